@@ -1,0 +1,17 @@
+create function spend_private.fail(
+  p_sqlstate text,
+  p_message text,
+  p_detail jsonb,
+  p_hint text
+)
+returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  raise exception using
+    errcode = p_sqlstate, message = p_message, detail = p_detail::text, hint = p_hint;
+end;
+$$;
+comment on function spend_private.fail is
+  'Raises an error of the contract: SQLSTATE, stable snake_case message, JSON detail, and a hint that names the remedy. PTnnn becomes HTTP status nnn at the Data API.';

@@ -1,0 +1,61 @@
+create function spend.ensure_quotas(tenant_id uuid)
+returns integer
+language plpgsql volatile
+-- Definer: runs in triggers of whoever inserts a tenant or a member.
+security definer
+set search_path = ''
+as $$
+declare
+  v_changed integer;
+begin
+  perform set_config('spend.seeding', 'on', true);
+  with wanted as (
+    select p.scope, t.id as tenant_id, s.scope_id, p.resource_type, p.period, p.limit_usd,
+      p.warning_threshold, coalesce(p.slots, spend_private.default_slots(p.scope)) as slots
+    from spend.tenants as t
+    join spend.plan_quotas as p on p.plan_id = t.plan_id
+    cross join lateral (
+      select t.id as scope_id where p.scope = 'tenant'
+      union all
+      select m.user_id from spend.tenant_members as m where m.tenant_id = t.id and p.scope = 'user'
+    ) as s
+    where t.id = ensure_quotas.tenant_id
+  ),
+
+  removed as (
+    delete from spend.cost_quotas as q
+    where q.tenant_id = ensure_quotas.tenant_id and q.source = 'plan'
+      and not exists (
+        select from wanted as w
+        where w.scope_id = q.scope_id and w.resource_type = q.resource_type and w.period = q.period
+      )
+    returning q.id
+  ),
+
+  seeded as (
+    insert into spend.cost_quotas as q (
+      scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, slots, source
+    )
+    select
+      w.scope, w.tenant_id, w.scope_id, w.resource_type, w.period, w.limit_usd, w.warning_threshold,
+      w.slots, 'plan'
+    from wanted as w
+    -- In lock order, as every change of several quotas.
+    order by w.scope desc, w.resource_type, w.period
+    on conflict on constraint one_quota_per_subject do update set
+      limit_usd = excluded.limit_usd, warning_threshold = excluded.warning_threshold,
+      slots = excluded.slots
+    where q.source = 'plan'
+      and (q.limit_usd, q.warning_threshold, q.slots)
+        is distinct from (excluded.limit_usd, excluded.warning_threshold, excluded.slots)
+    returning q.id
+  )
+
+  select (select count(*) from removed) + (select count(*) from seeded) into v_changed;
+  perform set_config('spend.seeding', 'off', true);
+  return v_changed;
+end;
+$$;
+comment on function spend.ensure_quotas is
+  'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, leaves alone what was overridden by hand (source manual). Returns how many changed. Triggers call it; call it yourself where triggers do not run. For service_role.';
+grant execute on function spend.ensure_quotas to service_role;

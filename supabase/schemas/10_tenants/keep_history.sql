@@ -1,0 +1,24 @@
+create function spend_private.keep_history()
+returns trigger
+language plpgsql
+-- Definer: reads the ledger for whoever deletes.
+security definer
+set search_path = ''
+as $$
+begin
+  if exists (select from spend.reservations as r where r.tenant_id = old.id)
+    or exists (select from spend.cost_events as e where e.tenant_id = old.id)
+  then
+    perform spend_private.fail(
+      'PT409', 'tenant_has_history', jsonb_build_object('tenant_id', old.id),
+      'Close the tenant instead: update spend.tenants set closed_at = now().'
+    );
+  end if;
+  return old;
+end;
+$$;
+comment on function spend_private.keep_history is
+  'Trigger: a tenant that has spent is closed, not deleted (PT409 tenant_has_history).';
+
+create trigger keep_history before delete on spend.tenants
+for each row execute function spend_private.keep_history();

@@ -1,0 +1,33 @@
+create table spend.plan_quotas (
+  plan_id text not null references spend.plans (id) on delete cascade,
+  scope text not null,
+  resource_type text not null,
+  period text not null,
+  limit_usd numeric(24, 12) not null,
+  warning_threshold numeric(4, 3) not null default 0.8,
+  slots integer,
+  primary key (plan_id, scope, resource_type, period),
+  constraint scope_is_known check (scope in ('tenant', 'user')),
+  constraint resource_type_is_known check (resource_type in ('llm', 'e2b', 'all')),
+  constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
+  constraint limit_is_not_negative check (limit_usd >= 0),
+  constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
+  constraint slots_are_in_range check (slots between 1 and 256)
+);
+comment on table spend.plan_quotas is
+  'Quotas that every tenant of a plan (scope tenant) and every member of such a tenant (scope user) gets. A change here reaches the tenants of the plan at once, except where a quota was overridden by hand (cost_quotas.source = ''manual'').';
+comment on column spend.plan_quotas.limit_usd is 'USD per period.';
+comment on column spend.plan_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning.';
+comment on column spend.plan_quotas.slots is 'Balances that the quota is split into; null takes the default of the scope (tenant 8, user 1).';
+
+alter table spend.plan_quotas enable row level security;
+create policy "signed-in users read the plans' quotas" on spend.plan_quotas
+for select to authenticated using (true);
+grant select on spend.plan_quotas to authenticated;
+grant select, insert, update, delete on spend.plan_quotas to service_role;
+
+insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
+values
+  ('default', 'tenant', 'llm', 'month', 100),
+  ('default', 'tenant', 'e2b', 'month', 50),
+  ('default', 'tenant', 'all', 'month', 150);

@@ -1,0 +1,64 @@
+create function spend_private.seed_quotas_of_tenant()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform spend.ensure_quotas(new.id);
+  return null;
+end;
+$$;
+comment on function spend_private.seed_quotas_of_tenant is
+  'Trigger: a new tenant, or one on another plan, gets the quotas of its plan in the same transaction.';
+
+create trigger seed_quotas after insert or update of plan_id on spend.tenants
+for each row execute function spend_private.seed_quotas_of_tenant();
+
+create function spend_private.seed_quotas_of_member()
+returns trigger
+language plpgsql
+-- Definer: whoever removes a member need not be able to delete quotas.
+security definer
+set search_path = ''
+as $$
+begin
+  if tg_op = 'DELETE' then
+    delete from spend.cost_quotas as q
+    where q.tenant_id = old.tenant_id and q.scope_id = old.user_id and q.scope = 'user';
+  else
+    perform spend.ensure_quotas(new.tenant_id);
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.seed_quotas_of_member is
+  'Trigger: a new member gets the user quotas of the plan; a removed one loses its quotas, its history stays.';
+
+create trigger seed_quotas after insert or delete on spend.tenant_members
+for each row execute function spend_private.seed_quotas_of_member();
+
+create function spend_private.seed_quotas_of_plan()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  perform spend.ensure_quotas(t.id)
+  from spend.tenants as t
+  where t.plan_id in (select c.plan_id from changed as c)
+  order by t.id;
+  return null;
+end;
+$$;
+comment on function spend_private.seed_quotas_of_plan is
+  'Trigger: a change of a plan''s quotas reaches the tenants of the plan at once.';
+
+create trigger seed_quotas_after_insert after insert on spend.plan_quotas
+referencing new table as changed
+for each statement execute function spend_private.seed_quotas_of_plan();
+create trigger seed_quotas_after_update after update on spend.plan_quotas
+referencing new table as changed
+for each statement execute function spend_private.seed_quotas_of_plan();
+create trigger seed_quotas_after_delete after delete on spend.plan_quotas
+referencing old table as changed
+for each statement execute function spend_private.seed_quotas_of_plan();

@@ -1,0 +1,18 @@
+create table spend.tenant_members (
+  tenant_id uuid not null references spend.tenants (id) on delete cascade,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  role text not null default 'member',
+  created_at timestamptz not null default now(),
+  primary key (tenant_id, user_id),
+  constraint role_is_known check (role in ('owner', 'admin', 'member'))
+);
+comment on table spend.tenant_members is
+  'Who belongs to a tenant. Members spend and see their own spend; owners and admins see the tenant''s and set quotas of its users. Inserting a member seeds the plan''s user quotas.';
+
+create index tenant_members_user_id_idx on spend.tenant_members (user_id);
+
+alter table spend.tenant_members enable row level security;
+create policy "members read the members of their tenant" on spend.tenant_members
+for select to authenticated using (tenant_id in (select spend_private.member_tenant_ids()));
+grant select on spend.tenant_members to authenticated;
+grant select, insert, update, delete on spend.tenant_members to service_role;

@@ -1,0 +1,26 @@
+create table spend.tenants (
+  id uuid primary key default gen_random_uuid(),
+  name text not null,
+  plan_id text not null default 'default' references spend.plans (id) on delete restrict,
+  time_zone text not null default 'UTC',
+  created_at timestamptz not null default now(),
+  closed_at timestamptz,
+  constraint name_is_not_empty check (name <> ''),
+  constraint time_zone_is_known check (spend_private.is_time_zone(time_zone))
+);
+comment on table spend.tenants is
+  'Customers of the project. Inserting one seeds the quotas of its plan in the same transaction.';
+comment on column spend.tenants.time_zone is
+  'IANA name. Days, weeks and months of the tenant''s and its users'' quotas begin at midnight of this zone.';
+comment on column spend.tenants.closed_at is
+  'When set, new spend is refused (PT403 tenant_closed). Open reservations still settle, history stays.';
+
+create index tenants_plan_id_idx on spend.tenants (plan_id);
+-- A reservation's id carries this key, so that settle finds the tenant, and with it the rows, from the id alone.
+create index tenants_key_idx on spend.tenants (spend_private.tenant_key(id));
+
+alter table spend.tenants enable row level security;
+create policy "members read their tenant" on spend.tenants
+for select to authenticated using (id in (select spend_private.member_tenant_ids()));
+grant select on spend.tenants to authenticated;
+grant select, insert, update, delete on spend.tenants to service_role;

@@ -1,0 +1,41 @@
+create function spend_private.guard_price_dates()
+returns trigger
+language plpgsql
+-- Definer: whoever may insert a price need not be able to read the reservations.
+security definer
+set search_path = ''
+as $$
+declare
+  v_last_use timestamptz;
+begin
+  -- A catalogue import brings thousands of rows with past dates; for a product never used there is nothing to look up.
+  if not exists (
+    select from spend.prices as p
+    where p.provider = new.provider and p.first_used_at is not null
+  ) then
+    return new;
+  end if;
+
+  select max(r.created_at) into v_last_use
+  from spend.reservations as r
+  where r.provider = new.provider and r.product = new.product
+    and r.resource_type = new.resource_type
+    and r.created_at >= new.effective_from
+    and (new.tenant_id is null or r.tenant_id = new.tenant_id);
+
+  if v_last_use is not null then
+    perform spend_private.fail(
+      'PT409', 'price_would_rewrite_history',
+      jsonb_build_object('field', 'effective_from', 'effective_from', new.effective_from, 'last_used_at', v_last_use),
+      'Calls were priced at or after that moment. Take a later effective_from; spend.reprice corrects what was booked at a wrong price.'
+    );
+  end if;
+  return new;
+end;
+$$;
+comment on function spend_private.guard_price_dates is
+  'Trigger: a price cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history).';
+
+create trigger guard_price_dates before insert or update of effective_from, provider, product, meter, usd, unit_size on spend.prices
+for each row when (new.effective_from < now())
+execute function spend_private.guard_price_dates();

@@ -1,0 +1,42 @@
+create table spend.prices (
+  id bigint generated always as identity primary key,
+  resource_type text not null,
+  provider text not null,
+  product text not null,
+  meter text not null,
+  unit_size numeric not null default 1000000,
+  usd numeric not null,
+  tier_from bigint not null default 0,
+  service_tier text not null default 'standard',
+  tenant_id uuid references spend.tenants (id) on delete cascade,
+  effective_from timestamptz not null default now(),
+  note text,
+  first_used_at timestamptz,
+  foreign key (resource_type, meter) references spend.meters (resource_type, meter) on delete restrict,
+  constraint one_price_per_moment unique nulls not distinct (
+    provider, product, resource_type, meter, tier_from, service_tier, tenant_id, effective_from
+  ),
+  constraint provider_is_not_empty check (provider <> ''),
+  constraint product_is_not_empty check (product <> ''),
+  constraint unit_size_is_positive check (unit_size > 0),
+  constraint usd_is_not_negative check (usd >= 0 and usd <> 'NaN' and usd <> 'Infinity'),
+  constraint tier_from_is_not_negative check (tier_from >= 0)
+);
+comment on table spend.prices is
+  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row that a reservation or a booking used cannot be changed or deleted.';
+comment on column spend.prices.product is 'Model or sandbox template; ''*'' is any product of the provider that has no row of its own.';
+comment on column spend.prices.usd is 'USD per unit_size units of the meter.';
+comment on column spend.prices.tier_from is 'The row is for calls with strictly more input tokens in all than this (a cliff: then for all of them); 0 is the base price.';
+comment on column spend.prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
+comment on column spend.prices.tenant_id is 'Set: a negotiated price, for this tenant alone, that goes before the general one.';
+comment on column spend.prices.first_used_at is 'Set by the first reservation that used the row; from then on it is fixed.';
+
+create index prices_tenant_id_idx on spend.prices (tenant_id);
+create index prices_resource_type_meter_idx on spend.prices (resource_type, meter);
+
+alter table spend.prices enable row level security;
+create policy "signed-in users read the general prices and their tenant's" on spend.prices
+for select to authenticated
+using (tenant_id is null or tenant_id in (select spend_private.member_tenant_ids()));
+grant select on spend.prices to authenticated;
+grant select, insert, update, delete on spend.prices to service_role;

@@ -1,0 +1,192 @@
+create function spend_private.choose_slot(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_slots integer,
+  p_cost_usd numeric,
+  p_is_enforced boolean
+)
+returns integer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
+  v_first integer := pg_backend_pid() % p_slots;
+  v_slot integer;
+begin
+  if p_slots > 1 then
+    v_slot := coalesce(
+      spend_private.lock_free_slot(p_quota_id, p_period_start, v_first, p_slots, p_cost_usd),
+      spend_private.lock_free_slot(p_quota_id, p_period_start, 0, v_first, p_cost_usd)
+    );
+    if v_slot is null then
+      v_slot := spend_private.roomy_slot(p_quota_id, p_period_start, v_first, p_cost_usd);
+      if v_slot is not null then
+        v_slot := spend_private.await_slot(p_quota_id, p_period_start, v_slot, p_cost_usd);
+      end if;
+    end if;
+    if v_slot is not null then
+      return v_slot;
+    end if;
+  end if;
+  -- Slot 0 is the first in order, so whoever owns it may go on to lock all.
+  if p_slots = 1 and spend_private.lock_slot(p_quota_id, p_period_start, 0) >= p_cost_usd then
+    return 0;
+  end if;
+  return spend_private.make_room(p_quota_id, p_period_start, v_first, p_cost_usd, p_is_enforced);
+end;
+$$;
+comment on function spend_private.choose_slot is
+  'Locks a slot of a quota with room for p_cost_usd and returns it; null when the whole quota has no room. First a slot that nobody has locked, then one that is worth waiting for, at last all of them.';
+
+create function spend_private.lock_slot(p_quota_id bigint, p_period_start timestamptz, p_slot integer)
+returns numeric
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_room_usd numeric;
+begin
+  -- Of a single row, the values returned are those after the wait.
+  select b.allotted_usd - b.spent_usd - b.reserved_usd into v_room_usd
+  from spend_private.quota_balances as b
+  where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = p_slot
+    and b.is_split
+  for no key update;
+  return v_room_usd;
+end;
+$$;
+comment on function spend_private.lock_slot is
+  'Locks a slot, waiting for it, and returns its room in USD; null when its room says nothing (is_split).';
+
+create function spend_private.lock_free_slot(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_from integer,
+  p_before integer,
+  p_cost_usd numeric
+)
+returns integer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_slot integer;
+begin
+  select b.slot into v_slot
+  from spend_private.quota_balances as b
+  where b.quota_id = p_quota_id and b.period_start = p_period_start
+    and b.slot >= p_from and b.slot < p_before and b.is_split
+    and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+  order by b.slot
+  limit 1
+  for no key update skip locked;
+  return v_slot;
+end;
+$$;
+comment on function spend_private.lock_free_slot is
+  'Locks the first slot from p_from to before p_before that has room and that nobody else has locked; null when there is none.';
+
+create function spend_private.roomy_slot(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_first integer,
+  p_cost_usd numeric
+)
+returns integer
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return (
+    select b.slot
+    from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start and b.is_split
+      and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+    order by b.slot < p_first, b.slot
+    limit 1
+  );
+end;
+$$;
+comment on function spend_private.roomy_slot is
+  'A slot with room, locked by somebody or not, searched from p_first on; null when there is none.';
+
+create function spend_private.await_slot(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_slot integer,
+  p_cost_usd numeric
+)
+returns integer
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform from spend_private.quota_balances as b
+  where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = p_slot
+    and b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+  for no key update;
+  if found then
+    return p_slot;
+  end if;
+  -- Leaving the block gives the lock back: make_room takes all slots in order, and must not own one of the middle.
+  raise exception using errcode = 'SGROO', message = 'no_room_left';
+exception
+  when sqlstate 'SGROO' then
+    return null;
+end;
+$$;
+comment on function spend_private.await_slot is
+  'Waits for a slot and returns it, locked, if it has room by then; else null, with nothing locked.';
+
+create function spend_private.make_room(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_slot integer,
+  p_cost_usd numeric,
+  p_is_enforced boolean
+)
+returns integer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_slot integer;
+  v_limit_usd numeric;
+  v_used_usd numeric;
+begin
+  perform spend_private.lock_all_slots(p_quota_id, p_period_start);
+
+  select sum(b.allotted_usd), sum(b.spent_usd + b.reserved_usd), p_slot % count(*)
+  into v_limit_usd, v_used_usd, v_slot
+  from spend_private.quota_balances as b
+  where b.quota_id = p_quota_id and b.period_start = p_period_start
+  having count(*) > 0;
+  if not found then
+    return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
+  end if;
+
+  if p_is_enforced and (v_used_usd + p_cost_usd > v_limit_usd or v_limit_usd = 0) then
+    return null;
+  end if;
+  perform spend_private.allot(p_quota_id, p_period_start, v_limit_usd, v_slot, p_cost_usd);
+  return v_slot;
+end;
+$$;
+comment on function spend_private.make_room is
+  'Locks all slots in order, decides by the whole, and moves allotment to p_slot so that the call fits there; null when the whole has no room.';
+
+create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start timestamptz)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform from spend_private.quota_balances as b
+  where b.quota_id = p_quota_id and b.period_start = p_period_start
+  order by b.slot
+  for no key update;
+end;
+$$;
+comment on function spend_private.lock_all_slots is
+  'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: a wait does not refresh the snapshot of its own.';

@@ -1,0 +1,25 @@
+create function spend_private.complete_quota()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if new.scope = 'tenant' then
+    new.scope_id := coalesce(new.scope_id, new.tenant_id);
+  end if;
+  new.slots := coalesce(new.slots, spend_private.default_slots(new.scope));
+  -- Whoever edits a plan's quota by hand takes it out of the plan's care; the plan's own updates keep source = 'plan'.
+  if tg_op = 'UPDATE' and old.source = 'plan'
+    and current_setting('spend.seeding', true) is distinct from 'on'
+    and (to_jsonb(new) - 'source') is distinct from (to_jsonb(old) - 'source')
+  then
+    new.source := 'manual';
+  end if;
+  return new;
+end;
+$$;
+comment on function spend_private.complete_quota is
+  'Trigger: fills in scope_id and slots where they are omitted, and turns a plan''s quota that is edited by hand into a manual one.';
+
+create trigger complete_quota before insert or update on spend.cost_quotas
+for each row execute function spend_private.complete_quota();

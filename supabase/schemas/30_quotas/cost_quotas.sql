@@ -1,0 +1,61 @@
+create table spend.cost_quotas (
+  id bigint generated always as identity primary key,
+  scope text not null,
+  tenant_id uuid references spend.tenants (id) on delete cascade,
+  scope_id uuid,
+  resource_type text not null,
+  period text not null,
+  limit_usd numeric(24, 12) not null,
+  warning_threshold numeric(4, 3) not null default 0.8,
+  enforcement text not null default 'block',
+  slots integer not null,
+  task text,
+  product text,
+  source text not null default 'manual',
+  created_at timestamptz not null default now(),
+  constraint one_quota_per_subject unique nulls not distinct (
+    tenant_id, scope_id, resource_type, period, task, product
+  ),
+  constraint scope_is_known check (scope in ('platform', 'tenant', 'user')),
+  constraint platform_has_no_tenant check ((scope = 'platform') = (tenant_id is null)),
+  constraint scope_id_fits_scope check (
+    case scope
+      when 'platform' then scope_id is null
+      when 'tenant' then scope_id = tenant_id
+      else scope_id is not null and scope_id <> tenant_id
+    end
+  ),
+  constraint resource_type_is_known check (resource_type in ('llm', 'e2b', 'all')),
+  constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
+  constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd <> 'NaN'),
+  constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
+  constraint enforcement_is_known check (enforcement in ('block', 'observe')),
+  constraint slots_are_in_range check (slots between 1 and 256),
+  constraint source_is_known check (source in ('plan', 'manual'))
+);
+comment on table spend.cost_quotas is
+  'Limits. A call must fit into every quota that matches it; no matching quota means no limit. Rows of source plan follow plan_quotas; changing one by hand makes it manual.';
+comment on column spend.cost_quotas.scope_id is 'Null for the platform, the tenant''s id, or the user''s id. May be omitted for the first two.';
+comment on column spend.cost_quotas.resource_type is 'llm, e2b, or all for their sum.';
+comment on column spend.cost_quotas.period is 'Calendar period in the tenant''s time zone (platform: UTC); weeks begin on Monday.';
+comment on column spend.cost_quotas.limit_usd is 'USD per period. 0 refuses everything.';
+comment on column spend.cost_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning and an alert is recorded.';
+comment on column spend.cost_quotas.enforcement is 'block refuses; observe counts and alerts but never refuses.';
+comment on column spend.cost_quotas.slots is 'Balances that the quota is split into, so that concurrent calls do not wait for one row. Default: platform 64, tenant 8, user 1. Splitting never changes an answer.';
+comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
+comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count.';
+
+alter table spend.cost_quotas enable row level security;
+create policy "members read their tenant's quotas and their own" on spend.cost_quotas
+for select to authenticated
+using (
+  (scope = 'tenant' and tenant_id in (select spend_private.member_tenant_ids()))
+  or (
+    scope = 'user' and (
+      (scope_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
+      or tenant_id in (select spend_private.managed_tenant_ids())
+    )
+  )
+);
+grant select on spend.cost_quotas to authenticated;
+grant select, insert, update, delete on spend.cost_quotas to service_role;

@@ -1,0 +1,31 @@
+create function spend_private.current_holds(
+  p_tenant_id uuid,
+  p_time_zone text,
+  p_user_id uuid,
+  p_resource_type text,
+  p_task text,
+  p_product text,
+  p_at timestamptz
+)
+returns spend.reservation_hold[]
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(
+    p_tenant_id, p_time_zone, p_user_id, p_resource_type, p_task, p_product, 0, p_at
+  );
+  v_quota spend_private.applicable_quota;
+  v_holds spend.reservation_hold[] := '{}';
+begin
+  foreach v_quota in array coalesce(v_quotas, '{}') loop
+    if not v_quota.is_open then
+      perform spend_private.open_balances(v_quota.quota_id, p_at);
+    end if;
+    v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, 0)::spend.reservation_hold;
+  end loop;
+  return v_holds;
+end;
+$$;
+comment on function spend_private.current_holds is
+  'Balances, opened where they are not, that a booking at p_at without a reservation of its own counts in; in lock order.';

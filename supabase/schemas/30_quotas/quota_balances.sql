@@ -1,0 +1,34 @@
+create table spend_private.quota_balances (
+  quota_id bigint not null references spend.cost_quotas (id) on delete cascade,
+  period_start timestamptz not null,
+  slot integer not null,
+  tenant_id uuid not null,
+  period_end timestamptz not null,
+  allotted_usd numeric(24, 12) not null,
+  spent_usd numeric(24, 12) not null default 0,
+  reserved_usd numeric(24, 12) not null default 0,
+  is_split boolean not null default true,
+  primary key (quota_id, period_start, slot, tenant_id),
+  constraint slot_is_not_negative check (slot >= 0),
+  constraint period_ends_after_it_starts check (period_end > period_start),
+  constraint reserved_is_not_negative check (reserved_usd >= 0)
+)
+-- Balances are updated all the time and no index covers a changing column: leave room for HOT updates.
+with (
+  fillfactor = 40,
+  autovacuum_vacuum_scale_factor = 0.05,
+  autovacuum_analyze_scale_factor = 0.05
+);
+comment on table spend_private.quota_balances is
+  'What is spent and held of a quota in one period, split into slots whose allotments sum to the limit. Written by the functions of 40_reservations alone; derived from cost_events and open reservations (spend.verify_balances proves it).';
+comment on column spend_private.quota_balances.tenant_id is 'The quota''s tenant; all zeros for the platform. In the key for the day the table is distributed by it.';
+comment on column spend_private.quota_balances.period_start is '-infinity for lifetime quotas.';
+comment on column spend_private.quota_balances.allotted_usd is 'This slot''s share of the limit. Negative when the whole is over its limit: then slot 0 carries the excess.';
+comment on column spend_private.quota_balances.spent_usd is 'Booked cost. Negative after credits.';
+comment on column spend_private.quota_balances.is_split is 'False while the whole is over its limit: then one slot''s room says nothing, and admission looks at all of them.';
+
+alter table spend_private.quota_balances enable row level security;
+create policy "who may read a quota reads its balances" on spend_private.quota_balances
+for select to authenticated
+using (quota_id in (select q.id from spend.cost_quotas as q));
+grant select on spend_private.quota_balances to authenticated, service_role;

@@ -1,0 +1,50 @@
+create function spend_private.admit(
+  p_call spend_private.call,
+  p_enforce boolean,
+  p_now timestamptz,
+  out holds spend.reservation_hold[],
+  out answer spend.reserve_result
+)
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_quotas spend_private.applicable_quota[];
+  v_quota spend_private.applicable_quota;
+  v_slot integer;
+begin
+  v_quotas := spend_private.applicable_quotas(
+    p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
+    p_call.product, p_call.cost_usd, p_now
+  );
+  holds := '{}';
+
+  -- What is exhausted already is refused here, before anything is locked.
+  answer := spend_private.refusal(v_quotas, p_call, p_enforce, p_now);
+  if not answer.allowed then
+    return;
+  end if;
+
+  foreach v_quota in array coalesce(v_quotas, '{}') loop
+    if not v_quota.is_open then
+      perform spend_private.open_balances(v_quota.quota_id, p_now);
+    end if;
+  end loop;
+
+  -- All are locked and checked before the first is changed.
+  foreach v_quota in array coalesce(v_quotas, '{}') loop
+    v_slot := spend_private.choose_slot(
+      v_quota.quota_id, v_quota.period_start, v_quota.slots, p_call.cost_usd,
+      p_enforce and v_quota.is_enforced
+    );
+    if v_slot is null then
+      v_quota.has_room := false;
+      answer := spend_private.refusal(array[v_quota], p_call, p_enforce, p_now);
+      return;
+    end if;
+    holds := holds || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+  end loop;
+end;
+$$;
+comment on function spend_private.admit is
+  'Decides on a call. Admitted: answer.allowed, and in holds the balances that have room, locked in the order user, tenant, platform. Refused: the answer to give; nothing was changed.';

@@ -1,0 +1,74 @@
+create function spend_private.book(
+  p_reservation spend.reservations,
+  p_status text,
+  p_actual spend_private.actual_cost,
+  p_metadata jsonb,
+  p_now timestamptz
+)
+returns spend.settle_result
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
+  v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
+  v_warnings spend.quota_details[];
+begin
+  if v_cost_usd > v_held_usd then
+    perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+  else
+    perform spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+  end if;
+
+  if p_status <> 'released' or v_cost_usd <> 0 then
+    insert into spend.cost_events (
+      tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
+      task, resource_type, provider, product, usage, cost_usd, price_ids, is_estimated, metadata
+    )
+    values (
+      p_reservation.tenant_id, p_reservation.created_at, p_now,
+      case
+        when p_reservation.status = 'expired' then 'correction'
+        when p_status = 'expired' then 'expiry'
+        else 'charge'
+      end,
+      p_reservation.id, p_reservation.user_id, p_reservation.conversation_id, p_reservation.path_id,
+      p_reservation.task, p_reservation.resource_type, p_reservation.provider, p_reservation.product,
+      p_actual.usage, v_cost_usd, p_actual.price_ids, p_actual.is_estimated,
+      p_reservation.metadata || coalesce(p_metadata, '{}')
+    );
+  end if;
+
+  update spend.reservations as r set
+    status = p_status, actual_cost_usd = p_actual.cost_usd, is_estimated = p_actual.is_estimated,
+    release_reason = case p_status when 'released' then p_metadata ->> 'release_reason' end,
+    ended_at = p_now
+  where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id
+  returning r.* into p_reservation;
+
+  v_warnings := spend_private.warn(
+    p_reservation.tenant_id, p_reservation.holds, p_actual.cost_usd, p_now
+  );
+  return spend_private.settle_answer(p_reservation, v_warnings);
+end;
+$$;
+comment on function spend_private.book is
+  'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that the reservation recorded.';
+
+create function spend_private.settle_answer(
+  p_reservation spend.reservations,
+  p_warnings spend.quota_details[] default '{}'
+)
+returns spend.settle_result
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return row(
+    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd,
+    p_reservation.estimated_cost_usd, p_reservation.is_estimated, p_warnings
+  );
+end;
+$$;
+comment on function spend_private.settle_answer is
+  'settle_result of a reservation that has ended.';

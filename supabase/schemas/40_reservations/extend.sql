@@ -1,0 +1,131 @@
+create function spend.extend(
+  reservation_id uuid,
+  usage jsonb,
+  ttl_seconds integer default 600,
+  enforce boolean default true
+)
+returns spend.reserve_result
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.extend(
+    extend.reservation_id, extend.usage, extend.ttl_seconds, extend.enforce
+  );
+end;
+$$;
+comment on function spend.extend is
+  'Raises what an open reservation holds, and moves its expiry to ttl_seconds from now (never earlier than it was). usage is the new upper bound of the whole call, not an addition, so that asking twice holds nothing twice; the hold never shrinks. Checked like a reserve, against the quotas and period of the reservation; refused: allowed = false, and the reservation stays as it was.
+Errors: 22023 invalid_usage, PT404 unknown_reservation, PT409 reservation_ended, PT422 unpriced_product. For service_role.';
+grant execute on function spend.extend to service_role;
+
+create function spend_private.extend(
+  p_reservation_id uuid,
+  p_usage jsonb,
+  p_ttl_seconds integer default 600,
+  p_enforce boolean default true,
+  p_now timestamptz default now()
+)
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
+  v_answer spend.reserve_result;
+  v_actual spend_private.actual_cost;
+  v_extra_usd numeric;
+begin
+  if v_reservation.status <> 'held' then
+    perform spend_private.fail(
+      'PT409', 'reservation_ended',
+      jsonb_build_object('reservation_id', p_reservation_id, 'status', v_reservation.status),
+      'Only an open reservation can be extended. Make a new one.'
+    );
+  end if;
+  perform spend_private.check_reserve_arguments(null, null, null, p_ttl_seconds, '{}');
+  v_actual := spend_private.actual_cost(v_reservation, p_usage);
+  if v_actual.is_estimated then
+    perform spend_private.fail_usage('usage', 'lacks a count or a price; an extension needs an upper bound');
+  end if;
+
+  v_extra_usd := greatest(v_actual.cost_usd - v_reservation.estimated_cost_usd, 0);
+  v_answer := spend_private.hold_more(v_reservation, v_extra_usd, coalesce(p_enforce, true), p_now);
+  v_answer.reservation_id := p_reservation_id;
+  if not v_answer.allowed then
+    v_answer.expires_at := v_reservation.expires_at;
+    return v_answer;
+  end if;
+
+  v_answer.estimated_cost_usd := v_reservation.estimated_cost_usd + v_extra_usd;
+  update spend.reservations as r set
+    estimated_cost_usd = v_answer.estimated_cost_usd,
+    usage_estimate = case when v_extra_usd > 0 then p_usage else r.usage_estimate end,
+    price_ids = case when v_extra_usd > 0 then v_actual.price_ids else r.price_ids end,
+    expires_at = greatest(r.expires_at, p_now + make_interval(secs => p_ttl_seconds))
+  where r.tenant_id = v_reservation.tenant_id and r.id = v_reservation.id
+  returning r.expires_at into v_answer.expires_at;
+  return v_answer;
+end;
+$$;
+comment on function spend_private.extend is
+  'spend.extend with a clock.';
+
+create function spend_private.hold_more(
+  p_reservation spend.reservations,
+  p_extra_usd numeric,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_answer spend.reserve_result;
+  v_hold spend.reservation_hold;
+  v_quota spend.cost_quotas;
+  v_details spend.quota_details;
+begin
+  v_answer.allowed := true;
+  v_answer.estimated_cost_usd := p_extra_usd;
+  v_answer.replayed := false;
+  v_answer.warnings := '{}';
+  if p_extra_usd = 0 then
+    return v_answer;
+  end if;
+
+  foreach v_hold in array p_reservation.holds loop
+    select * into v_quota from spend.cost_quotas as q where q.id = v_hold.quota_id;
+    continue when not found;
+
+    if coalesce(
+      spend_private.await_slot(v_hold.quota_id, v_hold.period_start, v_hold.slot, p_extra_usd),
+      spend_private.make_room(
+        v_hold.quota_id, v_hold.period_start, v_hold.slot, p_extra_usd,
+        p_enforce and v_quota.enforcement = 'block'
+      )
+    ) is null then
+      v_details := spend_private.quota_details(
+        v_hold.quota_id, v_hold.period_start, p_extra_usd, p_now
+      );
+      perform spend_private.record_alert('limit', v_details, p_reservation.tenant_id, p_now);
+      v_answer.allowed := false;
+      return spend_private.explain_refusal(
+        v_answer, v_details, p_reservation.tenant_id, p_reservation.user_id, p_now
+      );
+    end if;
+  end loop;
+
+  perform spend_private.move_balances(p_reservation.holds, p_extra_usd, 0);
+  v_answer.warnings := spend_private.warn(
+    p_reservation.tenant_id, p_reservation.holds, p_extra_usd, p_now
+  );
+  return v_answer;
+end;
+$$;
+comment on function spend_private.hold_more is
+  'Holds p_extra_usd more in every balance of an open reservation, or in none, and answers like reserve.';

@@ -1,0 +1,27 @@
+create function spend_private.overrun_balances(
+  p_holds spend.reservation_hold[],
+  p_reserved_usd numeric,
+  p_spent_usd numeric
+)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_hold spend.reservation_hold;
+  v_limit_usd numeric;
+begin
+  foreach v_hold in array p_holds loop
+    -- More than was held leaves this slot: the others must give it room, so all of them are locked, in order.
+    perform spend_private.lock_all_slots(v_hold.quota_id, v_hold.period_start);
+    perform spend_private.move_balances(array[v_hold], p_reserved_usd, p_spent_usd);
+
+    select sum(b.allotted_usd) into v_limit_usd
+    from spend_private.quota_balances as b
+    where b.quota_id = v_hold.quota_id and b.period_start = v_hold.period_start;
+    perform spend_private.allot(v_hold.quota_id, v_hold.period_start, v_limit_usd);
+  end loop;
+end;
+$$;
+comment on function spend_private.overrun_balances is
+  'move_balances for a booking that is larger than its hold: shares the limit out anew, so that no slot admits what the whole has no room for.';

@@ -1,0 +1,100 @@
+create type spend_private.call as (
+  tenant_id uuid,
+  time_zone text,
+  user_id uuid,
+  resource_type text,
+  task text,
+  provider text,
+  product text,
+  cost_usd numeric,
+  price_ids bigint[]
+);
+comment on type spend_private.call is
+  'A call that wants to spend: who, for what, and what it costs at most in USD.';
+
+create function spend_private.read_call(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_resource_type text,
+  p_usage jsonb,
+  p_task text,
+  p_now timestamptz
+)
+returns spend_private.call
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_call spend_private.call;
+  v_closed_at timestamptz;
+  v_is_member boolean;
+  v_counts spend_private.usage_counts;
+  v_priced spend_private.priced_usage;
+begin
+  select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null
+  into v_call.time_zone, v_closed_at, v_is_member
+  from spend.tenants as t
+  left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
+  where t.id = p_tenant_id;
+  -- One error for an unknown tenant and for somebody else's: the answer must not tell which tenants there are.
+  if v_is_member is not true then
+    perform spend_private.fail(
+      '42501', 'not_a_member', jsonb_build_object('tenant_id', p_tenant_id, 'user_id', p_user_id),
+      'Add the user to spend.tenant_members of this tenant.'
+    );
+  end if;
+  if v_closed_at is not null then
+    perform spend_private.fail(
+      'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', v_closed_at),
+      'Set spend.tenants.closed_at to null to open the tenant again.'
+    );
+  end if;
+
+  v_call.task := coalesce(p_task, 'chat');
+  if length(v_call.task) not between 1 and 200 then
+    perform spend_private.fail_usage('task', 'is not a text of 1 to 200 characters');
+  end if;
+
+  v_counts := spend_private.read_usage(p_resource_type, p_usage);
+  if v_counts.provider is null or v_counts.name is null then
+    perform spend_private.fail_usage(
+      case when v_counts.provider is null then 'provider' else 'model' end, 'is missing'
+    );
+  end if;
+  if not v_counts.is_complete then
+    perform spend_private.fail_usage(
+      (
+        select r.key
+        from unnest(case p_resource_type
+          when 'llm' then array['input_tokens', 'output_tokens'] else array['vcpus', 'memory_gib', 'seconds']
+        end) as r (key)
+        where p_usage ->> r.key is null limit 1
+      ),
+      'is missing; an estimate needs an upper bound, 0 where there is none'
+    );
+  end if;
+
+  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now);
+  if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
+    perform spend_private.fail(
+      'PT422', 'unpriced_product',
+      jsonb_build_object(
+        'resource_type', p_resource_type, 'provider', v_counts.provider, 'product', v_counts.name,
+        'service_tier', v_counts.service_tier, 'meters', v_priced.unpriced_meters
+      ),
+      'Insert a row into spend.prices for this product, or one for product ''*'' that covers all of the provider.'
+    );
+  end if;
+
+  v_call.tenant_id := p_tenant_id;
+  v_call.user_id := p_user_id;
+  v_call.resource_type := p_resource_type;
+  v_call.provider := v_counts.provider;
+  v_call.product := v_priced.product;
+  v_call.cost_usd := v_priced.cost_usd;
+  v_call.price_ids := v_priced.price_ids;
+  return v_call;
+end;
+$$;
+comment on function spend_private.read_call is
+  'Checks who calls and what for, and prices it. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';

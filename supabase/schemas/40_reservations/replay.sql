@@ -1,0 +1,56 @@
+create function spend_private.request_hash(
+  p_user_id uuid,
+  p_resource_type text,
+  p_usage jsonb,
+  p_task text,
+  p_conversation_id text,
+  p_path_id text
+)
+returns uuid
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return md5(jsonb_build_array(
+    p_user_id, p_resource_type, p_usage, p_task, p_conversation_id, p_path_id
+  )::text)::uuid;
+end;
+$$;
+comment on function spend_private.request_hash is
+  'Fingerprint of what makes two requests the same under one idempotency key.';
+
+create function spend_private.replay(p_tenant_id uuid, p_idempotency_key text, p_request_hash uuid)
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_answer spend.reserve_result;
+  v_hash uuid;
+begin
+  -- The first request with a key is waited for; the statements below then see what it committed.
+  perform pg_advisory_xact_lock(hashtextextended(p_tenant_id::text || p_idempotency_key, 0));
+
+  select r.request_hash, true, r.id, r.estimated_cost_usd, r.expires_at, r.warnings
+  into v_hash, v_answer.allowed, v_answer.reservation_id, v_answer.estimated_cost_usd,
+    v_answer.expires_at, v_answer.warnings
+  from spend.reservations as r
+  where r.tenant_id = p_tenant_id and r.idempotency_key = p_idempotency_key;
+  if not found then
+    select f.request_hash, (f.answer).* into v_hash, v_answer
+    from spend_private.refusals as f
+    where f.tenant_id = p_tenant_id and f.idempotency_key = p_idempotency_key;
+  end if;
+
+  if v_hash <> p_request_hash then
+    perform spend_private.fail(
+      'PT409', 'idempotency_conflict', jsonb_build_object('idempotency_key', p_idempotency_key),
+      'The key belongs to another request. Take a new key for a new request.'
+    );
+  end if;
+  v_answer.replayed := v_hash is not null;
+  return v_answer;
+end;
+$$;
+comment on function spend_private.replay is
+  'The stored answer to an idempotency key, admitted or refused; replayed = false when the key is new. Two requests with one key go one after the other. Raises PT409 idempotency_conflict.';

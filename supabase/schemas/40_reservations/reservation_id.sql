@@ -1,0 +1,59 @@
+create function spend_private.new_reservation_id(p_tenant_id uuid)
+returns uuid
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_milliseconds bigint := extract(epoch from clock_timestamp()) * 1000;
+  v_random text := gen_random_uuid()::text;
+begin
+  return (
+    lpad(to_hex(v_milliseconds), 12, '0')
+    || '8' || substr(v_random, 1, 3)
+    || 'a' || substr(v_random, 4, 3)
+    || left(p_tenant_id::text, 8) || substr(v_random, 25, 4)
+  )::uuid;
+end;
+$$;
+comment on function spend_private.new_reservation_id is
+  'UUIDv8: 48 bits of Unix time in ms, 24 random bits, the tenant''s key (tenant_key), 16 random bits. Close in time is close in the index.';
+
+create function spend_private.reservation_tenant_key(p_reservation_id uuid)
+returns integer
+language plpgsql immutable strict parallel safe
+set search_path = ''
+as $$
+begin
+  return ('x' || substr(p_reservation_id::text, 25, 8))::bit(32)::integer;
+end;
+$$;
+comment on function spend_private.reservation_tenant_key is
+  'The tenant_key in a reservation''s id.';
+
+create function spend_private.lock_reservation(p_reservation_id uuid)
+returns spend.reservations
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_reservation spend.reservations;
+begin
+  -- A change of the quotas' shape (rebase_quotas) waits for running calls, and calls for it: before any row lock.
+  lock table spend.reservations in row exclusive mode;
+
+  select r.* into v_reservation
+  from spend.tenants as t
+  join spend.reservations as r on r.tenant_id = t.id and r.id = p_reservation_id
+  where spend_private.tenant_key(t.id) = spend_private.reservation_tenant_key(p_reservation_id)
+  for no key update of r;
+  if not found then
+    perform spend_private.fail(
+      'PT404', 'unknown_reservation', jsonb_build_object('reservation_id', p_reservation_id),
+      'Pass the reservation_id that reserve returned.'
+    );
+  end if;
+  return v_reservation;
+end;
+$$;
+comment on function spend_private.lock_reservation is
+  'Finds a reservation by its id alone, and locks it. Raises PT404 unknown_reservation.';

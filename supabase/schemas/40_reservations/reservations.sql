@@ -1,0 +1,62 @@
+create table spend.reservations (
+  tenant_id uuid not null,
+  id uuid not null,
+  user_id uuid,
+  resource_type text not null,
+  provider text not null,
+  product text not null,
+  task text not null,
+  conversation_id text,
+  path_id text,
+  idempotency_key text,
+  request_hash uuid,
+  usage_estimate jsonb not null,
+  estimated_cost_usd numeric(24, 12) not null,
+  actual_cost_usd numeric(24, 12),
+  is_estimated boolean not null default false,
+  status text not null default 'held',
+  release_reason text,
+  holds spend.reservation_hold[] not null,
+  price_ids bigint[] not null,
+  warnings spend.quota_details[] not null default '{}',
+  metadata jsonb not null default '{}',
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  ended_at timestamptz,
+  primary key (tenant_id, id),
+  constraint status_is_known check (status in ('held', 'settled', 'released', 'expired')),
+  constraint resource_type_is_known check (resource_type in ('llm', 'e2b')),
+  constraint estimate_is_not_negative check (estimated_cost_usd >= 0),
+  constraint actual_cost_is_not_negative check (actual_cost_usd >= 0),
+  constraint ended_has_actual_cost check ((status = 'held') = (actual_cost_usd is null)),
+  constraint ended_has_ended_at check ((status = 'held') = (ended_at is null)),
+  constraint released_costs_nothing check (status <> 'released' or actual_cost_usd = 0),
+  constraint idempotency_key_has_request_hash check ((idempotency_key is null) = (request_hash is null)),
+  constraint expires_after_creation check (expires_at > created_at)
+)
+with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+comment on table spend.reservations is
+  'One row per gated call: what is held for it, and what became of it. held -> settled (real cost booked), released (nothing spent), expired (nobody answered: booked at the estimate, until a late settle corrects it). Written by reserve, settle, release, extend and expire_reservations alone.';
+comment on column spend.reservations.id is 'UUIDv8: time, the first 32 bits of tenant_id, random. settle finds the tenant by it.';
+comment on column spend.reservations.product is 'Model or template after aliases.';
+comment on column spend.reservations.usage_estimate is 'Upper bound of the call''s usage, as reserve or the last extend got it.';
+comment on column spend.reservations.estimated_cost_usd is 'USD held while the status is held.';
+comment on column spend.reservations.actual_cost_usd is 'USD booked in all: 0 after a release, the estimate after expiry.';
+comment on column spend.reservations.is_estimated is 'The usage never became known; actual_cost_usd is the estimate.';
+comment on column spend.reservations.holds is 'Balances that hold the estimate, in lock order. Settle and release go back to these.';
+comment on column spend.reservations.warnings is 'Quotas above their warning threshold when the call was admitted.';
+
+-- No foreign keys: checking them would lock rows that many calls share.
+create unique index reservations_tenant_id_idempotency_key_idx
+on spend.reservations (tenant_id, idempotency_key) where idempotency_key is not null;
+create index reservations_expires_at_idx on spend.reservations (expires_at) where status = 'held';
+create index reservations_tenant_id_id_held_idx on spend.reservations (tenant_id, id) where status = 'held';
+
+alter table spend.reservations enable row level security;
+create policy "members read their own reservations, owners and admins the tenant's" on spend.reservations
+for select to authenticated
+using (
+  (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
+  or tenant_id in (select spend_private.managed_tenant_ids())
+);
+grant select on spend.reservations to authenticated, service_role;

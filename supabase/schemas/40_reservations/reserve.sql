@@ -1,0 +1,113 @@
+create function spend.reserve(
+  tenant_id uuid,
+  user_id uuid,
+  resource_type text,
+  usage jsonb,
+  task text default 'chat',
+  conversation_id text default null,
+  path_id text default null,
+  idempotency_key text default null,
+  ttl_seconds integer default 600,
+  enforce boolean default true,
+  metadata jsonb default '{}'
+)
+returns spend.reserve_result
+language plpgsql volatile
+-- Definer: nobody, service_role included, writes balances or reservations but through these functions.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.reserve(
+    reserve.tenant_id, reserve.user_id, reserve.resource_type, reserve.usage, reserve.task,
+    reserve.conversation_id, reserve.path_id, reserve.idempotency_key, reserve.ttl_seconds,
+    reserve.enforce, reserve.metadata
+  );
+end;
+$$;
+comment on function spend.reserve is
+  'May this tenant and user spend this now? Checks every quota that matches and holds the estimated cost in all of them, or in none. One transaction; a refusal is an answer (allowed = false), not an error.
+usage: upper bound of the call, {"provider","model","input_tokens","output_tokens",…} for llm, {"provider","template","vcpus","memory_gib","seconds"} for e2b. user_id: null for work of the tenant itself. idempotency_key: the same key and request get the same answer again (replayed = true). ttl_seconds: after that the hold is booked as expired. enforce = false: holds and counts, never refuses.
+Errors: 22023 invalid_usage, 42501 not_a_member, PT403 tenant_closed, PT409 idempotency_conflict, PT422 unpriced_product, 55P03 when a lock is not had within 3 s (try again). For service_role.';
+grant execute on function spend.reserve to service_role;
+
+create function spend_private.reserve(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_resource_type text,
+  p_usage jsonb,
+  p_task text default 'chat',
+  p_conversation_id text default null,
+  p_path_id text default null,
+  p_idempotency_key text default null,
+  p_ttl_seconds integer default 600,
+  p_enforce boolean default true,
+  p_metadata jsonb default '{}',
+  p_now timestamptz default now()
+)
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_call spend_private.call;
+  v_answer spend.reserve_result;
+  v_hash uuid;
+  v_holds spend.reservation_hold[];
+begin
+  -- A change of the quotas' shape (rebase_quota) waits for running calls, and calls for it: before any row lock.
+  lock table spend.reservations in row exclusive mode;
+
+  perform spend_private.check_reserve_arguments(
+    p_conversation_id, p_path_id, p_idempotency_key, p_ttl_seconds, p_metadata
+  );
+  v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now);
+
+  if p_idempotency_key is not null then
+    v_hash := spend_private.request_hash(
+      p_user_id, p_resource_type, p_usage, v_call.task, p_conversation_id, p_path_id
+    );
+    v_answer := spend_private.replay(p_tenant_id, p_idempotency_key, v_hash);
+    if v_answer.replayed then
+      return v_answer;
+    end if;
+  end if;
+
+  if spend_private.mark_prices_used(v_call.price_ids) then
+    v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now);
+  end if;
+
+  select * into v_holds, v_answer
+  from spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
+
+  if not v_answer.allowed then
+    perform spend_private.record_alert('limit', v_answer.quota, p_tenant_id, p_now);
+    if p_idempotency_key is not null then
+      insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer)
+      values (p_tenant_id, p_idempotency_key, v_hash, v_answer);
+    end if;
+    return v_answer;
+  end if;
+
+  perform spend_private.move_balances(v_holds, v_call.cost_usd, 0);
+  v_answer.reservation_id := spend_private.new_reservation_id(p_tenant_id);
+  v_answer.expires_at := p_now + make_interval(secs => p_ttl_seconds);
+  v_answer.warnings := spend_private.warn(p_tenant_id, v_holds, v_call.cost_usd, p_now);
+
+  insert into spend.reservations (
+    tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
+    idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, warnings,
+    metadata, created_at, expires_at
+  )
+  values (
+    p_tenant_id, v_answer.reservation_id, p_user_id, p_resource_type, v_call.provider,
+    v_call.product, v_call.task, p_conversation_id, p_path_id,
+    p_idempotency_key, v_hash, p_usage, v_call.cost_usd, v_holds, v_call.price_ids,
+    v_answer.warnings, coalesce(p_metadata, '{}'), p_now, v_answer.expires_at
+  );
+  return v_answer;
+end;
+$$;
+comment on function spend_private.reserve is
+  'spend.reserve with a clock.';

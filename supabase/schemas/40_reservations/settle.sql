@@ -1,0 +1,41 @@
+create function spend.settle(reservation_id uuid, usage jsonb, metadata jsonb default '{}')
+returns spend.settle_result
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.settle(settle.reservation_id, settle.usage, settle.metadata);
+end;
+$$;
+comment on function spend.settle is
+  'Books the real cost of a reservation and gives its hold back, in one transaction. Booked in full, even above the hold or over a limit, at the prices in force when the reservation was made.
+usage: as in reserve; null, or with a count missing, is unknown usage: booked at the estimate (or at the known part, where that is dearer) and flagged is_estimated. Settling again answers the first result and books nothing. After a release the cost is booked (it was spent), after expiry the booking is corrected.
+Errors: 22023 invalid_usage, PT404 unknown_reservation. For service_role.';
+grant execute on function spend.settle to service_role;
+
+create function spend_private.settle(
+  p_reservation_id uuid,
+  p_usage jsonb,
+  p_metadata jsonb default '{}',
+  p_now timestamptz default now()
+)
+returns spend.settle_result
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
+  v_actual spend_private.actual_cost;
+begin
+  if v_reservation.status = 'settled' then
+    return spend_private.settle_answer(v_reservation);
+  end if;
+  v_actual := spend_private.actual_cost(v_reservation, p_usage);
+  return spend_private.book(v_reservation, 'settled', v_actual, p_metadata, p_now);
+end;
+$$;
+comment on function spend_private.settle is
+  'spend.settle with a clock.';

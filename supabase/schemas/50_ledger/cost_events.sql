@@ -1,0 +1,44 @@
+create table spend.cost_events (
+  id bigint generated always as identity,
+  tenant_id uuid not null,
+  occurred_at timestamptz not null,
+  booked_at timestamptz not null default now(),
+  kind text not null,
+  reservation_id uuid,
+  user_id uuid,
+  conversation_id text,
+  path_id text,
+  task text,
+  resource_type text not null,
+  provider text,
+  product text,
+  usage jsonb,
+  cost_usd numeric(24, 12) not null,
+  price_ids bigint[] not null default '{}',
+  is_estimated boolean not null default false,
+  metadata jsonb not null default '{}',
+  primary key (tenant_id, occurred_at, id),
+  constraint kind_is_known check (kind in ('charge', 'correction', 'expiry', 'adjustment')),
+  constraint resource_type_is_known check (resource_type in ('llm', 'e2b')),
+  constraint adjustments_alone_have_no_reservation check ((kind = 'adjustment') = (reservation_id is null))
+) partition by range (occurred_at);
+comment on table spend.cost_events is
+  'The ledger: every booking, in USD. Append-only, partitioned by month. What was spent is the sum of cost_usd; everything else about money can be derived from here.';
+comment on column spend.cost_events.occurred_at is 'When the call was made: the moment of its reservation. Decides the period that it counts in.';
+comment on column spend.cost_events.booked_at is 'When the event was written.';
+comment on column spend.cost_events.kind is 'charge: a settled call; expiry: the estimate of a call that nobody settled; correction: what a late settle changes about an expiry; adjustment: a credit (negative) or debit by hand.';
+comment on column spend.cost_events.price_ids is 'Rows of spend.prices that the cost was computed with.';
+comment on column spend.cost_events.is_estimated is 'The real usage is not known; the estimate was booked.';
+
+alter table spend.cost_events enable row level security;
+create policy "members read their own events, owners and admins the tenant's" on spend.cost_events
+for select to authenticated
+using (
+  (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
+  or tenant_id in (select spend_private.managed_tenant_ids())
+);
+grant select on spend.cost_events to authenticated, service_role;
+
+-- Loses nothing: holds events of months whose partition was not made ahead.
+create table spend_private.cost_events_default partition of spend.cost_events default;
+alter table spend_private.cost_events_default enable row level security;
