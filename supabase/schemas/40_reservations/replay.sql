@@ -27,6 +27,7 @@ as $$
 declare
   v_answer spend.reserve_result;
   v_hash uuid;
+  v_refusal spend_private.refusals;
 begin
   -- The first request with a key is waited for; the statements below then see what it committed.
   perform pg_advisory_xact_lock(hashtextextended(p_tenant_id::text || p_idempotency_key, 0));
@@ -37,9 +38,11 @@ begin
   from spend.reservations as r
   where r.tenant_id = p_tenant_id and r.idempotency_key = p_idempotency_key;
   if not found then
-    select f.request_hash, (f.answer).* into v_hash, v_answer
+    select * into v_refusal
     from spend_private.refusals as f
     where f.tenant_id = p_tenant_id and f.idempotency_key = p_idempotency_key;
+    v_hash := v_refusal.request_hash;
+    v_answer := v_refusal.answer;
   end if;
 
   if v_hash <> p_request_hash then

@@ -54,7 +54,7 @@ declare
   v_call spend_private.call;
   v_answer spend.reserve_result;
   v_hash uuid;
-  v_holds spend.reservation_hold[];
+  v_admission spend_private.admission;
 begin
   -- A change of the quotas' shape (rebase_quota) waits for running calls, and calls for it: before any row lock.
   lock table spend.reservations in row exclusive mode;
@@ -78,9 +78,8 @@ begin
     v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now);
   end if;
 
-  select * into v_holds, v_answer
-  from spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
-
+  v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
+  v_answer := v_admission.answer;
   if not v_answer.allowed then
     perform spend_private.record_alert('limit', v_answer.quota, p_tenant_id, p_now);
     if p_idempotency_key is not null then
@@ -90,10 +89,10 @@ begin
     return v_answer;
   end if;
 
-  perform spend_private.move_balances(v_holds, v_call.cost_usd, 0);
+  perform spend_private.move_balances(v_admission.holds, v_call.cost_usd, 0);
   v_answer.reservation_id := spend_private.new_reservation_id(p_tenant_id);
   v_answer.expires_at := p_now + make_interval(secs => p_ttl_seconds);
-  v_answer.warnings := spend_private.warn(p_tenant_id, v_holds, v_call.cost_usd, p_now);
+  v_answer.warnings := spend_private.warn(p_tenant_id, v_admission.holds, v_call.cost_usd, p_now);
 
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
@@ -103,7 +102,7 @@ begin
   values (
     p_tenant_id, v_answer.reservation_id, p_user_id, p_resource_type, v_call.provider,
     v_call.product, v_call.task, p_conversation_id, p_path_id,
-    p_idempotency_key, v_hash, p_usage, v_call.cost_usd, v_holds, v_call.price_ids,
+    p_idempotency_key, v_hash, p_usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
     v_answer.warnings, coalesce(p_metadata, '{}'), p_now, v_answer.expires_at
   );
   return v_answer;
