@@ -20,6 +20,7 @@ as $$
 declare
   v_priced spend_private.priced_usage;
   v_product text;
+  v_overcounted text;
 begin
   v_product := spend_private.resolve_product(p_resource_type, p_counts.provider, p_counts.name, p_at);
   if v_product is null then
@@ -31,12 +32,16 @@ begin
   select
     round(coalesce(sum(l.usd), 0), 12),
     coalesce(array_agg(distinct l.price_id) filter (where l.price_id is not null), '{}'),
-    array_agg(l.meter) filter (where l.price_id is null)
-  into v_priced.cost_usd, v_priced.price_ids, v_priced.unpriced_meters
+    array_agg(l.meter) filter (where l.price_id is null),
+    min(l.meter) filter (where l.units < 0)
+  into v_priced.cost_usd, v_priced.price_ids, v_priced.unpriced_meters, v_overcounted
   from spend_private.bill_lines(p_tenant_id, p_resource_type, p_counts, v_product, p_at) as l
-  where l.units > 0;
+  where l.units <> 0;
+  if v_overcounted is not null then
+    perform spend_private.fail_usage(v_overcounted, 'is smaller than the sum of its parts');
+  end if;
   return v_priced;
 end;
 $$;
 comment on function spend_private.price_usage is
-  'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price.';
+  'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price. Raises 22023 invalid_usage when a meter counts less than its parts.';

@@ -1,0 +1,108 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+select plan(25);
+
+insert into auth.users (id) values
+  ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
+insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
+insert into spend.tenant_members (tenant_id, user_id) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a');
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
+  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
+  ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
+
+-- Usage that costs p_usd dollars.
+create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
+  select jsonb_build_object(
+    'provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0
+  )
+$$;
+create function pg_temp.reserve(p_usd numeric, p_now timestamptz default now(), p_task text default 'chat')
+returns spend.reserve_result language sql as $$
+  select spend_private.reserve(
+    'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'llm',
+    pg_temp.usage(p_usd), p_task, p_now => p_now
+  )
+$$;
+-- The tenant's llm quota: spent and held.
+create function pg_temp.balance() returns text language sql as $$
+  select format('%s spent, %s held', trim_scale(spent_usd), trim_scale(reserved_usd))
+  from spend.quota_status where scope = 'tenant' and resource_type = 'llm'
+    and tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and task is null and product is null
+$$;
+
+-- Answers
+select is((pg_temp.reserve(60)).allowed, true, 'limit 100: a call of 60 is admitted');
+select is(pg_temp.balance(), '0 spent, 60 held', 'its estimate is held');
+select results_eq(
+  $$ select allowed, reason, reservation_id, trim_scale((quota).limit_usd), trim_scale((quota).reserved_usd),
+       trim_scale((quota).remaining_usd), (quota).utilization_percent, (quota).scope, (quota).period
+     from pg_temp.reserve(50) $$,
+  $$ values (false, 'in_flight', null::uuid, 100::numeric, 60::numeric, 40::numeric, 60.00, 'tenant', 'month') $$,
+  '60 of 100 held: a call of 50 is refused as in_flight, and the quota that refused is named'
+);
+select cmp_ok((pg_temp.reserve(50)).retry_after, '<=', 600, 'in_flight: retry no later than the hold expires');
+select is(pg_temp.balance(), '0 spent, 60 held', 'a refusal changes no balance');
+select results_eq(
+  $$ select reason, retry_after from pg_temp.reserve(101) $$, $$ values ('exceeds_limit', null::integer) $$,
+  'a call larger than the limit exceeds_limit, and waiting does not help'
+);
+select is((pg_temp.reserve(40)).allowed, true, '60 of 100 held: a call of 40 fits to the last cent');
+select is((pg_temp.reserve(0.000001)).allowed, false, 'not a millionth more');
+select spend.settle(id, pg_temp.usage(estimated_cost_usd)) from spend.reservations where status = 'held';
+select is((pg_temp.reserve(1)).reason, 'limit_reached', '100 of 100 spent: limit_reached');
+select is(
+  (select retry_after from pg_temp.reserve(1)),
+  ceil(extract(epoch from date_trunc('month', now(), 'UTC') + interval '1 month' - now()))::integer,
+  'limit_reached: retry when the month ends'
+);
+
+-- check_quota
+select is((spend.check_quota(
+  'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'llm', pg_temp.usage(1)
+)).reason, 'limit_reached', 'check_quota answers as reserve would');
+select is((spend.check_quota(
+  'aaaaaaaa-0000-4000-8000-000000000001', null, 'e2b',
+  '{"provider": "e2b", "template": "base", "vcpus": 2, "memory_gib": 0.5, "seconds": 300}'
+)).estimated_cost_usd, 0.009075, '2 vCPU, 0.5 GiB, 300 s: (2 × 0.000014 + 0.5 × 0.0000045) × 300');
+select is((select count(*) from spend.reservations), 2::bigint, 'check_quota holds nothing');
+
+-- Errors
+select throws_ok(
+  $$ select spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000b', 'llm', pg_temp.usage(1)) $$,
+  '42501', 'not_a_member', 'a user of no tenant is not a member'
+);
+select throws_ok(
+  $$ select spend.reserve('aaaaaaaa-0000-4000-8000-000000000009', '00000000-0000-4000-8000-00000000000a', 'llm', pg_temp.usage(1)) $$,
+  '42501', 'not_a_member', 'an unknown tenant answers like somebody else''s'
+);
+select throws_ok(
+  $$ select spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm',
+       '{"provider": "test", "model": "unheard-of", "input_tokens": 1, "output_tokens": 1}') $$,
+  'PT422', 'unpriced_product', 'a model without a price is refused, not free'
+);
+select throws_ok(
+  format($$ select spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', %L) $$, pg_temp.usage(1) || u.usage),
+  '22023', 'invalid_usage', u.case
+)
+from (values
+  ('{"tokens": 1}'::jsonb, 'an unknown key is refused'),
+  ('{"input_tokens": -1}', 'a negative count is refused'),
+  ('{"input_tokens": 1.5}', 'a fractional count is refused'),
+  ('{"input_tokens": "1"}', 'a count that is a text is refused'),
+  ('{"cache_read_tokens": 2000000}', 'a part larger than its whole is refused'),
+  ('{"output_tokens": null}', 'an estimate without a required count is refused')
+) as u (usage, "case");
+
+update spend.tenants set closed_at = now() where id = 'aaaaaaaa-0000-4000-8000-000000000001';
+select throws_ok('select pg_temp.reserve(0)', 'PT403', 'tenant_closed', 'a closed tenant spends no more');
+select is(
+  (select array_agg(kind order by kind) from spend.alerts a join spend.cost_quotas q on q.id = a.quota_id
+   where q.scope = 'tenant' and q.resource_type = 'llm'),
+  array['limit', 'warning'], 'however many calls and refusals: one alert at 80 %, one at the limit'
+);
+select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger');
+
+select * from finish();
+rollback;
