@@ -1,8 +1,21 @@
 create function spend.ensure_quotas(tenant_id uuid)
 returns integer
 language plpgsql volatile
--- Definer: runs in triggers of whoever inserts a tenant or a member.
+-- Definer: quotas of source plan are written by the plan alone, whoever asks for it.
 security definer
+set search_path = ''
+as $$
+begin
+  return spend_private.follow_plan(ensure_quotas.tenant_id);
+end;
+$$;
+comment on function spend.ensure_quotas is
+  'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, leaves alone what was overridden by hand (source manual). Returns how many changed. Triggers do the same; call it yourself where triggers do not run. For service_role.';
+grant execute on function spend.ensure_quotas to service_role;
+
+create function spend_private.follow_plan(p_tenant_id uuid, p_user_id uuid default null)
+returns integer
+language plpgsql volatile
 set search_path = ''
 as $$
 declare
@@ -19,12 +32,13 @@ begin
       union all
       select m.user_id from spend.tenant_members as m where m.tenant_id = t.id and p.scope = 'user'
     ) as s
-    where t.id = ensure_quotas.tenant_id
+    where t.id = p_tenant_id and (p_user_id is null or s.scope_id = p_user_id)
   ),
 
   removed as (
     delete from spend.cost_quotas as q
-    where q.tenant_id = ensure_quotas.tenant_id and q.source = 'plan'
+    where q.tenant_id = p_tenant_id and q.source = 'plan'
+      and (p_user_id is null or q.scope_id = p_user_id)
       and not exists (
         select from wanted as w
         where w.scope_id = q.scope_id and w.resource_type = q.resource_type and w.period = q.period
@@ -56,6 +70,5 @@ begin
   return v_changed;
 end;
 $$;
-comment on function spend.ensure_quotas is
-  'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, leaves alone what was overridden by hand (source manual). Returns how many changed. Triggers call it; call it yourself where triggers do not run. For service_role.';
-grant execute on function spend.ensure_quotas to service_role;
+comment on function spend_private.follow_plan is
+  'spend.ensure_quotas, of one member alone where p_user_id is given.';

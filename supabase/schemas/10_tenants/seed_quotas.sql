@@ -1,10 +1,15 @@
 create function spend_private.seed_quotas_of_tenant()
 returns trigger
 language plpgsql
+-- Definer: whoever inserts a tenant or a member need not be able to write quotas.
+security definer
 set search_path = ''
 as $$
 begin
-  perform spend.ensure_quotas(new.id);
+  if tg_op = 'UPDATE' then
+    perform spend_private.lock_quota_changes();
+  end if;
+  perform spend_private.follow_plan(new.id);
   return null;
 end;
 $$;
@@ -17,7 +22,7 @@ for each row execute function spend_private.seed_quotas_of_tenant();
 create function spend_private.seed_quotas_of_member()
 returns trigger
 language plpgsql
--- Definer: whoever removes a member need not be able to delete quotas.
+-- Definer: see seed_quotas_of_tenant.
 security definer
 set search_path = ''
 as $$
@@ -26,7 +31,7 @@ begin
     delete from spend.cost_quotas as q
     where q.tenant_id = old.tenant_id and q.scope_id = old.user_id and q.scope = 'user';
   else
-    perform spend.ensure_quotas(new.tenant_id);
+    perform spend_private.follow_plan(new.tenant_id, new.user_id);
   end if;
   return null;
 end;
@@ -40,10 +45,13 @@ for each row execute function spend_private.seed_quotas_of_member();
 create function spend_private.seed_quotas_of_plan()
 returns trigger
 language plpgsql
+-- Definer: see seed_quotas_of_tenant.
+security definer
 set search_path = ''
 as $$
 begin
-  perform spend.ensure_quotas(t.id)
+  perform spend_private.lock_quota_changes();
+  perform spend_private.follow_plan(t.id)
   from spend.tenants as t
   where t.plan_id in (select c.plan_id from changed as c)
   order by t.id;

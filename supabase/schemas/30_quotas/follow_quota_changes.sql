@@ -78,6 +78,7 @@ security definer
 set search_path = ''
 as $$
 begin
+  perform spend_private.lock_quota_changes();
   perform spend_private.rebase_quota(q.id)
   from spend.cost_quotas as q
   where q.tenant_id = new.id

@@ -12,7 +12,8 @@ begin
   -- Running calls end first, and new ones wait until this transaction does: what is counted below is all there is.
   lock table spend.reservations in share row exclusive mode;
 
-  select * into v_quota from spend.cost_quotas as q where q.id = p_quota_id;
+  -- The quota before its balances, as every change of a limit.
+  select * into v_quota from spend.cost_quotas as q where q.id = p_quota_id for no key update;
   v_bounds := spend_private.quota_bounds(v_quota);
   delete from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_end > now();

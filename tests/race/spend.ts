@@ -1,0 +1,94 @@
+// What the race tests say in SQL, once.
+import type { JSONValue, Sql } from "postgres";
+
+export type Usage = Record<string, JSONValue>;
+
+/** Usage of the test model that costs exactly `usd` dollars ($1 per million input tokens). */
+export function usageOf(usd: number): Usage {
+  return {
+    provider: "test",
+    model: "model",
+    input_tokens: Math.round(usd * 1_000_000),
+    output_tokens: 0,
+  };
+}
+
+export async function addTestModel(sql: Sql): Promise<void> {
+  await sql`
+    insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+    values
+      ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
+      ('llm', 'test', 'model', 'output_tokens', 1, '2020-01-01')`;
+}
+
+/** A tenant whose only quota is on llm, lifetime, so that no run meets the end of a period. */
+export async function addTenant(sql: Sql, limitUsd: number, slots: number): Promise<string> {
+  const [tenant] = await sql`insert into spend.tenants (name) values ('Tenant') returning id`;
+  const id = tenant?.id as string;
+  await sql`delete from spend.cost_quotas where tenant_id = ${id}`;
+  await addQuota(sql, { scope: "tenant", tenantId: id, limitUsd, slots });
+  return id;
+}
+
+export async function addUser(sql: Sql, tenantId: string): Promise<string> {
+  const [user] = await sql`insert into auth.users (id) values (gen_random_uuid()) returning id`;
+  const id = user?.id as string;
+  await sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${id})`;
+  return id;
+}
+
+export interface NewQuota {
+  scope: "platform" | "tenant" | "user";
+  tenantId?: string;
+  userId?: string;
+  resourceType?: "llm" | "e2b" | "all";
+  period?: string;
+  limitUsd: number;
+  slots?: number;
+}
+
+export async function addQuota(sql: Sql, quota: NewQuota): Promise<number> {
+  const [row] = await sql`
+    insert into spend.cost_quotas (
+      scope, tenant_id, scope_id, resource_type, period, limit_usd, slots
+    )
+    values (
+      ${quota.scope}, ${quota.tenantId ?? null}, ${quota.userId ?? null},
+      ${quota.resourceType ?? "llm"}, ${quota.period ?? "lifetime"}, ${quota.limitUsd},
+      ${quota.slots ?? null}
+    )
+    returning id`;
+  return Number(row?.id);
+}
+
+export interface ReserveAnswer {
+  allowed: boolean;
+  reservation_id: string | null;
+  reason: string | null;
+}
+
+export async function reserve(
+  sql: Sql,
+  tenantId: string,
+  userId: string | null,
+  usd: number,
+): Promise<ReserveAnswer> {
+  const [answer] = await sql<ReserveAnswer[]>`
+    select allowed, reservation_id, reason
+    from spend.reserve(${tenantId}, ${userId}, 'llm', ${sql.json(usageOf(usd))})`;
+  if (answer === undefined) throw new Error("reserve answered nothing");
+  return answer;
+}
+
+/** Rows in which balances and ledger differ: none, when all is right. */
+export function verifyBalances(sql: Sql) {
+  return sql`select * from spend.verify_balances()`;
+}
+
+/** Dollars held of a tenant's quota. */
+export async function heldUsd(sql: Sql, tenantId: string): Promise<number> {
+  const [row] = await sql`
+    select sum(reserved_usd)::float8 as usd from spend.quota_status
+    where scope = 'tenant' and tenant_id = ${tenantId}`;
+  return row?.usd as number;
+}
