@@ -1,7 +1,6 @@
 create function spend_private.allot(
   p_quota_id bigint,
   p_period_start timestamptz,
-  p_limit_usd numeric,
   p_slot integer default 0,
   p_cost_usd numeric default 0
 )
@@ -10,21 +9,25 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_slots integer;
+  v_quota spend.cost_quotas;
+  v_is_calm boolean;
   v_shares integer := 1;
+  v_used_usd numeric;
   v_room_usd numeric;
   v_share_usd numeric := 0;
 begin
-  select q.slots into v_slots from spend.cost_quotas as q where q.id = p_quota_id;
-  select p_limit_usd - p_cost_usd - sum(b.spent_usd + b.reserved_usd) into v_room_usd
+  select * into v_quota from spend.cost_quotas as q where q.id = p_quota_id;
+  select sum(b.spent_usd + b.reserved_usd) + p_cost_usd into v_used_usd
   from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_start = p_period_start;
 
+  v_is_calm := v_used_usd < v_quota.limit_usd * v_quota.warning_threshold;
+  v_room_usd := spend_private.allotment_usd(v_quota, v_is_calm) - v_used_usd;
   if v_room_usd > 0 then
     -- A share smaller than a few calls only sends the next call here again: near the limit, fewer slots get one.
     v_shares := case
-      when p_cost_usd > 0 then least(greatest(floor(v_room_usd / (4 * p_cost_usd)), 1), v_slots)
-      else v_slots
+      when p_cost_usd > 0 then least(greatest(floor(v_room_usd / (4 * p_cost_usd)), 1), v_quota.slots)
+      else v_quota.slots
     end;
     v_share_usd := trunc(v_room_usd / v_shares, 12);
   end if;
@@ -35,11 +38,12 @@ begin
       when s.place < v_shares then v_share_usd
       else 0
     end,
-    is_split = v_room_usd >= 0
+    is_split = v_room_usd >= 0,
+    is_calm = v_is_calm
   from (
     -- The slots that follow p_slot come first. Slots beyond the quota's number drain: they get no share.
     select o.slot, row_number() over (
-      order by o.slot = p_slot, o.slot >= v_slots, o.slot < p_slot, o.slot
+      order by o.slot = p_slot, o.slot >= v_quota.slots, o.slot < p_slot, o.slot
     ) as place
     from spend_private.quota_balances as o
     where o.quota_id = p_quota_id and o.period_start = p_period_start
@@ -48,4 +52,4 @@ begin
 end;
 $$;
 comment on function spend_private.allot is
-  'Shares out a limit anew over a quota''s slots, all of which the caller has locked: each slot is allotted what it uses, p_slot the cost of a call that comes, and the room is shared evenly. When there is no room, p_slot carries the excess. The allotments sum to the limit, always.';
+  'Shares out a quota anew over its slots, all of which the caller has locked: each slot is allotted what it uses, p_slot the cost of a call that comes, and the room (allotment_usd) is shared evenly. When there is no room, p_slot carries the excess.';

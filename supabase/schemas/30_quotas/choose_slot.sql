@@ -157,11 +157,16 @@ declare
 begin
   perform spend_private.lock_all_slots(p_quota_id, p_period_start);
 
-  select sum(b.allotted_usd), sum(b.spent_usd + b.reserved_usd), p_slot % count(*)
+  -- A limit that is being changed reaches the balances under the same locks: what is read here is in force.
+  select q.limit_usd, u.used_usd, p_slot % u.slots
   into v_limit_usd, v_used_usd, v_slot
-  from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_start = p_period_start
-  having count(*) > 0;
+  from (
+    select sum(b.spent_usd + b.reserved_usd) as used_usd, count(*) as slots
+    from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start
+  ) as u
+  join spend.cost_quotas as q on q.id = p_quota_id
+  where u.slots > 0;
   if not found then
     return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
   end if;
@@ -169,7 +174,7 @@ begin
   if p_is_enforced and (v_used_usd + p_cost_usd > v_limit_usd or v_limit_usd = 0) then
     return null;
   end if;
-  perform spend_private.allot(p_quota_id, p_period_start, v_limit_usd, v_slot, p_cost_usd);
+  perform spend_private.allot(p_quota_id, p_period_start, v_slot, p_cost_usd);
   return v_slot;
 end;
 $$;

@@ -24,7 +24,8 @@ begin
     select n.id
     from new_quotas as n
     join old_quotas as o on o.id = n.id
-    where (n.limit_usd, n.slots) is distinct from (o.limit_usd, o.slots)
+    where (n.limit_usd, n.warning_threshold, n.slots)
+      is distinct from (o.limit_usd, o.warning_threshold, o.slots)
     -- The lock order of reserve.
     order by array_position(array['user', 'tenant', 'platform'], n.scope), n.id
   loop
@@ -34,7 +35,7 @@ begin
 end;
 $$;
 comment on function spend_private.follow_quota_changes is
-  'Trigger: a changed limit, number of slots, period or subject reaches the open balances in the same transaction.';
+  'Trigger: a changed limit, warning threshold, number of slots, period or subject reaches the open balances in the same transaction.';
 
 create trigger follow_quota_changes after update on spend.cost_quotas
 referencing old table as old_quotas new table as new_quotas

@@ -14,15 +14,14 @@ declare
 begin
   select * into v_quota from spend.cost_quotas as q where q.id = p_quota_id;
   select
-    -- The allotments, not limit_usd: locked with the balances, they are what admission decides by.
-    coalesce(sum(b.allotted_usd), v_quota.limit_usd),
     coalesce(sum(b.spent_usd), 0), coalesce(sum(b.reserved_usd), 0),
     coalesce(max(b.period_end), upper(spend_private.quota_bounds(v_quota, p_now)))
-  into v_details.limit_usd, v_details.spent_usd, v_details.reserved_usd, v_details.period_end
+  into v_details.spent_usd, v_details.reserved_usd, v_details.period_end
   from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_start = p_period_start;
 
   v_details.quota_id := v_quota.id;
+  v_details.limit_usd := v_quota.limit_usd;
   v_details.scope := v_quota.scope;
   v_details.scope_id := v_quota.scope_id;
   v_details.resource_type := v_quota.resource_type;

@@ -23,9 +23,9 @@ begin
     cross join generate_series(1, v_quota.slots - 1) as s (slot)
     where b.quota_id = p_quota_id and b.period_start = v_period_start and b.slot = 0
     on conflict do nothing;
-    perform spend_private.allot(p_quota_id, v_period_start, v_quota.limit_usd);
+    perform spend_private.allot(p_quota_id, v_period_start);
   end loop;
 end;
 $$;
 comment on function spend_private.resize_quota is
-  'Shares a changed limit out over a quota''s open balances, and adds slots where it has more now. Slots beyond a smaller number get no more room and drain.';
+  'Shares a changed limit or warning threshold out over a quota''s open balances, and adds slots where it has more now. Slots beyond a smaller number get no more room and drain.';

@@ -12,12 +12,12 @@ as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
   v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
-  v_warnings spend.quota_details[];
+  v_busy spend.reservation_hold[] := p_reservation.holds;
 begin
   if v_cost_usd > v_held_usd then
     perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   else
-    perform spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+    v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   end if;
 
   if p_status <> 'released' or v_cost_usd <> 0 then
@@ -46,10 +46,9 @@ begin
   where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id
   returning r.* into p_reservation;
 
-  v_warnings := spend_private.warn(
-    p_reservation.tenant_id, p_reservation.holds, p_actual.cost_usd, p_now
-  );
-  return spend_private.settle_answer(p_reservation, v_warnings);
+  return spend_private.settle_answer(p_reservation, spend_private.warn(
+    p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now
+  ));
 end;
 $$;
 comment on function spend_private.book is

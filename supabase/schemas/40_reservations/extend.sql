@@ -120,9 +120,9 @@ begin
     end if;
   end loop;
 
-  perform spend_private.move_balances(p_reservation.holds, p_extra_usd, 0);
   v_answer.warnings := spend_private.warn(
-    p_reservation.tenant_id, p_reservation.holds, p_extra_usd, p_now
+    p_reservation.tenant_id, spend_private.move_balances(p_reservation.holds, p_extra_usd, 0),
+    p_extra_usd, p_now
   );
   return v_answer;
 end;

@@ -3,20 +3,27 @@ create function spend_private.move_balances(
   p_reserved_usd numeric,
   p_spent_usd numeric
 )
-returns void
+returns spend.reservation_hold[]
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
   v_hold spend.reservation_hold;
+  v_is_calm boolean;
+  v_busy spend.reservation_hold[] := '{}';
 begin
   foreach v_hold in array p_holds loop
     update spend_private.quota_balances as b set
       reserved_usd = b.reserved_usd + p_reserved_usd,
       spent_usd = b.spent_usd + p_spent_usd
-    where b.quota_id = v_hold.quota_id and b.period_start = v_hold.period_start and b.slot = v_hold.slot;
+    where b.quota_id = v_hold.quota_id and b.period_start = v_hold.period_start and b.slot = v_hold.slot
+    returning b.is_calm into v_is_calm;
+    if not v_is_calm then
+      v_busy := v_busy || v_hold;
+    end if;
   end loop;
+  return v_busy;
 end;
 $$;
 comment on function spend_private.move_balances is
-  'Adds to what is held and spent, in USD, in each of the balances, in their order. A balance whose quota was deleted is passed over.';
+  'Adds to what is held and spent, in USD, in each of the balances, in their order. A balance whose quota was deleted is passed over. Returns those that are not calm: their quotas may be above the warning threshold.';

@@ -9,17 +9,12 @@ set search_path = ''
 as $$
 declare
   v_hold spend.reservation_hold;
-  v_limit_usd numeric;
 begin
   foreach v_hold in array p_holds loop
     -- More than was held leaves this slot: the others must give it room, so all of them are locked, in order.
     perform spend_private.lock_all_slots(v_hold.quota_id, v_hold.period_start);
     perform spend_private.move_balances(array[v_hold], p_reserved_usd, p_spent_usd);
-
-    select sum(b.allotted_usd) into v_limit_usd
-    from spend_private.quota_balances as b
-    where b.quota_id = v_hold.quota_id and b.period_start = v_hold.period_start;
-    perform spend_private.allot(v_hold.quota_id, v_hold.period_start, v_limit_usd);
+    perform spend_private.allot(v_hold.quota_id, v_hold.period_start);
   end loop;
 end;
 $$;

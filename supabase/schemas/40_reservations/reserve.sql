@@ -89,10 +89,11 @@ begin
     return v_answer;
   end if;
 
-  perform spend_private.move_balances(v_admission.holds, v_call.cost_usd, 0);
+  v_answer.warnings := spend_private.warn(
+    p_tenant_id, spend_private.move_balances(v_admission.holds, v_call.cost_usd, 0), v_call.cost_usd, p_now
+  );
   v_answer.reservation_id := spend_private.new_reservation_id(p_tenant_id);
   v_answer.expires_at := p_now + make_interval(secs => p_ttl_seconds);
-  v_answer.warnings := spend_private.warn(p_tenant_id, v_admission.holds, v_call.cost_usd, p_now);
 
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,

@@ -15,7 +15,7 @@ as $$
     select
       b.quota_id, b.period_start, max(b.period_end) as period_end,
       sum(b.spent_usd) as spent_usd, sum(b.reserved_usd) as reserved_usd,
-      sum(b.allotted_usd) as allotted_usd
+      sum(b.allotted_usd) as allotted_usd, bool_and(b.is_calm) as is_calm
     from spend_private.quota_balances as b
     group by b.quota_id, b.period_start
   ),
@@ -49,7 +49,7 @@ as $$
     full join held as h on h.quota_id = b.quota_id and h.period_start = b.period_start
     where b.quota_id is not null or exists (select from spend.cost_quotas as q where q.id = h.quota_id)
     union all
-    select b.quota_id, b.period_start, 'allotted_usd', b.allotted_usd, q.limit_usd
+    select b.quota_id, b.period_start, 'allotted_usd', b.allotted_usd, spend_private.allotment_usd(q, b.is_calm)
     from balance as b
     join spend.cost_quotas as q on q.id = b.quota_id
     where b.period_end > now()
