@@ -10,6 +10,7 @@ language plpgsql stable
 -- Definer: see spend.reserve.
 security definer
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 as $$
 begin
   return spend_private.check_quota(

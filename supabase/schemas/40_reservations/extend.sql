@@ -9,6 +9,7 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = ''
+set plan_cache_mode = 'force_generic_plan'
 set lock_timeout = '3s'
 as $$
 begin

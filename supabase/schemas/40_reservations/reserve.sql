@@ -16,6 +16,8 @@ language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
 set search_path = ''
+-- Each statement is planned once per connection: their plans do not depend on the values.
+set plan_cache_mode = 'force_generic_plan'
 set lock_timeout = '3s'
 as $$
 begin
