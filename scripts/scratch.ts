@@ -8,7 +8,7 @@ import { describeSqlError } from "./sql_error.ts";
 import { findSupabase } from "./stack/binaries.ts";
 import { bootstrap } from "./stack/bootstrap.ts";
 import { startDatabase } from "./stack/database.ts";
-import { root } from "./stack/paths.ts";
+import { PROJECT } from "./stack/paths.ts";
 import { StackError } from "./stack/ports.ts";
 
 export interface Scratch {
@@ -22,19 +22,18 @@ export interface Scratch {
 export async function onScratchServer<T>(work: (scratch: Scratch) => Promise<T>): Promise<T> {
   const server = await startDatabase();
   const admin = postgres(server.url, { max: 1, onnotice: () => {} });
-  // Our servers speak no TLS; said in the URL, the CLI does not warn about it.
-  const urlOf = (name: string) => `${server.urlOf(name)}?sslmode=disable`;
-  const clone = async (from: string, name: string) => {
-    await admin.unsafe(`create database "${name}" template "${from}"`);
-    return urlOf(name);
+  const make = async (name: string, template: string) => {
+    await admin.unsafe(`create database "${name}" template "${template}"`);
+    // Also for a copy: the settings of a database do not come along with its content.
+    await bootstrap(server.urlOf(name));
+    // Our servers speak no TLS; said in the URL, the CLI does not warn about it.
+    return `${server.urlOf(name)}?sslmode=disable`;
   };
   try {
-    await admin.unsafe('create database "hosted"');
-    await bootstrap(server.urlOf("hosted"));
     return await work({
-      clone,
+      clone: (from, name) => make(name, from),
       async create(name, files) {
-        const url = await clone("hosted", name);
+        const url = await make(name, "template1");
         await applyFiles(url, files);
         return url;
       },
@@ -47,7 +46,7 @@ export async function onScratchServer<T>(work: (scratch: Scratch) => Promise<T>)
 
 /** The migrations, oldest first. */
 export async function migrationFiles(): Promise<string[]> {
-  const folder = join(root, "supabase/migrations");
+  const folder = join(PROJECT, "supabase/migrations");
   const names = await readdir(folder).catch(() => []);
   return names
     .filter((name) => name.endsWith(".sql"))
@@ -61,7 +60,7 @@ async function applyFiles(url: string, files: string[]): Promise<void> {
     for (const file of files) {
       const text = await readFile(file, "utf8");
       await sql.unsafe(text).catch((error) => {
-        throw new StackError(describeSqlError(error, relative(root, file), text));
+        throw new StackError(describeSqlError(error, relative(PROJECT, file), text));
       });
     }
   } finally {
@@ -72,7 +71,7 @@ async function applyFiles(url: string, files: string[]): Promise<void> {
 /** Runs the Supabase CLI and answers what it printed. Throws with its complaint when it fails. */
 export async function supabase(...args: string[]): Promise<string> {
   const program = await findSupabase();
-  const running = promisify(execFile)(program, args, { cwd: root, maxBuffer: 1 << 28 });
+  const running = promisify(execFile)(program, args, { cwd: PROJECT, maxBuffer: 1 << 28 });
   running.child.stdin?.end();
   try {
     return (await running).stdout;

@@ -7,8 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join, relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-
-const root = fileURLToPath(new URL("../../", import.meta.url));
+import { PROJECT } from "../stack/paths.ts";
 
 const METERED_MODEL = ["functions/_shared/metered_model.ts", "functions/_shared/providers/"];
 const METERED_SANDBOX = ["functions/_shared/metered_sandbox.ts"];
@@ -78,7 +77,7 @@ interface Graph {
   modules: { specifier: string; dependencies?: Dependency[]; error?: string }[];
 }
 
-const all = readdirSync(join(root, "functions"), { recursive: true, encoding: "utf8" })
+const all = readdirSync(join(PROJECT, "functions"), { recursive: true, encoding: "utf8" })
   .map((file) => `functions/${file.split(sep).join("/")}`)
   .sort();
 const files = all.filter((file) => /\.[cm]?[jt]sx?$/.test(file));
@@ -97,7 +96,7 @@ if (violations.length > 0) {
 console.log(`import rule: ${files.length} modules of functions/ hold it`);
 
 function checkText(file: string): string[] {
-  const text = readFileSync(join(root, file), "utf8");
+  const text = readFileSync(join(PROJECT, file), "utf8");
   return TEXT_RULES.flatMap((rule) => {
     const match = rule.what.exec(text);
     if (match === null || isAllowed(rule, file)) return [];
@@ -123,7 +122,7 @@ function checkImports(module: Graph["modules"][number]): string[] {
 
 /** Import maps serve the platform's bundler, and Deno here does not read them: they may pin a name, not change it. */
 function checkImportMap(file: string): string[] {
-  const map = JSON.parse(readFileSync(join(root, file), "utf8"));
+  const map = JSON.parse(readFileSync(join(PROJECT, file), "utf8"));
   return Object.entries<string>(map.imports ?? {}).flatMap(([alias, target]) =>
     loadedName(alias) === loadedName(target)
       ? []
@@ -143,7 +142,7 @@ function loadedName(specifier: string): string {
 
 function projectPath(specifier: string): string | null {
   if (!specifier.startsWith("file:")) return null;
-  const path = relative(root, fileURLToPath(specifier)).split(sep).join("/");
+  const path = relative(PROJECT, fileURLToPath(specifier)).split(sep).join("/");
   return path.startsWith("..") ? null : path;
 }
 
@@ -158,11 +157,11 @@ function moduleGraph(modules: string[]): Graph {
   const folder = mkdtempSync(join(tmpdir(), "spendgate-imports-"));
   try {
     const entry = join(folder, "all.ts");
-    const imports = modules.map((file) => `import "${pathToFileURL(join(root, file)).href}";\n`);
+    const imports = modules.map((file) => `import "${pathToFileURL(join(PROJECT, file)).href}";\n`);
     writeFileSync(entry, imports.join(""));
-    const args = ["info", "--json", "--no-remote", "--config", join(root, "deno.json"), entry];
-    const deno = join(root, "node_modules/.bin/deno");
-    return JSON.parse(execFileSync(deno, args, { cwd: root, maxBuffer: 1 << 28 }).toString());
+    const args = ["info", "--json", "--no-remote", "--config", join(PROJECT, "deno.json"), entry];
+    const deno = join(PROJECT, "node_modules/.bin/deno");
+    return JSON.parse(execFileSync(deno, args, { cwd: PROJECT, maxBuffer: 1 << 28 }).toString());
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
