@@ -56,6 +56,24 @@ const AUTH_FUNCTIONS = `
   grant usage on schema auth to anon, authenticated, service_role;
 `;
 
+// A database copied from another does not inherit these.
+// The linters' exposure rules read pgrst.db_schemas, and find nothing where it is missing; hosted
+// Supabase finds extensions without their schema's name.
+const DATABASE_SETTINGS = `do $$ begin
+  execute format('alter database %I set pgrst.db_schemas = %L', current_database(), 'public, spend');
+  execute format('alter database %I set search_path = "$user", public, extensions', current_database());
+end $$`;
+
+/** The settings alone, for a database that is a copy of a bootstrapped one. */
+export async function applyDatabaseSettings(url: string): Promise<void> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  try {
+    await sql.unsafe(DATABASE_SETTINGS);
+  } finally {
+    await sql.end();
+  }
+}
+
 /**
  * Gives an empty database the roles, the schemas `auth` and `extensions`, and the settings that
  * hosted Supabase has. Can be repeated.
@@ -70,12 +88,7 @@ export async function bootstrap(url: string): Promise<void> {
       await transaction.unsafe(getAuthSchemaSql());
       await transaction.unsafe(SUPABASE_AUTH_HELPERS_SQL);
       await transaction.unsafe(AUTH_FUNCTIONS);
-      // The linters' exposure rules read this, and find nothing where it is missing.
-      await transaction.unsafe(`do $$ begin
-        execute format('alter database %I set pgrst.db_schemas = %L', current_database(), 'public, spend');
-        -- Hosted Supabase finds extensions without their schema's name.
-        execute format('alter database %I set search_path = "$user", public, extensions', current_database());
-      end $$`);
+      await transaction.unsafe(DATABASE_SETTINGS);
     });
   } finally {
     await sql.end();

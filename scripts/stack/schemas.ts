@@ -3,6 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import postgres from "postgres";
 import { parse } from "smol-toml";
+import { describeSqlError } from "../sql_error.ts";
 import { PROJECT } from "./paths.ts";
 
 const SUPABASE = join(PROJECT, "supabase");
@@ -61,32 +62,12 @@ export async function applySchemas(url: string): Promise<void> {
     await sql.begin(async (transaction) => {
       for (const file of await schemaFiles()) {
         const text = await readFile(file, "utf8");
-        await transaction.unsafe(text).catch((error: SqlError) => {
-          throw new Error(describeSqlError(relative(PROJECT, file), text, error), { cause: error });
+        await transaction.unsafe(text).catch((error: unknown) => {
+          throw new Error(describeSqlError(error, relative(PROJECT, file), text), { cause: error });
         });
       }
     });
   } finally {
     await sql.end();
   }
-}
-
-interface SqlError extends Error {
-  code?: string;
-  position?: string;
-  detail?: string;
-  hint?: string;
-  where?: string;
-}
-
-function describeSqlError(file: string, text: string, error: SqlError): string {
-  const line = error.position ? text.slice(0, Number(error.position)).split("\n").length : null;
-  return [
-    `${file}${line ? `:${line}` : ""}: ${error.message} (SQLSTATE ${error.code})`,
-    error.detail,
-    error.hint,
-    error.where,
-  ]
-    .filter(Boolean)
-    .join("\n");
 }

@@ -1,0 +1,36 @@
+// One server for the whole run, and in it one migrated database that each file copies.
+import postgres from "postgres";
+import type { TestProject } from "vitest/node";
+import { bootstrap } from "../../scripts/stack/bootstrap.ts";
+import { startDatabase } from "../../scripts/stack/database.ts";
+import { migrate } from "../../scripts/stack/migrate.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** URL of the server's database `postgres`. */
+    serverUrl: string;
+    /** Name of the database to copy: migrated, with prices, without anything else. */
+    templateDatabase: string;
+  }
+}
+
+const TEMPLATE = "spendgate_template";
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const server = await startDatabase();
+  try {
+    const admin = postgres(server.url, { max: 1 });
+    await admin.unsafe(`create database ${TEMPLATE}`);
+    await bootstrap(server.urlOf(TEMPLATE));
+    await migrate(server.urlOf(TEMPLATE), { seeds: ["./seeds/prices.sql"] });
+    // A session on a template would make its copying fail.
+    await admin.unsafe(`alter database ${TEMPLATE} with allow_connections false`);
+    await admin.end();
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  project.provide("serverUrl", server.url);
+  project.provide("templateDatabase", TEMPLATE);
+  return () => server.stop();
+}
