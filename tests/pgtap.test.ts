@@ -1,0 +1,88 @@
+// Runs supabase/tests, which are written for `supabase test db`, and reports each of their assertions as a test.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type FinalResults, Parser, type Result } from "tap-parser";
+import { describe, expect, it } from "vitest";
+import { describeSqlError } from "../scripts/sql_error.ts";
+import { PROJECT } from "../scripts/stack/paths.ts";
+import { cloneDatabase } from "./setup/database.ts";
+
+const FOLDER = "supabase/tests";
+
+interface Outcome {
+  assertions: { result: Result; diagnosis: string }[];
+  plan: FinalResults;
+  /** Why the file did not run to its end; null when it did. */
+  error: string | null;
+}
+
+const files = readdirSync(join(PROJECT, FOLDER), { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".test.sql"))
+  .sort();
+
+it("finds pgTAP files", () => {
+  expect(files).not.toEqual([]);
+});
+
+for (const file of files) {
+  // The assertions are only known once the file has run, and Vitest wants to know its tests before it runs them.
+  const { assertions, plan, error } = await runFile(join(FOLDER, file));
+  describe(file, () => {
+    for (const { result, diagnosis } of assertions) {
+      it.skipIf(result.skip)(result.name || `assertion ${result.id}`, () => {
+        if (!result.ok && !result.todo) fail(diagnosis);
+      });
+    }
+    it("runs to its end", () => {
+      if (error !== null) fail(error);
+      if (plan.bailout) fail(`bailed out: ${plan.bailout}`);
+      expect(plan.plan.end, "the file has no plan").toBeGreaterThan(0);
+      expect(plan.count, `planned ${plan.plan.end} assertions, ran ${plan.count}`).toBe(
+        plan.plan.end,
+      );
+    });
+  });
+}
+
+async function runFile(file: string): Promise<Outcome> {
+  const text = readFileSync(join(PROJECT, file), "utf8");
+  const database = await cloneDatabase({ connections: 1 });
+  // Row by row, as psql would print them: what came before an error is not lost with it.
+  let tap = "";
+  try {
+    await database.sql
+      .unsafe(text)
+      .simple()
+      .forEach((row) => {
+        tap += `${Object.values(row).join("|")}\n`;
+      });
+    return { ...(await parseTap(tap)), error: null };
+  } catch (error) {
+    const outcome = await parseTap(tap);
+    const last = outcome.assertions.at(-1)?.result;
+    const place = last === undefined ? "" : `\n  after ${last.id}: ${last.name}`;
+    return { ...outcome, error: describeSqlError(error, file, text) + place };
+  } finally {
+    await database.close();
+  }
+}
+
+function parseTap(tap: string): Promise<Omit<Outcome, "error">> {
+  return new Promise((resolve) => {
+    const assertions: Outcome["assertions"] = [];
+    const parser = new Parser((plan) => resolve({ assertions, plan }));
+    parser.on("assert", (result) => assertions.push({ result, diagnosis: "" }));
+    parser.on("comment", (comment) => {
+      const last = assertions.at(-1);
+      if (last !== undefined) last.diagnosis += comment;
+    });
+    parser.end(tap);
+  });
+}
+
+/** Fails without a stack trace of this runner: the text says where in the SQL. */
+function fail(message: string): never {
+  const error = new Error(message);
+  error.stack = "";
+  throw error;
+}
