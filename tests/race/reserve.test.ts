@@ -1,8 +1,29 @@
+import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { addTenant, addTestModel, addUser, heldUsd, reserve, verifyBalances } from "./spend.ts";
+import {
+  addTenant,
+  addTestModel,
+  addUser,
+  heldUsd,
+  reserve,
+  usageOf,
+  verifyBalances,
+} from "./spend.ts";
 
 let database: TestDatabase;
+
+/** Until exactly one connection of this database waits for a lock. */
+function untilSomebodyWaits(sql: Sql) {
+  return expect
+    .poll(async () => {
+      const [row] = await sql`
+        select count(*)::int as waiting from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`;
+      return row?.waiting;
+    })
+    .toBe(1);
+}
 
 beforeAll(async () => {
   database = await cloneDatabase({ connections: 60 });
@@ -87,25 +108,95 @@ describe("a burst of concurrent calls", () => {
   });
 });
 
+describe("slots", () => {
+  it("limit 100, a call settles at 60 that held 5; fifty concurrent calls of 5: eight are admitted", async () => {
+    const { sql } = database;
+    const tenantId = await addTenant(sql, 100, 8);
+    const dear = await reserve(sql, tenantId, null, 5);
+    await sql`select spend.settle(${dear.reservation_id}, ${sql.json(usageOf(60))})`;
+
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, () => reserve(sql, tenantId, null, 5)),
+    );
+
+    expect(answers.filter((answer) => answer.allowed)).toHaveLength(8);
+  });
+
+  it("over its limit, then 10 below it: of twenty concurrent calls of 10 one is admitted", async () => {
+    const { sql } = database;
+    const tenantId = await addTenant(sql, 100, 8);
+    const first = await reserve(sql, tenantId, null, 110, { enforce: false });
+    await reserve(sql, tenantId, null, 30, { enforce: false });
+    // The first call's slot has room for five calls now, the whole has room for one.
+    await sql`select spend.settle(${first.reservation_id}, ${sql.json(usageOf(60))})`;
+
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => reserve(sql, tenantId, null, 10)),
+    );
+
+    expect(answers.filter((answer) => answer.allowed)).toHaveLength(1);
+  });
+});
+
 describe("a forced interleaving", () => {
+  it("a limit is lowered while the first call of a period opens the balance: the new limit counts", async () => {
+    const { sql } = database;
+    const tenantId = await addTenant(sql, 100, 8);
+    await sql`delete from spend_private.quota_balances where tenant_id = ${tenantId}`;
+    const a = await sql.reserve();
+    try {
+      await a`begin`;
+      await a`update spend.cost_quotas set limit_usd = 50 where tenant_id = ${tenantId}`;
+      const call = reserve(sql, tenantId, null, 10);
+      await untilSomebodyWaits(sql);
+      await a`commit`;
+
+      expect((await call).allowed).toBe(true);
+      expect((await reserve(sql, tenantId, null, 41)).allowed).toBe(false);
+      expect(await verifyBalances(sql)).toEqual([]);
+    } finally {
+      a.release();
+    }
+  });
+
+  it("two transactions change two limits in opposite order: the second waits for the first", async () => {
+    const { sql } = database;
+    const one = await addTenant(sql, 100, 8);
+    const two = await addTenant(sql, 100, 8);
+    const a = await sql.reserve();
+    const b = await sql.reserve();
+    const raise = (connection: Sql, tenantId: string) =>
+      connection`update spend.cost_quotas set limit_usd = limit_usd + 1 where tenant_id = ${tenantId}`;
+    try {
+      await a`begin`;
+      await b`begin`;
+      await raise(a, one);
+      const second = raise(b, two).execute(); // A query is lazy until it is awaited.
+      await untilSomebodyWaits(sql);
+      await raise(a, two);
+      await a`commit`;
+      await second;
+      await raise(b, one);
+      await b`commit`;
+
+      const limits = await sql`
+        select limit_usd::int from spend.cost_quotas where tenant_id in (${one}, ${two})`;
+      expect(limits).toEqual([{ limit_usd: 102 }, { limit_usd: 102 }]);
+    } finally {
+      a.release();
+      b.release();
+    }
+  });
+
   it("A holds the last room in an open transaction; B waits for it, sees it committed, and is refused", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 5, 1);
     const a = await sql.reserve();
-    const b = await sql.reserve();
     try {
       await a`begin`;
       const first = await reserve(a, tenantId, null, 5);
-      const [{ pid }] = (await b`select pg_backend_pid() as pid`) as unknown as [{ pid: number }];
-      const second = reserve(b, tenantId, null, 5);
-
-      await expect
-        .poll(async () => {
-          const [row] = await sql`
-            select wait_event_type from pg_stat_activity where pid = ${pid} and state = 'active'`;
-          return row?.wait_event_type;
-        })
-        .toBe("Lock");
+      const second = reserve(sql, tenantId, null, 5);
+      await untilSomebodyWaits(sql);
       await a`commit`;
 
       expect(first.allowed).toBe(true);
@@ -113,7 +204,6 @@ describe("a forced interleaving", () => {
       expect(await heldUsd(sql, tenantId)).toBe(5);
     } finally {
       a.release();
-      b.release();
     }
   });
 
@@ -125,14 +215,7 @@ describe("a forced interleaving", () => {
       await a`begin`;
       await reserve(a, tenantId, null, 5);
       const second = reserve(sql, tenantId, null, 5);
-      await expect
-        .poll(async () => {
-          const [row] = await sql`
-            select count(*)::int as waiting from pg_stat_activity
-            where datname = current_database() and wait_event_type = 'Lock'`;
-          return row?.waiting;
-        })
-        .toBe(1);
+      await untilSomebodyWaits(sql);
       await a`rollback`;
 
       expect((await second).allowed).toBe(true);

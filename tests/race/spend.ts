@@ -72,10 +72,11 @@ export async function reserve(
   tenantId: string,
   userId: string | null,
   usd: number,
+  { enforce = true } = {},
 ): Promise<ReserveAnswer> {
   const [answer] = await sql<ReserveAnswer[]>`
     select allowed, reservation_id, reason
-    from spend.reserve(${tenantId}, ${userId}, 'llm', ${sql.json(usageOf(usd))})`;
+    from spend.reserve(${tenantId}, ${userId}, 'llm', ${sql.json(usageOf(usd))}, enforce => ${enforce})`;
   if (answer === undefined) throw new Error("reserve answered nothing");
   return answer;
 }
