@@ -17,7 +17,7 @@ interface Outcome {
 }
 
 const files = readdirSync(join(PROJECT, FOLDER), { recursive: true, encoding: "utf8" })
-  .filter((file) => file.endsWith(".test.sql"))
+  .filter((file) => file.endsWith(".sql"))
   .sort();
 
 it("finds pgTAP files", () => {
