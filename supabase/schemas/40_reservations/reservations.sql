@@ -53,7 +53,7 @@ create index reservations_expires_at_idx on spend.reservations (expires_at) wher
 create index reservations_tenant_id_id_held_idx on spend.reservations (tenant_id, id) where status = 'held';
 
 alter table spend.reservations enable row level security;
-create policy "members read their own reservations, owners and admins the tenant's" on spend.reservations
+create policy "members read own reservations, owners and admins the tenant's" on spend.reservations
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
