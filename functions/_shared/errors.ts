@@ -1,0 +1,115 @@
+// The one error type of the functions, and the one place that turns it into an answer.
+import type { QuotaDetails, ReserveAnswer } from "./gate.ts";
+
+export type ErrorCode =
+  | "invalid_request"
+  | "unauthorized"
+  | "not_a_member"
+  | "tenant_closed"
+  | "not_found"
+  | "method_not_allowed"
+  | "idempotency_conflict"
+  | "request_too_large"
+  | "unpriced_product"
+  | "quota_exceeded"
+  | "upstream_error"
+  | "quota_unavailable";
+
+const STATUS: Record<ErrorCode, number> = {
+  invalid_request: 400,
+  unauthorized: 401,
+  not_a_member: 403,
+  tenant_closed: 403,
+  not_found: 404,
+  method_not_allowed: 405,
+  idempotency_conflict: 409,
+  request_too_large: 413,
+  unpriced_product: 422,
+  quota_exceeded: 429,
+  upstream_error: 502,
+  quota_unavailable: 503,
+};
+
+export interface ErrorOptions {
+  /** Goes into the body beside `error` and `message`. */
+  details?: Record<string, unknown>;
+  /** Seconds until trying again makes sense; becomes `Retry-After`. */
+  retryAfter?: number;
+  cause?: unknown;
+}
+
+export class SpendgateError extends Error {
+  readonly status: number;
+  readonly details: Record<string, unknown>;
+  readonly retryAfter?: number;
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options: ErrorOptions = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.name = "SpendgateError";
+    this.status = STATUS[code];
+    this.details = options.details ?? {};
+    this.retryAfter = options.retryAfter;
+  }
+
+  /** The body of the answer. */
+  toJSON(): Record<string, unknown> {
+    return { error: this.code, message: this.message, ...this.details };
+  }
+}
+
+/** The refusal of a call: 429, naming the quota that refused. */
+export function quotaExceeded(resourceType: "llm" | "e2b", answer: ReserveAnswer): SpendgateError {
+  return new SpendgateError("quota_exceeded", answer.message ?? "The quota is used up.", {
+    details: {
+      resourceType,
+      reason: answer.reason,
+      quotaDetails: answer.quota && describeQuota(answer.quota),
+      retryAfter: answer.retry_after,
+    },
+    retryAfter: answer.retry_after ?? undefined,
+  });
+}
+
+function describeQuota(quota: QuotaDetails) {
+  return {
+    scope: quota.scope,
+    scopeId: quota.scope_id,
+    resourceType: quota.resource_type,
+    limitUsd: quota.limit_usd,
+    currentSpendUsd: quota.current_spend_usd,
+    estimatedCostUsd: quota.estimated_cost_usd,
+    remainingUsd: quota.remaining_usd,
+    period: quota.period,
+    utilizationPercent: quota.utilization_percent,
+  };
+}
+
+/** What a caller may know of any error; anything that is not ours is a 503: nothing was spent. */
+export function toSpendgateError(error: unknown): SpendgateError {
+  if (error instanceof SpendgateError) return error;
+  return new SpendgateError("quota_unavailable", "The service cannot answer right now.", {
+    retryAfter: 5,
+    cause: error,
+  });
+}
+
+/** JSON, or, where the caller asked for a stream, the same as server-sent events. */
+export function errorResponse(error: SpendgateError, format: "json" | "sse"): Response {
+  const headers = new Headers();
+  if (error.retryAfter !== undefined) headers.set("Retry-After", String(error.retryAfter));
+  const body = JSON.stringify(error);
+  if (format === "json") {
+    headers.set("Content-Type", "application/json");
+    return new Response(body, { status: error.status, headers });
+  }
+  headers.set("Content-Type", "text/event-stream");
+  headers.set("Cache-Control", "no-cache");
+  return new Response(
+    `event: error\ndata: ${body}\n\nevent: done\ndata: ${JSON.stringify({ status: error.code })}\n\n`,
+    { status: error.status, headers },
+  );
+}

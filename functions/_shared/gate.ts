@@ -1,0 +1,242 @@
+// The gate: typed doors to the SQL functions that hold and book. No money is computed here.
+import { createClient, type PostgrestError, type SupabaseClient } from "@supabase/supabase-js";
+import { z } from "zod";
+import type { Database, Json } from "./database.types.ts";
+import type { Env } from "./env.ts";
+import { quotaExceeded, SpendgateError } from "./errors.ts";
+import { invalidRequest } from "./http.ts";
+import { log, messageOf } from "./log.ts";
+
+const quotaDetails = z.object({
+  scope: z.string(),
+  scope_id: z.string().nullable(),
+  resource_type: z.string(),
+  period: z.string(),
+  limit_usd: z.number(),
+  current_spend_usd: z.number(),
+  estimated_cost_usd: z.number(),
+  remaining_usd: z.number(),
+  utilization_percent: z.number(),
+  period_end: z.string().nullable(),
+});
+export type QuotaDetails = z.output<typeof quotaDetails>;
+
+const reserveAnswer = z.object({
+  allowed: z.boolean(),
+  reservation_id: z.string().nullable(),
+  estimated_cost_usd: z.number().nullable(),
+  expires_at: z.string().nullable(),
+  reason: z.enum(["limit_reached", "in_flight", "exceeds_limit"]).nullable(),
+  message: z.string().nullable(),
+  retry_after: z.number().int().nullable(),
+  quota: quotaDetails.nullable(),
+  warnings: z.array(quotaDetails).nullable(),
+  replayed: z.boolean().nullable(),
+});
+export type ReserveAnswer = z.output<typeof reserveAnswer>;
+
+const settleAnswer = z.object({
+  reservation_id: z.string(),
+  status: z.enum(["settled", "released", "expired"]),
+  cost_usd: z.number(),
+  is_estimated: z.boolean(),
+});
+export type SettleAnswer = z.output<typeof settleAnswer>;
+
+/** Usage as the SQL contract defines it: counts of tokens or seconds. */
+export type Usage = { [key: string]: string | number | null };
+
+export interface ReserveRequest {
+  tenantId: string;
+  userId: string | null;
+  resourceType: "llm" | "e2b";
+  /** Upper bound of what the call may use. */
+  usage: Usage;
+  task: string;
+  conversationId?: string;
+  pathId?: string;
+  /** The caller's; makes a second request with it a replay. */
+  idempotencyKey?: string;
+  /** Seconds until the hold expires; the call must have ended by then. */
+  ttlSeconds?: number;
+  /** False: hold and count, but never refuse. */
+  enforce: boolean;
+  metadata?: Json;
+}
+
+export interface Reservation {
+  id: string;
+  warnings: QuotaDetails[];
+}
+
+const SETTLE_ATTEMPTS = 4;
+
+export class Gate {
+  readonly #client: SupabaseClient<Database, "spend">;
+  readonly #timeoutMs: number;
+
+  constructor(env: Env) {
+    this.#timeoutMs = env.gateTimeoutMs;
+    this.#client = createClient<Database, "spend">(env.supabaseUrl, env.secretKey, {
+      db: { schema: "spend" },
+      auth: { persistSession: false, autoRefreshToken: false },
+    });
+  }
+
+  /**
+   * Holds the estimated cost of a call.
+   * @throws SpendgateError quota_exceeded; invalid_request, not_a_member, tenant_closed,
+   *   idempotency_conflict, unpriced_product; quota_unavailable when the database gives no answer.
+   */
+  async reserve(request: ReserveRequest): Promise<Reservation> {
+    // With a key of our own, asking again after a lost answer finds the first hold instead of making another.
+    const isOurKey = request.idempotencyKey === undefined;
+    const call = () =>
+      this.#rpc("reserve", reserveAnswer, {
+        tenant_id: request.tenantId,
+        user_id: request.userId,
+        resource_type: request.resourceType,
+        usage: request.usage,
+        task: request.task,
+        conversation_id: request.conversationId ?? null,
+        path_id: request.pathId ?? null,
+        idempotency_key: key,
+        ttl_seconds: request.ttlSeconds ?? 600,
+        enforce: request.enforce,
+        metadata: request.metadata ?? {},
+      });
+    const key = request.idempotencyKey ?? crypto.randomUUID();
+    const answer = await call().catch((error) => {
+      if (isOurKey && error.code === "quota_unavailable") return call();
+      throw error;
+    });
+
+    if (!answer.allowed || answer.reservation_id === null) {
+      throw quotaExceeded(request.resourceType, answer);
+    }
+    if (answer.replayed && !isOurKey) {
+      // The first request with this key called the provider on this hold; a second call would be free.
+      throw new SpendgateError(
+        "idempotency_conflict",
+        "A request with this idempotency key was admitted before. Take a new key to call again.",
+        { details: { reservationId: answer.reservation_id } },
+      );
+    }
+    return { id: answer.reservation_id, warnings: answer.warnings ?? [] };
+  }
+
+  /**
+   * Books what a call used; null is unknown usage and books the estimate, flagged.
+   * Tries again when the database does not answer: settling twice books once. Never throws: a hold
+   * that cannot be settled expires, and is booked at its estimate.
+   */
+  async settle(reservationId: string, usage: Usage | null): Promise<SettleAnswer | undefined> {
+    try {
+      return await this.#patiently(() =>
+        this.#rpc("settle", settleAnswer, { reservation_id: reservationId, usage }),
+      );
+    } catch (error) {
+      log("error", "settle_failed", { reservationId, message: messageOf(error) });
+      // Usage that makes no sense is unknown usage.
+      if (usage !== null && error instanceof SpendgateError && error.code === "invalid_request") {
+        return this.settle(reservationId, null);
+      }
+    }
+  }
+
+  /** Gives a hold back: the provider was not called, or failed and charges nothing. Never throws. */
+  async release(reservationId: string, reason: string): Promise<SettleAnswer | undefined> {
+    try {
+      return await this.#patiently(() =>
+        this.#rpc("release", settleAnswer, { reservation_id: reservationId, reason }),
+      );
+    } catch (error) {
+      log("error", "release_failed", { reservationId, message: messageOf(error) });
+    }
+  }
+
+  /** Ids of the tenants that a user belongs to. */
+  async tenantsOf(userId: string): Promise<string[]> {
+    const { data, error } = await this.#client
+      .from("tenant_members")
+      .select("tenant_id")
+      .eq("user_id", userId)
+      .abortSignal(AbortSignal.timeout(this.#timeoutMs));
+    if (error) throw toSpendgateError(error);
+    return data.map((row) => row.tenant_id);
+  }
+
+  async #patiently<T>(call: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await call();
+      } catch (error) {
+        const isTransient = error instanceof SpendgateError && error.code === "quota_unavailable";
+        if (!isTransient || attempt === SETTLE_ATTEMPTS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 2 ** attempt * 250));
+      }
+    }
+  }
+
+  async #rpc<T extends z.ZodType>(
+    name: "reserve" | "settle" | "release",
+    answer: T,
+    args: Record<string, unknown>,
+  ): Promise<z.output<T>> {
+    // The generated types know neither nullable arguments nor the shape of a composite answer; zod does.
+    const { data, error } = await this.#client
+      .rpc(name, args as never)
+      .abortSignal(AbortSignal.timeout(this.#timeoutMs));
+    if (error) throw toSpendgateError(error);
+    const result = answer.safeParse(data);
+    if (!result.success) {
+      throw unavailable(`spend.${name} answered in an unknown shape: ${result.error.message}`);
+    }
+    return result.data;
+  }
+}
+
+/** The contract's SQLSTATEs; everything else means that the gate cannot answer. */
+function toSpendgateError(error: PostgrestError): SpendgateError {
+  const details = parseDetails(error.details);
+  switch (error.code) {
+    case "22023":
+      return invalidRequest([
+        { path: String(details.field ?? "usage"), message: String(details.problem ?? error.message) },
+      ]);
+    case "42501":
+      // Also Postgres' own "permission denied", which is a fault of the set-up, not of the user.
+      return error.message === "not_a_member"
+        ? new SpendgateError("not_a_member", "You are not a member of this tenant.")
+        : unavailable(error.message);
+    case "PT403":
+      return new SpendgateError("tenant_closed", "This tenant is closed.");
+    case "PT409":
+      return new SpendgateError(
+        "idempotency_conflict",
+        "The idempotency key belongs to another request. Take a new one.",
+      );
+    case "PT422":
+      return new SpendgateError("unpriced_product", `There is no price for ${details.product}.`, {
+        details,
+      });
+    default:
+      return unavailable(error.message);
+  }
+}
+
+function unavailable(message: string): SpendgateError {
+  return new SpendgateError("quota_unavailable", "The quota cannot be checked right now; nothing was spent.", {
+    retryAfter: 5,
+    cause: new Error(message),
+  });
+}
+
+function parseDetails(details: string | null): Record<string, unknown> {
+  try {
+    const value = JSON.parse(details ?? "{}");
+    return typeof value === "object" && value !== null ? value : {};
+  } catch {
+    return {};
+  }
+}

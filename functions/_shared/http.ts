@@ -1,0 +1,88 @@
+// What every function does with a request before its handler, and with whatever the handler throws.
+import type { z } from "zod";
+import { errorResponse, SpendgateError, toSpendgateError } from "./errors.ts";
+import { log, messageOf } from "./log.ts";
+
+const CORS = {
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Allow-Headers": "authorization, x-client-info, apikey, content-type, idempotency-key",
+  "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
+  "Access-Control-Expose-Headers": "retry-after",
+};
+
+/** Wraps a handler so that no path, whatever it throws, loses CORS or leaks a stack. */
+export function serve(
+  handler: (request: Request) => Promise<Response>,
+): (request: Request) => Promise<Response> {
+  return async (request) => {
+    if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: CORS });
+    let response: Response;
+    try {
+      response = await handler(request);
+    } catch (thrown) {
+      const error = toSpendgateError(thrown);
+      if (error.status >= 500) {
+        log("error", error.code, { message: messageOf(error.cause ?? error) });
+      }
+      response = errorResponse(error, "json");
+    }
+    for (const [name, value] of Object.entries(CORS)) response.headers.set(name, value);
+    return response;
+  };
+}
+
+/**
+ * The body as JSON that fits `schema`.
+ * @throws SpendgateError request_too_large above `maxBytes`; invalid_request with the `issues`.
+ */
+export async function readJson<T extends z.ZodType>(
+  request: Request,
+  schema: T,
+  maxBytes: number,
+): Promise<z.output<T>> {
+  const text = await readText(request, maxBytes);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw invalidRequest([{ path: "", message: "The body is not JSON." }]);
+  }
+  const result = schema.safeParse(value);
+  if (!result.success) {
+    throw invalidRequest(
+      result.error.issues.map((issue) => ({ path: issue.path.join("."), message: issue.message })),
+    );
+  }
+  return result.data;
+}
+
+export interface Issue {
+  path: string;
+  message: string;
+}
+
+export function invalidRequest(issues: Issue[]): SpendgateError {
+  const [first] = issues;
+  const where = first?.path ? `${first.path}: ` : "";
+  return new SpendgateError("invalid_request", `${where}${first?.message ?? "Invalid request."}`, {
+    details: { issues },
+  });
+}
+
+/** Counts while it reads: Content-Length may be missing or wrong. */
+async function readText(request: Request, maxBytes: number): Promise<string> {
+  const tooLarge = () =>
+    new SpendgateError("request_too_large", `The body is larger than ${maxBytes} bytes.`, {
+      details: { maxBytes },
+    });
+  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge();
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) throw tooLarge();
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
