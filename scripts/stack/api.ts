@@ -1,0 +1,170 @@
+// The Data API and Auth of @supabase/lite, and the functions beside them, on one origin.
+import {
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
+import { getRequestListener } from "@hono/node-server";
+import { App, type IAppConfig } from "@supabase/lite";
+import { createPostgresConnection } from "@supabase/lite/postgres";
+import postgres from "postgres";
+import { compositeParsers, isoTime } from "./composites.ts";
+import type { Keys } from "./keys.ts";
+import { assertPortFree } from "./ports.ts";
+
+/** The schemas of supabase/config.toml `[api] schemas`. */
+const EXPOSED_SCHEMAS = ["public", "spend"];
+
+export interface ApiOptions {
+  /** A bootstrapped, migrated database; lite reads its catalog once. */
+  databaseUrl: string;
+  port: number;
+  keys: Keys;
+  /** Port of the functions' process on 127.0.0.1. */
+  functionsPort: number;
+}
+
+export interface Api {
+  url: string;
+  stop(): Promise<void>;
+}
+
+/** Serves /rest/v1, /auth/v1 and /functions/v1. */
+export async function startApi(options: ApiOptions): Promise<Api> {
+  const { databaseUrl, port, keys, functionsPort } = options;
+  await assertPortFree(port, "API", "SPENDGATE_API_PORT");
+  const url = `http://127.0.0.1:${port}`;
+  const connection = createPostgresConnection({
+    url: databaseUrl,
+    postgresOptions: {
+      max: 30,
+      onnotice: () => {},
+      types: await postgrestTypes(databaseUrl),
+    },
+  });
+  // On its first request lite would grant all on all tables of every schema that has a guarded
+  // table to anon, authenticated and service_role. Our grants are part of what is tested: it must
+  // believe that it has done so.
+  Object.assign(connection, { rlsState: "active" });
+  const config = {
+    connection,
+    api: { schemas: EXPOSED_SCHEMAS, extra_search_path: ["public", "extensions"], max_rows: 1000 },
+    auth: {
+      enabled: true,
+      jwt_secret: keys.jwtSecret,
+      publishable_key: keys.publishable,
+      secret_key: keys.secret,
+      site_url: url,
+      email: { enable_confirmations: false },
+    },
+    // Without admin mode a request without a key is refused, as on the platform.
+    options: { server: { admin: false, disableStudio: true } },
+  };
+  const app = new App(config as unknown as IAppConfig);
+  hushAnsweredErrors();
+  await app.init();
+
+  const answer = getRequestListener((request) => app.fetch(request), {
+    overrideGlobalObjects: false,
+  });
+  const server = createServer((request, response) => {
+    if (request.url?.startsWith("/functions/v1/")) forward(request, response, functionsPort);
+    else answer(request, response);
+  });
+  await listen(server, port);
+  return {
+    url,
+    async stop() {
+      await close(server);
+      await connection.close();
+    },
+  };
+}
+
+/** Values as PostgREST prints them: numbers as numbers, ISO times, rows as objects. */
+async function postgrestTypes(databaseUrl: string): Promise<Record<string, postgres.PostgresType>> {
+  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
+  try {
+    const types: Record<string, postgres.PostgresType> = {
+      numeric: type(1700, Number),
+      timestamptz: type(1184, isoTime),
+      timestamp: type(1114, (text) => text.replace(" ", "T")),
+    };
+    for (const [oid, parse] of await compositeParsers(sql, EXPOSED_SCHEMAS)) {
+      types[`composite_${oid}`] = type(oid, parse);
+    }
+    return types;
+  } finally {
+    await sql.end();
+  }
+}
+
+function type(oid: number, parse: (text: string) => unknown): postgres.PostgresType {
+  return { to: oid, from: [oid], serialize: String, parse };
+}
+
+/**
+ * Passes a call on to the functions as the platform does: without the prefix, headers as they
+ * are, the body streamed both ways, and a client that hangs up is seen there.
+ */
+function forward(request: IncomingMessage, response: ServerResponse, port: number): void {
+  const upstream = httpRequest({
+    host: "127.0.0.1",
+    port,
+    method: request.method,
+    path: request.url?.slice("/functions/v1".length),
+    headers: request.headers,
+    // Each call its own connection: a kept one may be closed under the next call.
+    agent: false,
+  });
+  upstream.on("response", (answer) => {
+    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, answer.rawHeaders);
+    response.flushHeaders();
+    answer.pipe(response);
+    answer.on("error", () => response.destroy());
+  });
+  upstream.on("error", (error) => {
+    if (response.headersSent) return response.destroy();
+    response.writeHead(503, { "content-type": "application/json" });
+    response.end(JSON.stringify({ code: "BOOT_ERROR", message: `no functions: ${error.message}` }));
+  });
+  response.on("close", () => {
+    if (!response.writableFinished) upstream.destroy();
+  });
+  request.pipe(upstream);
+}
+
+function listen(server: Server, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", resolve);
+  });
+}
+
+/** Waits for answers under way, for a moment. */
+async function close(server: Server): Promise<void> {
+  const closed = new Promise((done) => server.close(done));
+  server.closeIdleConnections();
+  const cut = setTimeout(() => server.closeAllConnections(), 3000);
+  await closed;
+  clearTimeout(cut);
+}
+
+let hushed = false;
+
+/** lite prints each database error that it answers; the caller has it already. */
+function hushAnsweredErrors(): void {
+  if (hushed) return;
+  hushed = true;
+  const print = console.error;
+  console.error = (...args: unknown[]) => {
+    const [error] = args;
+    const answered =
+      args.length === 1 &&
+      error instanceof Error &&
+      (error.name === "PostgresError" || "relation" in error);
+    if (!answered) print(...args);
+  };
+}

@@ -1,0 +1,188 @@
+// The edge functions, in one Deno process.
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseEnv } from "node:util";
+import { findDeno } from "./binaries.ts";
+import type { Keys } from "./keys.ts";
+import { PROJECT } from "./paths.ts";
+import { StackError } from "./ports.ts";
+import { PROVIDERS } from "./providers.ts";
+
+export interface FunctionsOptions {
+  /** Where the functions find the Data API and Auth. */
+  apiUrl: string;
+  keys: Keys;
+  /** The stand-in for the providers whose key is not set; none when all are. */
+  standInUrl?: string;
+  /** Beyond what is named above, and stronger than it. */
+  env?: Record<string, string>;
+  /** A folder of functions; `functions/` when left out. */
+  folder?: string;
+  /** Gets each line that the functions print. */
+  onLog?: (line: string) => void;
+}
+
+export interface Functions {
+  port: number;
+  pid: number;
+  /** Resolves when the process has ended, whoever ended it. */
+  exited: Promise<void>;
+  /** Lets calls under way and background work finish, for ten seconds at most. */
+  stop(): Promise<void>;
+}
+
+const START_SECONDS = 30;
+const STOP_SECONDS = 15;
+
+/** Starts the router; a function is loaded at its first call. */
+export async function startFunctions(options: FunctionsOptions): Promise<Functions> {
+  const folder = options.folder ?? join(PROJECT, "functions");
+  const main = join(PROJECT, "scripts/stack/functions_main.ts");
+  const readable = [folder, main, ...["node_modules", "package.json", "deno.json"].map(inProject)];
+  const child = spawn(
+    await findDeno(),
+    [
+      "run",
+      "--quiet",
+      "--no-prompt",
+      `--config=${inProject("deno.json")}`,
+      // What the platform gives, and no more: the network and the environment, its own files.
+      "--allow-net",
+      "--allow-env",
+      `--allow-read=${readable.join(",")}`,
+      main,
+      folder,
+    ],
+    {
+      cwd: PROJECT,
+      env: { ...systemEnv(), ...(await functionsEnv(options)) },
+      // Its own process group: a Ctrl-C in the terminal must reach us alone, who stop it in order.
+      detached: true,
+      stdio: ["pipe", "pipe", "pipe"],
+    },
+  );
+  const exited = new Promise<void>((done) => child.once("close", () => done()));
+  const port = await listeningPort(child, exited, options.onLog ?? (() => {}));
+  let stopping: Promise<void> | undefined;
+  return {
+    port,
+    pid: child.pid as number,
+    exited,
+    stop() {
+      stopping ??= (async () => {
+        child.stdin?.end();
+        await Promise.race([exited, sleep(STOP_SECONDS * 1000, undefined, { ref: false })]);
+        child.kill("SIGKILL");
+        await exited;
+      })();
+      return stopping;
+    },
+  };
+}
+
+function inProject(path: string): string {
+  return join(PROJECT, path);
+}
+
+async function listeningPort(
+  child: ChildProcess,
+  exited: Promise<void>,
+  onLog: (line: string) => void,
+): Promise<number> {
+  const early: string[] = [];
+  let started = false;
+  const port = new Promise<number>((resolve) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream === null) continue;
+      createInterface({ input: stream }).on("line", (line) => {
+        const announced = started ? null : /^listening (\d+)$/.exec(line);
+        if (announced) {
+          started = true;
+          resolve(Number(announced[1]));
+        } else {
+          if (!started) early.push(line);
+          onLog(line);
+        }
+      });
+    }
+  });
+  child.stdin?.on("error", () => {});
+  const failed = (async () => {
+    const late = sleep(START_SECONDS * 1000, "no answer", { ref: false });
+    const reason = await Promise.race([
+      new Promise<string>((resolve) => child.once("error", (error) => resolve(error.message))),
+      exited.then(() => "it ended"),
+      late,
+    ]);
+    child.kill("SIGKILL");
+    throw new StackError(`The functions did not start (${reason}):\n${early.join("\n")}`);
+  })();
+  failed.catch(() => {});
+  return Promise.race([port, failed]);
+}
+
+/** What Deno itself needs of our environment. */
+function systemEnv(): Record<string, string> {
+  const names = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "DENO_DIR",
+    "XDG_CACHE_HOME",
+    "SSL_CERT_FILE",
+    "NO_COLOR",
+  ];
+  return { ...pick(names), DENO_NO_UPDATE_CHECK: "1" };
+}
+
+/** The platform's variables, the providers', and those of `.env` and of our own environment. */
+async function functionsEnv(options: FunctionsOptions): Promise<Record<string, string>> {
+  const { apiUrl, keys, standInUrl, env } = options;
+  const file = await readEnvFile();
+  const settings = Object.keys(process.env).filter((name) =>
+    /^(ENFORCE_|E2B_|OTEL_|SPENDGATE_)/.test(name),
+  );
+  return {
+    ...file,
+    ...pick([...Object.keys(file), ...settings]),
+    SUPABASE_URL: apiUrl,
+    SUPABASE_ANON_KEY: keys.publishable,
+    SUPABASE_PUBLISHABLE_KEY: keys.publishable,
+    SUPABASE_SERVICE_ROLE_KEY: keys.secret,
+    SUPABASE_SECRET_KEY: keys.secret,
+    ...providersEnv(file, standInUrl),
+    ...env,
+  };
+}
+
+function providersEnv(file: Record<string, string>, standInUrl?: string): Record<string, string> {
+  const result: Record<string, string> = {};
+  for (const { prefix, path } of PROVIDERS) {
+    const [key, base] = [`${prefix}_API_KEY`, `${prefix}_BASE_URL`] as const;
+    const own = process.env[key] || file[key];
+    if (own) {
+      result[key] = own;
+      const url = process.env[base] || file[base];
+      if (url) result[base] = url;
+    } else if (standInUrl !== undefined) {
+      result[key] = "local";
+      result[base] = `${standInUrl}${path}`;
+    }
+  }
+  return result;
+}
+
+/** `.env` of the project, where secrets of a developer live; empty when there is none. */
+export async function readEnvFile(): Promise<Record<string, string>> {
+  const text = await readFile(inProject(".env"), "utf8").catch(() => "");
+  return parseEnv(text) as Record<string, string>;
+}
+
+function pick(names: string[]): Record<string, string> {
+  return Object.fromEntries(
+    names.flatMap((name) => (process.env[name] ? [[name, process.env[name] as string]] : [])),
+  );
+}

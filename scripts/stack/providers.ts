@@ -1,0 +1,74 @@
+// The stand-in for the providers: a real HTTP server that speaks their protocols.
+import { LLMock } from "@copilotkit/aimock";
+import { assertPortFree, freePort } from "./ports.ts";
+
+/** The providers, the prefix of their environment variables, the path that their SDK expects. */
+export const PROVIDERS = [
+  { name: "OpenAI", prefix: "OPENAI", path: "/v1" },
+  { name: "Anthropic", prefix: "ANTHROPIC", path: "/v1" },
+  { name: "Google", prefix: "GOOGLE_GENERATIVE_AI", path: "/v1beta" },
+] as const;
+
+export interface Providers {
+  url: string;
+  /** The stand-in itself: its fixtures, its faults, and its journal of every request it got. */
+  mock: LLMock;
+  stop(): Promise<void>;
+}
+
+/** Answers every chat; fixtures that a test puts before win. A free port when none is given. */
+export async function startProviders(port?: number): Promise<Providers> {
+  if (port !== undefined) await assertPortFree(port, "stand-in for the providers");
+  const mock = new LLMock({
+    host: "127.0.0.1",
+    port: port ?? (await freePort()),
+    // Tests count the calls; the default keeps a thousand.
+    journalMaxEntries: 10_000,
+  });
+  mock.addFixture({
+    match: { predicate: () => true },
+    response: (request) => answerTo(request as unknown as ChatRequest),
+  });
+  await mock.start();
+  return { url: mock.url, mock, stop: () => mock.stop() };
+}
+
+interface ChatRequest {
+  messages?: { role: string; content?: unknown }[];
+}
+
+/** A text with the usage that is billed for it: a token for every four characters, both ways. */
+function answerTo(request: ChatRequest) {
+  const messages = (request.messages ?? []).map(({ content }) => textOf(content));
+  const question = messages.at(-1) ?? "";
+  const content =
+    `You asked: “${question.length > 80 ? `${question.slice(0, 80)}…` : question}”. ` +
+    "This is the local stand-in for the provider: it spends no real money, and reports usage " +
+    "as the real one does, so that the gate has something exact to book. " +
+    "Set the provider's API key and start again to talk to the real model.";
+  const input = tokens(messages.join("\n"));
+  const output = tokens(content);
+  return {
+    content,
+    usage: {
+      prompt_tokens: input,
+      completion_tokens: output,
+      total_tokens: input + output,
+      input_tokens: input,
+      output_tokens: output,
+      promptTokenCount: input,
+      candidatesTokenCount: output,
+      totalTokenCount: input + output,
+    },
+  };
+}
+
+function textOf(content: unknown): string {
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) return "";
+  return content.map((part: { text?: string }) => part.text ?? "").join("");
+}
+
+function tokens(text: string): number {
+  return Math.max(1, Math.ceil(text.length / 4));
+}

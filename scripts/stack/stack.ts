@@ -1,0 +1,188 @@
+// All parts together, started in order and stopped in the opposite one.
+import { join } from "node:path";
+import { type Api, startApi } from "./api.ts";
+import { bootstrap } from "./bootstrap.ts";
+import { type DatabaseServer, startDatabase } from "./database.ts";
+import { type Functions, readEnvFile, startFunctions } from "./functions.ts";
+import { type Keys, keepKeys } from "./keys.ts";
+import { LOCAL_DATABASE_PORT, migrate } from "./migrate.ts";
+import { STACK_DATA } from "./paths.ts";
+import { assertPortFree, freePort } from "./ports.ts";
+import { PROVIDERS, type Providers, startProviders } from "./providers.ts";
+
+type Report = (line: string) => void;
+
+/** What runs on a database that is there: the stand-in, the functions, the API. */
+export interface Services {
+  /** Origin of /rest/v1, /auth/v1 and /functions/v1. */
+  url: string;
+  keys: Keys;
+  functions: Functions;
+  /** Missing when every provider has a key. */
+  providers?: Providers;
+  stop(): Promise<void>;
+}
+
+export interface ServicesOptions {
+  databaseUrl: string;
+  keys: Keys;
+  /** Free ports when left out. */
+  apiPort?: number;
+  providersPort?: number;
+  /** Names of providers (`OpenAI`, …) that need no stand-in. */
+  realProviders?: string[];
+  /** Environment of the functions, beyond the platform's. */
+  env?: Record<string, string>;
+  /** A folder of functions other than functions/. */
+  functionsFolder?: string;
+  onLog?: Report;
+}
+
+export async function startServices(options: ServicesOptions): Promise<Services> {
+  const { databaseUrl, keys, env, onLog } = options;
+  const apiPort = options.apiPort ?? (await freePort());
+  const url = `http://127.0.0.1:${apiPort}`;
+  const steps = new Steps();
+  try {
+    const allReal = PROVIDERS.every(({ name }) => options.realProviders?.includes(name));
+    const providers: Providers | undefined = allReal
+      ? undefined
+      : await steps.add(startProviders(options.providersPort));
+    const functions: Functions = await steps.add(
+      startFunctions({
+        apiUrl: url,
+        keys,
+        standInUrl: providers?.url,
+        env,
+        folder: options.functionsFolder,
+        onLog,
+      }),
+    );
+    const api: Api = await steps.add(
+      startApi({ databaseUrl, port: apiPort, keys, functionsPort: functions.port }),
+      // The functions' last settlements go through the API: it stops after them.
+      { beforeLast: true },
+    );
+    return { url: api.url, keys, functions, providers, stop: () => steps.stop() };
+  } catch (error) {
+    await steps.stop();
+    throw error;
+  }
+}
+
+export interface LocalPorts {
+  api: number;
+  database: number;
+  providers: number;
+}
+
+/** 54321, 54322 and 54325, or what SPENDGATE_API_PORT, SPENDGATE_DB_PORT, SPENDGATE_PROVIDERS_PORT say. */
+export function localPorts(): LocalPorts {
+  return {
+    api: Number(process.env.SPENDGATE_API_PORT) || 54321,
+    database: Number(process.env.SPENDGATE_DB_PORT) || LOCAL_DATABASE_PORT,
+    providers: Number(process.env.SPENDGATE_PROVIDERS_PORT) || 54325,
+  };
+}
+
+/** The local database: its data in .spendgate/, migrated and seeded. */
+export async function startLocalDatabase({
+  fresh,
+  report = () => {},
+}: {
+  fresh?: boolean;
+  report?: Report;
+}): Promise<DatabaseServer> {
+  const { database: port } = localPorts();
+  report(fresh ? "starting PostgreSQL, empty" : "starting PostgreSQL");
+  const server = await startDatabase({
+    port,
+    dataDir: process.env.SPENDGATE_DATA ?? STACK_DATA,
+    fresh,
+  });
+  try {
+    await bootstrap(server.url);
+    report("applying migrations and seeds (supabase db push)");
+    await migrate(server.url);
+    return server;
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
+
+export interface LocalStack extends Services {
+  database: DatabaseServer;
+  /** Resolves with what ended without having been asked to. */
+  failed: Promise<string>;
+}
+
+/** Everything of `npm start`. */
+export async function startLocalStack({
+  fresh,
+  report = () => {},
+  onLog,
+}: {
+  fresh?: boolean;
+  report?: Report;
+  onLog?: Report;
+}): Promise<LocalStack> {
+  const ports = localPorts();
+  const data = process.env.SPENDGATE_DATA ?? STACK_DATA;
+  // Known before anything is started, so that nothing has to be stopped again.
+  await assertPortFree(ports.api, "API", "SPENDGATE_API_PORT");
+  await assertPortFree(ports.providers, "stand-in for the providers", "SPENDGATE_PROVIDERS_PORT");
+  const file = await readEnvFile();
+  const realProviders = PROVIDERS.filter(
+    ({ prefix }) => process.env[`${prefix}_API_KEY`] || file[`${prefix}_API_KEY`],
+  ).map(({ name }) => name);
+
+  const steps = new Steps();
+  try {
+    const database = await steps.add(startLocalDatabase({ fresh, report }));
+    report("starting the API, the functions and the stand-in for the providers");
+    const services = await steps.add(
+      startServices({
+        databaseUrl: database.url,
+        keys: await keepKeys(data),
+        apiPort: ports.api,
+        providersPort: ports.providers,
+        realProviders,
+        onLog,
+      }),
+    );
+    const failed = Promise.race([
+      database.exited.then(() => `PostgreSQL ended; see ${join(data, "postgres.log")}`),
+      services.functions.exited.then(() => "the functions' process ended"),
+    ]);
+    return { ...services, database, failed, stop: () => steps.stop() };
+  } catch (error) {
+    await steps.stop();
+    throw error;
+  }
+}
+
+interface Part {
+  stop(): Promise<void>;
+}
+
+/** Parts that were started, stopped once, last first; a part that fails to stop does not keep the others. */
+class Steps {
+  private readonly parts: Part[] = [];
+  private stopping: Promise<void> | undefined;
+
+  async add<T extends Part>(starting: Promise<T>, { beforeLast = false } = {}): Promise<T> {
+    const part = await starting;
+    this.parts.splice(beforeLast ? -1 : this.parts.length, 0, part);
+    return part;
+  }
+
+  stop(): Promise<void> {
+    this.stopping ??= (async () => {
+      for (const part of this.parts.reverse()) {
+        await part.stop().catch((error) => console.error("while stopping:", error));
+      }
+    })();
+    return this.stopping;
+  }
+}

@@ -1,0 +1,39 @@
+// npm start: the whole stack on this machine. `npm start -- --fresh` starts without earlier data.
+import { PROVIDERS } from "./stack/providers.ts";
+import { runUntilStopped } from "./stack/run.ts";
+import { type LocalStack, startLocalStack } from "./stack/stack.ts";
+
+const fresh = process.argv.includes("--fresh");
+
+await runUntilStopped(
+  (report) =>
+    startLocalStack({ fresh, report, onLog: (line) => console.log(`[functions] ${line}`) }),
+  (stack) => {
+    const rows = describe(stack);
+    const width = Math.max(...rows.map(([name]) => name.length));
+    console.log(
+      `\n${rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join("\n")}\n`,
+    );
+  },
+);
+
+function describe({ url, keys, database, providers }: LocalStack): [string, string][] {
+  return [
+    ["API", url],
+    ["Data API", `${url}/rest/v1`],
+    ["Auth", `${url}/auth/v1`],
+    ["Functions", `${url}/functions/v1`],
+    ["Database", database.url],
+    ["Publishable key", keys.publishable],
+    ["Secret key", keys.secret],
+    [
+      "Providers",
+      providers
+        ? `stand-in at ${providers.url} for those without a key (${PROVIDERS.map((p) => `${p.prefix}_API_KEY`).join(", ")})`
+        : "the real ones",
+    ],
+    ...(providers
+      ? ([["Their journal", `${providers.url}/__aimock/journal`]] as [string, string][])
+      : []),
+  ];
+}
