@@ -19,7 +19,9 @@ export async function authenticate(request: Request, env: Env): Promise<string> 
     auth: { persistSession: false, autoRefreshToken: false },
   });
   // Asymmetric tokens are verified here, symmetric ones by asking Auth.
-  const { data, error } = await supabase.auth.getClaims(token).catch((error) => ({ data: null, error }));
+  const { data, error } = await supabase.auth
+    .getClaims(token)
+    .catch((error) => ({ data: null, error }));
   const user = claims.safeParse(data?.claims);
   if (error || !user.success) throw unauthorized("The JWT is not valid.");
   return user.data.sub;

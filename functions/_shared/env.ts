@@ -28,7 +28,11 @@ const schema = z
     const publishableKey = env.SUPABASE_PUBLISHABLE_KEY ?? env.SUPABASE_ANON_KEY;
     const secretKey = env.SUPABASE_SECRET_KEY ?? env.SUPABASE_SERVICE_ROLE_KEY;
     if (!publishableKey) {
-      context.addIssue({ code: "custom", message: "is missing", path: ["SUPABASE_PUBLISHABLE_KEY"] });
+      context.addIssue({
+        code: "custom",
+        message: "is missing",
+        path: ["SUPABASE_PUBLISHABLE_KEY"],
+      });
       return z.NEVER;
     }
     if (!secretKey) {
@@ -56,7 +60,9 @@ export type Env = z.output<typeof schema>;
 export function readEnv(variables: Record<string, string | undefined> = Deno.env.toObject()): Env {
   const result = schema.safeParse(variables);
   if (!result.success) {
-    const problems = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+    const problems = result.error.issues.map(
+      (issue) => `${issue.path.join(".")}: ${issue.message}`,
+    );
     throw new Error(`The environment is not complete. ${problems.join("; ")}`);
   }
   return result.data;

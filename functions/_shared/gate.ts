@@ -202,7 +202,10 @@ function toSpendgateError(error: PostgrestError): SpendgateError {
   switch (error.code) {
     case "22023":
       return invalidRequest([
-        { path: String(details.field ?? "usage"), message: String(details.problem ?? error.message) },
+        {
+          path: String(details.field ?? "usage"),
+          message: String(details.problem ?? error.message),
+        },
       ]);
     case "42501":
       // Also Postgres' own "permission denied", which is a fault of the set-up, not of the user.
@@ -226,10 +229,14 @@ function toSpendgateError(error: PostgrestError): SpendgateError {
 }
 
 function unavailable(message: string): SpendgateError {
-  return new SpendgateError("quota_unavailable", "The quota cannot be checked right now; nothing was spent.", {
-    retryAfter: 5,
-    cause: new Error(message),
-  });
+  return new SpendgateError(
+    "quota_unavailable",
+    "The quota cannot be checked right now; nothing was spent.",
+    {
+      retryAfter: 5,
+      cause: new Error(message),
+    },
+  );
 }
 
 function parseDetails(details: string | null): Record<string, unknown> {
