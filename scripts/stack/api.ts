@@ -88,6 +88,8 @@ async function postgrestTypes(databaseUrl: string): Promise<Record<string, postg
   const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
   try {
     const types: Record<string, postgres.PostgresType> = {
+      json: type(114, JSON.parse, jsonText),
+      jsonb: type(3802, JSON.parse, jsonText),
       numeric: type(1700, Number),
       timestamptz: type(1184, isoTime),
       timestamp: type(1114, (text) => text.replace(" ", "T")),
@@ -101,8 +103,20 @@ async function postgrestTypes(databaseUrl: string): Promise<Record<string, postg
   }
 }
 
-function type(oid: number, parse: (text: string) => unknown): postgres.PostgresType {
-  return { to: oid, from: [oid], serialize: String, parse };
+function type(
+  oid: number,
+  parse: (text: string) => unknown,
+  serialize: (value: unknown) => string = String,
+): postgres.PostgresType {
+  return { to: oid, from: [oid], serialize, parse };
+}
+
+/**
+ * lite hands over the arguments of functions as JSON text already: a second time is once too
+ * often. (A bare string as a jsonb argument it hands over as it is; that one call fails here.)
+ */
+function jsonText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 /**

@@ -29,7 +29,10 @@ export function isoTime(text: string): string {
   return text.replace(" ", "T").replace(/([+-]\d\d)$/, "$1:00");
 }
 
-/** For each composite type of the schemas (a table's row type too): its oid and a parser of its text. */
+/**
+ * For each composite type of the schemas (a table's row type too), and for the array of it: its
+ * oid and a parser of its text.
+ */
 export async function compositeParsers(sql: Sql, schemas: string[]): Promise<Map<number, Parse>> {
   const attributes = await sql<Attribute[]>`
     select c.reltype::int as composite, a.attname as name, a.atttypid::int as type
@@ -65,7 +68,9 @@ export async function compositeParsers(sql: Sql, schemas: string[]): Promise<Map
       attributes.map(({ name, type }, i) => [name, parse(type, values[i] ?? null)]),
     );
   };
-  return new Map([...fields.keys()].map((type) => [type, (text: string) => parse(type, text)]));
+  const arrayOf = new Map(arrays.map(({ array, element }) => [element, array]));
+  const oids = [...fields.keys()].flatMap((type) => [type, arrayOf.get(type) ?? type]);
+  return new Map(oids.map((type) => [type, (text: string) => parse(type, text)]));
 }
 
 function splitArray(text: string): (string | null)[] {

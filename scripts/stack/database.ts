@@ -35,6 +35,9 @@ export interface DatabaseServer {
 
 const START_SECONDS = 60;
 
+/** Beside the data: the process id of the run that the server belongs to. */
+const OWNER = "owner.pid";
+
 /**
  * Starts PostgreSQL 17 as user `postgres` with password `postgres`, durable (fsync on).
  * A server that a killed run left behind on `dataDir` is stopped first; one that belongs to a
@@ -54,7 +57,7 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
   // mkdtemp keeps others out, also the account that a root's server runs as.
   if (temporary) await chmod(folder, 0o755);
   await mkdir(folder, { recursive: true });
-  await stopOrphan(data, owner);
+  await releaseDataDir(folder);
   const port = options.port ?? (await freePort());
   await assertPortFree(port, "PostgreSQL", temporary ? undefined : "SPENDGATE_DB_PORT");
   if (options.fresh) await rm(data, { recursive: true, force: true });
@@ -242,13 +245,17 @@ async function readPostmaster(data: string): Promise<string[] | null> {
   return text === null ? null : text.split("\n");
 }
 
-/** Stops the server that a killed run left behind; refuses when its run is alive. */
-async function stopOrphan(data: string, owner: string): Promise<void> {
+/**
+ * Stops the server that a killed run left on `dataDir`; refuses when that run is alive.
+ * Its last sessions may be in the middle of something: for Postgres that is a crash like any other.
+ */
+export async function releaseDataDir(dataDir: string): Promise<void> {
+  const data = join(resolve(dataDir), "postgres");
   const pid = Number((await readPostmaster(data))?.[0]);
   // The process id may have gone to another program since (a reboot): only a postgres on
   // this very folder counts.
   if (!pid || !(await describeProcess(pid, "command"))?.includes(data)) return;
-  const ownerPid = (await readFile(owner, "utf8").catch(() => "")).trim();
+  const ownerPid = (await readFile(join(dataDir, OWNER), "utf8").catch(() => "")).trim();
   if (ownerPid !== "" && (await describeProcess(pid, "ppid")) === ownerPid) {
     throw new StackError(
       `This project's stack is already running (process ${ownerPid}). Stop it with Ctrl-C or \`kill ${ownerPid}\`.`,

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { type Api, startApi } from "./api.ts";
 import { bootstrap } from "./bootstrap.ts";
-import { type DatabaseServer, startDatabase } from "./database.ts";
+import { type DatabaseServer, releaseDataDir, startDatabase } from "./database.ts";
 import { type Functions, readEnvFile, startFunctions } from "./functions.ts";
 import { type Keys, keepKeys } from "./keys.ts";
 import { LOCAL_DATABASE_PORT, migrate } from "./migrate.ts";
@@ -129,6 +129,7 @@ export async function startLocalStack({
 }): Promise<LocalStack> {
   const ports = localPorts();
   const data = process.env.SPENDGATE_DATA ?? STACK_DATA;
+  await releaseDataDir(data);
   // Known before anything is started, so that nothing has to be stopped again.
   await assertPortFree(ports.api, "API", "SPENDGATE_API_PORT");
   await assertPortFree(ports.providers, "stand-in for the providers", "SPENDGATE_PROVIDERS_PORT");

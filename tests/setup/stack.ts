@@ -63,19 +63,25 @@ export interface TestStackOptions {
   env?: Record<string, string>;
   /** A folder of functions other than functions/. */
   functionsFolder?: string;
+  /** SQL that runs before the API starts: it reads the catalog once, and serves nothing newer. */
+  prepare?: string;
 }
 
 export async function startTestStack(options: TestStackOptions = {}): Promise<TestStack> {
   const database = await cloneDatabase();
   const logs: string[] = [];
   const keys = await generateKeys();
-  const services = await startServices({
-    databaseUrl: database.url,
-    keys,
-    env: options.env,
-    functionsFolder: options.functionsFolder,
-    onLog: (line) => logs.push(line),
-  }).catch(async (error) => {
+  const start = async () => {
+    if (options.prepare) await database.sql.unsafe(options.prepare);
+    return startServices({
+      databaseUrl: database.url,
+      keys,
+      env: options.env,
+      functionsFolder: options.functionsFolder,
+      onLog: (line) => logs.push(line),
+    });
+  };
+  const services = await start().catch(async (error) => {
     await database.close();
     throw error;
   });

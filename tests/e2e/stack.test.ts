@@ -1,0 +1,309 @@
+// The stack itself: what everything else is tested on must behave as the platform does.
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startTestStack, type TestStack } from "../setup/stack.ts";
+import { until } from "../setup/until.ts";
+
+let stack: TestStack;
+
+beforeAll(async () => {
+  stack = await startTestStack({
+    functionsFolder: fileURLToPath(new URL("../setup/functions", import.meta.url)),
+    env: { ENFORCE_COST_QUOTAS: "false" },
+    prepare: PROBES,
+  });
+});
+afterAll(() => stack?.stop());
+
+const PROBES = `
+  create type spend.probe_item as (n integer, txt text, usd numeric, at timestamptz);
+  create type spend.probe as (items spend.probe_item[], none spend.probe_item, ok boolean, raw jsonb);
+  create function spend.probe(texts text[]) returns spend.probe language sql stable as $$
+    select row(
+      (select array_agg(row(i, t, 0.1, '2026-01-31 12:00:00.5+00')::spend.probe_item order by i)
+       from unnest(texts) with ordinality as u (t, i)),
+      null, true, '{"a": "b, \\"c\\""}'
+    )::spend.probe
+  $$;
+  create function spend.json_probe(value jsonb) returns jsonb language sql stable as 'select value';
+  grant execute on function spend.probe, spend.json_probe to service_role;
+`;
+
+const USAGE = { provider: "openai", model: "gpt-4o", input_tokens: 1000, output_tokens: 0 };
+
+describe("the Data API", () => {
+  it("answers rows within rows as objects, numbers as numbers and times as ISO, like PostgREST", async () => {
+    const user = await stack.signUp();
+    const tenant = await stack.createTenant({ members: [user] });
+    await stack.sql`
+      update spend.cost_quotas set limit_usd = 0.0024, warning_threshold = 0.1
+      where tenant_id = ${tenant.id}`;
+
+    const { data, error } = await stack.service.rpc("reserve", {
+      tenant_id: tenant.id,
+      user_id: user.id,
+      resource_type: "llm",
+      usage: USAGE,
+    });
+
+    expect(error).toBeNull();
+    expect(data).toMatchObject({
+      allowed: false,
+      reservation_id: null,
+      estimated_cost_usd: 0.0025,
+      quota: {
+        scope: "tenant",
+        scope_id: tenant.id,
+        limit_usd: 0.0024,
+        spent_usd: 0,
+        period_end: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$/),
+      },
+      warnings: [],
+    });
+  });
+
+  it("answers an array of rows within a row, with quotes, commas, nulls and braces in its texts", async () => {
+    const texts = ['a "quoted" one', "comma, (paren)", "back\\slash", "{brace}", "", null, "NULL"];
+
+    const { data } = await stack.service.rpc("probe" as never, { texts } as never);
+
+    expect(data).toEqual({
+      items: texts.map((txt, i) => ({
+        n: i + 1,
+        txt,
+        usd: 0.1,
+        at: "2026-01-31T12:00:00.5+00:00",
+      })),
+      none: null,
+      ok: true,
+      raw: { a: 'b, "c"' },
+    });
+  });
+
+  it.each([[{ a: 1, b: { c: [1, "x"] } }], [[1, 2, { a: null }]], [5], [true]])(
+    "hands %j to a jsonb argument as it is",
+    async (value) => {
+      const { data, error } = await stack.service.rpc("json_probe" as never, { value } as never);
+      expect(error).toBeNull();
+      expect(data).toEqual(value);
+    },
+  );
+
+  it("knows the user by the JWT: a member reads the tenant's quotas, another user none", async () => {
+    const [member, stranger] = await Promise.all([stack.signUp(), stack.signUp()]);
+    const tenant = await stack.createTenant({ members: [member] });
+
+    const mine = await member.client.from("cost_quotas").select().eq("tenant_id", tenant.id);
+    const theirs = await stranger.client.from("cost_quotas").select().eq("tenant_id", tenant.id);
+
+    expect(mine.error).toBeNull();
+    expect(mine.data?.length).toBeGreaterThan(0);
+    expect(theirs.data).toEqual([]);
+  });
+
+  it("a forged JWT is refused", async () => {
+    const user = await stack.signUp();
+    const response = await fetch(`${stack.url}/rest/v1/cost_quotas`, {
+      headers: {
+        apikey: stack.keys.publishable,
+        authorization: `Bearer ${user.jwt.slice(0, -4)}AAAA`,
+        "accept-profile": "spend",
+      },
+    });
+    expect(response.status).toBe(401);
+  });
+
+  it("a function for the service role is refused to a user (403) and to nobody (401)", async () => {
+    const user = await stack.signUp();
+    const asUser = await user.client.rpc("verify_balances");
+    const asNobody = await stack.anonymous.rpc("verify_balances");
+    const asService = await stack.service.rpc("verify_balances");
+
+    expect([asUser.status, asUser.error?.code]).toEqual([403, "42501"]);
+    expect([asNobody.status, asNobody.error?.code]).toEqual([401, "42501"]);
+    expect([asService.status, asService.data]).toEqual([200, []]);
+  });
+
+  it("errors keep their status, message, detail and hint", async () => {
+    const tenant = await stack.createTenant();
+    const { status, error } = await stack.service.rpc("reserve", {
+      tenant_id: tenant.id,
+      user_id: null as unknown as string,
+      resource_type: "llm",
+      usage: { ...USAGE, model: "no-such-model" },
+    });
+    expect(status).toBe(422);
+    expect(error).toMatchObject({ code: "PT422", message: "unpriced_product" });
+    expect(error?.hint).toBeTruthy();
+    expect(JSON.parse(error?.details ?? "null")).toMatchObject({ provider: "openai" });
+  });
+
+  it("a call without a key is refused, and so is a schema that is not exposed", async () => {
+    const keyless = await fetch(`${stack.url}/rest/v1/prices`, {
+      headers: { "accept-profile": "spend" },
+    });
+    const hidden = await fetch(`${stack.url}/rest/v1/quota_balances`, {
+      headers: { apikey: stack.keys.secret, "accept-profile": "spend_private" },
+    });
+    expect([keyless.status, hidden.status]).toEqual([401, 406]);
+  });
+
+  it("serving grants nothing: the privileges are those of the migrations", async () => {
+    // Whatever the tests above asked for, lite has had its first requests.
+    await stack.service.from("prices").select().limit(1);
+    const granted = await stack.sql`
+      select grantee, table_schema || '.' || table_name as relation, privilege_type
+      from information_schema.role_table_grants
+      where grantee in ('anon', 'authenticated', 'service_role')
+        and (table_schema = 'spend_private' or grantee = 'anon')
+        and table_schema in ('public', 'spend', 'spend_private', 'auth')`;
+    const [usage] = await stack.sql`
+      select
+        has_schema_privilege('anon', 'spend', 'usage') as anon,
+        has_table_privilege('authenticated', 'spend.cost_events', 'insert') as events`;
+    expect(granted.filter((grant) => grant.grantee === "anon")).toEqual([]);
+    expect(usage).toEqual({ anon: false, events: false });
+  });
+});
+
+describe("Auth", () => {
+  it("signs up, signs in and names the user of a token", async () => {
+    const user = await stack.signUp();
+    const { data } = await stack.anonymous.auth.getUser(user.jwt);
+    expect(data.user?.id).toBe(user.id);
+    expect(await stack.sql`select email from auth.users where id = ${user.id}`).toEqual([
+      { email: user.email },
+    ]);
+  });
+});
+
+describe("the functions", () => {
+  it("get the path without /functions/v1, and headers and body as they were sent", async () => {
+    const response = await stack.call("/probe/echo/deeper?x=1", {
+      json: { hello: "wörld" },
+      headers: { "x-custom": "1", "idempotency-key": "k" },
+    });
+    expect(await response.json()).toMatchObject({
+      path: "/probe/echo/deeper?x=1",
+      method: "POST",
+      headers: { "x-custom": "1", "idempotency-key": "k", apikey: stack.keys.publishable },
+      body: '{"hello":"wörld"}',
+    });
+  });
+
+  it("have the platform's environment and the providers' stand-in, and nothing of ours besides", async () => {
+    const env = (await (await stack.call("/probe/env")).json()) as Record<string, string>;
+    const providers = stack.services.providers?.url;
+    expect(env).toMatchObject({
+      SUPABASE_URL: stack.url,
+      SUPABASE_ANON_KEY: stack.keys.publishable,
+      SUPABASE_SERVICE_ROLE_KEY: stack.keys.secret,
+      OPENAI_API_KEY: "local",
+      OPENAI_BASE_URL: `${providers}/v1`,
+      ANTHROPIC_BASE_URL: `${providers}/v1`,
+      GOOGLE_GENERATIVE_AI_BASE_URL: `${providers}/v1beta`,
+      ENFORCE_COST_QUOTAS: "false",
+    });
+    expect(Object.keys(env).filter((name) => /VITEST|npm_/i.test(name))).toEqual([]);
+  });
+
+  it("stream: the first line is there before the second is written", async () => {
+    const response = await stack.call("/probe/stream");
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    expect(response.headers.get("x-kept")).toBe("yes");
+    expect((await reader?.read())?.value).toBe("first\n");
+    await stack.call("/probe/release");
+    expect((await reader?.read())?.value).toBe("second\n");
+  });
+
+  it("see that the client has gone", async () => {
+    const controller = new AbortController();
+    const response = await stack.call("/probe/endless", { signal: controller.signal });
+    await response.body?.getReader().read();
+    controller.abort();
+    await until("the function sees it", () => stack.logs.includes("client has gone"));
+  });
+
+  it("that throw answer 500, that leave a rejection behind take nobody down", async () => {
+    expect((await stack.call("/probe/throws")).status).toBe(500);
+    expect((await stack.call("/probe/rejects")).status).toBe(200);
+    expect((await stack.call("/probe/echo")).status).toBe(200);
+  });
+
+  it.each(["/nothing", "/_shared", "/..%2fsetup", "/"])(
+    "there is none at %s: 404",
+    async (path) => {
+      expect((await stack.call(path)).status).toBe(404);
+    },
+  );
+});
+
+describe("the providers' stand-in", () => {
+  const post = (path: string, body: unknown) =>
+    fetch(`${stack.services.providers?.url}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "anthropic-version": "2023-06-01" },
+      body: JSON.stringify(body),
+    });
+  const messages = [{ role: "user", content: "twelve chars" }];
+
+  it.each([
+    ["OpenAI chat", "/v1/chat/completions", { model: "gpt-4o", messages }, /"prompt_tokens":3,/],
+    [
+      "OpenAI chat, streamed",
+      "/v1/chat/completions",
+      { model: "gpt-4o", messages, stream: true, stream_options: { include_usage: true } },
+      /"prompt_tokens":3,/,
+    ],
+    [
+      "OpenAI responses, streamed",
+      "/v1/responses",
+      { model: "gpt-4o", input: [{ role: "user", content: "twelve chars" }], stream: true },
+      /"input_tokens":3,/,
+    ],
+    [
+      "Anthropic, streamed",
+      "/v1/messages",
+      { model: "claude-sonnet-4-5", max_tokens: 100, messages, stream: true },
+      /"input_tokens":3,/,
+    ],
+    [
+      "Google, streamed",
+      "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse",
+      { contents: [{ role: "user", parts: [{ text: "twelve chars" }] }] },
+      /"promptTokenCount":3,/,
+    ],
+  ])(
+    "%s: answers with the usage of the question's twelve characters, three tokens",
+    async (_name, path, body, usage) => {
+      const before = stack.journal().length;
+      const response = await post(path, body);
+      expect(response.status).toBe(200);
+      expect(await response.text()).toMatch(usage);
+      expect(stack.journal().length).toBe(before + 1);
+    },
+  );
+});
+
+describe("stopping", () => {
+  it("waits for background work", async () => {
+    const own = await startTestStack({
+      functionsFolder: fileURLToPath(new URL("../setup/functions", import.meta.url)),
+    });
+    await own.call("/probe/background");
+    await own.stop();
+    expect(own.logs).toContain("background done");
+  });
+
+  it("a taken port is named, with the remedy", async () => {
+    const { startDatabase } = await import("../../scripts/stack/database.ts");
+    const blocker = createServer().listen(0, "127.0.0.1");
+    await until("the port is taken", () => blocker.listening);
+    const { port } = blocker.address() as { port: number };
+    await expect(startDatabase({ port })).rejects.toThrow(
+      new RegExp(`Port ${port} \\(PostgreSQL\\) is taken.*lsof -i :${port}`),
+    );
+    blocker.close();
+  });
+});

@@ -1,0 +1,44 @@
+// Processes as the system sees them: what a killed stack leaves behind.
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+
+interface Process {
+  pid: number;
+  parent: number;
+  command: string;
+}
+
+/** All living processes; zombies are not among them. */
+export function processes(): Process[] {
+  if (process.platform !== "linux") {
+    const list = execFileSync("ps", ["-A", "-ww", "-o", "pid=,ppid=,command="], {
+      encoding: "utf8",
+    });
+    return list.split("\n").flatMap((line) => {
+      const [, pid, parent, command] = /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? [];
+      return pid ? [{ pid: Number(pid), parent: Number(parent), command: command ?? "" }] : [];
+    });
+  }
+  return readdirSync("/proc").flatMap((pid) => {
+    if (!/^\d+$/.test(pid)) return [];
+    try {
+      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+      const parent = /^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+      return command === "" ? [] : [{ pid: Number(pid), parent: Number(parent), command }];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** A process's children, their children, and so on. */
+export function descendants(pid: number): Process[] {
+  const all = processes();
+  const below = (parent: number): Process[] =>
+    all.filter((p) => p.parent === parent).flatMap((p) => [p, ...below(p.pid)]);
+  return below(pid);
+}
+
+export function isAlive(pid: number): boolean {
+  return processes().some((p) => p.pid === pid);
+}
