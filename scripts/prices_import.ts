@@ -1,0 +1,190 @@
+// npm run prices:import: writes supabase/seeds/prices.sql from the catalogue of @pydantic/genai-prices.
+// The same catalogue gives the same file; a newer one shows as a diff to review.
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type MatchLogic,
+  type ModelInfo,
+  type ModelPrice,
+  type Provider,
+  type TieredPrices,
+  waitForUpdate,
+} from "@pydantic/genai-prices";
+import { PROJECT } from "./stack/paths.ts";
+
+export const SEED_FILE = join(PROJECT, "supabase/seeds/prices.sql");
+
+/** The catalogue's price keys that we count, as our meters. The others (pages, audio hours) no usage of ours names. */
+const METERS: Record<string, { meter: string; unitSize: number }> = {
+  input_mtok: { meter: "input_tokens", unitSize: 1_000_000 },
+  output_mtok: { meter: "output_tokens", unitSize: 1_000_000 },
+  cache_read_mtok: { meter: "cache_read_tokens", unitSize: 1_000_000 },
+  cache_write_mtok: { meter: "cache_write_tokens", unitSize: 1_000_000 },
+  cache_write_1h_mtok: { meter: "cache_write_1h_tokens", unitSize: 1_000_000 },
+  input_audio_mtok: { meter: "audio_input_tokens", unitSize: 1_000_000 },
+  output_audio_mtok: { meter: "audio_output_tokens", unitSize: 1_000_000 },
+  input_image_mtok: { meter: "image_input_tokens", unitSize: 1_000_000 },
+  output_image_mtok: { meter: "image_output_tokens", unitSize: 1_000_000 },
+  output_reasoning_mtok: { meter: "reasoning_tokens", unitSize: 1_000_000 },
+  web_searches_kcount: { meter: "web_searches", unitSize: 1000 },
+  requests_kcount: { meter: "requests", unitSize: 1000 },
+};
+
+/** A price without a date in the catalogue has been so since before anybody could have used Spendgate. */
+const ALWAYS = "2020-01-01";
+
+interface PriceRow {
+  provider: string;
+  product: string;
+  meter: string;
+  unitSize: number;
+  usd: number;
+  tierFrom: number;
+  effectiveFrom: string;
+}
+
+interface AliasRow {
+  provider: string;
+  kind: string;
+  pattern: string;
+  product: string;
+}
+
+function priceRows(provider: string, model: ModelInfo): PriceRow[] {
+  const rows: PriceRow[] = [];
+  // A tier that a later price no longer has goes on at the later base price: each tier is a series of its own.
+  const tiersSeen = new Map<string, Set<number>>();
+  for (const { date, prices } of datedPrices(model)) {
+    for (const [key, price] of Object.entries(prices)) {
+      const target = METERS[key];
+      if (target === undefined || price === undefined) continue;
+      const tiers = new Map<number, number>();
+      const base = typeof price === "number" ? price : (price as TieredPrices).base;
+      const seen = tiersSeen.get(key) ?? new Set();
+      for (const start of seen) tiers.set(start, base);
+      if (typeof price !== "number") {
+        for (const tier of (price as TieredPrices).tiers) tiers.set(tier.start, tier.price);
+      }
+      tiersSeen.set(key, new Set(tiers.keys()));
+      for (const [tierFrom, usd] of [[0, base] as const, ...tiers]) {
+        rows.push({
+          provider,
+          product: model.id,
+          ...target,
+          usd: published(usd),
+          tierFrom,
+          effectiveFrom: date,
+        });
+      }
+    }
+  }
+  return rows;
+}
+
+/** The catalogue's prices in the order of their dates. Discounts by the hour of the day are left out: the full price stands. */
+function datedPrices(model: ModelInfo): { date: string; prices: ModelPrice }[] {
+  if (!Array.isArray(model.prices)) return [{ date: ALWAYS, prices: model.prices }];
+  return model.prices
+    .filter(({ constraint }) => constraint === undefined || constraint.type === "start_date")
+    .map(({ constraint, prices }) => ({
+      date: constraint?.type === "start_date" ? constraint.start_date : ALWAYS,
+      prices,
+    }))
+    .sort((a, b) => a.date.localeCompare(b.date));
+}
+
+/** The catalogue's floats carry noise (0.08333333333333334) that no provider publishes. */
+function published(usd: number): number {
+  return Number(usd.toPrecision(8));
+}
+
+function aliasRows(provider: string, model: ModelInfo): AliasRow[] {
+  const rules = "or" in model.match ? model.match.or : [model.match];
+  return rules.map((rule) => ({ provider, ...toPattern(rule), product: model.id }));
+}
+
+function toPattern(rule: MatchLogic): { kind: string; pattern: string } {
+  const [[kind, pattern] = []] = Object.entries(rule);
+  if (typeof pattern === "string" && kind !== undefined) return { kind, pattern };
+  return { kind: "regex", pattern: toRegex(rule) };
+}
+
+/** One regular expression for a rule, so that `and` and `or` fit a row. */
+function toRegex(rule: MatchLogic): string {
+  if ("and" in rule) return `^${rule.and.map((part) => `(?=${fromStart(toRegex(part))})`).join("")}`;
+  if ("or" in rule) return rule.or.map((part) => `(?:${toRegex(part)})`).join("|");
+  if ("equals" in rule) return `^${escaped(rule.equals)}$`;
+  if ("starts_with" in rule) return `^${escaped(rule.starts_with)}`;
+  if ("ends_with" in rule) return `${escaped(rule.ends_with)}$`;
+  if ("contains" in rule) return escaped(rule.contains);
+  return rule.regex;
+}
+
+const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+const fromStart = (regex: string) => (regex.startsWith("^") ? regex.slice(1) : `.*(?:${regex})`);
+
+function catalogue(providers: Provider[]): { prices: PriceRow[]; aliases: AliasRow[] } {
+  const prices: PriceRow[] = [];
+  const aliases = new Map<string, AliasRow>();
+  for (const provider of [...providers].sort((a, b) => a.id.localeCompare(b.id))) {
+    const models = [...provider.models].sort((a, b) => a.id.localeCompare(b.id));
+    const priced = models.filter((model) =>
+      // Without a price for input tokens a model is unknown, not free.
+      priceRows(provider.id, model).some(({ meter }) => meter === "input_tokens"),
+    );
+    const products = new Set(priced.map(({ id }) => id));
+    for (const model of priced) {
+      prices.push(...priceRows(provider.id, model));
+      for (const alias of aliasRows(provider.id, model)) {
+        if (alias.kind === "equals" && products.has(alias.pattern)) continue;
+        const key = `${alias.provider} ${alias.kind} ${alias.pattern}`;
+        if (!aliases.has(key)) aliases.set(key, alias);
+      }
+    }
+  }
+  return { prices, aliases: [...aliases.values()] };
+}
+
+const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`;
+
+/** The seed file's text. */
+export async function priceSeed(): Promise<string> {
+  const providers = await waitForUpdate();
+  if (providers === null) throw new Error("@pydantic/genai-prices has no data");
+  const { prices, aliases } = catalogue(providers);
+  const priceValues = prices.map(
+    (row) =>
+      `  (${quoted(row.provider)}, ${quoted(row.product)}, ${quoted(row.meter)}, ${row.unitSize}, ${row.usd}, ${row.tierFrom}, ${quoted(row.effectiveFrom)})`,
+  );
+  const aliasValues = aliases.map(
+    (row) =>
+      `  (${quoted(row.provider)}, ${quoted(row.kind)}, ${quoted(row.pattern)}, ${quoted(row.product)})`,
+  );
+  return `-- Made by npm run prices:import from @pydantic/genai-prices (MIT). Do not edit: insert rows of your own instead.
+-- USD per unit_size units. Rows that exist stay as they are; running it again adds what is new.
+
+insert into spend.prices (
+  resource_type, provider, product, meter, unit_size, usd, tier_from, effective_from, note
+)
+select
+  'llm', v.provider, v.product, v.meter, v.unit_size, v.usd, v.tier_from,
+  v.effective_from::timestamp at time zone 'UTC', '@pydantic/genai-prices'
+from (values
+${priceValues.join(",\n")}
+) as v (provider, product, meter, unit_size, usd, tier_from, effective_from)
+on conflict on constraint one_price_per_moment do nothing;
+
+insert into spend.product_aliases (provider, match_kind, pattern, product)
+values
+${aliasValues.join(",\n")}
+on conflict do nothing;
+
+insert into spend.prices (resource_type, provider, product, meter, unit_size, usd, effective_from, note)
+values
+  ('e2b', 'e2b', '*', 'vcpu_seconds', 1, 0.000014, '2020-01-01 00:00:00+00', 'https://e2b.dev/pricing'),
+  ('e2b', 'e2b', '*', 'gib_seconds', 1, 0.0000045, '2020-01-01 00:00:00+00', 'https://e2b.dev/pricing')
+on conflict on constraint one_price_per_moment do nothing;
+`;
+}
+
+if (import.meta.filename === process.argv[1]) await writeFile(SEED_FILE, await priceSeed());
