@@ -1,0 +1,226 @@
+// npm start as a process: killed, interrupted, started twice, started again.
+import { type ChildProcess, spawn } from "node:child_process";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import postgres from "postgres";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { PROJECT } from "../../scripts/stack/paths.ts";
+import { freePort } from "../../scripts/stack/ports.ts";
+import { descendants, isAlive, processes } from "../setup/processes.ts";
+import { until } from "../setup/until.ts";
+
+let folder: string;
+let ports: { api: number; database: number; providers: number };
+const started: Run[] = [];
+
+interface Run {
+  child: ChildProcess;
+  output(): string;
+  /** Exit code, or the signal that ended it. */
+  ended: Promise<number | string>;
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "spendgate-test-"));
+  // mkdtemp keeps others out; a server started by root runs as another user.
+  await chmod(folder, 0o755);
+  ports = { api: await freePort(), database: await freePort(), providers: await freePort() };
+});
+afterEach(async () => {
+  for (const { child, ended } of started.splice(0)) {
+    child.kill("SIGTERM");
+    await ended;
+  }
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function run(script: "start" | "db", ...args: string[]): Run {
+  const child = spawn(process.execPath, ["--import", "tsx", `scripts/${script}.ts`, ...args], {
+    cwd: PROJECT,
+    env: {
+      ...process.env,
+      SPENDGATE_DATA: folder,
+      SPENDGATE_API_PORT: `${ports.api}`,
+      SPENDGATE_DB_PORT: `${ports.database}`,
+      SPENDGATE_PROVIDERS_PORT: `${ports.providers}`,
+    },
+  });
+  let text = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (chunk: string) => {
+      text += chunk;
+    });
+  }
+  const ended = new Promise<number | string>((resolve) => {
+    child.once("close", (code, signal) => resolve(code ?? signal ?? "?"));
+  });
+  const result = { child, output: () => text, ended };
+  started.push(result);
+  return result;
+}
+
+async function ready(script: "start" | "db", ...args: string[]): Promise<Run> {
+  const running = run(script, ...args);
+  await until(
+    `ready: ${script}`,
+    () => {
+      if (running.child.exitCode !== null) throw new Error(running.output());
+      return /^ready$/m.test(running.output());
+    },
+    30,
+  );
+  return running;
+}
+
+async function query<T>(work: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+  const url = `postgresql://postgres:postgres@127.0.0.1:${ports.database}/postgres`;
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  try {
+    return await work(sql);
+  } finally {
+    await sql.end();
+  }
+}
+
+const addTenant = (name: string) =>
+  query((sql) => sql`insert into spend.tenants (name) values (${name})`);
+const tenantNames = () =>
+  query(async (sql) =>
+    (await sql`select name from spend.tenants order by name`).map(({ name }) => name),
+  );
+const keyLines = (output: string) => output.match(/sb_(publishable|secret)_\S+/g);
+
+describe("npm start", () => {
+  it("keeps data and keys through kill -9 of every process, at any of three times", async () => {
+    let running = await ready("start", "--fresh");
+    const keys = keyLines(running.output());
+    expect(keys).toHaveLength(2);
+    for (const name of ["first", "second", "third"]) {
+      await addTenant(name);
+      const all = [
+        running.child.pid as number,
+        ...descendants(running.child.pid as number).map((p) => p.pid),
+      ];
+      expect(all.length).toBeGreaterThan(3);
+      for (const pid of all) {
+        try {
+          process.kill(pid, "SIGKILL");
+        } catch {
+          // Gone with its parent already.
+        }
+      }
+      expect(await running.ended).toBe("SIGKILL");
+      running = await ready("start");
+      expect(keyLines(running.output())).toEqual(keys);
+    }
+    expect(await tenantNames()).toEqual(expect.arrayContaining(["first", "second", "third"]));
+  }, 120_000);
+
+  it("killed alone, it leaves nothing behind: PostgreSQL and the functions stop by themselves", async () => {
+    const running = await ready("start");
+    const children = descendants(running.child.pid as number);
+    expect(children.some(({ command }) => command.includes("functions_main"))).toBe(true);
+    running.child.kill("SIGKILL");
+    await until("all are gone", () => !children.some(({ pid }) => isAlive(pid)), 20);
+  }, 60_000);
+
+  it("stops a PostgreSQL that was left behind, and starts on its data", async () => {
+    const running = await ready("start");
+    await addTenant("orphaned");
+    const children = descendants(running.child.pid as number);
+    const server = children.find(({ command }) => command.includes(`-D ${folder}`));
+    const watcher = children.find(({ command }) => command.startsWith("/bin/sh"));
+    process.kill(watcher?.pid as number, "SIGKILL");
+    running.child.kill("SIGKILL");
+    await running.ended;
+    expect(isAlive(server?.pid as number)).toBe(true);
+
+    await ready("start");
+
+    expect(isAlive(server?.pid as number)).toBe(false);
+    expect(await tenantNames()).toContain("orphaned");
+  }, 60_000);
+
+  it("a second one says that the first is running, and leaves it running", async () => {
+    const running = await ready("start");
+    const second = run("start");
+    expect(await second.ended).toBe(1);
+    expect(second.output()).toContain(`already running (process ${running.child.pid})`);
+    expect((await fetch(`http://127.0.0.1:${ports.api}/auth/v1/health`)).status).not.toBe(500);
+    expect(await tenantNames()).toBeDefined();
+  }, 60_000);
+
+  it.each(["SIGINT", "SIGTERM"] as const)(
+    "%s stops everything, with exit code 0",
+    async (signal) => {
+      const running = await ready("start");
+      const children = descendants(running.child.pid as number);
+      running.child.kill(signal);
+      expect(await running.ended).toBe(0);
+      expect(children.filter(({ pid }) => isAlive(pid))).toEqual([]);
+    },
+    60_000,
+  );
+
+  it("SIGINT while it starts stops what has started", async () => {
+    const running = run("start");
+    await until("PostgreSQL is there", () =>
+      descendants(running.child.pid as number).some(({ command }) =>
+        command.includes(`-D ${folder}`),
+      ),
+    );
+    running.child.kill("SIGINT");
+    expect(await running.ended).toBe(0);
+    expect(running.output()).not.toMatch(/^ready$/m);
+    expect(processes().filter(({ command }) => command.includes(`-D ${folder}`))).toEqual([]);
+  }, 60_000);
+
+  it.each([
+    ["api", "API", "SPENDGATE_API_PORT"],
+    ["database", "PostgreSQL", "SPENDGATE_DB_PORT"],
+    ["providers", "stand-in", "SPENDGATE_PROVIDERS_PORT"],
+  ] as const)(
+    "a taken %s port is named, with the remedy, and nothing is left running",
+    async (which, what, variable) => {
+      const blocker = createServer();
+      await new Promise<void>((done) => blocker.listen(ports[which], "127.0.0.1", done));
+      try {
+        const running = run("start");
+        expect(await running.ended).toBe(1);
+        expect(running.output()).toContain(`Port ${ports[which]} (${what}`);
+        expect(running.output()).toContain(variable);
+        expect(running.output()).not.toContain("    at ");
+        expect(processes().filter(({ command }) => command.includes(`-D ${folder}`))).toEqual([]);
+      } finally {
+        await new Promise((done) => blocker.close(done));
+      }
+    },
+    60_000,
+  );
+
+  it("ends, and says why, when its database dies", async () => {
+    const running = await ready("start");
+    const server = descendants(running.child.pid as number).find(({ command }) =>
+      command.includes(`-D ${folder}`),
+    );
+    process.kill(server?.pid as number, "SIGKILL");
+    expect(await running.ended).toBe(1);
+    expect(running.output()).toContain("stopping: PostgreSQL ended");
+  }, 60_000);
+});
+
+describe("npm run db", () => {
+  it("is the database of npm start, alone; --fresh empties it", async () => {
+    await ready("db");
+    expect(await tenantNames()).toContain("first");
+    await expect(fetch(`http://127.0.0.1:${ports.api}`)).rejects.toThrow();
+    started[0]?.child.kill("SIGINT");
+    expect(await started.shift()?.ended).toBe(0);
+
+    await ready("db", "--fresh");
+    expect(await tenantNames()).not.toContain("first");
+    expect(await query((sql) => sql`show fsync`)).toEqual([{ fsync: "on" }]);
+  }, 60_000);
+});
