@@ -857,6 +857,8 @@ grant select, insert, update, delete on spend.product_aliases to service_role;
 create function spend_private.protect_used_prices()
 returns trigger
 language plpgsql
+-- Definer: it calls functions that whoever makes the change may not.
+security definer
 set search_path = ''
 as $$
 begin
@@ -1483,6 +1485,8 @@ comment on function spend_private.lock_all_slots is
 create function spend_private.complete_quota()
 returns trigger
 language plpgsql
+-- Definer: it calls functions that whoever makes the change may not.
+security definer
 set search_path = ''
 as $$
 begin
@@ -1828,14 +1832,7 @@ begin
   delete from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_end > now();
 
-  select coalesce(sum(e.cost_usd), 0) into v_spent_usd
-  from spend.cost_events as e
-  where (v_quota.tenant_id is null or e.tenant_id = v_quota.tenant_id)
-    and (v_quota.scope <> 'user' or e.user_id = v_quota.scope_id)
-    and v_quota.resource_type in ('all', e.resource_type)
-    and (v_quota.task is null or e.task = v_quota.task)
-    and (v_quota.product is null or e.product = v_quota.product)
-    and e.occurred_at >= lower(v_bounds) and e.occurred_at < upper(v_bounds);
+  v_spent_usd := spend_private.ledger_usd(v_quota, lower(v_bounds), upper(v_bounds));
 
   -- The calls of the period count in the new balance from now on, and where a late settle may come, so will it.
   with counted as (
@@ -3171,6 +3168,7 @@ create table spend.cost_events (
   tenant_id uuid not null,
   occurred_at timestamptz not null,
   booked_at timestamptz not null default now(),
+  booked_xid xid8 not null default pg_current_xact_id(),
   kind text not null,
   reservation_id uuid,
   user_id uuid,
@@ -3194,22 +3192,323 @@ comment on table spend.cost_events is
   'The ledger: every booking, in USD. Append-only, partitioned by month. What was spent is the sum of cost_usd; everything else about money can be derived from here.';
 comment on column spend.cost_events.occurred_at is 'When the call was made: the moment of its reservation. Decides the period that it counts in.';
 comment on column spend.cost_events.booked_at is 'When the event was written.';
+comment on column spend.cost_events.booked_xid is 'Transaction that wrote the event: tells the roll-ups, in an order that no late commit upsets, what they have counted (spend_private.roll_up).';
 comment on column spend.cost_events.kind is 'charge: a settled call; expiry: the estimate of a call that nobody settled; correction: what a late settle changes about an expiry; adjustment: a credit (negative) or debit by hand.';
 comment on column spend.cost_events.price_ids is 'Rows of spend.prices that the cost was computed with.';
 comment on column spend.cost_events.is_estimated is 'The real usage is not known; the estimate was booked.';
 
+-- The tail that is not yet rolled up, and in it one tenant's part.
+create index cost_events_booked_xid_tenant_id_idx on spend.cost_events (booked_xid, tenant_id);
+
 alter table spend.cost_events enable row level security;
+-- Arrays, not sub-selects: an index on tenant_id can find what they list.
 create policy "members read their own events, owners and admins the tenant's" on spend.cost_events
 for select to authenticated
 using (
-  (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
-  or tenant_id in (select spend_private.managed_tenant_ids())
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
 );
 grant select on spend.cost_events to authenticated, service_role;
 
 -- Loses nothing: holds events of months whose partition was not made ahead.
 create table spend_private.cost_events_default partition of spend.cost_events default;
+comment on table spend_private.cost_events_default is
+  'Partition of spend.cost_events for months that have none of their own. Making that month''s partition moves them there (spend_private.ensure_partition).';
 alter table spend_private.cost_events_default enable row level security;
+
+-- schemas/50_ledger/refuse_change.sql
+create function spend_private.refuse_change()
+returns trigger
+language plpgsql
+-- Definer: whoever is refused need not be able to call fail().
+security definer
+set search_path = ''
+as $$
+begin
+  -- No grant lets anybody but the owner come here, and of the owner's functions only retention sets this.
+  if tg_op = 'DELETE' and current_setting('spend.retention', true) = 'on' then
+    return old;
+  end if;
+  perform spend_private.fail(
+    'PT403', 'append_only', jsonb_build_object('table', tg_table_name, 'command', tg_op),
+    'History is never changed. Book a correction with spend.adjust.'
+  );
+  return null;
+end;
+$$;
+comment on function spend_private.refuse_change is
+  'Trigger: what is written stays written (PT403 append_only), whoever asks. Retention alone deletes.';
+
+create function spend_private.keep_event()
+returns trigger
+language plpgsql
+-- Definer: see refuse_change.
+security definer
+set search_path = ''
+as $$
+begin
+  -- The number of the transaction is no part of what happened: a restore into another server gives it anew.
+  old.booked_xid := new.booked_xid;
+  if new is distinct from old then
+    perform spend_private.fail(
+      'PT403', 'append_only', jsonb_build_object('table', tg_table_name, 'command', tg_op),
+      'History is never changed. Book a correction with spend.adjust.'
+    );
+  end if;
+  return new;
+end;
+$$;
+comment on function spend_private.keep_event is
+  'Trigger: an event of the ledger is never changed (PT403 append_only).';
+
+create trigger keep_event before update on spend.cost_events
+for each row execute function spend_private.keep_event();
+create trigger refuse_delete before delete on spend.cost_events
+for each row execute function spend_private.refuse_change();
+create trigger refuse_truncate before truncate on spend.cost_events
+for each statement execute function spend_private.refuse_change();
+create trigger refuse_truncate before truncate on spend_private.cost_events_default
+for each statement execute function spend_private.refuse_change();
+
+-- schemas/50_ledger/ledger_state.sql
+create table spend_private.ledger_state (
+  is_only_row boolean primary key default true,
+  rolled_up_before xid8 not null,
+  kept_from timestamptz not null default '-infinity',
+  cluster_id bigint not null,
+  constraint is_only_row check (is_only_row)
+);
+comment on table spend_private.ledger_state is
+  'How far the ledger is rolled up, and from when on it is kept. One row; whoever changes roll-ups locks it first.';
+comment on column spend_private.ledger_state.rolled_up_before is 'Events of transactions before this one are in the roll-ups, all others are not. Never above the oldest transaction that still runs.';
+comment on column spend_private.ledger_state.kept_from is 'Events that occurred earlier were dropped by retention; cost_rollups alone remembers their sums.';
+comment on column spend_private.ledger_state.cluster_id is 'Server that rolled_up_before counts the transactions of; after a restore into another one they say nothing.';
+alter table spend_private.ledger_state enable row level security;
+
+create function spend_private.cluster_id()
+returns bigint
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return (select c.system_identifier from pg_catalog.pg_control_system() as c);
+exception
+  when insufficient_privilege then
+    return 0;
+end;
+$$;
+comment on function spend_private.cluster_id is
+  'Identifies the database server; 0 where the owner may not ask.';
+
+insert into spend_private.ledger_state (rolled_up_before, cluster_id)
+values ('0', spend_private.cluster_id());
+
+create function spend_private.rolled_up_before()
+returns xid8
+language plpgsql stable parallel safe
+-- Definer: readers of reports see the mark, not the table.
+security definer
+set search_path = ''
+-- Dear on purpose: the planner evaluates it once, as a bound of the index on booked_xid, and not per row.
+cost 10000
+as $$
+begin
+  return (select s.rolled_up_before from spend_private.ledger_state as s);
+end;
+$$;
+comment on function spend_private.rolled_up_before is
+  'Events with booked_xid from here on are not in the roll-ups yet. Stable: a statement reads the mark and the roll-ups in one snapshot.';
+grant execute on function spend_private.rolled_up_before to authenticated, service_role;
+
+-- schemas/50_ledger/ensure_partitions.sql
+create function spend_private.ensure_partitions(p_now timestamptz default now())
+returns integer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
+  v_month timestamptz;
+  v_made integer := 0;
+begin
+  for v_month in
+    select date_trunc('month', p_now, 'UTC') at time zone 'UTC' + make_interval(months => m.ahead)
+    from generate_series(0, 2) as m (ahead)
+    union
+    -- Months that came to the default partition, because nobody had made theirs.
+    select date_trunc('month', d.occurred_at, 'UTC') at time zone 'UTC'
+    from spend_private.cost_events_default as d
+    where d.occurred_at >= v_kept_from
+    order by 1
+  loop
+    v_made := v_made + spend_private.ensure_partition(v_month::date)::integer;
+  end loop;
+  return v_made;
+end;
+$$;
+comment on function spend_private.ensure_partitions is
+  'Makes the partitions of cost_events for this month and the next two, and for months that the default partition has events of; returns how many it made.';
+
+create function spend_private.ensure_partition(p_month date)
+returns boolean
+language plpgsql volatile
+set search_path = ''
+-- A long report is not worth stopping the bookings that would queue behind this: the next run tries again.
+set lock_timeout = '2s'
+as $$
+declare
+  v_name text := 'cost_events_' || to_char(p_month, 'YYYY_MM');
+  v_from timestamptz := p_month::timestamp at time zone 'UTC';
+  v_before timestamptz := (p_month + interval '1 month') at time zone 'UTC';
+begin
+  if to_regclass('spend_private.' || v_name) is not null then
+    return false;
+  end if;
+  -- Made beside the ledger, then attached: bookings into other months go on meanwhile.
+  execute format(
+    'create table spend_private.%I (like spend.cost_events including defaults including constraints)', v_name
+  );
+  execute format('alter table spend_private.%I enable row level security', v_name);
+  execute format(
+    'create trigger refuse_truncate before truncate on spend_private.%I
+     for each statement execute function spend_private.refuse_change()', v_name
+  );
+  execute format(
+    'comment on table spend_private.%I is %L', v_name,
+    'Partition of spend.cost_events: ' || to_char(p_month, 'FMMonth YYYY') || ', UTC.'
+  );
+
+  lock table only spend.cost_events in share update exclusive mode;
+  lock table spend_private.cost_events_default in access exclusive mode;
+  perform set_config('spend.retention', 'on', true);
+  execute format(
+    'with moved as (
+       delete from spend_private.cost_events_default as d
+       where d.occurred_at >= %L and d.occurred_at < %L
+       returning d.*
+     )
+     insert into spend_private.%I select m.* from moved as m', v_from, v_before, v_name
+  );
+  perform set_config('spend.retention', 'off', true);
+  execute format(
+    'alter table spend.cost_events attach partition spend_private.%I for values from (%L) to (%L)',
+    v_name, v_from, v_before
+  );
+  return true;
+end;
+$$;
+comment on function spend_private.ensure_partition is
+  'Makes the partition of a month (its first day, UTC), and moves what the default partition has of it; false when it is there already. Raises 55P03 when the ledger is busy.';
+
+-- schemas/50_ledger/cost_rollups.sql
+create table spend_private.cost_rollups (
+  tenant_id uuid not null,
+  hour timestamptz not null,
+  resource_type text not null,
+  provider text,
+  product text,
+  task text,
+  user_id uuid,
+  cost_usd numeric(24, 12) not null,
+  calls bigint not null,
+  constraint one_rollup_per_hour unique nulls not distinct (
+    tenant_id, hour, resource_type, provider, product, task, user_id
+  )
+);
+comment on table spend_private.cost_rollups is
+  'Booked cost in USD and number of calls by hour, of the events that are rolled up. Read it through spend.hourly_costs, which adds the others. Outlives the events that retention drops.';
+comment on column spend_private.cost_rollups.hour is 'Begins at a full hour of UTC and of the tenant''s time zone, whichever is later: no hour lies in two days or two months of either.';
+create index cost_rollups_hour_idx on spend_private.cost_rollups (hour);
+
+create table spend_private.conversation_rollups (
+  tenant_id uuid not null,
+  hour timestamptz not null,
+  conversation_id text not null,
+  resource_type text not null,
+  provider text,
+  product text,
+  task text,
+  user_id uuid,
+  cost_usd numeric(24, 12) not null,
+  calls bigint not null,
+  constraint one_conversation_rollup_per_hour unique nulls not distinct (
+    tenant_id, hour, conversation_id, resource_type, provider, product, task, user_id
+  )
+);
+comment on table spend_private.conversation_rollups is
+  'As cost_rollups, by conversation too, so that reports that ask for no conversation need not read so much. Dropped with the events.';
+create index conversation_rollups_hour_idx on spend_private.conversation_rollups (hour);
+create index conversation_rollups_tenant_id_conversation_id_idx
+on spend_private.conversation_rollups (tenant_id, conversation_id);
+
+alter table spend_private.cost_rollups enable row level security;
+create policy "members read their own spend, owners and admins the tenant's" on spend_private.cost_rollups
+for select to authenticated
+using (
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+);
+grant select on spend_private.cost_rollups to authenticated, service_role;
+
+alter table spend_private.conversation_rollups enable row level security;
+create policy "members read their own spend, owners and admins the tenant's" on spend_private.conversation_rollups
+for select to authenticated
+using (
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+);
+grant select on spend_private.conversation_rollups to authenticated, service_role;
+
+-- schemas/50_ledger/events_by_hour.sql
+create view spend_private.events_by_hour
+with (security_invoker = true)
+as
+select
+  e.tenant_id, e.occurred_at, e.booked_xid,
+  greatest(
+    date_trunc('hour', e.occurred_at, 'UTC'),
+    date_trunc('hour', e.occurred_at, coalesce(t.time_zone, 'UTC'))
+  ) as hour,
+  e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id, e.cost_usd,
+  case when e.kind in ('charge', 'expiry') then 1 else 0 end::bigint as calls
+from spend.cost_events as e
+left join spend.tenants as t on t.id = e.tenant_id;
+comment on view spend_private.events_by_hour is
+  'The ledger as the roll-ups count it. Hours are cut where those of UTC begin, and with them the ledger''s months, and where those of the tenant''s time zone do, and with them its days: Kolkata''s begin at half past.';
+grant select on spend_private.events_by_hour to authenticated, service_role;
+
+-- schemas/50_ledger/hourly_costs.sql
+create view spend.hourly_costs
+with (security_invoker = true)
+as
+select
+  r.tenant_id, r.hour, r.resource_type, r.provider, r.product, r.task, r.user_id, r.cost_usd, r.calls
+from spend_private.cost_rollups as r
+union all
+select
+  e.tenant_id, e.hour, e.resource_type, e.provider, e.product, e.task, e.user_id, e.cost_usd, e.calls
+from spend_private.events_by_hour as e
+where e.booked_xid >= spend_private.rolled_up_before();
+comment on view spend.hourly_costs is
+  'Booked cost in USD and number of calls by hour: the roll-ups, and event by event what is not rolled up yet. Exact and current; an hour may come in several rows, so sum them.';
+grant select on spend.hourly_costs to authenticated, service_role;
+
+create view spend.hourly_conversation_costs
+with (security_invoker = true)
+as
+select
+  r.tenant_id, r.hour, r.conversation_id, r.resource_type, r.provider, r.product, r.task, r.user_id,
+  r.cost_usd, r.calls
+from spend_private.conversation_rollups as r
+union all
+select
+  e.tenant_id, e.hour, e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id,
+  e.cost_usd, e.calls
+from spend_private.events_by_hour as e
+where e.booked_xid >= spend_private.rolled_up_before() and e.conversation_id is not null;
+comment on view spend.hourly_conversation_costs is
+  'As spend.hourly_costs, by conversation: of calls that belong to one.';
+grant select on spend.hourly_conversation_costs to authenticated, service_role;
 
 -- schemas/50_ledger/adjust.sql
 create function spend.adjust(
@@ -3372,46 +3671,631 @@ comment on table spend_private.adjustments is
   'Idempotency keys of spend.adjust, and the events that they wrote.';
 alter table spend_private.adjustments enable row level security;
 
--- schemas/50_ledger/refuse_change.sql
-create function spend_private.refuse_change()
+-- schemas/50_ledger/cost_report.sql
+create type spend.cost_report_line as (
+  tenant_id uuid,
+  user_id uuid,
+  task text,
+  conversation_id text,
+  resource_type text,
+  provider text,
+  product text,
+  day date,
+  cost_usd numeric,
+  calls bigint
+);
+comment on type spend.cost_report_line is
+  'Line of spend.cost_report: what it is grouped by (all other columns are null), cost in USD, number of calls.';
+
+create function spend.cost_report(
+  group_by text[] default '{day}',
+  from_day date default null,
+  to_day date default null,
+  tenant_id uuid default null,
+  user_id uuid default null,
+  resource_type text default null,
+  task text default null,
+  conversation_id text default null,
+  provider text default null,
+  product text default null,
+  top integer default null
+)
+returns setof spend.cost_report_line
+language plpgsql stable
+-- Invoker: row-level security decides whose spend the reader sees.
+security invoker
+set search_path = ''
+-- Planned for the filters of each call: those that are null vanish, the others find their index.
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_by text[] := coalesce(cost_report.group_by, '{}');
+  v_by_conversation boolean := cost_report.conversation_id is not null or 'conversation' = any (v_by);
+  -- Days are the tenants' own: a day more than UTC's on either side holds all of them.
+  v_from timestamptz := (coalesce(cost_report.from_day, current_date - 29) - 1)::timestamp at time zone 'UTC';
+  v_before timestamptz := (cost_report.to_day + 2)::timestamp at time zone 'UTC';
+begin
+  if not v_by <@ array['tenant', 'user', 'task', 'conversation', 'resource_type', 'provider', 'product', 'day']
+    or cost_report.top < 1
+  then
+    raise exception using
+      errcode = '22023', message = 'invalid_report',
+      detail = jsonb_build_object('group_by', v_by, 'top', cost_report.top)::text,
+      hint = 'group_by: any of tenant, user, task, conversation, resource_type, provider, product, day; top: at least 1.';
+  end if;
+
+  return query
+  with costs as (
+    select h.*, null::text as conversation_id
+    from spend.hourly_costs as h
+    where not v_by_conversation
+    union all
+    select
+      h.tenant_id, h.hour, h.resource_type, h.provider, h.product, h.task, h.user_id, h.cost_usd,
+      h.calls, h.conversation_id
+    from spend.hourly_conversation_costs as h
+    where v_by_conversation
+  ),
+
+  dated as (
+    select c.*, (c.hour at time zone coalesce(t.time_zone, 'UTC'))::date as day,
+      (now() at time zone coalesce(t.time_zone, 'UTC'))::date as today
+    from costs as c
+    left join spend.tenants as t on t.id = c.tenant_id
+    where c.hour >= v_from and (v_before is null or c.hour < v_before)
+      and (cost_report.tenant_id is null or c.tenant_id = cost_report.tenant_id)
+      and (cost_report.user_id is null or c.user_id = cost_report.user_id)
+      and (cost_report.resource_type is null or c.resource_type = cost_report.resource_type)
+      and (cost_report.task is null or c.task = cost_report.task)
+      and (cost_report.conversation_id is null or c.conversation_id = cost_report.conversation_id)
+      and (cost_report.provider is null or c.provider = cost_report.provider)
+      and (cost_report.product is null or c.product = cost_report.product)
+  ),
+
+  lines as (
+    select
+      case when 'tenant' = any (v_by) then d.tenant_id end as tenant_id,
+      case when 'user' = any (v_by) then d.user_id end as user_id,
+      case when 'task' = any (v_by) then d.task end as task,
+      case when 'conversation' = any (v_by) then d.conversation_id end as conversation_id,
+      case when 'resource_type' = any (v_by) then d.resource_type end as resource_type,
+      case when 'provider' = any (v_by) then d.provider end as provider,
+      case when 'product' = any (v_by) then d.product end as product,
+      case when 'day' = any (v_by) then d.day end as day,
+      sum(d.cost_usd) as cost_usd, sum(d.calls)::bigint as calls
+    from dated as d
+    where d.day >= coalesce(cost_report.from_day, d.today - 29)
+      and (cost_report.to_day is null or d.day <= cost_report.to_day)
+    group by 1, 2, 3, 4, 5, 6, 7, 8
+  )
+
+  select
+    l.tenant_id, l.user_id, l.task, l.conversation_id, l.resource_type, l.provider, l.product, l.day,
+    l.cost_usd, l.calls
+  from lines as l
+  order by
+    case when cost_report.top is null then l.day end, l.cost_usd desc, l.day, l.tenant_id, l.user_id,
+    l.task, l.conversation_id, l.resource_type, l.provider, l.product
+  limit cost_report.top;
+end;
+$$;
+comment on function spend.cost_report is
+  'Booked cost in USD and number of calls, exact and current. group_by: any of tenant, user, task, conversation, resource_type, provider, product, day. from_day to to_day: days of the tenants'' own time zones, both included; by default the last 30. The other arguments filter. top: only the dearest so many lines. Ordered by day, then cost; with top by cost. By conversation, calls that belong to none are left out.
+Members see their own spend, owners and admins their tenant''s, service_role all. Errors: 22023 invalid_report.';
+grant execute on function spend.cost_report to authenticated, service_role;
+
+-- schemas/50_ledger/drop_months.sql
+create function spend_private.drop_months(p_keep_months integer, p_now timestamptz default now())
+returns integer
+language plpgsql volatile
+set search_path = ''
+-- Dropping stops the ledger for a moment; where it is not had soon, the next run tries again.
+set lock_timeout = '2s'
+as $$
+declare
+  v_state spend_private.ledger_state;
+  v_from timestamptz := (
+    date_trunc('month', p_now, 'UTC') at time zone 'UTC' - make_interval(months => p_keep_months)
+  ) at time zone 'UTC';
+  v_month record;
+  v_dropped integer := 0;
+begin
+  if p_keep_months is null then
+    return 0;
+  end if;
+  select * into v_state from spend_private.ledger_state as s for no key update;
+  -- Sums outlive the events, so the roll-ups must have all of them.
+  if v_from <= v_state.kept_from or exists (
+    select from spend.cost_events as e
+    where e.occurred_at < v_from and e.booked_xid >= v_state.rolled_up_before
+  ) then
+    return 0;
+  end if;
+
+  for v_month in
+    select c.relname as name
+    from pg_catalog.pg_inherits as i
+    join pg_catalog.pg_class as c on c.oid = i.inhrelid
+    where i.inhparent = 'spend.cost_events'::regclass
+      and c.relname ~ '^cost_events_\d{4}_\d{2}$'
+      and to_date(right(c.relname, 7), 'YYYY_MM') < (v_from at time zone 'UTC')::date
+    order by c.relname
+  loop
+    execute format('drop table spend_private.%I', v_month.name);
+    v_dropped := v_dropped + 1;
+  end loop;
+
+  perform set_config('spend.retention', 'on', true);
+  delete from spend_private.cost_events_default as d where d.occurred_at < v_from;
+  perform set_config('spend.retention', 'off', true);
+  delete from spend_private.conversation_rollups as r where r.hour < v_from;
+  update spend_private.ledger_state as s set kept_from = v_from;
+  return v_dropped;
+end;
+$$;
+comment on function spend_private.drop_months is
+  'Retention: drops the events of months that ended more than p_keep_months months ago, whole partitions at a time; returns how many. Their sums by hour stay in cost_rollups. Null keeps everything; nothing is dropped that is not rolled up.';
+
+-- schemas/50_ledger/ledger_usd.sql
+create function spend_private.ledger_usd(
+  p_quota spend.cost_quotas,
+  p_from timestamptz,
+  p_before timestamptz
+)
+returns numeric
+language plpgsql stable
+set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
+  v_usd numeric;
+begin
+  select coalesce(sum(e.cost_usd), 0) into v_usd
+  from spend.cost_events as e
+  where (p_quota.tenant_id is null or e.tenant_id = p_quota.tenant_id)
+    and (p_quota.scope <> 'user' or e.user_id = p_quota.scope_id)
+    and p_quota.resource_type in ('all', e.resource_type)
+    and (p_quota.task is null or e.task = p_quota.task)
+    and (p_quota.product is null or e.product = p_quota.product)
+    and e.occurred_at >= greatest(p_from, v_kept_from) and e.occurred_at < p_before;
+  if p_from >= v_kept_from then
+    return v_usd;
+  end if;
+
+  return v_usd + (
+    select coalesce(sum(h.cost_usd), 0)
+    from spend.hourly_costs as h
+    where (p_quota.tenant_id is null or h.tenant_id = p_quota.tenant_id)
+      and (p_quota.scope <> 'user' or h.user_id = p_quota.scope_id)
+      and p_quota.resource_type in ('all', h.resource_type)
+      and (p_quota.task is null or h.task = p_quota.task)
+      and (p_quota.product is null or h.product = p_quota.product)
+      and h.hour >= p_from and h.hour < least(p_before, v_kept_from)
+  );
+end;
+$$;
+comment on function spend_private.ledger_usd is
+  'What the ledger says that a quota''s subject spent from p_from to before p_before, in USD: the sum of its events, and of the roll-ups for months that retention dropped.';
+
+-- schemas/50_ledger/partitions.sql
+-- What spend.maintain() does from then on.
+do $$
+begin
+  perform spend_private.ensure_partitions();
+end;
+$$;
+
+-- schemas/50_ledger/rebuild_rollups.sql
+create function spend_private.rebuild_rollups(p_tenant_id uuid)
+returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_state spend_private.ledger_state;
+begin
+  select * into v_state from spend_private.ledger_state as s for no key update;
+  delete from spend_private.cost_rollups as r
+  where r.tenant_id = p_tenant_id and r.hour >= v_state.kept_from;
+  delete from spend_private.conversation_rollups as r
+  where r.tenant_id = p_tenant_id and r.hour >= v_state.kept_from;
+  return spend_private.count_events(
+    '0', v_state.rolled_up_before, p_tenant_id, v_state.kept_from
+  );
+end;
+$$;
+comment on function spend_private.rebuild_rollups is
+  'Rolls up a tenant''s events anew, from the ledger; returns how many. What retention dropped stays as it is.';
+
+create function spend_private.follow_time_zone_in_rollups()
 returns trigger
 language plpgsql
+-- Definer: roll-ups are written by nobody else, whoever changes a tenant.
+security definer
 set search_path = ''
 as $$
 begin
-  perform spend_private.fail(
-    'PT403', 'append_only', jsonb_build_object('table', tg_table_name, 'command', tg_op),
-    'History is never changed. Book a correction with spend.adjust.'
-  );
+  -- Between zones that are whole hours apart no hour changes.
+  if exists (
+    select from spend_private.cost_rollups as r
+    where r.tenant_id = new.id
+      and date_trunc('hour', r.hour, new.time_zone) <> r.hour
+  ) then
+    perform spend_private.rebuild_rollups(new.id);
+  end if;
   return null;
 end;
 $$;
-comment on function spend_private.refuse_change is
-  'Trigger: what is written stays written (PT403 append_only), whoever asks.';
+comment on function spend_private.follow_time_zone_in_rollups is
+  'Trigger: where the hours of a tenant''s new time zone are cut elsewhere, its events are rolled up anew, so that its days stay exact.';
 
-create trigger refuse_change before update or delete on spend.cost_events
-for each row execute function spend_private.refuse_change();
-create trigger refuse_truncate before truncate on spend.cost_events
-for each statement execute function spend_private.refuse_change();
-create trigger refuse_truncate before truncate on spend_private.cost_events_default
-for each statement execute function spend_private.refuse_change();
+create trigger follow_time_zone_in_rollups after update of time_zone on spend.tenants
+for each row when (old.time_zone is distinct from new.time_zone)
+execute function spend_private.follow_time_zone_in_rollups();
+
+create function spend_private.adopt_ledger()
+returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_state spend_private.ledger_state;
+  v_before xid8;
+  v_events bigint;
+begin
+  -- What is counted below is all there is, and committed.
+  lock table spend.cost_events in share row exclusive mode;
+  select * into v_state from spend_private.ledger_state as s for no key update;
+  v_before := pg_snapshot_xmin(pg_current_snapshot());
+
+  -- Corrections of dropped months that were not counted yet, before their numbers are lost.
+  perform spend_private.count_events(
+    v_state.rolled_up_before, '18446744073709551615', p_occurred_before => v_state.kept_from
+  );
+  delete from spend_private.cost_rollups as r where r.hour >= v_state.kept_from;
+  delete from spend_private.conversation_rollups as r where r.hour >= v_state.kept_from;
+  update spend.cost_events as e set booked_xid = '3' where e.booked_xid >= v_before;
+  v_events := spend_private.count_events('0', v_before, null, v_state.kept_from);
+
+  update spend_private.ledger_state as s set
+    rolled_up_before = v_before, cluster_id = spend_private.cluster_id();
+  return v_events;
+end;
+$$;
+comment on function spend_private.adopt_ledger is
+  'For a ledger that was restored into another server, whose transactions count from elsewhere: numbers its events anew, as of an old transaction, and rolls them up from the start; returns how many. Bookings wait meanwhile. spend.maintain() calls it by itself.';
+
+-- schemas/50_ledger/roll_up.sql
+create function spend_private.roll_up(p_max_events integer default 500000)
+returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_state spend_private.ledger_state;
+  v_before xid8;
+begin
+  select * into v_state from spend_private.ledger_state as s for no key update;
+  if v_state.cluster_id <> spend_private.cluster_id()
+    or v_state.rolled_up_before > pg_snapshot_xmax(pg_current_snapshot())
+  then
+    return spend_private.adopt_ledger();
+  end if;
+
+  -- Every transaction below has ended, so whatever it booked is visible to the statements that follow.
+  -- An event's id or time could not say that: a transaction that is still running may hold an earlier one.
+  v_before := least(
+    pg_snapshot_xmin(pg_current_snapshot()),
+    (
+      select e.booked_xid
+      from spend.cost_events as e
+      where e.booked_xid >= v_state.rolled_up_before
+      order by e.booked_xid
+      offset p_max_events limit 1
+    )
+  );
+  -- One transaction alone may have booked more than p_max_events; then it is taken whole.
+  if v_before = v_state.rolled_up_before then
+    v_before := least(
+      pg_snapshot_xmin(pg_current_snapshot()), (v_before::text::numeric + 1)::text::xid8
+    );
+  end if;
+
+  update spend_private.ledger_state as s set rolled_up_before = v_before
+  where s.rolled_up_before <> v_before;
+  return spend_private.count_events(v_state.rolled_up_before, v_before);
+end;
+$$;
+comment on function spend_private.roll_up is
+  'Adds events that are not in the roll-ups yet, about p_max_events of them; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together.';
+
+create function spend_private.count_events(
+  p_from xid8,
+  p_before xid8,
+  p_tenant_id uuid default null,
+  p_occurred_from timestamptz default '-infinity',
+  p_occurred_before timestamptz default 'infinity'
+)
+returns bigint
+language plpgsql volatile
+set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_events bigint;
+begin
+  insert into spend_private.conversation_rollups as r (
+    tenant_id, hour, conversation_id, resource_type, provider, product, task, user_id, cost_usd, calls
+  )
+  select
+    e.tenant_id, e.hour, e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id,
+    sum(e.cost_usd), sum(e.calls)
+  from spend_private.events_by_hour as e
+  where e.booked_xid >= p_from and e.booked_xid < p_before
+    and (p_tenant_id is null or e.tenant_id = p_tenant_id)
+    and e.occurred_at >= greatest(p_occurred_from, (select s.kept_from from spend_private.ledger_state as s))
+    and e.occurred_at < p_occurred_before
+    and e.conversation_id is not null
+  group by e.tenant_id, e.hour, e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id
+  on conflict on constraint one_conversation_rollup_per_hour do update set
+    cost_usd = r.cost_usd + excluded.cost_usd, calls = r.calls + excluded.calls;
+
+  with hours as (
+    select
+      e.tenant_id, e.hour, e.resource_type, e.provider, e.product, e.task, e.user_id,
+      sum(e.cost_usd) as cost_usd, sum(e.calls) as calls, count(*) as events
+    from spend_private.events_by_hour as e
+    where e.booked_xid >= p_from and e.booked_xid < p_before
+      and (p_tenant_id is null or e.tenant_id = p_tenant_id)
+      and e.occurred_at >= p_occurred_from and e.occurred_at < p_occurred_before
+    group by e.tenant_id, e.hour, e.resource_type, e.provider, e.product, e.task, e.user_id
+  ),
+
+  added as (
+    insert into spend_private.cost_rollups as r (
+      tenant_id, hour, resource_type, provider, product, task, user_id, cost_usd, calls
+    )
+    select
+      h.tenant_id, h.hour, h.resource_type, h.provider, h.product, h.task, h.user_id,
+      h.cost_usd, h.calls
+    from hours as h
+    on conflict on constraint one_rollup_per_hour do update set
+      cost_usd = r.cost_usd + excluded.cost_usd, calls = r.calls + excluded.calls
+  )
+
+  select coalesce(sum(h.events), 0) into v_events from hours as h;
+  return v_events;
+end;
+$$;
+comment on function spend_private.count_events is
+  'Adds the events of the transactions from p_from to before p_before to the roll-ups; of one tenant or one span of time alone, where those are given. Returns how many. The caller has locked ledger_state.';
+
+-- schemas/50_ledger/spend_by_conversation.sql
+create view spend.spend_by_conversation
+with (security_invoker = true)
+as
+select
+  c.tenant_id,
+  date_trunc('month', c.hour at time zone coalesce(t.time_zone, 'UTC'))::date as month,
+  c.resource_type, c.conversation_id,
+  sum(c.cost_usd) as cost_usd,
+  sum(c.calls)::bigint as calls
+from spend.hourly_conversation_costs as c
+left join spend.tenants as t on t.id = c.tenant_id
+group by 1, 2, 3, 4;
+comment on view spend.spend_by_conversation is
+  'Booked cost in USD and number of calls by tenant, conversation, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+grant select on spend.spend_by_conversation to authenticated, service_role;
 
 -- schemas/50_ledger/spend_by_day.sql
 create view spend.spend_by_day
 with (security_invoker = true)
 as
 select
-  e.tenant_id,
-  (e.occurred_at at time zone coalesce(t.time_zone, 'UTC'))::date as day,
-  e.resource_type, e.provider, e.product, e.task, e.user_id,
-  sum(e.cost_usd) as cost_usd,
-  count(*) filter (where e.kind in ('charge', 'expiry')) as calls
-from spend.cost_events as e
-left join spend.tenants as t on t.id = e.tenant_id
+  c.tenant_id,
+  (c.hour at time zone coalesce(t.time_zone, 'UTC'))::date as day,
+  c.resource_type, c.provider, c.product, c.task, c.user_id,
+  sum(c.cost_usd) as cost_usd,
+  sum(c.calls)::bigint as calls
+from spend.hourly_costs as c
+left join spend.tenants as t on t.id = c.tenant_id
 group by 1, 2, 3, 4, 5, 6, 7;
 comment on view spend.spend_by_day is
   'Booked cost in USD and number of calls, by day of the tenant''s time zone, resource type, provider, product, task and user.';
 grant select on spend.spend_by_day to authenticated, service_role;
+
+-- schemas/50_ledger/spend_by_product.sql
+create view spend.spend_by_product
+with (security_invoker = true)
+as
+select
+  c.tenant_id,
+  date_trunc('month', c.hour at time zone coalesce(t.time_zone, 'UTC'))::date as month,
+  c.resource_type, c.provider, c.product,
+  sum(c.cost_usd) as cost_usd,
+  sum(c.calls)::bigint as calls
+from spend.hourly_costs as c
+left join spend.tenants as t on t.id = c.tenant_id
+group by 1, 2, 3, 4, 5;
+comment on view spend.spend_by_product is
+  'Booked cost in USD and number of calls by tenant, provider and product, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+grant select on spend.spend_by_product to authenticated, service_role;
+
+-- schemas/50_ledger/spend_by_provider.sql
+create view spend.spend_by_provider
+with (security_invoker = true)
+as
+select
+  c.tenant_id,
+  date_trunc('month', c.hour at time zone coalesce(t.time_zone, 'UTC'))::date as month,
+  c.resource_type, c.provider,
+  sum(c.cost_usd) as cost_usd,
+  sum(c.calls)::bigint as calls
+from spend.hourly_costs as c
+left join spend.tenants as t on t.id = c.tenant_id
+group by 1, 2, 3, 4;
+comment on view spend.spend_by_provider is
+  'Booked cost in USD and number of calls by tenant, provider, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+grant select on spend.spend_by_provider to authenticated, service_role;
+
+-- schemas/50_ledger/spend_by_task.sql
+create view spend.spend_by_task
+with (security_invoker = true)
+as
+select
+  c.tenant_id,
+  date_trunc('month', c.hour at time zone coalesce(t.time_zone, 'UTC'))::date as month,
+  c.resource_type, c.task,
+  sum(c.cost_usd) as cost_usd,
+  sum(c.calls)::bigint as calls
+from spend.hourly_costs as c
+left join spend.tenants as t on t.id = c.tenant_id
+group by 1, 2, 3, 4;
+comment on view spend.spend_by_task is
+  'Booked cost in USD and number of calls by tenant, task, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+grant select on spend.spend_by_task to authenticated, service_role;
+
+-- schemas/50_ledger/spend_by_tenant.sql
+create view spend.spend_by_tenant
+with (security_invoker = true)
+as
+select
+  c.tenant_id,
+  date_trunc('month', c.hour at time zone coalesce(t.time_zone, 'UTC'))::date as month,
+  c.resource_type,
+  sum(c.cost_usd) as cost_usd,
+  sum(c.calls)::bigint as calls
+from spend.hourly_costs as c
+left join spend.tenants as t on t.id = c.tenant_id
+group by 1, 2, 3;
+comment on view spend.spend_by_tenant is
+  'Booked cost in USD and number of calls by tenant, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+grant select on spend.spend_by_tenant to authenticated, service_role;
+
+-- schemas/50_ledger/spend_by_user.sql
+create view spend.spend_by_user
+with (security_invoker = true)
+as
+select
+  c.tenant_id,
+  date_trunc('month', c.hour at time zone coalesce(t.time_zone, 'UTC'))::date as month,
+  c.resource_type, c.user_id,
+  sum(c.cost_usd) as cost_usd,
+  sum(c.calls)::bigint as calls
+from spend.hourly_costs as c
+left join spend.tenants as t on t.id = c.tenant_id
+group by 1, 2, 3, 4;
+comment on view spend.spend_by_user is
+  'Booked cost in USD and number of calls by tenant, user, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+grant select on spend.spend_by_user to authenticated, service_role;
+
+-- schemas/50_ledger/unusual_spend.sql
+create type spend.unusual_day as (
+  tenant_id uuid,
+  day date,
+  cost_usd numeric,
+  usual_usd numeric,
+  threshold_usd numeric
+);
+comment on type spend.unusual_day is
+  'Line of spend.unusual_spend: a day that stands out, what it cost, what such a day usually costs (median), and from which cost on it stands out, in USD.';
+
+create function spend.unusual_spend(
+  tenant_id uuid default null,
+  days integer default 7,
+  weeks integer default 4,
+  factor numeric default 4,
+  at_least_usd numeric default 1
+)
+returns setof spend.unusual_day
+language plpgsql stable
+-- Invoker: row-level security decides whose spend the reader sees.
+security invoker
+set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_days integer := unusual_spend.days;
+  v_baseline integer := 7 * unusual_spend.weeks;
+begin
+  if v_days is null or v_days not between 1 and 366 or v_baseline is null or v_baseline not between 7 and 364
+    or unusual_spend.factor is null or unusual_spend.factor <= 0 or unusual_spend.at_least_usd is null
+  then
+    raise exception using
+      errcode = '22023', message = 'invalid_report',
+      detail = jsonb_build_object(
+        'days', v_days, 'weeks', unusual_spend.weeks, 'factor', unusual_spend.factor,
+        'at_least_usd', unusual_spend.at_least_usd
+      )::text,
+      hint = 'days: 1 to 366; weeks: 1 to 52; factor: above 0; at_least_usd: an amount.';
+  end if;
+
+  return query
+  with spent as (
+    select
+      c.tenant_id, (c.hour at time zone t.time_zone)::date as day, sum(c.cost_usd) as cost_usd
+    from spend.hourly_costs as c
+    join spend.tenants as t on t.id = c.tenant_id
+    where c.hour >= now() - make_interval(days => v_days + v_baseline + 1)
+      and (unusual_spend.tenant_id is null or c.tenant_id = unusual_spend.tenant_id)
+    group by 1, 2
+  ),
+
+  calendar as (
+    -- Days without spend count too, but not those before there was a tenant.
+    select f.tenant_id, g.at::date as day, coalesce(s.cost_usd, 0) as cost_usd, f.today
+    from (
+      select
+        t.id as tenant_id, (now() at time zone t.time_zone)::date as today,
+        least((t.created_at at time zone t.time_zone)::date, min(s.day)) as first_day
+      from spent as s
+      join spend.tenants as t on t.id = s.tenant_id
+      group by t.id
+    ) as f
+    cross join lateral generate_series(
+      greatest(f.first_day, f.today - v_days - v_baseline + 1)::timestamp, f.today::timestamp, '1 day'
+    ) as g (at)
+    left join spent as s on s.tenant_id = f.tenant_id and s.day = g.at::date
+  ),
+
+  usual as (
+    select
+      d.tenant_id, d.day, d.cost_usd, count(*) as days,
+      percentile_disc(0.5) within group (order by b.cost_usd) as usual_usd,
+      array_agg(b.cost_usd) as costs
+    from calendar as d
+    join calendar as b on b.tenant_id = d.tenant_id and b.day >= d.day - v_baseline and b.day < d.day
+    where d.day > d.today - v_days and d.cost_usd >= unusual_spend.at_least_usd
+    group by d.tenant_id, d.day, d.cost_usd
+  ),
+
+  judged as (
+    select
+      u.tenant_id, u.day, u.cost_usd, u.usual_usd,
+      -- 1.4826 median deviations are one standard deviation, whatever a few odd days cost; a steady
+      -- spend has almost none, and a tenth more than usual is nothing to wake anybody for.
+      u.usual_usd + unusual_spend.factor * greatest(
+        1.4826 * (
+          select percentile_disc(0.5) within group (order by abs(c.usd - u.usual_usd))
+          from unnest(u.costs) as c (usd)
+        ),
+        u.usual_usd / 10
+      ) as threshold_usd
+    from usual as u
+    where u.days >= 7
+  )
+
+  select j.tenant_id, j.day, j.cost_usd, j.usual_usd, trunc(j.threshold_usd, 12)
+  from judged as j
+  where j.cost_usd > j.threshold_usd
+  order by j.day, j.cost_usd - j.threshold_usd desc, j.tenant_id;
+end;
+$$;
+comment on function spend.unusual_spend is
+  'Days among the last so many days (today''s spend so far included) that cost a tenant far more than the weeks before them: above the median of these by factor times their spread (median absolute deviation as a standard deviation, at least a tenth of the median), and at_least_usd. Needs a week of history. By one tenant, or all that the reader sees; a member sees his own spend judged.
+Errors: 22023 invalid_report.';
+grant execute on function spend.unusual_spend to authenticated, service_role;
 
 -- schemas/50_ledger/verify_balances.sql
 create function spend.verify_balances()
@@ -3445,16 +4329,9 @@ as $$
   ),
 
   compared as (
-    select b.quota_id, b.period_start, 'spent_usd' as column_name, b.spent_usd as balance_usd, (
-      select coalesce(sum(e.cost_usd), 0)
-      from spend.cost_events as e
-      where (q.tenant_id is null or e.tenant_id = q.tenant_id)
-        and (q.scope <> 'user' or e.user_id = q.scope_id)
-        and q.resource_type in ('all', e.resource_type)
-        and (q.task is null or e.task = q.task)
-        and (q.product is null or e.product = q.product)
-        and e.occurred_at >= b.period_start and e.occurred_at < b.period_end
-    ) as ledger_usd
+    select
+      b.quota_id, b.period_start, 'spent_usd' as column_name, b.spent_usd as balance_usd,
+      spend_private.ledger_usd(q, b.period_start, b.period_end) as ledger_usd
     from balance as b
     join spend.cost_quotas as q on q.id = b.quota_id
     union all
@@ -3554,6 +4431,40 @@ $$;
 comment on function spend_private.record_alert is
   'Records that a quota crossed its warning threshold (kind warning) or its limit (kind limit), once per period.';
 
+-- schemas/70_alerts/record_missed_alerts.sql
+create function spend_private.record_missed_alerts(p_now timestamptz default now())
+returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_quota record;
+  v_before bigint := (select count(*) from spend.alerts as a);
+  v_details spend.quota_details;
+begin
+  for v_quota in
+    select b.quota_id, b.period_start, max(q.tenant_id::text)::uuid as tenant_id,
+      sum(b.spent_usd + b.reserved_usd) >= max(q.limit_usd) as is_reached
+    from spend_private.quota_balances as b
+    join spend.cost_quotas as q on q.id = b.quota_id
+    where b.period_end > p_now and b.period_start <= p_now and not b.is_calm
+    group by b.quota_id, b.period_start
+    having sum(b.spent_usd + b.reserved_usd) >= max(q.limit_usd * q.warning_threshold)
+      -- A quota of 0 is no threshold that anybody crossed.
+      and sum(b.spent_usd + b.reserved_usd) > 0
+  loop
+    v_details := spend_private.quota_details(v_quota.quota_id, v_quota.period_start, 0, p_now);
+    perform spend_private.record_alert('warning', v_details, v_quota.tenant_id, p_now);
+    if v_quota.is_reached then
+      perform spend_private.record_alert('limit', v_details, v_quota.tenant_id, p_now);
+    end if;
+  end loop;
+  return (select count(*) from spend.alerts as a) - v_before;
+end;
+$$;
+comment on function spend_private.record_missed_alerts is
+  'Records the alerts of thresholds that calls crossed together without seeing each other, or that a lowered limit or an expiry crossed; returns how many. Once per quota and period, like all alerts.';
+
 -- schemas/70_alerts/warn.sql
 create function spend_private.warn(
   p_tenant_id uuid,
@@ -3612,3 +4523,292 @@ end;
 $$;
 comment on function spend_private.holds_above_threshold is
   'Those of p_holds whose quota has used its warning threshold, over all slots.';
+
+-- schemas/80_audit/audit_log.sql
+create table spend.audit_log (
+  id bigint generated always as identity primary key,
+  tenant_id uuid,
+  changed_at timestamptz not null default clock_timestamp(),
+  table_name text not null,
+  command text not null,
+  row_key jsonb,
+  old_row jsonb,
+  new_row jsonb,
+  user_id uuid,
+  role_name text not null,
+  session_user_name text not null default session_user,
+  application_name text default current_setting('application_name', true),
+  constraint command_is_known check (command in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))
+);
+comment on table spend.audit_log is
+  'Who changed a price, a plan, a quota, a tenant, a member or a setting, when, from what to what. Written by triggers, append-only.';
+comment on column spend.audit_log.tenant_id is 'Tenant whose row it was; null for prices, plans and quotas of the platform.';
+comment on column spend.audit_log.old_row is 'The row before; null for an insert.';
+comment on column spend.audit_log.new_row is 'The row after; null for a delete.';
+comment on column spend.audit_log.user_id is 'Signed-in user (auth.uid()); null for service_role and for direct connections.';
+comment on column spend.audit_log.role_name is 'Role that made the change: authenticated, service_role, or whoever connected.';
+comment on column spend.audit_log.session_user_name is 'Role that opened the connection.';
+
+create index audit_log_tenant_id_idx on spend.audit_log (tenant_id, id);
+create index audit_log_table_name_idx on spend.audit_log (table_name, id);
+
+alter table spend.audit_log enable row level security;
+create policy "owners and admins read what changed in their tenant" on spend.audit_log
+for select to authenticated
+using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
+grant select on spend.audit_log to authenticated, service_role;
+
+create trigger refuse_change before update or delete on spend.audit_log
+for each row execute function spend_private.refuse_change();
+create trigger refuse_truncate before truncate on spend.audit_log
+for each statement execute function spend_private.refuse_change();
+
+-- schemas/80_audit/audit.sql
+create function spend_private.audit()
+returns trigger
+language plpgsql
+-- Definer: nobody else writes the log.
+security definer
+set search_path = ''
+as $$
+declare
+  v_old jsonb := case when tg_op in ('UPDATE', 'DELETE') and tg_level = 'ROW' then to_jsonb(old) end;
+  v_new jsonb := case when tg_op in ('INSERT', 'UPDATE') and tg_level = 'ROW' then to_jsonb(new) end;
+  v_row jsonb := coalesce(v_new, v_old);
+begin
+  -- The first use of a price is no change of it, and marks it in the middle of a call.
+  if v_old - 'first_used_at' = v_new - 'first_used_at' then
+    return null;
+  end if;
+
+  insert into spend.audit_log (
+    tenant_id, table_name, command, row_key, old_row, new_row, user_id, role_name
+  )
+  values (
+    case tg_table_name when 'tenants' then v_row ->> 'id' else v_row ->> 'tenant_id' end::uuid,
+    tg_table_name, tg_op,
+    (select jsonb_object_agg(k.name, v_row -> k.name) from unnest(tg_argv) as k (name) where v_row is not null),
+    v_old, v_new, (select auth.uid()),
+    coalesce(nullif(current_setting('role', true), 'none'), session_user)
+  );
+  return null;
+end;
+$$;
+comment on function spend_private.audit is
+  'Trigger: writes a change into spend.audit_log. Its arguments are the columns of the table''s key.';
+
+create trigger audit after insert or update or delete on spend.prices
+for each row execute function spend_private.audit('id');
+create trigger audit after insert or update or delete on spend.product_aliases
+for each row execute function spend_private.audit('provider', 'match_kind', 'pattern');
+create trigger audit after insert or update or delete on spend.plans
+for each row execute function spend_private.audit('id');
+create trigger audit after insert or update or delete on spend.plan_quotas
+for each row execute function spend_private.audit('plan_id', 'scope', 'resource_type', 'period');
+create trigger audit after insert or update or delete on spend.cost_quotas
+for each row execute function spend_private.audit('id');
+create trigger audit after insert or update or delete on spend.tenants
+for each row execute function spend_private.audit('id');
+create trigger audit after insert or update or delete on spend.tenant_members
+for each row execute function spend_private.audit('tenant_id', 'user_id');
+
+create trigger audit_truncate before truncate on spend.prices
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.product_aliases
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.plans
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.plan_quotas
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.cost_quotas
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.tenants
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.tenant_members
+for each statement execute function spend_private.audit();
+
+-- schemas/90_maintenance/settings.sql
+create table spend.settings (
+  is_only_row boolean primary key default true,
+  keep_event_months integer,
+  keep_balance_days integer not null default 100,
+  keep_alert_days integer not null default 90,
+  keep_refusal_hours integer not null default 24,
+  constraint is_only_row check (is_only_row),
+  constraint keeps_the_current_periods check (keep_event_months >= 2 and keep_balance_days >= 40),
+  constraint keep_alert_days_is_positive check (keep_alert_days > 0),
+  constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0)
+);
+comment on table spend.settings is
+  'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
+comment on column spend.settings.keep_event_months is 'Full months of cost_events before the current one; null, the default, keeps all. Of dropped months the sums by hour remain.';
+comment on column spend.settings.keep_balance_days is 'Balances of quota periods that ended earlier are deleted; the ledger knows what was spent.';
+comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not.';
+comment on column spend.settings.keep_refusal_hours is 'How long a refused idempotency key gets the same answer.';
+
+insert into spend.settings default values;
+
+alter table spend.settings enable row level security;
+grant select, update on spend.settings to service_role;
+
+create trigger audit after insert or update or delete on spend.settings
+for each row execute function spend_private.audit('is_only_row');
+
+-- schemas/90_maintenance/delete_old_balances.sql
+create index quota_balances_period_end_idx on spend_private.quota_balances (period_end);
+
+create function spend_private.delete_old_balances(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_deleted bigint;
+begin
+  with old as (
+    select b.quota_id, b.period_start
+    from spend_private.quota_balances as b
+    where b.period_end < p_now - make_interval(days => p_keep_days)
+    group by b.quota_id, b.period_start
+    -- A call that is open for so long still gives back what it holds.
+    having sum(b.reserved_usd) = 0
+    limit p_max_rows
+  )
+  delete from spend_private.quota_balances as b
+  using old as o
+  where b.quota_id = o.quota_id and b.period_start = o.period_start;
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_balances is
+  'Deletes balances of periods that ended more than p_keep_days ago and hold nothing; returns how many. A late settle passes over them and books into the ledger all the same.';
+
+-- schemas/90_maintenance/maintain.sql
+create function spend.maintain()
+returns jsonb
+language plpgsql volatile
+-- Definer: it makes and drops partitions and writes what nobody else may.
+security definer
+set search_path = ''
+as $$
+declare
+  v_job text;
+  v_done jsonb := '{}';
+begin
+  foreach v_job in array spend_private.maintenance_jobs() loop
+    v_done := v_done || jsonb_build_object(v_job, spend_private.run_job(v_job));
+  end loop;
+  return v_done;
+end;
+$$;
+comment on function spend.maintain is
+  'Does all that is periodic, and returns what it did: {"make_partitions": 1, "roll_up": 240, …, "expire_reservations": 3}, in rows; null for a job that another session is doing right now or that failed (a warning in the server''s log says why; the next run tries again). Safe to run at any time, beside traffic and beside itself. pg_cron runs it every minute where it exists. For service_role.';
+grant execute on function spend.maintain to service_role;
+
+create function spend_private.maintenance_jobs()
+returns text[]
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  -- Expiry locks balances that calls want, and so comes last: the locks are held until the transaction ends.
+  return array[
+    'make_partitions', 'roll_up', 'drop_months', 'delete_alerts', 'delete_refusals',
+    'delete_balances', 'record_alerts', 'expire_reservations'
+  ];
+end;
+$$;
+comment on function spend_private.maintenance_jobs is
+  'Jobs of spend.maintain(), in their order.';
+
+create function spend_private.run_job(p_job text, p_now timestamptz default now())
+returns bigint
+language plpgsql volatile
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_settings spend.settings;
+  v_count bigint;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('spend.maintain ' || p_job, 0)) then
+    return null;
+  end if;
+  select * into v_settings from spend.settings as s;
+  case p_job
+    when 'make_partitions' then
+      v_count := spend_private.ensure_partitions(p_now);
+    when 'roll_up' then
+      v_count := spend_private.roll_up();
+    when 'drop_months' then
+      v_count := spend_private.drop_months(v_settings.keep_event_months, p_now);
+    when 'delete_alerts' then
+      delete from spend.alerts as a
+      where a.created_at < p_now - make_interval(days => v_settings.keep_alert_days);
+      get diagnostics v_count = row_count;
+    when 'delete_refusals' then
+      delete from spend_private.refusals as r
+      where r.created_at < p_now - make_interval(hours => v_settings.keep_refusal_hours);
+      get diagnostics v_count = row_count;
+    when 'delete_balances' then
+      v_count := spend_private.delete_old_balances(v_settings.keep_balance_days, p_now => p_now);
+    when 'record_alerts' then
+      v_count := spend_private.record_missed_alerts(p_now);
+    when 'expire_reservations' then
+      v_count := spend_private.expire_reservations(200, p_now);
+  end case;
+  return v_count;
+exception
+  -- One job that fails must not stop the others.
+  when others then
+    raise warning 'spend.maintain: % failed: % (%)', p_job, sqlerrm, sqlstate;
+    return null;
+end;
+$$;
+comment on function spend_private.run_job is
+  'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is at it, or when it failed.';
+
+create procedure spend_private.maintain_in_steps()
+language plpgsql
+-- Invoker and without search_path, since a procedure that sets either cannot commit; every name is qualified.
+as $$
+declare
+  v_job text;
+  v_rounds integer;
+begin
+  foreach v_job in array spend_private.maintenance_jobs() loop
+    v_rounds := 0;
+    -- A backlog is worked off in small transactions, so that calls never wait for long.
+    while spend_private.run_job(v_job) > 0 and v_rounds < 100 loop
+      commit;
+      v_rounds := v_rounds + 1;
+    end loop;
+    commit;
+  end loop;
+end;
+$$;
+comment on procedure spend_private.maintain_in_steps is
+  'spend.maintain() for a scheduler that connects to the database: commits after each step, and goes on until nothing is left to do.';
+revoke execute on procedure spend_private.maintain_in_steps from public;
+
+-- schemas/90_maintenance/schedule.sql
+-- Hosted Supabase has pg_cron, other servers may not: there, call spend.maintain() every minute by other means
+-- (the edge function `maintenance` does).
+do $$
+begin
+  if not exists (select from pg_catalog.pg_available_extensions as e where e.name = 'pg_cron') then
+    return;
+  end if;
+  create extension if not exists pg_cron with schema pg_catalog;
+  perform cron.schedule('spend-maintain', '* * * * *', 'call spend_private.maintain_in_steps()');
+exception
+  -- pg_cron lives in one database of a server; a copy of this one, made to compare schemas, is another.
+  when others then
+    raise notice 'spend.maintain() is not scheduled: % Schedule it yourself.', sqlerrm;
+end;
+$$;

@@ -1,6 +1,8 @@
 create function spend_private.complete_quota()
 returns trigger
 language plpgsql
+-- Definer: it calls functions that whoever makes the change may not.
+security definer
 set search_path = ''
 as $$
 begin

@@ -18,14 +18,7 @@ begin
   delete from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_end > now();
 
-  select coalesce(sum(e.cost_usd), 0) into v_spent_usd
-  from spend.cost_events as e
-  where (v_quota.tenant_id is null or e.tenant_id = v_quota.tenant_id)
-    and (v_quota.scope <> 'user' or e.user_id = v_quota.scope_id)
-    and v_quota.resource_type in ('all', e.resource_type)
-    and (v_quota.task is null or e.task = v_quota.task)
-    and (v_quota.product is null or e.product = v_quota.product)
-    and e.occurred_at >= lower(v_bounds) and e.occurred_at < upper(v_bounds);
+  v_spent_usd := spend_private.ledger_usd(v_quota, lower(v_bounds), upper(v_bounds));
 
   -- The calls of the period count in the new balance from now on, and where a late settle may come, so will it.
   with counted as (

@@ -3,6 +3,7 @@ create table spend.cost_events (
   tenant_id uuid not null,
   occurred_at timestamptz not null,
   booked_at timestamptz not null default now(),
+  booked_xid xid8 not null default pg_current_xact_id(),
   kind text not null,
   reservation_id uuid,
   user_id uuid,
@@ -26,19 +27,26 @@ comment on table spend.cost_events is
   'The ledger: every booking, in USD. Append-only, partitioned by month. What was spent is the sum of cost_usd; everything else about money can be derived from here.';
 comment on column spend.cost_events.occurred_at is 'When the call was made: the moment of its reservation. Decides the period that it counts in.';
 comment on column spend.cost_events.booked_at is 'When the event was written.';
+comment on column spend.cost_events.booked_xid is 'Transaction that wrote the event: tells the roll-ups, in an order that no late commit upsets, what they have counted (spend_private.roll_up).';
 comment on column spend.cost_events.kind is 'charge: a settled call; expiry: the estimate of a call that nobody settled; correction: what a late settle changes about an expiry; adjustment: a credit (negative) or debit by hand.';
 comment on column spend.cost_events.price_ids is 'Rows of spend.prices that the cost was computed with.';
 comment on column spend.cost_events.is_estimated is 'The real usage is not known; the estimate was booked.';
 
+-- The tail that is not yet rolled up, and in it one tenant's part.
+create index cost_events_booked_xid_tenant_id_idx on spend.cost_events (booked_xid, tenant_id);
+
 alter table spend.cost_events enable row level security;
+-- Arrays, not sub-selects: an index on tenant_id can find what they list.
 create policy "members read their own events, owners and admins the tenant's" on spend.cost_events
 for select to authenticated
 using (
-  (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
-  or tenant_id in (select spend_private.managed_tenant_ids())
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
 );
 grant select on spend.cost_events to authenticated, service_role;
 
 -- Loses nothing: holds events of months whose partition was not made ahead.
 create table spend_private.cost_events_default partition of spend.cost_events default;
+comment on table spend_private.cost_events_default is
+  'Partition of spend.cost_events for months that have none of their own. Making that month''s partition moves them there (spend_private.ensure_partition).';
 alter table spend_private.cost_events_default enable row level security;

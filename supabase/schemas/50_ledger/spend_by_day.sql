@@ -2,13 +2,13 @@ create view spend.spend_by_day
 with (security_invoker = true)
 as
 select
-  e.tenant_id,
-  (e.occurred_at at time zone coalesce(t.time_zone, 'UTC'))::date as day,
-  e.resource_type, e.provider, e.product, e.task, e.user_id,
-  sum(e.cost_usd) as cost_usd,
-  count(*) filter (where e.kind in ('charge', 'expiry')) as calls
-from spend.cost_events as e
-left join spend.tenants as t on t.id = e.tenant_id
+  c.tenant_id,
+  (c.hour at time zone coalesce(t.time_zone, 'UTC'))::date as day,
+  c.resource_type, c.provider, c.product, c.task, c.user_id,
+  sum(c.cost_usd) as cost_usd,
+  sum(c.calls)::bigint as calls
+from spend.hourly_costs as c
+left join spend.tenants as t on t.id = c.tenant_id
 group by 1, 2, 3, 4, 5, 6, 7;
 comment on view spend.spend_by_day is
   'Booked cost in USD and number of calls, by day of the tenant''s time zone, resource type, provider, product, task and user.';

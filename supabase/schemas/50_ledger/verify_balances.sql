@@ -29,16 +29,9 @@ as $$
   ),
 
   compared as (
-    select b.quota_id, b.period_start, 'spent_usd' as column_name, b.spent_usd as balance_usd, (
-      select coalesce(sum(e.cost_usd), 0)
-      from spend.cost_events as e
-      where (q.tenant_id is null or e.tenant_id = q.tenant_id)
-        and (q.scope <> 'user' or e.user_id = q.scope_id)
-        and q.resource_type in ('all', e.resource_type)
-        and (q.task is null or e.task = q.task)
-        and (q.product is null or e.product = q.product)
-        and e.occurred_at >= b.period_start and e.occurred_at < b.period_end
-    ) as ledger_usd
+    select
+      b.quota_id, b.period_start, 'spent_usd' as column_name, b.spent_usd as balance_usd,
+      spend_private.ledger_usd(q, b.period_start, b.period_end) as ledger_usd
     from balance as b
     join spend.cost_quotas as q on q.id = b.quota_id
     union all

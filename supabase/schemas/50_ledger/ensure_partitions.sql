@@ -1,0 +1,78 @@
+create function spend_private.ensure_partitions(p_now timestamptz default now())
+returns integer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
+  v_month timestamptz;
+  v_made integer := 0;
+begin
+  for v_month in
+    select date_trunc('month', p_now, 'UTC') at time zone 'UTC' + make_interval(months => m.ahead)
+    from generate_series(0, 2) as m (ahead)
+    union
+    -- Months that came to the default partition, because nobody had made theirs.
+    select date_trunc('month', d.occurred_at, 'UTC') at time zone 'UTC'
+    from spend_private.cost_events_default as d
+    where d.occurred_at >= v_kept_from
+    order by 1
+  loop
+    v_made := v_made + spend_private.ensure_partition(v_month::date)::integer;
+  end loop;
+  return v_made;
+end;
+$$;
+comment on function spend_private.ensure_partitions is
+  'Makes the partitions of cost_events for this month and the next two, and for months that the default partition has events of; returns how many it made.';
+
+create function spend_private.ensure_partition(p_month date)
+returns boolean
+language plpgsql volatile
+set search_path = ''
+-- A long report is not worth stopping the bookings that would queue behind this: the next run tries again.
+set lock_timeout = '2s'
+as $$
+declare
+  v_name text := 'cost_events_' || to_char(p_month, 'YYYY_MM');
+  v_from timestamptz := p_month::timestamp at time zone 'UTC';
+  v_before timestamptz := (p_month + interval '1 month') at time zone 'UTC';
+begin
+  if to_regclass('spend_private.' || v_name) is not null then
+    return false;
+  end if;
+  -- Made beside the ledger, then attached: bookings into other months go on meanwhile.
+  execute format(
+    'create table spend_private.%I (like spend.cost_events including defaults including constraints)', v_name
+  );
+  execute format('alter table spend_private.%I enable row level security', v_name);
+  execute format(
+    'create trigger refuse_truncate before truncate on spend_private.%I
+     for each statement execute function spend_private.refuse_change()', v_name
+  );
+  execute format(
+    'comment on table spend_private.%I is %L', v_name,
+    'Partition of spend.cost_events: ' || to_char(p_month, 'FMMonth YYYY') || ', UTC.'
+  );
+
+  lock table only spend.cost_events in share update exclusive mode;
+  lock table spend_private.cost_events_default in access exclusive mode;
+  perform set_config('spend.retention', 'on', true);
+  execute format(
+    'with moved as (
+       delete from spend_private.cost_events_default as d
+       where d.occurred_at >= %L and d.occurred_at < %L
+       returning d.*
+     )
+     insert into spend_private.%I select m.* from moved as m', v_from, v_before, v_name
+  );
+  perform set_config('spend.retention', 'off', true);
+  execute format(
+    'alter table spend.cost_events attach partition spend_private.%I for values from (%L) to (%L)',
+    v_name, v_from, v_before
+  );
+  return true;
+end;
+$$;
+comment on function spend_private.ensure_partition is
+  'Makes the partition of a month (its first day, UTC), and moves what the default partition has of it; false when it is there already. Raises 55P03 when the ledger is busy.';

@@ -1,0 +1,16 @@
+create view spend_private.events_by_hour
+with (security_invoker = true)
+as
+select
+  e.tenant_id, e.occurred_at, e.booked_xid,
+  greatest(
+    date_trunc('hour', e.occurred_at, 'UTC'),
+    date_trunc('hour', e.occurred_at, coalesce(t.time_zone, 'UTC'))
+  ) as hour,
+  e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id, e.cost_usd,
+  case when e.kind in ('charge', 'expiry') then 1 else 0 end::bigint as calls
+from spend.cost_events as e
+left join spend.tenants as t on t.id = e.tenant_id;
+comment on view spend_private.events_by_hour is
+  'The ledger as the roll-ups count it. Hours are cut where those of UTC begin, and with them the ledger''s months, and where those of the tenant''s time zone do, and with them its days: Kolkata''s begin at half past.';
+grant select on spend_private.events_by_hour to authenticated, service_role;

@@ -1,0 +1,78 @@
+create function spend_private.rebuild_rollups(p_tenant_id uuid)
+returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_state spend_private.ledger_state;
+begin
+  select * into v_state from spend_private.ledger_state as s for no key update;
+  delete from spend_private.cost_rollups as r
+  where r.tenant_id = p_tenant_id and r.hour >= v_state.kept_from;
+  delete from spend_private.conversation_rollups as r
+  where r.tenant_id = p_tenant_id and r.hour >= v_state.kept_from;
+  return spend_private.count_events(
+    '0', v_state.rolled_up_before, p_tenant_id, v_state.kept_from
+  );
+end;
+$$;
+comment on function spend_private.rebuild_rollups is
+  'Rolls up a tenant''s events anew, from the ledger; returns how many. What retention dropped stays as it is.';
+
+create function spend_private.follow_time_zone_in_rollups()
+returns trigger
+language plpgsql
+-- Definer: roll-ups are written by nobody else, whoever changes a tenant.
+security definer
+set search_path = ''
+as $$
+begin
+  -- Between zones that are whole hours apart no hour changes.
+  if exists (
+    select from spend_private.cost_rollups as r
+    where r.tenant_id = new.id
+      and date_trunc('hour', r.hour, new.time_zone) <> r.hour
+  ) then
+    perform spend_private.rebuild_rollups(new.id);
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.follow_time_zone_in_rollups is
+  'Trigger: where the hours of a tenant''s new time zone are cut elsewhere, its events are rolled up anew, so that its days stay exact.';
+
+create trigger follow_time_zone_in_rollups after update of time_zone on spend.tenants
+for each row when (old.time_zone is distinct from new.time_zone)
+execute function spend_private.follow_time_zone_in_rollups();
+
+create function spend_private.adopt_ledger()
+returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_state spend_private.ledger_state;
+  v_before xid8;
+  v_events bigint;
+begin
+  -- What is counted below is all there is, and committed.
+  lock table spend.cost_events in share row exclusive mode;
+  select * into v_state from spend_private.ledger_state as s for no key update;
+  v_before := pg_snapshot_xmin(pg_current_snapshot());
+
+  -- Corrections of dropped months that were not counted yet, before their numbers are lost.
+  perform spend_private.count_events(
+    v_state.rolled_up_before, '18446744073709551615', p_occurred_before => v_state.kept_from
+  );
+  delete from spend_private.cost_rollups as r where r.hour >= v_state.kept_from;
+  delete from spend_private.conversation_rollups as r where r.hour >= v_state.kept_from;
+  update spend.cost_events as e set booked_xid = '3' where e.booked_xid >= v_before;
+  v_events := spend_private.count_events('0', v_before, null, v_state.kept_from);
+
+  update spend_private.ledger_state as s set
+    rolled_up_before = v_before, cluster_id = spend_private.cluster_id();
+  return v_events;
+end;
+$$;
+comment on function spend_private.adopt_ledger is
+  'For a ledger that was restored into another server, whose transactions count from elsewhere: numbers its events anew, as of an old transaction, and rolls them up from the start; returns how many. Bookings wait meanwhile. spend.maintain() calls it by itself.';

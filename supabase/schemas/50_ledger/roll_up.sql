@@ -1,0 +1,103 @@
+create function spend_private.roll_up(p_max_events integer default 500000)
+returns bigint
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_state spend_private.ledger_state;
+  v_before xid8;
+begin
+  select * into v_state from spend_private.ledger_state as s for no key update;
+  if v_state.cluster_id <> spend_private.cluster_id()
+    or v_state.rolled_up_before > pg_snapshot_xmax(pg_current_snapshot())
+  then
+    return spend_private.adopt_ledger();
+  end if;
+
+  -- Every transaction below has ended, so whatever it booked is visible to the statements that follow.
+  -- An event's id or time could not say that: a transaction that is still running may hold an earlier one.
+  v_before := least(
+    pg_snapshot_xmin(pg_current_snapshot()),
+    (
+      select e.booked_xid
+      from spend.cost_events as e
+      where e.booked_xid >= v_state.rolled_up_before
+      order by e.booked_xid
+      offset p_max_events limit 1
+    )
+  );
+  -- One transaction alone may have booked more than p_max_events; then it is taken whole.
+  if v_before = v_state.rolled_up_before then
+    v_before := least(
+      pg_snapshot_xmin(pg_current_snapshot()), (v_before::text::numeric + 1)::text::xid8
+    );
+  end if;
+
+  update spend_private.ledger_state as s set rolled_up_before = v_before
+  where s.rolled_up_before <> v_before;
+  return spend_private.count_events(v_state.rolled_up_before, v_before);
+end;
+$$;
+comment on function spend_private.roll_up is
+  'Adds events that are not in the roll-ups yet, about p_max_events of them; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together.';
+
+create function spend_private.count_events(
+  p_from xid8,
+  p_before xid8,
+  p_tenant_id uuid default null,
+  p_occurred_from timestamptz default '-infinity',
+  p_occurred_before timestamptz default 'infinity'
+)
+returns bigint
+language plpgsql volatile
+set search_path = ''
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_events bigint;
+begin
+  insert into spend_private.conversation_rollups as r (
+    tenant_id, hour, conversation_id, resource_type, provider, product, task, user_id, cost_usd, calls
+  )
+  select
+    e.tenant_id, e.hour, e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id,
+    sum(e.cost_usd), sum(e.calls)
+  from spend_private.events_by_hour as e
+  where e.booked_xid >= p_from and e.booked_xid < p_before
+    and (p_tenant_id is null or e.tenant_id = p_tenant_id)
+    and e.occurred_at >= greatest(p_occurred_from, (select s.kept_from from spend_private.ledger_state as s))
+    and e.occurred_at < p_occurred_before
+    and e.conversation_id is not null
+  group by e.tenant_id, e.hour, e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id
+  on conflict on constraint one_conversation_rollup_per_hour do update set
+    cost_usd = r.cost_usd + excluded.cost_usd, calls = r.calls + excluded.calls;
+
+  with hours as (
+    select
+      e.tenant_id, e.hour, e.resource_type, e.provider, e.product, e.task, e.user_id,
+      sum(e.cost_usd) as cost_usd, sum(e.calls) as calls, count(*) as events
+    from spend_private.events_by_hour as e
+    where e.booked_xid >= p_from and e.booked_xid < p_before
+      and (p_tenant_id is null or e.tenant_id = p_tenant_id)
+      and e.occurred_at >= p_occurred_from and e.occurred_at < p_occurred_before
+    group by e.tenant_id, e.hour, e.resource_type, e.provider, e.product, e.task, e.user_id
+  ),
+
+  added as (
+    insert into spend_private.cost_rollups as r (
+      tenant_id, hour, resource_type, provider, product, task, user_id, cost_usd, calls
+    )
+    select
+      h.tenant_id, h.hour, h.resource_type, h.provider, h.product, h.task, h.user_id,
+      h.cost_usd, h.calls
+    from hours as h
+    on conflict on constraint one_rollup_per_hour do update set
+      cost_usd = r.cost_usd + excluded.cost_usd, calls = r.calls + excluded.calls
+  )
+
+  select coalesce(sum(h.events), 0) into v_events from hours as h;
+  return v_events;
+end;
+$$;
+comment on function spend_private.count_events is
+  'Adds the events of the transactions from p_from to before p_before to the roll-ups; of one tenant or one span of time alone, where those are given. Returns how many. The caller has locked ledger_state.';

@@ -1,0 +1,15 @@
+create view spend.spend_by_user
+with (security_invoker = true)
+as
+select
+  c.tenant_id,
+  date_trunc('month', c.hour at time zone coalesce(t.time_zone, 'UTC'))::date as month,
+  c.resource_type, c.user_id,
+  sum(c.cost_usd) as cost_usd,
+  sum(c.calls)::bigint as calls
+from spend.hourly_costs as c
+left join spend.tenants as t on t.id = c.tenant_id
+group by 1, 2, 3, 4;
+comment on view spend.spend_by_user is
+  'Booked cost in USD and number of calls by tenant, user, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+grant select on spend.spend_by_user to authenticated, service_role;

@@ -1,0 +1,62 @@
+create function spend_private.audit()
+returns trigger
+language plpgsql
+-- Definer: nobody else writes the log.
+security definer
+set search_path = ''
+as $$
+declare
+  v_old jsonb := case when tg_op in ('UPDATE', 'DELETE') and tg_level = 'ROW' then to_jsonb(old) end;
+  v_new jsonb := case when tg_op in ('INSERT', 'UPDATE') and tg_level = 'ROW' then to_jsonb(new) end;
+  v_row jsonb := coalesce(v_new, v_old);
+begin
+  -- The first use of a price is no change of it, and marks it in the middle of a call.
+  if v_old - 'first_used_at' = v_new - 'first_used_at' then
+    return null;
+  end if;
+
+  insert into spend.audit_log (
+    tenant_id, table_name, command, row_key, old_row, new_row, user_id, role_name
+  )
+  values (
+    case tg_table_name when 'tenants' then v_row ->> 'id' else v_row ->> 'tenant_id' end::uuid,
+    tg_table_name, tg_op,
+    (select jsonb_object_agg(k.name, v_row -> k.name) from unnest(tg_argv) as k (name) where v_row is not null),
+    v_old, v_new, (select auth.uid()),
+    coalesce(nullif(current_setting('role', true), 'none'), session_user)
+  );
+  return null;
+end;
+$$;
+comment on function spend_private.audit is
+  'Trigger: writes a change into spend.audit_log. Its arguments are the columns of the table''s key.';
+
+create trigger audit after insert or update or delete on spend.prices
+for each row execute function spend_private.audit('id');
+create trigger audit after insert or update or delete on spend.product_aliases
+for each row execute function spend_private.audit('provider', 'match_kind', 'pattern');
+create trigger audit after insert or update or delete on spend.plans
+for each row execute function spend_private.audit('id');
+create trigger audit after insert or update or delete on spend.plan_quotas
+for each row execute function spend_private.audit('plan_id', 'scope', 'resource_type', 'period');
+create trigger audit after insert or update or delete on spend.cost_quotas
+for each row execute function spend_private.audit('id');
+create trigger audit after insert or update or delete on spend.tenants
+for each row execute function spend_private.audit('id');
+create trigger audit after insert or update or delete on spend.tenant_members
+for each row execute function spend_private.audit('tenant_id', 'user_id');
+
+create trigger audit_truncate before truncate on spend.prices
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.product_aliases
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.plans
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.plan_quotas
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.cost_quotas
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.tenants
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.tenant_members
+for each statement execute function spend_private.audit();

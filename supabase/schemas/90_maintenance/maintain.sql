@@ -1,0 +1,106 @@
+create function spend.maintain()
+returns jsonb
+language plpgsql volatile
+-- Definer: it makes and drops partitions and writes what nobody else may.
+security definer
+set search_path = ''
+as $$
+declare
+  v_job text;
+  v_done jsonb := '{}';
+begin
+  foreach v_job in array spend_private.maintenance_jobs() loop
+    v_done := v_done || jsonb_build_object(v_job, spend_private.run_job(v_job));
+  end loop;
+  return v_done;
+end;
+$$;
+comment on function spend.maintain is
+  'Does all that is periodic, and returns what it did: {"make_partitions": 1, "roll_up": 240, …, "expire_reservations": 3}, in rows; null for a job that another session is doing right now or that failed (a warning in the server''s log says why; the next run tries again). Safe to run at any time, beside traffic and beside itself. pg_cron runs it every minute where it exists. For service_role.';
+grant execute on function spend.maintain to service_role;
+
+create function spend_private.maintenance_jobs()
+returns text[]
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  -- Expiry locks balances that calls want, and so comes last: the locks are held until the transaction ends.
+  return array[
+    'make_partitions', 'roll_up', 'drop_months', 'delete_alerts', 'delete_refusals',
+    'delete_balances', 'record_alerts', 'expire_reservations'
+  ];
+end;
+$$;
+comment on function spend_private.maintenance_jobs is
+  'Jobs of spend.maintain(), in their order.';
+
+create function spend_private.run_job(p_job text, p_now timestamptz default now())
+returns bigint
+language plpgsql volatile
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_settings spend.settings;
+  v_count bigint;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('spend.maintain ' || p_job, 0)) then
+    return null;
+  end if;
+  select * into v_settings from spend.settings as s;
+  case p_job
+    when 'make_partitions' then
+      v_count := spend_private.ensure_partitions(p_now);
+    when 'roll_up' then
+      v_count := spend_private.roll_up();
+    when 'drop_months' then
+      v_count := spend_private.drop_months(v_settings.keep_event_months, p_now);
+    when 'delete_alerts' then
+      delete from spend.alerts as a
+      where a.created_at < p_now - make_interval(days => v_settings.keep_alert_days);
+      get diagnostics v_count = row_count;
+    when 'delete_refusals' then
+      delete from spend_private.refusals as r
+      where r.created_at < p_now - make_interval(hours => v_settings.keep_refusal_hours);
+      get diagnostics v_count = row_count;
+    when 'delete_balances' then
+      v_count := spend_private.delete_old_balances(v_settings.keep_balance_days, p_now => p_now);
+    when 'record_alerts' then
+      v_count := spend_private.record_missed_alerts(p_now);
+    when 'expire_reservations' then
+      v_count := spend_private.expire_reservations(200, p_now);
+  end case;
+  return v_count;
+exception
+  -- One job that fails must not stop the others.
+  when others then
+    raise warning 'spend.maintain: % failed: % (%)', p_job, sqlerrm, sqlstate;
+    return null;
+end;
+$$;
+comment on function spend_private.run_job is
+  'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is at it, or when it failed.';
+
+create procedure spend_private.maintain_in_steps()
+language plpgsql
+-- Invoker and without search_path, since a procedure that sets either cannot commit; every name is qualified.
+as $$
+declare
+  v_job text;
+  v_rounds integer;
+begin
+  foreach v_job in array spend_private.maintenance_jobs() loop
+    v_rounds := 0;
+    -- A backlog is worked off in small transactions, so that calls never wait for long.
+    while spend_private.run_job(v_job) > 0 and v_rounds < 100 loop
+      commit;
+      v_rounds := v_rounds + 1;
+    end loop;
+    commit;
+  end loop;
+end;
+$$;
+comment on procedure spend_private.maintain_in_steps is
+  'spend.maintain() for a scheduler that connects to the database: commits after each step, and goes on until nothing is left to do.';
+revoke execute on procedure spend_private.maintain_in_steps from public;

@@ -1,0 +1,15 @@
+-- Hosted Supabase has pg_cron, other servers may not: there, call spend.maintain() every minute by other means
+-- (the edge function `maintenance` does).
+do $$
+begin
+  if not exists (select from pg_catalog.pg_available_extensions as e where e.name = 'pg_cron') then
+    return;
+  end if;
+  create extension if not exists pg_cron with schema pg_catalog;
+  perform cron.schedule('spend-maintain', '* * * * *', 'call spend_private.maintain_in_steps()');
+exception
+  -- pg_cron lives in one database of a server; a copy of this one, made to compare schemas, is another.
+  when others then
+    raise notice 'spend.maintain() is not scheduled: % Schedule it yourself.', sqlerrm;
+end;
+$$;

@@ -1,0 +1,25 @@
+create table spend.settings (
+  is_only_row boolean primary key default true,
+  keep_event_months integer,
+  keep_balance_days integer not null default 100,
+  keep_alert_days integer not null default 90,
+  keep_refusal_hours integer not null default 24,
+  constraint is_only_row check (is_only_row),
+  constraint keeps_the_current_periods check (keep_event_months >= 2 and keep_balance_days >= 40),
+  constraint keep_alert_days_is_positive check (keep_alert_days > 0),
+  constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0)
+);
+comment on table spend.settings is
+  'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
+comment on column spend.settings.keep_event_months is 'Full months of cost_events before the current one; null, the default, keeps all. Of dropped months the sums by hour remain.';
+comment on column spend.settings.keep_balance_days is 'Balances of quota periods that ended earlier are deleted; the ledger knows what was spent.';
+comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not.';
+comment on column spend.settings.keep_refusal_hours is 'How long a refused idempotency key gets the same answer.';
+
+insert into spend.settings default values;
+
+alter table spend.settings enable row level security;
+grant select, update on spend.settings to service_role;
+
+create trigger audit after insert or update or delete on spend.settings
+for each row execute function spend_private.audit('is_only_row');
