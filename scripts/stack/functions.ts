@@ -52,6 +52,8 @@ export async function startFunctions(options: FunctionsOptions): Promise<Functio
       // What the platform gives, and no more: the network and the environment, its own files.
       "--allow-net",
       "--allow-env",
+      // A dependency of the AI SDK asks for the name of the machine when it is loaded.
+      "--allow-sys=hostname",
       `--allow-read=${readable.join(",")}`,
       main,
       folder,
