@@ -111,7 +111,8 @@ function toPattern(rule: MatchLogic): { kind: string; pattern: string } {
 
 /** One regular expression for a rule, so that `and` and `or` fit a row. */
 function toRegex(rule: MatchLogic): string {
-  if ("and" in rule) return `^${rule.and.map((part) => `(?=${fromStart(toRegex(part))})`).join("")}`;
+  if ("and" in rule)
+    return `^${rule.and.map((part) => `(?=${fromStart(toRegex(part))})`).join("")}`;
   if ("or" in rule) return rule.or.map((part) => `(?:${toRegex(part)})`).join("|");
   if ("equals" in rule) return `^${escaped(rule.equals)}$`;
   if ("starts_with" in rule) return `^${escaped(rule.starts_with)}`;

@@ -40,7 +40,9 @@ it(`${SECONDS} s of opposing calls and changing limits, slots and periods: no de
   let calls = 0;
   const spendUntilEnd = async (worker: number) => {
     while (Date.now() < end) {
-      const { tenantId, userId } = callers[(worker + calls) % callers.length] as (typeof callers)[0];
+      const { tenantId, userId } = callers[
+        (worker + calls) % callers.length
+      ] as (typeof callers)[0];
       const { reservation_id } = await reserve(sql, tenantId, userId, 1);
       calls++;
       if (reservation_id === null) continue;
