@@ -1698,6 +1698,58 @@ create trigger lock_shape before update of scope, tenant_id, scope_id, resource_
 on spend.cost_quotas
 for each statement execute function spend_private.lock_before_quota_change('shape');
 
+-- schemas/30_quotas/manage_user_quotas.sql
+create function spend_private.fits_tenant(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_resource_type text,
+  p_period text,
+  p_limit_usd numeric
+)
+returns boolean
+language plpgsql stable
+-- Definer: a policy on cost_quotas that read cost_quotas itself would recurse.
+security definer
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from spend.tenant_members as m where m.tenant_id = p_tenant_id and m.user_id = p_user_id
+  ) and not exists (
+    select from spend.cost_quotas as q
+    where q.tenant_id = p_tenant_id and q.scope_id = p_tenant_id
+      and q.resource_type = p_resource_type and q.period = p_period
+      and q.task is null and q.product is null
+      and q.limit_usd < p_limit_usd
+  );
+end;
+$$;
+comment on function spend_private.fits_tenant is
+  'Whether a limit of a user is at most the tenant''s own for the same resource type and period (where the tenant has none, its other quotas still hold), and the user is its member. For RLS policies.';
+grant execute on function spend_private.fits_tenant to authenticated;
+
+create policy "owners and admins add quotas of their users, up to the tenant's" on spend.cost_quotas
+for insert to authenticated
+with check (
+  scope = 'user' and tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  and spend_private.fits_tenant(tenant_id, scope_id, resource_type, period, limit_usd)
+);
+create policy "owners and admins change quotas of their users, up to the tenant's" on spend.cost_quotas
+for update to authenticated
+using (scope = 'user' and tenant_id = any (array(select spend_private.managed_tenant_ids())))
+with check (
+  scope = 'user' and tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  and spend_private.fits_tenant(tenant_id, scope_id, resource_type, period, limit_usd)
+);
+create policy "owners and admins remove quotas of their users" on spend.cost_quotas
+for delete to authenticated
+using (scope = 'user' and tenant_id = any (array(select spend_private.managed_tenant_ids())));
+
+-- Whose quota it is, of what and for how long, is fixed once it is there; slots and enforcement are the operator's.
+grant insert (scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold) on spend.cost_quotas to authenticated;
+grant update (limit_usd, warning_threshold) on spend.cost_quotas to authenticated;
+grant delete on spend.cost_quotas to authenticated;
+
 -- schemas/30_quotas/open_balances.sql
 create function spend_private.open_balances(
   p_quota_id bigint,

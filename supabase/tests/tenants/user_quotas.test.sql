@@ -1,0 +1,138 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+select plan(30);
+
+-- A: owner, admin, member. B: another tenant, with an owner of its own.
+insert into auth.users (id) values
+  ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b'),
+  ('00000000-0000-4000-8000-00000000000c'), ('00000000-0000-4000-8000-00000000000d');
+insert into spend.tenants (id, name) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', 'A'), ('bbbbbbbb-0000-4000-8000-000000000002', 'B');
+insert into spend.tenant_members (tenant_id, user_id, role) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'owner'),
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000b', 'admin'),
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000c', 'member'),
+  ('bbbbbbbb-0000-4000-8000-000000000002', '00000000-0000-4000-8000-00000000000d', 'owner');
+insert into spend.cost_quotas (scope, resource_type, period, limit_usd) values ('platform', 'llm', 'month', 1000);
+
+-- What a statement of a signed-in user does: the number of rows, or the SQLSTATE that it fails with.
+create function pg_temp.does(p_user text, p_sql text) returns text language plpgsql as $$
+declare
+  v_rows bigint;
+begin
+  perform set_config('request.jwt.claim.sub', '00000000-0000-4000-8000-00000000000' || p_user, true);
+  perform set_config('role', 'authenticated', true);
+  execute p_sql;
+  get diagnostics v_rows = row_count;
+  perform set_config('role', 'none', true);
+  return v_rows || ' rows';
+exception
+  when others then
+    perform set_config('role', 'none', true);
+    return sqlstate;
+end;
+$$;
+create function pg_temp.add(
+  p_user text, p_limit numeric, p_scope text default 'user', p_tenant text default 'aaaaaaaa-0000-4000-8000-000000000001',
+  p_scope_id text default '00000000-0000-4000-8000-00000000000c', p_period text default 'month', p_type text default 'llm'
+) returns text language sql as $$
+  select pg_temp.does(p_user, format(
+    'insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd) values (%L, %L, %L, %L, %L, %s)',
+    p_scope, p_tenant, p_scope_id, p_type, p_period, p_limit
+  ))
+$$;
+
+-- The tenant has llm $100, e2b $50, all $150 a month.
+select is(pg_temp.add('a', 100), '1 rows', 'an owner gives a user the whole of the tenant''s $100');
+select is(pg_temp.add('b', 10, p_period => 'day'), '1 rows', 'an admin adds a quota a day');
+select is(pg_temp.add('b', 50.01, p_type => 'e2b'), '42501', 'above the tenant''s e2b quota of $50: refused');
+select is(pg_temp.add('b', 50, p_type => 'e2b', p_scope_id => '00000000-0000-4000-8000-00000000000b'), '1 rows', 'an admin may limit himself');
+select is(pg_temp.add('c', 10, p_period => 'week'), '42501', 'a member adds no quota, not even his own');
+select is(pg_temp.add('d', 10, p_period => 'week'), '42501', 'the owner of another tenant adds none');
+select is(
+  pg_temp.add('a', 10, p_tenant => 'bbbbbbbb-0000-4000-8000-000000000002', p_scope_id => '00000000-0000-4000-8000-00000000000d'),
+  '42501', 'an owner adds none to users of another tenant'
+);
+select is(pg_temp.add('a', 10, p_scope_id => '00000000-0000-4000-8000-00000000000d'), '42501', 'nor to a user who is not a member');
+select is(
+  pg_temp.add('a', 10, 'tenant', p_scope_id => 'aaaaaaaa-0000-4000-8000-000000000001', p_period => 'day'),
+  '42501', 'nor to the tenant'
+);
+select is(
+  pg_temp.does('a', 'insert into spend.cost_quotas (scope, resource_type, period, limit_usd) values (''platform'', ''llm'', ''day'', 1)'),
+  '42501', 'nor to the platform'
+);
+select is(
+  pg_temp.does('a', $$insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd, enforcement)
+    values ('user', 'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000c', 'llm', 'hour', 1, 'observe')$$),
+  '42501', 'enforcement is not an owner''s to choose'
+);
+select is(
+  pg_temp.does('a', $$insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd, slots)
+    values ('user', 'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000c', 'llm', 'hour', 1, 200)$$),
+  '42501', 'nor are slots'
+);
+
+-- Updates
+select is(
+  pg_temp.does('b', 'update spend.cost_quotas set limit_usd = 5 where scope = ''user'' and period = ''day'''),
+  '1 rows', 'an admin lowers a user''s limit'
+);
+select is(
+  (select limit_usd from spend.cost_quotas where scope = 'user' and period = 'day'), 5::numeric, 'it is lowered'
+);
+select is(
+  pg_temp.does('b', 'update spend.cost_quotas set limit_usd = 100.01 where scope = ''user'' and period = ''month'' and resource_type = ''llm'''),
+  '42501', 'raising it above the tenant''s is refused'
+);
+select is(
+  pg_temp.does('a', 'update spend.cost_quotas set limit_usd = 1000 where scope = ''tenant'''),
+  '0 rows', 'the tenant''s own quotas are out of reach'
+);
+select is(
+  pg_temp.does('a', 'update spend.cost_quotas set limit_usd = 100000 where scope = ''platform'''),
+  '0 rows', 'so are the platform''s'
+);
+select is(
+  pg_temp.does('d', 'update spend.cost_quotas set limit_usd = 0 where tenant_id = ''aaaaaaaa-0000-4000-8000-000000000001'''),
+  '0 rows', 'and another tenant''s'
+);
+select is(
+  pg_temp.does('c', 'update spend.cost_quotas set limit_usd = 99 where scope_id = ''00000000-0000-4000-8000-00000000000c'''),
+  '0 rows', 'a member does not raise his own'
+);
+select is(
+  pg_temp.does('a', 'update spend.cost_quotas set tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'' where scope = ''user'''),
+  '42501', 'a quota cannot be moved to another tenant'
+);
+select is(
+  pg_temp.does('a', 'update spend.cost_quotas set scope = ''platform'', tenant_id = null, scope_id = null where scope = ''user'''),
+  '42501', 'nor turned into one of the platform'
+);
+select is(
+  pg_temp.does('a', 'update spend.cost_quotas set source = ''plan'' where scope = ''user'''),
+  '42501', 'nor given back to the plan'
+);
+
+-- Deletes
+select is(pg_temp.does('c', 'delete from spend.cost_quotas'), '0 rows', 'a member deletes nothing');
+select is(pg_temp.does('d', 'delete from spend.cost_quotas where tenant_id = ''aaaaaaaa-0000-4000-8000-000000000001'''), '0 rows', 'nor does another tenant''s owner');
+select is(pg_temp.does('a', 'delete from spend.cost_quotas where scope <> ''user'''), '0 rows', 'an owner does not delete the tenant''s quotas');
+select is(pg_temp.does('a', 'delete from spend.cost_quotas where period = ''day'''), '1 rows', 'but a user''s');
+select is((select count(*) from spend.cost_quotas where scope <> 'user'), 7::bigint, 'tenants and platform have what they had');
+
+-- A plan's user quota that an admin changes is his from then on.
+insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd) values ('default', 'user', 'all', 'month', 20);
+select is(
+  pg_temp.does('b', 'update spend.cost_quotas set limit_usd = 30 where resource_type = ''all'' and scope_id = ''00000000-0000-4000-8000-00000000000c'''),
+  '1 rows', 'an admin raises a user''s quota of the plan'
+);
+update spend.plan_quotas set limit_usd = 25 where scope = 'user';
+select results_eq(
+  'select limit_usd, source from spend.cost_quotas where resource_type = ''all'' and scope = ''user'' and tenant_id = ''aaaaaaaa-0000-4000-8000-000000000001'' order by 1',
+  $$values (25::numeric, 'plan'), (25, 'plan'), (30, 'manual')$$, 'a change of the plan leaves it alone, and reaches the others'
+);
+select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger');
+select * from finish();
+rollback;
