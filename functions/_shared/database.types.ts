@@ -65,9 +65,56 @@ export type Database = {
         };
         Relationships: [];
       };
+      audit_log: {
+        Row: {
+          application_name: string | null;
+          changed_at: string;
+          command: string;
+          id: number;
+          new_row: Json | null;
+          old_row: Json | null;
+          role_name: string;
+          row_key: Json | null;
+          session_user_name: string;
+          table_name: string;
+          tenant_id: string | null;
+          user_id: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          application_name?: string | null;
+          changed_at?: string;
+          command: string;
+          id?: never;
+          new_row?: Json | null;
+          old_row?: Json | null;
+          role_name: string;
+          row_key?: Json | null;
+          session_user_name?: string;
+          table_name: string;
+          tenant_id?: string | null;
+          user_id?: string | null;
+        };
+        Update: {
+          application_name?: string | null;
+          changed_at?: string;
+          command?: string;
+          id?: never;
+          new_row?: Json | null;
+          old_row?: Json | null;
+          role_name?: string;
+          row_key?: Json | null;
+          session_user_name?: string;
+          table_name?: string;
+          tenant_id?: string | null;
+          user_id?: string | null;
+        };
+        Relationships: [];
+      };
       cost_events: {
         Row: {
           booked_at: string;
+          booked_xid: unknown;
           conversation_id: string | null;
           cost_usd: number;
           id: number;
@@ -89,6 +136,7 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           booked_at?: string;
+          booked_xid?: unknown;
           conversation_id?: string | null;
           cost_usd: number;
           id?: never;
@@ -109,6 +157,7 @@ export type Database = {
         };
         Update: {
           booked_at?: string;
+          booked_xid?: unknown;
           conversation_id?: string | null;
           cost_usd?: number;
           id?: never;
@@ -442,6 +491,31 @@ export type Database = {
         };
         Relationships: [];
       };
+      settings: {
+        Row: {
+          is_only_row: boolean;
+          keep_alert_days: number;
+          keep_balance_days: number;
+          keep_event_months: number | null;
+          keep_refusal_hours: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          is_only_row?: boolean;
+          keep_alert_days?: number;
+          keep_balance_days?: number;
+          keep_event_months?: number | null;
+          keep_refusal_hours?: number;
+        };
+        Update: {
+          is_only_row?: boolean;
+          keep_alert_days?: number;
+          keep_balance_days?: number;
+          keep_event_months?: number | null;
+          keep_refusal_hours?: number;
+        };
+        Relationships: [];
+      };
       tenant_members: {
         Row: {
           created_at: string;
@@ -544,6 +618,37 @@ export type Database = {
           },
         ];
       };
+      hourly_conversation_costs: {
+        Row: {
+          calls: number | null;
+          conversation_id: string | null;
+          cost_usd: number | null;
+          hour: string | null;
+          product: string | null;
+          provider: string | null;
+          resource_type: string | null;
+          task: string | null;
+          tenant_id: string | null;
+          user_id: string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
+      hourly_costs: {
+        Row: {
+          calls: number | null;
+          cost_usd: number | null;
+          hour: string | null;
+          product: string | null;
+          provider: string | null;
+          resource_type: string | null;
+          task: string | null;
+          tenant_id: string | null;
+          user_id: string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
       quota_status: {
         Row: {
           current_spend_usd: number | null;
@@ -577,6 +682,18 @@ export type Database = {
           },
         ];
       };
+      spend_by_conversation: {
+        Row: {
+          calls: number | null;
+          conversation_id: string | null;
+          cost_usd: number | null;
+          month: string | null;
+          resource_type: string | null;
+          tenant_id: string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
       spend_by_day: {
         Row: {
           calls: number | null;
@@ -584,9 +701,69 @@ export type Database = {
           day: string | null;
           product: string | null;
           provider: string | null;
-          resource_type: string;
+          resource_type: string | null;
           task: string | null;
-          tenant_id: string;
+          tenant_id: string | null;
+          user_id: string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
+      spend_by_product: {
+        Row: {
+          calls: number | null;
+          cost_usd: number | null;
+          month: string | null;
+          product: string | null;
+          provider: string | null;
+          resource_type: string | null;
+          tenant_id: string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
+      spend_by_provider: {
+        Row: {
+          calls: number | null;
+          cost_usd: number | null;
+          month: string | null;
+          provider: string | null;
+          resource_type: string | null;
+          tenant_id: string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
+      spend_by_task: {
+        Row: {
+          calls: number | null;
+          cost_usd: number | null;
+          month: string | null;
+          resource_type: string | null;
+          task: string | null;
+          tenant_id: string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
+      spend_by_tenant: {
+        Row: {
+          calls: number | null;
+          cost_usd: number | null;
+          month: string | null;
+          resource_type: string | null;
+          tenant_id: string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
+      spend_by_user: {
+        Row: {
+          calls: number | null;
+          cost_usd: number | null;
+          month: string | null;
+          resource_type: string | null;
+          tenant_id: string | null;
           user_id: string | null;
         };
         ComputedFields: never;
@@ -621,6 +798,28 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      cost_report: {
+        Args: {
+          conversation_id?: string;
+          from_day?: string;
+          group_by?: string[];
+          product?: string;
+          provider?: string;
+          resource_type?: string;
+          task?: string;
+          tenant_id?: string;
+          to_day?: string;
+          top?: number;
+          user_id?: string;
+        };
+        Returns: Database["spend"]["CompositeTypes"]["cost_report_line"][];
+        SetofOptions: {
+          from: "*";
+          to: "cost_report_line";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       ensure_quotas: { Args: { tenant_id: string }; Returns: number };
       expire_reservations: { Args: { max_rows?: number }; Returns: number };
       extend: {
@@ -633,6 +832,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      maintain: { Args: Record<PropertyKey, never>; Returns: Json };
       release: {
         Args: { reason?: string; reservation_id: string };
         Returns: Database["spend"]["CompositeTypes"]["settle_result"];
@@ -675,6 +875,22 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      unusual_spend: {
+        Args: {
+          at_least_usd?: number;
+          days?: number;
+          factor?: number;
+          tenant_id?: string;
+          weeks?: number;
+        };
+        Returns: Database["spend"]["CompositeTypes"]["unusual_day"][];
+        SetofOptions: {
+          from: "*";
+          to: "unusual_day";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       verify_balances: {
         Args: Record<PropertyKey, never>;
         Returns: {
@@ -690,6 +906,18 @@ export type Database = {
       [_ in never]: never;
     };
     CompositeTypes: {
+      cost_report_line: {
+        tenant_id: string | null;
+        user_id: string | null;
+        task: string | null;
+        conversation_id: string | null;
+        resource_type: string | null;
+        provider: string | null;
+        product: string | null;
+        day: string | null;
+        cost_usd: number | null;
+        calls: number | null;
+      };
       quota_details: {
         quota_id: number | null;
         scope: string | null;
@@ -729,6 +957,13 @@ export type Database = {
         estimated_cost_usd: number | null;
         is_estimated: boolean | null;
         warnings: Database["spend"]["CompositeTypes"]["quota_details"][] | null;
+      };
+      unusual_day: {
+        tenant_id: string | null;
+        day: string | null;
+        cost_usd: number | null;
+        usual_usd: number | null;
+        threshold_usd: number | null;
       };
     };
   };

@@ -4040,27 +4040,21 @@ begin
   v_before := least(
     pg_snapshot_xmin(pg_current_snapshot()),
     (
-      select e.booked_xid
+      -- Up to and with the transaction that fills the batch: a mark cannot lie within one.
+      select (e.booked_xid::text::numeric + 1)::text::xid8
       from spend.cost_events as e
       where e.booked_xid >= v_state.rolled_up_before
       order by e.booked_xid
-      offset p_max_events limit 1
+      offset p_max_events - 1 limit 1
     )
   );
-  -- One transaction alone may have booked more than p_max_events; then it is taken whole.
-  if v_before = v_state.rolled_up_before then
-    v_before := least(
-      pg_snapshot_xmin(pg_current_snapshot()), (v_before::text::numeric + 1)::text::xid8
-    );
-  end if;
-
   update spend_private.ledger_state as s set rolled_up_before = v_before
   where s.rolled_up_before <> v_before;
   return spend_private.count_events(v_state.rolled_up_before, v_before);
 end;
 $$;
 comment on function spend_private.roll_up is
-  'Adds events that are not in the roll-ups yet, about p_max_events of them; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together.';
+  'Adds events that are not in the roll-ups yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together.';
 
 create function spend_private.count_events(
   p_from xid8,
@@ -4825,29 +4819,6 @@ $$;
 comment on function spend_private.run_job is
   'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is at it, or when it failed.';
 
-create procedure spend_private.maintain_in_steps()
-language plpgsql
--- Invoker and without search_path, since a procedure that sets either cannot commit; every name is qualified.
-as $$
-declare
-  v_job text;
-  v_rounds integer;
-begin
-  foreach v_job in array spend_private.maintenance_jobs() loop
-    v_rounds := 0;
-    -- A backlog is worked off in small transactions, so that calls never wait for long.
-    while spend_private.run_job(v_job) > 0 and v_rounds < 100 loop
-      commit;
-      v_rounds := v_rounds + 1;
-    end loop;
-    commit;
-  end loop;
-end;
-$$;
-comment on procedure spend_private.maintain_in_steps is
-  'spend.maintain() for a scheduler that connects to the database: commits after each step, and goes on until nothing is left to do.';
-revoke execute on procedure spend_private.maintain_in_steps from public;
-
 -- schemas/90_maintenance/schedule.sql
 -- Hosted Supabase has pg_cron, other servers may not: there, call spend.maintain() every minute by other means
 -- (the edge function `maintenance` does).
@@ -4857,7 +4828,9 @@ begin
     return;
   end if;
   create extension if not exists pg_cron with schema pg_catalog;
-  perform cron.schedule('spend-maintain', '* * * * *', 'call spend_private.maintain_in_steps()');
+  perform cron.schedule('spend-maintain', '* * * * *', 'select spend.maintain()');
+  -- Often and in small transactions: the balances of a batch are locked until it commits.
+  perform cron.schedule('spend-expire', '10 seconds', 'select spend.expire_reservations(200)');
 exception
   -- pg_cron lives in one database of a server; a copy of this one, made to compare schemas, is another.
   when others then

@@ -124,7 +124,9 @@ describe("a call that fits the quota", () => {
       const response = await chat({ ...say("any provider"), model, stream: false });
 
       expect(response.status).toBe(200);
-      const { usage } = await response.json();
+      const { usage } = (await response.json()) as {
+        usage: { inputTokens: number; outputTokens: number };
+      };
       expect((await ended()).is_estimated).toBe(false);
       const [event] = await stack.sql`
         select cost_usd, spend_private.price_usage(

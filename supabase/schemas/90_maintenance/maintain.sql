@@ -81,26 +81,3 @@ end;
 $$;
 comment on function spend_private.run_job is
   'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is at it, or when it failed.';
-
-create procedure spend_private.maintain_in_steps()
-language plpgsql
--- Invoker and without search_path, since a procedure that sets either cannot commit; every name is qualified.
-as $$
-declare
-  v_job text;
-  v_rounds integer;
-begin
-  foreach v_job in array spend_private.maintenance_jobs() loop
-    v_rounds := 0;
-    -- A backlog is worked off in small transactions, so that calls never wait for long.
-    while spend_private.run_job(v_job) > 0 and v_rounds < 100 loop
-      commit;
-      v_rounds := v_rounds + 1;
-    end loop;
-    commit;
-  end loop;
-end;
-$$;
-comment on procedure spend_private.maintain_in_steps is
-  'spend.maintain() for a scheduler that connects to the database: commits after each step, and goes on until nothing is left to do.';
-revoke execute on procedure spend_private.maintain_in_steps from public;

@@ -6,7 +6,9 @@ begin
     return;
   end if;
   create extension if not exists pg_cron with schema pg_catalog;
-  perform cron.schedule('spend-maintain', '* * * * *', 'call spend_private.maintain_in_steps()');
+  perform cron.schedule('spend-maintain', '* * * * *', 'select spend.maintain()');
+  -- Often and in small transactions: the balances of a batch are locked until it commits.
+  perform cron.schedule('spend-expire', '10 seconds', 'select spend.expire_reservations(200)');
 exception
   -- pg_cron lives in one database of a server; a copy of this one, made to compare schemas, is another.
   when others then
