@@ -19,27 +19,21 @@ begin
   v_before := least(
     pg_snapshot_xmin(pg_current_snapshot()),
     (
-      select e.booked_xid
+      -- Up to and with the transaction that fills the batch: a mark cannot lie within one.
+      select (e.booked_xid::text::numeric + 1)::text::xid8
       from spend.cost_events as e
       where e.booked_xid >= v_state.rolled_up_before
       order by e.booked_xid
-      offset p_max_events limit 1
+      offset p_max_events - 1 limit 1
     )
   );
-  -- One transaction alone may have booked more than p_max_events; then it is taken whole.
-  if v_before = v_state.rolled_up_before then
-    v_before := least(
-      pg_snapshot_xmin(pg_current_snapshot()), (v_before::text::numeric + 1)::text::xid8
-    );
-  end if;
-
   update spend_private.ledger_state as s set rolled_up_before = v_before
   where s.rolled_up_before <> v_before;
   return spend_private.count_events(v_state.rolled_up_before, v_before);
 end;
 $$;
 comment on function spend_private.roll_up is
-  'Adds events that are not in the roll-ups yet, about p_max_events of them; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together.';
+  'Adds events that are not in the roll-ups yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together.';
 
 create function spend_private.count_events(
   p_from xid8,

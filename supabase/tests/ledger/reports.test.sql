@@ -1,0 +1,120 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+select plan(26);
+
+insert into auth.users (id) values
+  ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b'),
+  ('00000000-0000-4000-8000-00000000000c');
+insert into spend.tenants (id, name, time_zone, created_at) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', 'A', 'America/New_York', now() - interval '60 days'),
+  ('bbbbbbbb-0000-4000-8000-000000000002', 'B', 'UTC', now() - interval '60 days');
+insert into spend.tenant_members (tenant_id, user_id, role) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'admin'),
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000b', 'member'),
+  ('bbbbbbbb-0000-4000-8000-000000000002', '00000000-0000-4000-8000-00000000000c', 'owner');
+
+-- Half of the events are rolled up, the others are not.
+insert into spend.cost_events (
+  booked_xid, kind, reservation_id, tenant_id, occurred_at, user_id, conversation_id, task, resource_type, provider, product, cost_usd
+)
+select
+  case when e.is_rolled_up then '3'::xid8 else pg_current_xact_id() end,
+  e.kind, gen_random_uuid(), (case e.tenant when 'a' then 'aaaaaaaa-0000-4000-8000-000000000001' else 'bbbbbbbb-0000-4000-8000-000000000002' end)::uuid,
+  e.at::timestamptz, ('00000000-0000-4000-8000-00000000000' || e.usr)::uuid, e.conversation, e.task,
+  case e.provider when 'e2b' then 'e2b' else 'llm' end, e.provider, e.product, e.usd
+from (values
+  -- 03:30 UTC is still the day before in New York.
+  (true,  'charge', 'a', '2026-04-02 03:30+00', 'a', 'c1', 'chat',  'openai', 'gpt',    1),
+  (true,  'charge', 'a', '2026-04-02 04:30+00', 'a', 'c1', 'chat',  'openai', 'gpt',    2),
+  (false, 'charge', 'a', '2026-04-02 12:00+00', 'b', 'c2', 'agent', 'openai', 'gpt',    4),
+  (true,  'expiry', 'a', '2026-04-02 13:00+00', 'b', 'c2', 'agent', 'anthropic', 'opus', 8),
+  (false, 'correction', 'a', '2026-04-02 13:00+00', 'b', 'c2', 'agent', 'anthropic', 'opus', -3),
+  (true,  'charge', 'a', '2026-04-03 13:00+00', 'b', null, 'run',   'e2b', 'base',      16),
+  (true,  'charge', 'b', '2026-04-02 13:00+00', 'c', 'c3', 'chat',  'openai', 'gpt',    32)
+) as e (is_rolled_up, kind, tenant, at, usr, conversation, task, provider, product, usd);
+select spend_private.roll_up();
+
+create function pg_temp.lines(p_sql text, p_user text default null) returns text language plpgsql as $$
+declare
+  v_lines text;
+begin
+  if p_user is not null then
+    perform set_config('request.jwt.claim.sub', '00000000-0000-4000-8000-00000000000' || p_user, true);
+    perform set_config('role', 'authenticated', true);
+  end if;
+  execute format('select string_agg(line::text, ''; '') from (%s) as l (line)', p_sql) into v_lines;
+  perform set_config('role', 'none', true);
+  return v_lines;
+end;
+$$;
+-- A report from 1 to 30 April, as text.
+create function pg_temp.report(p_arguments text, p_columns text, p_user text default null) returns text language sql as $$
+  select pg_temp.lines(format(
+    'select concat_ws('' '', %s, trim_scale(cost_usd), calls) from spend.cost_report(from_day => ''2026-04-01'', to_day => ''2026-04-30'', %s)', p_columns, p_arguments
+  ), p_user)
+$$;
+
+select is(pg_temp.report('group_by => ''{}''', 'null'), '60 6', 'grouped by nothing: one line, all of it; a correction is no call');
+select is(pg_temp.report('group_by => ''{tenant}''', 'left(tenant_id::text, 1)'), 'b 32 1; a 28 5', 'by tenant, the dearest first');
+select is(
+  pg_temp.report('tenant_id => ''aaaaaaaa-0000-4000-8000-000000000001''', 'day'),
+  '2026-04-01 1 1; 2026-04-02 11 3; 2026-04-03 16 1', 'by day, of the tenant''s time zone'
+);
+select is(pg_temp.report('group_by => ''{user}''', 'right(user_id::text, 1)'), 'c 32 1; b 25 3; a 3 2', 'by user');
+select is(pg_temp.report('group_by => ''{task}''', 'task'), 'chat 35 3; run 16 1; agent 9 2', 'by task');
+select is(pg_temp.report('group_by => ''{conversation}''', 'conversation_id'), 'c3 32 1; c2 9 2; c1 3 2', 'by conversation: of calls that have one');
+select is(pg_temp.report('group_by => ''{provider}''', 'provider'), 'openai 39 4; e2b 16 1; anthropic 5 1', 'by provider');
+select is(pg_temp.report('group_by => ''{resource_type,product}''', 'resource_type, product'), 'llm gpt 39 4; e2b base 16 1; llm opus 5 1', 'by resource type and product');
+select is(pg_temp.report('group_by => ''{product}'', top => 1', 'product'), 'gpt 39 4', 'the dearest one');
+select is(pg_temp.report('group_by => ''{task}'', product => ''gpt'', user_id => ''00000000-0000-4000-8000-00000000000b''', 'task'), 'agent 4 1', 'filtered by product and user');
+select is(pg_temp.report('group_by => ''{task}'', conversation_id => ''c2''', 'task'), 'agent 9 2', 'filtered by conversation');
+select is(pg_temp.report('group_by => ''{day}'', resource_type => ''e2b''', 'day'), '2026-04-03 16 1', 'filtered by resource type');
+select is(pg_temp.report('group_by => ''{day}'', provider => ''anthropic'', task => ''agent''', 'day'), '2026-04-02 5 1', 'filtered by provider and task');
+select is(
+  pg_temp.lines('select concat_ws('' '', day, trim_scale(cost_usd)) from spend.cost_report(from_day => ''2026-04-02'', to_day => ''2026-04-02'', tenant_id => ''aaaaaaaa-0000-4000-8000-000000000001'')'),
+  '2026-04-02 11', 'one day: both ends are included'
+);
+select throws_ok('select spend.cost_report(''{usr}'')', '22023', 'invalid_report', 'an unknown group is refused');
+select throws_ok('select spend.cost_report(top => 0)', '22023', 'invalid_report', 'so is a top of nothing');
+
+-- Row-level security
+select is(pg_temp.report('group_by => ''{user}''', 'right(user_id::text, 1)', 'a'), 'b 25 3; a 3 2', 'an admin sees his tenant''s');
+select is(pg_temp.report('group_by => ''{user}''', 'right(user_id::text, 1)', 'b'), 'b 25 3', 'a member his own');
+select is(pg_temp.report('group_by => ''{user}'', tenant_id => ''aaaaaaaa-0000-4000-8000-000000000001''', 'right(user_id::text, 1)', 'c'), null, 'another tenant''s owner nothing of it');
+select is(pg_temp.report('group_by => ''{conversation}''', 'conversation_id', 'b'), 'c2 9 2', 'the same by conversation');
+
+-- Views
+select is(
+  (select string_agg(v || ' ' || pg_temp.lines(format('select trim_scale(sum(cost_usd)) || '' '' || sum(calls) from spend.spend_by_%s', v)), ', ' order by v)
+   from unnest(array['tenant', 'user', 'task', 'conversation', 'provider', 'product', 'day']) as v),
+  'conversation 44 5, day 60 6, product 60 6, provider 60 6, task 60 6, tenant 60 6, user 60 6', 'the views agree'
+);
+select is(
+  (select string_agg(pg_temp.lines(format('select trim_scale(sum(cost_usd)) from spend.spend_by_%s', v), 'b'), ' ')
+   from unnest(array['tenant', 'user', 'task', 'provider', 'product', 'day']) as v),
+  '25 25 25 25 25 25', 'and show a member his own spend alone'
+);
+
+-- Unusual days: A spends 10 a day, a little more or less, and 100 yesterday. B has spent for three days only.
+insert into spend.cost_events (kind, tenant_id, occurred_at, user_id, resource_type, cost_usd)
+select 'adjustment', 'aaaaaaaa-0000-4000-8000-000000000001',
+  date_trunc('day', now(), 'America/New_York') - make_interval(days => d) + interval '12 hours', '00000000-0000-4000-8000-00000000000b', 'llm',
+  case when d = 1 then 100 else 10 + d % 3 end
+from generate_series(1, 40) as d;
+update spend.tenants set created_at = now() - interval '3 days' where name = 'B';
+insert into spend.cost_events (kind, tenant_id, occurred_at, resource_type, cost_usd)
+select 'adjustment', 'bbbbbbbb-0000-4000-8000-000000000002', now() - make_interval(days => d), 'llm', 1000 - 400 * d
+from generate_series(0, 2) as d;
+select results_eq(
+  'select day, cost_usd, usual_usd from spend.unusual_spend()',
+  $$values ((now() at time zone 'America/New_York')::date - 1, 100::numeric, 11::numeric)$$, 'the day that cost 100 where 11 are usual stands out, alone'
+);
+select is_empty('select * from spend.unusual_spend(factor => 100)', 'not by a hundred times the spread');
+select is_empty('select * from spend.unusual_spend(at_least_usd => 100.01)', 'nor where only days of more than $100 matter');
+select is(
+  pg_temp.lines('select trim_scale(cost_usd)::text from spend.unusual_spend()', 'a') || ' ' || coalesce(pg_temp.lines('select day::text from spend.unusual_spend()', 'c'), 'none'),
+  '100 none', 'an admin sees his tenant''s unusual days, others do not'
+);
+select * from finish();
+rollback;
