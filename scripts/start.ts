@@ -6,8 +6,7 @@ import { type LocalStack, startLocalStack } from "./stack/stack.ts";
 const fresh = process.argv.includes("--fresh");
 
 await runUntilStopped(
-  (report) =>
-    startLocalStack({ fresh, report, onLog: (line) => console.log(`[functions] ${line}`) }),
+  (report) => startLocalStack({ fresh, report, onLog: (line) => console.log(`| ${line}`) }),
   (stack) => {
     const rows = describe(stack);
     const width = Math.max(...rows.map(([name]) => name.length));

@@ -5,6 +5,7 @@ import { bootstrap } from "./bootstrap.ts";
 import { type DatabaseServer, releaseDataDir, startDatabase } from "./database.ts";
 import { type Functions, readEnvFile, startFunctions } from "./functions.ts";
 import { type Keys, keepKeys } from "./keys.ts";
+import { startMaintenance } from "./maintenance.ts";
 import { LOCAL_DATABASE_PORT, migrate } from "./migrate.ts";
 import { STACK_DATA } from "./paths.ts";
 import { assertPortFree, freePort } from "./ports.ts";
@@ -152,6 +153,7 @@ export async function startLocalStack({
         onLog,
       }),
     );
+    await steps.add(Promise.resolve(startMaintenance(database.url, onLog ?? (() => {}))));
     const failed = Promise.race([
       database.exited.then(() => `PostgreSQL ended; see ${join(data, "postgres.log")}`),
       services.functions.exited.then(() => "the functions' process ended"),

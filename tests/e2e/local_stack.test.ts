@@ -143,6 +143,32 @@ describe("npm start", () => {
     expect(await tenantNames()).toContain("orphaned");
   }, 60_000);
 
+  it("books what an earlier run held and did not settle, once it has expired", async () => {
+    const running = await ready("start");
+    await query(async (sql) => {
+      const [tenant] = await sql`insert into spend.tenants (name) values ('holder') returning id`;
+      const usage = { provider: "openai", model: "gpt-4o", input_tokens: 1000, output_tokens: 0 };
+      await sql`
+        select from spend.reserve(${tenant?.id}, null, 'llm', ${sql.json(usage)}, ttl_seconds => 1)`;
+    });
+    for (const { pid } of descendants(running.child.pid as number)) process.kill(pid, "SIGKILL");
+    running.child.kill("SIGKILL");
+    await running.ended;
+
+    await ready("start");
+
+    const statuses = () => query((sql) => sql`select status from spend.reservations`);
+    await until(
+      "the hold is booked",
+      async () => (await statuses()).every((r) => r.status === "expired"),
+      20,
+    );
+    expect(await query((sql) => sql`select kind, cost_usd from spend.cost_events`)).toEqual([
+      { kind: "expiry", cost_usd: "0.002500000000" },
+    ]);
+    expect(await query((sql) => sql`select * from spend.verify_balances()`)).toEqual([]);
+  }, 60_000);
+
   it("a second one says that the first is running, and leaves it running", async () => {
     const running = await ready("start");
     const second = run("start");
