@@ -1,0 +1,184 @@
+// What somebody with a valid JWT can reach through the Data API. The relations and functions come from
+// the catalogue, so that a new one cannot be forgotten.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
+
+/** Relations that tell nothing of a tenant, and that everybody who is signed in reads. */
+const COMMON = ["current_prices", "meters", "plan_quotas", "plans", "prices", "product_aliases"];
+/** Functions of `spend` that a user may call; they see what the user sees. */
+const OPEN_FUNCTIONS = ["cost_report", "unusual_spend"];
+
+let stack: TestStack;
+let relations: string[];
+let functions: { name: string; args: string[] }[];
+let owners: Record<"A" | "B", TestUser>;
+let member: TestUser;
+let outsider: TestUser;
+let tenants: Record<"A" | "B", TestTenant>;
+
+beforeAll(async () => {
+  stack = await startTestStack();
+  relations = (
+    await stack.sql`
+      select c.relname from pg_class c
+      where c.relnamespace = 'spend'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+      order by 1`
+  ).map((row) => row.relname);
+  functions = (
+    await stack.sql`
+      select p.proname as name, coalesce(p.proargnames[1:p.pronargs], '{}') as args
+      from pg_proc p where p.pronamespace = 'spend'::regnamespace and p.prokind = 'f'
+      order by 1`
+  ).map(({ name, args }) => ({ name, args }));
+
+  owners = { A: await stack.signUp(), B: await stack.signUp() };
+  member = await stack.signUp();
+  outsider = await stack.signUp();
+  tenants = {
+    A: await stack.createTenant({ name: "A", members: [owners.A], role: "owner" }),
+    B: await stack.createTenant({ name: "B", members: [owners.B], role: "owner" }),
+  };
+  await stack.sql`
+    insert into spend.tenant_members (tenant_id, user_id) values (${tenants.B.id}, ${member.id})`;
+
+  // B has a row in every relation that can hold one: spend, holds, alerts, changed quotas.
+  for (const user of [owners.B, member]) {
+    await stack.sql`
+      insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
+      values ('user', ${tenants.B.id}, ${user.id}, 'llm', 'day', 1)`;
+    for (const settle of [true, false]) {
+      const [call] = await stack.sql`
+        select reservation_id as id from spend.reserve(${tenants.B.id}, ${user.id}, 'llm',
+          '{"provider": "openai", "model": "gpt-4o", "input_tokens": 180000, "output_tokens": 0}',
+          conversation_id => 'secret')`;
+      if (settle) await stack.sql`select spend.settle(${call?.id}, null)`;
+    }
+  }
+});
+afterAll(() => stack.stop());
+
+async function rowsOf(
+  user: TestUser,
+  relation: string,
+): Promise<Record<string, unknown>[] | string> {
+  const { data, error } = await user.client.from(relation as never).select("*");
+  return error ? error.code : (data as Record<string, unknown>[]);
+}
+
+/** Whether anything in a row names tenant B or one of its users. */
+const namesB = (row: Record<string, unknown>) =>
+  [tenants.B.id, owners.B.id, member.id].some((id) => JSON.stringify(row).includes(id));
+
+describe("another tenant's rows", () => {
+  it("an owner of A, and a user of no tenant, read none of B's rows from any relation", async () => {
+    expect(relations).toEqual(expect.arrayContaining(["cost_events", "reservations", "tenants"]));
+    for (const user of [owners.A, outsider]) {
+      for (const relation of relations) {
+        const rows = await rowsOf(user, relation);
+        if (typeof rows === "string") expect([relation, rows]).toEqual([relation, "42501"]);
+        else expect([relation, rows.filter(namesB)]).toEqual([relation, []]);
+      }
+    }
+  });
+
+  it("an owner of B does read them: the test above would see a leak", async () => {
+    const seen = [];
+    for (const relation of relations) {
+      const rows = await rowsOf(owners.B, relation);
+      if (typeof rows !== "string" && rows.some(namesB)) seen.push(relation);
+    }
+    expect(seen).toEqual(
+      expect.arrayContaining([
+        "alerts",
+        "cost_events",
+        "cost_quotas",
+        "quota_status",
+        "reservations",
+        "spend_by_day",
+        "tenant_members",
+        "tenants",
+      ]),
+    );
+  });
+
+  it("a member of B reads its own calls, not the owner's", async () => {
+    for (const relation of ["reservations", "cost_events"]) {
+      const rows = (await rowsOf(member, relation)) as { user_id: string }[];
+      expect(new Set(rows.map((row) => row.user_id))).toEqual(new Set([member.id]));
+    }
+  });
+
+  it("somebody who is removed reads nothing any more", async () => {
+    const removed = await stack.signUp();
+    await stack.sql`
+      insert into spend.tenant_members (tenant_id, user_id) values (${tenants.B.id}, ${removed.id})`;
+    expect(await rowsOf(removed, "tenants")).toHaveLength(1);
+    await stack.sql`delete from spend.tenant_members where user_id = ${removed.id}`;
+    for (const relation of relations.filter((name) => !COMMON.includes(name))) {
+      const rows = await rowsOf(removed, relation);
+      if (typeof rows !== "string") expect([relation, rows]).toEqual([relation, []]);
+    }
+  });
+
+  it("without a user nothing is read", async () => {
+    for (const relation of relations) {
+      const { data } = await stack.anonymous.from(relation as never).select("*");
+      expect([relation, data ?? []]).toEqual([relation, []]);
+    }
+  });
+});
+
+describe("writing through the Data API", () => {
+  it("an owner changes no row of any relation of another tenant, nor of the ledger", async () => {
+    for (const relation of relations) {
+      const before =
+        await stack.sql`select count(*)::int as rows, md5(string_agg(t::text, '' order by t::text)) as hash
+        from spend.${stack.sql(relation)} as t`;
+      await owners.A.client
+        .from(relation as never)
+        .delete()
+        .not("tenant_id", "is", null);
+      await owners.A.client
+        .from(relation as never)
+        .update({ tenant_id: tenants.A.id } as never)
+        .not("tenant_id", "is", null);
+      const after =
+        await stack.sql`select count(*)::int as rows, md5(string_agg(t::text, '' order by t::text)) as hash
+        from spend.${stack.sql(relation)} as t`;
+      expect([relation, after]).toEqual([relation, before]);
+    }
+  });
+
+  it("spend_private is not exposed", async () => {
+    const { error } = await stack.service
+      .schema("spend_private" as never)
+      .from("quota_balances")
+      .select();
+    expect(error?.code).toBe("PGRST106");
+  });
+});
+
+describe("functions of the gate", () => {
+  it("users and strangers can call none of the service functions", async () => {
+    const service = functions.filter(({ name }) => !OPEN_FUNCTIONS.includes(name));
+    expect(service.map(({ name }) => name)).toEqual(
+      expect.arrayContaining([
+        "adjust",
+        "extend",
+        "release",
+        "reserve",
+        "settle",
+        "verify_balances",
+      ]),
+    );
+    for (const caller of [owners.B.client, member.client, outsider.client, stack.anonymous]) {
+      for (const { name, args } of service) {
+        const { error } = await caller.rpc(
+          name as never,
+          Object.fromEntries(args.map((arg) => [arg, null])) as never,
+        );
+        expect([name, error?.code]).toEqual([name, "42501"]);
+      }
+    }
+  });
+});
