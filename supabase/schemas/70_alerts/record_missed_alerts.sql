@@ -13,9 +13,10 @@ begin
       sum(b.spent_usd + b.reserved_usd) >= max(q.limit_usd) as is_reached
     from spend_private.quota_balances as b
     join spend.cost_quotas as q on q.id = b.quota_id
-    where b.period_end > p_now and b.period_start <= p_now and not b.is_calm
+    where b.period_end > p_now and b.period_start <= p_now
     group by b.quota_id, b.period_start
-    having sum(b.spent_usd + b.reserved_usd) >= max(q.limit_usd * q.warning_threshold)
+    having not bool_and(b.is_calm)
+      and sum(b.spent_usd + b.reserved_usd) >= max(q.limit_usd * q.warning_threshold)
       -- A quota of 0 is no threshold that anybody crossed.
       and sum(b.spent_usd + b.reserved_usd) > 0
   loop

@@ -1,0 +1,111 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+select plan(24);
+
+insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
+insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
+insert into spend.tenant_members (tenant_id, user_id) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a');
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
+  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
+  ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
+create function pg_temp.reserve(p_usd numeric, p_key text default null, p_now timestamptz default now())
+returns spend.reserve_result language sql as $$
+  select spend_private.reserve(
+    'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'llm',
+    jsonb_build_object('provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0),
+    p_idempotency_key => p_key, p_now => p_now
+  )
+$$;
+
+-- One run does all of it.
+select pg_temp.reserve(10, p_now => now() - interval '11 minutes');
+select pg_temp.reserve(1);
+select pg_temp.reserve(1000, 'old');
+select pg_temp.reserve(1000, 'fresh');
+update spend_private.refusals set created_at = now() - interval '24 hours 1 second' where idempotency_key = 'old';
+delete from spend.alerts;
+insert into spend.alerts (tenant_id, quota_id, period_start, kind, threshold, details, created_at)
+select null, 1000 + d, now(), 'warning', 0.8, jsonb_populate_record(null::spend.quota_details, '{"limit_usd": 1}'), now() - make_interval(days => d)
+from unnest(array[89, 91]) as d;
+insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
+values ('aaaaaaaa-0000-4000-8000-000000000001', '2035-05-05', 'adjustment', 'llm', 1);
+insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd, booked_xid)
+values ('aaaaaaaa-0000-4000-8000-000000000001', '2035-05-05', 'adjustment', 'llm', 1, '3');
+create temporary table done as select spend.maintain() as jobs;
+select is(
+  (select jobs from done),
+  '{"make_partitions": 1, "roll_up": 1, "drop_months": 0, "delete_alerts": 1, "delete_refusals": 1, "delete_balances": 0, "record_alerts": 0, "expire_reservations": 1}',
+  'one run makes the partition, rolls up, deletes the old alert and refusal, and expires the reservation'
+);
+select is((select status from spend.reservations where estimated_cost_usd = 10), 'expired', 'the hold whose time is over is booked');
+select is((select status from spend.reservations where estimated_cost_usd = 1), 'held', 'the other is not');
+select is((select string_agg(idempotency_key, ' ') from spend_private.refusals), 'fresh', 'refusals are kept for a day');
+select is((select count(*) from spend.alerts), 1::bigint, 'alerts for 90');
+select has_table('spend_private', 'cost_events_2035_05', 'the month that came unforeseen has a partition');
+select is(
+  spend.maintain(),
+  '{"make_partitions": 0, "roll_up": 0, "drop_months": 0, "delete_alerts": 0, "delete_refusals": 0, "delete_balances": 0, "record_alerts": 0, "expire_reservations": 0}',
+  'the next run finds nothing to do'
+);
+
+-- Alerts that calls crossed together, each seeing only its own slot: as if written by two transactions.
+select set_config('test.quota', (select id from spend.cost_quotas where resource_type = 'llm')::text, true);
+update spend_private.quota_balances set spent_usd = spent_usd + case slot when 0 then 30 else 40 end, is_calm = false
+where quota_id = current_setting('test.quota')::bigint and slot in (0, 1);
+select is(spend.maintain() ->> 'record_alerts', '1', '81 of 100 spent or held, and nobody noticed: maintenance does');
+select is((select kind || ' ' || threshold from spend.alerts where quota_id = current_setting('test.quota')::bigint), 'warning 0.800', 'a warning');
+update spend_private.quota_balances set spent_usd = spent_usd + 20
+where quota_id = current_setting('test.quota')::bigint and slot = 2;
+select is(spend.maintain() ->> 'record_alerts', '1', 'then the limit');
+select is(spend.maintain() ->> 'record_alerts', '0', 'each once');
+
+-- Old balances
+insert into spend.cost_quotas (tenant_id, scope, resource_type, period, limit_usd)
+values ('aaaaaaaa-0000-4000-8000-000000000001', 'tenant', 'llm', 'hour', 50);
+insert into spend_private.quota_balances (quota_id, period_start, slot, tenant_id, period_end, allotted_usd, spent_usd, reserved_usd)
+select q.id, p.start, s.slot, q.tenant_id, p.start + interval '1 hour', 10, 0, case when p.is_open and s.slot = 1 then 1 else 0 end
+from spend.cost_quotas as q
+cross join (values (now() - interval '101 days', false), (now() - interval '99 days', false), (now() - interval '102 days', true)) as p (start, is_open)
+cross join generate_series(0, 1) as s (slot)
+where q.period = 'hour';
+select is(spend.maintain() ->> 'delete_balances', '2', 'balances of a period that ended 100 days ago are deleted, unless they hold something');
+select is((select count(*) from spend_private.quota_balances where period_end < now()), 4::bigint, 'the others are kept');
+
+-- Settings
+select throws_ok('update spend.settings set keep_event_months = 1', '23514', null, 'less than two months of events are not kept');
+select throws_ok('insert into spend.settings (is_only_row) values (false)', '23514', null, 'there is one row of settings');
+update spend.settings set keep_event_months = 2;
+select spend_private.ensure_partition('2020-01-01');
+insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
+values ('aaaaaaaa-0000-4000-8000-000000000001', '2020-01-15', 'adjustment', 'llm', 1);
+select is(spend.maintain() ->> 'drop_months', '0', 'events that are not rolled up stop retention');
+set local session_replication_role = replica;
+update spend.cost_events set booked_xid = '3';
+set local session_replication_role = origin;
+select is(spend.maintain() ->> 'drop_months', '1', 'rolled up: the month of 2020 is dropped');
+
+-- A job that fails, or that another session is at, stops no other.
+create function pg_temp.break() returns trigger language plpgsql as 'begin raise exception ''broken''; end';
+create trigger break before update on spend_private.ledger_state for each row execute function pg_temp.break();
+update spend.settings set keep_event_months = null;
+set local client_min_messages = error;
+insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd, booked_xid)
+select 'aaaaaaaa-0000-4000-8000-000000000001', now(), 'adjustment', 'llm', 1, s.rolled_up_before from spend_private.ledger_state as s;
+select is(spend.maintain() -> 'expire_reservations', '0'::jsonb, 'one job fails, the others are done');
+drop trigger break on spend_private.ledger_state;
+
+-- Who may
+select ok(has_function_privilege('service_role', 'spend.maintain()', 'execute'), 'service_role runs it');
+select ok(not has_function_privilege('authenticated', 'spend.maintain()', 'execute'), 'users do not');
+select ok(not has_function_privilege('anon', 'spend.maintain()', 'execute'), 'nor does anybody else');
+select ok(not has_table_privilege('authenticated', 'spend.settings', 'select'), 'settings are the operator''s');
+select is(
+  (select count(*) from pg_available_extensions where name = 'pg_cron'),
+  (select count(*) from pg_extension where extname = 'pg_cron'),
+  'pg_cron is used where it exists, and not missed where it does not'
+);
+select is_empty($$select * from spend.verify_balances() where column_name = 'reserved_usd' and quota_id <> current_setting('test.quota')::bigint and period_start > now() - interval '90 days'$$, 'what is held is what was held');
+select * from finish();
+rollback;
