@@ -169,6 +169,64 @@ describe("npm start", () => {
     expect(await query((sql) => sql`select * from spend.verify_balances()`)).toEqual([]);
   }, 60_000);
 
+  it("killed in the middle of chats: no balance differs, and the calls are booked when they expire", async () => {
+    const running = await ready("start", "--fresh");
+    const publishable = keyLines(running.output())?.[0] as string;
+    // The stand-in takes its time, so that every call is under way when all is killed.
+    await fetch(`http://127.0.0.1:${ports.providers}/__aimock/chaos`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ latencyMs: 30_000 }),
+    });
+    const api = `http://127.0.0.1:${ports.api}`;
+    const post = (path: string, token: string, body: unknown) =>
+      fetch(`${api}${path}`, {
+        method: "POST",
+        headers: {
+          apikey: publishable,
+          authorization: `Bearer ${token}`,
+          "content-type": "application/json",
+        },
+        body: JSON.stringify(body),
+      });
+    const signUp = await post("/auth/v1/signup", publishable, {
+      email: "killed@example.com",
+      password: "correct horse battery staple",
+    });
+    const { access_token, user } = (await signUp.json()) as {
+      access_token: string;
+      user: { id: string };
+    };
+    await query(async (sql) => {
+      const [tenant] = await sql`insert into spend.tenants (name) values ('killed') returning id`;
+      await sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenant?.id}, ${user.id})`;
+    });
+    const chats = Array.from({ length: 5 }, () =>
+      post("/functions/v1/chat", access_token, {
+        messages: [{ role: "user", content: "Hello" }],
+      }).catch(() => "cut off"),
+    );
+    const held = () => query((sql) => sql`select from spend.reservations where status = 'held'`);
+    await until("five calls are held", async () => (await held()).length === 5);
+
+    for (const { pid } of descendants(running.child.pid as number)) process.kill(pid, "SIGKILL");
+    running.child.kill("SIGKILL");
+    await running.ended;
+    expect(await Promise.all(chats)).toEqual(Array(5).fill("cut off"));
+    await ready("start");
+
+    expect(await held()).toHaveLength(5);
+    expect(await query((sql) => sql`select * from spend.verify_balances()`)).toEqual([]);
+    await query(
+      (sql) => sql`
+      select spend_private.expire_reservations(1000, now() + interval '1 hour')`,
+    );
+    expect(await query((sql) => sql`select kind from spend.cost_events`)).toEqual(
+      Array(5).fill({ kind: "expiry" }),
+    );
+    expect(await query((sql) => sql`select * from spend.verify_balances()`)).toEqual([]);
+  }, 90_000);
+
   it("a second one says that the first is running, and leaves it running", async () => {
     const running = await ready("start");
     const second = run("start");
@@ -240,13 +298,13 @@ describe("npm start", () => {
 describe("npm run db", () => {
   it("is the database of npm start, alone; --fresh empties it", async () => {
     await ready("db");
-    expect(await tenantNames()).toContain("first");
+    expect(await tenantNames()).toContain("killed");
     await expect(fetch(`http://127.0.0.1:${ports.api}`)).rejects.toThrow();
     started[0]?.child.kill("SIGINT");
     expect(await started.shift()?.ended).toBe(0);
 
     await ready("db", "--fresh");
-    expect(await tenantNames()).not.toContain("first");
+    expect(await tenantNames()).not.toContain("killed");
     expect(await query((sql) => sql`show fsync`)).toEqual([{ fsync: "on" }]);
   }, 60_000);
 });
