@@ -1,0 +1,268 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+
+-- Who may do what, as it should be. Everything that is not listed is refused; a new table, view or function is
+-- refused until it is listed here. Partitions of the ledger are not listed: nobody has any privilege on them.
+create temporary table expected_table (name text, role text, privileges text);
+insert into expected_table (name, role, privileges) values
+  ('spend.alerts', 'authenticated', 'SELECT'),
+  ('spend.audit_log', 'authenticated', 'SELECT'),
+  ('spend.cost_events', 'authenticated', 'SELECT'),
+  ('spend.cost_quotas', 'authenticated', 'SELECT DELETE'),
+  ('spend.current_prices', 'authenticated', 'SELECT'),
+  ('spend.hourly_conversation_costs', 'authenticated', 'SELECT'),
+  ('spend.hourly_costs', 'authenticated', 'SELECT'),
+  ('spend.meters', 'authenticated', 'SELECT'),
+  ('spend.plan_quotas', 'authenticated', 'SELECT'),
+  ('spend.plans', 'authenticated', 'SELECT'),
+  ('spend.prices', 'authenticated', 'SELECT'),
+  ('spend.product_aliases', 'authenticated', 'SELECT'),
+  ('spend.quota_status', 'authenticated', 'SELECT'),
+  ('spend.reservations', 'authenticated', 'SELECT'),
+  ('spend.spend_by_conversation', 'authenticated', 'SELECT'),
+  ('spend.spend_by_day', 'authenticated', 'SELECT'),
+  ('spend.spend_by_product', 'authenticated', 'SELECT'),
+  ('spend.spend_by_provider', 'authenticated', 'SELECT'),
+  ('spend.spend_by_task', 'authenticated', 'SELECT'),
+  ('spend.spend_by_tenant', 'authenticated', 'SELECT'),
+  ('spend.spend_by_user', 'authenticated', 'SELECT'),
+  ('spend.tenant_members', 'authenticated', 'SELECT'),
+  ('spend.tenants', 'authenticated', 'SELECT'),
+  ('spend_private.conversation_rollups', 'authenticated', 'SELECT'),
+  ('spend_private.cost_rollups', 'authenticated', 'SELECT'),
+  ('spend_private.events_by_hour', 'authenticated', 'SELECT'),
+  ('spend_private.quota_balances', 'authenticated', 'SELECT'),
+  ('spend.alerts', 'service_role', 'SELECT'),
+  ('spend.audit_log', 'service_role', 'SELECT'),
+  ('spend.cost_events', 'service_role', 'SELECT'),
+  ('spend.cost_quotas', 'service_role', 'SELECT INSERT UPDATE DELETE'),
+  ('spend.current_prices', 'service_role', 'SELECT'),
+  ('spend.hourly_conversation_costs', 'service_role', 'SELECT'),
+  ('spend.hourly_costs', 'service_role', 'SELECT'),
+  ('spend.meters', 'service_role', 'SELECT INSERT UPDATE DELETE'),
+  ('spend.plan_quotas', 'service_role', 'SELECT INSERT UPDATE DELETE'),
+  ('spend.plans', 'service_role', 'SELECT INSERT UPDATE DELETE'),
+  ('spend.prices', 'service_role', 'SELECT INSERT UPDATE DELETE'),
+  ('spend.product_aliases', 'service_role', 'SELECT INSERT UPDATE DELETE'),
+  ('spend.quota_status', 'service_role', 'SELECT'),
+  ('spend.reservations', 'service_role', 'SELECT'),
+  ('spend.settings', 'service_role', 'SELECT UPDATE'),
+  ('spend.spend_by_conversation', 'service_role', 'SELECT'),
+  ('spend.spend_by_day', 'service_role', 'SELECT'),
+  ('spend.spend_by_product', 'service_role', 'SELECT'),
+  ('spend.spend_by_provider', 'service_role', 'SELECT'),
+  ('spend.spend_by_task', 'service_role', 'SELECT'),
+  ('spend.spend_by_tenant', 'service_role', 'SELECT'),
+  ('spend.spend_by_user', 'service_role', 'SELECT'),
+  ('spend.tenant_members', 'service_role', 'SELECT INSERT UPDATE DELETE'),
+  ('spend.tenants', 'service_role', 'SELECT INSERT UPDATE DELETE'),
+  ('spend_private.conversation_rollups', 'service_role', 'SELECT'),
+  ('spend_private.cost_rollups', 'service_role', 'SELECT'),
+  ('spend_private.events_by_hour', 'service_role', 'SELECT'),
+  ('spend_private.quota_balances', 'service_role', 'SELECT');
+
+-- Columns that may be written where the table as a whole may not.
+create temporary table expected_column (name text, role text, privilege text, columns text);
+insert into expected_column (name, role, privilege, columns) values
+  ('spend.cost_quotas', 'authenticated', 'INSERT', 'limit_usd period resource_type scope scope_id tenant_id warning_threshold'),
+  ('spend.cost_quotas', 'authenticated', 'UPDATE', 'limit_usd warning_threshold');
+
+-- Functions of spend that a signed-in user may call, and those that are for service_role alone.
+create temporary table expected_function (name text, role text);
+insert into expected_function (name, role) values
+  ('spend.cost_report', 'authenticated'),
+  ('spend.unusual_spend', 'authenticated'),
+  -- What policies, views, constraints and index expressions call on a user's behalf. No role may use the schema,
+  -- so nobody calls these by name.
+  ('spend_private.default_slots', 'authenticated'),
+  ('spend_private.fits_tenant', 'authenticated'),
+  ('spend_private.managed_tenant_ids', 'authenticated'),
+  ('spend_private.member_tenant_ids', 'authenticated'),
+  ('spend_private.period_bounds', 'authenticated'),
+  ('spend_private.rolled_up_before', 'authenticated'),
+  ('spend_private.utilization_percent', 'authenticated'),
+  ('spend.adjust', 'service_role'),
+  ('spend.check_quota', 'service_role'),
+  ('spend.cost_report', 'service_role'),
+  ('spend.ensure_quotas', 'service_role'),
+  ('spend.expire_reservations', 'service_role'),
+  ('spend.extend', 'service_role'),
+  ('spend.maintain', 'service_role'),
+  ('spend.release', 'service_role'),
+  ('spend.reserve', 'service_role'),
+  ('spend.settle', 'service_role'),
+  ('spend.unusual_spend', 'service_role'),
+  ('spend.verify_balances', 'service_role'),
+  ('spend_private.default_slots', 'service_role'),
+  ('spend_private.is_time_zone', 'service_role'),
+  ('spend_private.period_bounds', 'service_role'),
+  ('spend_private.rolled_up_before', 'service_role'),
+  ('spend_private.tenant_key', 'service_role'),
+  ('spend_private.utilization_percent', 'service_role');
+
+-- The catalogue
+create temporary view relation as
+select
+  c.oid, n.nspname || '.' || c.relname as name, c.relkind as kind, c.relrowsecurity as has_rls, c.reloptions as options,
+  c.relispartition as is_partition
+from pg_class as c
+join pg_namespace as n on n.oid = c.relnamespace
+where n.nspname in ('spend', 'spend_private') and c.relkind in ('r', 'p', 'v', 'm', 'f');
+create temporary view routine as
+select p.oid, n.nspname as schema, n.nspname || '.' || p.proname as name, p.prosecdef as is_definer, p.proconfig as settings, p.proargtypes as argument_types
+from pg_proc as p
+join pg_namespace as n on n.oid = p.pronamespace
+where n.nspname in ('spend', 'spend_private');
+create temporary table api_role (role text);
+insert into api_role values ('anon'), ('authenticated'), ('service_role');
+create temporary table command (privilege text, place integer);
+insert into command values
+  ('SELECT', 1), ('INSERT', 2), ('UPDATE', 3), ('DELETE', 4), ('TRUNCATE', 5), ('REFERENCES', 6), ('TRIGGER', 7), ('MAINTAIN', 8);
+
+-- One test per relation, role and command; one per function and role; one per function that a role must not call.
+select plan(11
+  + (select count(*) from relation, api_role)::integer
+  + (select sum(case kind when 'v' then 1 else 4 end) from relation where not is_partition)::integer * 2
+  + (select count(*) from routine, api_role)::integer
+  + (select count(*) from routine where schema = 'spend')::integer * 2
+);
+
+-- Privileges, table by table
+select is(
+  (select string_agg(c.privilege, ' ' order by c.place) from command as c where has_table_privilege(a.role, r.oid, c.privilege)),
+  (select e.privileges from expected_table as e where e.name = r.name and e.role = a.role),
+  format('%s on %s: as listed', a.role, r.name)
+)
+from relation as r
+cross join api_role as a
+order by r.name, a.role;
+select is_empty(
+  'select e.name from expected_table as e where e.name not in (select r.name from relation as r)',
+  'every relation that is listed exists'
+);
+select set_eq(
+  $$select r.name, a.role, c.privilege, string_agg(t.attname, ' ' order by t.attname)
+    from relation as r
+    cross join api_role as a
+    cross join command as c
+    join pg_attribute as t on t.attrelid = r.oid and t.attnum > 0 and not t.attisdropped
+    where c.privilege in ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
+      and has_column_privilege(a.role, r.oid, t.attnum, c.privilege) and not has_table_privilege(a.role, r.oid, c.privilege)
+    group by r.name, a.role, c.privilege$$,
+  'select name, role, privilege, columns from expected_column', 'columns: as listed'
+);
+
+-- Privileges, function by function
+select is(
+  has_function_privilege(a.role, r.oid, 'EXECUTE'),
+  exists (select from expected_function as e where e.name = r.name and e.role = a.role),
+  format('%s calls %s: as listed', a.role, r.oid::regprocedure)
+)
+from routine as r
+cross join api_role as a
+order by r.oid::regprocedure::text, a.role;
+select is_empty(
+  'select e.name from expected_function as e where e.name not in (select r.name from routine as r)',
+  'every function that is listed exists'
+);
+select is_empty(
+  $$select r.oid::regprocedure from routine as r join pg_proc as p on p.oid = r.oid
+    where p.proacl is null or exists (select from aclexplode(p.proacl) as a where a.grantee = 0)$$,
+  'no function can be called by public'
+);
+select is_empty(
+  $$select r.name from relation as r join pg_class as c on c.oid = r.oid, aclexplode(c.relacl) as a where a.grantee = 0$$,
+  'nothing is granted to public on any table or view'
+);
+select is_empty(
+  $$select n.nspname, a.role from pg_namespace as n, api_role as a, (values ('USAGE'), ('CREATE')) as p (privilege)
+    where n.nspname in ('spend', 'spend_private') and has_schema_privilege(a.role, n.oid, p.privilege)
+      and (n.nspname, a.role, p.privilege) not in (('spend', 'authenticated', 'USAGE'), ('spend', 'service_role', 'USAGE'))$$,
+  'authenticated and service_role may use spend; nobody may use spend_private or create anything'
+);
+
+-- How they are guarded
+select is_empty(
+  'select name from relation where kind in (''r'', ''p'') and not has_rls', 'row-level security is on in every table and partition'
+);
+select is_empty(
+  $$select name from relation where kind in ('v', 'm')
+    and (kind = 'm' or not coalesce('security_invoker=true' = any (options), false))$$,
+  'every view reads as its reader'
+);
+select is_empty(
+  $$select r.name, p.polname from pg_policy as p join relation as r on r.oid = p.polrelid
+    where p.polroles <> array['authenticated'::regrole::oid] or p.polcmd = '*'$$,
+  'every policy is for authenticated, and for one command'
+);
+select is_empty(
+  $$select oid::regprocedure from routine where not coalesce('search_path=""' = any (settings), false)$$,
+  'every function sets an empty search_path'
+);
+select is_empty(
+  $$select r.name from relation as r where r.kind in ('r', 'p')
+    and has_any_column_privilege('authenticated', r.oid, 'SELECT, INSERT, UPDATE')
+    and not exists (select from pg_policy as p where p.polrelid = r.oid)$$,
+  'what users may read has a policy that says which rows'
+);
+
+-- Tried, not only read from the catalogue: the SQLSTATE that a statement of a role fails with, null when it does not.
+create function pg_temp.attempt(p_role text, p_sql text) returns text language plpgsql as $$
+begin
+  perform set_config('request.jwt.claim.sub', '00000000-0000-4000-8000-00000000000f', true);
+  perform set_config('role', p_role, true);
+  execute p_sql;
+  perform set_config('role', 'none', true);
+  return null;
+exception
+  when others then
+    perform set_config('role', 'none', true);
+    return sqlstate;
+end;
+$$;
+
+-- spend_private refuses by its schema; in spend, what is granted to a stranger of all tenants touches no row.
+select is(
+  pg_temp.attempt(a.role, case c.privilege
+    when 'SELECT' then format('select from %s', r.name)
+    when 'INSERT' then format('insert into %s default values', r.name)
+    when 'UPDATE' then format('update %s set %I = default', r.name, (
+      select t.attname from pg_attribute as t where t.attrelid = r.oid and t.attnum = 1
+    ))
+    when 'DELETE' then format('delete from %s', r.name)
+  end),
+  case when a.role = 'authenticated' and r.name like 'spend.%' and exists (
+    select from expected_table as e, unnest(string_to_array(e.privileges, ' ')) as p
+    where e.name = r.name and e.role = a.role and p = c.privilege
+  ) then null else '42501' end,
+  format('%s: %s %s', a.role, lower(c.privilege), r.name)
+)
+from relation as r
+cross join command as c
+cross join (values ('anon'), ('authenticated')) as a (role)
+where not r.is_partition and (c.place = 1 or (c.place <= 4 and r.kind <> 'v'))
+order by r.name, a.role, c.place;
+
+-- Service functions are refused before they run, whatever the arguments.
+select case when exists (select from expected_function as e where e.name = r.name and e.role = a.role)
+  then isnt(
+    pg_temp.attempt(a.role, call.sql), '42501', format('%s: %s may be called', a.role, call.sql)
+  )
+  else throws_ok(
+    format('set local role %I; %s', a.role, call.sql), '42501', null, format('%s: %s is refused', a.role, call.sql)
+  )
+end
+from routine as r
+cross join (values ('anon'), ('authenticated')) as a (role)
+cross join lateral (
+  select format(
+    'select %s(%s)', r.name,
+    (select string_agg('null::' || format_type(t.type, null), ', ' order by t.place) from unnest(r.argument_types) with ordinality as t (type, place))
+  ) as sql
+) as call
+where r.schema = 'spend'
+order by r.name, a.role;
+
+select * from finish();
+rollback;
