@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -54,20 +54,25 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
   const log = join(folder, "postgres.log");
   const owner = join(folder, "owner.pid");
 
-  // mkdtemp keeps others out, also the account that a root's server runs as.
-  if (temporary) await chmod(folder, 0o755);
-  await mkdir(folder, { recursive: true });
-  await releaseDataDir(folder);
   const port = options.port ?? (await freePort());
-  await assertPortFree(port, "PostgreSQL", temporary ? undefined : "SPENDGATE_DB_PORT");
-  if (options.fresh) await rm(data, { recursive: true, force: true });
-  if (!(await stat(join(data, "PG_VERSION")).catch(() => null))) {
-    await createCluster(initdb, data, account, temporary);
-  }
-
-  const server = await retryWhileMemoryIsHeld(() => launch({ postgres, data, port, log, account }));
+  const start = async () => {
+    // The account that a root's server runs as has to get in, and its watcher to remove it.
+    if (temporary) await give(folder, account);
+    await mkdir(folder, { recursive: true });
+    await releaseDataDir(folder);
+    await assertPortFree(port, "PostgreSQL", temporary ? undefined : "SPENDGATE_DB_PORT");
+    if (options.fresh) await rm(data, { recursive: true, force: true });
+    if (!(await stat(join(data, "PG_VERSION")).catch(() => null))) {
+      await createCluster(initdb, data, account, temporary);
+    }
+    return retryWhileMemoryIsHeld(() => launch({ postgres, data, port, log, account }));
+  };
+  const server = await start().catch(async (error) => {
+    if (temporary) await rm(folder, { recursive: true, force: true });
+    throw error;
+  });
   if (!temporary) await writeFile(owner, `${process.pid}\n`);
-  const watcher = watchForOurDeath(pgCtl, data, account);
+  const watcher = watchForOurDeath(pgCtl, data, account, temporary ? folder : "");
 
   const exited = new Promise<void>((done) => server.once("exit", () => done()));
   const urlOf = (database: string) =>
@@ -113,6 +118,10 @@ async function serverAccount(): Promise<Account> {
   return { uid: await idOf("-u"), gid: await idOf("-g") };
 }
 
+async function give(path: string, { uid, gid }: Account): Promise<void> {
+  if (uid !== undefined && gid !== undefined) await chown(path, uid, gid);
+}
+
 async function createCluster(
   initdb: string,
   data: string,
@@ -125,10 +134,8 @@ async function createCluster(
   await mkdir(data, { mode: 0o700, recursive: true });
   const password = join(tmpdir(), `spendgate-${randomBytes(8).toString("hex")}`);
   await writeFile(password, "postgres\n", { mode: 0o600 });
-  if (account.uid !== undefined && account.gid !== undefined) {
-    await chown(data, account.uid, account.gid);
-    await chown(password, account.uid, account.gid);
-  }
+  await give(data, account);
+  await give(password, account);
   try {
     await run(
       initdb,
@@ -295,13 +302,23 @@ async function describeProcess(pid: number, what: "command" | "ppid"): Promise<s
   }
 }
 
-/** A small shell that outlives us, even a kill -9, and then stops the server cleanly. */
-function watchForOurDeath(pgCtl: string, data: string, account: Account): ChildProcess {
-  const watcher = spawn(
-    "/bin/sh",
-    ["-c", 'cat >/dev/null; exec "$0" stop -D "$1" -m fast -s', pgCtl, data],
-    { ...account, cwd: data, detached: true, stdio: ["pipe", "ignore", "ignore"] },
-  );
+/**
+ * A small shell that outlives us, even a kill -9: it stops the server cleanly, and removes
+ * `temporaryFolder` when there is one.
+ */
+function watchForOurDeath(
+  pgCtl: string,
+  data: string,
+  account: Account,
+  temporaryFolder: string,
+): ChildProcess {
+  const script = 'cat >/dev/null; "$0" stop -D "$1" -m fast -s; [ -z "$2" ] || rm -rf "$2"';
+  const watcher = spawn("/bin/sh", ["-c", script, pgCtl, data, temporaryFolder], {
+    ...account,
+    cwd: tmpdir(),
+    detached: true,
+    stdio: ["pipe", "ignore", "ignore"],
+  });
   watcher.unref();
   (watcher.stdin as unknown as { unref?: () => void } | null)?.unref?.();
   return watcher;
