@@ -10,22 +10,22 @@ export interface Maintenance {
 /** Runs spend.maintain() now and every ten seconds, one run at a time. */
 export function startMaintenance(databaseUrl: string, onLog: (line: string) => void): Maintenance {
   const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
-  let timer: NodeJS.Timeout;
-  let running = Promise.resolve();
+  let timer: NodeJS.Timeout | undefined;
+  let isStopped = false;
   const run = () => {
-    running = sql`select spend.maintain()`
-      .then(() => {})
-      .catch((error) => onLog(`spend.maintain() failed: ${error.message}`))
+    sql`select spend.maintain()`
+      .catch((error) => isStopped || onLog(`spend.maintain() failed: ${error.message}`))
       .finally(() => {
-        timer = setTimeout(run, EVERY_MS);
+        if (!isStopped) timer = setTimeout(run, EVERY_MS);
       });
   };
   run();
   return {
     async stop() {
-      await running;
+      isStopped = true;
       clearTimeout(timer);
-      await sql.end();
+      // A run under way may end; one whose database is gone never would.
+      await sql.end({ timeout: 5 });
     },
   };
 }
