@@ -1,0 +1,114 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+select plan(18);
+
+-- A project that was there before Spendgate.
+create table public.organizations (
+  id uuid primary key default gen_random_uuid(), name text not null, time_zone text, deleted_at timestamptz
+);
+create table public.organization_members (
+  organization_id uuid not null references public.organizations (id) on delete cascade,
+  user_id uuid not null references auth.users (id) on delete cascade,
+  role text not null, primary key (organization_id, user_id)
+);
+insert into auth.users (id) values
+  ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
+insert into public.organizations (id, name, time_zone) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', 'A', 'Europe/Dublin'), ('bbbbbbbb-0000-4000-8000-000000000002', 'B', null);
+insert into public.organization_members values
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'owner');
+
+-- docs/attach.md: begin
+create function spend_private.mirror_organization() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_op = 'DELETE' then
+    -- Closed, not deleted: what it spent stays on record.
+    update spend.tenants as t set closed_at = now() where t.id = old.id and t.closed_at is null;
+    return null;
+  end if;
+  insert into spend.tenants as t (id, name, time_zone, closed_at)
+  values (new.id, new.name, coalesce(new.time_zone, 'UTC'), new.deleted_at)
+  on conflict (id) do update set
+    name = excluded.name, time_zone = excluded.time_zone, closed_at = excluded.closed_at
+  where (t.name, t.time_zone, t.closed_at) is distinct from (excluded.name, excluded.time_zone, excluded.closed_at);
+  return null;
+end;
+$$;
+create trigger mirror_organization after insert or update or delete on public.organizations
+for each row execute function spend_private.mirror_organization();
+
+create function spend_private.mirror_organization_member() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_op <> 'INSERT' then
+    delete from spend.tenant_members as m
+    where m.tenant_id = old.organization_id and m.user_id = old.user_id
+      and (tg_op = 'DELETE' or (old.organization_id, old.user_id) is distinct from (new.organization_id, new.user_id));
+  end if;
+  if tg_op <> 'DELETE' then
+    insert into spend.tenant_members as m (tenant_id, user_id, role)
+    values (new.organization_id, new.user_id, case when new.role in ('owner', 'admin') then new.role else 'member' end)
+    on conflict (tenant_id, user_id) do update set role = excluded.role where m.role <> excluded.role;
+  end if;
+  return null;
+end;
+$$;
+create trigger mirror_organization_member after insert or update or delete on public.organization_members
+for each row execute function spend_private.mirror_organization_member();
+
+-- What is there already: an update that changes nothing runs the triggers.
+update public.organizations set id = id;
+update public.organization_members set role = role;
+-- docs/attach.md: end
+
+select results_eq(
+  'select name, time_zone from spend.tenants order by name', $$values ('A', 'Europe/Dublin'), ('B', 'UTC')$$, 'what was there is mirrored'
+);
+select is((select count(*) from spend.cost_quotas where scope = 'tenant'), 6::bigint, 'with the quotas of the plan');
+select is((select role from spend.tenant_members), 'owner', 'and its members');
+insert into public.organizations (id, name) values ('cccccccc-0000-4000-8000-000000000003', 'C');
+insert into public.organization_members values
+  ('cccccccc-0000-4000-8000-000000000003', '00000000-0000-4000-8000-00000000000b', 'billing');
+select is((select name from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), 'C', 'a new organization is a tenant in the same transaction');
+select is((select role from spend.tenant_members where tenant_id = 'cccccccc-0000-4000-8000-000000000003'), 'member', 'a role that Spendgate does not know is member');
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
+  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'), ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
+create function pg_temp.reserve(p_tenant uuid, p_user uuid) returns boolean language sql as $$
+  select (spend.reserve(p_tenant, p_user, 'llm', '{"provider": "test", "model": "model", "input_tokens": 1000000, "output_tokens": 0}')).allowed
+$$;
+select ok(pg_temp.reserve('cccccccc-0000-4000-8000-000000000003', '00000000-0000-4000-8000-00000000000b'), 'its members spend at once');
+update public.organizations set name = 'C2' where name = 'C';
+select is((select name from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), 'C2', 'a name follows');
+update public.organizations set time_zone = 'Asia/Tokyo' where name = 'C2';
+select is((select time_zone from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), 'Asia/Tokyo', 'a time zone too');
+select throws_ok('update public.organizations set time_zone = ''Mars'' where name = ''C2''', '23514', null, 'one that does not exist is refused where it is entered');
+update public.organization_members set role = 'admin' where role = 'billing';
+select is((select role from spend.tenant_members where tenant_id = 'cccccccc-0000-4000-8000-000000000003'), 'admin', 'a role follows');
+update public.organizations set deleted_at = now() where name = 'C2';
+select throws_ok(
+  $$select pg_temp.reserve('cccccccc-0000-4000-8000-000000000003', '00000000-0000-4000-8000-00000000000b')$$, 'PT403', 'tenant_closed',
+  'an organization marked as deleted spends no more'
+);
+update public.organizations set deleted_at = null where name = 'C2';
+select ok(pg_temp.reserve('cccccccc-0000-4000-8000-000000000003', '00000000-0000-4000-8000-00000000000b'), 'taken back it spends again');
+delete from public.organization_members where user_id = '00000000-0000-4000-8000-00000000000b';
+select is((select count(*) from spend.tenant_members where tenant_id = 'cccccccc-0000-4000-8000-000000000003'), 0::bigint, 'a removed member is removed');
+delete from public.organizations where name = 'C2';
+select isnt((select closed_at from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), null, 'a deleted organization is a closed tenant');
+select is((select count(*) from spend.reservations), 2::bigint, 'its history stays');
+create temporary table before as select max(id) as id from spend.audit_log;
+update public.organizations set id = id;
+select is((select max(id) from spend.audit_log), (select id from before), 'an update that changes nothing changes no tenant');
+update public.organization_members set organization_id = 'bbbbbbbb-0000-4000-8000-000000000002';
+select results_eq(
+  'select tenant_id, user_id from spend.tenant_members',
+  $$values ('bbbbbbbb-0000-4000-8000-000000000002'::uuid, '00000000-0000-4000-8000-00000000000a'::uuid)$$, 'a member moved to another organization moves'
+);
+select ok(
+  not has_function_privilege('public', 'spend_private.mirror_organization()', 'execute') and not has_function_privilege('public', 'spend_private.mirror_organization_member()', 'execute'),
+  'the functions can be called by nobody'
+);
+select * from finish();
+rollback;

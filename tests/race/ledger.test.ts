@@ -1,0 +1,205 @@
+// The ledger under concurrency: roll-ups lose and double nothing, maintenance may run at any time.
+import type { Sql } from "postgres";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { until } from "../setup/until.ts";
+import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "./spend.ts";
+
+let database: TestDatabase;
+let tenantId: string;
+
+beforeAll(async () => {
+  database = await cloneDatabase({ connections: 20 });
+  await addTestModel(database.sql);
+});
+afterAll(() => database.close());
+beforeEach(async () => {
+  tenantId = await addTenant(database.sql, 1_000_000, 8);
+});
+
+const adjust = (sql: Sql, usd: number) => sql`select spend.adjust(${tenantId}, ${usd}, 'test')`;
+
+async function rollUp(sql: Sql): Promise<number> {
+  const [row] = await sql`select spend_private.roll_up()::int as events`;
+  return row?.events;
+}
+
+/**
+ * Rolls up until `usd` dollars of the tenant are; answers how many events that took. At once, unless a transaction
+ * of another database of this server, one that writes, is older than the events.
+ */
+async function rollUpAll(sql: Sql, usd: number): Promise<number> {
+  let events = 0;
+  await until(`${usd} dollars are rolled up`, async () => {
+    events += await rollUp(sql);
+    return (await sums(sql)).rolled_up === usd;
+  });
+  return events;
+}
+
+/** What reports and ledger say of the tenant, in one snapshot. */
+async function sums(sql: Sql) {
+  const [row] = await sql`
+    select
+      (select coalesce(sum(cost_usd), 0)::float8 from spend.hourly_costs where tenant_id = ${tenantId}) as reported,
+      (select coalesce(sum(cost_usd), 0)::float8 from spend.cost_events where tenant_id = ${tenantId}) as booked,
+      (select coalesce(sum(cost_usd), 0)::float8 from spend_private.cost_rollups where tenant_id = ${tenantId}) as rolled_up`;
+  return row as unknown as { reported: number; booked: number; rolled_up: number };
+}
+
+async function maintain(sql: Sql): Promise<Record<string, number | null>> {
+  const [row] = await sql`select spend.maintain() as done`;
+  return row?.done;
+}
+
+describe("roll-ups", () => {
+  it("an event of 1 that commits after a roll-up which an event of 2, booked later, preceded: both are counted once", async () => {
+    const { sql } = database;
+    // Written past the balances, so that nothing but the ledger is locked.
+    await sql`delete from spend.cost_quotas where tenant_id = ${tenantId}`;
+    const slow = await sql.reserve();
+    try {
+      await slow`begin`;
+      await slow`
+        insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
+        values (${tenantId}, now(), 'adjustment', 'llm', 1)`;
+      await sql`
+        insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
+        values (${tenantId}, now(), 'adjustment', 'llm', 2)`;
+
+      await rollUp(sql);
+      expect(await sums(sql)).toEqual({ reported: 2, booked: 2, rolled_up: 0 });
+      await slow`commit`;
+    } finally {
+      slow.release();
+    }
+    expect(await sums(sql)).toEqual({ reported: 3, booked: 3, rolled_up: 0 });
+    expect(await rollUpAll(sql, 3)).toBe(2);
+    expect(await sums(sql)).toEqual({ reported: 3, booked: 3, rolled_up: 3 });
+    expect(await rollUp(sql)).toBe(0);
+  });
+
+  it("eight connections book 400 events while others roll up and read: every report equals the ledger", async () => {
+    const { sql } = database;
+    let isDone = false;
+    const readers = [1, 2].map(async () => {
+      let reports = 0;
+      while (!isDone) {
+        const { reported, booked } = await sums(sql);
+        expect(reported).toBe(booked);
+        reports++;
+      }
+      return reports;
+    });
+    const rollers = [1, 2].map(async () => {
+      let events = 0;
+      while (!isDone) events += await rollUp(sql);
+      return events;
+    });
+    await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        for (let i = 0; i < 50; i++) await adjust(sql, 1);
+      }),
+    );
+    isDone = true;
+    const reports = await Promise.all(readers);
+    const rolledUp = (await Promise.all(rollers)).reduce((sum, events) => sum + events, 0);
+
+    expect(Math.min(...reports)).toBeGreaterThan(1);
+    expect(rolledUp + (await rollUpAll(sql, 400))).toBe(400);
+    expect(await sums(sql)).toEqual({ reported: 400, booked: 400, rolled_up: 400 });
+  });
+
+  it("a tenant moves to Kolkata while its events are booked and rolled up: nothing is lost or doubled", async () => {
+    const { sql } = database;
+    await Promise.all([
+      ...Array.from({ length: 4 }, async () => {
+        for (let i = 0; i < 20; i++) await adjust(sql, 1);
+      }),
+      (async () => {
+        for (let i = 0; i < 20; i++) await rollUp(sql);
+      })(),
+      (async () => {
+        for (const zone of ["Asia/Kolkata", "UTC", "Asia/Kathmandu", "Asia/Kolkata"]) {
+          await sql`update spend.tenants set time_zone = ${zone} where id = ${tenantId}`;
+        }
+      })(),
+    ]);
+    await rollUpAll(sql, 80);
+    expect(await sums(sql)).toEqual({ reported: 80, booked: 80, rolled_up: 80 });
+    const [row] = await sql`
+      select count(*)::int as hours from spend_private.cost_rollups
+      where tenant_id = ${tenantId} and hour <> greatest(
+        date_trunc('hour', hour, 'UTC'), date_trunc('hour', hour, 'Asia/Kolkata')
+      )`;
+    expect(row?.hours).toBe(0);
+  });
+});
+
+describe("spend.maintain()", () => {
+  it("six at once beside traffic, with 40 expired holds: each job is done, each hold expires once", async () => {
+    const { sql } = database;
+    await sql`
+      select spend_private.reserve(
+        ${tenantId}, null, 'llm', ${sql.json(usageOf(0.5))}, p_now => now() - interval '1 hour'
+      ) from generate_series(1, 40)`;
+    const [runs] = await Promise.all([
+      Promise.all(Array.from({ length: 6 }, () => maintain(sql))),
+      ...Array.from({ length: 6 }, async () => {
+        for (let i = 0; i < 10; i++) {
+          const { reservation_id } = await reserve(sql, tenantId, null, 1);
+          await sql`select spend.settle(${reservation_id}, ${sql.json(usageOf(1))})`;
+        }
+      }),
+    ]);
+    const done = runs.map((run) => run.expire_reservations ?? 0);
+    expect(done.reduce((sum, expired) => sum + expired, 0)).toBe(40);
+    expect(await verifyBalances(sql)).toEqual([]);
+    await maintain(sql);
+    expect(await sums(sql)).toMatchObject({ reported: 80, booked: 80 });
+  });
+
+  it("two that run at the same time share the jobs: the second passes over what the first is at", async () => {
+    const { sql } = database;
+    const first = await sql.reserve();
+    try {
+      await first`begin`;
+      expect(Object.values(await maintain(first as unknown as Sql))).not.toContain(null);
+      expect(new Set(Object.values(await maintain(sql)))).toEqual(new Set([null]));
+      await first`commit`;
+    } finally {
+      first.release();
+    }
+    expect(Object.values(await maintain(sql))).not.toContain(null);
+  });
+
+  it("a report that runs for long: making a partition gives up after 2 s, bookings go on, the next run makes it", async () => {
+    const { sql } = database;
+    // Written past the balances, so that nothing but the ledger is locked.
+    await sql`delete from spend.cost_quotas where tenant_id = ${tenantId}`;
+    await sql`
+      insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
+      values (${tenantId}, '2041-01-15', 'adjustment', 'llm', 1)`;
+    const report = await sql.reserve();
+    try {
+      await report`begin`;
+      await report`select count(*) from spend.cost_events`;
+      const maintaining = maintain(sql);
+      await until("maintenance waits for the report", async () => {
+        const [row] = await sql`
+          select count(*)::int as waiting from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock' and query like '%maintain%'`;
+        return row?.waiting === 1;
+      });
+      await adjust(sql, 2);
+      const done = await maintaining;
+      expect(done.make_partitions).toBeNull();
+      expect(done.expire_reservations).toBe(0);
+      await report`commit`;
+    } finally {
+      report.release();
+    }
+    expect((await maintain(sql)).make_partitions).toBe(1);
+    expect(await sums(sql)).toMatchObject({ reported: 3, booked: 3 });
+  });
+});
