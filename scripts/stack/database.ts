@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { findPostgres } from "./binaries.ts";
 import { assertPortFree, freePort, StackError } from "./ports.ts";
+import { enterableFolder } from "./private_folders.ts";
 
 const run = promisify(execFile);
 
@@ -38,6 +39,13 @@ const START_SECONDS = 60;
 /** Beside the data: the process id of the run that the server belongs to. */
 const OWNER = "owner.pid";
 
+/** The server's own folder. */
+const DATA = "postgres";
+
+async function dataOf(folder: string): Promise<string> {
+  return join(await enterableFolder(folder), DATA);
+}
+
 /**
  * Starts PostgreSQL 17 as user `postgres` with password `postgres`, durable (fsync on).
  * A server that a killed run left behind on `dataDir` is stopped first; one that belongs to a
@@ -50,16 +58,16 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
   const folder = temporary
     ? await mkdtemp(join(tmpdir(), "spendgate-"))
     : resolve(options.dataDir ?? "");
-  const data = join(folder, "postgres");
+  const data = temporary ? join(folder, DATA) : await dataOf(folder);
   const log = join(folder, "postgres.log");
-  const owner = join(folder, "owner.pid");
+  const owner = join(folder, OWNER);
 
   const port = options.port ?? (await freePort());
   const start = async () => {
     // The account that a root's server runs as has to get in, and its watcher to remove it.
     if (temporary) await give(folder, account);
     await mkdir(folder, { recursive: true });
-    await releaseDataDir(folder);
+    if (!temporary) await releaseDataDir(folder);
     await assertPortFree(port, "PostgreSQL", temporary ? undefined : "SPENDGATE_DB_PORT");
     if (options.fresh) await rm(data, { recursive: true, force: true });
     if (!(await stat(join(data, "PG_VERSION")).catch(() => null))) {
@@ -257,7 +265,7 @@ async function readPostmaster(data: string): Promise<string[] | null> {
  * Its last sessions may be in the middle of something: for Postgres that is a crash like any other.
  */
 export async function releaseDataDir(dataDir: string): Promise<void> {
-  const data = join(resolve(dataDir), "postgres");
+  const data = await dataOf(resolve(dataDir));
   const pid = Number((await readPostmaster(data))?.[0]);
   // The process id may have gone to another program since (a reboot): only a postgres on
   // this very folder counts.

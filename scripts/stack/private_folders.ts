@@ -4,7 +4,7 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmod, lstat, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { StackError } from "./ports.ts";
 
@@ -13,11 +13,14 @@ const run = promisify(execFile);
 /** Survives a restart of the machine, unlike /tmp. */
 const OUTSIDE = "/var/tmp/spendgate";
 
-/** `folder` itself, or for root, when others cannot enter it, one of its own outside. */
+/** `folder` itself, or for root, when others cannot enter it, one that stands for it outside. */
 export async function enterableFolder(folder: string): Promise<string> {
   if (await isEnterable(folder)) return folder;
   const name = createHash("sha256").update(folder).digest("hex").slice(0, 16);
-  return join(await outside(), `${basename(folder)}-${name}`);
+  const ours = join(await outside(), `data-${name}`);
+  await mkdir(ours, { recursive: true });
+  await chmod(ours, 0o755);
+  return ours;
 }
 
 /** `folder` itself, or for root, when others cannot enter it, its copy named `name` outside. */
