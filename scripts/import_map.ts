@@ -17,8 +17,6 @@ const wanted = `${JSON.stringify({ imports }, null, 2)}\n`;
 if (!process.argv.includes("--check")) {
   await writeFile(FILE, wanted);
 } else if ((await readFile(FILE, "utf8")) !== wanted) {
-  console.error(
-    "functions/import_map.json is not what package.json says. Run: npm run import-map",
-  );
+  console.error("functions/import_map.json is not what package.json says. Run: npm run import-map");
   process.exitCode = 1;
 }

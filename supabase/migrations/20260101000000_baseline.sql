@@ -1728,13 +1728,13 @@ comment on function spend_private.fits_tenant is
   'Whether a limit of a user is at most the tenant''s own for the same resource type and period (where the tenant has none, its other quotas still hold), and the user is its member. For RLS policies.';
 grant execute on function spend_private.fits_tenant to authenticated;
 
-create policy "owners and admins add their users' quotas, up to the tenant's" on spend.cost_quotas
+create policy "owners and admins add their users' quotas up to the tenant's" on spend.cost_quotas
 for insert to authenticated
 with check (
   scope = 'user' and tenant_id = any (array(select spend_private.managed_tenant_ids()))
   and spend_private.fits_tenant(tenant_id, scope_id, resource_type, period, limit_usd)
 );
-create policy "owners and admins change their users' quotas, up to the tenant's" on spend.cost_quotas
+create policy "owners and admins change their users' quotas up to the tenant's" on spend.cost_quotas
 for update to authenticated
 using (scope = 'user' and tenant_id = any (array(select spend_private.managed_tenant_ids())))
 with check (
