@@ -238,4 +238,46 @@ describe("a forced interleaving", () => {
       a.release();
     }
   });
+
+  it("a refusal of an exhausted quota locks no row and writes nothing, once the alert is there", async () => {
+    const { sql } = database;
+    const tenantId = await addTenant(sql, 5, 8);
+    const { reservation_id } = await reserve(sql, tenantId, null, 5);
+    await sql`select spend.settle(${reservation_id}, ${sql.json(usageOf(5))})`;
+    await reserve(sql, tenantId, null, 1);
+    const a = await sql.reserve();
+    try {
+      await a`begin`;
+      expect((await reserve(a, tenantId, null, 1)).reason).toBe("limit_reached");
+      // Whoever locks a row or writes one has a transaction id.
+      expect(await a`select pg_current_xact_id_if_assigned() as xid`).toEqual([{ xid: null }]);
+      await a`commit`;
+    } finally {
+      a.release();
+    }
+  });
+
+  it("a call is being settled when its hold expires: expiry passes over it, and takes the others", async () => {
+    const { sql } = database;
+    const tenantId = await addTenant(sql, 100, 8);
+    const settled = await reserve(sql, tenantId, null, 5);
+    const lost = await reserve(sql, tenantId, null, 7);
+    const a = await sql.reserve();
+    try {
+      await a`begin`;
+      await a`select spend.settle(${settled.reservation_id}, ${a.json(usageOf(1))})`;
+      await sql`select spend_private.expire_reservations(1000, now() + interval '1 hour')`;
+      await a`commit`;
+    } finally {
+      a.release();
+    }
+
+    const statuses = await sql`
+      select id, status from spend.reservations where tenant_id = ${tenantId} order by id`;
+    expect(statuses).toEqual([
+      { id: settled.reservation_id, status: "settled" },
+      { id: lost.reservation_id, status: "expired" },
+    ]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
 });
