@@ -2195,6 +2195,24 @@ $$;
 comment on function spend_private.actual_cost is
   'Prices the usage that a reservation is settled with, at the prices in force when it was made. Raises 22023 invalid_usage.';
 
+create function spend_private.actual_cost_at_fixed_prices(p_reservation spend.reservations, p_usage jsonb)
+returns spend_private.actual_cost
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_actual spend_private.actual_cost := spend_private.actual_cost(p_reservation, p_usage);
+begin
+  -- Usage may have meters, and so prices, that the estimate had not.
+  if spend_private.mark_prices_used(v_actual.price_ids) then
+    return spend_private.actual_cost(p_reservation, p_usage);
+  end if;
+  return v_actual;
+end;
+$$;
+comment on function spend_private.actual_cost_at_fixed_prices is
+  'actual_cost, and the prices that it used are fixed from now on.';
+
 -- schemas/40_reservations/admit.sql
 create type spend_private.admission as (
   holds spend.reservation_hold[],
@@ -2566,7 +2584,7 @@ begin
     );
   end if;
   perform spend_private.check_reserve_arguments(null, null, null, p_ttl_seconds, '{}');
-  v_actual := spend_private.actual_cost(v_reservation, p_usage);
+  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage);
   if v_actual.is_estimated then
     perform spend_private.fail_usage('usage', 'lacks a count or a price; an extension needs an upper bound');
   end if;
@@ -3207,7 +3225,7 @@ begin
   if v_reservation.status = 'settled' then
     return spend_private.settle_answer(v_reservation);
   end if;
-  v_actual := spend_private.actual_cost(v_reservation, p_usage);
+  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage);
   return spend_private.book(v_reservation, 'settled', v_actual, p_metadata, p_now);
 end;
 $$;

@@ -42,3 +42,21 @@ end;
 $$;
 comment on function spend_private.actual_cost is
   'Prices the usage that a reservation is settled with, at the prices in force when it was made. Raises 22023 invalid_usage.';
+
+create function spend_private.actual_cost_at_fixed_prices(p_reservation spend.reservations, p_usage jsonb)
+returns spend_private.actual_cost
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_actual spend_private.actual_cost := spend_private.actual_cost(p_reservation, p_usage);
+begin
+  -- Usage may have meters, and so prices, that the estimate had not.
+  if spend_private.mark_prices_used(v_actual.price_ids) then
+    return spend_private.actual_cost(p_reservation, p_usage);
+  end if;
+  return v_actual;
+end;
+$$;
+comment on function spend_private.actual_cost_at_fixed_prices is
+  'actual_cost, and the prices that it used are fixed from now on.';

@@ -34,7 +34,7 @@ begin
   if v_reservation.status = 'settled' then
     return spend_private.settle_answer(v_reservation);
   end if;
-  v_actual := spend_private.actual_cost(v_reservation, p_usage);
+  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage);
   return spend_private.book(v_reservation, 'settled', v_actual, p_metadata, p_now);
 end;
 $$;

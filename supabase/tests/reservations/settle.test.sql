@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(31);
+select plan(32);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -113,8 +113,21 @@ select spend.expire_reservations();
 select is(pg_temp.release('lost'), 'released at 0', 'released late: nothing was spent');
 select is(pg_temp.balance(), '138.3 spent, 0.2 held', 'and the expiry is taken back');
 
+-- A price that only the real usage has is fixed from then on
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+values ('llm', 'test', 'model', 'cache_read_tokens', 0.1, now());
+select pg_temp.make('cached', 1);
+select spend.settle(
+  pg_temp.id('cached'),
+  '{"provider": "test", "model": "model", "input_tokens": 1000000, "output_tokens": 0, "cache_read_tokens": 1000000}'
+);
+select throws_ok(
+  $$ update spend.prices set usd = 0.2 where product = 'model' and meter = 'cache_read_tokens' $$, 'PT409', null,
+  'the price of a meter that only the settlement named cannot be changed either'
+);
+
 select is(
-  (select sum(cost_usd) from spend.cost_events), 138.3::numeric, 'the ledger sums to what was spent'
+  (select sum(cost_usd) from spend.cost_events), 138.4::numeric, 'the ledger sums to what was spent'
 );
 select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger');
 
