@@ -14,6 +14,7 @@ values ('platform', 'all', 'month', 1000000000);
 select spend_private.ensure_partition((date_trunc('month', now(), 'UTC') at time zone 'UTC' - make_interval(months => m))::date)
 from generate_series(0, 12) as m;
 
+-- Ten calls make a conversation: of one user, about one task, with one model, a minute after another.
 insert into spend.cost_events (
   tenant_id, occurred_at, booked_at, booked_xid, kind, reservation_id, user_id, conversation_id, task,
   resource_type, provider, product, usage, cost_usd, price_ids
@@ -21,17 +22,17 @@ insert into spend.cost_events (
 select
   ('00000000-0000-4000-8000-' || lpad(e.tenant::text, 12, '0'))::uuid, e.at, e.at, e.xid, 'charge',
   gen_random_uuid(),
-  -- 20 users per tenant, 10 calls or so per conversation.
-  ('00000000-0000-4000-9000-' || lpad((e.tenant * 20 + e.g % 20)::text, 12, '0'))::uuid,
-  'conversation-' || e.tenant || '-' || e.g / 10000, (array['chat', 'agent', 'compact'])[1 + e.g % 3],
-  'llm', 'bench', 'model-' || e.g * 7 % 20, '{"input_tokens": 1000, "output_tokens": 200}',
+  -- 20 users per tenant.
+  ('00000000-0000-4000-9000-' || lpad((e.tenant * 20 + e.c % 20)::text, 12, '0'))::uuid,
+  'conversation-' || e.c, (array['chat', 'agent', 'compact'])[1 + e.c % 3],
+  'llm', 'bench', 'model-' || e.c * 7 % 20, '{"input_tokens": 1000, "output_tokens": 200}',
   (e.g % 1000) * 0.00001, '{1,2}'
 from (
   select
-    g, (4 + g / 100)::text::xid8 as xid,
+    g, g / 10 as c, (4 + g / 100)::text::xid8 as xid,
     -- The largest tenant has about a sixteenth of all, the middle one some thousands.
-    1 + floor(1000 * power(((g * 2654435761) % 1000003) / 1000003.0, 2.5))::integer % 1000 as tenant,
-    now() - (1 - g::float8 / n.events) * interval '360 days' as at
+    1 + floor(1000 * power(((g / 10 * 2654435761) % 1000003) / 1000003.0, 2.5))::integer % 1000 as tenant,
+    now() - (1 - (g / 10 * 10)::float8 / n.events) * interval '360 days' - make_interval(mins => 10 - (g % 10)::integer) as at
   from (
     select coalesce(nullif(current_setting('spend.bench_events', true), '')::bigint, 10000000) as events
   ) as n
