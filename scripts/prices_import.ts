@@ -1,6 +1,6 @@
 // npm run prices:import: writes supabase/seeds/prices.sql from the catalogue of @pydantic/genai-prices.
-// The same catalogue gives the same file; a newer one shows as a diff to review.
-import { writeFile } from "node:fs/promises";
+// The same catalogue gives the same file; a newer one shows as a diff to review. With --check it only compares.
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type MatchLogic,
@@ -12,7 +12,7 @@ import {
 } from "@pydantic/genai-prices";
 import { PROJECT } from "./stack/paths.ts";
 
-export const SEED_FILE = join(PROJECT, "supabase/seeds/prices.sql");
+const SEED_FILE = join(PROJECT, "supabase/seeds/prices.sql");
 
 /** The catalogue's price keys that we count, as our meters. The others (pages, audio hours) no usage of ours names. */
 const METERS: Record<string, { meter: string; unitSize: number }> = {
@@ -149,7 +149,7 @@ function catalogue(providers: Provider[]): { prices: PriceRow[]; aliases: AliasR
 const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
 /** The seed file's text. */
-export async function priceSeed(): Promise<string> {
+async function priceSeed(): Promise<string> {
   const providers = await waitForUpdate();
   if (providers === null) throw new Error("@pydantic/genai-prices has no data");
   const { prices, aliases } = catalogue(providers);
@@ -188,4 +188,12 @@ on conflict on constraint one_price_per_moment do nothing;
 `;
 }
 
-if (import.meta.filename === process.argv[1]) await writeFile(SEED_FILE, await priceSeed());
+const wanted = await priceSeed();
+if (!process.argv.includes("--check")) {
+  await writeFile(SEED_FILE, wanted);
+} else if ((await readFile(SEED_FILE, "utf8")) !== wanted) {
+  console.error(
+    "supabase/seeds/prices.sql is not what the catalogue says. Run: npm run prices:import",
+  );
+  process.exitCode = 1;
+}

@@ -592,7 +592,8 @@ begin
       'gib_seconds', (p_usage ->> 'memory_gib')::numeric * (p_usage ->> 'seconds')::numeric
     );
   else
-    v_counts.units := p_usage - array['provider', 'model', 'service_tier'];
+    -- A reservation is one call, for where a provider charges per call.
+    v_counts.units := '{"requests": 1}' || (p_usage - array['provider', 'model', 'service_tier']);
   end if;
   return v_counts;
 end;
@@ -819,7 +820,8 @@ begin
   select
     round(coalesce(sum(l.usd), 0), 12),
     coalesce(array_agg(distinct l.price_id) filter (where l.price_id is not null), '{}'),
-    array_agg(l.meter) filter (where l.price_id is null),
+    -- Most providers charge nothing per call.
+    array_agg(l.meter) filter (where l.price_id is null and l.meter <> 'requests'),
     min(l.meter) filter (where l.units < 0)
   into v_priced.cost_usd, v_priced.price_ids, v_priced.unpriced_meters, v_overcounted
   from spend_private.bill_lines(p_tenant_id, p_resource_type, p_counts, v_product, p_at) as l
@@ -3782,7 +3784,9 @@ declare
   v_by text[] := coalesce(cost_report.group_by, '{}');
   v_by_conversation boolean := cost_report.conversation_id is not null or 'conversation' = any (v_by);
   -- Days are the tenants' own: a day more than UTC's on either side holds all of them.
-  v_from timestamptz := (coalesce(cost_report.from_day, current_date - 29) - 1)::timestamp at time zone 'UTC';
+  v_from timestamptz := (
+    coalesce(cost_report.from_day, (now() at time zone 'UTC')::date - 30) - 1
+  )::timestamp at time zone 'UTC';
   v_before timestamptz := (cost_report.to_day + 2)::timestamp at time zone 'UTC';
 begin
   if not v_by <@ array['tenant', 'user', 'task', 'conversation', 'resource_type', 'provider', 'product', 'day']
@@ -4496,6 +4500,8 @@ comment on function spend_private.record_alert is
   'Records that a quota crossed its warning threshold (kind warning) or its limit (kind limit), once per period.';
 
 -- schemas/70_alerts/record_missed_alerts.sql
+create index quota_balances_busy_idx on spend_private.quota_balances (period_end) where not is_calm;
+
 create function spend_private.record_missed_alerts(p_now timestamptz default now())
 returns bigint
 language plpgsql volatile
@@ -4507,16 +4513,32 @@ declare
   v_details spend.quota_details;
 begin
   for v_quota in
-    select b.quota_id, b.period_start, max(q.tenant_id::text)::uuid as tenant_id,
-      sum(b.spent_usd + b.reserved_usd) >= max(q.limit_usd) as is_reached
-    from spend_private.quota_balances as b
+    with busy as (
+      select b.quota_id, b.period_start, sum(b.spent_usd + b.reserved_usd) as used_usd
+      from spend_private.quota_balances as b
+      where (b.quota_id, b.period_start) in (
+        select n.quota_id, n.period_start
+        from spend_private.quota_balances as n
+        where not n.is_calm and n.period_end > p_now and n.period_start <= p_now
+      )
+      group by b.quota_id, b.period_start
+    )
+    select b.quota_id, b.period_start, q.tenant_id, b.used_usd >= q.limit_usd as is_reached
+    from busy as b
     join spend.cost_quotas as q on q.id = b.quota_id
-    where b.period_end > p_now and b.period_start <= p_now
-    group by b.quota_id, b.period_start
-    having not bool_and(b.is_calm)
-      and sum(b.spent_usd + b.reserved_usd) >= max(q.limit_usd * q.warning_threshold)
-      -- A quota of 0 is no threshold that anybody crossed.
-      and sum(b.spent_usd + b.reserved_usd) > 0
+    -- A quota of 0 is no threshold that anybody crossed.
+    where b.used_usd >= q.limit_usd * q.warning_threshold and b.used_usd > 0
+      and (
+        not exists (
+          select from spend.alerts as a
+          where a.quota_id = b.quota_id and a.period_start = b.period_start
+            and a.kind = 'warning' and a.threshold = q.warning_threshold
+        )
+        or (b.used_usd >= q.limit_usd and not exists (
+          select from spend.alerts as a
+          where a.quota_id = b.quota_id and a.period_start = b.period_start and a.kind = 'limit'
+        ))
+      )
   loop
     v_details := spend_private.quota_details(v_quota.quota_id, v_quota.period_start, 0, p_now);
     perform spend_private.record_alert('warning', v_details, v_quota.tenant_id, p_now);
@@ -4763,16 +4785,21 @@ set search_path = ''
 as $$
 declare
   v_job text;
+  v_count bigint;
+  v_is_over boolean := false;
   v_done jsonb := '{}';
 begin
   foreach v_job in array spend_private.maintenance_jobs() loop
-    v_done := v_done || jsonb_build_object(v_job, spend_private.run_job(v_job));
+    v_count := case when not v_is_over then spend_private.run_job(v_job) end;
+    v_done := v_done || jsonb_build_object(v_job, v_count);
+    -- These stop bookings and reports until the transaction ends: the others wait for the next run.
+    v_is_over := v_is_over or (v_job in ('make_partitions', 'drop_months') and v_count > 0);
   end loop;
   return v_done;
 end;
 $$;
 comment on function spend.maintain is
-  'Does all that is periodic, and returns what it did: {"make_partitions": 1, "roll_up": 240, …, "expire_reservations": 3}, in rows; null for a job that another session is doing right now or that failed (a warning in the server''s log says why; the next run tries again). Safe to run at any time, beside traffic and beside itself. pg_cron runs it every minute where it exists. For service_role.';
+  'Does all that is periodic, and returns what it did: {"make_partitions": 1, "roll_up": 240, …, "expire_reservations": 3}, in rows; null for a job that is left to the next run: another session is at it, the ledger''s months were just changed, or it failed (a warning in the server''s log says why). Safe to run at any time, beside traffic and beside itself. pg_cron runs it every minute where it exists. For service_role.';
 grant execute on function spend.maintain to service_role;
 
 create function spend_private.maintenance_jobs()
@@ -4783,7 +4810,7 @@ as $$
 begin
   -- Expiry locks balances that calls want, and so comes last: the locks are held until the transaction ends.
   return array[
-    'make_partitions', 'roll_up', 'drop_months', 'delete_alerts', 'delete_refusals',
+    'make_partitions', 'drop_months', 'roll_up', 'delete_alerts', 'delete_refusals',
     'delete_balances', 'record_alerts', 'expire_reservations'
   ];
 end;
@@ -4825,6 +4852,8 @@ begin
     when 'record_alerts' then
       v_count := spend_private.record_missed_alerts(p_now);
     when 'expire_reservations' then
+      -- A change of time zone holds this lock and waits for the roll-ups, which this transaction has locked.
+      lock table spend.reservations in row exclusive mode nowait;
       v_count := spend_private.expire_reservations(200, p_now);
   end case;
   return v_count;

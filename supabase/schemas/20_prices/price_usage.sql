@@ -32,7 +32,8 @@ begin
   select
     round(coalesce(sum(l.usd), 0), 12),
     coalesce(array_agg(distinct l.price_id) filter (where l.price_id is not null), '{}'),
-    array_agg(l.meter) filter (where l.price_id is null),
+    -- Most providers charge nothing per call.
+    array_agg(l.meter) filter (where l.price_id is null and l.meter <> 'requests'),
     min(l.meter) filter (where l.units < 0)
   into v_priced.cost_usd, v_priced.price_ids, v_priced.unpriced_meters, v_overcounted
   from spend_private.bill_lines(p_tenant_id, p_resource_type, p_counts, v_product, p_at) as l

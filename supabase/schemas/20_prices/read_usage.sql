@@ -71,7 +71,8 @@ begin
       'gib_seconds', (p_usage ->> 'memory_gib')::numeric * (p_usage ->> 'seconds')::numeric
     );
   else
-    v_counts.units := p_usage - array['provider', 'model', 'service_tier'];
+    -- A reservation is one call, for where a provider charges per call.
+    v_counts.units := '{"requests": 1}' || (p_usage - array['provider', 'model', 'service_tier']);
   end if;
   return v_counts;
 end;

@@ -38,7 +38,9 @@ declare
   v_by text[] := coalesce(cost_report.group_by, '{}');
   v_by_conversation boolean := cost_report.conversation_id is not null or 'conversation' = any (v_by);
   -- Days are the tenants' own: a day more than UTC's on either side holds all of them.
-  v_from timestamptz := (coalesce(cost_report.from_day, current_date - 29) - 1)::timestamp at time zone 'UTC';
+  v_from timestamptz := (
+    coalesce(cost_report.from_day, (now() at time zone 'UTC')::date - 30) - 1
+  )::timestamp at time zone 'UTC';
   v_before timestamptz := (cost_report.to_day + 2)::timestamp at time zone 'UTC';
 begin
   if not v_by <@ array['tenant', 'user', 'task', 'conversation', 'resource_type', 'provider', 'product', 'day']

@@ -7,16 +7,21 @@ set search_path = ''
 as $$
 declare
   v_job text;
+  v_count bigint;
+  v_is_over boolean := false;
   v_done jsonb := '{}';
 begin
   foreach v_job in array spend_private.maintenance_jobs() loop
-    v_done := v_done || jsonb_build_object(v_job, spend_private.run_job(v_job));
+    v_count := case when not v_is_over then spend_private.run_job(v_job) end;
+    v_done := v_done || jsonb_build_object(v_job, v_count);
+    -- These stop bookings and reports until the transaction ends: the others wait for the next run.
+    v_is_over := v_is_over or (v_job in ('make_partitions', 'drop_months') and v_count > 0);
   end loop;
   return v_done;
 end;
 $$;
 comment on function spend.maintain is
-  'Does all that is periodic, and returns what it did: {"make_partitions": 1, "roll_up": 240, …, "expire_reservations": 3}, in rows; null for a job that another session is doing right now or that failed (a warning in the server''s log says why; the next run tries again). Safe to run at any time, beside traffic and beside itself. pg_cron runs it every minute where it exists. For service_role.';
+  'Does all that is periodic, and returns what it did: {"make_partitions": 1, "roll_up": 240, …, "expire_reservations": 3}, in rows; null for a job that is left to the next run: another session is at it, the ledger''s months were just changed, or it failed (a warning in the server''s log says why). Safe to run at any time, beside traffic and beside itself. pg_cron runs it every minute where it exists. For service_role.';
 grant execute on function spend.maintain to service_role;
 
 create function spend_private.maintenance_jobs()
@@ -27,7 +32,7 @@ as $$
 begin
   -- Expiry locks balances that calls want, and so comes last: the locks are held until the transaction ends.
   return array[
-    'make_partitions', 'roll_up', 'drop_months', 'delete_alerts', 'delete_refusals',
+    'make_partitions', 'drop_months', 'roll_up', 'delete_alerts', 'delete_refusals',
     'delete_balances', 'record_alerts', 'expire_reservations'
   ];
 end;
@@ -69,6 +74,8 @@ begin
     when 'record_alerts' then
       v_count := spend_private.record_missed_alerts(p_now);
     when 'expire_reservations' then
+      -- A change of time zone holds this lock and waits for the roll-ups, which this transaction has locked.
+      lock table spend.reservations in row exclusive mode nowait;
       v_count := spend_private.expire_reservations(200, p_now);
   end case;
   return v_count;

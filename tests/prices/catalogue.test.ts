@@ -1,0 +1,130 @@
+// Our cost, computed in SQL from the imported catalogue, against the library's own calcPrice.
+import {
+  calcPrice,
+  type ModelInfo,
+  type ModelPrice,
+  type Usage,
+  waitForUpdate,
+} from "@pydantic/genai-prices";
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+
+const CASES = 5000;
+
+interface Case {
+  provider: string;
+  model: string;
+  at: Date;
+  /** In our words; the library's differ for audio alone. */
+  usage: Record<string, number>;
+}
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await cloneDatabase();
+});
+afterAll(() => database.close());
+
+/**
+ * Models that are compared. Left out, and why:
+ * - no price for input or output tokens: we refuse them, as unknown or for what they cannot do;
+ * - discounts by the hour of the day: we book the full price.
+ */
+async function comparableModels(): Promise<{ provider: string; model: ModelInfo }[]> {
+  const providers = (await waitForUpdate()) ?? [];
+  return providers.flatMap((provider) =>
+    provider.models
+      .filter((model) => {
+        const prices = pricesOf(model);
+        const hasHours =
+          Array.isArray(model.prices) &&
+          model.prices.some(({ constraint }) => constraint?.type === "time_of_date");
+        return !hasHours && prices.every((p) => "input_mtok" in p && "output_mtok" in p);
+      })
+      .map((model) => ({ provider: provider.id, model })),
+  );
+}
+
+function pricesOf(model: ModelInfo): ModelPrice[] {
+  return Array.isArray(model.prices) ? model.prices.map(({ prices }) => prices) : [model.prices];
+}
+
+function caseOf(models: { provider: string; model: ModelInfo }[]): fc.Arbitrary<Case> {
+  const tokens = fc.oneof(fc.nat(2_000), fc.nat(600_000));
+  return fc
+    .record({
+      pick: fc.nat(models.length - 1),
+      at: fc.date({
+        min: new Date("2024-01-01"),
+        max: new Date("2026-12-31"),
+        noInvalidDate: true,
+      }),
+      input: tokens,
+      output: tokens,
+      read: fc.double({ min: 0, max: 0.5, noNaN: true }),
+      write: fc.double({ min: 0, max: 0.3, noNaN: true }),
+      audio: fc.double({ min: 0, max: 0.2, noNaN: true }),
+      searches: fc.nat(3),
+    })
+    .map(({ pick, at, input, output, read, write, audio, searches }) => {
+      const { provider, model } = models[pick] as (typeof models)[0];
+      const keys = new Set(pricesOf(model).flatMap((prices) => Object.keys(prices)));
+      const share = (key: string, part: number) => (keys.has(key) ? Math.floor(input * part) : 0);
+      return {
+        provider,
+        model: model.id,
+        at,
+        usage: {
+          input_tokens: input,
+          output_tokens: output,
+          cache_read_tokens: share("cache_read_mtok", read),
+          cache_write_tokens: share("cache_write_mtok", write),
+          audio_input_tokens: share("input_audio_mtok", audio),
+          web_searches: keys.has("web_searches_kcount") ? searches : 0,
+        },
+      };
+    });
+}
+
+/** USD by the library; null where it takes the name for another model's (its rules are tried in order). */
+function libraryCost({ provider, model, at, usage }: Case): number | null {
+  const { audio_input_tokens, ...same } = usage;
+  const result = calcPrice({ ...same, input_audio_tokens: audio_input_tokens } as Usage, model, {
+    providerId: provider,
+    timestamp: at,
+  });
+  return result?.model.id === model ? result.total_price : null;
+}
+
+async function ourCosts(cases: Case[]): Promise<number[]> {
+  const { sql } = database;
+  const placed = cases.map((call, place) => ({ ...call, place }));
+  const rows = await sql`
+    select (spend_private.price_usage(
+      null, 'llm',
+      spend_private.read_usage('llm', c.usage || jsonb_build_object('provider', c.provider, 'model', c.model)),
+      c.at
+    )).cost_usd::float8 as usd
+    from jsonb_to_recordset(${sql.json(placed as never)})
+      as c (place integer, provider text, model text, at timestamptz, usage jsonb)
+    order by c.place`;
+  return rows.map((row) => row.usd);
+}
+
+it(`${CASES} random calls of all priced models at random dates cost what the library says, to 1e-9 USD`, async () => {
+  const models = await comparableModels();
+  expect(models.length).toBeGreaterThan(800);
+  const cases = fc.sample(caseOf(models), { numRuns: CASES, seed: 20261124 });
+
+  const ours = await ourCosts(cases);
+
+  const compared = cases
+    .map((call, index) => ({ call, library: libraryCost(call), ours: ours[index] as number }))
+    .filter(({ library }) => library !== null);
+  expect(compared.length).toBeGreaterThan(CASES * 0.95);
+  const different = compared.filter(
+    ({ library, ours }) => !(Math.abs((library as number) - ours) <= 1e-9),
+  );
+  expect(different).toEqual([]);
+}, 60_000);
