@@ -16,11 +16,6 @@ create schema spend_private;
 comment on schema spend_private is
   'Spendgate: internals. Never expose this schema through the Data API.';
 
--- A function is callable by nobody until a grant beside it says so.
-alter default privileges in schema spend revoke execute on functions from public;
-alter default privileges in schema spend_private revoke execute on functions from public;
-alter default privileges revoke execute on functions from public;
-
 grant usage on schema spend to authenticated, service_role;
 
 -- schemas/00_foundation/fail.sql
@@ -735,7 +730,8 @@ $$;
 comment on function spend_private.guard_price_dates is
   'Trigger: a price cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history).';
 
-create trigger guard_price_dates before insert or update of effective_from, provider, product, meter, usd, unit_size on spend.prices
+-- The name decides the order: after protect_used_prices, whose error says more.
+create trigger then_guard_price_dates before insert or update of effective_from, provider, product, meter, usd, unit_size on spend.prices
 for each row when (new.effective_from < now())
 execute function spend_private.guard_price_dates();
 
@@ -4885,3 +4881,9 @@ exception
     raise notice 'spend.maintain() is not scheduled: % Schedule it yourself.', sqlerrm;
 end;
 $$;
+
+-- schemas/99_privileges/functions.sql
+-- Postgres lets everybody call a new function. Here nobody may but whom a grant beside the function names; default
+-- privileges would say so too, but of every function that the project makes anywhere.
+revoke execute on all routines in schema spend from public;
+revoke execute on all routines in schema spend_private from public;

@@ -11,9 +11,4 @@ create schema spend_private;
 comment on schema spend_private is
   'Spendgate: internals. Never expose this schema through the Data API.';
 
--- A function is callable by nobody until a grant beside it says so.
-alter default privileges in schema spend revoke execute on functions from public;
-alter default privileges in schema spend_private revoke execute on functions from public;
-alter default privileges revoke execute on functions from public;
-
 grant usage on schema spend to authenticated, service_role;

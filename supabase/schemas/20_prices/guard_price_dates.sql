@@ -36,6 +36,7 @@ $$;
 comment on function spend_private.guard_price_dates is
   'Trigger: a price cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history).';
 
-create trigger guard_price_dates before insert or update of effective_from, provider, product, meter, usd, unit_size on spend.prices
+-- The name decides the order: after protect_used_prices, whose error says more.
+create trigger then_guard_price_dates before insert or update of effective_from, provider, product, meter, usd, unit_size on spend.prices
 for each row when (new.effective_from < now())
 execute function spend_private.guard_price_dates();

@@ -58,6 +58,8 @@ $$;
 create trigger mirror_organization_member after insert or update or delete on public.organization_members
 for each row execute function spend_private.mirror_organization_member();
 
+revoke execute on function spend_private.mirror_organization, spend_private.mirror_organization_member from public;
+
 -- What is there already: an update that changes nothing runs the triggers.
 update public.organizations set id = id;
 update public.organization_members set role = role;

@@ -1,0 +1,88 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+select plan(24);
+
+insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
+insert into spend.prices (resource_type, provider, product, meter, unit_size, usd, tier_from, effective_from) values
+  ('llm', 'test', 'plain', 'input_tokens', 1000000, 1, 0, '2020-01-01'),
+  ('llm', 'test', 'plain', 'output_tokens', 1000000, 1.2, 0, '2020-01-01'),
+  ('llm', 'test', 'thinker', 'input_tokens', 1000000, 1, 0, '2020-01-01'),
+  ('llm', 'test', 'thinker', 'output_tokens', 1000000, 1.2, 0, '2020-01-01'),
+  ('llm', 'test', 'thinker', 'reasoning_tokens', 1000000, 4, 0, '2020-01-01'),
+  ('llm', 'test', 'tiered', 'input_tokens', 1000000, 1, 0, '2020-01-01'),
+  ('llm', 'test', 'tiered', 'input_tokens', 1000000, 4, 32000, '2020-01-01'),
+  ('llm', 'test', 'tiered', 'output_tokens', 1000000, 2, 0, '2020-01-01'),
+  ('llm', 'test', 'tiered', 'output_tokens', 1000000, 8, 32000, '2020-01-01'),
+  ('llm', 'test', 'tiny', 'input_tokens', 1000000, 0.000001, 0, '2020-01-01'),
+  ('llm', 'test', 'tiny', 'output_tokens', 1000000, 0, 0, '2020-01-01');
+
+-- What a call costs: provider and model, then counts.
+create function pg_temp.cost(p_provider text, p_model text, p_counts jsonb, p_at timestamptz default now())
+returns numeric language sql as $$
+  select trim_scale((spend_private.price_usage(
+    'aaaaaaaa-0000-4000-8000-000000000001', 'llm',
+    spend_private.read_usage('llm', jsonb_build_object('provider', p_provider, 'model', p_model) || p_counts), p_at
+  )).cost_usd)
+$$;
+
+-- Exact
+select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000, "output_tokens": 500}'), 0.0016, '1,000 in at $1 and 500 out at $1.20 per million');
+select is(pg_temp.cost('test', 'tiny', '{"input_tokens": 1, "output_tokens": 0}'), 0.000000000001, 'one token at $0.000001 per million: the twelfth decimal');
+select is(pg_temp.cost('test', 'thinker', '{"input_tokens": 1000, "output_tokens": 500, "reasoning_tokens": 200}'), 0.00216, '200 of the 500 are reasoning, at $4 apart');
+select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000, "output_tokens": 500, "reasoning_tokens": 200}'), 0.0016, 'where reasoning has no price of its own, it costs what output costs');
+select is(pg_temp.cost('openai', 'gpt-4o', '{"input_tokens": 1000000, "output_tokens": 1000000}'), 12.5, 'gpt-4o, a million in and out: $12.50');
+select is(
+  pg_temp.cost('anthropic', 'claude-sonnet-4-5', '{"input_tokens": 100000, "output_tokens": 1000, "cache_read_tokens": 40000, "cache_write_tokens": 20000, "cache_write_1h_tokens": 10000}'),
+  -- 30,000 × $3 + 40,000 × $0.30 + 20,000 × $3.75 + 10,000 × $6 + 1,000 × $15, per million
+  0.252, 'Claude with cache reads, five-minute and one-hour writes'
+);
+
+-- Tiers are cliffs on all input tokens
+select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 100000, "output_tokens": 1000}'), 0.408, '100,000 in, 1,000 out, all above the cliff: 0.408');
+select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 31999, "output_tokens": 0}'), 0.031999, 'one token below the cliff');
+select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 32000, "output_tokens": 0}'), 0.032, 'on it');
+select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 32001, "output_tokens": 0}'), 0.128004, 'one token above: all of them cost more');
+select is(pg_temp.cost('google', 'gemini-2.5-pro', '{"input_tokens": 200000, "output_tokens": 1000}'), 0.26, 'Gemini at 200,000: $1.25 in, $10 out');
+select is(pg_temp.cost('google', 'gemini-2.5-pro', '{"input_tokens": 200001, "output_tokens": 1000}'), 0.5150025, 'above: $2.50 in, $15 out');
+
+-- Names
+select is(spend_private.resolve_product('llm', 'openai', 'gpt-4o-2024-08-06', now()), 'gpt-4o', 'a dated name');
+select is(spend_private.resolve_product('llm', 'openai', 'openai/gpt-4o', now()), 'gpt-4o', 'a name with its provider in front');
+select is(spend_private.resolve_product('llm', 'test', 'unheard-of', now()), null, 'an unknown name has no price');
+insert into spend.product_aliases (provider, match_kind, pattern, product) values
+  ('test', 'contains', 'a', 'plain'), ('test', 'starts_with', 'ab', 'tiered'), ('test', 'starts_with', 'abc', 'thinker');
+select is(spend_private.resolve_product('llm', 'test', 'abcd', now()), 'thinker', 'of several rules the most specific wins');
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+values ('llm', 'test', '*', 'input_tokens', 9, '2020-01-01'), ('llm', 'test', '*', 'output_tokens', 9, '2020-01-01');
+select is(pg_temp.cost('test', 'zzz', '{"input_tokens": 1000000, "output_tokens": 0}'), 9::numeric, 'the provider''s ''*'' row comes last');
+
+-- Time, and tenants
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+values ('llm', 'test', 'plain', 'input_tokens', 3, now() + interval '1 day');
+select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000000, "output_tokens": 0}'), 1::numeric, 'a price from tomorrow does not count today');
+select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000000, "output_tokens": 0}', now() + interval '1 day'), 3::numeric, 'but tomorrow');
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, tenant_id)
+values ('llm', 'test', 'plain', 'input_tokens', 0.5, now(), 'aaaaaaaa-0000-4000-8000-000000000001');
+select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000000, "output_tokens": 1000000}'), 1.7, 'a negotiated price goes before the general one, meter by meter');
+
+-- Guards
+select throws_ok(
+  $$ insert into spend.prices (resource_type, provider, product, meter, usd) values ('llm', 'test', 'plain', 'input_tokens', -1) $$,
+  '23514', null, 'a negative price is refused'
+);
+select throws_ok(
+  $$ insert into spend.prices (resource_type, provider, product, meter, usd) values ('llm', 'test', 'plain', 'smiles', 1) $$,
+  '23503', null, 'a meter that there is not is refused'
+);
+select throws_ok(
+  $$ insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values ('llm', 'test', 'plain', 'input_tokens', 2, '2020-01-01') $$,
+  '23505', null, 'two prices for one moment are refused'
+);
+select results_eq(
+  $$ select meter, usd, changes_at > now() from spend.current_prices where product = 'plain' and tenant_id is null order by meter $$,
+  $$ values ('input_tokens', 1::numeric, true), ('output_tokens', 1.2, null) $$, 'current_prices shows what is in force, and when it changes'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,52 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+select plan(13);
+
+insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
+  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
+  ('llm', 'test', 'model', 'output_tokens', 1, '2020-01-01'),
+  ('llm', 'test', 'unused', 'input_tokens', 1, '2020-01-01');
+create function pg_temp.call(p_now timestamptz) returns uuid language sql as $$
+  select (spend_private.reserve(
+    'aaaaaaaa-0000-4000-8000-000000000001', null, 'llm',
+    '{"provider": "test", "model": "model", "input_tokens": 1000000, "output_tokens": 0}', p_now => p_now
+  )).reservation_id
+$$;
+create function pg_temp.settle(p_id uuid) returns numeric language sql as $$
+  select trim_scale((spend.settle(p_id, '{"provider": "test", "model": "model", "input_tokens": 1000000, "output_tokens": 0}')).cost_usd)
+$$;
+create temporary table call (name text, id uuid);
+grant all on call to service_role;
+
+-- A price change between two calls, and between a call and its settlement
+insert into call values ('before', pg_temp.call(now()));
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+values ('llm', 'test', 'model', 'input_tokens', 5, now() + interval '1 minute');
+insert into call values ('after', pg_temp.call(now() + interval '1 minute'));
+select is(pg_temp.settle((select id from call where name = 'before')), 1::numeric, 'a call made before a price change settles at the old price');
+select is(pg_temp.settle((select id from call where name = 'after')), 5::numeric, 'one made after it at the new');
+
+-- Rows in use
+select throws_ok($$ update spend.prices set usd = 2 where product = 'model' and meter = 'input_tokens' $$, 'PT409', 'price_in_use', 'a used price cannot be changed');
+select throws_ok($$ update spend.prices set effective_from = '2019-01-01' where product = 'model' and meter = 'input_tokens' and usd = 1 $$, 'PT409', 'price_in_use', 'nor its date');
+select throws_ok($$ update spend.prices set first_used_at = null where product = 'model' and meter = 'input_tokens' and usd = 1 $$, 'PT409', 'price_in_use', 'nor the mark that says so');
+select throws_ok($$ delete from spend.prices where product = 'model' $$, 'PT409', 'price_in_use', 'nor can it be deleted');
+select throws_ok($$ truncate spend.prices $$, 'PT409', 'price_in_use', 'nor truncated away');
+set local role service_role;
+select throws_ok($$ update spend.prices set usd = 2 where product = 'model' and meter = 'input_tokens' $$, 'PT409', 'price_in_use', 'by service_role neither');
+select throws_ok($$ delete from spend.prices where product = 'model' $$, 'PT409', 'price_in_use', 'in no way');
+reset role;
+select lives_ok($$ update spend.prices set note = 'list price' where product = 'model' $$, 'its note may be changed');
+select lives_ok($$ update spend.prices set usd = 2 where product = 'unused' $$, 'a price that nobody used may be changed');
+select lives_ok($$ delete from spend.prices where product = 'unused' $$, 'and deleted');
+
+-- Past dates
+select throws_ok(
+  $$ insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values ('llm', 'test', 'model', 'input_tokens', 9, now() - interval '1 day') $$,
+  'PT409', 'price_would_rewrite_history', 'a price cannot take effect before calls that are priced already'
+);
+
+select * from finish();
+rollback;
