@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(26);
+select plan(28);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b'),
@@ -99,6 +99,14 @@ update spend.tenants set time_zone = 'Europe/Dublin' where id = 'bbbbbbbb-0000-4
 select results_eq(
   $$select day, sum(cost_usd) from spend.spend_by_day where tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002' group by day order by day$$,
   $$values ('2026-03-10'::date, 300::numeric), ('2026-03-11', 9)$$, 'in Dublin both are of the 10th'
+);
+select is(
+  (select cost_usd from spend_private.cost_rollups where hour = '2026-03-10 18:00+00'), 300::numeric, 'and of one hour'
+);
+update spend.tenants set time_zone = 'Asia/Kolkata' where id = 'bbbbbbbb-0000-4000-8000-000000000002';
+select results_eq(
+  $$select day, sum(cost_usd) from spend.spend_by_day where tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002' group by day order by day$$,
+  $$values ('2026-03-10'::date, 100::numeric), ('2026-03-11', 209)$$, 'back in Kolkata that hour is rolled up anew, exact again'
 );
 update spend.tenants set time_zone = 'Asia/Kathmandu' where id = 'bbbbbbbb-0000-4000-8000-000000000002';
 select results_eq(
