@@ -691,6 +691,78 @@ comment on view spend.current_prices is
   'Prices in force now, in USD per unit_size units; changes_at: when the next one takes over.';
 grant select on spend.current_prices to authenticated, service_role;
 
+-- schemas/20_prices/explain_cost.sql
+create function spend.explain_cost(
+  provider text,
+  product text,
+  usage jsonb,
+  at timestamptz default now()
+)
+returns table (
+  meter text,
+  units numeric,
+  usd numeric,
+  unit_size numeric,
+  amount_usd numeric,
+  price_id bigint
+)
+language plpgsql stable
+-- Definer: everybody who is signed in may read the general prices, and nothing else is read here.
+security definer
+set search_path = ''
+as $$
+declare
+  v_resource_type text := case when explain_cost.usage ? 'seconds' then 'e2b' else 'llm' end;
+  v_counts spend_private.usage_counts := spend_private.read_usage(
+    v_resource_type,
+    explain_cost.usage || jsonb_build_object(
+      'provider', explain_cost.provider,
+      case v_resource_type when 'e2b' then 'template' else 'model' end, explain_cost.product
+    )
+  );
+  v_product text := spend_private.resolve_product(
+    v_resource_type, v_counts.provider, v_counts.name, explain_cost.at
+  );
+begin
+  if v_product is null then
+    perform spend_private.fail_unpriced(v_resource_type, v_counts, null);
+  end if;
+  return query
+  select l.meter, l.units, l.unit_usd, l.unit_size, round(l.usd, 12), l.price_id
+  from spend_private.bill_lines(null, v_resource_type, v_counts, v_product, explain_cost.at) as l
+  where l.units <> 0 and (l.price_id is not null or l.meter <> 'requests')
+  order by l.meter;
+end;
+$$;
+comment on function spend.explain_cost is
+  'The lines of a bill: what usage of a product costs at a moment, meter by meter. units: counted in no part of the meter; usd per unit_size units, from the price row price_id (null: no price, the meter is not billed); amount_usd: before the sum is rounded. General prices, no negotiated ones.
+Errors: 22023 invalid_usage, PT422 unpriced_product. For everybody who is signed in.';
+grant execute on function spend.explain_cost to authenticated, service_role;
+
+-- schemas/20_prices/fail_unpriced.sql
+create function spend_private.fail_unpriced(
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_meters text[]
+)
+returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  perform spend_private.fail(
+    'PT422', 'unpriced_product',
+    jsonb_build_object(
+      'resource_type', p_resource_type, 'provider', p_counts.provider, 'product', p_counts.name,
+      'service_tier', p_counts.service_tier, 'meters', p_meters
+    ),
+    'Insert a row into spend.prices for this product, or one for product ''*'' that covers all of the provider.'
+  );
+end;
+$$;
+comment on function spend_private.fail_unpriced is
+  'Raises PT422 unpriced_product: the product has no price, or these meters of it have none.';
+
 -- schemas/20_prices/guard_price_dates.sql
 create function spend_private.guard_price_dates()
 returns trigger
@@ -2124,14 +2196,7 @@ begin
 
   v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now);
   if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
-    perform spend_private.fail(
-      'PT422', 'unpriced_product',
-      jsonb_build_object(
-        'resource_type', p_resource_type, 'provider', v_counts.provider, 'product', v_counts.name,
-        'service_tier', v_counts.service_tier, 'meters', v_priced.unpriced_meters
-      ),
-      'Insert a row into spend.prices for this product, or one for product ''*'' that covers all of the provider.'
-    );
+    perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
   end if;
 
   v_call.tenant_id := p_tenant_id;
@@ -4789,7 +4854,7 @@ begin
     v_count := case when not v_is_over then spend_private.run_job(v_job) end;
     v_done := v_done || jsonb_build_object(v_job, v_count);
     -- These stop bookings and reports until the transaction ends: the others wait for the next run.
-    v_is_over := v_is_over or (v_job in ('make_partitions', 'drop_months') and v_count > 0);
+    v_is_over := v_is_over or (v_job in ('make_partitions', 'drop_months') and coalesce(v_count, 0) > 0);
   end loop;
   return v_done;
 end;

@@ -15,7 +15,7 @@ begin
     v_count := case when not v_is_over then spend_private.run_job(v_job) end;
     v_done := v_done || jsonb_build_object(v_job, v_count);
     -- These stop bookings and reports until the transaction ends: the others wait for the next run.
-    v_is_over := v_is_over or (v_job in ('make_partitions', 'drop_months') and v_count > 0);
+    v_is_over := v_is_over or (v_job in ('make_partitions', 'drop_months') and coalesce(v_count, 0) > 0);
   end loop;
   return v_done;
 end;
