@@ -822,6 +822,17 @@ export type Database = {
       };
       ensure_quotas: { Args: { tenant_id: string }; Returns: number };
       expire_reservations: { Args: { max_rows?: number }; Returns: number };
+      explain_cost: {
+        Args: { at?: string; product: string; provider: string; usage: Json };
+        Returns: {
+          amount_usd: number;
+          meter: string;
+          price_id: number;
+          unit_size: number;
+          units: number;
+          usd: number;
+        }[];
+      };
       extend: {
         Args: { enforce?: boolean; reservation_id: string; ttl_seconds?: number; usage: Json };
         Returns: Database["spend"]["CompositeTypes"]["reserve_result"];

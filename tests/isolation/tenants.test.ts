@@ -6,7 +6,7 @@ import { startTestStack, type TestStack, type TestTenant, type TestUser } from "
 /** Relations that tell nothing of a tenant, and that everybody who is signed in reads. */
 const COMMON = ["current_prices", "meters", "plan_quotas", "plans", "prices", "product_aliases"];
 /** Functions of `spend` that a user may call; they see what the user sees. */
-const OPEN_FUNCTIONS = ["cost_report", "unusual_spend"];
+const OPEN_FUNCTIONS = ["cost_report", "explain_cost", "unusual_spend"];
 
 let stack: TestStack;
 let relations: string[];

@@ -76,14 +76,7 @@ begin
 
   v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now);
   if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
-    perform spend_private.fail(
-      'PT422', 'unpriced_product',
-      jsonb_build_object(
-        'resource_type', p_resource_type, 'provider', v_counts.provider, 'product', v_counts.name,
-        'service_tier', v_counts.service_tier, 'meters', v_priced.unpriced_meters
-      ),
-      'Insert a row into spend.prices for this product, or one for product ''*'' that covers all of the provider.'
-    );
+    perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
   end if;
 
   v_call.tenant_id := p_tenant_id;

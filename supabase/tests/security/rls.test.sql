@@ -72,6 +72,7 @@ insert into expected_column (name, role, privilege, columns) values
 create temporary table expected_function (name text, role text);
 insert into expected_function (name, role) values
   ('spend.cost_report', 'authenticated'),
+  ('spend.explain_cost', 'authenticated'),
   ('spend.unusual_spend', 'authenticated'),
   -- What policies, views, constraints and index expressions call on a user's behalf. No role may use the schema,
   -- so nobody calls these by name.
@@ -85,6 +86,7 @@ insert into expected_function (name, role) values
   ('spend.adjust', 'service_role'),
   ('spend.check_quota', 'service_role'),
   ('spend.cost_report', 'service_role'),
+  ('spend.explain_cost', 'service_role'),
   ('spend.ensure_quotas', 'service_role'),
   ('spend.expire_reservations', 'service_role'),
   ('spend.extend', 'service_role'),

@@ -1,0 +1,46 @@
+create function spend.explain_cost(
+  provider text,
+  product text,
+  usage jsonb,
+  at timestamptz default now()
+)
+returns table (
+  meter text,
+  units numeric,
+  usd numeric,
+  unit_size numeric,
+  amount_usd numeric,
+  price_id bigint
+)
+language plpgsql stable
+-- Definer: everybody who is signed in may read the general prices, and nothing else is read here.
+security definer
+set search_path = ''
+as $$
+declare
+  v_resource_type text := case when explain_cost.usage ? 'seconds' then 'e2b' else 'llm' end;
+  v_counts spend_private.usage_counts := spend_private.read_usage(
+    v_resource_type,
+    explain_cost.usage || jsonb_build_object(
+      'provider', explain_cost.provider,
+      case v_resource_type when 'e2b' then 'template' else 'model' end, explain_cost.product
+    )
+  );
+  v_product text := spend_private.resolve_product(
+    v_resource_type, v_counts.provider, v_counts.name, explain_cost.at
+  );
+begin
+  if v_product is null then
+    perform spend_private.fail_unpriced(v_resource_type, v_counts, null);
+  end if;
+  return query
+  select l.meter, l.units, l.unit_usd, l.unit_size, round(l.usd, 12), l.price_id
+  from spend_private.bill_lines(null, v_resource_type, v_counts, v_product, explain_cost.at) as l
+  where l.units <> 0 and (l.price_id is not null or l.meter <> 'requests')
+  order by l.meter;
+end;
+$$;
+comment on function spend.explain_cost is
+  'The lines of a bill: what usage of a product costs at a moment, meter by meter. units: counted in no part of the meter; usd per unit_size units, from the price row price_id (null: no price, the meter is not billed); amount_usd: before the sum is rounded. General prices, no negotiated ones.
+Errors: 22023 invalid_usage, PT422 unpriced_product. For everybody who is signed in.';
+grant execute on function spend.explain_cost to authenticated, service_role;
