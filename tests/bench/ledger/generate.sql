@@ -29,12 +29,16 @@ select
   (e.g % 1000) * 0.00001, '{1,2}'
 from (
   select
-    g, g / 10 as c, (4 + g / 100)::text::xid8 as xid,
+    g, g / 10 as c,
+    -- As if booked by the transactions that this server has seen so far: roll-ups wait for those to come.
+    (4 + g * (n.transactions - 5) / n.events)::text::xid8 as xid,
     -- The largest tenant has about a sixteenth of all, the middle one some thousands.
     1 + floor(1000 * power(((g / 10 * 2654435761) % 1000003) / 1000003.0, 2.5))::integer % 1000 as tenant,
     now() - (1 - (g / 10 * 10)::float8 / n.events) * interval '360 days' - make_interval(mins => 10 - (g % 10)::integer) as at
   from (
-    select coalesce(nullif(current_setting('spend.bench_events', true), '')::bigint, 10000000) as events
+    select
+      coalesce(nullif(current_setting('spend.bench_events', true), '')::bigint, 10000000) as events,
+      pg_snapshot_xmin(pg_current_snapshot())::text::bigint as transactions
   ) as n
   cross join lateral generate_series(1, n.events) as g
 ) as e;
