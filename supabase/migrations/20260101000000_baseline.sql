@@ -2426,6 +2426,7 @@ language plpgsql stable
 security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return spend_private.check_quota(
@@ -2609,6 +2610,7 @@ language plpgsql volatile
 security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -2974,6 +2976,7 @@ language plpgsql volatile
 security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -3153,8 +3156,9 @@ language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
 set search_path = ''
--- Each statement is planned once per connection: their plans do not depend on the values.
+-- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then.
 set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -3259,6 +3263,7 @@ language plpgsql volatile
 security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin

@@ -11,6 +11,7 @@ language plpgsql stable
 security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return spend_private.check_quota(

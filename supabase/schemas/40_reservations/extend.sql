@@ -10,6 +10,7 @@ language plpgsql volatile
 security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin

@@ -16,8 +16,9 @@ language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
 set search_path = ''
--- Each statement is planned once per connection: their plans do not depend on the values.
+-- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then.
 set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
