@@ -81,11 +81,19 @@ begin
   order by b.slot
   limit 1
   for no key update skip locked;
-  return v_slot;
+  if found then
+    return v_slot;
+  end if;
+  -- A slot that lost its room while it was looked at is locked all the same, though not returned. Leaving the
+  -- block gives the lock back: who waits for other slots (make_room) must not own one of the middle.
+  raise exception using errcode = 'SGROO', message = 'no_room_left';
+exception
+  when sqlstate 'SGROO' then
+    return null;
 end;
 $$;
 comment on function spend_private.lock_free_slot is
-  'Locks the first slot from p_from to before p_before that has room and that nobody else has locked; null when there is none.';
+  'Locks the first slot from p_from to before p_before that has room and that nobody else has locked; null, with nothing locked, when there is none.';
 
 create function spend_private.roomy_slot(
   p_quota_id bigint,
@@ -129,7 +137,7 @@ begin
   if found then
     return p_slot;
   end if;
-  -- Leaving the block gives the lock back: make_room takes all slots in order, and must not own one of the middle.
+  -- Leaving the block gives the lock back, as in lock_free_slot.
   raise exception using errcode = 'SGROO', message = 'no_room_left';
 exception
   when sqlstate 'SGROO' then
