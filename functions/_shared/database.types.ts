@@ -238,6 +238,91 @@ export type Database = {
           },
         ];
       };
+      execution_contexts: {
+        Row: {
+          booked_at: string | null;
+          claim_expires_at: string;
+          claim_id: string;
+          claimed_at: string;
+          conversation_id: string;
+          created_at: string;
+          end_reason: string | null;
+          ended_at: string | null;
+          expires_at: string | null;
+          id: string;
+          in_use_until: string | null;
+          memory_gib: number;
+          path_id: string | null;
+          pause_claimed_until: string | null;
+          paused_at: string | null;
+          reservation_id: string;
+          sandbox_id: string | null;
+          started_at: string | null;
+          status: string;
+          task: string;
+          template: string;
+          tenant_id: string;
+          timeout_seconds: number;
+          user_id: string | null;
+          vcpus: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          booked_at?: string | null;
+          claim_expires_at: string;
+          claim_id: string;
+          claimed_at: string;
+          conversation_id: string;
+          created_at?: string;
+          end_reason?: string | null;
+          ended_at?: string | null;
+          expires_at?: string | null;
+          id?: string;
+          in_use_until?: string | null;
+          memory_gib: number;
+          path_id?: string | null;
+          pause_claimed_until?: string | null;
+          paused_at?: string | null;
+          reservation_id: string;
+          sandbox_id?: string | null;
+          started_at?: string | null;
+          status?: string;
+          task: string;
+          template: string;
+          tenant_id: string;
+          timeout_seconds: number;
+          user_id?: string | null;
+          vcpus: number;
+        };
+        Update: {
+          booked_at?: string | null;
+          claim_expires_at?: string;
+          claim_id?: string;
+          claimed_at?: string;
+          conversation_id?: string;
+          created_at?: string;
+          end_reason?: string | null;
+          ended_at?: string | null;
+          expires_at?: string | null;
+          id?: string;
+          in_use_until?: string | null;
+          memory_gib?: number;
+          path_id?: string | null;
+          pause_claimed_until?: string | null;
+          paused_at?: string | null;
+          reservation_id?: string;
+          sandbox_id?: string | null;
+          started_at?: string | null;
+          status?: string;
+          task?: string;
+          template?: string;
+          tenant_id?: string;
+          timeout_seconds?: number;
+          user_id?: string | null;
+          vcpus?: number;
+        };
+        Relationships: [];
+      };
       meters: {
         Row: {
           description: string;
@@ -488,6 +573,25 @@ export type Database = {
           usage_estimate?: NonNullable<Json>;
           user_id?: string | null;
           warnings?: Database["spend"]["CompositeTypes"]["quota_details"][];
+        };
+        Relationships: [];
+      };
+      sandbox_templates: {
+        Row: {
+          memory_gib: number;
+          template: string;
+          vcpus: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          memory_gib: number;
+          template: string;
+          vcpus: number;
+        };
+        Update: {
+          memory_gib?: number;
+          template?: string;
+          vcpus?: number;
         };
         Relationships: [];
       };
@@ -782,6 +886,20 @@ export type Database = {
         };
         Returns: number;
       };
+      book_stray_sandbox: {
+        Args: {
+          conversation_id?: string;
+          ended_at: string;
+          memory_gib: number;
+          path_id?: string;
+          sandbox_id: string;
+          started_at: string;
+          template: string;
+          tenant_id: string;
+          vcpus: number;
+        };
+        Returns: number;
+      };
       check_quota: {
         Args: {
           resource_type: string;
@@ -797,6 +915,45 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      claim_context: {
+        Args: {
+          claim_id: string;
+          claim_seconds?: number;
+          conversation_id: string;
+          enforce?: boolean;
+          path_id?: string;
+          run_seconds?: number;
+          task?: string;
+          template?: string;
+          tenant_id: string;
+          timeout_seconds?: number;
+          user_id: string;
+        };
+        Returns: Database["spend"]["CompositeTypes"]["context_claim"];
+        SetofOptions: {
+          from: "*";
+          to: "context_claim";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      claim_pause: {
+        Args: { context_id: string; idle_seconds: number; tenant_id: string };
+        Returns: boolean;
+      };
+      confirm_context: {
+        Args: {
+          claim_id: string;
+          context_id: string;
+          expires_at: string;
+          memory_gib: number;
+          sandbox_id: string;
+          started_at: string;
+          tenant_id: string;
+          vcpus: number;
+        };
+        Returns: string;
       };
       cost_report: {
         Args: {
@@ -819,6 +976,17 @@ export type Database = {
           isOneToOne: false;
           isSetofReturn: true;
         };
+      };
+      end_context: {
+        Args: {
+          context_id: string;
+          ended_at?: string;
+          reason: string;
+          started_at?: string;
+          status: string;
+          tenant_id: string;
+        };
+        Returns: string;
       };
       ensure_quotas: { Args: { tenant_id: string }; Returns: number };
       expire_reservations: { Args: { max_rows?: number }; Returns: number };
@@ -843,7 +1011,89 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      fail_context: {
+        Args: {
+          claim_id: string;
+          context_id: string;
+          reason: string;
+          status: string;
+          tenant_id: string;
+        };
+        Returns: string;
+      };
+      find_context: {
+        Args: { context_id: string; user_id: string };
+        Returns: {
+          booked_at: string | null;
+          claim_expires_at: string;
+          claim_id: string;
+          claimed_at: string;
+          conversation_id: string;
+          created_at: string;
+          end_reason: string | null;
+          ended_at: string | null;
+          expires_at: string | null;
+          id: string;
+          in_use_until: string | null;
+          memory_gib: number;
+          path_id: string | null;
+          pause_claimed_until: string | null;
+          paused_at: string | null;
+          reservation_id: string;
+          sandbox_id: string | null;
+          started_at: string | null;
+          status: string;
+          task: string;
+          template: string;
+          tenant_id: string;
+          timeout_seconds: number;
+          user_id: string | null;
+          vcpus: number;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "execution_contexts";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       maintain: { Args: Record<PropertyKey, never>; Returns: Json };
+      open_contexts: {
+        Args: { after_id?: string; max_rows?: number };
+        Returns: {
+          booked_at: string | null;
+          claim_expires_at: string;
+          claim_id: string;
+          claimed_at: string;
+          conversation_id: string;
+          created_at: string;
+          end_reason: string | null;
+          ended_at: string | null;
+          expires_at: string | null;
+          id: string;
+          in_use_until: string | null;
+          memory_gib: number;
+          path_id: string | null;
+          pause_claimed_until: string | null;
+          paused_at: string | null;
+          reservation_id: string;
+          sandbox_id: string | null;
+          started_at: string | null;
+          status: string;
+          task: string;
+          template: string;
+          tenant_id: string;
+          timeout_seconds: number;
+          user_id: string | null;
+          vcpus: number;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "execution_contexts";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       release: {
         Args: { reason?: string; reservation_id: string };
         Returns: Database["spend"]["CompositeTypes"]["settle_result"];
@@ -876,6 +1126,10 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      resolve_context: {
+        Args: { context_id: string; listed_at: string; tenant_id: string };
+        Returns: string;
+      };
       settle: {
         Args: { metadata?: Json; reservation_id: string; usage: Json };
         Returns: Database["spend"]["CompositeTypes"]["settle_result"];
@@ -902,6 +1156,23 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      use_context: {
+        Args: {
+          claim_id: string;
+          claim_seconds?: number;
+          context_id: string;
+          enforce?: boolean;
+          run_seconds?: number;
+          user_id: string;
+        };
+        Returns: Database["spend"]["CompositeTypes"]["context_claim"];
+        SetofOptions: {
+          from: "*";
+          to: "context_claim";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       verify_balances: {
         Args: Record<PropertyKey, never>;
         Returns: {
@@ -917,6 +1188,20 @@ export type Database = {
       [_ in never]: never;
     };
     CompositeTypes: {
+      context_claim: {
+        outcome: string | null;
+        tenant_id: string | null;
+        context_id: string | null;
+        conversation_id: string | null;
+        path_id: string | null;
+        template: string | null;
+        sandbox_id: string | null;
+        timeout_seconds: number | null;
+        set_timeout_seconds: number | null;
+        started_at: string | null;
+        expires_at: string | null;
+        refusal: Database["spend"]["CompositeTypes"]["reserve_result"] | null;
+      };
       cost_report_line: {
         tenant_id: string | null;
         user_id: string | null;

@@ -4499,6 +4499,1078 @@ comment on function spend.verify_balances is
   'Proves the balances: one row for each that differs from what the ledger (spent_usd), the open reservations (reserved_usd) or the limit (allotted_usd, current periods) say. Empty = all is right. One statement, one snapshot: it may run beside traffic. For service_role.';
 grant execute on function spend.verify_balances to service_role;
 
+-- schemas/60_sandboxes/sandbox_templates.sql
+create table spend.sandbox_templates (
+  template text primary key,
+  vcpus integer not null,
+  memory_gib numeric not null,
+  constraint template_is_not_empty check (template <> ''),
+  constraint vcpus_is_positive check (vcpus > 0),
+  constraint memory_is_positive check (memory_gib > 0)
+);
+comment on table spend.sandbox_templates is
+  'What a sandbox of a template is given, and so what a second of it costs. A template that is not here cannot be started: insert a row for each of your own.';
+
+-- E2B's defaults: https://e2b.dev/pricing
+insert into spend.sandbox_templates (template, vcpus, memory_gib) values
+  ('base', 2, 0.5),
+  ('code-interpreter-v1', 2, 0.5);
+
+alter table spend.sandbox_templates enable row level security;
+create policy "signed-in users read templates" on spend.sandbox_templates
+for select to authenticated using (true);
+grant select on spend.sandbox_templates to authenticated;
+grant select, insert, update, delete on spend.sandbox_templates to service_role;
+
+-- schemas/60_sandboxes/execution_contexts.sql
+create table spend.execution_contexts (
+  tenant_id uuid not null,
+  id uuid not null default gen_random_uuid(),
+  user_id uuid,
+  conversation_id text not null,
+  path_id text,
+  task text not null,
+  template text not null,
+  vcpus integer not null,
+  memory_gib numeric not null,
+  timeout_seconds integer not null,
+  status text not null default 'creating',
+  sandbox_id text,
+  reservation_id uuid not null,
+  booked_at timestamptz,
+  claim_id uuid not null,
+  claimed_at timestamptz not null,
+  claim_expires_at timestamptz not null,
+  started_at timestamptz,
+  expires_at timestamptz,
+  in_use_until timestamptz,
+  pause_claimed_until timestamptz,
+  paused_at timestamptz,
+  ended_at timestamptz,
+  end_reason text,
+  created_at timestamptz not null default now(),
+  primary key (tenant_id, id),
+  constraint status_is_known check (status in ('creating', 'running', 'paused', 'terminated', 'failed')),
+  constraint vcpus_is_positive check (vcpus > 0),
+  constraint memory_is_positive check (memory_gib > 0),
+  constraint timeout_is_positive check (timeout_seconds > 0),
+  constraint claim_ends_after_it_began check (claim_expires_at > claimed_at),
+  constraint creating_does_not_run check (status <> 'creating' or (started_at is null and expires_at is null)),
+  constraint running_has_its_times check (status <> 'running' or (started_at is not null and expires_at is not null)),
+  constraint running_and_paused_have_a_sandbox check (status not in ('running', 'paused') or sandbox_id is not null),
+  constraint paused_has_paused_at check ((status = 'paused') = (paused_at is not null)),
+  constraint ended_has_ended_at check ((status in ('terminated', 'failed')) = (ended_at is not null)),
+  -- Creating and running hold money; what ended well has paid. Of a failed one it may not be known yet.
+  constraint open_is_not_booked check (status not in ('creating', 'running') or booked_at is null),
+  constraint paused_and_terminated_are_booked check (status not in ('paused', 'terminated') or booked_at is not null)
+);
+comment on table spend.execution_contexts is
+  'The sandbox of a conversation''s path. creating (somebody holds the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause alone.';
+comment on column spend.execution_contexts.user_id is 'Who asked for it first; null for work of the tenant itself.';
+comment on column spend.execution_contexts.path_id is 'Branch of the conversation; null is a branch of its own.';
+comment on column spend.execution_contexts.timeout_seconds is 'Seconds that it may run until it is used again.';
+comment on column spend.execution_contexts.sandbox_id is 'E2B''s id. In creating: null while it is made, not null while it is resumed.';
+comment on column spend.execution_contexts.reservation_id is 'Hold of the current running interval, or of the last one.';
+comment on column spend.execution_contexts.booked_at is 'When that hold was settled or released; null while it is open.';
+comment on column spend.execution_contexts.claim_id is 'Who may start or resume it: asking again with the same id gets the same answer.';
+comment on column spend.execution_contexts.claim_expires_at is 'From then on a claim in creating is taken over.';
+comment on column spend.execution_contexts.started_at is 'Begin of the running interval, as E2B says.';
+comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself.';
+comment on column spend.execution_contexts.in_use_until is 'A run that was admitted may last until then: it is not idle before.';
+comment on column spend.execution_contexts.pause_claimed_until is 'Somebody is pausing it: runs wait.';
+
+create unique index execution_contexts_live_idx
+on spend.execution_contexts (tenant_id, conversation_id, path_id) nulls not distinct
+where status in ('creating', 'running', 'paused');
+create index execution_contexts_open_idx on spend.execution_contexts (id)
+where status in ('creating', 'running', 'paused') or booked_at is null;
+create index execution_contexts_tenant_id_sandbox_id_idx on spend.execution_contexts (tenant_id, sandbox_id);
+
+alter table spend.execution_contexts enable row level security;
+create policy "members read own contexts, owners and admins the tenant's" on spend.execution_contexts
+for select to authenticated
+using (
+  (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
+  or tenant_id in (select spend_private.managed_tenant_ids())
+);
+grant select on spend.execution_contexts to authenticated, service_role;
+
+create type spend.context_claim as (
+  outcome text,
+  tenant_id uuid,
+  context_id uuid,
+  conversation_id text,
+  path_id text,
+  template text,
+  sandbox_id text,
+  timeout_seconds integer,
+  set_timeout_seconds integer,
+  started_at timestamptz,
+  expires_at timestamptz,
+  refusal spend.reserve_result
+);
+comment on type spend.context_claim is
+  'Answer of claim_context and use_context. outcome: create or resume (the caller does it now, with timeout_seconds, and confirms), ready (it runs; when set_timeout_seconds is not null, tell E2B this time-out first: it is paid for), wait (somebody else is at it: ask again), refused (refusal says why), gone (there is no such sandbox any more).';
+
+create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
+returns spend.execution_contexts
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_context spend.execution_contexts;
+begin
+  -- Before any row lock: see spend_private.reserve.
+  lock table spend.reservations in row exclusive mode;
+  select c.* into v_context
+  from spend.execution_contexts as c
+  where c.tenant_id = p_tenant_id and c.id = p_context_id
+  for no key update;
+  if not found then
+    perform spend_private.fail(
+      'PT404', 'unknown_context', jsonb_build_object('context_id', p_context_id),
+      'Pass the context_id that claim_context returned.'
+    );
+  end if;
+  return v_context;
+end;
+$$;
+comment on function spend_private.lock_context is
+  'Finds a context and locks it. Order of locks: context, then its reservation, then balances. Raises PT404 unknown_context.';
+
+create function spend_private.context_usage(p_context spend.execution_contexts, p_seconds numeric)
+returns jsonb
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'provider', 'e2b', 'template', p_context.template,
+    'vcpus', p_context.vcpus, 'memory_gib', p_context.memory_gib,
+    -- A second that began is paid for; a clock that goes backwards gives nothing back.
+    'seconds', greatest(ceil(p_seconds), 0)
+  );
+end;
+$$;
+comment on function spend_private.context_usage is
+  'Usage of a context that runs p_seconds, for reserve, extend and settle.';
+
+create function spend_private.seconds_between(p_from timestamptz, p_until timestamptz)
+returns numeric
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return extract(epoch from p_until) - extract(epoch from p_from);
+end;
+$$;
+comment on function spend_private.seconds_between is
+  'Seconds from p_from to p_until, exact to the microsecond.';
+
+create function spend_private.context_answer(p_context spend.execution_contexts, p_outcome text)
+returns spend.context_claim
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return row(
+    p_outcome, p_context.tenant_id, p_context.id, p_context.conversation_id, p_context.path_id,
+    p_context.template, p_context.sandbox_id, p_context.timeout_seconds, null::integer,
+    p_context.started_at, p_context.expires_at, null::spend.reserve_result
+  );
+end;
+$$;
+comment on function spend_private.context_answer is
+  'context_claim of a context.';
+
+-- schemas/60_sandboxes/claim_context.sql
+create function spend.claim_context(
+  tenant_id uuid,
+  user_id uuid,
+  conversation_id text,
+  claim_id uuid,
+  path_id text default null,
+  template text default 'code-interpreter-v1',
+  timeout_seconds integer default 300,
+  run_seconds integer default 0,
+  task text default 'sandbox',
+  enforce boolean default true,
+  claim_seconds integer default 60
+)
+returns spend.context_claim
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.claim_context(
+    claim_context.tenant_id, claim_context.user_id, claim_context.conversation_id,
+    claim_context.claim_id, claim_context.path_id, claim_context.template,
+    claim_context.timeout_seconds, claim_context.run_seconds, claim_context.task,
+    claim_context.enforce, claim_context.claim_seconds
+  );
+end;
+$$;
+comment on function spend.claim_context is
+  'Gets the sandbox of a conversation''s path, or the right to start it, and holds what it costs: one transaction. Of any number of callers at once one is told to create, the others to wait. A live context is used as it is, whatever template and timeout_seconds say.
+claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out that ends earlier is extended, and held for. claim_seconds: after that the claim is taken over.
+Errors: as spend.reserve; 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
+grant execute on function spend.claim_context to service_role;
+
+create function spend_private.claim_context(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_conversation_id text,
+  p_claim_id uuid,
+  p_path_id text default null,
+  p_template text default 'code-interpreter-v1',
+  p_timeout_seconds integer default 300,
+  p_run_seconds integer default 0,
+  p_task text default 'sandbox',
+  p_enforce boolean default true,
+  p_claim_seconds integer default 60,
+  p_now timestamptz default now()
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_new spend.execution_contexts;
+  v_live spend.execution_contexts;
+  v_answer spend.context_claim;
+begin
+  lock table spend.reservations in row exclusive mode;
+  v_new := spend_private.new_context(
+    p_tenant_id, p_user_id, p_conversation_id, p_claim_id, p_path_id, p_template,
+    p_timeout_seconds, p_run_seconds, p_task, p_claim_seconds, p_now
+  );
+  -- Says who may call, also where a context is there and nothing is held.
+  perform spend_private.read_call(
+    p_tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_new, v_new.timeout_seconds), p_task, p_now
+  );
+
+  -- One at a time for a path: whoever comes second must see what the first one made.
+  perform pg_advisory_xact_lock(hashtextextended(
+    jsonb_build_array(p_tenant_id, p_conversation_id, p_path_id)::text, 0
+  ));
+  select c.* into v_live
+  from spend.execution_contexts as c
+  where c.tenant_id = p_tenant_id and c.conversation_id = p_conversation_id
+    and c.path_id is not distinct from p_path_id and c.status in ('creating', 'running', 'paused')
+  for no key update;
+  if found then
+    v_answer := spend_private.enter_context(
+      v_live, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now
+    );
+    if v_answer.outcome <> 'gone' then
+      return v_answer;
+    end if;
+  end if;
+  return spend_private.create_context(v_new, p_enforce, p_now);
+end;
+$$;
+comment on function spend_private.claim_context is
+  'spend.claim_context with a clock.';
+
+create function spend_private.new_context(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_conversation_id text,
+  p_claim_id uuid,
+  p_path_id text,
+  p_template text,
+  p_timeout_seconds integer,
+  p_run_seconds integer,
+  p_task text,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.execution_contexts
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_context spend.execution_contexts;
+begin
+  if p_conversation_id is null then
+    perform spend_private.fail_usage('conversation_id', 'is missing');
+  elsif p_claim_id is null then
+    perform spend_private.fail_usage('claim_id', 'is missing');
+  elsif p_timeout_seconds is null or p_timeout_seconds not between 1 and 86400 then
+    perform spend_private.fail_usage('timeout_seconds', 'is not between 1 and 86400 (a day)');
+  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
+    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
+  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
+    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
+  end if;
+  perform spend_private.check_reserve_arguments(p_conversation_id, p_path_id, null, 1, '{}');
+
+  select t.template, t.vcpus, t.memory_gib into v_context.template, v_context.vcpus, v_context.memory_gib
+  from spend.sandbox_templates as t where t.template = p_template;
+  if not found then
+    perform spend_private.fail_usage('template', 'is not in spend.sandbox_templates');
+  end if;
+  v_context.tenant_id := p_tenant_id;
+  v_context.id := gen_random_uuid();
+  v_context.user_id := p_user_id;
+  v_context.conversation_id := p_conversation_id;
+  v_context.path_id := p_path_id;
+  v_context.task := coalesce(p_task, 'sandbox');
+  -- Never shorter than what it is started for.
+  v_context.timeout_seconds := greatest(p_timeout_seconds, p_run_seconds);
+  v_context.status := 'creating';
+  v_context.claim_id := p_claim_id;
+  v_context.claimed_at := p_now;
+  v_context.claim_expires_at := p_now + make_interval(secs => p_claim_seconds);
+  v_context.in_use_until := p_now + make_interval(secs => p_run_seconds);
+  v_context.created_at := p_now;
+  return v_context;
+end;
+$$;
+comment on function spend_private.new_context is
+  'Checks the arguments of claim_context and makes the row of them, without its reservation. Raises 22023 invalid_usage.';
+
+create function spend_private.create_context(
+  p_context spend.execution_contexts,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_held spend.reserve_result := spend_private.hold_context(p_context, p_context.user_id, p_enforce, p_now);
+  v_answer spend.context_claim;
+begin
+  if not v_held.allowed then
+    v_answer.outcome := 'refused';
+    v_answer.refusal := v_held;
+    return v_answer;
+  end if;
+  p_context.reservation_id := v_held.reservation_id;
+  insert into spend.execution_contexts select p_context.*;
+  return spend_private.context_answer(p_context, 'create');
+end;
+$$;
+comment on function spend_private.create_context is
+  'Holds a time-out''s worth of seconds for a new context and inserts it; a refusal inserts nothing.';
+
+create function spend_private.hold_context(
+  p_context spend.execution_contexts,
+  p_user_id uuid,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  return spend_private.reserve(
+    p_context.tenant_id, p_user_id, 'e2b',
+    spend_private.context_usage(p_context, p_context.timeout_seconds),
+    p_context.task, p_context.conversation_id, p_context.path_id,
+    p_ttl_seconds => spend_private.context_ttl(p_context.timeout_seconds), p_enforce => p_enforce,
+    p_metadata => jsonb_build_object('context_id', p_context.id), p_now => p_now
+  );
+end;
+$$;
+comment on function spend_private.hold_context is
+  'Reserves a running interval of a context.';
+
+create function spend_private.context_ttl(p_seconds numeric)
+returns integer
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  -- Reconciliation, which knows the real end, has ten minutes before expiry books the estimate.
+  return ceil(p_seconds) + 600;
+end;
+$$;
+comment on function spend_private.context_ttl is
+  'Seconds until the hold of a context expires that runs p_seconds from now.';
+
+-- schemas/60_sandboxes/confirm_context.sql
+create function spend.confirm_context(
+  tenant_id uuid,
+  context_id uuid,
+  claim_id uuid,
+  sandbox_id text,
+  started_at timestamptz,
+  expires_at timestamptz,
+  vcpus integer,
+  memory_gib numeric
+)
+returns text
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.confirm_context(
+    confirm_context.tenant_id, confirm_context.context_id, confirm_context.claim_id,
+    confirm_context.sandbox_id, confirm_context.started_at, confirm_context.expires_at,
+    confirm_context.vcpus, confirm_context.memory_gib
+  );
+end;
+$$;
+comment on function spend.confirm_context is
+  'Records what E2B says of a sandbox that was started, resumed or extended, and returns the context''s status. Other than running: the claim was lost, the caller kills the sandbox and calls end_context with its times.
+Errors: PT404 unknown_context. For service_role.';
+grant execute on function spend.confirm_context to service_role;
+
+create function spend_private.confirm_context(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_claim_id uuid,
+  p_sandbox_id text,
+  p_started_at timestamptz,
+  p_expires_at timestamptz,
+  p_vcpus integer,
+  p_memory_gib numeric
+)
+returns text
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+begin
+  if v_context.status = 'creating' and coalesce(v_context.sandbox_id = p_sandbox_id, v_context.claim_id = p_claim_id) then
+    update spend.execution_contexts as c set
+      status = 'running', sandbox_id = p_sandbox_id,
+      started_at = spend_private.interval_start(v_context, p_started_at), expires_at = p_expires_at,
+      vcpus = coalesce(p_vcpus, c.vcpus), memory_gib = coalesce(p_memory_gib, c.memory_gib)
+    where c.tenant_id = p_tenant_id and c.id = p_context_id;
+    return 'running';
+  end if;
+  if v_context.status = 'running' and v_context.sandbox_id is distinct from p_sandbox_id then
+    return 'failed';
+  end if;
+  if v_context.status = 'running' then
+    update spend.execution_contexts as c set expires_at = p_expires_at
+    where c.tenant_id = p_tenant_id and c.id = p_context_id;
+  end if;
+  return v_context.status;
+end;
+$$;
+comment on function spend_private.confirm_context is
+  'See spend.confirm_context.';
+
+create function spend_private.interval_start(p_context spend.execution_contexts, p_started_at timestamptz)
+returns timestamptz
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  -- A resumed sandbox may still tell when it was made; paused time is free, and before the claim it was paused.
+  return case when p_context.sandbox_id is null then p_started_at
+    else greatest(p_started_at, p_context.claimed_at) end;
+end;
+$$;
+comment on function spend_private.interval_start is
+  'When the running interval began that a context in creating was claimed for.';
+
+-- schemas/60_sandboxes/end_context.sql
+create function spend.end_context(
+  tenant_id uuid,
+  context_id uuid,
+  status text,
+  reason text,
+  started_at timestamptz default null,
+  ended_at timestamptz default null
+)
+returns text
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.end_context(
+    end_context.tenant_id, end_context.context_id, end_context.status, end_context.reason,
+    end_context.started_at, end_context.ended_at
+  );
+end;
+$$;
+comment on function spend.end_context is
+  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first.
+Errors: PT404 unknown_context. For service_role.';
+grant execute on function spend.end_context to service_role;
+
+create function spend_private.end_context(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_status text,
+  p_reason text,
+  p_started_at timestamptz default null,
+  p_ended_at timestamptz default null,
+  p_now timestamptz default now()
+)
+returns text
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+  v_started_at timestamptz;
+  v_ended_at timestamptz;
+  v_status text := p_status;
+begin
+  if p_status not in ('paused', 'terminated', 'failed') then
+    perform spend_private.fail_usage('status', 'is not paused, terminated or failed');
+  end if;
+  if v_context.booked_at is not null and (v_context.status <> 'paused' or p_status = 'paused') then
+    return v_context.status;
+  end if;
+  -- What has ended stays as it ended; only its cost was open.
+  if v_context.status = 'failed' then
+    v_status := 'failed';
+  end if;
+
+  v_started_at := coalesce(v_context.started_at, spend_private.interval_start(v_context, p_started_at));
+  v_ended_at := coalesce(p_ended_at, least(p_now, v_context.expires_at));
+  if v_context.booked_at is null then
+    perform spend_private.settle(
+      v_context.reservation_id,
+      case when v_started_at is not null then
+        spend_private.context_usage(v_context, spend_private.seconds_between(v_started_at, v_ended_at))
+      end,
+      jsonb_strip_nulls(jsonb_build_object('sandbox_id', v_context.sandbox_id, 'end_reason', p_reason)), p_now
+    );
+  end if;
+  return spend_private.close_context(v_context, v_status, p_reason, v_ended_at, p_now);
+end;
+$$;
+comment on function spend_private.end_context is
+  'spend.end_context with a clock. A start that nobody knows is booked at the estimate, flagged.';
+
+create function spend_private.close_context(
+  p_context spend.execution_contexts,
+  p_status text,
+  p_reason text,
+  p_ended_at timestamptz,
+  p_now timestamptz
+)
+returns text
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  update spend.execution_contexts as c set
+    status = p_status,
+    booked_at = coalesce(c.booked_at, p_now),
+    paused_at = case p_status when 'paused' then p_ended_at end,
+    ended_at = case when p_status <> 'paused' then coalesce(c.ended_at, p_ended_at) end,
+    end_reason = coalesce(c.end_reason, case when p_status <> 'paused' then p_reason end),
+    pause_claimed_until = null
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+  return p_status;
+end;
+$$;
+comment on function spend_private.close_context is
+  'Marks a context whose hold is settled or released as paused, terminated or failed.';
+
+create function spend.fail_context(
+  tenant_id uuid,
+  context_id uuid,
+  claim_id uuid,
+  status text,
+  reason text
+)
+returns text
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.fail_context(
+    fail_context.tenant_id, fail_context.context_id, fail_context.claim_id,
+    fail_context.status, fail_context.reason
+  );
+end;
+$$;
+comment on function spend.fail_context is
+  'The holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox that was to be resumed is as it was), unknown (E2B gave no answer: a sandbox may be running, the hold stays, reconciliation finds out). Returns the status that the context has now; a claim that was lost changes nothing.
+Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
+grant execute on function spend.fail_context to service_role;
+
+create function spend_private.fail_context(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_claim_id uuid,
+  p_status text,
+  p_reason text,
+  p_now timestamptz default now()
+)
+returns text
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+begin
+  if p_status not in ('failed', 'paused', 'unknown') or (p_status = 'paused' and v_context.sandbox_id is null) then
+    perform spend_private.fail_usage('status', 'is not failed, paused or unknown, or paused without a sandbox');
+  end if;
+  if v_context.status <> 'creating' or v_context.claim_id <> p_claim_id then
+    return v_context.status;
+  end if;
+  if p_status = 'unknown' then
+    update spend.execution_contexts as c set status = 'failed', ended_at = p_now, end_reason = p_reason
+    where c.tenant_id = p_tenant_id and c.id = p_context_id;
+    return 'failed';
+  end if;
+  perform spend_private.release(v_context.reservation_id, p_reason, p_now);
+  return spend_private.close_context(v_context, p_status, p_reason, p_now, p_now);
+end;
+$$;
+comment on function spend_private.fail_context is
+  'spend.fail_context with a clock.';
+
+-- schemas/60_sandboxes/enter_context.sql
+create function spend_private.enter_context(
+  p_context spend.execution_contexts,
+  p_user_id uuid,
+  p_claim_id uuid,
+  p_run_seconds integer,
+  p_enforce boolean,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  case p_context.status
+    when 'running' then
+      return spend_private.enter_running(p_context, p_run_seconds, p_enforce, p_now);
+    when 'paused' then
+      return spend_private.resume_context(p_context, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now);
+    when 'creating' then
+      return spend_private.enter_creating(p_context, p_claim_id, p_claim_seconds, p_now);
+    else
+      return spend_private.context_answer(p_context, 'gone');
+  end case;
+end;
+$$;
+comment on function spend_private.enter_context is
+  'What a caller may do with a context that is there and locked.';
+
+create function spend_private.enter_running(
+  p_context spend.execution_contexts,
+  p_run_seconds integer,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_in_use_until timestamptz := p_now + make_interval(secs => p_run_seconds);
+  v_seconds integer;
+  v_held spend.reserve_result;
+  v_answer spend.context_claim;
+begin
+  if p_context.pause_claimed_until > p_now then
+    return spend_private.context_answer(p_context, 'wait');
+  end if;
+  if p_context.expires_at <= p_now then
+    perform spend_private.end_context(p_context.tenant_id, p_context.id, 'terminated', 'timed_out', p_now => p_now);
+    return spend_private.context_answer(p_context, 'gone');
+  end if;
+
+  if p_context.expires_at < v_in_use_until then
+    v_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
+    v_held := spend_private.extend_context(p_context, v_seconds, p_enforce, p_now);
+    if not v_held.allowed then
+      v_answer := spend_private.context_answer(p_context, 'refused');
+      v_answer.refusal := v_held;
+      return v_answer;
+    end if;
+    p_context.expires_at := p_now + make_interval(secs => v_seconds);
+  end if;
+
+  update spend.execution_contexts as c set
+    expires_at = p_context.expires_at, in_use_until = greatest(c.in_use_until, v_in_use_until)
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+  v_answer := spend_private.context_answer(p_context, 'ready');
+  v_answer.set_timeout_seconds := v_seconds;
+  return v_answer;
+end;
+$$;
+comment on function spend_private.enter_running is
+  'Uses a running context for p_run_seconds; where its time-out would end that, the hold is extended first.';
+
+create function spend_private.extend_context(
+  p_context spend.execution_contexts,
+  p_seconds integer,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  return spend_private.extend(
+    p_context.reservation_id,
+    -- The estimate of the whole interval: what has run, and what may run from now on.
+    spend_private.context_usage(
+      p_context, spend_private.seconds_between(p_context.started_at, p_now) + p_seconds
+    ),
+    spend_private.context_ttl(p_seconds), p_enforce, p_now
+  );
+end;
+$$;
+comment on function spend_private.extend_context is
+  'Holds what a running context costs if it runs p_seconds more from now.';
+
+create function spend_private.resume_context(
+  p_context spend.execution_contexts,
+  p_user_id uuid,
+  p_claim_id uuid,
+  p_run_seconds integer,
+  p_enforce boolean,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_held spend.reserve_result;
+  v_answer spend.context_claim;
+begin
+  p_context.timeout_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
+  v_held := spend_private.hold_context(p_context, p_user_id, p_enforce, p_now);
+  if not v_held.allowed then
+    v_answer := spend_private.context_answer(p_context, 'refused');
+    v_answer.refusal := v_held;
+    return v_answer;
+  end if;
+
+  update spend.execution_contexts as c set
+    status = 'creating', timeout_seconds = p_context.timeout_seconds,
+    reservation_id = v_held.reservation_id, booked_at = null,
+    claim_id = p_claim_id, claimed_at = p_now,
+    claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
+    in_use_until = p_now + make_interval(secs => p_run_seconds),
+    started_at = null, expires_at = null, paused_at = null, pause_claimed_until = null
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
+  return spend_private.context_answer(p_context, 'resume');
+end;
+$$;
+comment on function spend_private.resume_context is
+  'Holds a new running interval of a paused context and gives the caller the claim to resume it.';
+
+create function spend_private.enter_creating(
+  p_context spend.execution_contexts,
+  p_claim_id uuid,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if p_context.claim_id = p_claim_id then
+    return spend_private.context_answer(
+      p_context, case when p_context.sandbox_id is null then 'create' else 'resume' end
+    );
+  end if;
+  if p_context.claim_expires_at > p_now then
+    return spend_private.context_answer(p_context, 'wait');
+  end if;
+
+  if p_context.sandbox_id is null then
+    -- Whether there is a sandbox nobody here knows: reconciliation finds out, and books.
+    update spend.execution_contexts as c set
+      status = 'failed', ended_at = p_now, end_reason = 'claim_expired'
+    where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+    return spend_private.context_answer(p_context, 'gone');
+  end if;
+  -- Resuming a sandbox that was resumed changes nothing: the hold is there, only who does it is new.
+  update spend.execution_contexts as c set
+    claim_id = p_claim_id, claim_expires_at = p_now + make_interval(secs => p_claim_seconds)
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+  return spend_private.context_answer(p_context, 'resume');
+end;
+$$;
+comment on function spend_private.enter_creating is
+  'Waits for who is creating or resuming, or takes over when their claim has expired.';
+
+-- schemas/60_sandboxes/reconcile.sql
+create function spend.open_contexts(after_id uuid default null, max_rows integer default 500)
+returns setof spend.execution_contexts
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return query
+    select c.*
+    from spend.execution_contexts as c
+    where (c.status in ('creating', 'running', 'paused') or c.booked_at is null)
+      and (open_contexts.after_id is null or c.id > open_contexts.after_id)
+    order by c.id
+    limit open_contexts.max_rows;
+end;
+$$;
+comment on function spend.open_contexts is
+  'Contexts that reconciliation has to look at, by id, page by page: live ones, and failed ones whose cost is not known yet. For service_role.';
+grant execute on function spend.open_contexts to service_role;
+
+create function spend.claim_pause(tenant_id uuid, context_id uuid, idle_seconds integer)
+returns boolean
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.claim_pause(claim_pause.tenant_id, claim_pause.context_id, claim_pause.idle_seconds);
+end;
+$$;
+comment on function spend.claim_pause is
+  'May the caller pause this sandbox? True for one caller, when nobody has used it for idle_seconds: for half a minute runs wait, so that none is paused under way. For service_role.';
+grant execute on function spend.claim_pause to service_role;
+
+create function spend_private.claim_pause(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_idle_seconds integer,
+  p_now timestamptz default now()
+)
+returns boolean
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+begin
+  if v_context.status <> 'running' or v_context.pause_claimed_until > p_now
+    or greatest(v_context.in_use_until, v_context.started_at) + make_interval(secs => p_idle_seconds) > p_now
+  then
+    return false;
+  end if;
+  update spend.execution_contexts as c set pause_claimed_until = p_now + interval '30 seconds'
+  where c.tenant_id = p_tenant_id and c.id = p_context_id;
+  return true;
+end;
+$$;
+comment on function spend_private.claim_pause is
+  'spend.claim_pause with a clock.';
+
+create function spend.resolve_context(tenant_id uuid, context_id uuid, listed_at timestamptz)
+returns text
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.resolve_context(
+    resolve_context.tenant_id, resolve_context.context_id, resolve_context.listed_at
+  );
+end;
+$$;
+comment on function spend.resolve_context is
+  'Ends a context of which nobody knows whether its sandbox was started, and which was not among E2B''s sandboxes at listed_at. Asked in the time in which a started one would still have run: it was not, the hold is released (answer released). Asked later: it may have run, the estimate is booked, flagged (answer booked). null: too early to say, or not open.
+Errors: PT404 unknown_context. For service_role.';
+grant execute on function spend.resolve_context to service_role;
+
+create function spend_private.resolve_context(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_listed_at timestamptz,
+  p_now timestamptz default now()
+)
+returns text
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+  v_released boolean;
+begin
+  if v_context.booked_at is not null or v_context.status not in ('creating', 'failed')
+    or p_listed_at <= v_context.claim_expires_at
+  then
+    return null;
+  end if;
+  -- The sandbox started after the claim began, if at all, and so ran at least until then.
+  v_released := p_listed_at < v_context.claimed_at + make_interval(secs => v_context.timeout_seconds);
+  if v_released then
+    perform spend_private.release(v_context.reservation_id, 'never_started', p_now);
+  else
+    perform spend_private.settle(
+      v_context.reservation_id, null, jsonb_build_object('end_reason', 'start_unknown'), p_now
+    );
+  end if;
+  perform spend_private.close_context(v_context, 'failed', 'claim_expired', p_now, p_now);
+  return case when v_released then 'released' else 'booked' end;
+end;
+$$;
+comment on function spend_private.resolve_context is
+  'spend.resolve_context with a clock.';
+
+create function spend.book_stray_sandbox(
+  tenant_id uuid,
+  sandbox_id text,
+  template text,
+  vcpus integer,
+  memory_gib numeric,
+  started_at timestamptz,
+  ended_at timestamptz,
+  conversation_id text default null,
+  path_id text default null
+)
+returns numeric
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+declare
+  v_from timestamptz;
+  v_key text;
+  v_cost_usd numeric;
+  v_usage jsonb;
+  v_held spend.reserve_result;
+begin
+  lock table spend.reservations in row exclusive mode;
+  perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));
+  -- What a context has paid for is paid.
+  select greatest(book_stray_sandbox.started_at, max(coalesce(c.ended_at, c.paused_at))) into v_from
+  from spend.execution_contexts as c
+  where c.tenant_id = book_stray_sandbox.tenant_id and c.sandbox_id = book_stray_sandbox.sandbox_id;
+  v_key := format('e2b-stray:%s:%s', book_stray_sandbox.sandbox_id, extract(epoch from v_from));
+  select r.actual_cost_usd into v_cost_usd
+  from spend.reservations as r
+  where r.tenant_id = book_stray_sandbox.tenant_id and r.idempotency_key = v_key;
+  if found or book_stray_sandbox.ended_at <= v_from then
+    return coalesce(v_cost_usd, 0);
+  end if;
+
+  v_usage := jsonb_build_object(
+    'provider', 'e2b', 'template', book_stray_sandbox.template, 'vcpus', book_stray_sandbox.vcpus,
+    'memory_gib', book_stray_sandbox.memory_gib,
+    'seconds', ceil(spend_private.seconds_between(v_from, book_stray_sandbox.ended_at))
+  );
+  v_held := spend_private.reserve(
+    book_stray_sandbox.tenant_id, null, 'e2b', v_usage, 'sandbox', book_stray_sandbox.conversation_id,
+    book_stray_sandbox.path_id, v_key, p_enforce => false,
+    p_metadata => jsonb_build_object('stray_sandbox_id', book_stray_sandbox.sandbox_id)
+  );
+  return (spend_private.settle(v_held.reservation_id, v_usage)).cost_usd;
+end;
+$$;
+comment on function spend.book_stray_sandbox is
+  'Books a sandbox that ran although no context had it running, and was killed at ended_at: the seconds that no context of this sandbox has paid for, once. Returns the USD booked for it.
+Errors: as spend.reserve. For service_role.';
+grant execute on function spend.book_stray_sandbox to service_role;
+
+-- schemas/60_sandboxes/use_context.sql
+create function spend.use_context(
+  context_id uuid,
+  user_id uuid,
+  claim_id uuid,
+  run_seconds integer default 0,
+  enforce boolean default true,
+  claim_seconds integer default 60
+)
+returns spend.context_claim
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.use_context(
+    use_context.context_id, use_context.user_id, use_context.claim_id,
+    use_context.run_seconds, use_context.enforce, use_context.claim_seconds
+  );
+end;
+$$;
+comment on function spend.use_context is
+  'claim_context for a context that is there: never creates. A context that has ended, that there is not, or that is of a tenant which the user is no member of: outcome gone, all alike.
+Errors: as spend.claim_context. For service_role.';
+grant execute on function spend.use_context to service_role;
+
+create function spend_private.use_context(
+  p_context_id uuid,
+  p_user_id uuid,
+  p_claim_id uuid,
+  p_run_seconds integer default 0,
+  p_enforce boolean default true,
+  p_claim_seconds integer default 60,
+  p_now timestamptz default now()
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_context spend.execution_contexts;
+begin
+  lock table spend.reservations in row exclusive mode;
+  select c.* into v_context
+  from spend.tenant_members as m
+  join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = p_context_id
+  where m.user_id = p_user_id
+  for no key update of c;
+  if not found then
+    v_context.id := p_context_id;
+    return spend_private.context_answer(v_context, 'gone');
+  end if;
+  perform spend_private.read_call(
+    v_context.tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_context, p_run_seconds),
+    v_context.task, p_now
+  );
+  return spend_private.enter_context(
+    v_context, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now
+  );
+end;
+$$;
+comment on function spend_private.use_context is
+  'spend.use_context with a clock.';
+
+create function spend.find_context(context_id uuid, user_id uuid)
+returns setof spend.execution_contexts
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return query
+    select c.*
+    from spend.tenant_members as m
+    join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = find_context.context_id
+    where m.user_id = find_context.user_id;
+end;
+$$;
+comment on function spend.find_context is
+  'The context, when the user is a member of its tenant; else no row. For service_role.';
+grant execute on function spend.find_context to service_role;
+
 -- schemas/70_alerts/alerts.sql
 create table spend.alerts (
   id bigint generated always as identity primary key,

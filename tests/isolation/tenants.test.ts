@@ -4,7 +4,15 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
 
 /** Relations that tell nothing of a tenant, and that everybody who is signed in reads. */
-const COMMON = ["current_prices", "meters", "plan_quotas", "plans", "prices", "product_aliases"];
+const COMMON = [
+  "current_prices",
+  "meters",
+  "plan_quotas",
+  "plans",
+  "prices",
+  "product_aliases",
+  "sandbox_templates",
+];
 /** Functions of `spend` that a user may call; they see what the user sees. */
 const OPEN_FUNCTIONS = ["cost_report", "explain_cost", "unusual_spend"];
 
@@ -53,6 +61,8 @@ beforeAll(async () => {
           conversation_id => 'secret')`;
       if (settle) await stack.sql`select spend.settle(${call?.id}, null)`;
     }
+    await stack.sql`
+      select spend.claim_context(${tenants.B.id}, ${user.id}, 'secret', gen_random_uuid(), ${user.id})`;
   }
 });
 afterAll(() => stack.stop());
@@ -92,6 +102,7 @@ describe("another tenant's rows", () => {
         "alerts",
         "cost_events",
         "cost_quotas",
+        "execution_contexts",
         "quota_status",
         "reservations",
         "spend_by_day",
@@ -102,7 +113,7 @@ describe("another tenant's rows", () => {
   });
 
   it("a member of B reads its own calls, not the owner's", async () => {
-    for (const relation of ["reservations", "cost_events"]) {
+    for (const relation of ["reservations", "cost_events", "execution_contexts"]) {
       const rows = (await rowsOf(member, relation)) as { user_id: string }[];
       expect(new Set(rows.map((row) => row.user_id))).toEqual(new Set([member.id]));
     }

@@ -1,0 +1,210 @@
+create function spend.claim_context(
+  tenant_id uuid,
+  user_id uuid,
+  conversation_id text,
+  claim_id uuid,
+  path_id text default null,
+  template text default 'code-interpreter-v1',
+  timeout_seconds integer default 300,
+  run_seconds integer default 0,
+  task text default 'sandbox',
+  enforce boolean default true,
+  claim_seconds integer default 60
+)
+returns spend.context_claim
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.claim_context(
+    claim_context.tenant_id, claim_context.user_id, claim_context.conversation_id,
+    claim_context.claim_id, claim_context.path_id, claim_context.template,
+    claim_context.timeout_seconds, claim_context.run_seconds, claim_context.task,
+    claim_context.enforce, claim_context.claim_seconds
+  );
+end;
+$$;
+comment on function spend.claim_context is
+  'Gets the sandbox of a conversation''s path, or the right to start it, and holds what it costs: one transaction. Of any number of callers at once one is told to create, the others to wait. A live context is used as it is, whatever template and timeout_seconds say.
+claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out that ends earlier is extended, and held for. claim_seconds: after that the claim is taken over.
+Errors: as spend.reserve; 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
+grant execute on function spend.claim_context to service_role;
+
+create function spend_private.claim_context(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_conversation_id text,
+  p_claim_id uuid,
+  p_path_id text default null,
+  p_template text default 'code-interpreter-v1',
+  p_timeout_seconds integer default 300,
+  p_run_seconds integer default 0,
+  p_task text default 'sandbox',
+  p_enforce boolean default true,
+  p_claim_seconds integer default 60,
+  p_now timestamptz default now()
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_new spend.execution_contexts;
+  v_live spend.execution_contexts;
+  v_answer spend.context_claim;
+begin
+  lock table spend.reservations in row exclusive mode;
+  v_new := spend_private.new_context(
+    p_tenant_id, p_user_id, p_conversation_id, p_claim_id, p_path_id, p_template,
+    p_timeout_seconds, p_run_seconds, p_task, p_claim_seconds, p_now
+  );
+  -- Says who may call, also where a context is there and nothing is held.
+  perform spend_private.read_call(
+    p_tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_new, v_new.timeout_seconds), p_task, p_now
+  );
+
+  -- One at a time for a path: whoever comes second must see what the first one made.
+  perform pg_advisory_xact_lock(hashtextextended(
+    jsonb_build_array(p_tenant_id, p_conversation_id, p_path_id)::text, 0
+  ));
+  select c.* into v_live
+  from spend.execution_contexts as c
+  where c.tenant_id = p_tenant_id and c.conversation_id = p_conversation_id
+    and c.path_id is not distinct from p_path_id and c.status in ('creating', 'running', 'paused')
+  for no key update;
+  if found then
+    v_answer := spend_private.enter_context(
+      v_live, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now
+    );
+    if v_answer.outcome <> 'gone' then
+      return v_answer;
+    end if;
+  end if;
+  return spend_private.create_context(v_new, p_enforce, p_now);
+end;
+$$;
+comment on function spend_private.claim_context is
+  'spend.claim_context with a clock.';
+
+create function spend_private.new_context(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_conversation_id text,
+  p_claim_id uuid,
+  p_path_id text,
+  p_template text,
+  p_timeout_seconds integer,
+  p_run_seconds integer,
+  p_task text,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.execution_contexts
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_context spend.execution_contexts;
+begin
+  if p_conversation_id is null then
+    perform spend_private.fail_usage('conversation_id', 'is missing');
+  elsif p_claim_id is null then
+    perform spend_private.fail_usage('claim_id', 'is missing');
+  elsif p_timeout_seconds is null or p_timeout_seconds not between 1 and 86400 then
+    perform spend_private.fail_usage('timeout_seconds', 'is not between 1 and 86400 (a day)');
+  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
+    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
+  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
+    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
+  end if;
+  perform spend_private.check_reserve_arguments(p_conversation_id, p_path_id, null, 1, '{}');
+
+  select t.template, t.vcpus, t.memory_gib into v_context.template, v_context.vcpus, v_context.memory_gib
+  from spend.sandbox_templates as t where t.template = p_template;
+  if not found then
+    perform spend_private.fail_usage('template', 'is not in spend.sandbox_templates');
+  end if;
+  v_context.tenant_id := p_tenant_id;
+  v_context.id := gen_random_uuid();
+  v_context.user_id := p_user_id;
+  v_context.conversation_id := p_conversation_id;
+  v_context.path_id := p_path_id;
+  v_context.task := coalesce(p_task, 'sandbox');
+  -- Never shorter than what it is started for.
+  v_context.timeout_seconds := greatest(p_timeout_seconds, p_run_seconds);
+  v_context.status := 'creating';
+  v_context.claim_id := p_claim_id;
+  v_context.claimed_at := p_now;
+  v_context.claim_expires_at := p_now + make_interval(secs => p_claim_seconds);
+  v_context.in_use_until := p_now + make_interval(secs => p_run_seconds);
+  v_context.created_at := p_now;
+  return v_context;
+end;
+$$;
+comment on function spend_private.new_context is
+  'Checks the arguments of claim_context and makes the row of them, without its reservation. Raises 22023 invalid_usage.';
+
+create function spend_private.create_context(
+  p_context spend.execution_contexts,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_held spend.reserve_result := spend_private.hold_context(p_context, p_context.user_id, p_enforce, p_now);
+  v_answer spend.context_claim;
+begin
+  if not v_held.allowed then
+    v_answer.outcome := 'refused';
+    v_answer.refusal := v_held;
+    return v_answer;
+  end if;
+  p_context.reservation_id := v_held.reservation_id;
+  insert into spend.execution_contexts select p_context.*;
+  return spend_private.context_answer(p_context, 'create');
+end;
+$$;
+comment on function spend_private.create_context is
+  'Holds a time-out''s worth of seconds for a new context and inserts it; a refusal inserts nothing.';
+
+create function spend_private.hold_context(
+  p_context spend.execution_contexts,
+  p_user_id uuid,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  return spend_private.reserve(
+    p_context.tenant_id, p_user_id, 'e2b',
+    spend_private.context_usage(p_context, p_context.timeout_seconds),
+    p_context.task, p_context.conversation_id, p_context.path_id,
+    p_ttl_seconds => spend_private.context_ttl(p_context.timeout_seconds), p_enforce => p_enforce,
+    p_metadata => jsonb_build_object('context_id', p_context.id), p_now => p_now
+  );
+end;
+$$;
+comment on function spend_private.hold_context is
+  'Reserves a running interval of a context.';
+
+create function spend_private.context_ttl(p_seconds numeric)
+returns integer
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  -- Reconciliation, which knows the real end, has ten minutes before expiry books the estimate.
+  return ceil(p_seconds) + 600;
+end;
+$$;
+comment on function spend_private.context_ttl is
+  'Seconds until the hold of a context expires that runs p_seconds from now.';

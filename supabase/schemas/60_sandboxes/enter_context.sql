@@ -1,0 +1,175 @@
+create function spend_private.enter_context(
+  p_context spend.execution_contexts,
+  p_user_id uuid,
+  p_claim_id uuid,
+  p_run_seconds integer,
+  p_enforce boolean,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  case p_context.status
+    when 'running' then
+      return spend_private.enter_running(p_context, p_run_seconds, p_enforce, p_now);
+    when 'paused' then
+      return spend_private.resume_context(p_context, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now);
+    when 'creating' then
+      return spend_private.enter_creating(p_context, p_claim_id, p_claim_seconds, p_now);
+    else
+      return spend_private.context_answer(p_context, 'gone');
+  end case;
+end;
+$$;
+comment on function spend_private.enter_context is
+  'What a caller may do with a context that is there and locked.';
+
+create function spend_private.enter_running(
+  p_context spend.execution_contexts,
+  p_run_seconds integer,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_in_use_until timestamptz := p_now + make_interval(secs => p_run_seconds);
+  v_seconds integer;
+  v_held spend.reserve_result;
+  v_answer spend.context_claim;
+begin
+  if p_context.pause_claimed_until > p_now then
+    return spend_private.context_answer(p_context, 'wait');
+  end if;
+  if p_context.expires_at <= p_now then
+    perform spend_private.end_context(p_context.tenant_id, p_context.id, 'terminated', 'timed_out', p_now => p_now);
+    return spend_private.context_answer(p_context, 'gone');
+  end if;
+
+  if p_context.expires_at < v_in_use_until then
+    v_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
+    v_held := spend_private.extend_context(p_context, v_seconds, p_enforce, p_now);
+    if not v_held.allowed then
+      v_answer := spend_private.context_answer(p_context, 'refused');
+      v_answer.refusal := v_held;
+      return v_answer;
+    end if;
+    p_context.expires_at := p_now + make_interval(secs => v_seconds);
+  end if;
+
+  update spend.execution_contexts as c set
+    expires_at = p_context.expires_at, in_use_until = greatest(c.in_use_until, v_in_use_until)
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+  v_answer := spend_private.context_answer(p_context, 'ready');
+  v_answer.set_timeout_seconds := v_seconds;
+  return v_answer;
+end;
+$$;
+comment on function spend_private.enter_running is
+  'Uses a running context for p_run_seconds; where its time-out would end that, the hold is extended first.';
+
+create function spend_private.extend_context(
+  p_context spend.execution_contexts,
+  p_seconds integer,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  return spend_private.extend(
+    p_context.reservation_id,
+    -- The estimate of the whole interval: what has run, and what may run from now on.
+    spend_private.context_usage(
+      p_context, spend_private.seconds_between(p_context.started_at, p_now) + p_seconds
+    ),
+    spend_private.context_ttl(p_seconds), p_enforce, p_now
+  );
+end;
+$$;
+comment on function spend_private.extend_context is
+  'Holds what a running context costs if it runs p_seconds more from now.';
+
+create function spend_private.resume_context(
+  p_context spend.execution_contexts,
+  p_user_id uuid,
+  p_claim_id uuid,
+  p_run_seconds integer,
+  p_enforce boolean,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_held spend.reserve_result;
+  v_answer spend.context_claim;
+begin
+  p_context.timeout_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
+  v_held := spend_private.hold_context(p_context, p_user_id, p_enforce, p_now);
+  if not v_held.allowed then
+    v_answer := spend_private.context_answer(p_context, 'refused');
+    v_answer.refusal := v_held;
+    return v_answer;
+  end if;
+
+  update spend.execution_contexts as c set
+    status = 'creating', timeout_seconds = p_context.timeout_seconds,
+    reservation_id = v_held.reservation_id, booked_at = null,
+    claim_id = p_claim_id, claimed_at = p_now,
+    claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
+    in_use_until = p_now + make_interval(secs => p_run_seconds),
+    started_at = null, expires_at = null, paused_at = null, pause_claimed_until = null
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
+  return spend_private.context_answer(p_context, 'resume');
+end;
+$$;
+comment on function spend_private.resume_context is
+  'Holds a new running interval of a paused context and gives the caller the claim to resume it.';
+
+create function spend_private.enter_creating(
+  p_context spend.execution_contexts,
+  p_claim_id uuid,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  if p_context.claim_id = p_claim_id then
+    return spend_private.context_answer(
+      p_context, case when p_context.sandbox_id is null then 'create' else 'resume' end
+    );
+  end if;
+  if p_context.claim_expires_at > p_now then
+    return spend_private.context_answer(p_context, 'wait');
+  end if;
+
+  if p_context.sandbox_id is null then
+    -- Whether there is a sandbox nobody here knows: reconciliation finds out, and books.
+    update spend.execution_contexts as c set
+      status = 'failed', ended_at = p_now, end_reason = 'claim_expired'
+    where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+    return spend_private.context_answer(p_context, 'gone');
+  end if;
+  -- Resuming a sandbox that was resumed changes nothing: the hold is there, only who does it is new.
+  update spend.execution_contexts as c set
+    claim_id = p_claim_id, claim_expires_at = p_now + make_interval(secs => p_claim_seconds)
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+  return spend_private.context_answer(p_context, 'resume');
+end;
+$$;
+comment on function spend_private.enter_creating is
+  'Waits for who is creating or resuming, or takes over when their claim has expired.';

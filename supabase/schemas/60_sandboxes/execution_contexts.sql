@@ -1,0 +1,159 @@
+create table spend.execution_contexts (
+  tenant_id uuid not null,
+  id uuid not null default gen_random_uuid(),
+  user_id uuid,
+  conversation_id text not null,
+  path_id text,
+  task text not null,
+  template text not null,
+  vcpus integer not null,
+  memory_gib numeric not null,
+  timeout_seconds integer not null,
+  status text not null default 'creating',
+  sandbox_id text,
+  reservation_id uuid not null,
+  booked_at timestamptz,
+  claim_id uuid not null,
+  claimed_at timestamptz not null,
+  claim_expires_at timestamptz not null,
+  started_at timestamptz,
+  expires_at timestamptz,
+  in_use_until timestamptz,
+  pause_claimed_until timestamptz,
+  paused_at timestamptz,
+  ended_at timestamptz,
+  end_reason text,
+  created_at timestamptz not null default now(),
+  primary key (tenant_id, id),
+  constraint status_is_known check (status in ('creating', 'running', 'paused', 'terminated', 'failed')),
+  constraint vcpus_is_positive check (vcpus > 0),
+  constraint memory_is_positive check (memory_gib > 0),
+  constraint timeout_is_positive check (timeout_seconds > 0),
+  constraint claim_ends_after_it_began check (claim_expires_at > claimed_at),
+  constraint creating_does_not_run check (status <> 'creating' or (started_at is null and expires_at is null)),
+  constraint running_has_its_times check (status <> 'running' or (started_at is not null and expires_at is not null)),
+  constraint running_and_paused_have_a_sandbox check (status not in ('running', 'paused') or sandbox_id is not null),
+  constraint paused_has_paused_at check ((status = 'paused') = (paused_at is not null)),
+  constraint ended_has_ended_at check ((status in ('terminated', 'failed')) = (ended_at is not null)),
+  -- Creating and running hold money; what ended well has paid. Of a failed one it may not be known yet.
+  constraint open_is_not_booked check (status not in ('creating', 'running') or booked_at is null),
+  constraint paused_and_terminated_are_booked check (status not in ('paused', 'terminated') or booked_at is not null)
+);
+comment on table spend.execution_contexts is
+  'The sandbox of a conversation''s path. creating (somebody holds the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause alone.';
+comment on column spend.execution_contexts.user_id is 'Who asked for it first; null for work of the tenant itself.';
+comment on column spend.execution_contexts.path_id is 'Branch of the conversation; null is a branch of its own.';
+comment on column spend.execution_contexts.timeout_seconds is 'Seconds that it may run until it is used again.';
+comment on column spend.execution_contexts.sandbox_id is 'E2B''s id. In creating: null while it is made, not null while it is resumed.';
+comment on column spend.execution_contexts.reservation_id is 'Hold of the current running interval, or of the last one.';
+comment on column spend.execution_contexts.booked_at is 'When that hold was settled or released; null while it is open.';
+comment on column spend.execution_contexts.claim_id is 'Who may start or resume it: asking again with the same id gets the same answer.';
+comment on column spend.execution_contexts.claim_expires_at is 'From then on a claim in creating is taken over.';
+comment on column spend.execution_contexts.started_at is 'Begin of the running interval, as E2B says.';
+comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself.';
+comment on column spend.execution_contexts.in_use_until is 'A run that was admitted may last until then: it is not idle before.';
+comment on column spend.execution_contexts.pause_claimed_until is 'Somebody is pausing it: runs wait.';
+
+create unique index execution_contexts_live_idx
+on spend.execution_contexts (tenant_id, conversation_id, path_id) nulls not distinct
+where status in ('creating', 'running', 'paused');
+create index execution_contexts_open_idx on spend.execution_contexts (id)
+where status in ('creating', 'running', 'paused') or booked_at is null;
+create index execution_contexts_tenant_id_sandbox_id_idx on spend.execution_contexts (tenant_id, sandbox_id);
+
+alter table spend.execution_contexts enable row level security;
+create policy "members read own contexts, owners and admins the tenant's" on spend.execution_contexts
+for select to authenticated
+using (
+  (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
+  or tenant_id in (select spend_private.managed_tenant_ids())
+);
+grant select on spend.execution_contexts to authenticated, service_role;
+
+create type spend.context_claim as (
+  outcome text,
+  tenant_id uuid,
+  context_id uuid,
+  conversation_id text,
+  path_id text,
+  template text,
+  sandbox_id text,
+  timeout_seconds integer,
+  set_timeout_seconds integer,
+  started_at timestamptz,
+  expires_at timestamptz,
+  refusal spend.reserve_result
+);
+comment on type spend.context_claim is
+  'Answer of claim_context and use_context. outcome: create or resume (the caller does it now, with timeout_seconds, and confirms), ready (it runs; when set_timeout_seconds is not null, tell E2B this time-out first: it is paid for), wait (somebody else is at it: ask again), refused (refusal says why), gone (there is no such sandbox any more).';
+
+create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
+returns spend.execution_contexts
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_context spend.execution_contexts;
+begin
+  -- Before any row lock: see spend_private.reserve.
+  lock table spend.reservations in row exclusive mode;
+  select c.* into v_context
+  from spend.execution_contexts as c
+  where c.tenant_id = p_tenant_id and c.id = p_context_id
+  for no key update;
+  if not found then
+    perform spend_private.fail(
+      'PT404', 'unknown_context', jsonb_build_object('context_id', p_context_id),
+      'Pass the context_id that claim_context returned.'
+    );
+  end if;
+  return v_context;
+end;
+$$;
+comment on function spend_private.lock_context is
+  'Finds a context and locks it. Order of locks: context, then its reservation, then balances. Raises PT404 unknown_context.';
+
+create function spend_private.context_usage(p_context spend.execution_contexts, p_seconds numeric)
+returns jsonb
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return jsonb_build_object(
+    'provider', 'e2b', 'template', p_context.template,
+    'vcpus', p_context.vcpus, 'memory_gib', p_context.memory_gib,
+    -- A second that began is paid for; a clock that goes backwards gives nothing back.
+    'seconds', greatest(ceil(p_seconds), 0)
+  );
+end;
+$$;
+comment on function spend_private.context_usage is
+  'Usage of a context that runs p_seconds, for reserve, extend and settle.';
+
+create function spend_private.seconds_between(p_from timestamptz, p_until timestamptz)
+returns numeric
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return extract(epoch from p_until) - extract(epoch from p_from);
+end;
+$$;
+comment on function spend_private.seconds_between is
+  'Seconds from p_from to p_until, exact to the microsecond.';
+
+create function spend_private.context_answer(p_context spend.execution_contexts, p_outcome text)
+returns spend.context_claim
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return row(
+    p_outcome, p_context.tenant_id, p_context.id, p_context.conversation_id, p_context.path_id,
+    p_context.template, p_context.sandbox_id, p_context.timeout_seconds, null::integer,
+    p_context.started_at, p_context.expires_at, null::spend.reserve_result
+  );
+end;
+$$;
+comment on function spend_private.context_answer is
+  'context_claim of a context.';

@@ -1,0 +1,21 @@
+create table spend.sandbox_templates (
+  template text primary key,
+  vcpus integer not null,
+  memory_gib numeric not null,
+  constraint template_is_not_empty check (template <> ''),
+  constraint vcpus_is_positive check (vcpus > 0),
+  constraint memory_is_positive check (memory_gib > 0)
+);
+comment on table spend.sandbox_templates is
+  'What a sandbox of a template is given, and so what a second of it costs. A template that is not here cannot be started: insert a row for each of your own.';
+
+-- E2B's defaults: https://e2b.dev/pricing
+insert into spend.sandbox_templates (template, vcpus, memory_gib) values
+  ('base', 2, 0.5),
+  ('code-interpreter-v1', 2, 0.5);
+
+alter table spend.sandbox_templates enable row level security;
+create policy "signed-in users read templates" on spend.sandbox_templates
+for select to authenticated using (true);
+grant select on spend.sandbox_templates to authenticated;
+grant select, insert, update, delete on spend.sandbox_templates to service_role;

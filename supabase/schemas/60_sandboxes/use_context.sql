@@ -1,0 +1,81 @@
+create function spend.use_context(
+  context_id uuid,
+  user_id uuid,
+  claim_id uuid,
+  run_seconds integer default 0,
+  enforce boolean default true,
+  claim_seconds integer default 60
+)
+returns spend.context_claim
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.use_context(
+    use_context.context_id, use_context.user_id, use_context.claim_id,
+    use_context.run_seconds, use_context.enforce, use_context.claim_seconds
+  );
+end;
+$$;
+comment on function spend.use_context is
+  'claim_context for a context that is there: never creates. A context that has ended, that there is not, or that is of a tenant which the user is no member of: outcome gone, all alike.
+Errors: as spend.claim_context. For service_role.';
+grant execute on function spend.use_context to service_role;
+
+create function spend_private.use_context(
+  p_context_id uuid,
+  p_user_id uuid,
+  p_claim_id uuid,
+  p_run_seconds integer default 0,
+  p_enforce boolean default true,
+  p_claim_seconds integer default 60,
+  p_now timestamptz default now()
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_context spend.execution_contexts;
+begin
+  lock table spend.reservations in row exclusive mode;
+  select c.* into v_context
+  from spend.tenant_members as m
+  join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = p_context_id
+  where m.user_id = p_user_id
+  for no key update of c;
+  if not found then
+    v_context.id := p_context_id;
+    return spend_private.context_answer(v_context, 'gone');
+  end if;
+  perform spend_private.read_call(
+    v_context.tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_context, p_run_seconds),
+    v_context.task, p_now
+  );
+  return spend_private.enter_context(
+    v_context, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now
+  );
+end;
+$$;
+comment on function spend_private.use_context is
+  'spend.use_context with a clock.';
+
+create function spend.find_context(context_id uuid, user_id uuid)
+returns setof spend.execution_contexts
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return query
+    select c.*
+    from spend.tenant_members as m
+    join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = find_context.context_id
+    where m.user_id = find_context.user_id;
+end;
+$$;
+comment on function spend.find_context is
+  'The context, when the user is a member of its tenant; else no row. For service_role.';
+grant execute on function spend.find_context to service_role;

@@ -1,0 +1,98 @@
+import { randomUUID } from "node:crypto";
+import type { Sql } from "postgres";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { addQuota, addTenant, verifyBalances } from "./spend.ts";
+
+let database: TestDatabase;
+let tenantId: string;
+
+beforeAll(async () => {
+  database = await cloneDatabase({ connections: 60 });
+  tenantId = await addTenant(database.sql, 100, 1);
+  await addQuota(database.sql, { scope: "tenant", tenantId, resourceType: "e2b", limitUsd: 10 });
+});
+afterAll(() => database.close());
+
+interface Claim {
+  outcome: string;
+  context_id: string | null;
+  sandbox_id: string | null;
+}
+
+async function claim(sql: Sql, conversation: string, path: string | null): Promise<Claim> {
+  const [answer] = await sql<Claim[]>`
+    select outcome, context_id, sandbox_id
+    from spend.claim_context(${tenantId}, null, ${conversation}, ${randomUUID()}, ${path})`;
+  if (answer === undefined) throw new Error("claim_context answered nothing");
+  return answer;
+}
+
+it.each(["a path", null])(
+  "twenty concurrent claims of %s: one creates, nineteen wait, one hold is made",
+  async (path) => {
+    const { sql } = database;
+    const conversation = randomUUID();
+
+    const claims = await Promise.all(
+      Array.from({ length: 20 }, () => claim(sql, conversation, path)),
+    );
+
+    const outcomes = claims.map((answer) => answer.outcome).sort();
+    expect(outcomes).toEqual(["create", ...Array(19).fill("wait")]);
+    expect(new Set(claims.map((answer) => answer.context_id)).size).toBe(1);
+    const [held] = await sql`
+      select count(*)::int as holds from spend.reservations where conversation_id = ${conversation}`;
+    expect(held?.holds).toBe(1);
+    expect(await verifyBalances(sql)).toEqual([]);
+  },
+);
+
+it("a claim that has not committed is waited for, not overtaken", async () => {
+  const { sql } = database;
+  const conversation = randomUUID();
+  const first = await sql.reserve();
+  await first`begin`;
+  const created = await claim(first, conversation, null);
+
+  const second = claim(sql, conversation, null);
+  await expect
+    .poll(async () => {
+      const [row] = await sql`
+        select count(*)::int as waiting from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`;
+      return row?.waiting;
+    })
+    .toBe(1);
+  await first`commit`;
+  first.release();
+
+  expect(created.outcome).toBe("create");
+  expect(await second).toMatchObject({ outcome: "wait", context_id: created.context_id });
+});
+
+it("twenty concurrent ends of one context: the seconds are booked once", async () => {
+  const { sql } = database;
+  const conversation = randomUUID();
+  const { context_id } = await claim(sql, conversation, null);
+  await sql`
+    select spend.confirm_context(${tenantId}, ${context_id}, c.claim_id, 'sandbox',
+      now() - interval '10.5 seconds', now() + interval '5 minutes', 2, 0.5)
+    from spend.execution_contexts as c where c.id = ${context_id}`;
+
+  const ended = await Promise.all(
+    Array.from({ length: 20 }, async (_, index) => {
+      const [row] = await sql`
+        select spend.end_context(${tenantId}, ${context_id},
+          ${index % 2 ? "terminated" : "paused"}, 'race', null, now()) as status`;
+      return row?.status;
+    }),
+  );
+
+  expect(new Set(ended)).toContain("terminated");
+  const events = await sql`
+    select usage -> 'seconds' as seconds from spend.cost_events
+    where conversation_id = ${conversation}`;
+  expect(events).toHaveLength(1);
+  expect(await verifyBalances(sql)).toEqual([]);
+});
