@@ -418,6 +418,7 @@ export type Database = {
           product: string;
           provider: string;
           resource_type: string;
+          revision: number;
           service_tier: string;
           tenant_id: string | null;
           tier_from: number;
@@ -434,6 +435,7 @@ export type Database = {
           product: string;
           provider: string;
           resource_type: string;
+          revision?: number;
           service_tier?: string;
           tenant_id?: string | null;
           tier_from?: number;
@@ -449,6 +451,7 @@ export type Database = {
           product?: string;
           provider?: string;
           resource_type?: string;
+          revision?: number;
           service_tier?: string;
           tenant_id?: string | null;
           tier_from?: number;
@@ -1104,6 +1107,16 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      reprice: {
+        Args: { dry_run?: boolean; from: string; product: string; provider: string; to: string };
+        Returns: Database["spend"]["CompositeTypes"]["repriced_tenant"][];
+        SetofOptions: {
+          from: "*";
+          to: "repriced_tenant";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       reserve: {
         Args: {
           conversation_id?: string;
@@ -1228,6 +1241,13 @@ export type Database = {
         remaining_usd: number | null;
         utilization_percent: number | null;
         period_end: string | null;
+      };
+      repriced_tenant: {
+        tenant_id: string | null;
+        calls: number | null;
+        booked_usd: number | null;
+        right_usd: number | null;
+        difference_usd: number | null;
       };
       reservation_hold: {
         quota_id: number | null;

@@ -482,24 +482,27 @@ create table spend.prices (
   service_tier text not null default 'standard',
   tenant_id uuid references spend.tenants (id) on delete cascade,
   effective_from timestamptz not null default now(),
+  revision integer not null default 0,
   note text,
   first_used_at timestamptz,
   foreign key (resource_type, meter) references spend.meters (resource_type, meter) on delete restrict,
   constraint one_price_per_moment unique nulls not distinct (
-    provider, product, resource_type, meter, tier_from, service_tier, tenant_id, effective_from
+    provider, product, resource_type, meter, tier_from, service_tier, tenant_id, effective_from, revision
   ),
   constraint provider_is_not_empty check (provider <> ''),
   constraint product_is_not_empty check (product <> ''),
   constraint unit_size_is_positive check (unit_size > 0),
   constraint usd_is_not_negative check (usd >= 0 and usd <> 'NaN' and usd <> 'Infinity'),
-  constraint tier_from_is_not_negative check (tier_from >= 0)
+  constraint tier_from_is_not_negative check (tier_from >= 0),
+  constraint revision_is_not_negative check (revision >= 0)
 );
 comment on table spend.prices is
-  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row that a reservation or a booking used cannot be changed or deleted.';
+  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row that a reservation or a booking used cannot be changed or deleted; a row with a higher revision takes its place.';
 comment on column spend.prices.product is 'Model or sandbox template; ''*'' is any product of the provider that has no row of its own.';
 comment on column spend.prices.usd is 'USD per unit_size units of the meter.';
 comment on column spend.prices.tier_from is 'The row is for calls with strictly more input tokens in all than this (a cliff: then for all of them); 0 is the base price.';
 comment on column spend.prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
+comment on column spend.prices.revision is '0, or 1 and more for a row that corrects a wrong price found late: such a row may take effect in the past, and of several for one moment the highest counts. spend.reprice books what that changes about calls that were booked already.';
 comment on column spend.prices.tenant_id is 'Set: a negotiated price, for this tenant alone, that goes before the general one.';
 comment on column spend.prices.first_used_at is 'Set by the first reservation that used the row; from then on it is fixed.';
 
@@ -638,7 +641,8 @@ begin
       and (p.tenant_id is null or p.tenant_id = p_tenant_id)
       and (p.tier_from = 0 or p.tier_from < v_total_input)
       and p.effective_from <= p_at
-    order by p.meter, p.tenant_id nulls last, p.tier_from desc, p.effective_from desc
+    order by p.meter, p.tenant_id nulls last, p.tier_from desc, p.effective_from desc,
+      p.revision desc
   ),
 
   -- What is counted in a part is not counted in the whole again.
@@ -686,7 +690,7 @@ from spend.prices as p
 where p.effective_from <= now()
 order by
   p.resource_type, p.provider, p.product, p.service_tier, p.meter, p.tier_from, p.tenant_id,
-  p.effective_from desc;
+  p.effective_from desc, p.revision desc;
 comment on view spend.current_prices is
   'Prices in force now, in USD per unit_size units; changes_at: when the next one takes over.';
 grant select on spend.current_prices to authenticated, service_role;
@@ -781,10 +785,20 @@ begin
   ) then
     return new;
   end if;
+  -- It is about to be refused as a duplicate, or passed over: running the catalogue's import again is no change.
+  if tg_op = 'INSERT' and exists (
+    select from spend.prices as p
+    where p.provider = new.provider and p.product = new.product and p.resource_type = new.resource_type
+      and p.meter = new.meter and p.tier_from = new.tier_from and p.service_tier = new.service_tier
+      and p.tenant_id is not distinct from new.tenant_id
+      and p.effective_from = new.effective_from and p.revision = new.revision
+  ) then
+    return new;
+  end if;
 
   select max(r.created_at) into v_last_use
   from spend.reservations as r
-  where r.provider = new.provider and r.product = new.product
+  where r.provider = new.provider and new.product in (r.product, '*')
     and r.resource_type = new.resource_type
     and r.created_at >= new.effective_from
     and (new.tenant_id is null or r.tenant_id = new.tenant_id);
@@ -793,18 +807,20 @@ begin
     perform spend_private.fail(
       'PT409', 'price_would_rewrite_history',
       jsonb_build_object('field', 'effective_from', 'effective_from', new.effective_from, 'last_used_at', v_last_use),
-      'Calls were priced at or after that moment. Take a later effective_from; spend.reprice corrects what was booked at a wrong price.'
+      'Calls were priced at or after that moment. Take a later effective_from. To correct a price that was wrong: a row with revision 1, then spend.reprice.'
     );
   end if;
   return new;
 end;
 $$;
 comment on function spend_private.guard_price_dates is
-  'Trigger: a price cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history).';
+  'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history).';
 
 -- The name decides the order: after protect_used_prices, whose error says more.
-create trigger then_guard_price_dates before insert or update of effective_from, provider, product, meter, usd, unit_size on spend.prices
-for each row when (new.effective_from < now())
+create trigger then_guard_price_dates before insert or update of
+  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision
+on spend.prices
+for each row when (new.effective_from < now() and new.revision = 0)
 execute function spend_private.guard_price_dates();
 
 -- schemas/20_prices/is_priced.sql
@@ -951,7 +967,7 @@ begin
     perform spend_private.fail(
       'PT409', 'price_in_use',
       jsonb_build_object('price_id', old.id, 'first_used_at', old.first_used_at),
-      'Bookings refer to this price. Insert a row with a later effective_from instead; spend.reprice corrects what was booked at a wrong price.'
+      'Bookings refer to this price. Insert a row with a later effective_from instead. To correct a price that was wrong: a row with revision 1, then spend.reprice.'
     );
   end if;
   return new;
@@ -2258,7 +2274,7 @@ begin
   end if;
   -- Unknown usage is not zero: at least the estimate, or what is known where that is more.
   return row(
-    greatest(v_priced.cost_usd, p_reservation.estimated_cost_usd), p_reservation.usage_estimate || jsonb_strip_nulls(p_usage),
+    greatest(v_priced.cost_usd, p_reservation.estimated_cost_usd), p_usage,
     coalesce(v_priced.price_ids, p_reservation.price_ids), true
   );
 end;
@@ -4113,6 +4129,245 @@ end;
 $$;
 comment on function spend_private.adopt_ledger is
   'For a ledger that was restored into another server, whose transactions count from elsewhere: numbers its events anew, as of an old transaction, and rolls them up from the start; returns how many. Bookings wait meanwhile. spend.maintain() calls it by itself.';
+
+-- schemas/50_ledger/reprice.sql
+create type spend.repriced_tenant as (
+  tenant_id uuid,
+  calls bigint,
+  booked_usd numeric,
+  right_usd numeric,
+  difference_usd numeric
+);
+comment on type spend.repriced_tenant is
+  'Line of spend.reprice: how many calls of a tenant are booked at a wrong price, what is booked for them, what is right, and right_usd - booked_usd, in USD.';
+
+create function spend.reprice(
+  provider text,
+  product text,
+  "from" timestamptz,
+  "to" timestamptz,
+  dry_run boolean default true
+)
+returns setof spend.repriced_tenant
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return query select * from spend_private.reprice(
+    reprice.provider, reprice.product, reprice."from", reprice."to", coalesce(reprice.dry_run, true)
+  );
+end;
+$$;
+comment on function spend.reprice is
+  'Makes the bookings of calls made from "from" to before "to" what the price rows say now: state the right price first, as rows of spend.prices with a higher revision. One line per tenant with a difference. dry_run = true only shows; false books one event of kind correction per call, in the periods of the call, and nothing a second time. product: as in spend.reservations; ''*'' is every product of the provider. Open calls are left: they settle at the right price.
+Errors: 22023 invalid_usage (a bound is missing), 55P03 when a lock is not had within 3 s (try again). For service_role.';
+grant execute on function spend.reprice to service_role;
+
+create function spend_private.reprice(
+  p_provider text,
+  p_product text,
+  p_from timestamptz,
+  p_to timestamptz,
+  p_dry_run boolean,
+  p_now timestamptz default now()
+)
+returns setof spend.repriced_tenant
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_calls uuid[];
+  v_price_ids bigint[];
+begin
+  if p_provider is null or p_product is null or p_from is null or p_to is null then
+    perform spend_private.fail_usage('provider, product, from, to', 'must not be null');
+  end if;
+  if p_dry_run then
+    return query
+    select w.tenant_id, count(*), sum(w.booked_usd), sum(w.right_usd), sum(w.right_usd - w.booked_usd)
+    from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, null) as w
+    group by w.tenant_id order by w.tenant_id;
+    return;
+  end if;
+
+  -- The locks of every booking, in the same order: table, reservations, balances.
+  lock table spend.reservations in row exclusive mode;
+  select array_agg(l.id) into v_calls
+  from (
+    select r.id
+    from spend.reservations as r
+    where r.provider = p_provider and p_product in (r.product, '*')
+      and r.created_at >= p_from and r.created_at < p_to
+      and r.status in ('settled', 'expired')
+    order by r.tenant_id, r.id
+    for no key update
+  ) as l;
+
+  select array_agg(distinct i.price_id order by i.price_id) into v_price_ids
+  from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, v_calls) as w
+  cross join lateral unnest(w.price_ids) as i (price_id);
+  if v_price_ids is not null then
+    -- From here on these rows cannot change, so that what is booked is what they say.
+    perform spend_private.mark_prices_used(v_price_ids);
+    return query select * from spend_private.rebook(p_provider, p_product, p_from, p_to, v_calls, p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.reprice is
+  'spend.reprice with a clock.';
+
+create function spend_private.wrong_bookings(
+  p_provider text,
+  p_product text,
+  p_from timestamptz,
+  p_to timestamptz,
+  p_calls uuid[]
+)
+returns table (
+  tenant_id uuid,
+  reservation_id uuid,
+  booked_usd numeric,
+  right_usd numeric,
+  usage jsonb,
+  price_ids bigint[],
+  is_estimated boolean
+)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return query
+  select
+    r.tenant_id, r.id, r.actual_cost_usd, a.cost_usd, e.usage, a.price_ids,
+    -- Where nothing was known, the estimate itself was the usage.
+    a.is_estimated or (r.is_estimated and e.usage = r.usage_estimate)
+  from spend.reservations as r
+  cross join lateral (
+    -- Retention may have dropped the events; then nobody knows the usage any more, and the booking stands.
+    select b.usage
+    from spend.cost_events as b
+    where b.tenant_id = r.tenant_id and b.occurred_at = r.created_at and b.reservation_id = r.id
+      and b.usage is not null
+    order by b.id desc
+    limit 1
+  ) as e
+  cross join lateral spend_private.cost_at_right_prices(r, e.usage) as a
+  where r.provider = p_provider and p_product in (r.product, '*')
+    and r.created_at >= p_from and r.created_at < p_to
+    and r.status in ('settled', 'expired')
+    and (p_calls is null or r.id = any (p_calls))
+    and a.cost_usd <> r.actual_cost_usd;
+end;
+$$;
+comment on function spend_private.wrong_bookings is
+  'Calls of a product and a span of time, of p_calls alone where given, that cost something else at the prices that the rows now say were in force when they were made.';
+
+create function spend_private.cost_at_right_prices(p_reservation spend.reservations, p_usage jsonb)
+returns spend_private.actual_cost
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- The estimate was as wrong as the price, and unknown usage costs at least the estimate.
+  p_reservation.estimated_cost_usd := (
+    spend_private.actual_cost(p_reservation, p_reservation.usage_estimate)
+  ).cost_usd;
+  return spend_private.actual_cost(p_reservation, p_usage);
+end;
+$$;
+comment on function spend_private.cost_at_right_prices is
+  'actual_cost, with an estimate at the prices of now too.';
+
+create function spend_private.rebook(
+  p_provider text,
+  p_product text,
+  p_from timestamptz,
+  p_to timestamptz,
+  p_calls uuid[],
+  p_now timestamptz
+)
+returns setof spend.repriced_tenant
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_tenants spend.repriced_tenant[];
+  v_moves jsonb;
+  v_move record;
+begin
+  with wrong as materialized (
+    select r.*, w.booked_usd, w.right_usd, w.usage, w.price_ids as right_price_ids,
+      w.is_estimated as is_still_estimated
+    from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, p_calls) as w
+    join spend.reservations as r on r.tenant_id = w.tenant_id and r.id = w.reservation_id
+  ),
+
+  event as (
+    insert into spend.cost_events (
+      tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
+      task, resource_type, provider, product, usage, cost_usd, price_ids, is_estimated, metadata
+    )
+    select
+      w.tenant_id, w.created_at, p_now, 'correction', w.id, w.user_id, w.conversation_id, w.path_id,
+      w.task, w.resource_type, w.provider, w.product, w.usage, w.right_usd - w.booked_usd,
+      w.right_price_ids, w.is_still_estimated, w.metadata || '{"reason": "repriced"}'
+    from wrong as w
+  ),
+
+  reservation as (
+    update spend.reservations as r
+    set actual_cost_usd = w.right_usd, is_estimated = w.is_still_estimated
+    from wrong as w
+    where r.tenant_id = w.tenant_id and r.id = w.id
+  ),
+
+  tenant as (
+    select row(
+      w.tenant_id, count(*), sum(w.booked_usd), sum(w.right_usd), sum(w.right_usd - w.booked_usd)
+    )::spend.repriced_tenant as line
+    from wrong as w
+    group by w.tenant_id
+  ),
+
+  -- Not the holds: a quota that changed since the call was counted anew, from the ledger, and so is this.
+  move as (
+    select q.scope, b.quota_id, b.period_start, sum(w.right_usd - w.booked_usd) as usd
+    from wrong as w
+    join spend.cost_quotas as q
+      on (q.tenant_id is null or q.tenant_id = w.tenant_id)
+      and (q.scope <> 'user' or q.scope_id = w.user_id)
+      and q.resource_type in ('all', w.resource_type)
+      and (q.task is null or q.task = w.task)
+      and (q.product is null or q.product = w.product)
+    join spend_private.quota_balances as b
+      on b.quota_id = q.id and b.slot = 0
+      and w.created_at >= b.period_start and w.created_at < b.period_end
+    group by q.scope, b.quota_id, b.period_start
+  )
+
+  select
+    (select array_agg(t.line order by (t.line).tenant_id) from tenant as t),
+    (select jsonb_agg(to_jsonb(m)) from move as m)
+  into v_tenants, v_moves;
+
+  for v_move in
+    select m.*
+    from jsonb_to_recordset(v_moves) as m (scope text, quota_id bigint, period_start timestamptz, usd numeric)
+    -- The lock order of reserve, over the whole batch.
+    order by array_position(array['user', 'tenant', 'platform'], m.scope), m.quota_id, m.period_start
+  loop
+    perform spend_private.overrun_balances(
+      array[row(v_move.quota_id, v_move.period_start, 0)::spend.reservation_hold], 0, v_move.usd
+    );
+  end loop;
+  return query select * from unnest(v_tenants);
+end;
+$$;
+comment on function spend_private.rebook is
+  'Books what wrong_bookings says of p_calls, which the caller has locked, and whose prices are fixed: an event each, the reservations, and each balance once.';
 
 -- schemas/50_ledger/roll_up.sql
 create function spend_private.roll_up(p_max_events integer default 500000)

@@ -23,7 +23,8 @@ begin
       and (p.tenant_id is null or p.tenant_id = p_tenant_id)
       and (p.tier_from = 0 or p.tier_from < v_total_input)
       and p.effective_from <= p_at
-    order by p.meter, p.tenant_id nulls last, p.tier_from desc, p.effective_from desc
+    order by p.meter, p.tenant_id nulls last, p.tier_from desc, p.effective_from desc,
+      p.revision desc
   ),
 
   -- What is counted in a part is not counted in the whole again.

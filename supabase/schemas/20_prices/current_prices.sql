@@ -14,7 +14,7 @@ from spend.prices as p
 where p.effective_from <= now()
 order by
   p.resource_type, p.provider, p.product, p.service_tier, p.meter, p.tier_from, p.tenant_id,
-  p.effective_from desc;
+  p.effective_from desc, p.revision desc;
 comment on view spend.current_prices is
   'Prices in force now, in USD per unit_size units; changes_at: when the next one takes over.';
 grant select on spend.current_prices to authenticated, service_role;

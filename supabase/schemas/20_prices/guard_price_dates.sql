@@ -15,10 +15,20 @@ begin
   ) then
     return new;
   end if;
+  -- It is about to be refused as a duplicate, or passed over: running the catalogue's import again is no change.
+  if tg_op = 'INSERT' and exists (
+    select from spend.prices as p
+    where p.provider = new.provider and p.product = new.product and p.resource_type = new.resource_type
+      and p.meter = new.meter and p.tier_from = new.tier_from and p.service_tier = new.service_tier
+      and p.tenant_id is not distinct from new.tenant_id
+      and p.effective_from = new.effective_from and p.revision = new.revision
+  ) then
+    return new;
+  end if;
 
   select max(r.created_at) into v_last_use
   from spend.reservations as r
-  where r.provider = new.provider and r.product = new.product
+  where r.provider = new.provider and new.product in (r.product, '*')
     and r.resource_type = new.resource_type
     and r.created_at >= new.effective_from
     and (new.tenant_id is null or r.tenant_id = new.tenant_id);
@@ -27,16 +37,18 @@ begin
     perform spend_private.fail(
       'PT409', 'price_would_rewrite_history',
       jsonb_build_object('field', 'effective_from', 'effective_from', new.effective_from, 'last_used_at', v_last_use),
-      'Calls were priced at or after that moment. Take a later effective_from; spend.reprice corrects what was booked at a wrong price.'
+      'Calls were priced at or after that moment. Take a later effective_from. To correct a price that was wrong: a row with revision 1, then spend.reprice.'
     );
   end if;
   return new;
 end;
 $$;
 comment on function spend_private.guard_price_dates is
-  'Trigger: a price cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history).';
+  'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history).';
 
 -- The name decides the order: after protect_used_prices, whose error says more.
-create trigger then_guard_price_dates before insert or update of effective_from, provider, product, meter, usd, unit_size on spend.prices
-for each row when (new.effective_from < now())
+create trigger then_guard_price_dates before insert or update of
+  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision
+on spend.prices
+for each row when (new.effective_from < now() and new.revision = 0)
 execute function spend_private.guard_price_dates();

@@ -10,24 +10,27 @@ create table spend.prices (
   service_tier text not null default 'standard',
   tenant_id uuid references spend.tenants (id) on delete cascade,
   effective_from timestamptz not null default now(),
+  revision integer not null default 0,
   note text,
   first_used_at timestamptz,
   foreign key (resource_type, meter) references spend.meters (resource_type, meter) on delete restrict,
   constraint one_price_per_moment unique nulls not distinct (
-    provider, product, resource_type, meter, tier_from, service_tier, tenant_id, effective_from
+    provider, product, resource_type, meter, tier_from, service_tier, tenant_id, effective_from, revision
   ),
   constraint provider_is_not_empty check (provider <> ''),
   constraint product_is_not_empty check (product <> ''),
   constraint unit_size_is_positive check (unit_size > 0),
   constraint usd_is_not_negative check (usd >= 0 and usd <> 'NaN' and usd <> 'Infinity'),
-  constraint tier_from_is_not_negative check (tier_from >= 0)
+  constraint tier_from_is_not_negative check (tier_from >= 0),
+  constraint revision_is_not_negative check (revision >= 0)
 );
 comment on table spend.prices is
-  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row that a reservation or a booking used cannot be changed or deleted.';
+  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row that a reservation or a booking used cannot be changed or deleted; a row with a higher revision takes its place.';
 comment on column spend.prices.product is 'Model or sandbox template; ''*'' is any product of the provider that has no row of its own.';
 comment on column spend.prices.usd is 'USD per unit_size units of the meter.';
 comment on column spend.prices.tier_from is 'The row is for calls with strictly more input tokens in all than this (a cliff: then for all of them); 0 is the base price.';
 comment on column spend.prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
+comment on column spend.prices.revision is '0, or 1 and more for a row that corrects a wrong price found late: such a row may take effect in the past, and of several for one moment the highest counts. spend.reprice books what that changes about calls that were booked already.';
 comment on column spend.prices.tenant_id is 'Set: a negotiated price, for this tenant alone, that goes before the general one.';
 comment on column spend.prices.first_used_at is 'Set by the first reservation that used the row; from then on it is fixed.';
 

@@ -25,7 +25,7 @@ begin
     perform spend_private.fail(
       'PT409', 'price_in_use',
       jsonb_build_object('price_id', old.id, 'first_used_at', old.first_used_at),
-      'Bookings refer to this price. Insert a row with a later effective_from instead; spend.reprice corrects what was booked at a wrong price.'
+      'Bookings refer to this price. Insert a row with a later effective_from instead. To correct a price that was wrong: a row with revision 1, then spend.reprice.'
     );
   end if;
   return new;

@@ -35,7 +35,7 @@ begin
   end if;
   -- Unknown usage is not zero: at least the estimate, or what is known where that is more.
   return row(
-    greatest(v_priced.cost_usd, p_reservation.estimated_cost_usd), p_reservation.usage_estimate || jsonb_strip_nulls(p_usage),
+    greatest(v_priced.cost_usd, p_reservation.estimated_cost_usd), p_usage,
     coalesce(v_priced.price_ids, p_reservation.price_ids), true
   );
 end;

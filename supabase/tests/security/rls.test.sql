@@ -95,6 +95,7 @@ insert into expected_function (name, role) values
   ('spend.confirm_context', 'service_role'),
   ('spend.cost_report', 'service_role'),
   ('spend.explain_cost', 'service_role'),
+  ('spend.reprice', 'service_role'),
   ('spend.end_context', 'service_role'),
   ('spend.ensure_quotas', 'service_role'),
   ('spend.expire_reservations', 'service_role'),

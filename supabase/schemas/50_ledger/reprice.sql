@@ -1,0 +1,237 @@
+create type spend.repriced_tenant as (
+  tenant_id uuid,
+  calls bigint,
+  booked_usd numeric,
+  right_usd numeric,
+  difference_usd numeric
+);
+comment on type spend.repriced_tenant is
+  'Line of spend.reprice: how many calls of a tenant are booked at a wrong price, what is booked for them, what is right, and right_usd - booked_usd, in USD.';
+
+create function spend.reprice(
+  provider text,
+  product text,
+  "from" timestamptz,
+  "to" timestamptz,
+  dry_run boolean default true
+)
+returns setof spend.repriced_tenant
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = ''
+set lock_timeout = '3s'
+as $$
+begin
+  return query select * from spend_private.reprice(
+    reprice.provider, reprice.product, reprice."from", reprice."to", coalesce(reprice.dry_run, true)
+  );
+end;
+$$;
+comment on function spend.reprice is
+  'Makes the bookings of calls made from "from" to before "to" what the price rows say now: state the right price first, as rows of spend.prices with a higher revision. One line per tenant with a difference. dry_run = true only shows; false books one event of kind correction per call, in the periods of the call, and nothing a second time. product: as in spend.reservations; ''*'' is every product of the provider. Open calls are left: they settle at the right price.
+Errors: 22023 invalid_usage (a bound is missing), 55P03 when a lock is not had within 3 s (try again). For service_role.';
+grant execute on function spend.reprice to service_role;
+
+create function spend_private.reprice(
+  p_provider text,
+  p_product text,
+  p_from timestamptz,
+  p_to timestamptz,
+  p_dry_run boolean,
+  p_now timestamptz default now()
+)
+returns setof spend.repriced_tenant
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_calls uuid[];
+  v_price_ids bigint[];
+begin
+  if p_provider is null or p_product is null or p_from is null or p_to is null then
+    perform spend_private.fail_usage('provider, product, from, to', 'must not be null');
+  end if;
+  if p_dry_run then
+    return query
+    select w.tenant_id, count(*), sum(w.booked_usd), sum(w.right_usd), sum(w.right_usd - w.booked_usd)
+    from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, null) as w
+    group by w.tenant_id order by w.tenant_id;
+    return;
+  end if;
+
+  -- The locks of every booking, in the same order: table, reservations, balances.
+  lock table spend.reservations in row exclusive mode;
+  select array_agg(l.id) into v_calls
+  from (
+    select r.id
+    from spend.reservations as r
+    where r.provider = p_provider and p_product in (r.product, '*')
+      and r.created_at >= p_from and r.created_at < p_to
+      and r.status in ('settled', 'expired')
+    order by r.tenant_id, r.id
+    for no key update
+  ) as l;
+
+  select array_agg(distinct i.price_id order by i.price_id) into v_price_ids
+  from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, v_calls) as w
+  cross join lateral unnest(w.price_ids) as i (price_id);
+  if v_price_ids is not null then
+    -- From here on these rows cannot change, so that what is booked is what they say.
+    perform spend_private.mark_prices_used(v_price_ids);
+    return query select * from spend_private.rebook(p_provider, p_product, p_from, p_to, v_calls, p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.reprice is
+  'spend.reprice with a clock.';
+
+create function spend_private.wrong_bookings(
+  p_provider text,
+  p_product text,
+  p_from timestamptz,
+  p_to timestamptz,
+  p_calls uuid[]
+)
+returns table (
+  tenant_id uuid,
+  reservation_id uuid,
+  booked_usd numeric,
+  right_usd numeric,
+  usage jsonb,
+  price_ids bigint[],
+  is_estimated boolean
+)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return query
+  select
+    r.tenant_id, r.id, r.actual_cost_usd, a.cost_usd, e.usage, a.price_ids,
+    -- Where nothing was known, the estimate itself was the usage.
+    a.is_estimated or (r.is_estimated and e.usage = r.usage_estimate)
+  from spend.reservations as r
+  cross join lateral (
+    -- Retention may have dropped the events; then nobody knows the usage any more, and the booking stands.
+    select b.usage
+    from spend.cost_events as b
+    where b.tenant_id = r.tenant_id and b.occurred_at = r.created_at and b.reservation_id = r.id
+      and b.usage is not null
+    order by b.id desc
+    limit 1
+  ) as e
+  cross join lateral spend_private.cost_at_right_prices(r, e.usage) as a
+  where r.provider = p_provider and p_product in (r.product, '*')
+    and r.created_at >= p_from and r.created_at < p_to
+    and r.status in ('settled', 'expired')
+    and (p_calls is null or r.id = any (p_calls))
+    and a.cost_usd <> r.actual_cost_usd;
+end;
+$$;
+comment on function spend_private.wrong_bookings is
+  'Calls of a product and a span of time, of p_calls alone where given, that cost something else at the prices that the rows now say were in force when they were made.';
+
+create function spend_private.cost_at_right_prices(p_reservation spend.reservations, p_usage jsonb)
+returns spend_private.actual_cost
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- The estimate was as wrong as the price, and unknown usage costs at least the estimate.
+  p_reservation.estimated_cost_usd := (
+    spend_private.actual_cost(p_reservation, p_reservation.usage_estimate)
+  ).cost_usd;
+  return spend_private.actual_cost(p_reservation, p_usage);
+end;
+$$;
+comment on function spend_private.cost_at_right_prices is
+  'actual_cost, with an estimate at the prices of now too.';
+
+create function spend_private.rebook(
+  p_provider text,
+  p_product text,
+  p_from timestamptz,
+  p_to timestamptz,
+  p_calls uuid[],
+  p_now timestamptz
+)
+returns setof spend.repriced_tenant
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_tenants spend.repriced_tenant[];
+  v_moves jsonb;
+  v_move record;
+begin
+  with wrong as materialized (
+    select r.*, w.booked_usd, w.right_usd, w.usage, w.price_ids as right_price_ids,
+      w.is_estimated as is_still_estimated
+    from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, p_calls) as w
+    join spend.reservations as r on r.tenant_id = w.tenant_id and r.id = w.reservation_id
+  ),
+
+  event as (
+    insert into spend.cost_events (
+      tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
+      task, resource_type, provider, product, usage, cost_usd, price_ids, is_estimated, metadata
+    )
+    select
+      w.tenant_id, w.created_at, p_now, 'correction', w.id, w.user_id, w.conversation_id, w.path_id,
+      w.task, w.resource_type, w.provider, w.product, w.usage, w.right_usd - w.booked_usd,
+      w.right_price_ids, w.is_still_estimated, w.metadata || '{"reason": "repriced"}'
+    from wrong as w
+  ),
+
+  reservation as (
+    update spend.reservations as r
+    set actual_cost_usd = w.right_usd, is_estimated = w.is_still_estimated
+    from wrong as w
+    where r.tenant_id = w.tenant_id and r.id = w.id
+  ),
+
+  tenant as (
+    select row(
+      w.tenant_id, count(*), sum(w.booked_usd), sum(w.right_usd), sum(w.right_usd - w.booked_usd)
+    )::spend.repriced_tenant as line
+    from wrong as w
+    group by w.tenant_id
+  ),
+
+  -- Not the holds: a quota that changed since the call was counted anew, from the ledger, and so is this.
+  move as (
+    select q.scope, b.quota_id, b.period_start, sum(w.right_usd - w.booked_usd) as usd
+    from wrong as w
+    join spend.cost_quotas as q
+      on (q.tenant_id is null or q.tenant_id = w.tenant_id)
+      and (q.scope <> 'user' or q.scope_id = w.user_id)
+      and q.resource_type in ('all', w.resource_type)
+      and (q.task is null or q.task = w.task)
+      and (q.product is null or q.product = w.product)
+    join spend_private.quota_balances as b
+      on b.quota_id = q.id and b.slot = 0
+      and w.created_at >= b.period_start and w.created_at < b.period_end
+    group by q.scope, b.quota_id, b.period_start
+  )
+
+  select
+    (select array_agg(t.line order by (t.line).tenant_id) from tenant as t),
+    (select jsonb_agg(to_jsonb(m)) from move as m)
+  into v_tenants, v_moves;
+
+  for v_move in
+    select m.*
+    from jsonb_to_recordset(v_moves) as m (scope text, quota_id bigint, period_start timestamptz, usd numeric)
+    -- The lock order of reserve, over the whole batch.
+    order by array_position(array['user', 'tenant', 'platform'], m.scope), m.quota_id, m.period_start
+  loop
+    perform spend_private.overrun_balances(
+      array[row(v_move.quota_id, v_move.period_start, 0)::spend.reservation_hold], 0, v_move.usd
+    );
+  end loop;
+  return query select * from unnest(v_tenants);
+end;
+$$;
+comment on function spend_private.rebook is
+  'Books what wrong_bookings says of p_calls, which the caller has locked, and whose prices are fixed: an event each, the reservations, and each balance once.';
