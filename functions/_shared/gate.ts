@@ -1,6 +1,7 @@
 // The gate: typed doors to the SQL functions that hold and book. No money is computed here.
 import { createClient, type PostgrestError, type SupabaseClient } from "@supabase/supabase-js";
 import { z } from "zod";
+import { inBackground } from "./background.ts";
 import type { Database, Json } from "./database.types.ts";
 import type { Env } from "./env.ts";
 import { quotaExceeded, SpendgateError } from "./errors.ts";
@@ -106,10 +107,15 @@ export class Gate {
         metadata: request.metadata ?? {},
       });
     const key = request.idempotencyKey ?? crypto.randomUUID();
-    const answer = await call().catch((error) => {
-      if (isOurKey && error.code === "quota_unavailable") return call();
-      throw error;
-    });
+    const answer = await call()
+      .catch((error) => {
+        if (isOurKey && error.code === "quota_unavailable") return call();
+        throw error;
+      })
+      .catch((error) => {
+        if (isOurKey && error.code === "quota_unavailable") inBackground(this.#giveBackLost(call));
+        throw error;
+      });
 
     if (!answer.allowed || answer.reservation_id === null) {
       throw quotaExceeded(request.resourceType, answer);
@@ -164,6 +170,16 @@ export class Gate {
       .abortSignal(AbortSignal.timeout(this.#timeoutMs));
     if (error) throw toSpendgateError(error);
     return data.map((row) => row.tenant_id);
+  }
+
+  /** The answers were lost, perhaps not the hold: nobody else knows of it, and its expiry would be booked. */
+  async #giveBackLost(reserveAgain: () => Promise<ReserveAnswer>): Promise<void> {
+    try {
+      const { reservation_id } = await this.#patiently(reserveAgain);
+      if (reservation_id !== null) await this.release(reservation_id, "answer_lost");
+    } catch (error) {
+      log("error", "lost_hold_not_found", { message: messageOf(error) });
+    }
   }
 
   async #patiently<T>(call: () => Promise<T>): Promise<T> {

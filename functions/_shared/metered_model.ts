@@ -279,13 +279,16 @@ function toUsage({ inputTokens, outputTokens, raw }: LanguageModelV4Usage): Usag
   };
 }
 
-/** Whether a failed call is known to cost nothing: refused by the provider, or never arrived there. */
+/**
+ * Whether a failed call is known to cost nothing: refused by the provider, or never sent. An answer that cannot
+ * be read, and a connection that broke after the request was out, may well be charged.
+ */
 function chargesNothing(error: unknown): boolean {
   if (error instanceof ProviderFailure) return true;
   if (!APICallError.isInstance(error)) return false;
-  return (
-    error.statusCode !== undefined ||
-    /connect|refused|dns|resolve/i.test(messageOf(error.cause ?? error))
+  if (error.statusCode !== undefined) return error.statusCode >= 400;
+  return /\(Connect\)|connection refused|ECONNREFUSED|ENOTFOUND|dns error/i.test(
+    messageOf(error.cause ?? error),
   );
 }
 

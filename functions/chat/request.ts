@@ -57,5 +57,8 @@ export async function toModelMessages(request: ChatRequest): Promise<ModelMessag
   if (!result.success) {
     throw invalidRequest([{ path: "messages", message: "A part of a message is not valid." }]);
   }
-  return await convertToModelMessages(result.data as UIMessage[]);
+  return await convertToModelMessages(result.data as UIMessage[], {
+    // What a user stopped in the middle of a tool's work stays in useChat's history: it must not end the chat.
+    ignoreIncompleteToolCalls: true,
+  });
 }

@@ -1,0 +1,377 @@
+// What a chat promises whatever its provider, its client and its database do. The provider is a server of this
+// test, since the stand-in has manners: it reports usage, answers in time, and closes what it opens.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { DefaultChatTransport, type UIMessageChunk } from "ai";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
+import { until } from "../setup/until.ts";
+
+type Script = (request: IncomingMessage, response: ServerResponse) => void;
+
+let provider: Server;
+let stack: TestStack;
+let user: TestUser;
+let tenant: TestTenant;
+let script: Script;
+let calls = 0;
+
+beforeAll(async () => {
+  provider = createServer((request, response) => {
+    calls += 1;
+    script(request, response);
+  });
+  await new Promise<void>((done) => provider.listen(0, "127.0.0.1", done));
+  const { port } = provider.address() as AddressInfo;
+  stack = await startTestStack({
+    env: { OPENAI_API_KEY: "local", OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1` },
+  });
+});
+afterAll(async () => {
+  await stack.stop();
+  provider.closeAllConnections();
+  await new Promise((done) => provider.close(done));
+});
+beforeEach(async () => {
+  user = await stack.signUp();
+  tenant = await stack.createTenant({ members: [user] });
+  script = streams([text("Hello"), finish({ prompt_tokens: 9, completion_tokens: 1 })]);
+  calls = 0;
+});
+
+const text = (content: string) => ({ choices: [{ index: 0, delta: { content } }] });
+const finish = (usage?: object) => ({
+  choices: [{ index: 0, delta: {}, finish_reason: "stop" }],
+  ...(usage && { usage }),
+});
+const line = (chunk: object) =>
+  `data: ${JSON.stringify({ id: "1", object: "chat.completion.chunk", created: 1, model: "gpt-4o-mini", ...chunk })}\n\n`;
+
+/** A provider that streams these chunks and ends well. */
+function streams(chunks: object[]): Script {
+  return (_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    for (const chunk of chunks) response.write(line(chunk));
+    response.end("data: [DONE]\n\n");
+  };
+}
+
+const say = (content = "Hello") => ({ messages: [{ role: "user", content }] });
+
+function chat(body: Record<string, unknown> = say(), init: RequestInit = {}) {
+  return stack.call("/chat", { user, json: body, ...init });
+}
+
+/** The tenant's only reservation, once it has ended. */
+async function ended() {
+  return await until("the reservation has ended", async () => {
+    const [row] = await stack.sql`
+      select r.status, r.is_estimated, r.actual_cost_usd, r.estimated_cost_usd, e.usage
+      from spend.reservations as r
+      left join spend.cost_events as e on e.tenant_id = r.tenant_id and e.reservation_id = r.id
+      where r.tenant_id = ${tenant.id}`;
+    return row !== undefined && row.status !== "held" ? row : undefined;
+  });
+}
+
+async function limitTo(usd: number) {
+  await stack.sql`
+    update spend.cost_quotas set limit_usd = ${usd}
+    where tenant_id = ${tenant.id} and resource_type = 'llm'`;
+}
+
+describe("usage", () => {
+  it("cached and reasoning tokens are booked as parts of the input and the output", async () => {
+    script = streams([
+      text("Hello"),
+      finish({
+        prompt_tokens: 2000,
+        completion_tokens: 300,
+        prompt_tokens_details: { cached_tokens: 1500 },
+        completion_tokens_details: { reasoning_tokens: 250 },
+      }),
+    ]);
+
+    await (await chat()).text();
+
+    // 500 fresh × $0.15 + 1,500 cached × $0.075 + 300 × $0.60, a million tokens each.
+    const row = await ended();
+    expect(row).toMatchObject({ is_estimated: false, actual_cost_usd: "0.000367500000" });
+    expect(row.usage).toMatchObject({
+      input_tokens: 2000,
+      cache_read_tokens: 1500,
+      output_tokens: 300,
+      reasoning_tokens: 250,
+    });
+  });
+
+  it("that is not reported is not zero: the estimate is booked, and flagged", async () => {
+    script = streams([text("Hello"), finish()]);
+
+    await (await chat()).text();
+
+    const row = await ended();
+    expect(row).toMatchObject({ status: "settled", is_estimated: true });
+    expect(row.actual_cost_usd).toBe(row.estimated_cost_usd);
+  });
+
+  it.each([
+    ["negative", { prompt_tokens: -5, completion_tokens: 3 }],
+    ["fractional", { prompt_tokens: 5.5, completion_tokens: 3 }],
+  ])("that is %s is unknown usage", async (_, usage) => {
+    script = streams([text("Hello"), finish(usage)]);
+
+    await (await chat()).text();
+
+    const row = await ended();
+    expect(row).toMatchObject({ status: "settled", is_estimated: true });
+    expect(row.actual_cost_usd).toBe(row.estimated_cost_usd);
+  });
+});
+
+describe("a provider that misbehaves", () => {
+  it.each([
+    ["hangs up without an answer", (_, response) => response.destroy()],
+    [
+      "answers something that is no JSON",
+      (_, response) =>
+        response.writeHead(200, { "content-type": "application/json" }).end("<html>"),
+    ],
+  ] as [string, Script][])(
+    "%s: 502; whether it charges is not known, so the estimate is booked",
+    async (_, misbehave) => {
+      script = misbehave;
+
+      const response = await chat({ ...say(), stream: false });
+
+      expect(response.status).toBe(502);
+      expect(await response.json()).toMatchObject({ error: "upstream_error" });
+      expect(await ended()).toMatchObject({ status: "settled", is_estimated: true });
+    },
+  );
+
+  it("refuses the call: its status is told, its words and its Retry-After are not ours", async () => {
+    script = (_, response) =>
+      response
+        .writeHead(429, { "content-type": "application/json", "retry-after": "17" })
+        .end('{"error":{"message":"org-secret is out of credit"}}');
+
+    const response = await chat();
+
+    expect(response.status).toBe(502);
+    expect(response.headers.get("retry-after")).toBeNull();
+    const body = await response.text();
+    expect(JSON.parse(body)).toMatchObject({ upstream: { status: 429, retryAfter: "17" } });
+    expect(body).not.toContain("org-secret");
+    expect(await ended()).toMatchObject({ status: "released" });
+  });
+
+  it("breaks off after the first token: the stream ends with an error part", async () => {
+    script = (_, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write(line(text("Hel")));
+      setTimeout(() => response.destroy(), 100);
+    };
+
+    const body = await (await chat()).text();
+
+    expect(body).toContain('"type":"error"');
+    expect(body).toContain("upstream_error");
+    expect(await ended()).toMatchObject({ status: "settled", is_estimated: true });
+  });
+});
+
+describe("a client that goes away before the first token", () => {
+  it("leaves nothing held: the call is booked when it ends", async () => {
+    let answer = () => {};
+    script = (request, response) => {
+      answer = () =>
+        streams([text("Hi"), finish({ prompt_tokens: 9, completion_tokens: 1 })])(
+          request,
+          response,
+        );
+    };
+    const controller = new AbortController();
+
+    const response = chat(say(), { signal: controller.signal }).catch(() => undefined);
+    await until("the provider is called", () => calls === 1);
+    controller.abort();
+    await response;
+    answer();
+
+    expect(await ended()).toMatchObject({ status: "settled", is_estimated: false });
+  });
+});
+
+describe("the database", () => {
+  it("does not answer in time: 503, the provider is not called, and nothing stays held or is booked", async () => {
+    const hasty = await startTestStack({ env: { SPENDGATE_GATE_TIMEOUT_MS: "500" } });
+    try {
+      const member = await hasty.signUp();
+      const { id } = await hasty.createTenant({ members: [member] });
+      const blocker = await hasty.sql.reserve();
+      await blocker`begin`;
+      await blocker`lock table spend.reservations in access exclusive mode`;
+
+      const response = await hasty.call("/chat", {
+        user: member,
+        json: { ...say(), tenantId: id },
+      });
+      expect(response.status).toBe(503);
+      expect(response.headers.get("retry-after")).toMatch(/^\d+$/);
+      expect(hasty.journal()).toHaveLength(0);
+
+      // The reserve that nobody waited for goes on as soon as it can.
+      await blocker`commit`;
+      blocker.release();
+      await until("the late hold has come and gone", async () => {
+        const rows = await hasty.sql`select status from spend.reservations where tenant_id = ${id}`;
+        return rows.length > 0 && rows.every(({ status }) => status === "released");
+      });
+      expect(await hasty.sql`select from spend.cost_events where tenant_id = ${id}`).toEqual([]);
+    } finally {
+      await hasty.stop();
+    }
+  });
+
+  it("refuses to settle at first: it is asked again, and the call is booked exactly", async () => {
+    await stack.sql.unsafe(`
+      create sequence spend_private.failed_settles;
+      alter function spend.settle rename to settle_away;
+      create function spend.settle(reservation_id uuid, usage jsonb, metadata jsonb default '{}')
+      returns spend.settle_result language plpgsql security definer as $$
+      begin
+        perform nextval('spend_private.failed_settles');
+        raise exception using errcode = '55P03', message = 'canceling statement due to lock timeout';
+      end $$;
+      grant execute on function spend.settle to service_role`);
+    try {
+      await (await chat()).text();
+      await until("settling has failed", async () => {
+        const [row] = await stack.sql`select is_called from spend_private.failed_settles`;
+        return row?.is_called;
+      });
+    } finally {
+      await stack.sql.unsafe(`
+        drop function spend.settle;
+        alter function spend.settle_away rename to settle;
+        drop sequence spend_private.failed_settles`);
+    }
+    // 9 × $0.15 + 1 × $0.60, a million tokens each.
+    expect(await ended()).toMatchObject({
+      status: "settled",
+      is_estimated: false,
+      actual_cost_usd: "0.000001950000",
+    });
+  });
+});
+
+it("a history that was stopped in the middle of a tool's work can be gone on with", async () => {
+  const response = await chat({
+    messages: [
+      { id: "1", role: "user", parts: [{ type: "text", text: "Look." }] },
+      {
+        id: "2",
+        role: "assistant",
+        parts: [{ type: "tool-look", toolCallId: "a", state: "input-available", input: {} }],
+      },
+      { id: "3", role: "user", parts: [{ type: "text", text: "And?" }] },
+    ],
+  });
+  expect(response.status).toBe(200);
+  await response.text();
+  expect(await ended()).toMatchObject({ status: "settled", is_estimated: false });
+});
+
+describe("useChat's own transport", () => {
+  function send() {
+    const transport = new DefaultChatTransport({
+      api: `${stack.url}/functions/v1/chat`,
+      headers: { authorization: `Bearer ${user.jwt}`, apikey: stack.keys.publishable },
+    });
+    return transport.sendMessages({
+      chatId: "conversation",
+      messageId: undefined,
+      trigger: "submit-message",
+      messages: [{ id: "m1", role: "user", parts: [{ type: "text", text: "Hello" }] }],
+      abortSignal: undefined,
+    });
+  }
+
+  it("reads the answer as UI message chunks", async () => {
+    const chunks: UIMessageChunk[] = [];
+    for await (const chunk of await send()) chunks.push(chunk);
+    const types = chunks.map(({ type }) => type);
+    expect(types.at(0)).toBe("start");
+    expect(types).toContain("text-delta");
+    expect(types.at(-1)).toBe("finish");
+  });
+
+  it("throws the refusal, so that useChat's onError shows it", async () => {
+    await limitTo(0);
+    await expect(send()).rejects.toThrow(/quota_exceeded/);
+  });
+});
+
+describe("every answer", () => {
+  const bodies: [number, () => Record<string, unknown> | Promise<Record<string, unknown>>][] = [
+    [200, () => say()],
+    [400, () => ({})],
+    [403, async () => ({ ...say(), tenantId: (await stack.createTenant()).id })],
+    [422, () => ({ ...say(), model: "openai/unheard-of" })],
+    [413, () => say("x".repeat(6_000_000))],
+    [
+      429,
+      async () => {
+        await limitTo(0);
+        return say();
+      },
+    ],
+    [
+      429,
+      async () => {
+        await limitTo(0);
+        return { ...say(), stream: false };
+      },
+    ],
+    [
+      502,
+      () => {
+        script = (_, response) => response.writeHead(500).end();
+        return say();
+      },
+    ],
+  ];
+  it.each(bodies)("%i has CORS, and says nothing of what is inside", async (status, body) => {
+    const response = await chat(await body());
+    expect(response.status).toBe(status);
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    expect(response.headers.get("access-control-expose-headers")).toContain("retry-after");
+    expect(await response.text()).not.toMatch(/\.ts:\d|node_modules|spend_private|stack/);
+  });
+
+  it("a refusal that waiting does not mend has no Retry-After, as JSON and as a stream", async () => {
+    await limitTo(0);
+    const asJson = await chat({ ...say(), stream: false });
+    const asStream = await chat();
+    expect([asJson.headers.get("retry-after"), asStream.headers.get("retry-after")]).toEqual([
+      null,
+      null,
+    ]);
+    const refusal = (await asJson.json()) as { reason: string; retryAfter: number | null };
+    expect(refusal).toMatchObject({ reason: "exceeds_limit", retryAfter: null });
+    expect(await asStream.text()).toBe(
+      `event: error\ndata: ${JSON.stringify(refusal)}\n\nevent: done\ndata: {"status":"quota_exceeded"}\n\n`,
+    );
+    expect(calls).toBe(0);
+  });
+});
+
+it("after all of this nothing is held, and the balances equal the ledger", async () => {
+  await until("nothing is held", async () => {
+    const [row] =
+      await stack.sql`select count(*)::int from spend.reservations where status = 'held'`;
+    return row?.count === 0;
+  });
+  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+});
