@@ -13,43 +13,34 @@ declare
   v_total_input bigint := coalesce((p_counts.units ->> 'input_tokens')::bigint, 0);
 begin
   return query
-  with price as (
-    -- Each (meter, tier) is a series of its own in time; the highest tier that the call reaches wins.
-    select distinct on (p.meter) p.meter, p.id, p.usd, p.unit_size
-    from spend.prices as p
-    where p.provider = p_counts.provider and p.product = p_product
-      and p.resource_type = p_resource_type
-      and p.service_tier = p_counts.service_tier
-      and (p.tenant_id is null or p.tenant_id = p_tenant_id)
-      and (p.tier_from = 0 or p.tier_from < v_total_input)
-      and p.effective_from <= p_at
-    order by p.meter, p.tenant_id nulls last, p.tier_from desc, p.effective_from desc,
-      p.revision desc
-  ),
-
-  -- What is counted in a part is not counted in the whole again.
-  own as (
-    select
-      m.meter, m.part_of,
+  select
+    line.meter, line.units, line.id, line.usd, line.unit_size,
+    -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
+    (line.units * line.usd)::numeric(60, 20) / line.unit_size
+  from (
+    select distinct on (m.meter)
+      m.meter, p.id, p.usd, p.unit_size,
+      -- What is counted in a part is not counted in the whole again.
       (p_counts.units ->> m.meter)::numeric - coalesce((
         select sum((p_counts.units ->> part.meter)::numeric)
         from spend.meters as part
         where part.resource_type = p_resource_type and part.part_of = m.meter
       ), 0) as units
     from spend.meters as m
+    left join spend.prices as p
+      on p.provider = p_counts.provider and p.product = p_product
+      and p.resource_type = p_resource_type
+      and p.meter in (m.meter, m.part_of)
+      and p.service_tier = p_counts.service_tier
+      and (p.tenant_id is null or p.tenant_id = p_tenant_id)
+      and (p.tier_from = 0 or p.tier_from < v_total_input)
+      and p.effective_from <= p_at
     where m.resource_type = p_resource_type and p_counts.units ->> m.meter is not null
-  )
-
-  select
-    own.meter, own.units, price.id, price.usd, price.unit_size,
-    -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
-    (own.units * price.usd)::numeric(60, 20) / price.unit_size
-  from own
-  left join price
-    on price.meter = case
-      when exists (select from price as exact where exact.meter = own.meter) then own.meter
-      else own.part_of
-    end;
+    -- A part's own price goes before that of its whole. Each (meter, tier) is a series of its own in time;
+    -- the highest tier that the call reaches wins.
+    order by m.meter, p.meter = m.meter desc nulls last, p.tenant_id nulls last, p.tier_from desc,
+      p.effective_from desc, p.revision desc
+  ) as line;
 end;
 $$;
 comment on function spend_private.bill_lines is
