@@ -2113,7 +2113,7 @@ comment on column spend.reservations.product is 'Model or template after aliases
 comment on column spend.reservations.usage_estimate is 'Upper bound of the call''s usage, as reserve or the last extend got it.';
 comment on column spend.reservations.estimated_cost_usd is 'USD held while the status is held.';
 comment on column spend.reservations.actual_cost_usd is 'USD booked in all: 0 after a release, the estimate after expiry.';
-comment on column spend.reservations.is_estimated is 'The usage never became known; actual_cost_usd is the estimate.';
+comment on column spend.reservations.is_estimated is 'The provider never reported the usage; actual_cost_usd is the estimate, or by what the caller counted.';
 comment on column spend.reservations.holds is 'Balances that hold the estimate, in lock order. Settle and release go back to these.';
 comment on column spend.reservations.warnings is 'Quotas above their warning threshold when the call was admitted.';
 
@@ -3287,7 +3287,7 @@ end;
 $$;
 comment on function spend.settle is
   'Books the real cost of a reservation and gives its hold back, in one transaction. Booked in full, even above the hold or over a limit, at the prices in force when the reservation was made.
-usage: as in reserve; null, or with a count missing, is unknown usage: booked at the estimate (or at the known part, where that is dearer) and flagged is_estimated. Settling again answers the first result and books nothing. After a release the cost is booked (it was spent), after expiry the booking is corrected.
+usage: as in reserve; null, or with a count missing, is unknown usage: booked at the estimate (or at the known part, where that is dearer) and flagged is_estimated. metadata {"is_estimated": true} says that the usage was counted by the caller, not reported by the provider: booked as it is, and flagged. Settling again answers the first result and books nothing. After a release the cost is booked (it was spent), after expiry the booking is corrected.
 Errors: 22023 invalid_usage, PT404 unknown_reservation. For service_role.';
 grant execute on function spend.settle to service_role;
 
@@ -3309,6 +3309,7 @@ begin
     return spend_private.settle_answer(v_reservation);
   end if;
   v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage);
+  v_actual.is_estimated := v_actual.is_estimated or coalesce(p_metadata @> '{"is_estimated": true}', false);
   return spend_private.book(v_reservation, 'settled', v_actual, p_metadata, p_now);
 end;
 $$;

@@ -42,7 +42,7 @@ comment on column spend.reservations.product is 'Model or template after aliases
 comment on column spend.reservations.usage_estimate is 'Upper bound of the call''s usage, as reserve or the last extend got it.';
 comment on column spend.reservations.estimated_cost_usd is 'USD held while the status is held.';
 comment on column spend.reservations.actual_cost_usd is 'USD booked in all: 0 after a release, the estimate after expiry.';
-comment on column spend.reservations.is_estimated is 'The usage never became known; actual_cost_usd is the estimate.';
+comment on column spend.reservations.is_estimated is 'The provider never reported the usage; actual_cost_usd is the estimate, or by what the caller counted.';
 comment on column spend.reservations.holds is 'Balances that hold the estimate, in lock order. Settle and release go back to these.';
 comment on column spend.reservations.warnings is 'Quotas above their warning threshold when the call was admitted.';
 

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(32);
+select plan(33);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -130,6 +130,13 @@ select is(
   (select sum(cost_usd) from spend.cost_events), 138.4::numeric, 'the ledger sums to what was spent'
 );
 select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger');
+
+-- Usage that the caller counted because the provider was stopped
+select pg_temp.make('counted', 2);
+select results_eq(
+  $$ select status, trim_scale(cost_usd), is_estimated from spend.settle(pg_temp.id('counted'), pg_temp.usage(0.5), '{"is_estimated": true}') $$,
+  $$ values ('settled', 0.5, true) $$, 'counted usage is booked as it is, and flagged'
+);
 
 select * from finish();
 rollback;
