@@ -1,42 +1,59 @@
 // Who calls, and for which tenant.
-import { createClient } from "@supabase/supabase-js";
+import { createClient, isAuthRetryableFetchError } from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Env } from "./env.ts";
 import { SpendgateError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import { invalidRequest } from "./http.ts";
 
+/** Header that names the tenant where a body does not. */
+const TENANT_HEADER = "x-spendgate-tenant";
+
 const claims = z.object({ sub: z.uuid(), role: z.literal("authenticated") });
 
 /**
  * Id of the signed-in user, from the bearer token.
- * @throws SpendgateError unauthorized when there is none or Auth does not vouch for it.
+ * @throws SpendgateError unauthorized when there is none or Auth does not vouch for it; quota_unavailable when
+ *   Auth does not answer.
  */
 export async function authenticate(request: Request, env: Env): Promise<string> {
   const token = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
   if (!token) throw unauthorized("Send the user's JWT as a bearer token.");
   const supabase = createClient(env.supabaseUrl, env.publishableKey, {
     auth: { persistSession: false, autoRefreshToken: false },
+    global: { fetch: withTimeout(env.gateTimeoutMs) },
   });
   // Asymmetric tokens are verified here, symmetric ones by asking Auth.
   const { data, error } = await supabase.auth
     .getClaims(token)
     .catch((error) => ({ data: null, error }));
+  if (isAuthRetryableFetchError(error)) {
+    throw new SpendgateError("quota_unavailable", "Auth does not answer; nothing was spent.", {
+      retryAfter: 5,
+      cause: error,
+    });
+  }
   const user = claims.safeParse(data?.claims);
   if (error || !user.success) throw unauthorized("The JWT is not valid.");
   return user.data.sub;
 }
 
+function withTimeout(milliseconds: number): typeof fetch {
+  return (input, init) => fetch(input, { signal: AbortSignal.timeout(milliseconds), ...init });
+}
+
 /**
- * The tenant that pays: the one that the request names, else the user's only one.
+ * The tenant that pays: the one that the body or the header names, else the user's only one.
  * Whether the user is a member of a named one is checked by reserve itself.
  * @throws SpendgateError not_a_member of any; invalid_request when there are several.
  */
 export async function resolveTenant(
+  request: Request,
   gate: Gate,
   userId: string,
-  named: string | undefined,
+  inBody: string | undefined,
 ): Promise<string> {
+  const named = inBody ?? tenantInHeader(request);
   if (named) return named;
   const [only, ...others] = await gate.tenantsOf(userId);
   if (!only) throw new SpendgateError("not_a_member", "You are not a member of any tenant.");
@@ -44,6 +61,15 @@ export async function resolveTenant(
     throw invalidRequest([{ path: "tenantId", message: "You are in several tenants: name one." }]);
   }
   return only;
+}
+
+function tenantInHeader(request: Request): string | undefined {
+  const named = request.headers.get(TENANT_HEADER);
+  if (named === null) return undefined;
+  if (!z.uuid().safeParse(named).success) {
+    throw invalidRequest([{ path: TENANT_HEADER, message: "Name the tenant by its uuid." }]);
+  }
+  return named;
 }
 
 function unauthorized(message: string): SpendgateError {

@@ -1,4 +1,5 @@
 // The environment, read and checked once. What is wrong is said by name, at the first request.
+// Keys of providers are not in it: see providers/registry.ts.
 import { z } from "zod";
 
 const flag = z
@@ -7,6 +8,8 @@ const flag = z
   .transform((value) => value === "true");
 const url = z.url().optional();
 const key = z.string().min(1).optional();
+const count = (least: number, fallback: number) =>
+  z.coerce.number().int().min(least).default(fallback);
 
 const schema = z
   .object({
@@ -18,9 +21,17 @@ const schema = z
     ENFORCE_COST_QUOTAS: flag,
     ENFORCE_E2B_QUOTAS: flag,
     SPENDGATE_DEFAULT_MODEL: z.string().min(1).default("openai/gpt-4o-mini"),
-    SPENDGATE_MAX_OUTPUT_TOKENS: z.coerce.number().int().min(1).default(4096),
-    SPENDGATE_MAX_BODY_BYTES: z.coerce.number().int().min(1024).default(1_048_576),
-    SPENDGATE_GATE_TIMEOUT_MS: z.coerce.number().int().min(100).default(5000),
+    SPENDGATE_MAX_OUTPUT_TOKENS: count(1, 4096),
+    SPENDGATE_MAX_RETRIES: count(0, 0),
+    SPENDGATE_CALL_TIMEOUT_MS: count(100, 140_000),
+    SPENDGATE_DISCONNECT_GRACE_MS: count(0, 3000),
+    SPENDGATE_COST_WAIT_MS: count(0, 1000),
+    SPENDGATE_MAX_BODY_BYTES: count(1024, 1_048_576),
+    SPENDGATE_MAX_MESSAGES: count(1, 500),
+    SPENDGATE_MAX_STEPS: count(1, 20),
+    SPENDGATE_GATE_TIMEOUT_MS: count(100, 5000),
+    SPENDGATE_COMPACTION_MODEL: z.string().min(1).default("openai/gpt-4o-mini"),
+    SPENDGATE_COMPACTION_SHARE: z.coerce.number().positive().max(1).default(0.75),
     OTEL_EXPORTER_OTLP_ENDPOINT: url,
   })
   .transform((env, context) => {
@@ -48,8 +59,22 @@ const schema = z
       defaultModel: env.SPENDGATE_DEFAULT_MODEL,
       /** Tokens that a call may produce when it does not say. */
       defaultMaxOutputTokens: env.SPENDGATE_MAX_OUTPUT_TOKENS,
+      /** How often a call is tried again where its provider says that this may help; each try is held anew. */
+      maxRetries: env.SPENDGATE_MAX_RETRIES,
+      /** Milliseconds that one call of a provider may take. Hosted functions end after 150 s. */
+      callTimeoutMs: env.SPENDGATE_CALL_TIMEOUT_MS,
+      /** Milliseconds that a call goes on, for its exact usage, when its client has gone. */
+      disconnectGraceMs: env.SPENDGATE_DISCONNECT_GRACE_MS,
+      /** Milliseconds that an answer which is complete waits at most for what it cost. */
+      costWaitMs: env.SPENDGATE_COST_WAIT_MS,
       maxBodyBytes: env.SPENDGATE_MAX_BODY_BYTES,
+      maxMessages: env.SPENDGATE_MAX_MESSAGES,
+      /** Steps that an agent may take at most, whatever it asks for. */
+      maxSteps: env.SPENDGATE_MAX_STEPS,
       gateTimeoutMs: env.SPENDGATE_GATE_TIMEOUT_MS,
+      compactionModel: env.SPENDGATE_COMPACTION_MODEL,
+      /** Share of a model's context above which a conversation is compacted. */
+      compactionShare: env.SPENDGATE_COMPACTION_SHARE,
       otlpEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
     };
   });
@@ -58,7 +83,16 @@ export type Env = z.output<typeof schema>;
 
 /** @throws Error that names every variable that is missing or wrong. */
 export function readEnv(variables: Record<string, string | undefined> = Deno.env.toObject()): Env {
-  const result = schema.safeParse(variables);
+  return parseVariables(schema, variables);
+}
+
+/** Empty variables count as not set. @throws Error that names every variable that is missing or wrong. */
+export function parseVariables<T extends z.ZodType>(
+  variables: T,
+  values: Record<string, string | undefined>,
+): z.output<T> {
+  const set = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ""));
+  const result = variables.safeParse(set);
   if (!result.success) {
     const problems = result.error.issues.map(
       (issue) => `${issue.path.join(".")}: ${issue.message}`,

@@ -13,7 +13,8 @@ export type ErrorCode =
   | "unpriced_product"
   | "quota_exceeded"
   | "upstream_error"
-  | "quota_unavailable";
+  | "quota_unavailable"
+  | "internal_error";
 
 const STATUS: Record<ErrorCode, number> = {
   invalid_request: 400,
@@ -28,6 +29,7 @@ const STATUS: Record<ErrorCode, number> = {
   quota_exceeded: 429,
   upstream_error: 502,
   quota_unavailable: 503,
+  internal_error: 500,
 };
 
 export interface ErrorOptions {
@@ -88,13 +90,10 @@ function describeQuota(quota: QuotaDetails) {
   };
 }
 
-/** What a caller may know of any error; anything that is not ours is a 503: nothing was spent. */
+/** What a caller may know of any error: of one that is not ours, nothing. */
 export function toSpendgateError(error: unknown): SpendgateError {
   if (error instanceof SpendgateError) return error;
-  return new SpendgateError("quota_unavailable", "The service cannot answer right now.", {
-    retryAfter: 5,
-    cause: error,
-  });
+  return new SpendgateError("internal_error", "Something went wrong here.", { cause: error });
 }
 
 /** JSON, or, where the caller asked for a stream, the same as server-sent events. */

@@ -44,6 +44,8 @@ const settleAnswer = z.object({
 });
 export type SettleAnswer = z.output<typeof settleAnswer>;
 
+export type Metadata = { [key: string]: Json };
+
 /** Usage as the SQL contract defines it: counts of tokens or seconds. */
 export type Usage = { [key: string]: string | number | null };
 
@@ -62,7 +64,7 @@ export interface ReserveRequest {
   ttlSeconds?: number;
   /** False: hold and count, but never refuse. */
   enforce: boolean;
-  metadata?: Json;
+  metadata?: Metadata;
 }
 
 export interface Reservation {
@@ -71,6 +73,8 @@ export interface Reservation {
 }
 
 const SETTLE_ATTEMPTS = 4;
+/** Rows that one request may answer; more are asked for. */
+const PAGE = 1000;
 
 export class Gate {
   readonly #client: SupabaseClient<Database, "spend">;
@@ -86,60 +90,70 @@ export class Gate {
 
   /**
    * Holds the estimated cost of a call.
-   * @throws SpendgateError quota_exceeded; invalid_request, not_a_member, tenant_closed,
-   *   idempotency_conflict, unpriced_product; quota_unavailable when the database gives no answer.
+   * @throws SpendgateError quota_exceeded; invalid_request, not_a_member, tenant_closed, unpriced_product;
+   *   idempotency_conflict, with the `status` of the first call where the same request was sent before;
+   *   quota_unavailable when the database gives no answer.
    */
   async reserve(request: ReserveRequest): Promise<Reservation> {
-    // With a key of our own, asking again after a lost answer finds the first hold instead of making another.
-    const isOurKey = request.idempotencyKey === undefined;
-    const call = () =>
-      this.#rpc("reserve", reserveAnswer, {
-        tenant_id: request.tenantId,
-        user_id: request.userId,
-        resource_type: request.resourceType,
-        usage: request.usage,
-        task: request.task,
-        conversation_id: request.conversationId ?? null,
-        path_id: request.pathId ?? null,
-        idempotency_key: key,
-        ttl_seconds: request.ttlSeconds ?? 600,
-        enforce: request.enforce,
-        metadata: request.metadata ?? {},
-      });
-    const key = request.idempotencyKey ?? crypto.randomUUID();
-    const answer = await call()
-      .catch((error) => {
-        if (isOurKey && error.code === "quota_unavailable") return call();
-        throw error;
-      })
-      .catch((error) => {
-        if (isOurKey && error.code === "quota_unavailable") inBackground(this.#giveBackLost(call));
-        throw error;
-      });
-
-    if (!answer.allowed || answer.reservation_id === null) {
-      throw quotaExceeded(request.resourceType, answer);
-    }
-    if (answer.replayed && !isOurKey) {
+    const callId = crypto.randomUUID();
+    const answer = await this.#rpc("reserve", reserveAnswer, {
+      tenant_id: request.tenantId,
+      user_id: request.userId,
+      resource_type: request.resourceType,
+      usage: request.usage,
+      task: request.task,
+      conversation_id: request.conversationId ?? null,
+      path_id: request.pathId ?? null,
+      idempotency_key: request.idempotencyKey ?? null,
+      ttl_seconds: request.ttlSeconds ?? 600,
+      enforce: request.enforce,
+      metadata: { ...request.metadata, call_id: callId },
+    }).catch((error) => {
+      // The answer may be lost, not the hold: what nobody knows of nobody would give back.
+      if (isLost(error)) inBackground(this.#releaseLost(request, callId));
+      throw error;
+    });
+    const id = answer.reservation_id;
+    if (!answer.allowed || id === null) throw quotaExceeded(request.resourceType, answer);
+    if (answer.replayed) {
       // The first request with this key called the provider on this hold; a second call would be free.
+      const status = await this.#statusOf(request.tenantId, id);
       throw new SpendgateError(
         "idempotency_conflict",
         "A request with this idempotency key was admitted before. Take a new key to call again.",
-        { details: { reservationId: answer.reservation_id } },
+        { details: { reservationId: id, status } },
       );
     }
-    return { id: answer.reservation_id, warnings: answer.warnings ?? [] };
+    return { id, warnings: answer.warnings ?? [] };
   }
 
   /**
-   * Books what a call used; null is unknown usage and books the estimate, flagged.
+   * Raises what a reservation holds; `usage` is the new upper bound of the whole call.
+   * @throws SpendgateError quota_exceeded; quota_unavailable when the database gives no answer.
+   */
+  async extend(reservationId: string, usage: Usage, enforce: boolean): Promise<void> {
+    const answer = await this.#rpc("extend", reserveAnswer, {
+      reservation_id: reservationId,
+      usage,
+      enforce,
+    });
+    if (!answer.allowed) throw quotaExceeded("llm", answer);
+  }
+
+  /**
+   * Books what a call used; null is unknown usage and books the estimate, flagged. Metadata
+   * `{is_estimated: true}` says that the usage was counted here, not reported: booked, and flagged too.
    * Tries again when the database does not answer: settling twice books once. Never throws: a hold
    * that cannot be settled expires, and is booked at its estimate.
    */
-  async settle(reservationId: string, usage: Usage | null): Promise<SettleAnswer | undefined> {
+  async settle(
+    reservationId: string,
+    usage: Usage | null,
+    metadata: Metadata = {},
+  ): Promise<SettleAnswer | undefined> {
     try {
       return await this.#patiently(() =>
-        this.#rpc("settle", settleAnswer, { reservation_id: reservationId, usage }),
+        this.#rpc("settle", settleAnswer, { reservation_id: reservationId, usage, metadata }),
       );
     } catch (error) {
       log("error", "settle_failed", { reservationId, message: messageOf(error) });
@@ -172,13 +186,61 @@ export class Gate {
     return data.map((row) => row.tenant_id);
   }
 
-  /** The answers were lost, perhaps not the hold: nobody else knows of it, and its expiry would be booked. */
-  async #giveBackLost(reserveAgain: () => Promise<ReserveAnswer>): Promise<void> {
-    try {
-      const { reservation_id } = await this.#patiently(reserveAgain);
-      if (reservation_id !== null) await this.release(reservation_id, "answer_lost");
-    } catch (error) {
-      log("error", "lost_hold_not_found", { message: messageOf(error) });
+  /**
+   * `provider/product` of every model with a price in force for the tenant, or for everybody.
+   * @throws SpendgateError quota_unavailable when the database gives no answer.
+   */
+  async pricedModels(providers: string[]): Promise<{ provider: string; product: string }[]> {
+    const found = new Map<string, { provider: string; product: string }>();
+    for (let from = 0; ; from += PAGE) {
+      const { data, error } = await this.#client
+        .from("current_prices")
+        .select("provider, product")
+        .eq("resource_type", "llm")
+        .eq("meter", "input_tokens")
+        .eq("tier_from", 0)
+        .neq("product", "*")
+        .is("tenant_id", null)
+        .in("provider", providers)
+        .order("provider")
+        .order("product")
+        .range(from, from + PAGE - 1)
+        .abortSignal(AbortSignal.timeout(this.#timeoutMs));
+      if (error) throw toSpendgateError(error);
+      for (const { provider, product } of data) {
+        if (provider && product) found.set(`${provider}/${product}`, { provider, product });
+      }
+      if (data.length < PAGE) return [...found.values()];
+    }
+  }
+
+  async #statusOf(tenantId: string, reservationId: string): Promise<string | undefined> {
+    const { data, error } = await this.#client
+      .from("reservations")
+      .select("status")
+      .eq("tenant_id", tenantId)
+      .eq("id", reservationId)
+      .abortSignal(AbortSignal.timeout(this.#timeoutMs));
+    if (error) throw toSpendgateError(error);
+    return data[0]?.status;
+  }
+
+  /** Finds the hold of a reserve whose answer was lost, and gives it back. */
+  async #releaseLost(request: ReserveRequest, callId: string): Promise<void> {
+    for (let attempt = 1; attempt <= SETTLE_ATTEMPTS; attempt++) {
+      await new Promise((resolve) => setTimeout(resolve, 2 ** attempt * 500));
+      const held = this.#client
+        .from("reservations")
+        .select("id")
+        .eq("tenant_id", request.tenantId)
+        .eq("status", "held")
+        .eq("metadata->>call_id", callId);
+      const { data } = await held.abortSignal(AbortSignal.timeout(this.#timeoutMs));
+      const id = data?.[0]?.id;
+      if (id) {
+        await this.release(id, "answer_lost");
+        return;
+      }
     }
   }
 
@@ -195,7 +257,7 @@ export class Gate {
   }
 
   async #rpc<T extends z.ZodType>(
-    name: "reserve" | "settle" | "release",
+    name: "reserve" | "extend" | "settle" | "release",
     answer: T,
     args: Record<string, unknown>,
   ): Promise<z.output<T>> {
@@ -227,10 +289,12 @@ function toSpendgateError(error: PostgrestError): SpendgateError {
       // Also Postgres' own "permission denied", which is a fault of the set-up, not of the user.
       return error.message === "not_a_member"
         ? new SpendgateError("not_a_member", "You are not a member of this tenant.")
-        : unavailable(error.message);
+        : unavailable(error.message, error.code);
     case "PT403":
       return new SpendgateError("tenant_closed", "This tenant is closed.");
     case "PT409":
+      // A hold that has expired cannot be extended; its call has no cover any more.
+      if (error.message === "reservation_ended") return unavailable(error.message, error.code);
       return new SpendgateError(
         "idempotency_conflict",
         "The idempotency key belongs to another request. Take a new one.",
@@ -240,17 +304,23 @@ function toSpendgateError(error: PostgrestError): SpendgateError {
         details,
       });
     default:
-      return unavailable(error.message);
+      return unavailable(error.message, error.code);
   }
 }
 
-function unavailable(message: string): SpendgateError {
+/** Whether a call may have been carried out although no answer came: no SQLSTATE says that it was not. */
+function isLost(error: unknown): boolean {
+  const isUnavailable = error instanceof SpendgateError && error.code === "quota_unavailable";
+  return isUnavailable && !(error.cause as { sqlstate?: string }).sqlstate;
+}
+
+function unavailable(message: string, sqlstate?: string): SpendgateError {
   return new SpendgateError(
     "quota_unavailable",
     "The quota cannot be checked right now; nothing was spent.",
     {
       retryAfter: 5,
-      cause: new Error(message),
+      cause: Object.assign(new Error(message), { sqlstate }),
     },
   );
 }

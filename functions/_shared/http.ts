@@ -3,31 +3,48 @@ import type { z } from "zod";
 import { errorResponse, SpendgateError, toSpendgateError } from "./errors.ts";
 import { log, messageOf } from "./log.ts";
 
-const CORS = {
-  "Access-Control-Allow-Origin": "*",
-  "Access-Control-Allow-Headers":
-    "authorization, x-client-info, apikey, content-type, idempotency-key",
-  "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
-  "Access-Control-Expose-Headers": "retry-after",
-};
+/** Headers that a browser's script may read. */
+const EXPOSED = [
+  "retry-after",
+  "ratelimit",
+  "ratelimit-policy",
+  "x-spendgate-reservation",
+  "x-spendgate-cost-usd",
+  "x-should-retry",
+].join(", ");
+
+/** Any origin may call: who calls is in the token, never in a cookie. */
+function allowCors(request: Request, headers: Headers): void {
+  headers.set("Access-Control-Allow-Origin", "*");
+  headers.set("Access-Control-Expose-Headers", EXPOSED);
+  if (request.method !== "OPTIONS") return;
+  headers.set("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
+  // Clients send headers of their own, as the OpenAI SDK does; none of them changes what is allowed.
+  headers.set(
+    "Access-Control-Allow-Headers",
+    request.headers.get("access-control-request-headers") ??
+      "authorization, x-client-info, apikey, content-type, idempotency-key, x-spendgate-tenant",
+  );
+}
 
 /** Wraps a handler so that no path, whatever it throws, loses CORS or leaks a stack. */
 export function serve(
   handler: (request: Request) => Promise<Response>,
+  renderError: (error: SpendgateError) => Response = (error) => errorResponse(error, "json"),
 ): (request: Request) => Promise<Response> {
   return async (request) => {
-    if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: CORS });
     let response: Response;
     try {
-      response = await handler(request);
+      response =
+        request.method === "OPTIONS" ? new Response(null, { status: 204 }) : await handler(request);
     } catch (thrown) {
       const error = toSpendgateError(thrown);
       if (error.status >= 500) {
         log("error", error.code, { message: messageOf(error.cause ?? error) });
       }
-      response = errorResponse(error, "json");
+      response = renderError(error);
     }
-    for (const [name, value] of Object.entries(CORS)) response.headers.set(name, value);
+    allowCors(request, response.headers);
     return response;
   };
 }

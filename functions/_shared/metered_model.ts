@@ -1,320 +1,136 @@
 // The one door to the LLM providers: every call of a model from here is held before and booked after.
-// No other module may import a provider's SDK or read its key; a check in CI says so.
-import { createAnthropic } from "@ai-sdk/anthropic";
-import { createGoogleGenerativeAI } from "@ai-sdk/google";
-import { createOpenAI } from "@ai-sdk/openai";
-import {
-  APICallError,
-  type LanguageModelV4,
-  type LanguageModelV4CallOptions,
-  type LanguageModelV4Middleware,
-  type LanguageModelV4StreamPart,
-  type LanguageModelV4Usage,
+// No other module may reach a provider or read its key; a check in CI says so.
+import type {
+  EmbeddingModelV4,
+  LanguageModelV4,
+  LanguageModelV4CallOptions,
+  LanguageModelV4Middleware,
 } from "@ai-sdk/provider";
-import { wrapLanguageModel } from "ai";
-import { inBackground } from "./background.ts";
-import { SpendgateError } from "./errors.ts";
-import type { Gate, Reservation, Usage } from "./gate.ts";
-import { invalidRequest } from "./http.ts";
-import { log, messageOf } from "./log.ts";
-import {
-  countRefusal,
-  failSpan,
-  flushTelemetry,
-  recordDuration,
-  recordTokens,
-  startSpan,
-} from "./telemetry.ts";
-import { inputTokenBound } from "./token_bound.ts";
+import { wrapEmbeddingModel, wrapLanguageModel } from "ai";
+import { Attempt } from "./attempt.ts";
+import { toUsage } from "./llm_usage.ts";
+import { meterStream, readToFirstToken } from "./metered_stream.ts";
+import type { Metering } from "./metering.ts";
+import { type Product, parseModelName } from "./product.ts";
+import { isRetryable, retryDelayMs } from "./provider_error.ts";
+import { embeddingModel, languageModel } from "./providers/registry.ts";
+import { boundOutput, bytesOf, usageBound } from "./token_bound.ts";
 
-/** Who pays for the calls of a model, and what they are for. */
-export interface Metering {
-  gate: Gate;
-  tenantId: string;
-  userId: string;
-  /** What kind of work: `chat`, `agent:<name>`, `compaction`, … Quotas and reports tell them apart. */
-  task: string;
-  conversationId?: string;
-  pathId?: string;
-  idempotencyKey?: string;
-  /** False: calls are held and booked, but never refused. */
-  enforce: boolean;
-  /** Tokens that a call which does not say may produce; there is always a bound. */
-  defaultMaxOutputTokens: number;
-  /** The provider has produced its first token: what fails before is an answer, what fails later is part of a stream. */
-  onFirstToken?: () => void;
+export { providerNames } from "./providers/registry.ts";
+
+type Bounded = LanguageModelV4CallOptions & { maxOutputTokens: number };
+
+/** A model that may be called: the one that was asked for, or one to fall back to. */
+interface Target {
+  product: Product;
+  model: LanguageModelV4;
 }
-
-const PROVIDERS: Record<string, (model: string) => LanguageModelV4> = {
-  openai: (model) =>
-    createOpenAI({ apiKey: keyOf("OPENAI"), baseURL: baseUrlOf("OPENAI") }).chat(model),
-  anthropic: (model) =>
-    createAnthropic({ apiKey: keyOf("ANTHROPIC"), baseURL: baseUrlOf("ANTHROPIC") })(model),
-  google: (model) =>
-    createGoogleGenerativeAI({
-      apiKey: keyOf("GOOGLE_GENERATIVE_AI"),
-      baseURL: baseUrlOf("GOOGLE_GENERATIVE_AI"),
-    })(model),
-};
-
-/** Names that are known without their provider in front. */
-const FAMILIES: [RegExp, string][] = [
-  [/^(gpt-|o\d|chatgpt-)/, "openai"],
-  [/^claude-/, "anthropic"],
-  [/^gemini-/, "google"],
-];
 
 /**
  * A model, `provider/model` or a well-known bare name, that cannot be called without being paid for.
- * Every attempt (a step of an agent, a retry) is a reservation of its own.
+ * Where its provider fails before the first token, the `fallbacks` are tried, in order. Every attempt (a step
+ * of an agent, a retry, a fallback) is a reservation of its own.
  * Its calls throw SpendgateError: what the gate says, or upstream_error.
- * @throws SpendgateError invalid_request when the provider is not known or has no key.
+ * @throws SpendgateError invalid_request when a provider is not known or not set up.
  */
-export function meteredModel(name: string, metering: Metering): LanguageModelV4 {
-  const { provider, model } = parseModelName(name);
-  return wrapLanguageModel({
-    model: PROVIDERS[provider]?.(model) as LanguageModelV4,
-    middleware: meter(provider, model, metering),
-  });
+export function meteredModel(
+  name: string,
+  metering: Metering,
+  fallbacks: string[] = [],
+): LanguageModelV4 {
+  const [first, ...others] = [name, ...fallbacks].map((each) => {
+    const product = parseModelName(each);
+    return { product, model: languageModel(product) };
+  }) as [Target, ...Target[]];
+  return wrapLanguageModel({ model: first.model, middleware: meter([first, ...others], metering) });
 }
 
-export function parseModelName(name: string): { provider: string; model: string } {
-  const [prefix = "", ...rest] = name.split("/");
-  const provider = rest.length > 0 ? prefix : FAMILIES.find(([family]) => family.test(name))?.[1];
-  if (!provider || !(provider in PROVIDERS)) {
-    throw invalidRequest([
-      {
-        path: "model",
-        message: `Unknown provider; write ${Object.keys(PROVIDERS).join(", ")} / model.`,
-      },
-    ]);
-  }
-  return { provider, model: rest.length > 0 ? rest.join("/") : name };
-}
-
-function meter(provider: string, model: string, metering: Metering): LanguageModelV4Middleware {
+function meter(targets: Target[], metering: Metering): LanguageModelV4Middleware {
   return {
     specificationVersion: "v4",
-    transformParams: ({ params }) =>
-      Promise.resolve({
-        ...params,
-        maxOutputTokens: params.maxOutputTokens ?? metering.defaultMaxOutputTokens,
-      }),
-    async wrapGenerate({ doGenerate, params }) {
-      const attempt = await Attempt.open(provider, model, metering, params);
-      try {
-        const result = await doGenerate();
-        attempt.settle(result.usage);
+    wrapGenerate: ({ params }) =>
+      attemptEach(targets, params, metering, async (attempt, model, bounded) => {
+        const result = await model.doGenerate({ ...bounded, abortSignal: attempt.signal });
+        attempt.settle(toUsage(result.usage));
         return result;
-      } catch (error) {
-        throw attempt.fail(error);
-      }
-    },
-    async wrapStream({ doStream, params }) {
-      const attempt = await Attempt.open(provider, model, metering, params);
-      try {
-        const { stream, ...result } = await doStream();
-        const reader = stream.getReader();
-        const head = await readToFirstToken(reader);
-        metering.onFirstToken?.();
-        return { ...result, stream: ReadableStream.from(watch(head, reader, attempt)) };
-      } catch (error) {
-        throw attempt.fail(error);
-      }
-    },
-  };
-}
-
-/** One call of the provider: its hold, and what becomes of it. Ends once; later ends are ignored. */
-class Attempt {
-  readonly #startedAt = performance.now();
-  #ended = false;
-
-  private constructor(
-    readonly reservation: Reservation,
-    readonly metering: Metering,
-    readonly attributes: Record<string, string>,
-    readonly span: ReturnType<typeof startSpan>,
-  ) {}
-
-  static async open(
-    provider: string,
-    model: string,
-    metering: Metering,
-    params: LanguageModelV4CallOptions,
-  ): Promise<Attempt> {
-    const attributes = {
-      "gen_ai.operation.name": "chat",
-      "gen_ai.provider.name": provider,
-      "gen_ai.request.model": model,
-    };
-    const span = startSpan(`chat ${model}`, { ...attributes, "spendgate.task": metering.task });
-    try {
-      const reservation = await metering.gate.reserve({
-        ...metering,
-        resourceType: "llm",
-        usage: {
-          provider,
-          model,
-          input_tokens: inputTokenBound(params),
-          output_tokens: params.maxOutputTokens ?? metering.defaultMaxOutputTokens,
-        },
-      });
-      span.setAttribute("spendgate.reservation", reservation.id);
-      return new Attempt(reservation, metering, attributes, span);
-    } catch (error) {
-      if (error instanceof SpendgateError && error.code === "quota_exceeded") {
-        countRefusal({ ...attributes, "spendgate.reason": String(error.details.reason) });
-      }
-      failSpan(span, error);
-      span.end();
-      throw error;
-    }
-  }
-
-  /** The call ended with this usage; undefined is unknown usage, booked at the estimate. */
-  settle(usage: LanguageModelV4Usage | undefined): void {
-    this.#end(async () => {
-      const counts = usage && toUsage(usage);
-      if (counts?.input_tokens) recordTokens(Number(counts.input_tokens), "input", this.attributes);
-      if (counts?.output_tokens)
-        recordTokens(Number(counts.output_tokens), "output", this.attributes);
-      const booked = await this.metering.gate.settle(this.reservation.id, counts ?? null);
-      if (booked) {
-        this.span.setAttribute("spendgate.cost_usd", booked.cost_usd);
-        this.span.setAttribute("spendgate.is_estimated", booked.is_estimated);
-      }
-    });
-  }
-
-  /** The call failed before anything was produced: gives the hold back where the provider charges nothing. */
-  fail(error: unknown): SpendgateError {
-    failSpan(this.span, error);
-    if (chargesNothing(error)) {
-      this.#end(() => this.metering.gate.release(this.reservation.id, "provider_failed"));
-    } else {
-      this.settle(undefined);
-    }
-    return upstreamError(error);
-  }
-
-  #end(book: () => Promise<unknown>): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    recordDuration((performance.now() - this.#startedAt) / 1000, this.attributes);
-    inBackground(
-      book().finally(() => {
-        this.span.end();
-        flushTelemetry();
       }),
-    );
-  }
-}
-
-type Reader = ReadableStreamDefaultReader<LanguageModelV4StreamPart>;
-
-const PREAMBLE = new Set([
-  "stream-start",
-  "response-metadata",
-  "raw",
-  "ping",
-  "text-start",
-  "reasoning-start",
-]);
-
-class ProviderFailure extends Error {}
-
-/** Parts up to and with the first that was produced for the caller. Throws what the provider says instead of one. */
-async function readToFirstToken(reader: Reader): Promise<LanguageModelV4StreamPart[]> {
-  const head: LanguageModelV4StreamPart[] = [];
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return head;
-    if (value.type === "error") {
-      throw new ProviderFailure(messageOf(value.error), { cause: value.error });
-    }
-    head.push(value);
-    if (!PREAMBLE.has(value.type)) return head;
-  }
-}
-
-/** Passes the parts on, and settles however they end: finished, cut off, failed, or nobody reading any more. */
-async function* watch(
-  head: LanguageModelV4StreamPart[],
-  reader: Reader,
-  attempt: Attempt,
-): AsyncGenerator<LanguageModelV4StreamPart> {
-  try {
-    for (const part of head) {
-      if (part.type === "finish") attempt.settle(part.usage);
-      yield part;
-    }
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      if (value.type === "finish") attempt.settle(value.usage);
-      yield value.type === "error" ? { type: "error", error: upstreamError(value.error) } : value;
-    }
-  } catch (error) {
-    yield { type: "error", error: upstreamError(error) };
-  } finally {
-    attempt.settle(undefined);
-    await reader.cancel().catch(() => {});
-  }
-}
-
-/** Our usage of the SDK's: input includes the cache, output includes the reasoning. Undefined when nothing is known. */
-function toUsage({ inputTokens, outputTokens, raw }: LanguageModelV4Usage): Usage | undefined {
-  if (inputTokens.total === undefined && outputTokens.total === undefined) return undefined;
-  // Only Anthropic's own usage tells writes for an hour, which cost more, from those for five minutes.
-  const creation = raw?.cache_creation as { ephemeral_1h_input_tokens?: number } | undefined;
-  const hourly = creation?.ephemeral_1h_input_tokens ?? 0;
-  return {
-    input_tokens: inputTokens.total ?? null,
-    output_tokens: outputTokens.total ?? null,
-    cache_read_tokens: inputTokens.cacheRead ?? 0,
-    cache_write_tokens: (inputTokens.cacheWrite ?? 0) - hourly,
-    cache_write_1h_tokens: hourly,
-    reasoning_tokens: outputTokens.reasoning ?? 0,
+    wrapStream: ({ params }) =>
+      attemptEach(targets, params, metering, async (attempt, model, bounded) => {
+        const { head, reader, ...result } = await startStream(attempt, model, bounded);
+        metering.onFirstToken?.();
+        const passRaw = params.includeRawChunks === true;
+        return { ...result, stream: meterStream(head, reader, attempt, passRaw) };
+      }),
   };
+}
+
+async function startStream(attempt: Attempt, model: LanguageModelV4, bounded: Bounded) {
+  try {
+    const { stream, ...result } = await model.doStream({
+      ...bounded,
+      abortSignal: attempt.signal,
+      // Some providers say in their own chunks, long before the end, what the prompt counted.
+      includeRawChunks: true,
+    });
+    const reader = stream.getReader();
+    return { ...result, reader, head: await readToFirstToken(reader) };
+  } catch (error) {
+    // Stopped by us before anything came: the prompt was read, and nothing else is known to have been.
+    if (attempt.signal.aborted) attempt.settleCounted({ ...attempt.bound, output_tokens: 0 });
+    throw error;
+  }
+}
+
+/** Calls the targets in turn until one answers, each as often as it may be tried. */
+async function attemptEach<T>(
+  targets: Target[],
+  params: LanguageModelV4CallOptions,
+  metering: Metering,
+  call: (attempt: Attempt, model: LanguageModelV4, bounded: Bounded) => Promise<T>,
+): Promise<T> {
+  let failure: unknown;
+  for (const { product, model } of targets) {
+    const bounded = boundOutput(params, product, metering.env.defaultMaxOutputTokens);
+    const bound = usageBound(bounded, product);
+    for (let retry = 0; retry <= metering.env.maxRetries; retry++) {
+      const attempt = await Attempt.open("chat", product, bound, metering, params);
+      try {
+        return await call(attempt, model, bounded);
+      } catch (error) {
+        failure = attempt.fail(error);
+        if (attempt.signal.aborted) throw failure;
+        if (!isRetryable(error) || retry === metering.env.maxRetries) break;
+        await new Promise((resolve) => setTimeout(resolve, retryDelayMs(error, retry)));
+      }
+    }
+  }
+  throw failure;
 }
 
 /**
- * Whether a failed call is known to cost nothing: refused by the provider, or never sent. An answer that cannot
- * be read, and a connection that broke after the request was out, may well be charged.
+ * An embedding model, metered likewise.
+ * @throws SpendgateError invalid_request when the provider is not known, not set up, or has no embeddings.
  */
-function chargesNothing(error: unknown): boolean {
-  if (error instanceof ProviderFailure) return true;
-  if (!APICallError.isInstance(error)) return false;
-  if (error.statusCode !== undefined) return error.statusCode >= 400;
-  return /\(Connect\)|connection refused|ECONNREFUSED|ENOTFOUND|dns error/i.test(
-    messageOf(error.cause ?? error),
-  );
-}
-
-function upstreamError(error: unknown): SpendgateError {
-  if (error instanceof SpendgateError) return error;
-  log("warn", "upstream_error", { message: messageOf(error) });
-  const status = APICallError.isInstance(error) ? error.statusCode : undefined;
-  const retryAfter = APICallError.isInstance(error)
-    ? error.responseHeaders?.["retry-after"]
-    : undefined;
-  return new SpendgateError("upstream_error", "The model's provider failed.", {
-    details: { upstream: { status: status ?? null, retryAfter: retryAfter ?? null } },
-    cause: error,
+export function meteredEmbeddingModel(name: string, metering: Metering): EmbeddingModelV4 {
+  const product = parseModelName(name);
+  return wrapEmbeddingModel({
+    model: embeddingModel(product),
+    middleware: {
+      specificationVersion: "v4",
+      wrapEmbed: async ({ params, model }) => {
+        // A token is at least one byte of a text; each text has a start and an end.
+        const tokens = params.values.reduce((sum, text) => sum + bytesOf(text) + 2, 0);
+        const bound = { ...product, input_tokens: tokens, output_tokens: 0 };
+        const attempt = await Attempt.open("embeddings", product, bound, metering, params);
+        try {
+          const result = await model.doEmbed({ ...params, abortSignal: attempt.signal });
+          const used = result.usage?.tokens;
+          attempt.settle(used ? { input_tokens: used, output_tokens: 0 } : undefined);
+          return result;
+        } catch (error) {
+          throw attempt.fail(error);
+        }
+      },
+    },
   });
-}
-
-function keyOf(prefix: string): string {
-  const key = Deno.env.get(`${prefix}_API_KEY`);
-  if (!key) {
-    throw invalidRequest([
-      { path: "model", message: `The provider is not set up: ${prefix}_API_KEY is missing.` },
-    ]);
-  }
-  return key;
-}
-
-function baseUrlOf(prefix: string): string | undefined {
-  return Deno.env.get(`${prefix}_BASE_URL`) || undefined;
 }

@@ -1,41 +1,134 @@
-// How many input tokens a prompt can be at most. Tokenizers are slow on hostile input; bytes are not.
-import type { LanguageModelV4CallOptions } from "@ai-sdk/provider";
+// What a call may use at most, known before it is made. Tokenizers are slow on hostile input; bytes are not.
+import type { LanguageModelV4CallOptions, SharedV4FileData } from "@ai-sdk/provider";
+import type { Usage } from "./gate.ts";
+import { invalidRequest } from "./http.ts";
+import { type ModelLimits, modelLimits } from "./model_limits.ts";
+import type { Product } from "./product.ts";
 
-/** Tokens that an image may count, whatever its size: the dearest published is below (gpt-4o-mini, high detail). */
-const IMAGE_TOKENS = 50_000;
-/** Tokens of another file that is named by its address, and so has no size here: a model's page limit, about. */
-const REMOTE_FILE_TOKENS = 200_000;
-/** Tokens around a message and around the prompt that no byte of it shows. */
-const MESSAGE_TOKENS = 16;
+/** Tokens that no byte of the prompt shows: its frame, and the instructions that providers add for tools. */
+const FRAME_TOKENS = 64;
+const TOOLS_TOKENS = 600;
+/** A page of a PDF counts as text and as an image, some three tokens a byte where it is all text. */
+const PDF_TOKENS_PER_BYTE = 3;
+
+/** Settings by which a provider reads what is not in the prompt; nothing here could bound it. */
+const UNBOUNDED_OPTIONS: Record<string, string[]> = {
+  openai: ["previousResponseId", "conversation"],
+  anthropic: ["thread", "container", "mcpServers", "fallbacks"],
+};
 
 const encoder = new TextEncoder();
-const bytesOf = (text: string) => encoder.encode(text).length;
 
-/** Upper bound: a text token is at least one byte of UTF-8; files have a stated allowance. */
-export function inputTokenBound({
-  prompt,
-  tools,
-  responseFormat,
-}: LanguageModelV4CallOptions): number {
-  let bound = MESSAGE_TOKENS + bytesOf(JSON.stringify([tools ?? [], responseFormat ?? null]));
+export function bytesOf(text: string): number {
+  return encoder.encode(text).length;
+}
+
+/**
+ * The call with a bound on its output: what it asks for, else `fallback`, never above the model's own limit.
+ * @throws SpendgateError invalid_request for what cannot be bounded.
+ */
+export function boundOutput(
+  params: LanguageModelV4CallOptions,
+  product: Product,
+  fallback: number,
+): LanguageModelV4CallOptions & { maxOutputTokens: number } {
+  for (const [provider, names] of Object.entries(UNBOUNDED_OPTIONS)) {
+    const options = params.providerOptions?.[provider] ?? {};
+    const name = names.find((candidate) => options[candidate] !== undefined);
+    if (name) throw unbounded(`providerOptions.${provider}.${name}`);
+  }
+  const limit = modelLimits(product).output;
+  return { ...params, maxOutputTokens: Math.min(params.maxOutputTokens ?? fallback, limit) };
+}
+
+/** Upper bound of what a call with bounded output uses. */
+export function usageBound(
+  params: LanguageModelV4CallOptions & { maxOutputTokens: number },
+  product: Product,
+): Usage {
+  const input = inputTokenBound(params, product);
+  return {
+    ...product,
+    input_tokens: input,
+    output_tokens: outputTokenBound(params, product),
+    ...cacheWriteBound(params, input),
+  };
+}
+
+/** A text token is at least one byte of UTF-8; files have an allowance; a prompt is never above the context. */
+export function inputTokenBound(
+  { prompt, tools, responseFormat }: LanguageModelV4CallOptions,
+  product: Product,
+): number {
+  const limits = modelLimits(product);
+  let bound = FRAME_TOKENS + jsonBytes([tools ?? [], responseFormat ?? null]);
+  if (tools?.length) bound += TOOLS_TOKENS;
   for (const message of prompt) {
-    bound += MESSAGE_TOKENS;
-    if (typeof message.content === "string") {
-      bound += bytesOf(message.content);
-      continue;
-    }
-    for (const part of message.content) {
-      bound += part.type === "file" ? fileTokenBound(part) : bytesOf(JSON.stringify(part));
-    }
+    const parts = typeof message.content === "string" ? [message.content] : message.content;
+    bound += jsonBytes({ ...message, content: null });
+    for (const part of parts) bound += partBound(part, limits);
+  }
+  return Math.min(bound, limits.context);
+}
+
+type Part = Exclude<LanguageModelV4CallOptions["prompt"][number]["content"], string>[number];
+
+function partBound(part: Part | string, limits: ModelLimits): number {
+  if (typeof part === "string") return bytesOf(part);
+  if (part.type === "file" || part.type === "reasoning-file") {
+    return jsonBytes({ ...part, data: null }) + fileTokenBound(part, limits);
+  }
+  if (part.type !== "tool-result" || part.output.type !== "content") return jsonBytes(part);
+  // What a tool answered may have files in it; in any other place a file is text like all text.
+  let bound = jsonBytes({ ...part, output: null });
+  for (const item of part.output.value) {
+    bound += item.type === "file" ? fileTokenBound(item, limits) : jsonBytes(item);
   }
   return bound;
 }
 
-function fileTokenBound(part: { mediaType: string; data: unknown }): number {
-  if (part.mediaType.startsWith("image")) return IMAGE_TOKENS;
-  const data = part.data as { type?: string; data?: unknown; text?: string };
-  if (data.type === "text") return bytesOf(data.text ?? "");
-  if (data.type === "data" && typeof data.data === "string") return data.data.length;
-  if (data.type === "data" && data.data instanceof Uint8Array) return data.data.length;
-  return REMOTE_FILE_TOKENS;
+/** Anthropic's thinking is counted on top of what is asked for, up to the model's limit. */
+function outputTokenBound(
+  params: LanguageModelV4CallOptions & { maxOutputTokens: number },
+  product: Product,
+): number {
+  const reasons = params.reasoning !== undefined && params.reasoning !== "provider-default";
+  const thinks = params.providerOptions?.anthropic?.thinking !== undefined || reasons;
+  return product.provider === "anthropic" && thinks
+    ? modelLimits(product).output
+    : params.maxOutputTokens;
+}
+
+/** Writing to a cache may cost more than reading the prompt: all of it may be written where the call says so. */
+function cacheWriteBound({ prompt, tools }: LanguageModelV4CallOptions, input: number): Usage {
+  let written: Usage = {};
+  JSON.stringify([prompt, tools], (key, value) => {
+    if (key !== "cacheControl" && key !== "cache_control") return value;
+    if (value?.ttl === "1h") written = { cache_write_1h_tokens: input };
+    else if (!("cache_write_1h_tokens" in written)) written = { cache_write_tokens: input };
+  });
+  return written;
+}
+
+function fileTokenBound(
+  { mediaType, data }: { mediaType: string; data: SharedV4FileData },
+  { context, image }: ModelLimits,
+): number {
+  if (mediaType.startsWith("image")) return image;
+  if (data.type === "text") return bytesOf(data.text);
+  // One that is named by its address has no size here: it may fill the context.
+  const size = data.type === "data" ? data.data.length : undefined;
+  if (mediaType.startsWith("text")) return size ?? context;
+  if (mediaType === "application/pdf") return size ? size * PDF_TOKENS_PER_BYTE : context;
+  throw unbounded(`a file of type ${mediaType}`);
+}
+
+function jsonBytes(value: unknown): number {
+  return bytesOf(JSON.stringify(value));
+}
+
+function unbounded(what: string) {
+  return invalidRequest([
+    { path: "messages", message: `The cost of ${what} cannot be bounded, so it is not sent.` },
+  ]);
 }

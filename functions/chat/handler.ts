@@ -1,90 +1,219 @@
 // Chat: streams the AI SDK's UI message stream (useChat works as it is), or answers JSON.
-import { generateText, type ModelMessage, streamText } from "ai";
-import { authenticate, resolveTenant } from "../_shared/auth.ts";
+import {
+  convertToModelMessages,
+  createUIMessageStreamResponse,
+  generateText,
+  isStepCount,
+  type StopCondition,
+  streamText,
+  type ToolSet,
+  type UIMessageChunk,
+} from "ai";
+import { authenticate } from "../_shared/auth.ts";
 import { inBackground } from "../_shared/background.ts";
 import type { Env } from "../_shared/env.ts";
-import { errorResponse, SpendgateError, toSpendgateError } from "../_shared/errors.ts";
+import { errorResponse, SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
 import { readJson } from "../_shared/http.ts";
-import { type Metering, meteredModel } from "../_shared/metered_model.ts";
-import { type ChatRequest, chatRequest, toModelMessages } from "./request.ts";
-
-/** What a call of the AI SDK needs, the same for both ways to answer. */
-interface Call {
-  name: string;
-  metering: Metering;
-  messages: ModelMessage[];
-  maxOutputTokens?: number;
-}
+import { meteredModel } from "../_shared/metered_model.ts";
+import { type Metering, meteringFor } from "../_shared/metering.ts";
+import { callError } from "../_shared/provider_error.ts";
+import { costHeaders, type Receipt } from "../_shared/receipt.ts";
+import { type Compaction, compact, fitConversation } from "./compaction.ts";
+import { type ChatRequest, chatRequest, compactRequest, toUIMessages } from "./request.ts";
+import { toolsNamed } from "./tools.ts";
 
 export async function handleChat(request: Request, env: Env, gate: Gate): Promise<Response> {
-  if (request.method !== "POST") {
-    throw new SpendgateError("method_not_allowed", "Send a POST.");
-  }
+  if (request.method !== "POST") throw new SpendgateError("method_not_allowed", "Send a POST.");
   const userId = await authenticate(request, env);
-  const body = await readJson(request, chatRequest, env.maxBodyBytes);
-  const call = await prepare(body, userId, env, gate);
-  return body.stream ? await streamAnswer(call) : await answer(call);
+  const { pathname } = new URL(request.url);
+  if (/\/chat\/compact$/.test(pathname)) return compactConversation(request, userId, env, gate);
+  if (!/\/chat\/?$/.test(pathname)) throw new SpendgateError("not_found", "There is only /chat.");
+
+  const body = await readJson(request, chatRequest(env), env.maxBodyBytes);
+  const metering = await meteringFor(userId, request, env, gate, {
+    tenantId: body.tenantId,
+    task: body.task,
+    conversationId: body.conversationId ?? body.id,
+    pathId: body.pathId,
+  });
+  return body.stream ? streamAnswer(request, body, metering) : answer(body, metering);
 }
 
-async function prepare(body: ChatRequest, userId: string, env: Env, gate: Gate): Promise<Call> {
+type ReceiptedMetering = Metering & { receipt: Receipt };
+
+/** What a call of the AI SDK needs, the same for both ways to answer. */
+async function prepare(body: ChatRequest, metering: ReceiptedMetering) {
+  const name = body.model ?? metering.env.defaultModel;
+  const asked = await toUIMessages(body.messages);
+  const compaction: Compaction = body.compact
+    ? await fitConversation(asked, name, metering)
+    : { messages: asked, replaced: 0, summary: null };
   return {
-    name: body.model ?? env.defaultModel,
-    messages: await toModelMessages(body),
-    maxOutputTokens: body.maxOutputTokens,
-    metering: {
-      gate,
-      userId,
-      tenantId: await resolveTenant(gate, userId, body.tenantId),
-      task: body.task,
-      conversationId: body.conversationId ?? body.id,
-      pathId: body.pathId,
-      enforce: env.enforceCostQuotas,
-      defaultMaxOutputTokens: env.defaultMaxOutputTokens,
+    name,
+    compaction,
+    call: {
+      model: meteredModel(name, metering, body.fallbackModels),
+      messages: await convertToModelMessages(compaction.messages, {
+        // What a user stopped in the middle of a tool's work stays in useChat's history: it must not end the chat.
+        ignoreIncompleteToolCalls: true,
+      }),
+      maxOutputTokens: body.maxOutputTokens,
+      temperature: body.temperature,
+      tools: toolsNamed(body.tools),
+      stopWhen: [isStepCount(body.maxSteps), hasUsed(body.maxTotalTokens)],
+      // Tries are counted, and held, behind the door: see SPENDGATE_MAX_RETRIES.
+      maxRetries: 0,
+      allowSystemInMessages: true,
+      // Addresses are the provider's to fetch, not ours.
+      experimental_download: (files: unknown[]) => Promise.resolve(files.map(() => null)),
     },
   };
 }
 
-async function answer({ name, metering, ...options }: Call): Promise<Response> {
-  const result = await generateText({
-    ...options,
-    model: meteredModel(name, metering),
-    // The caller decides whether to try, and pay, again.
-    maxRetries: 0,
-    allowSystemInMessages: true,
-  });
-  return Response.json({
-    text: result.text,
-    finishReason: result.finishReason,
-    model: name,
-    usage: {
-      inputTokens: result.usage.inputTokens,
-      outputTokens: result.usage.outputTokens,
+function hasUsed(tokens = Number.POSITIVE_INFINITY): StopCondition<ToolSet> {
+  return ({ steps }) =>
+    steps.reduce((sum, step) => sum + (step.usage.totalTokens ?? 0), 0) >= tokens;
+}
+
+async function answer(body: ChatRequest, metering: ReceiptedMetering): Promise<Response> {
+  const { name, compaction, call } = await prepare(body, metering);
+  const done: { text: string; usage: { inputTokens?: number; outputTokens?: number } }[] = [];
+  let ending: { finishReason: string; error?: SpendgateError };
+  try {
+    const { finishReason } = await generateText({
+      ...call,
+      onStepEnd: (step) => void done.push(step),
+    });
+    ending = { finishReason };
+  } catch (thrown) {
+    // A run that was refused on its way has done something: that is the answer, with the reason of its end.
+    const error = callError(thrown);
+    if (done.length === 0) throw error;
+    ending = { finishReason: error.code, error };
+  }
+  const costs = await metering.receipt.costs(metering.env.costWaitMs);
+  return Response.json(
+    {
+      text: ending.error ? done.map((step) => step.text).join("") : done.at(-1)?.text,
+      ...ending,
+      model: name,
+      steps: done.length,
+      usage: {
+        inputTokens: sum(done.map((step) => step.usage.inputTokens)),
+        outputTokens: sum(done.map((step) => step.usage.outputTokens)),
+      },
+      calls: costs,
+      ...compactionFacts(compaction),
+    },
+    { headers: { ...metering.receipt.headers(), ...costHeaders(costs) } },
+  );
+}
+
+async function streamAnswer(
+  request: Request,
+  body: ChatRequest,
+  metering: ReceiptedMetering,
+): Promise<Response> {
+  const gone = new AbortController();
+  request.signal.addEventListener("abort", () => gone.abort());
+  const started = Promise.withResolvers<void>();
+  // Until the first token the status is open: a refusal is a 429, not an error in a stream of status 200.
+  try {
+    const { compaction, call } = await prepare(body, {
+      ...metering,
+      gone: gone.signal,
+      onFirstToken: started.resolve,
+    });
+    const result = streamText({ ...call, onError: ({ error }) => started.reject(error) });
+    const parts = readAhead(
+      result.toUIMessageStream({ onError: (error) => JSON.stringify(callError(error)) }),
+      gone,
+      async () => ({
+        type: "data-spendgate",
+        data: {
+          calls: await metering.receipt.costs(metering.env.costWaitMs),
+          ...compactionFacts(compaction),
+        },
+      }),
+    );
+    await started.promise;
+    return createUIMessageStreamResponse({ stream: parts, headers: metering.receipt.headers() });
+  } catch (thrown) {
+    const error = callError(thrown);
+    if (error.code === "quota_exceeded") return errorResponse(error, "sse");
+    throw error;
+  }
+}
+
+/** The stream, read whether or not its reader keeps up, with one more part before its `finish`. */
+function readAhead(
+  stream: ReadableStream<UIMessageChunk>,
+  gone: AbortController,
+  lastPart: () => Promise<UIMessageChunk>,
+): ReadableStream<UIMessageChunk> {
+  return new ReadableStream({
+    start(controller) {
+      const pass = (part: UIMessageChunk) => {
+        if (!gone.signal.aborted) controller.enqueue(part);
+      };
+      const pumped = (async () => {
+        let told = false;
+        for await (const part of stream) {
+          if (part.type === "finish") {
+            pass(await lastPart());
+            told = true;
+          }
+          pass(part);
+        }
+        // A stream that failed has no finish, and has cost something all the same.
+        if (!told) pass(await lastPart());
+        if (!gone.signal.aborted) controller.close();
+      })();
+      inBackground(pumped);
+    },
+    cancel() {
+      gone.abort();
     },
   });
 }
 
-async function streamAnswer({ name, metering, ...options }: Call): Promise<Response> {
-  const started = Promise.withResolvers<void>();
-  const model = meteredModel(name, { ...metering, onFirstToken: started.resolve });
-  const result = streamText({
-    ...options,
-    model,
-    maxRetries: 0,
-    allowSystemInMessages: true,
-    onError: ({ error }) => started.reject(error),
+async function compactConversation(
+  request: Request,
+  userId: string,
+  env: Env,
+  gate: Gate,
+): Promise<Response> {
+  const body = await readJson(request, compactRequest(env), env.maxBodyBytes);
+  const metering = await meteringFor(userId, request, env, gate, {
+    tenantId: body.tenantId,
+    task: "compaction",
+    conversationId: body.conversationId,
+    pathId: body.pathId,
   });
-  // Read to the end even when the client goes away: the provider charges for all of it, and says how much.
-  inBackground(Promise.resolve(result.consumeStream()));
+  const compaction = await compact(
+    await toUIMessages(body.messages),
+    body.keep,
+    metering,
+    body.model,
+  );
+  const costs = await metering.receipt.costs(env.costWaitMs);
+  return Response.json(
+    {
+      messages: compaction.messages,
+      summary: compaction.summary,
+      replaced: compaction.replaced,
+      calls: costs,
+    },
+    { headers: { ...metering.receipt.headers(), ...costHeaders(costs) } },
+  );
+}
 
-  // Until the first token the status is open: a refusal is a 429, not an error in a stream of status 200.
-  try {
-    await started.promise;
-  } catch (thrown) {
-    const error = toSpendgateError(thrown);
-    return errorResponse(error, error.code === "quota_exceeded" ? "sse" : "json");
-  }
-  return result.toUIMessageStreamResponse({
-    onError: (error) => JSON.stringify(toSpendgateError(error)),
-  });
+/** What the client may put in the place of its own history. */
+function compactionFacts({ replaced, summary, error }: Compaction) {
+  return replaced > 0 ? { compaction: { replaced, summary, error } } : {};
+}
+
+function sum(counts: (number | undefined)[]): number {
+  return counts.reduce<number>((total, count) => total + (count ?? 0), 0);
 }

@@ -1,64 +1,105 @@
 // What POST /chat takes.
-import {
-  convertToModelMessages,
-  type ModelMessage,
-  safeValidateUIMessages,
-  type UIMessage,
-} from "ai";
+import { safeValidateUIMessages, type UIMessage } from "ai";
 import { z } from "zod";
+import type { Env } from "../_shared/env.ts";
 import { invalidRequest } from "../_shared/http.ts";
+import { TOOL_NAMES } from "./tools.ts";
 
 const label = z.string().min(1).max(200);
+const role = z.enum(["system", "user", "assistant"]);
 
-const simpleMessage = z.strictObject({
-  role: z.enum(["system", "user", "assistant"]),
-  content: z.string().min(1),
-});
+const simpleMessage = z.strictObject({ role, content: z.string().min(1) });
 /** As useChat's transport sends them; the AI SDK checks the parts. */
 const uiMessage = z.looseObject({
   id: z.string(),
-  role: z.enum(["system", "user", "assistant"]),
+  role,
   parts: z.array(z.looseObject({ type: z.string() })).min(1),
 });
+type Message = z.output<typeof simpleMessage> | z.output<typeof uiMessage>;
 
-export const chatRequest = z.strictObject({
+const conversation = {
   /** Tenant that pays; may be left out by a user who is in one only. */
   tenantId: z.uuid().optional(),
-  messages: z
-    .array(z.union([simpleMessage, uiMessage]))
-    .min(1)
-    .max(500),
-  /** `provider/model`, or a well-known bare name. */
-  model: label.optional(),
-  maxOutputTokens: z.int().min(1).max(128_000).optional(),
-  stream: z.boolean().default(true),
-  task: label.default("chat"),
   conversationId: label.optional(),
   pathId: label.optional(),
-  // useChat's transport sends these beside the messages; `id` is its conversation.
-  id: label.optional(),
-  trigger: z.string().optional(),
-  messageId: z.string().nullish(),
-});
-export type ChatRequest = z.output<typeof chatRequest>;
+  /** `provider/model`, or a well-known bare name. */
+  model: label.optional(),
+};
+
+export function chatRequest(env: Env) {
+  return z.strictObject({
+    ...conversation,
+    messages: z
+      .array(z.union([simpleMessage, uiMessage]))
+      .min(1)
+      .max(env.maxMessages),
+    /** Models to try, in order, where the provider of the one before fails. */
+    fallbackModels: z.array(label).max(3).default([]),
+    /** Tokens; bounded by the model's own limit too. */
+    maxOutputTokens: z.int().min(1).max(1_000_000).optional(),
+    temperature: z.number().min(0).max(2).optional(),
+    stream: z.boolean().default(true),
+    task: label.default("chat"),
+    /** Tools that the model may use, by name; each turn of its loop is a step. */
+    tools: z.array(z.enum(TOOL_NAMES)).max(TOOL_NAMES.length).default([]),
+    maxSteps: z.int().min(1).max(env.maxSteps).default(Math.min(5, env.maxSteps)),
+    /** Budget of the whole run: no step is begun when its steps have used so many tokens. */
+    maxTotalTokens: z.int().min(1).optional(),
+    /** False: a conversation that is too long is sent as it is. */
+    compact: z.boolean().default(true),
+    // useChat's transport sends these beside the messages; `id` is its conversation.
+    id: label.optional(),
+    trigger: z.string().optional(),
+    messageId: z.string().nullish(),
+  });
+}
+export type ChatRequest = z.output<ReturnType<typeof chatRequest>>;
+
+export function compactRequest(env: Env) {
+  return z.strictObject({
+    ...conversation,
+    messages: z
+      .array(z.union([simpleMessage, uiMessage]))
+      .min(1)
+      .max(env.maxMessages),
+    /** Messages at the end that stay as they are; more where the first of them is not the user's. */
+    keep: z.int().min(1).default(2),
+  });
+}
 
 /** @throws SpendgateError invalid_request when a message's parts are not what the AI SDK knows. */
-export async function toModelMessages(request: ChatRequest): Promise<ModelMessage[]> {
-  const messages = request.messages.map((message, index) =>
-    "content" in message && typeof message.content === "string"
-      ? {
-          id: String(index),
-          role: message.role,
-          parts: [{ type: "text" as const, text: message.content }],
-        }
-      : message,
-  );
-  const result = await safeValidateUIMessages({ messages });
+export async function toUIMessages(messages: Message[]): Promise<UIMessage[]> {
+  const result = await safeValidateUIMessages({
+    messages: messages.map((message, index) =>
+      "content" in message && typeof message.content === "string"
+        ? {
+            id: String(index),
+            role: message.role,
+            parts: [{ type: "text" as const, text: message.content }],
+          }
+        : message,
+    ),
+  });
   if (!result.success) {
     throw invalidRequest([{ path: "messages", message: "A part of a message is not valid." }]);
   }
-  return await convertToModelMessages(result.data as UIMessage[], {
-    // What a user stopped in the middle of a tool's work stays in useChat's history: it must not end the chat.
-    ignoreIncompleteToolCalls: true,
-  });
+  for (const [index, message] of result.data.entries()) checkFiles(message, index);
+  return result.data;
+}
+
+/** Files come in the message, or are images at an address that the provider fetches; never by a provider's own id. */
+function checkFiles(message: UIMessage, index: number): void {
+  for (const part of message.parts) {
+    if (part.type !== "file" && part.type !== "reasoning-file") continue;
+    const isHere = part.url.startsWith("data:");
+    const isImage = part.url.startsWith("https:") && part.mediaType.startsWith("image/");
+    if ("providerReference" in part || !(isHere || isImage)) {
+      throw invalidRequest([
+        {
+          path: `messages.${index}`,
+          message: "Send a file as a data: URL, or an image by an https: URL.",
+        },
+      ]);
+    }
+  }
 }

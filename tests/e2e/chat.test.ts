@@ -113,8 +113,19 @@ describe("a call that fits the quota", () => {
       text: "Hello.",
       finishReason: "stop",
       model: "openai/gpt-4o-mini",
+      steps: 1,
       usage: { inputTokens: 7, outputTokens: 3 },
+      calls: [
+        {
+          reservationId: response.headers.get("x-spendgate-reservation"),
+          task: "chat",
+          model: "openai/gpt-4o-mini",
+          costUsd: "0.00000285",
+          isEstimated: false,
+        },
+      ],
     });
+    expect(response.headers.get("x-spendgate-cost-usd")).toBe("0.00000285");
     expect((await ended()).actual_cost_usd).toBe("0.000002850000");
   });
 

@@ -1,0 +1,210 @@
+// One call of a provider: its hold, and what becomes of it.
+import type { LanguageModelV4CallOptions } from "@ai-sdk/provider";
+import { inBackground } from "./background.ts";
+import { SpendgateError } from "./errors.ts";
+import type { Reservation, SettleAnswer, Usage } from "./gate.ts";
+import { log } from "./log.ts";
+import type { Metering } from "./metering.ts";
+import type { Product } from "./product.ts";
+import { CallTimeout, chargesNothing, upstreamError } from "./provider_error.ts";
+import {
+  countRefusal,
+  failSpan,
+  flushTelemetry,
+  recordDuration,
+  recordTokens,
+  startSpan,
+} from "./telemetry.ts";
+
+/** Tokens that are held more at a time when a provider produces more than it was asked for. */
+const EXTENSION_TOKENS = 256;
+
+/** Ends once; later ends are ignored. */
+export class Attempt {
+  /** Aborted when the call has to stop: its caller, its time, its client, or its quota says so. */
+  readonly signal: AbortSignal;
+  readonly #stop = new AbortController();
+  readonly #settled = Promise.withResolvers<SettleAnswer | undefined>();
+  readonly #startedAt = performance.now();
+  readonly #deadline: ReturnType<typeof setTimeout>;
+  #grace: ReturnType<typeof setTimeout> | undefined;
+  #heldOutput: number;
+  #ended = false;
+
+  private constructor(
+    readonly reservation: Reservation,
+    readonly bound: Usage,
+    readonly metering: Metering,
+    readonly attributes: Record<string, string>,
+    readonly span: ReturnType<typeof startSpan>,
+    readonly caller: AbortSignal | undefined,
+  ) {
+    const { env, gone, receipt, task } = metering;
+    this.signal = caller ? AbortSignal.any([caller, this.#stop.signal]) : this.#stop.signal;
+    this.#heldOutput = Number(bound.output_tokens);
+    this.#deadline = setTimeout(() => this.stop(new CallTimeout("timed out")), env.callTimeoutMs);
+    if (gone?.aborted) this.leave();
+    gone?.addEventListener("abort", this.leave, { once: true });
+    receipt?.calls.push({
+      reservationId: reservation.id,
+      task,
+      model: `${bound.provider}/${bound.model}`,
+      warnings: reservation.warnings,
+      settled: this.#settled.promise,
+    });
+  }
+
+  /**
+   * Holds what the call may use at most.
+   * @throws SpendgateError what the gate says.
+   */
+  static async open(
+    operation: "chat" | "embeddings",
+    product: Product,
+    bound: Usage,
+    metering: Metering,
+    params: Pick<LanguageModelV4CallOptions, "abortSignal">,
+  ): Promise<Attempt> {
+    const attributes = {
+      "gen_ai.operation.name": operation,
+      "gen_ai.provider.name": product.provider,
+      "gen_ai.request.model": product.model,
+    };
+    const span = startSpan(`${operation} ${product.model}`, {
+      ...attributes,
+      "spendgate.task": metering.task,
+      "spendgate.tenant": metering.tenantId,
+    });
+    try {
+      metering.gone?.throwIfAborted();
+      const reservation = await reserve(metering, bound);
+      span.setAttribute("spendgate.reservation", reservation.id);
+      return new Attempt(reservation, bound, metering, attributes, span, params.abortSignal);
+    } catch (error) {
+      if (error instanceof SpendgateError && error.code === "quota_exceeded") {
+        countRefusal({ ...attributes, "spendgate.reason": String(error.details.reason) });
+      }
+      failSpan(span, error);
+      span.end();
+      throw error;
+    }
+  }
+
+  /** The call ended; undefined is unknown usage, booked at the estimate. */
+  settle(usage: Usage | undefined): void {
+    this.#end("settled", () => {
+      for (const type of ["input", "output"] as const) {
+        const count = usage?.[`${type}_tokens`];
+        if (count) recordTokens(Number(count), type, this.attributes);
+      }
+      return this.metering.gate.settle(this.reservation.id, usage ?? null);
+    });
+  }
+
+  /** The call was ended by us before its provider said what it used: books what is known, flagged. */
+  settleCounted(usage: Usage): void {
+    this.#end("stopped", () =>
+      this.metering.gate.settle(this.reservation.id, usage, { is_estimated: true }),
+    );
+  }
+
+  /** The call failed before it produced anything: gives the hold back where the provider charges nothing. */
+  fail(error: unknown): unknown {
+    failSpan(this.span, error);
+    if (chargesNothing(error)) {
+      this.#end("released", () =>
+        this.metering.gate.release(this.reservation.id, "provider_failed"),
+      );
+    } else {
+      this.settle(undefined);
+    }
+    if (this.caller?.aborted) return this.caller.reason;
+    return upstreamError(this.signal.aborted ? this.signal.reason : error);
+  }
+
+  /**
+   * Sees to it that what was produced is held. A provider that goes on beyond its limit is held more for,
+   * where the quota has room.
+   * @throws SpendgateError quota_exceeded or quota_unavailable: the call must stop.
+   */
+  async cover(outputTokens: number): Promise<void> {
+    if (outputTokens <= this.#heldOutput) return;
+    const wanted = outputTokens + EXTENSION_TOKENS;
+    await this.metering.gate.extend(
+      this.reservation.id,
+      { ...this.bound, output_tokens: wanted },
+      this.metering.env.enforceCostQuotas,
+    );
+    this.#heldOutput = wanted;
+  }
+
+  stop(reason: unknown): void {
+    this.#stop.abort(reason);
+  }
+
+  /** Nobody reads on: the call may end by itself for a moment, which tells its exact usage, then it is stopped. */
+  leave = (): void => {
+    this.#grace ??= setTimeout(
+      () => this.stop(new Error("the client has gone")),
+      this.metering.env.disconnectGraceMs,
+    );
+  };
+
+  #end(outcome: string, book: () => Promise<SettleAnswer | undefined>): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#deadline);
+    clearTimeout(this.#grace);
+    this.metering.gone?.removeEventListener("abort", this.leave);
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    recordDuration(seconds, this.attributes);
+    inBackground(this.#book(outcome, seconds, book));
+  }
+
+  async #book(
+    outcome: string,
+    seconds: number,
+    book: () => Promise<SettleAnswer | undefined>,
+  ): Promise<void> {
+    const booked = await book();
+    this.#settled.resolve(booked);
+    if (booked) {
+      this.span.setAttribute("spendgate.cost_usd", booked.cost_usd);
+      this.span.setAttribute("spendgate.is_estimated", booked.is_estimated);
+    }
+    this.span.setAttribute("spendgate.outcome", outcome);
+    this.span.end();
+    log("info", "llm_call", {
+      outcome,
+      seconds,
+      reservationId: this.reservation.id,
+      tenantId: this.metering.tenantId,
+      task: this.metering.task,
+      model: `${this.bound.provider}/${this.bound.model}`,
+      costUsd: booked?.cost_usd,
+      isEstimated: booked?.is_estimated,
+    });
+    flushTelemetry();
+  }
+}
+
+async function reserve(metering: Metering, usage: Usage): Promise<Reservation> {
+  for (;;) {
+    try {
+      return await metering.gate.reserve({
+        ...metering,
+        resourceType: "llm",
+        usage,
+        idempotencyKey: metering.keys?.next(),
+        enforce: metering.env.enforceCostQuotas,
+      });
+    } catch (error) {
+      // The request was sent before, and this call of it failed at no cost: it may be made again.
+      const isFree =
+        error instanceof SpendgateError &&
+        error.code === "idempotency_conflict" &&
+        error.details.status === "released";
+      if (!isFree) throw error;
+    }
+  }
+}

@@ -1,0 +1,80 @@
+// Who pays for the calls of a model, and what they are for.
+import { authenticate, resolveTenant } from "./auth.ts";
+import type { Env } from "./env.ts";
+import type { Gate } from "./gate.ts";
+import { invalidRequest } from "./http.ts";
+import { Receipt } from "./receipt.ts";
+
+export interface Metering {
+  gate: Gate;
+  env: Env;
+  tenantId: string;
+  userId: string;
+  /** What kind of work: `chat`, `agent:<name>`, `compaction`, … Quotas and reports tell them apart. */
+  task: string;
+  conversationId?: string;
+  pathId?: string;
+  /** Makes a request that is sent again safe: nothing is held or booked twice. */
+  keys?: RequestKeys;
+  /** Aborted when nobody reads the answer any more: calls end soon, and none is begun. */
+  gone?: AbortSignal;
+  /** Learns of each call that is admitted. */
+  receipt?: Receipt;
+  /** The provider has produced its first token: what fails before is an answer, what fails later is part of a stream. */
+  onFirstToken?: () => void;
+}
+
+/** The caller's idempotency key, told apart for each call that the request makes, in order. */
+export class RequestKeys {
+  #calls = 0;
+
+  constructor(readonly key: string) {}
+
+  next(): string {
+    this.#calls += 1;
+    return this.#calls === 1 ? this.key : `${this.key}#${this.#calls}`;
+  }
+}
+
+/** What a request says of its calls. */
+export interface Work {
+  /** Header, or the user's only tenant, when left out. */
+  tenantId?: string;
+  task: string;
+  conversationId?: string;
+  pathId?: string;
+}
+
+/**
+ * The signed-in user's request, as its calls need it: `meteredModel(name, await meteringOf(request, env, gate, work))`.
+ * @throws SpendgateError unauthorized, not_a_member, or invalid_request when the tenant has to be named.
+ */
+export async function meteringOf(
+  request: Request,
+  env: Env,
+  gate: Gate,
+  work: Work,
+): Promise<Metering & { receipt: Receipt }> {
+  return meteringFor(await authenticate(request, env), request, env, gate, work);
+}
+
+/** meteringOf of a user who is known already. */
+export async function meteringFor(
+  userId: string,
+  request: Request,
+  env: Env,
+  gate: Gate,
+  work: Work,
+): Promise<Metering & { receipt: Receipt }> {
+  const key = request.headers.get("idempotency-key");
+  const keys = key === null ? undefined : new RequestKeys(parseKey(key));
+  const tenantId = await resolveTenant(request, gate, userId, work.tenantId);
+  return { ...work, gate, env, userId, tenantId, keys, receipt: new Receipt() };
+}
+
+function parseKey(key: string): string {
+  if (/^[\x21-\x7e]{1,200}$/.test(key)) return key;
+  throw invalidRequest([
+    { path: "idempotency-key", message: "Send 1 to 200 visible ASCII characters." },
+  ]);
+}

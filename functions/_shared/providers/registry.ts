@@ -1,0 +1,134 @@
+// The providers: their SDKs, their keys, the names of their models. For metered_model.ts alone;
+// a check in CI says so.
+import { createAnthropic } from "@ai-sdk/anthropic";
+import { createGoogleGenerativeAI } from "@ai-sdk/google";
+import { createOpenAI } from "@ai-sdk/openai";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
+import { z } from "zod";
+import { parseVariables } from "../env.ts";
+import { type Product, unusableModel } from "../product.ts";
+
+interface Provider {
+  language(model: string): LanguageModelV4;
+  embedding?(model: string): EmbeddingModelV4;
+}
+
+const text = z.string().min(1).optional();
+const url = z.url().optional();
+
+/** `SPENDGATE_PROVIDERS`: {"groq": {"baseUrl": "https://…/v1", "apiKeyEnv": "GROQ_API_KEY"}, …} */
+const compatibleProviders = z.record(
+  z.string().regex(/^[a-z][a-z0-9_-]*$/, "a provider's name is lower case"),
+  z.strictObject({ baseUrl: z.url(), apiKeyEnv: z.string().min(1).optional() }),
+);
+
+const variables = z.object({
+  OPENAI_API_KEY: text,
+  OPENAI_BASE_URL: url,
+  ANTHROPIC_API_KEY: text,
+  ANTHROPIC_BASE_URL: url,
+  GOOGLE_GENERATIVE_AI_API_KEY: text,
+  GOOGLE_GENERATIVE_AI_BASE_URL: url,
+  SPENDGATE_PROVIDERS: z
+    .string()
+    .default("{}")
+    .transform((value, context) => {
+      try {
+        return JSON.parse(value);
+      } catch {
+        context.addIssue({ code: "custom", message: "is not JSON" });
+        return z.NEVER;
+      }
+    })
+    .pipe(compatibleProviders),
+});
+
+/** Models of OpenAI that its Chat Completions API does not serve. */
+const RESPONSES_ONLY = /codex|-pro\b|deep-research|computer-use/;
+
+const BUILT_IN = ["openai", "anthropic", "google"];
+
+let providers: Record<string, Provider> | undefined;
+
+/** @throws Error that names the variable which is wrong. */
+export function readProviders(
+  values: Record<string, string | undefined> = Deno.env.toObject(),
+): Record<string, Provider> {
+  const env = parseVariables(variables, values);
+  const configured: Record<string, Provider> = {};
+  if (env.OPENAI_API_KEY) {
+    const openai = createOpenAI({ apiKey: env.OPENAI_API_KEY, baseURL: env.OPENAI_BASE_URL });
+    configured.openai = {
+      // Chat Completions keeps no state: a prompt is all that is sent, so its bytes bound its tokens.
+      language: (model) =>
+        RESPONSES_ONLY.test(model) ? openai.responses(model) : openai.chat(model),
+      embedding: (model) => openai.embeddingModel(model),
+    };
+  }
+  if (env.ANTHROPIC_API_KEY) {
+    const anthropic = createAnthropic({
+      apiKey: env.ANTHROPIC_API_KEY,
+      baseURL: env.ANTHROPIC_BASE_URL,
+    });
+    configured.anthropic = { language: (model) => anthropic(model) };
+  }
+  if (env.GOOGLE_GENERATIVE_AI_API_KEY) {
+    const google = createGoogleGenerativeAI({
+      apiKey: env.GOOGLE_GENERATIVE_AI_API_KEY,
+      baseURL: env.GOOGLE_GENERATIVE_AI_BASE_URL,
+    });
+    configured.google = {
+      language: (model) => google(model),
+      embedding: (model) => google.embeddingModel(model),
+    };
+  }
+  for (const [name, { baseUrl, apiKeyEnv }] of Object.entries(env.SPENDGATE_PROVIDERS)) {
+    if (BUILT_IN.includes(name)) {
+      throw new Error(`SPENDGATE_PROVIDERS: ${name} is built in; set its *_BASE_URL instead.`);
+    }
+    const apiKey = apiKeyEnv && values[apiKeyEnv];
+    if (apiKeyEnv && !apiKey) {
+      throw new Error(`SPENDGATE_PROVIDERS: ${name} names ${apiKeyEnv}, which is not set.`);
+    }
+    // Without includeUsage a stream of these ends without saying what it used.
+    const compatible = createOpenAICompatible({
+      name,
+      baseURL: baseUrl,
+      apiKey,
+      includeUsage: true,
+      supportsStructuredOutputs: true,
+    });
+    configured[name] = {
+      language: (model) => compatible.chatModel(model),
+      embedding: (model) => compatible.embeddingModel(model),
+    };
+  }
+  return configured;
+}
+
+/** Names of the providers that can be called. */
+export function providerNames(): string[] {
+  providers ??= readProviders();
+  return Object.keys(providers);
+}
+
+/** @throws SpendgateError invalid_request when the provider is not known or not set up. */
+export function languageModel({ provider, model }: Product): LanguageModelV4 {
+  return find(provider).language(model);
+}
+
+/** @throws SpendgateError invalid_request when the provider is not known, not set up, or has no embeddings. */
+export function embeddingModel({ provider, model }: Product): EmbeddingModelV4 {
+  const found = find(provider).embedding?.(model);
+  if (!found) throw unusableModel(`${provider} has no embeddings.`);
+  return found;
+}
+
+function find(provider: string): Provider {
+  providers ??= readProviders();
+  const found = Object.hasOwn(providers, provider) ? providers[provider] : undefined;
+  if (found) return found;
+  const names = Object.keys(providers).join(", ") || "none";
+  throw unusableModel(`The provider ${provider} is not set up here. There are: ${names}.`);
+}

@@ -1,0 +1,118 @@
+// Long conversations made short: the older messages become a summary by a cheaper model, gated and booked
+// like any call.
+import { generateText, type UIMessage } from "ai";
+import { type SpendgateError, toSpendgateError } from "../_shared/errors.ts";
+import { meteredModel } from "../_shared/metered_model.ts";
+import type { Metering } from "../_shared/metering.ts";
+import { modelLimits } from "../_shared/model_limits.ts";
+import { parseModelName } from "../_shared/product.ts";
+import { bytesOf } from "../_shared/token_bound.ts";
+
+export interface Compaction {
+  /** The conversation to go on with. */
+  messages: UIMessage[];
+  /** How many messages were replaced. */
+  replaced: number;
+  /** Null when the older messages were dropped without one. */
+  summary: string | null;
+  /** Why there is no summary. */
+  error?: SpendgateError;
+}
+
+const SUMMARY_TOKENS = 1024;
+const INSTRUCTIONS =
+  "Summarise the conversation below for the assistant that goes on with it: facts, decisions, open questions, " +
+  "names and figures, in the conversation's language. Write nothing else.";
+
+/**
+ * The conversation, compacted where it outgrows its share of the model's context. A summary that is refused or
+ * fails does not keep the chat from going on: then the older messages are left out.
+ */
+export async function fitConversation(
+  messages: UIMessage[],
+  model: string,
+  metering: Metering,
+): Promise<Compaction> {
+  const room = modelLimits(parseModelName(model)).context * metering.env.compactionShare;
+  if (tokensOf(messages) <= room) return { messages, replaced: 0, summary: null };
+  try {
+    return await compact(messages, lastWithin(messages, room / 2), metering);
+  } catch (error) {
+    const { head, recent, older } = split(messages, lastWithin(messages, room));
+    return {
+      messages: [...head, ...recent],
+      replaced: older.length,
+      summary: null,
+      error: toSpendgateError(error),
+    };
+  }
+}
+
+/**
+ * Replaces all but the last `keep` messages by a summary; system messages stay.
+ * @throws SpendgateError what the gate says, or upstream_error.
+ */
+export async function compact(
+  messages: UIMessage[],
+  keep: number,
+  metering: Metering,
+  model = metering.env.compactionModel,
+): Promise<Compaction> {
+  const { head, older, recent } = split(messages, keep);
+  if (older.length === 0) return { messages, replaced: 0, summary: null };
+  const { text } = await generateText({
+    model: meteredModel(model, { ...metering, task: "compaction", onFirstToken: undefined }),
+    instructions: INSTRUCTIONS,
+    prompt: transcript(older, model),
+    maxOutputTokens: SUMMARY_TOKENS,
+    maxRetries: 0,
+  });
+  const summary: UIMessage = {
+    id: "summary",
+    role: "system",
+    parts: [{ type: "text", text: `Summary of the conversation so far:\n${text}` }],
+  };
+  return { messages: [...head, summary, ...recent], replaced: older.length, summary: text };
+}
+
+/** System messages at the front; what is old; and from a message of the user on, the last `keep` or more. */
+function split(messages: UIMessage[], keep: number) {
+  const first = messages.findIndex((message) => message.role !== "system");
+  const start = first < 0 ? messages.length : first;
+  let cut = Math.max(start, messages.length - keep);
+  while (cut > start && messages[cut]?.role !== "user") cut--;
+  return {
+    head: messages.slice(0, start),
+    older: messages.slice(start, cut),
+    recent: messages.slice(cut),
+  };
+}
+
+/** How many of the last messages count no more than `tokens`; at least one. */
+function lastWithin(messages: UIMessage[], tokens: number): number {
+  let keep = 1;
+  while (keep < messages.length && tokensOf(messages.slice(-keep - 1)) <= tokens) keep++;
+  return keep;
+}
+
+/** About: four bytes a token. A bound would compact far too early. */
+function tokensOf(messages: UIMessage[]): number {
+  return Math.ceil(bytesOf(messages.map(textOf).join("\n")) / 4);
+}
+
+/** The older messages as text, the newest of them where the model that summarises has no room for all. */
+function transcript(messages: UIMessage[], model: string): string {
+  const text = messages.map((message) => `${message.role}: ${textOf(message)}`).join("\n\n");
+  // One byte a token at worst: half of the context fits in any case.
+  return text.slice(-modelLimits(parseModelName(model)).context / 2);
+}
+
+function textOf(message: UIMessage): string {
+  return message.parts
+    .map((part) => {
+      if (part.type === "text") return part.text;
+      if (!("toolCallId" in part)) return "";
+      return JSON.stringify({ tool: part.type, input: part.input, output: part.output });
+    })
+    .join("");
+}
