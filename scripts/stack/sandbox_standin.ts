@@ -1,0 +1,492 @@
+// The stand-in for E2B: a real HTTP server that speaks the protocol of the SDKs e2b and @e2b/code-interpreter, as
+// far as this project calls them, and runs the code it is given in a Deno process without permissions.
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { findDeno } from "./binaries.ts";
+import { PROJECT } from "./paths.ts";
+import { assertPortFree } from "./ports.ts";
+
+export type SandboxOperation =
+  | "create"
+  | "get"
+  | "list"
+  | "timeout"
+  | "pause"
+  | "connect"
+  | "kill"
+  | "health"
+  | "run";
+
+export interface SandboxJournalEntry {
+  operation: SandboxOperation;
+  sandboxId: string | null;
+  /** The body as it came; of a run, without its code. */
+  body: unknown;
+  status: number;
+  at: Date;
+}
+
+/** What the next matching calls meet. Each is used up `times` times, once when left out. */
+export interface SandboxFault {
+  operation: SandboxOperation;
+  times?: number;
+  /** Milliseconds before the call is looked at. */
+  delayMs?: number;
+  /** Answers this instead of doing it. */
+  status?: number;
+  /** Does it, and closes the connection without an answer. */
+  loseAnswer?: boolean;
+  /** Create: the sandbox began so many seconds ago; its time-out with it. */
+  startedSecondsAgo?: number;
+}
+
+export interface StandInSandbox {
+  id: string;
+  template: string;
+  metadata: Record<string, string>;
+  state: "running" | "paused" | "ended";
+  startedAt: number;
+  endAt: number;
+  /** When it was killed, timed out or was lost; milliseconds. */
+  endedAt?: number;
+  token: string;
+}
+
+export interface SandboxStandIn {
+  url: string;
+  journal: SandboxJournalEntry[];
+  /** All sandboxes there ever were, by id. */
+  sandboxes: Map<string, StandInSandbox>;
+  fault(fault: SandboxFault): void;
+  /** The sandbox is gone, as when its machine died. */
+  lose(sandboxId: string): void;
+  /** Forgets faults and the journal. */
+  reset(): void;
+  stop(): Promise<void>;
+}
+
+const ENVD_PORT = "49983";
+const INTERPRETER_PORT = "49999";
+const DEFAULT_TIMEOUT_SECONDS = 15;
+const VCPUS = 2;
+const MEMORY_MB = 512;
+const MAX_BODY_BYTES = 10_000_000;
+
+class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export async function startSandboxStandIn(port?: number): Promise<SandboxStandIn> {
+  if (port !== undefined) await assertPortFree(port, "stand-in for E2B");
+  const standIn = new StandIn(await findDeno());
+  const server = createServer((request, response) => {
+    standIn.handle(request, response).catch((error) => {
+      console.error("stand-in for E2B:", error);
+      response.destroy();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(port ?? 0, "127.0.0.1", resolve));
+  const { port: bound } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${bound}`,
+    journal: standIn.journal,
+    sandboxes: standIn.sandboxes,
+    fault: (fault) => standIn.faults.push({ ...fault, times: fault.times ?? 1 }),
+    lose: (id) => standIn.end(standIn.living(id)),
+    reset() {
+      standIn.journal.length = 0;
+      standIn.faults.length = 0;
+    },
+    async stop() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const sandbox of standIn.sandboxes.values()) standIn.end(sandbox);
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** What of a request matters here. */
+interface Call {
+  operation: SandboxOperation;
+  sandboxId: string | null;
+  query: URLSearchParams;
+  body: Record<string, unknown>;
+}
+
+interface Answer {
+  status: number;
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+class StandIn {
+  readonly journal: SandboxJournalEntry[] = [];
+  readonly faults: (SandboxFault & { times?: number })[] = [];
+  readonly sandboxes = new Map<string, StandInSandbox>();
+  private readonly timers = new Map<string, NodeJS.Timeout>();
+  private readonly interpreters = new Map<string, Interpreter>();
+
+  constructor(private readonly deno: string) {}
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (request.url === "/__standin/journal")
+      return send(response, { status: 200, body: this.journal });
+    const call = await readCall(request);
+    if (call === null) return send(response, failure(404, "There is no such path."));
+    const isInside = call.operation === "health" || call.operation === "run";
+    if (!isInside && !request.headers["x-api-key"]) {
+      return send(response, failure(401, "The API key is missing."));
+    }
+
+    const fault = this.takeFault(call.operation);
+    if (fault?.delayMs) await sleep(fault.delayMs);
+    if (isInside && fault?.status === undefined) return this.inside(call, request, response);
+    let answer: Answer;
+    try {
+      if (fault?.status) throw new ApiError(fault.status, "The stand-in was told to fail.");
+      answer = this.answer(call, fault);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      answer = failure(error.status, error.message);
+    }
+    const created = (answer.body as { sandboxID?: string } | undefined)?.sandboxID;
+    this.record(call, answer.status, created ?? call.sandboxId);
+    if (fault?.loseAnswer) response.destroy();
+    else send(response, answer);
+  }
+
+  living(id: string | null): StandInSandbox {
+    const sandbox = this.sandboxes.get(id ?? "");
+    if (!sandbox || sandbox.state === "ended") throw new ApiError(404, `Sandbox ${id} not found`);
+    return sandbox;
+  }
+
+  end(sandbox: StandInSandbox): void {
+    if (sandbox.state === "ended") return;
+    sandbox.state = "ended";
+    sandbox.endedAt = Date.now();
+    clearTimeout(this.timers.get(sandbox.id));
+    this.interpreters.get(sandbox.id)?.stop();
+    this.interpreters.delete(sandbox.id);
+  }
+
+  private takeFault(operation: SandboxOperation): SandboxFault | undefined {
+    const index = this.faults.findIndex((fault) => fault.operation === operation);
+    const fault = this.faults[index];
+    if (fault === undefined) return undefined;
+    fault.times = (fault.times ?? 1) - 1;
+    if (fault.times <= 0) this.faults.splice(index, 1);
+    return fault;
+  }
+
+  private record(call: Call, status: number, sandboxId = call.sandboxId): void {
+    const { code, ...body } = call.body;
+    this.journal.push({ operation: call.operation, sandboxId, body, status, at: new Date() });
+  }
+
+  private answer(call: Call, fault: SandboxFault | undefined): Answer {
+    switch (call.operation) {
+      case "create":
+        return { status: 201, body: describeCreated(this.create(call.body, fault)) };
+      case "list":
+        return this.list(call.query);
+    }
+    const sandbox = this.living(call.sandboxId);
+    switch (call.operation) {
+      case "get":
+        return { status: 200, body: describe(sandbox) };
+      case "timeout":
+        if (sandbox.state === "paused") throw new ApiError(404, "The sandbox is paused.");
+        this.endIn(sandbox, Number(call.body.timeout));
+        return { status: 204 };
+      case "pause":
+        if (sandbox.state === "paused") throw new ApiError(409, "The sandbox is paused already.");
+        this.pause(sandbox);
+        return { status: 204 };
+      case "connect":
+        return this.connect(sandbox, Number(call.body.timeout ?? DEFAULT_TIMEOUT_SECONDS));
+      default:
+        this.end(sandbox);
+        return { status: 204 };
+    }
+  }
+
+  private create(body: Record<string, unknown>, fault: SandboxFault | undefined): StandInSandbox {
+    if (typeof body.templateID !== "string") throw new ApiError(400, "templateID is missing.");
+    const startedAt = Date.now() - (fault?.startedSecondsAgo ?? 0) * 1000;
+    const timeout = Number(body.timeout ?? DEFAULT_TIMEOUT_SECONDS);
+    const sandbox: StandInSandbox = {
+      id: `i${randomBytes(10).toString("hex")}`,
+      template: body.templateID,
+      metadata: (body.metadata ?? {}) as Record<string, string>,
+      state: "running",
+      startedAt,
+      endAt: startedAt,
+      token: randomBytes(16).toString("hex"),
+    };
+    this.sandboxes.set(sandbox.id, sandbox);
+    this.endAt(sandbox, startedAt + timeout * 1000);
+    return sandbox;
+  }
+
+  private endIn(sandbox: StandInSandbox, seconds: number): void {
+    this.endAt(sandbox, Date.now() + seconds * 1000);
+  }
+
+  /** The sandbox ends by itself at that time, in milliseconds. */
+  private endAt(sandbox: StandInSandbox, time: number): void {
+    if (!Number.isFinite(time)) throw new ApiError(400, "timeout is not a number of seconds.");
+    sandbox.endAt = time;
+    clearTimeout(this.timers.get(sandbox.id));
+    const timer = setTimeout(() => this.end(sandbox), time - Date.now());
+    timer.unref();
+    this.timers.set(sandbox.id, timer);
+  }
+
+  private list(query: URLSearchParams): Answer {
+    const wanted = [...new URLSearchParams(query.get("metadata") ?? "")].map(
+      ([key, value]) => [decodeURIComponent(key), decodeURIComponent(value)] as const,
+    );
+    const states = (query.get("state") ?? "running").split(",");
+    const limit = Number(query.get("limit") ?? 100);
+    const start = Number(query.get("nextToken") ?? 0);
+    const found = [...this.sandboxes.values()].filter(
+      (sandbox) =>
+        states.includes(sandbox.state) &&
+        wanted.every(([key, value]) => sandbox.metadata[key] === value),
+    );
+    const more = start + limit < found.length;
+    return {
+      status: 200,
+      body: found.slice(start, start + limit).map(describe),
+      headers: more ? { "x-next-token": String(start + limit) } : {},
+    };
+  }
+
+  private pause(sandbox: StandInSandbox): void {
+    sandbox.state = "paused";
+    sandbox.endAt = Date.now();
+    clearTimeout(this.timers.get(sandbox.id));
+    this.interpreters.get(sandbox.id)?.freeze();
+  }
+
+  /** Resumes a paused sandbox. Of a running one the time-out is only ever put off, never shortened. */
+  private connect(sandbox: StandInSandbox, seconds: number): Answer {
+    const resumed = sandbox.state === "paused";
+    if (resumed) {
+      sandbox.state = "running";
+      sandbox.startedAt = Date.now();
+      this.interpreters.get(sandbox.id)?.thaw();
+    }
+    if (resumed || Date.now() + seconds * 1000 > sandbox.endAt) this.endIn(sandbox, seconds);
+    return { status: resumed ? 201 : 200, body: describeCreated(sandbox) };
+  }
+
+  /** Calls that go to the sandbox itself, not to the API. */
+  private async inside(
+    call: Call,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const sandbox = this.sandboxes.get(call.sandboxId ?? "");
+    if (sandbox?.state !== "running") {
+      this.record(call, 502);
+      return send(response, failure(502, "The sandbox was not found"));
+    }
+    if (request.headers["x-access-token"] !== sandbox.token) {
+      this.record(call, 401);
+      return send(response, failure(401, "The access token is wrong."));
+    }
+    this.record(call, call.operation === "health" ? 204 : 200);
+    if (call.operation === "health") return send(response, { status: 204 });
+
+    let interpreter = this.interpreters.get(sandbox.id);
+    if (!interpreter) {
+      interpreter = new Interpreter(this.deno);
+      this.interpreters.set(sandbox.id, interpreter);
+    }
+    response.writeHead(200, { "content-type": "application/x-ndjson" });
+    await interpreter.run(
+      { code: String(call.body.code), language: languageOf(call.body.language) },
+      response,
+    );
+  }
+}
+
+/** A Deno process that is started at the first run, and again after it died. Runs one code at a time. */
+class Interpreter {
+  private child: ChildProcess | undefined;
+  private last: Promise<void> = Promise.resolve();
+  private count = 0;
+  private onLine: (line: string) => void = () => {};
+  private onExit: () => void = () => {};
+
+  constructor(private readonly deno: string) {}
+
+  run(run: { code: string; language: string }, response: ServerResponse): Promise<void> {
+    this.last = this.last.then(() => this.execute(run, response)).catch(() => {});
+    return this.last;
+  }
+
+  stop(): void {
+    this.child?.kill("SIGKILL");
+  }
+
+  freeze(): void {
+    this.child?.kill("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.child?.kill("SIGCONT");
+  }
+
+  private async execute(
+    run: { code: string; language: string },
+    response: ServerResponse,
+  ): Promise<void> {
+    if (response.destroyed) return;
+    const child = this.start();
+    await new Promise<void>((resolve) => {
+      // Nobody reads any more: what runs is stopped, as by a restart of the kernel.
+      response.once("close", () => {
+        if (!response.writableEnded) {
+          child.kill("SIGKILL");
+          this.child = undefined;
+        }
+        resolve();
+      });
+      this.onLine = (line) => {
+        response.write(`${line}\n`);
+        if (line === '{"type":"end_of_execution"}') response.end();
+      };
+      this.onExit = () => response.destroy();
+      response.write(
+        `${JSON.stringify({ type: "number_of_executions", execution_count: ++this.count })}\n`,
+      );
+      child.stdin?.write(`${JSON.stringify(run)}\n`);
+    });
+  }
+
+  private start(): ChildProcess {
+    if (this.child) return this.child;
+    const runner = join(PROJECT, "scripts/stack/sandbox_runner.ts");
+    const child = spawn(
+      this.deno,
+      [
+        ...["run", "--quiet", "--no-prompt", "--no-config", "--no-lock", "--no-npm", "--no-remote"],
+        "--v8-flags=--max-old-space-size=128",
+        runner,
+      ],
+      {
+        stdio: ["pipe", "pipe", "ignore"],
+        // Nothing of ours: the code could not read it, and need not.
+        env: { PATH: process.env.PATH, HOME: process.env.HOME, NO_COLOR: "1" },
+      },
+    );
+    child.stdin?.on("error", () => {});
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
+      if (this.child === child) this.onLine(line);
+    });
+    child.once("exit", () => {
+      if (this.child !== child) return;
+      this.child = undefined;
+      this.onExit();
+    });
+    this.child = child;
+    return child;
+  }
+}
+
+async function readCall(request: IncomingMessage): Promise<Call | null> {
+  const url = new URL(request.url ?? "/", "http://stand-in");
+  const body = await readBody(request);
+  const port = request.headers["e2b-sandbox-port"];
+  const call = (operation: SandboxOperation, sandboxId: string | null): Call => ({
+    operation,
+    sandboxId,
+    query: url.searchParams,
+    body,
+  });
+  const route = `${request.method} ${url.pathname}`;
+  if (typeof port === "string") {
+    const id = String(request.headers["e2b-sandbox-id"]);
+    if (port === ENVD_PORT && route === "GET /health") return call("health", id);
+    if (port === INTERPRETER_PORT && route === "POST /execute") return call("run", id);
+    return null;
+  }
+  if (route === "POST /v2/sandboxes") return call("create", null);
+  if (route === "GET /v2/sandboxes") return call("list", null);
+  const [, method, id = "", action = ""] =
+    /^(\w+) (?:\/v2)?\/sandboxes\/(\w+)(?:\/(\w+))?$/.exec(route) ?? [];
+  const operations: Record<string, SandboxOperation> = {
+    "GET ": "get",
+    "DELETE ": "kill",
+    "POST timeout": "timeout",
+    "POST pause": "pause",
+    "POST connect": "connect",
+  };
+  const operation = operations[`${method} ${action}`];
+  return operation === undefined ? null : call(operation, id);
+}
+
+async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
+  let text = "";
+  for await (const chunk of request.setEncoding("utf8")) {
+    text += chunk;
+    if (text.length > MAX_BODY_BYTES) throw new Error("the body is too large");
+  }
+  return text === "" ? {} : JSON.parse(text);
+}
+
+function send(response: ServerResponse, { status, body, headers }: Answer): void {
+  response.writeHead(status, { ...headers, "content-type": "application/json" });
+  response.end(body === undefined ? undefined : JSON.stringify(body));
+}
+
+function failure(status: number, message: string): Answer {
+  return { status, body: { code: status, message } };
+}
+
+function describe(sandbox: StandInSandbox) {
+  return {
+    sandboxID: sandbox.id,
+    templateID: sandbox.template,
+    clientID: "standin",
+    startedAt: new Date(sandbox.startedAt).toISOString(),
+    endAt: new Date(sandbox.endAt).toISOString(),
+    state: sandbox.state,
+    cpuCount: VCPUS,
+    memoryMB: MEMORY_MB,
+    diskSizeMB: 1024,
+    envdVersion: "0.4.0",
+    metadata: sandbox.metadata,
+  };
+}
+
+function describeCreated(sandbox: StandInSandbox) {
+  return {
+    sandboxID: sandbox.id,
+    templateID: sandbox.template,
+    clientID: "standin",
+    envdVersion: "0.4.0",
+    envdAccessToken: sandbox.token,
+    domain: null,
+  };
+}
+
+/** Names and short names of languages, as the code interpreter takes them. */
+function languageOf(language: unknown): string {
+  const name = String(language ?? "python").toLowerCase();
+  return { js: "javascript", ts: "typescript" }[name] ?? name;
+}
