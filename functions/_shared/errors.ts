@@ -1,5 +1,6 @@
 // The one error type of the functions, and the one place that turns it into an answer.
 import type { QuotaDetails, ReserveAnswer } from "./gate.ts";
+import { rateLimitHeaders } from "./rate_limit.ts";
 
 export type ErrorCode =
   | "invalid_request"
@@ -37,6 +38,8 @@ export interface ErrorOptions {
   details?: Record<string, unknown>;
   /** Seconds until trying again makes sense; becomes `Retry-After`. */
   retryAfter?: number;
+  /** Headers of the answer, beside those that every error has. */
+  headers?: Record<string, string>;
   cause?: unknown;
 }
 
@@ -44,6 +47,7 @@ export class SpendgateError extends Error {
   readonly status: number;
   readonly details: Record<string, unknown>;
   readonly retryAfter?: number;
+  readonly headers: Record<string, string>;
 
   constructor(
     readonly code: ErrorCode,
@@ -55,6 +59,8 @@ export class SpendgateError extends Error {
     this.status = STATUS[code];
     this.details = options.details ?? {};
     this.retryAfter = options.retryAfter;
+    this.headers = options.headers ?? {};
+    if (this.retryAfter !== undefined) this.headers["Retry-After"] = String(this.retryAfter);
   }
 
   /** The body of the answer. */
@@ -73,6 +79,7 @@ export function quotaExceeded(resourceType: "llm" | "e2b", answer: ReserveAnswer
       retryAfter: answer.retry_after,
     },
     retryAfter: answer.retry_after ?? undefined,
+    headers: rateLimitHeaders(answer.quota ? [answer.quota] : []),
   });
 }
 
@@ -98,8 +105,7 @@ export function toSpendgateError(error: unknown): SpendgateError {
 
 /** JSON, or, where the caller asked for a stream, the same as server-sent events. */
 export function errorResponse(error: SpendgateError, format: "json" | "sse"): Response {
-  const headers = new Headers();
-  if (error.retryAfter !== undefined) headers.set("Retry-After", String(error.retryAfter));
+  const headers = new Headers(error.headers);
   const body = JSON.stringify(error);
   if (format === "json") {
     headers.set("Content-Type", "application/json");

@@ -1,5 +1,6 @@
 // What the calls of one request cost: known when they are settled, told at the end of the answer.
 import type { QuotaDetails, SettleAnswer } from "./gate.ts";
+import { rateLimitHeaders } from "./rate_limit.ts";
 
 /** A call of a model that was admitted. */
 export interface MeteredCall {
@@ -65,34 +66,7 @@ export function costHeaders(costs: CallCost[]): Record<string, string> {
   return known ? { "x-spendgate-cost-usd": costs.map((cost) => cost.costUsd).join(", ") } : {};
 }
 
-const WINDOW_SECONDS: Record<string, number> = { hour: 3600, day: 86_400, week: 604_800 };
-
-/**
- * `RateLimit-Policy` and `RateLimit` of the IETF draft, in US cents, of the quota that is nearest to its
- * limit; none while no quota is above its warning threshold.
- */
-export function rateLimitHeaders(quotas: QuotaDetails[], now = Date.now()): Record<string, string> {
-  const [tightest] = [...quotas].sort((a, b) => b.utilization_percent - a.utilization_percent);
-  if (!tightest) return {};
-  const { scope, resource_type, period, period_end } = tightest;
-  const name = `"${scope}-${resource_type}-${period}"`;
-  const window = WINDOW_SECONDS[period];
-  const reset = period_end && Math.max(0, Math.ceil((Date.parse(period_end) - now) / 1000));
-  return {
-    "RateLimit-Policy": `${name};q=${cents(tightest.limit_usd)};qu="usd-cents"${window ? `;w=${window}` : ""}`,
-    RateLimit: `${name};r=${cents(tightest.remaining_usd)}${reset === null ? "" : `;t=${reset}`}`,
-  };
-}
-
 /** A decimal without an exponent and without zeros at its end. */
 export function formatUsd(usd: number): string {
   return usd.toFixed(12).replace(/\.?0+$/, "");
-}
-
-/** The point moved by two places: a way to write dollars, for headers that take whole numbers only. */
-function cents(usd: number): string {
-  return usd
-    .toFixed(2)
-    .replace(".", "")
-    .replace(/^0+(?=\d)/, "");
 }
