@@ -13,16 +13,13 @@ const body = z.strictObject({ text: z.string().min(1) });
 
 export default {
   fetch: serve(async (request) => {
-    // Who calls, and for which tenant: 401 and 403 come from here.
-    const metering = await meteringOf(request, env, gate, { task: "title" });
     const { text } = await readJson(request, body, env.maxBodyBytes);
-    // Held before, booked after: 429, 422, 502 and 503 come from here.
-    const { text: title } = await generateText({
-      model: meteredModel("openai/gpt-4o-mini", metering),
-      prompt: `Give this text a title of at most six words: ${text}`,
-      maxOutputTokens: 20,
-      maxRetries: 0,
-    });
+    const prompt = `Give this text a title of at most six words: ${text}`;
+    // Who calls, and which tenant pays: 401 and 403 come from here.
+    const metering = await meteringOf(request, env, gate, { task: "title" });
+    // Its calls are held before and booked after: 422, 429, 502 and 503 come from them.
+    const model = meteredModel("openai/gpt-4o-mini", metering);
+    const { text: title } = await generateText({ model, prompt, maxRetries: 0 });
     return Response.json({ title }, { headers: metering.receipt.headers() });
   }),
 };
