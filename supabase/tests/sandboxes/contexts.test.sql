@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(61);
+select plan(73);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -152,6 +152,43 @@ select throws_ok(
   '22023', 'invalid_usage', 'a template without a size cannot be started'
 );
 
+-- Colleagues: whoever opened it, owners and admins of its tenant, and the tenant itself
+insert into auth.users (id) values
+  ('00000000-0000-4000-8000-0000000000a2'), ('00000000-0000-4000-8000-0000000000a3');
+insert into spend.tenant_members (tenant_id, user_id, role) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-0000000000a2', 'member'),
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-0000000000a3', 'admin');
+select throws_ok(
+  $$ select spend_private.claim_context('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-0000000000a2', 'talk', gen_random_uuid(), 'dead', p_now => pg_temp.at(70)) $$,
+  '42501', 'not_your_context', 'another member of the tenant does not get it by the conversation''s id'
+);
+select is(
+  (spend_private.use_context((pg_temp.context('dead')).id, '00000000-0000-4000-8000-0000000000a2', gen_random_uuid(), p_now => pg_temp.at(70))).outcome,
+  'gone', 'nor by its own id'
+);
+select is_empty(
+  $$ select spend.find_context((pg_temp.context('dead')).id, '00000000-0000-4000-8000-0000000000a2') $$, 'nor finds it'
+);
+select is(
+  (spend_private.use_context((pg_temp.context('dead')).id, '00000000-0000-4000-8000-0000000000a3', gen_random_uuid(), p_now => pg_temp.at(70))).outcome,
+  'ready', 'an admin of the tenant uses it'
+);
+select isnt_empty(
+  $$ select spend.find_context((pg_temp.context('dead')).id, '00000000-0000-4000-8000-0000000000a3') $$, 'and finds it'
+);
+select is(
+  (spend_private.claim_context('aaaaaaaa-0000-4000-8000-000000000001', null, 'talk', gen_random_uuid(), 'dead', p_now => pg_temp.at(70))).outcome,
+  'ready', 'and so does the tenant itself'
+);
+
+-- Nobody knows when it died
+select is((pg_temp.claim('lost', 40, 0, p_enforce => false)).outcome, 'create', 'one that will be lost');
+select is(pg_temp.confirm('lost', 40, 'sb-lost', 0, 300), 'running', 'runs');
+select is(pg_temp.finish('lost', 'terminated', 100), 'terminated', 'it is gone at 100 s, before its time-out');
+select is(
+  (select is_estimated from spend.cost_events where path_id = 'lost'), true, 'what is booked then is flagged as an estimate'
+);
+
 -- Strays
 select is(
   spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(10), 'talk', 'stray'),
@@ -159,9 +196,18 @@ select is(
 );
 select is(
   spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(12), 'talk', 'stray'),
-  pg_temp.usd(10), 'once'
+  pg_temp.usd(2), 'it ran on until it was killed: the rest is booked'
 );
-select is(pg_temp.booked('stray'), pg_temp.usd(10), 'and only once');
+select is(
+  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(12), 'talk', 'stray'),
+  0::numeric, 'once'
+);
+select is(pg_temp.booked('stray'), pg_temp.usd(12), 'and only once');
+update spend.tenants set closed_at = now() where name = 'A';
+select is(
+  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-kill', 'base', 2, 0.5, pg_temp.at(2), pg_temp.at(70), 'talk', 'stray'),
+  pg_temp.usd(7), 'of a closed tenant too, without the 61 s that its context has paid for'
+);
 select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger');
 
 select * from finish();
