@@ -75,3 +75,11 @@ export function countRefusal(attributes: Attributes): void {
     .createCounter("spendgate.refusals", { unit: "{call}" })
     .add(1, attributes);
 }
+
+/** Seconds that a stage of a sandbox's life took; `error.type` says how it failed. */
+export function recordStage(seconds: number, attributes: Attributes): void {
+  metrics
+    .getMeter(SCOPE)
+    .createHistogram("spendgate.sandbox.stage.duration", { unit: "s" })
+    .record(seconds, attributes);
+}

@@ -115,6 +115,9 @@ declare
   v_answer spend.context_claim;
 begin
   p_context.timeout_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
+  -- The interval that has ended is no part of the answer: a refusal is one to start.
+  p_context.started_at := null;
+  p_context.expires_at := null;
   v_held := spend_private.hold_context(p_context, p_user_id, p_enforce, p_now);
   if not v_held.allowed then
     v_answer := spend_private.context_answer(p_context, 'refused');
