@@ -43,7 +43,7 @@ const schema = z
     SPENDGATE_MAX_CODE_BYTES: count(1, 200_000),
     SPENDGATE_MAX_OUTPUT_BYTES: count(1, 1_000_000),
     SPENDGATE_E2B_TIMEOUT_MS: count(100, 20_000),
-    ALERT_WEBHOOK_URL: url,
+    ALERT_WEBHOOK_URL: z.url({ protocol: /^https?$/ }).optional(),
     ALERT_WEBHOOK_SECRET: key,
     OTEL_EXPORTER_OTLP_ENDPOINT: url,
   })

@@ -516,7 +516,7 @@ function secondsOf(run: CodeRun, env: Env): number {
 }
 
 function keyOf(claim: ContextClaim): ContextKey {
-  return { tenantId: claim.tenant_id as string, contextId: claim.context_id };
+  return { tenantId: claim.tenant_id as string, contextId: claim.context_id as string };
 }
 
 function attributesOf({ tenantId, contextId }: ContextKey) {

@@ -6,7 +6,7 @@ import { type Gate, reserveAnswer, type SqlFunction } from "./gate.ts";
 const contextClaim = z.object({
   outcome: z.enum(["create", "resume", "ready", "wait", "refused", "gone"]),
   tenant_id: z.string().nullable(),
-  context_id: z.string(),
+  context_id: z.string().nullable(),
   conversation_id: z.string().nullable(),
   path_id: z.string().nullable(),
   template: z.string().nullable(),

@@ -168,7 +168,14 @@ export async function startLocalStack({
         onLog,
       }),
     );
-    await steps.add(Promise.resolve(startMaintenance(database.url, onLog ?? (() => {}))));
+    const hasWebhook = Boolean(process.env.ALERT_WEBHOOK_URL || file.ALERT_WEBHOOK_URL);
+    const maintenance = startMaintenance({
+      url: services.url,
+      secretKey: services.keys.secret,
+      functions: hasWebhook ? ["maintenance", "alerts"] : ["maintenance"],
+      onLog: onLog ?? (() => {}),
+    });
+    await steps.add(Promise.resolve(maintenance));
     const failed = Promise.race([
       database.exited.then(() => `PostgreSQL ended; see ${join(data, "postgres.log")}`),
       services.functions.exited.then(() => "the functions' process ended"),
