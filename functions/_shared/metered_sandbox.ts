@@ -195,7 +195,9 @@ export async function terminateSandbox(caller: SandboxCaller, contextId: string)
   );
   const endedAt = killed ? new Date() : undefined;
   await atStage("settle", { ...attributesOf(key), sandboxId }, () =>
-    contexts.end(key, "terminated", "killed", { endedAt }),
+    contexts
+      .end(key, "terminated", "killed", { endedAt })
+      .catch(saying("The sandbox has ended; what it cost is booked later.")),
   );
 }
 
@@ -273,7 +275,9 @@ async function start(
     const facts =
       (await findSandbox(caller.env, sandbox.sandboxId).catch(() => undefined)) ?? assumed;
     // When this gives no answer the sandbox goes on: killed, nobody would know what it ran. Reconciliation ends it.
-    const status = await contexts.confirm(key, claimId, facts);
+    const status = await contexts
+      .confirm(key, claimId, facts)
+      .catch(saying("The database does not answer; the sandbox is ended and booked later."));
     if (status === "running") return toLive(claim, sandbox, facts, claim.outcome === "create");
     await killSandbox(caller.env, sandbox.sandboxId);
     await contexts.end(key, "failed", "claim_lost", {
@@ -493,6 +497,18 @@ function upstreamError(error: unknown): SpendgateError {
     retryAfter: isBusy ? 10 : undefined,
     cause: error,
   });
+}
+
+/** What the gate says when it gives no answer, nothing was spent, is not true of a sandbox that runs or ran. */
+function saying(message: string): (error: unknown) => never {
+  return (error) => {
+    const isSilent = error instanceof SpendgateError && error.code === "quota_unavailable";
+    if (!isSilent) throw error;
+    throw new SpendgateError("quota_unavailable", message, {
+      retryAfter: error.retryAfter,
+      cause: error.cause,
+    });
+  };
 }
 
 function noSandbox(): SpendgateError {
