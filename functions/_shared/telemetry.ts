@@ -11,10 +11,13 @@ import { messageOf } from "./log.ts";
 
 const SCOPE = "spendgate";
 let flushAll: () => Promise<unknown> = () => Promise.resolve();
+let isStarted = false;
 
 /** Sends spans and metrics to `endpoint` (OTLP over HTTP) from now on. */
 export function startTelemetry(endpoint: string | undefined): void {
-  if (!endpoint) return;
+  // Several functions may share a process: the first one's providers are the ones that are recorded to.
+  if (!endpoint || isStarted) return;
+  isStarted = true;
   const resource = resourceFromAttributes({ "service.name": SCOPE });
   const traces = new BasicTracerProvider({
     resource,

@@ -293,6 +293,16 @@ describe("what runs without a context", () => {
     await expectPaid(stack.sandboxes.sandboxes.get(id) as StandInSandbox);
   });
 
+  it("is booked also when the answer to its kill is lost", async () => {
+    const id = await create({}, 40.2);
+    stack.sandboxes.fault({ operation: "kill", loseAnswer: true });
+    await maintain();
+    await maintain();
+
+    expect(living()).toEqual([]);
+    await expectPaid(stack.sandboxes.sandboxes.get(id) as StandInSandbox);
+  });
+
   it("but with a paused one: is paused again, what it ran since is booked", async () => {
     const sandbox = await open();
     await age(sandbox, 200);

@@ -1,6 +1,6 @@
 // Sandboxes over HTTP, with the stand-in for E2B: what is held and booked, who may use them, and how they fail.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { SandboxOperation } from "../../scripts/stack/sandbox_standin.ts";
+import type { SandboxOperation, StandInSandbox } from "../../scripts/stack/sandbox_standin.ts";
 import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
 import { until } from "../setup/until.ts";
 
@@ -62,6 +62,8 @@ async function age({ id, sandboxId }: Sandbox, seconds: number): Promise<void> {
   stack.sandboxes.age(sandboxId, seconds);
 }
 
+const inE2B = ({ sandboxId }: Sandbox) =>
+  stack.sandboxes.sandboxes.get(sandboxId) as StandInSandbox;
 const operations = () => stack.sandboxes.journal.map(({ operation }) => operation);
 const count = (operation: SandboxOperation) =>
   operations().filter((each) => each === operation).length;
@@ -123,8 +125,10 @@ describe("seconds", () => {
   it("reconnecting holds nothing, extending holds before it extends, paused time is free", async () => {
     const sandbox = await open("talk");
     expect(await open("talk")).toMatchObject({ id: sandbox.id, isNew: false });
+    const { endAt: paidUntil } = inE2B(sandbox);
     expect((await run(sandbox.id, "globalThis.n = 1")).status).toBe(200);
     expect(await reservations()).toHaveLength(1);
+    expect(inE2B(sandbox).endAt).toBe(paidUntil);
     expect(count("timeout")).toBe(0);
 
     // Twice its time-out would end the run: it is put off, and held for, to 300 s from then.
@@ -146,10 +150,7 @@ describe("seconds", () => {
     expect(await (await maintain()).json()).toMatchObject({ sandboxes: { paused: 1, failed: 0 } });
     const [first] = await bookings();
     const seconds = Number(first?.usage.seconds);
-    const { startedAt, endAt } = stack.sandboxes.sandboxes.get(sandbox.sandboxId) ?? {
-      startedAt: 0,
-      endAt: 0,
-    };
+    const { startedAt, endAt } = inE2B(sandbox);
     expect(seconds).toBeGreaterThanOrEqual(Math.ceil((endAt - startedAt) / 1000));
     expect(seconds).toBeLessThanOrEqual(Math.ceil((endAt - startedAt) / 1000 + 0.5));
     expect(first).toMatchObject({ cost_usd: usd(seconds), is_estimated: false });
@@ -520,6 +521,8 @@ describe("failures say their stage, in the answer and in the log", () => {
     expect(response.status).toBe(502);
     expect(await response.json()).toMatchObject({ error: "upstream_error", stage: "create" });
     expect(await reservations()).toMatchObject([{ status: "held" }]);
+    // Sent twice, it might be made twice.
+    expect(count("create")).toBeLessThanOrEqual(1);
     expect((await post("talk")).status).toBe(201);
   });
 

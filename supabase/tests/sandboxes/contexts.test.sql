@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(73);
+select plan(74);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -80,6 +80,11 @@ select is(pg_temp.held('kill'), null, 'and nothing is held');
 select is(pg_temp.finish('kill', 'terminated', 99), 'terminated', 'killed again: no error');
 select is(pg_temp.booked('kill'), 0.00184525::numeric, 'and nothing booked');
 select is((pg_temp.claim('kill', 6, 100)).outcome, 'create', 'the path may have a new one then');
+
+select throws_ok(
+  $$ insert into spend.execution_contexts select (jsonb_populate_record(pg_temp.context('other'), '{"id": "00000000-0000-4000-8000-0000000000ff"}')).* $$,
+  '23505', null, 'no two live ones of a path, whoever inserts them'
+);
 
 -- Extended twice, paused, resumed, timed out
 select is((pg_temp.claim('long', 10, 0)).outcome, 'create', 'a long one starts');
