@@ -36,7 +36,7 @@ const schema = z
     SPENDGATE_SANDBOX_TEMPLATE: z.string().min(1).default("code-interpreter-v1"),
     SPENDGATE_SANDBOX_TIMEOUT_SECONDS: count(1, 300),
     SPENDGATE_SANDBOX_MAX_TIMEOUT_SECONDS: count(1, 3600),
-    SPENDGATE_SANDBOX_IDLE_SECONDS: count(0, 300),
+    SPENDGATE_SANDBOX_IDLE_SECONDS: count(0, 60),
     SPENDGATE_SANDBOX_WAIT_MS: count(0, 60_000),
     SPENDGATE_RUN_SECONDS: count(1, 60),
     SPENDGATE_MAX_RUN_SECONDS: count(1, 120),
@@ -94,7 +94,7 @@ const schema = z
       /** Seconds that a sandbox lives until it is used again, where a request does not say. */
       sandboxTimeoutSeconds: env.SPENDGATE_SANDBOX_TIMEOUT_SECONDS,
       maxSandboxTimeoutSeconds: env.SPENDGATE_SANDBOX_MAX_TIMEOUT_SECONDS,
-      /** Seconds without a run after which a sandbox is paused. */
+      /** Seconds after which a sandbox is paused, from when its last run could have ended at the latest. */
       sandboxIdleSeconds: env.SPENDGATE_SANDBOX_IDLE_SECONDS,
       /** Milliseconds that a request waits for another one that is starting the same sandbox. */
       sandboxWaitMs: env.SPENDGATE_SANDBOX_WAIT_MS,

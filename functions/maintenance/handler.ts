@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Env } from "../_shared/env.ts";
 import { SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
+import { log, messageOf } from "../_shared/log.ts";
 import { hasSandboxes } from "../_shared/metered_sandbox.ts";
 import { requireSecretKey } from "../_shared/secret_key.ts";
 import { flushTelemetry } from "../_shared/telemetry.ts";
@@ -12,8 +13,13 @@ import { reconcile } from "./reconcile.ts";
 export async function handleMaintenance(request: Request, env: Env, gate: Gate): Promise<Response> {
   await requireSecretKey(request, env);
   if (request.method !== "POST") throw new SpendgateError("method_not_allowed", "Send a POST.");
-  const database = await gate.call("maintain", z.record(z.string(), z.number().nullable()), {});
+  // Where the one fails, the other is done all the same.
+  const database = await gate
+    .call("maintain", z.record(z.string(), z.number().nullable()), {})
+    .catch((error) =>
+      log("error", "maintain_failed", { message: messageOf(error.cause ?? error) }),
+    );
   const sandboxes = hasSandboxes() ? await reconcile(env, gate) : null;
   flushTelemetry();
-  return Response.json({ database, sandboxes });
+  return Response.json({ database: database ?? null, sandboxes });
 }

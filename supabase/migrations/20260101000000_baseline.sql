@@ -4992,7 +4992,7 @@ end;
 $$;
 comment on function spend.claim_context is
   'Gets the sandbox of a conversation''s path, or the right to start it, and holds what it costs: one transaction. Of any number of callers at once one is told to create, the others to wait. A live context is used as it is, whatever template and timeout_seconds say.
-claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out that ends earlier is extended, and held for. claim_seconds: after that the claim is taken over.
+claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out of which less than half would be left then is extended, and held for. claim_seconds: after that the claim is taken over.
 Errors: as spend.reserve; 42501 not_your_context (another member opened the one that lives), 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
 grant execute on function spend.claim_context to service_role;
 
@@ -5479,15 +5479,19 @@ begin
     return spend_private.context_answer(p_context, 'gone');
   end if;
 
-  if p_context.expires_at < v_in_use_until then
+  -- It lives for its time-out after each use; E2B, and the quotas, are asked when half of it would be gone.
+  if p_context.expires_at < v_in_use_until + make_interval(secs => p_context.timeout_seconds / 2.0) then
     v_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
     v_held := spend_private.extend_context(p_context, v_seconds, p_enforce, p_now);
-    if not v_held.allowed then
+    if v_held.allowed then
+      p_context.expires_at := p_now + make_interval(secs => v_seconds);
+    elsif p_context.expires_at < v_in_use_until then
       v_answer := spend_private.context_answer(p_context, 'refused');
       v_answer.refusal := v_held;
       return v_answer;
+    else
+      v_seconds := null;
     end if;
-    p_context.expires_at := p_now + make_interval(secs => v_seconds);
   end if;
 
   update spend.execution_contexts as c set
@@ -5499,7 +5503,7 @@ begin
 end;
 $$;
 comment on function spend_private.enter_running is
-  'Uses a running context for p_run_seconds; where its time-out would end that, the hold is extended first.';
+  'Uses a running context for p_run_seconds. Where its time-out is near, the hold is extended first; no room for that refuses only a use that would not end in time.';
 
 create function spend_private.extend_context(
   p_context spend.execution_contexts,

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(74);
+select plan(80);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -79,6 +79,7 @@ select is(pg_temp.booked('kill'), 0.00184525::numeric, '61 s are booked: (2 × 0
 select is(pg_temp.held('kill'), null, 'and nothing is held');
 select is(pg_temp.finish('kill', 'terminated', 99), 'terminated', 'killed again: no error');
 select is(pg_temp.booked('kill'), 0.00184525::numeric, 'and nothing booked');
+select is(pg_temp.finish('kill', 'paused', 99), 'terminated', 'what has ended is not paused by somebody who comes late');
 select is((pg_temp.claim('kill', 6, 100)).outcome, 'create', 'the path may have a new one then');
 
 select throws_ok(
@@ -89,8 +90,8 @@ select throws_ok(
 -- Extended twice, paused, resumed, timed out
 select is((pg_temp.claim('long', 10, 0)).outcome, 'create', 'a long one starts');
 select is(pg_temp.confirm('long', 10, 'sb-long', 0, 300), 'running', 'it runs');
-select is((pg_temp.claim('long', 11, 200, 60)).set_timeout_seconds, null, 'a run that ends before the time-out extends nothing');
-select is((pg_temp.claim('long', 11, 250, 60)).set_timeout_seconds, 300, 'a run that would not: time-out 300 s from now');
+select is((pg_temp.claim('long', 11, 80, 60)).set_timeout_seconds, null, 'a run after which half of the time-out is left extends nothing');
+select is((pg_temp.claim('long', 11, 250, 60)).set_timeout_seconds, 300, 'a run after which it is not: time-out 300 s from now');
 select is(pg_temp.held('long'), pg_temp.usd(550), '250 s that ran and 300 s to come are held');
 select is((pg_temp.claim('long', 12, 500, 60)).set_timeout_seconds, 300, 'extended again');
 select is(pg_temp.held('long'), pg_temp.usd(800), '500 s and 300 s are held');
@@ -193,6 +194,15 @@ select is(pg_temp.finish('lost', 'terminated', 100), 'terminated', 'it is gone a
 select is(
   (select is_estimated from spend.cost_events where path_id = 'lost'), true, 'what is booked then is flagged as an estimate'
 );
+
+-- No room for more of its time
+update spend.cost_quotas set limit_usd = 1 where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and resource_type = 'e2b';
+select is((pg_temp.claim('tight', 50, 0)).outcome, 'create', 'one that will have no room for more');
+select is(pg_temp.confirm('tight', 50, 'sb-tight', 0, 300), 'running', 'runs');
+update spend.cost_quotas set limit_usd = 0.001 where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and resource_type = 'e2b';
+select is((pg_temp.claim('tight', 51, 240, 90)).outcome, 'refused', 'a run that would outlast it is refused');
+select is((pg_temp.claim('tight', 51, 240, 30)).outcome, 'ready', 'one that ends in time is not');
+select is((pg_temp.claim('tight', 51, 240, 30)).set_timeout_seconds, null, 'and extends nothing');
 
 -- Strays
 select is(
