@@ -471,7 +471,8 @@ function connection(env: Env) {
     sandboxUrl: settings.E2B_SANDBOX_URL,
     domain: settings.E2B_DOMAIN,
     requestTimeoutMs: env.e2bTimeoutMs,
-    // A create that is sent twice makes two; and E2B_DEBUG would let the SDK say "killed" without asking.
+    // The SDK would wait through a 429 while our caller's claim runs out; with E2B_DEBUG it would say "killed"
+    // without asking.
     retries: 0,
     debug: false,
   };

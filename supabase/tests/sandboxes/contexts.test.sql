@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(80);
+select plan(81);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -70,6 +70,7 @@ select is((pg_temp.claim('kill', 2, 1)).outcome, 'wait', 'the second caller wait
 select is((pg_temp.claim('other', 3, 1)).outcome, 'create', 'another path is another sandbox');
 select is((pg_temp.claim(null, 4, 1)).outcome, 'create', 'no path is a path of its own');
 select is((pg_temp.claim(null, 5, 1)).outcome, 'wait', 'and has one sandbox too');
+select is(pg_temp.confirm('other', 1, 'sb-other', 2, 302), 'creating', 'whoever has not its claim confirms nothing');
 select is(pg_temp.confirm('kill', 1, 'sb-kill', 2, 302), 'running', 'the creator confirms: it runs');
 select is((pg_temp.claim('kill', 2, 3)).outcome, 'ready', 'who waited gets it');
 select is((pg_temp.claim('kill', 2, 3)).sandbox_id, 'sb-kill', 'the same sandbox');
