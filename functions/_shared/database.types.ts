@@ -31,6 +31,8 @@ export type Database = {
           details: Database["spend"]["CompositeTypes"]["quota_details"];
           id: number;
           kind: string;
+          last_error: string | null;
+          next_attempt_at: string;
           period_start: string;
           quota_id: number;
           tenant_id: string | null;
@@ -45,6 +47,8 @@ export type Database = {
           details: Database["spend"]["CompositeTypes"]["quota_details"];
           id?: never;
           kind: string;
+          last_error?: string | null;
+          next_attempt_at?: string;
           period_start: string;
           quota_id: number;
           tenant_id?: string | null;
@@ -58,6 +62,8 @@ export type Database = {
           details?: Database["spend"]["CompositeTypes"]["quota_details"];
           id?: never;
           kind?: string;
+          last_error?: string | null;
+          next_attempt_at?: string;
           period_start?: string;
           quota_id?: number;
           tenant_id?: string | null;
@@ -919,6 +925,30 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      claim_alerts: {
+        Args: { max_rows?: number };
+        Returns: {
+          attempts: number;
+          caused_by_tenant_id: string | null;
+          created_at: string;
+          delivered_at: string | null;
+          details: Database["spend"]["CompositeTypes"]["quota_details"];
+          id: number;
+          kind: string;
+          last_error: string | null;
+          next_attempt_at: string;
+          period_start: string;
+          quota_id: number;
+          tenant_id: string | null;
+          threshold: number;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "alerts";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       claim_context: {
         Args: {
           claim_id: string;
@@ -1060,6 +1090,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      finish_alert: { Args: { alert_id: number; error?: string }; Returns: boolean };
       maintain: { Args: Record<PropertyKey, never>; Returns: Json };
       open_contexts: {
         Args: { after_id?: string; max_rows?: number };

@@ -2153,7 +2153,8 @@ create function spend_private.read_call(
   p_resource_type text,
   p_usage jsonb,
   p_task text,
-  p_now timestamptz
+  p_now timestamptz,
+  p_closed_too boolean default false
 )
 returns spend_private.call
 language plpgsql stable
@@ -2178,7 +2179,7 @@ begin
       'Add the user to spend.tenant_members of this tenant.'
     );
   end if;
-  if v_closed_at is not null then
+  if v_closed_at is not null and not p_closed_too then
     perform spend_private.fail(
       'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', v_closed_at),
       'Set spend.tenants.closed_at to null to open the tenant again.'
@@ -2225,7 +2226,7 @@ begin
 end;
 $$;
 comment on function spend_private.read_call is
-  'Checks who calls and what for, and prices it. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+  'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
 
 -- schemas/40_reservations/actual_cost.sql
 create type spend_private.actual_cost as (
@@ -3202,7 +3203,8 @@ create function spend_private.reserve(
   p_ttl_seconds integer default 600,
   p_enforce boolean default true,
   p_metadata jsonb default '{}',
-  p_now timestamptz default now()
+  p_now timestamptz default now(),
+  p_closed_too boolean default false
 )
 returns spend.reserve_result
 language plpgsql volatile
@@ -3220,7 +3222,7 @@ begin
   perform spend_private.check_reserve_arguments(
     p_conversation_id, p_path_id, p_idempotency_key, p_ttl_seconds, p_metadata
   );
-  v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now);
+  v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
 
   if p_idempotency_key is not null then
     v_hash := spend_private.request_hash(
@@ -3233,7 +3235,7 @@ begin
   end if;
 
   if spend_private.mark_prices_used(v_call.price_ids) then
-    v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now);
+    v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
   end if;
 
   v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
@@ -3268,7 +3270,7 @@ begin
 end;
 $$;
 comment on function spend_private.reserve is
-  'spend.reserve with a clock.';
+  'spend.reserve with a clock. p_closed_too: see spend_private.read_call.';
 
 -- schemas/40_reservations/settle.sql
 create function spend.settle(reservation_id uuid, usage jsonb, metadata jsonb default '{}')
@@ -4930,6 +4932,34 @@ $$;
 comment on function spend_private.context_answer is
   'context_claim of a context.';
 
+create function spend_private.may_use_context(p_context spend.execution_contexts, p_user_id uuid)
+returns boolean
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- The rule by which they are read, too: what a conversation's code left in its sandbox is part of it.
+  return p_user_id is null or coalesce(p_context.user_id = p_user_id, false) or exists (
+    select from spend.tenant_members as m
+    where m.tenant_id = p_context.tenant_id and m.user_id = p_user_id and m.role in ('owner', 'admin')
+  );
+end;
+$$;
+comment on function spend_private.may_use_context is
+  'A context is used by the user who opened it, by owners and admins of its tenant, and by the tenant itself (p_user_id null). Membership of the opener is the caller''s to check.';
+
+-- schemas/60_sandboxes/stray_sandboxes.sql
+create table spend_private.stray_sandboxes (
+  tenant_id uuid not null,
+  sandbox_id text not null,
+  paid_until timestamptz not null,
+  primary key (tenant_id, sandbox_id)
+);
+comment on table spend_private.stray_sandboxes is
+  'Sandboxes that ran without a context, and until when their seconds are booked. Written by spend.book_stray_sandbox alone.';
+
+alter table spend_private.stray_sandboxes enable row level security;
+
 -- schemas/60_sandboxes/claim_context.sql
 create function spend.claim_context(
   tenant_id uuid,
@@ -4962,8 +4992,8 @@ end;
 $$;
 comment on function spend.claim_context is
   'Gets the sandbox of a conversation''s path, or the right to start it, and holds what it costs: one transaction. Of any number of callers at once one is told to create, the others to wait. A live context is used as it is, whatever template and timeout_seconds say.
-claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out that ends earlier is extended, and held for. claim_seconds: after that the claim is taken over.
-Errors: as spend.reserve; 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
+claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out of which less than half would be left then is extended, and held for. claim_seconds: after that the claim is taken over.
+Errors: as spend.reserve; 42501 not_your_context (another member opened the one that lives), 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
 grant execute on function spend.claim_context to service_role;
 
 create function spend_private.claim_context(
@@ -5009,6 +5039,12 @@ begin
     and c.path_id is not distinct from p_path_id and c.status in ('creating', 'running', 'paused')
   for no key update;
   if found then
+    if not spend_private.may_use_context(v_live, p_user_id) then
+      perform spend_private.fail(
+        '42501', 'not_your_context', jsonb_build_object('conversation_id', p_conversation_id),
+        'Let the user who opened it, an owner or an admin of the tenant use it, or take another conversation_id.'
+      );
+    end if;
     v_answer := spend_private.enter_context(
       v_live, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now
     );
@@ -5249,7 +5285,7 @@ begin
 end;
 $$;
 comment on function spend.end_context is
-  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first.
+  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated).
 Errors: PT404 unknown_context. For service_role.';
 grant execute on function spend.end_context to service_role;
 
@@ -5291,7 +5327,11 @@ begin
       case when v_started_at is not null then
         spend_private.context_usage(v_context, spend_private.seconds_between(v_started_at, v_ended_at))
       end,
-      jsonb_strip_nulls(jsonb_build_object('sandbox_id', v_context.sandbox_id, 'end_reason', p_reason)), p_now
+      jsonb_strip_nulls(jsonb_build_object(
+        'sandbox_id', v_context.sandbox_id, 'end_reason', p_reason,
+        -- It ended at some time before its time-out, and nobody can tell when.
+        'is_estimated', case when p_ended_at is null and p_now < v_context.expires_at then true end
+      )), p_now
     );
   end if;
   return spend_private.close_context(v_context, v_status, p_reason, v_ended_at, p_now);
@@ -5439,15 +5479,19 @@ begin
     return spend_private.context_answer(p_context, 'gone');
   end if;
 
-  if p_context.expires_at < v_in_use_until then
+  -- It lives for its time-out after each use; E2B, and the quotas, are asked when half of it would be gone.
+  if p_context.expires_at < v_in_use_until + make_interval(secs => p_context.timeout_seconds / 2.0) then
     v_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
     v_held := spend_private.extend_context(p_context, v_seconds, p_enforce, p_now);
-    if not v_held.allowed then
+    if v_held.allowed then
+      p_context.expires_at := p_now + make_interval(secs => v_seconds);
+    elsif p_context.expires_at < v_in_use_until then
       v_answer := spend_private.context_answer(p_context, 'refused');
       v_answer.refusal := v_held;
       return v_answer;
+    else
+      v_seconds := null;
     end if;
-    p_context.expires_at := p_now + make_interval(secs => v_seconds);
   end if;
 
   update spend.execution_contexts as c set
@@ -5459,7 +5503,7 @@ begin
 end;
 $$;
 comment on function spend_private.enter_running is
-  'Uses a running context for p_run_seconds; where its time-out would end that, the hold is extended first.';
+  'Uses a running context for p_run_seconds. Where its time-out is near, the hold is extended first; no room for that refuses only a use that would not end in time.';
 
 create function spend_private.extend_context(
   p_context spend.execution_contexts,
@@ -5503,6 +5547,9 @@ declare
   v_answer spend.context_claim;
 begin
   p_context.timeout_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
+  -- The interval that has ended is no part of the answer: a refusal is one to start.
+  p_context.started_at := null;
+  p_context.expires_at := null;
   v_held := spend_private.hold_context(p_context, p_user_id, p_enforce, p_now);
   if not v_held.allowed then
     v_answer := spend_private.context_answer(p_context, 'refused');
@@ -5698,42 +5745,67 @@ set lock_timeout = '3s'
 as $$
 declare
   v_from timestamptz;
-  v_key text;
-  v_cost_usd numeric;
+  v_seconds numeric;
   v_usage jsonb;
   v_held spend.reserve_result;
 begin
   lock table spend.reservations in row exclusive mode;
   perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));
-  -- What a context has paid for is paid.
-  select greatest(book_stray_sandbox.started_at, max(coalesce(c.ended_at, c.paused_at))) into v_from
-  from spend.execution_contexts as c
-  where c.tenant_id = book_stray_sandbox.tenant_id and c.sandbox_id = book_stray_sandbox.sandbox_id;
-  v_key := format('e2b-stray:%s:%s', book_stray_sandbox.sandbox_id, extract(epoch from v_from));
-  select r.actual_cost_usd into v_cost_usd
-  from spend.reservations as r
-  where r.tenant_id = book_stray_sandbox.tenant_id and r.idempotency_key = v_key;
-  if found or book_stray_sandbox.ended_at <= v_from then
-    return coalesce(v_cost_usd, 0);
+  v_from := greatest(
+    book_stray_sandbox.started_at,
+    spend_private.paid_until(book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id)
+  );
+  v_seconds := ceil(spend_private.seconds_between(v_from, book_stray_sandbox.ended_at));
+  if v_seconds <= 0 then
+    return 0;
   end if;
 
   v_usage := jsonb_build_object(
     'provider', 'e2b', 'template', book_stray_sandbox.template, 'vcpus', book_stray_sandbox.vcpus,
-    'memory_gib', book_stray_sandbox.memory_gib,
-    'seconds', ceil(spend_private.seconds_between(v_from, book_stray_sandbox.ended_at))
+    'memory_gib', book_stray_sandbox.memory_gib, 'seconds', v_seconds
   );
   v_held := spend_private.reserve(
     book_stray_sandbox.tenant_id, null, 'e2b', v_usage, 'sandbox', book_stray_sandbox.conversation_id,
-    book_stray_sandbox.path_id, v_key, p_enforce => false,
-    p_metadata => jsonb_build_object('stray_sandbox_id', book_stray_sandbox.sandbox_id)
+    book_stray_sandbox.path_id, p_enforce => false,
+    p_metadata => jsonb_build_object('stray_sandbox_id', book_stray_sandbox.sandbox_id),
+    p_closed_too => true
   );
+  insert into spend_private.stray_sandboxes as s (tenant_id, sandbox_id, paid_until)
+  values (
+    book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id,
+    v_from + make_interval(secs => v_seconds::double precision)
+  )
+  on conflict on constraint stray_sandboxes_pkey do update set paid_until = excluded.paid_until;
   return (spend_private.settle(v_held.reservation_id, v_usage)).cost_usd;
 end;
 $$;
 comment on function spend.book_stray_sandbox is
-  'Books a sandbox that ran although no context had it running, and was killed at ended_at: the seconds that no context of this sandbox has paid for, once. Returns the USD booked for it.
+  'Books a sandbox that ran until ended_at although no context had it running: the seconds that neither a context nor an earlier call has paid for. Called before the sandbox is killed, with now, and again after it, a crash in between leaves nothing unpaid and books nothing twice. Also for a tenant that is closed. Returns the USD that this call booked.
 Errors: as spend.reserve. For service_role.';
 grant execute on function spend.book_stray_sandbox to service_role;
+
+create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
+returns timestamptz
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return greatest(
+    (
+      select max(coalesce(c.ended_at, c.paused_at))
+      from spend.execution_contexts as c
+      where c.tenant_id = p_tenant_id and c.sandbox_id = p_sandbox_id and c.booked_at is not null
+    ),
+    (
+      select s.paid_until
+      from spend_private.stray_sandboxes as s
+      where s.tenant_id = p_tenant_id and s.sandbox_id = p_sandbox_id
+    )
+  );
+end;
+$$;
+comment on function spend_private.paid_until is
+  'Until when a sandbox''s seconds are booked, by its context or as a stray; null when none are.';
 
 -- schemas/60_sandboxes/use_context.sql
 create function spend.use_context(
@@ -5759,7 +5831,7 @@ begin
 end;
 $$;
 comment on function spend.use_context is
-  'claim_context for a context that is there: never creates. A context that has ended, that there is not, or that is of a tenant which the user is no member of: outcome gone, all alike.
+  'claim_context for a context that is there: never creates. A context that has ended, that there is not, or that is not the user''s to use (spend_private.may_use_context): outcome gone, all alike.
 Errors: as spend.claim_context. For service_role.';
 grant execute on function spend.use_context to service_role;
 
@@ -5785,7 +5857,8 @@ begin
   join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = p_context_id
   where m.user_id = p_user_id
   for no key update of c;
-  if not found then
+  if not found or not spend_private.may_use_context(v_context, p_user_id) then
+    v_context := null;
     v_context.id := p_context_id;
     return spend_private.context_answer(v_context, 'gone');
   end if;
@@ -5804,6 +5877,8 @@ comment on function spend_private.use_context is
 create function spend.find_context(context_id uuid, user_id uuid)
 returns setof spend.execution_contexts
 language plpgsql stable
+-- Definer: may_use_context is nobody's to call.
+security definer
 set search_path = ''
 as $$
 begin
@@ -5811,11 +5886,11 @@ begin
     select c.*
     from spend.tenant_members as m
     join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = find_context.context_id
-    where m.user_id = find_context.user_id;
+    where m.user_id = find_context.user_id and spend_private.may_use_context(c, find_context.user_id);
 end;
 $$;
 comment on function spend.find_context is
-  'The context, when the user is a member of its tenant; else no row. For service_role.';
+  'The context, also one that has ended, when the user may use it; else no row. For service_role.';
 grant execute on function spend.find_context to service_role;
 
 -- schemas/70_alerts/alerts.sql
@@ -5831,6 +5906,8 @@ create table spend.alerts (
   created_at timestamptz not null default now(),
   delivered_at timestamptz,
   attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  last_error text,
   constraint once_per_period unique nulls not distinct (tenant_id, quota_id, period_start, kind, threshold),
   constraint kind_is_known check (kind in ('warning', 'limit')),
   constraint attempts_are_not_negative check (attempts >= 0)
@@ -5840,15 +5917,80 @@ comment on table spend.alerts is
 comment on column spend.alerts.tenant_id is 'Null for quotas of the platform.';
 comment on column spend.alerts.threshold is 'Share of the limit; 1 for kind limit.';
 comment on column spend.alerts.details is 'The quota when the alert was recorded, in USD.';
+comment on column spend.alerts.attempts is 'How often somebody claimed it to deliver it.';
+comment on column spend.alerts.next_attempt_at is 'Nobody else tries before: a deliverer that dies loses only time.';
+comment on column spend.alerts.last_error is 'Why the last attempt failed.';
 comment on column spend.alerts.caused_by_tenant_id is 'Tenant whose call crossed the threshold.';
 
-create index alerts_undelivered_idx on spend.alerts (id) where delivered_at is null;
+create index alerts_undelivered_idx on spend.alerts (next_attempt_at, id) where delivered_at is null;
 
 alter table spend.alerts enable row level security;
 create policy "owners and admins read their tenant's alerts" on spend.alerts
 for select to authenticated
 using (tenant_id in (select spend_private.managed_tenant_ids()));
 grant select on spend.alerts to authenticated, service_role;
+
+-- schemas/70_alerts/deliver_alerts.sql
+create function spend.claim_alerts(max_rows integer default 50)
+returns setof spend.alerts
+language plpgsql volatile
+-- Definer: the outbox is written by functions alone.
+security definer
+set search_path = ''
+as $$
+begin
+  return query select a.* from spend_private.claim_alerts(claim_alerts.max_rows) as a;
+end;
+$$;
+comment on function spend.claim_alerts is
+  'Alerts that are due to be delivered, the oldest first. Each goes to one caller alone, and to the next one only after a while that doubles with each attempt (30 s to 6 hours): call finish_alert when it is delivered, or has failed. For service_role.';
+grant execute on function spend.claim_alerts to service_role;
+
+create function spend_private.claim_alerts(p_max_rows integer, p_now timestamptz default now())
+returns setof spend.alerts
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  return query
+    with due as (
+      select a.id
+      from spend.alerts as a
+      where a.delivered_at is null and a.next_attempt_at <= p_now
+      order by a.next_attempt_at, a.id
+      limit p_max_rows
+      -- Another deliverer's are not waited for.
+      for update skip locked
+    )
+    update spend.alerts as a set
+      attempts = a.attempts + 1,
+      next_attempt_at = p_now + least(interval '30 seconds' * 2 ^ least(a.attempts, 20), interval '6 hours')
+    from due
+    where a.id = due.id
+    returning a.*;
+end;
+$$;
+comment on function spend_private.claim_alerts is
+  'spend.claim_alerts with a clock.';
+
+create function spend.finish_alert(alert_id bigint, error text default null)
+returns boolean
+language plpgsql volatile
+-- Definer: see spend.claim_alerts.
+security definer
+set search_path = ''
+as $$
+begin
+  update spend.alerts as a set
+    delivered_at = case when finish_alert.error is null then now() end,
+    last_error = finish_alert.error
+  where a.id = finish_alert.alert_id and a.delivered_at is null;
+  return found;
+end;
+$$;
+comment on function spend.finish_alert is
+  'An alert was delivered, or was not: error says why, and the alert stays in the outbox. False when it was delivered already or is not there. For service_role.';
+grant execute on function spend.finish_alert to service_role;
 
 -- schemas/70_alerts/record_alert.sql
 create function spend_private.record_alert(
@@ -6091,6 +6233,8 @@ create trigger audit after insert or update or delete on spend.tenants
 for each row execute function spend_private.audit('id');
 create trigger audit after insert or update or delete on spend.tenant_members
 for each row execute function spend_private.audit('tenant_id', 'user_id');
+create trigger audit after insert or update or delete on spend.sandbox_templates
+for each row execute function spend_private.audit('template');
 
 create trigger audit_truncate before truncate on spend.prices
 for each statement execute function spend_private.audit();
@@ -6105,6 +6249,8 @@ for each statement execute function spend_private.audit();
 create trigger audit_truncate before truncate on spend.tenants
 for each statement execute function spend_private.audit();
 create trigger audit_truncate before truncate on spend.tenant_members
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.sandbox_templates
 for each statement execute function spend_private.audit();
 
 -- schemas/90_maintenance/settings.sql

@@ -18,7 +18,8 @@ create function spend_private.read_call(
   p_resource_type text,
   p_usage jsonb,
   p_task text,
-  p_now timestamptz
+  p_now timestamptz,
+  p_closed_too boolean default false
 )
 returns spend_private.call
 language plpgsql stable
@@ -43,7 +44,7 @@ begin
       'Add the user to spend.tenant_members of this tenant.'
     );
   end if;
-  if v_closed_at is not null then
+  if v_closed_at is not null and not p_closed_too then
     perform spend_private.fail(
       'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', v_closed_at),
       'Set spend.tenants.closed_at to null to open the tenant again.'
@@ -90,4 +91,4 @@ begin
 end;
 $$;
 comment on function spend_private.read_call is
-  'Checks who calls and what for, and prices it. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+  'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';

@@ -47,7 +47,8 @@ create function spend_private.reserve(
   p_ttl_seconds integer default 600,
   p_enforce boolean default true,
   p_metadata jsonb default '{}',
-  p_now timestamptz default now()
+  p_now timestamptz default now(),
+  p_closed_too boolean default false
 )
 returns spend.reserve_result
 language plpgsql volatile
@@ -65,7 +66,7 @@ begin
   perform spend_private.check_reserve_arguments(
     p_conversation_id, p_path_id, p_idempotency_key, p_ttl_seconds, p_metadata
   );
-  v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now);
+  v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
 
   if p_idempotency_key is not null then
     v_hash := spend_private.request_hash(
@@ -78,7 +79,7 @@ begin
   end if;
 
   if spend_private.mark_prices_used(v_call.price_ids) then
-    v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now);
+    v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
   end if;
 
   v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
@@ -113,4 +114,4 @@ begin
 end;
 $$;
 comment on function spend_private.reserve is
-  'spend.reserve with a clock.';
+  'spend.reserve with a clock. p_closed_too: see spend_private.read_call.';
