@@ -328,6 +328,7 @@ export type Database = {
           description: string;
           meter: string;
           part_of: string | null;
+          provider_decides: boolean;
           resource_type: string;
         };
         ComputedFields: never;
@@ -335,12 +336,14 @@ export type Database = {
           description: string;
           meter: string;
           part_of?: string | null;
+          provider_decides?: boolean;
           resource_type: string;
         };
         Update: {
           description?: string;
           meter?: string;
           part_of?: string | null;
+          provider_decides?: boolean;
           resource_type?: string;
         };
         Relationships: [

@@ -74,7 +74,7 @@ begin
     );
   end if;
 
-  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now);
+  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, p_is_bound => true);
   if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
     perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
   end if;
