@@ -881,6 +881,16 @@ export type Database = {
       };
     };
     Functions: {
+      add_service_tier: {
+        Args: {
+          effective_from?: string;
+          factor: number;
+          product?: string;
+          provider: string;
+          service_tier: string;
+        };
+        Returns: number;
+      };
       adjust: {
         Args: {
           amount_usd: number;

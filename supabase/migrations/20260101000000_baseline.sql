@@ -629,6 +629,168 @@ $$;
 comment on function spend_private.fail_usage is
   'Raises 22023 invalid_usage, naming the field and what is wrong with it.';
 
+-- schemas/20_prices/add_service_tier.sql
+create function spend.add_service_tier(
+  provider text,
+  service_tier text,
+  factor numeric,
+  effective_from timestamptz default now(),
+  product text default null
+)
+returns integer
+language plpgsql volatile
+-- Definer: it calls functions that whoever may insert prices may not.
+security definer
+set search_path = ''
+as $$
+declare
+  v_added integer;
+begin
+  if add_service_tier.service_tier = 'standard' or factor is null or factor < 0 or factor in ('NaN', 'Infinity') then
+    perform spend_private.fail(
+      '22023', 'invalid_service_tier',
+      jsonb_build_object('service_tier', add_service_tier.service_tier, 'factor', factor),
+      'service_tier: batch, flex, priority or what the provider calls it; factor: 0 or more, of the standard price.'
+    );
+  end if;
+
+  insert into spend.prices (
+    resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, note
+  )
+  select
+    w.resource_type, w.provider, w.product, w.meter, w.unit_size, w.usd, w.tier_from, add_service_tier.service_tier,
+    w.tenant_id, w.effective_from, format('%s × standard', factor)
+  from spend_private.service_tier_prices(
+    add_service_tier.provider, add_service_tier.product, factor, add_service_tier.effective_from
+  ) as w
+  -- Where the tier costs that already there is nothing to say.
+  where w.usd / w.unit_size is distinct from (
+    select p.usd / p.unit_size
+    from spend.prices as p
+    where p.provider = w.provider and p.product = w.product and p.resource_type = w.resource_type
+      and p.meter = w.meter and p.tier_from = w.tier_from and p.service_tier = add_service_tier.service_tier
+      and p.tenant_id is not distinct from w.tenant_id and p.effective_from <= w.effective_from
+    order by p.effective_from desc, p.revision desc
+    limit 1
+  );
+  get diagnostics v_added = row_count;
+  return v_added;
+end;
+$$;
+comment on function spend.add_service_tier is
+  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for changes of the standard price that are entered already. Tokens by the factor; what is not counted in tokens (searches, requests) costs what it costs in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing.
+Errors: 22023 invalid_service_tier, and those of an insert into spend.prices (PT409 price_would_rewrite_history, duplicate_price). For service_role.';
+grant execute on function spend.add_service_tier to service_role;
+
+create function spend_private.service_tier_prices(
+  p_provider text,
+  p_product text,
+  p_factor numeric,
+  p_from timestamptz
+)
+returns table (
+  resource_type text,
+  provider text,
+  product text,
+  meter text,
+  unit_size numeric,
+  usd numeric,
+  tier_from bigint,
+  tenant_id uuid,
+  effective_from timestamptz
+)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return query
+  -- What is in force at p_from counts as from then on; what comes later, from its own date on.
+  select distinct on (
+      p.resource_type, p.product, p.meter, p.tier_from, p.tenant_id, greatest(p.effective_from, p_from)
+    )
+    p.resource_type, p.provider, p.product, p.meter, p.unit_size,
+    case when p.meter like '%\_tokens' then p.usd * p_factor else p.usd end,
+    p.tier_from, p.tenant_id, greatest(p.effective_from, p_from)
+  from spend.prices as p
+  where p.provider = p_provider and (p_product is null or p.product = p_product) and p.service_tier = 'standard'
+  order by
+    p.resource_type, p.product, p.meter, p.tier_from, p.tenant_id, greatest(p.effective_from, p_from),
+    p.effective_from desc, p.revision desc;
+end;
+$$;
+comment on function spend_private.service_tier_prices is
+  'Standard prices of a provider, or of one product of it, from p_from on, times p_factor where they are for tokens.';
+
+-- schemas/20_prices/check_price.sql
+create function spend_private.check_price()
+returns trigger
+language plpgsql
+-- Definer: whoever may insert a price need not be able to read tenants or prices.
+security definer
+set search_path = ''
+as $$
+declare
+  v_field text := case
+    when coalesce(new.provider, '') = '' then 'provider'
+    when coalesce(new.product, '') = '' then 'product'
+    when coalesce(new.service_tier, '') = '' then 'service_tier'
+    when new.usd is null or new.usd < 0 or new.usd in ('NaN', 'Infinity') then 'usd'
+    when new.unit_size is null or new.unit_size <= 0 or new.unit_size in ('NaN', 'Infinity') then 'unit_size'
+    when new.tier_from is null or new.tier_from < 0 then 'tier_from'
+    when new.revision is null or new.revision < 0 then 'revision'
+    when new.effective_from is null or not isfinite(new.effective_from) then 'effective_from'
+  end;
+  v_taken_by bigint;
+begin
+  if v_field is not null then
+    perform spend_private.fail(
+      '22023', 'invalid_price', jsonb_build_object('field', v_field, 'value', to_jsonb(new) -> v_field),
+      'provider, product, service_tier: not empty; usd: 0 (free) or more, per unit_size units, which are more than 0; tier_from, revision: 0 or more; effective_from: a date.'
+    );
+  end if;
+
+  if not exists (
+    select from spend.meters as m where m.resource_type = new.resource_type and m.meter = new.meter
+  ) then
+    perform spend_private.fail(
+      '22023', 'unknown_meter',
+      jsonb_build_object('field', 'meter', 'resource_type', new.resource_type, 'meter', new.meter),
+      'Take one of spend.meters for this resource_type (llm or e2b), or insert the new meter there first.'
+    );
+  end if;
+  if new.tenant_id is not null and not exists (select from spend.tenants as t where t.id = new.tenant_id) then
+    perform spend_private.fail(
+      'PT404', 'unknown_tenant', jsonb_build_object('field', 'tenant_id', 'tenant_id', new.tenant_id),
+      'Pass the id of a row of spend.tenants, or null for a price for everybody.'
+    );
+  end if;
+
+  select p.id into v_taken_by
+  from spend.prices as p
+  where p.provider = new.provider and p.product = new.product and p.resource_type = new.resource_type
+    and p.meter = new.meter and p.tier_from = new.tier_from and p.service_tier = new.service_tier
+    and p.tenant_id is not distinct from new.tenant_id
+    and p.effective_from = new.effective_from and p.revision = new.revision
+    and p.id <> new.id;
+  if found then
+    perform spend_private.fail(
+      'PT409', 'duplicate_price',
+      jsonb_build_object('field', 'effective_from', 'effective_from', new.effective_from, 'price_id', v_taken_by),
+      'There is a price for that moment. Take another effective_from; or, to correct that price, a higher revision.'
+    );
+  end if;
+  return new;
+end;
+$$;
+comment on function spend_private.check_price is
+  'Trigger: says what is wrong with a price before a constraint would, in words: 22023 invalid_price or unknown_meter, PT404 unknown_tenant, PT409 duplicate_price, each with the field.';
+
+-- The name decides the order: before the triggers that look at what uses the price. Its use changes nothing here.
+create trigger check_price before insert or update of
+  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision
+on spend.prices
+for each row execute function spend_private.check_price();
+
 -- schemas/20_prices/current_prices.sql
 create view spend.current_prices
 with (security_invoker = true)
@@ -733,20 +895,11 @@ as $$
 declare
   v_last_use timestamptz;
 begin
-  -- A catalogue import brings thousands of rows with past dates; for a product never used there is nothing to look up.
-  if not exists (
+  -- A catalogue import brings thousands of rows with past dates; of a product whose prices nobody used, and that no
+  -- '*' row priced, there is no call to look for.
+  if new.product <> '*' and not exists (
     select from spend.prices as p
-    where p.provider = new.provider and p.first_used_at is not null
-  ) then
-    return new;
-  end if;
-  -- It is about to be refused as a duplicate, or passed over: running the catalogue's import again is no change.
-  if tg_op = 'INSERT' and exists (
-    select from spend.prices as p
-    where p.provider = new.provider and p.product = new.product and p.resource_type = new.resource_type
-      and p.meter = new.meter and p.tier_from = new.tier_from and p.service_tier = new.service_tier
-      and p.tenant_id is not distinct from new.tenant_id
-      and p.effective_from = new.effective_from and p.revision = new.revision
+    where p.provider = new.provider and p.product in (new.product, '*') and p.first_used_at is not null
   ) then
     return new;
   end if;
