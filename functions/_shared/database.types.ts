@@ -182,6 +182,7 @@ export type Database = {
         Row: {
           created_at: string;
           enforcement: string;
+          estimate_policy: string;
           id: number;
           limit_usd: number;
           period: string;
@@ -199,6 +200,7 @@ export type Database = {
         Insert: {
           created_at?: string;
           enforcement?: string;
+          estimate_policy?: string;
           id?: never;
           limit_usd: number;
           period: string;
@@ -215,6 +217,7 @@ export type Database = {
         Update: {
           created_at?: string;
           enforcement?: string;
+          estimate_policy?: string;
           id?: never;
           limit_usd?: number;
           period?: string;
@@ -358,6 +361,7 @@ export type Database = {
       };
       plan_quotas: {
         Row: {
+          estimate_policy: string;
           limit_usd: number;
           period: string;
           plan_id: string;
@@ -368,6 +372,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          estimate_policy?: string;
           limit_usd: number;
           period: string;
           plan_id: string;
@@ -377,6 +382,7 @@ export type Database = {
           warning_threshold?: number;
         };
         Update: {
+          estimate_policy?: string;
           limit_usd?: number;
           period?: string;
           plan_id?: string;

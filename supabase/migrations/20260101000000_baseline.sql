@@ -180,6 +180,7 @@ create table spend.plan_quotas (
   period text not null,
   limit_usd numeric(24, 12) not null,
   warning_threshold numeric(4, 3) not null default 0.8,
+  estimate_policy text not null default 'strict',
   slots integer,
   primary key (plan_id, scope, resource_type, period),
   constraint scope_is_known check (scope in ('tenant', 'user')),
@@ -187,12 +188,14 @@ create table spend.plan_quotas (
   constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
   constraint limit_is_not_negative check (limit_usd >= 0),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
+  constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
   constraint slots_are_in_range check (slots between 1 and 256)
 );
 comment on table spend.plan_quotas is
   'Quotas that every tenant of a plan (scope tenant) and every member of such a tenant (scope user) gets. A change here reaches the tenants of the plan at once, except where a quota was overridden by hand (cost_quotas.source = ''manual'').';
 comment on column spend.plan_quotas.limit_usd is 'USD per period.';
 comment on column spend.plan_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning.';
+comment on column spend.plan_quotas.estimate_policy is 'What the quotas hold for a call: strict, or expected (see spend.cost_quotas).';
 comment on column spend.plan_quotas.slots is 'Balances that the quota is split into; null takes the default of the scope (tenant 8, user 1).';
 
 alter table spend.plan_quotas enable row level security;
@@ -282,7 +285,7 @@ begin
   perform set_config('spend.seeding', 'on', true);
   with wanted as (
     select p.scope, t.id as tenant_id, s.scope_id, p.resource_type, p.period, p.limit_usd,
-      p.warning_threshold, coalesce(p.slots, spend_private.default_slots(p.scope)) as slots
+      p.warning_threshold, p.estimate_policy, coalesce(p.slots, spend_private.default_slots(p.scope)) as slots
     from spend.tenants as t
     join spend.plan_quotas as p on p.plan_id = t.plan_id
     cross join lateral (
@@ -306,20 +309,21 @@ begin
 
   seeded as (
     insert into spend.cost_quotas as q (
-      scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, slots, source
+      scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, estimate_policy, slots,
+      source
     )
     select
       w.scope, w.tenant_id, w.scope_id, w.resource_type, w.period, w.limit_usd, w.warning_threshold,
-      w.slots, 'plan'
+      w.estimate_policy, w.slots, 'plan'
     from wanted as w
     -- In lock order, as every change of several quotas.
     order by w.scope desc, w.resource_type, w.period
     on conflict on constraint one_quota_per_subject do update set
       limit_usd = excluded.limit_usd, warning_threshold = excluded.warning_threshold,
-      slots = excluded.slots
+      estimate_policy = excluded.estimate_policy, slots = excluded.slots
     where q.source = 'plan'
-      and (q.limit_usd, q.warning_threshold, q.slots)
-        is distinct from (excluded.limit_usd, excluded.warning_threshold, excluded.slots)
+      and (q.limit_usd, q.warning_threshold, q.estimate_policy, q.slots)
+        is distinct from (excluded.limit_usd, excluded.warning_threshold, excluded.estimate_policy, excluded.slots)
     returning q.id
   )
 
@@ -1304,6 +1308,7 @@ create table spend.cost_quotas (
   limit_usd numeric(24, 12) not null,
   warning_threshold numeric(4, 3) not null default 0.8,
   enforcement text not null default 'block',
+  estimate_policy text not null default 'strict',
   slots integer not null,
   task text,
   product text,
@@ -1326,6 +1331,7 @@ create table spend.cost_quotas (
   constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd <> 'NaN'),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
   constraint enforcement_is_known check (enforcement in ('block', 'observe')),
+  constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
   constraint slots_are_in_range check (slots between 1 and 256),
   constraint source_is_known check (source in ('plan', 'manual'))
 );
@@ -1337,6 +1343,7 @@ comment on column spend.cost_quotas.period is 'Calendar period in the tenant''s 
 comment on column spend.cost_quotas.limit_usd is 'USD per period. 0 refuses everything.';
 comment on column spend.cost_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning and an alert is recorded.';
 comment on column spend.cost_quotas.enforcement is 'block refuses; observe counts and alerts but never refuses.';
+comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held at the most that it can cost. expected: at what the tenant''s calls of its kind cost of late (spend_private.call_to_hold), if every quota that could refuse the call is expected too; spend may then pass the limit by as much as the open calls cost more than expected.';
 comment on column spend.cost_quotas.slots is 'Balances that the quota is split into, so that concurrent calls do not wait for one row. Default: platform 64, tenant 8, user 1. Splitting never changes an answer.';
 comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
 comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count.';
@@ -1560,11 +1567,12 @@ create type spend_private.applicable_quota as (
   period_start timestamptz,
   slots integer,
   is_enforced boolean,
+  is_expected boolean,
   is_open boolean,
   has_room boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_open: its period has balances. has_room: as far as can be seen without a lock, one of its slots has room for the call.';
+  'A quota that a call counts in. is_expected: its estimate_policy. is_open: its period has balances. has_room: as far as can be seen without a lock, one of its slots has room for the call.';
 
 create function spend_private.applicable_quotas(
   p_tenant_id uuid,
@@ -1585,7 +1593,8 @@ begin
     select
       array_agg(
         row(
-          q.id, q.period_start, q.slots, q.enforcement = 'block', q.has_room or exists (
+          q.id, q.period_start, q.slots, q.enforcement = 'block', q.estimate_policy = 'expected',
+          q.has_room or exists (
             select from spend_private.quota_balances as b
             where b.quota_id = q.id and b.period_start = q.period_start
           ), q.has_room
@@ -2378,7 +2387,7 @@ comment on table spend.reservations is
   'One row per gated call: what is held for it, and what became of it. held -> settled (real cost booked), released (nothing spent), expired (nobody answered: booked at the estimate, until a late settle corrects it). Written by reserve, settle, release, extend and expire_reservations alone.';
 comment on column spend.reservations.id is 'UUIDv8: time, the first 32 bits of tenant_id, random. settle finds the tenant by it.';
 comment on column spend.reservations.product is 'Model or template after aliases.';
-comment on column spend.reservations.usage_estimate is 'Upper bound of the call''s usage, as reserve or the last extend got it.';
+comment on column spend.reservations.usage_estimate is 'Usage that is held for: the upper bound, as reserve or the last extend got it, or with its expected output (spend.cost_quotas.estimate_policy).';
 comment on column spend.reservations.estimated_cost_usd is 'USD held while the status is held.';
 comment on column spend.reservations.actual_cost_usd is 'USD booked in all: 0 after a release, the estimate after expiry.';
 comment on column spend.reservations.is_estimated is 'The provider never reported the usage; actual_cost_usd is the estimate, or by what the caller counted.';
@@ -2409,11 +2418,12 @@ create type spend_private.call as (
   task text,
   provider text,
   product text,
+  usage jsonb,
   cost_usd numeric,
   price_ids bigint[]
 );
 comment on type spend_private.call is
-  'A call that wants to spend: who, for what, and what it costs at most in USD.';
+  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold).';
 
 create function spend_private.read_call(
   p_tenant_id uuid,
@@ -2487,6 +2497,7 @@ begin
   v_call.resource_type := p_resource_type;
   v_call.provider := v_counts.provider;
   v_call.product := v_priced.product;
+  v_call.usage := p_usage;
   v_call.cost_usd := v_priced.cost_usd;
   v_call.price_ids := v_priced.price_ids;
   return v_call;
@@ -2570,11 +2581,12 @@ comment on function spend_private.actual_cost_at_fixed_prices is
 
 -- schemas/40_reservations/admit.sql
 create type spend_private.admission as (
+  call spend_private.call,
   holds spend.reservation_hold[],
   answer spend.reserve_result
 );
 comment on type spend_private.admission is
-  'Decision on a call. Admitted: answer.allowed, and in holds the balances that have room, locked; else the answer to give.';
+  'Decision on a call. call: as it is held. Admitted: answer.allowed, and in holds the balances that have room, locked; else the answer to give.';
 
 create function spend_private.admit(
   p_call spend_private.call,
@@ -2595,6 +2607,14 @@ begin
     p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
     p_call.product, p_call.cost_usd, p_now
   );
+  v_admission.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
+  if (v_admission.call).cost_usd < p_call.cost_usd then
+    p_call := v_admission.call;
+    v_quotas := spend_private.applicable_quotas(
+      p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
+      p_call.product, p_call.cost_usd, p_now
+    );
+  end if;
   v_admission.holds := '{}';
 
   -- What is exhausted already is refused here, before anything is locked.
@@ -2704,6 +2724,97 @@ $$;
 comment on function spend_private.settle_answer is
   'settle_result of a reservation that has ended.';
 
+-- schemas/40_reservations/call_to_hold.sql
+create function spend_private.call_to_hold(
+  p_call spend_private.call,
+  p_quotas spend_private.applicable_quota[],
+  p_now timestamptz
+)
+returns spend_private.call
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_quota spend_private.applicable_quota;
+  v_is_expected boolean := false;
+begin
+  foreach v_quota in array coalesce(p_quotas, '{}') loop
+    if v_quota.is_enforced and not v_quota.is_expected then
+      return p_call;
+    end if;
+    v_is_expected := v_is_expected or v_quota.is_expected;
+  end loop;
+  if v_is_expected and p_call.resource_type = 'llm' then
+    return spend_private.expected_call(p_call, p_now);
+  end if;
+  return p_call;
+end;
+$$;
+comment on function spend_private.call_to_hold is
+  'A call with the usage and cost to hold for it: the upper bound, unless a quota is expected (spend.cost_quotas.estimate_policy) and no other that could refuse the call is strict; then expected_call. All quotas hold the same amount, so that one figure of the reservation says what each of them holds.';
+
+create function spend_private.expected_call(p_call spend_private.call, p_now timestamptz)
+returns spend_private.call
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_output bigint := spend_private.expected_output(
+    p_call.tenant_id, p_call.task, p_call.provider, p_call.product, p_now
+  );
+  v_counts spend_private.usage_counts;
+begin
+  if v_output is null or v_output >= (p_call.usage ->> 'output_tokens')::numeric then
+    return p_call;
+  end if;
+  -- What the call states of its output is known.
+  v_output := greatest(v_output, (
+    select sum((p_call.usage ->> m.meter)::numeric)
+    from spend.meters as m
+    where m.resource_type = 'llm' and m.part_of = 'output_tokens'
+  ));
+  p_call.usage := p_call.usage || jsonb_build_object('output_tokens', v_output);
+  v_counts := spend_private.read_usage('llm', p_call.usage);
+  v_counts.name := p_call.product;
+  p_call.cost_usd := (
+    spend_private.price_usage(p_call.tenant_id, 'llm', v_counts, p_now, p_is_bound => true)
+  ).cost_usd;
+  return p_call;
+end;
+$$;
+comment on function spend_private.expected_call is
+  'A call with its expected output where that is less than its bound. The input, and what is stated of the output, stays: never less than the known cost, never more than the bound.';
+
+create function spend_private.expected_output(
+  p_tenant_id uuid,
+  p_task text,
+  p_provider text,
+  p_product text,
+  p_now timestamptz
+)
+returns bigint
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return (
+    select case when count(*) >= 20 then percentile_disc(0.95) within group (order by e.output_tokens) end
+    from (
+      -- The key's order: however much a tenant spent, no more than these are read.
+      select c.kind, c.task, c.provider, c.product, c.is_estimated, (c.usage ->> 'output_tokens')::bigint as output_tokens
+      from spend.cost_events as c
+      where c.tenant_id = p_tenant_id and c.occurred_at <= p_now and c.occurred_at > p_now - interval '30 days'
+      order by c.occurred_at desc
+      limit 500
+    ) as e
+    where e.kind = 'charge' and e.task = p_task and e.provider = p_provider and e.product = p_product
+      and not e.is_estimated
+  );
+end;
+$$;
+comment on function spend_private.expected_output is
+  'Output tokens that 95 of 100 calls of a tenant''s task with a product do not exceed, by those among its last 500 events within 30 days; null when they are fewer than 20.';
+
 -- schemas/40_reservations/check_quota.sql
 create function spend.check_quota(
   tenant_id uuid,
@@ -2751,8 +2862,17 @@ declare
     v_call.tenant_id, v_call.time_zone, v_call.user_id, v_call.resource_type, v_call.task,
     v_call.product, v_call.cost_usd, p_now
   );
-  v_answer spend.reserve_result := spend_private.refusal(v_quotas, v_call, true, p_now);
+  v_held spend_private.call := spend_private.call_to_hold(v_call, v_quotas, p_now);
+  v_answer spend.reserve_result;
 begin
+  if v_held.cost_usd < v_call.cost_usd then
+    v_call := v_held;
+    v_quotas := spend_private.applicable_quotas(
+      v_call.tenant_id, v_call.time_zone, v_call.user_id, v_call.resource_type, v_call.task,
+      v_call.product, v_call.cost_usd, p_now
+    );
+  end if;
+  v_answer := spend_private.refusal(v_quotas, v_call, true, p_now);
   v_answer.warnings := coalesce((
     select array_agg(d.details)
     from unnest(v_quotas) with ordinality as q
@@ -3514,6 +3634,7 @@ begin
   end if;
 
   v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
+  v_call := v_admission.call;
   v_answer := v_admission.answer;
   if not v_answer.allowed then
     perform spend_private.record_alert('limit', v_answer.quota, p_tenant_id, p_now);
@@ -3538,7 +3659,7 @@ begin
   values (
     p_tenant_id, v_answer.reservation_id, p_user_id, p_resource_type, v_call.provider,
     v_call.product, v_call.task, p_conversation_id, p_path_id,
-    p_idempotency_key, v_hash, p_usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
+    p_idempotency_key, v_hash, v_call.usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
     v_answer.warnings, coalesce(p_metadata, '{}'), p_now, v_answer.expires_at
   );
   return v_answer;
