@@ -1292,11 +1292,10 @@ create type spend_private.applicable_quota as (
   period_start timestamptz,
   slots integer,
   is_enforced boolean,
-  is_open boolean,
   has_room boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_open: its period has balances. has_room: as far as can be seen without a lock, one of its slots has room for the call.';
+  'A quota that a call counts in. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call.';
 
 create function spend_private.applicable_quotas(
   p_tenant_id uuid,
@@ -1316,43 +1315,26 @@ begin
   return (
     select
       array_agg(
-        row(
-          q.id, q.period_start, q.slots, q.enforcement = 'block', q.has_room or exists (
-            select from spend_private.quota_balances as b
-            where b.quota_id = q.id and b.period_start = q.period_start
-          ), q.has_room
-        )::spend_private.applicable_quota
+        row(q.id, p.period_start, q.slots, q.enforcement = 'block', q.limit_usd > 0 and exists (
+          select from spend_private.quota_balances as b
+          where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
+            and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+        ))::spend_private.applicable_quota
         -- Private rows first, the most shared last: the hot row is held for the shortest time.
         order by q.tenant_id is null, q.scope_id = q.tenant_id, q.id
       )
-    from (
-      select
-        c.*, p.period_start,
-        exists (
-          select from spend_private.quota_balances as b
-          where b.quota_id = c.id and b.period_start = p.period_start and b.is_split
-            and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-        ) and c.limit_usd > 0 as has_room
-      from (
-        select u.*, p_time_zone as time_zone from spend.cost_quotas as u
-        where u.tenant_id = p_tenant_id and u.scope_id = p_user_id
-        union all
-        select t.*, p_time_zone from spend.cost_quotas as t
-        where t.tenant_id = p_tenant_id and t.scope_id = p_tenant_id
-        union all
-        select s.*, 'UTC' from spend.cost_quotas as s
-        where s.tenant_id is null
-      ) as c
-      cross join lateral (
-        -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
-        select case c.period
-          when 'lifetime' then '-infinity' else date_trunc(c.period, p_now, c.time_zone)
-        end as period_start
-      ) as p
-      where c.resource_type in (p_resource_type, 'all')
-        and (c.task is null or c.task = p_task)
-        and (c.product is null or c.product = p_product)
-    ) as q
+    from spend.cost_quotas as q
+    cross join lateral (
+      -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
+      select case q.period
+        when 'lifetime' then '-infinity'
+        else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_time_zone end)
+      end as period_start
+    ) as p
+    where (q.tenant_id is null or (q.tenant_id = p_tenant_id and q.scope_id in (p_user_id, p_tenant_id)))
+      and q.resource_type in (p_resource_type, 'all')
+      and (q.task is null or q.task = p_task)
+      and (q.product is null or q.product = p_product)
   );
 end;
 $$;
@@ -1617,7 +1599,7 @@ declare
   v_holds spend.reservation_hold[] := '{}';
 begin
   foreach v_quota in array coalesce(v_quotas, '{}') loop
-    if not v_quota.is_open then
+    if not v_quota.has_room and not spend_private.is_open(v_quota.quota_id, v_quota.period_start) then
       perform spend_private.open_balances(v_quota.quota_id, p_at);
     end if;
     v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, 0)::spend.reservation_hold;
@@ -1898,6 +1880,21 @@ end;
 $$;
 comment on function spend_private.allotment_usd is
   'USD that the slots of a quota may give in all: its limit, or, while it is calm, the last amount below its warning threshold.';
+
+create function spend_private.is_open(p_quota_id bigint, p_period_start timestamptz)
+returns boolean
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return exists (
+    select from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start
+  );
+end;
+$$;
+comment on function spend_private.is_open is
+  'Whether a quota has balances for the period that begins at p_period_start.';
 
 -- schemas/30_quotas/quota_bounds.sql
 create function spend_private.quota_bounds(p_quota spend.cost_quotas, p_now timestamptz default now())
@@ -2327,7 +2324,7 @@ begin
   end if;
 
   foreach v_quota in array coalesce(v_quotas, '{}') loop
-    if not v_quota.is_open then
+    if not v_quota.has_room and not spend_private.is_open(v_quota.quota_id, v_quota.period_start) then
       perform spend_private.open_balances(v_quota.quota_id, p_now);
     end if;
   end loop;
@@ -2398,21 +2395,18 @@ begin
     status = p_status, actual_cost_usd = p_actual.cost_usd, is_estimated = p_actual.is_estimated,
     release_reason = case p_status when 'released' then p_metadata ->> 'release_reason' end,
     ended_at = p_now
-  where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id
-  returning r.* into p_reservation;
+  where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id;
 
-  return spend_private.settle_answer(p_reservation, spend_private.warn(
-    p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now
-  ));
+  return row(
+    p_reservation.id, p_status, p_actual.cost_usd, p_reservation.estimated_cost_usd, p_actual.is_estimated,
+    spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+  );
 end;
 $$;
 comment on function spend_private.book is
   'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that the reservation recorded.';
 
-create function spend_private.settle_answer(
-  p_reservation spend.reservations,
-  p_warnings spend.quota_details[] default '{}'
-)
+create function spend_private.settle_answer(p_reservation spend.reservations)
 returns spend.settle_result
 language plpgsql immutable
 set search_path = ''
@@ -2420,12 +2414,12 @@ as $$
 begin
   return row(
     p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd,
-    p_reservation.estimated_cost_usd, p_reservation.is_estimated, p_warnings
+    p_reservation.estimated_cost_usd, p_reservation.is_estimated, '{}'::spend.quota_details[]
   );
 end;
 $$;
 comment on function spend_private.settle_answer is
-  'settle_result of a reservation that has ended.';
+  'settle_result of a reservation that had ended before.';
 
 -- schemas/40_reservations/check_quota.sql
 create function spend.check_quota(
@@ -3130,6 +3124,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
+  v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
   v_reservation spend.reservations;
 begin
   -- A change of the quotas' shape (rebase_quotas) waits for running calls, and calls for it: before any row lock.
@@ -3138,7 +3133,7 @@ begin
   select r.* into v_reservation
   from spend.tenants as t
   join spend.reservations as r on r.tenant_id = t.id and r.id = p_reservation_id
-  where spend_private.tenant_key(t.id) = spend_private.reservation_tenant_key(p_reservation_id)
+  where spend_private.tenant_key(t.id) = v_tenant_key
   for no key update of r;
   if not found then
     perform spend_private.fail(
@@ -5961,6 +5956,9 @@ declare
   v_details spend.quota_details;
   v_warnings spend.quota_details[] := '{}';
 begin
+  if p_holds = '{}' then
+    return v_warnings;
+  end if;
   foreach v_hold in array spend_private.holds_above_threshold(p_holds) loop
     v_details := spend_private.quota_details(v_hold.quota_id, v_hold.period_start, p_cost_usd, p_now);
     v_warnings := v_warnings || v_details;

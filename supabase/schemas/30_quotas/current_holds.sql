@@ -19,7 +19,7 @@ declare
   v_holds spend.reservation_hold[] := '{}';
 begin
   foreach v_quota in array coalesce(v_quotas, '{}') loop
-    if not v_quota.is_open then
+    if not v_quota.has_room and not spend_private.is_open(v_quota.quota_id, v_quota.period_start) then
       perform spend_private.open_balances(v_quota.quota_id, p_at);
     end if;
     v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, 0)::spend.reservation_hold;

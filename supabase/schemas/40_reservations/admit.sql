@@ -33,7 +33,7 @@ begin
   end if;
 
   foreach v_quota in array coalesce(v_quotas, '{}') loop
-    if not v_quota.is_open then
+    if not v_quota.has_room and not spend_private.is_open(v_quota.quota_id, v_quota.period_start) then
       perform spend_private.open_balances(v_quota.quota_id, p_now);
     end if;
   end loop;

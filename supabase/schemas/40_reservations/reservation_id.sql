@@ -36,6 +36,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
+  v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
   v_reservation spend.reservations;
 begin
   -- A change of the quotas' shape (rebase_quotas) waits for running calls, and calls for it: before any row lock.
@@ -44,7 +45,7 @@ begin
   select r.* into v_reservation
   from spend.tenants as t
   join spend.reservations as r on r.tenant_id = t.id and r.id = p_reservation_id
-  where spend_private.tenant_key(t.id) = spend_private.reservation_tenant_key(p_reservation_id)
+  where spend_private.tenant_key(t.id) = v_tenant_key
   for no key update of r;
   if not found then
     perform spend_private.fail(
