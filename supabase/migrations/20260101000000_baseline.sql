@@ -1314,7 +1314,7 @@ as $$
 begin
   return (
     select
-      array_agg(
+      coalesce(array_agg(
         row(q.id, p.period_start, q.slots, q.enforcement = 'block', q.limit_usd > 0 and exists (
           select from spend_private.quota_balances as b
           where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
@@ -1322,7 +1322,7 @@ begin
         ))::spend_private.applicable_quota
         -- Private rows first, the most shared last: the hot row is held for the shortest time.
         order by q.tenant_id is null, q.scope_id = q.tenant_id, q.id
-      )
+      ), '{}')
     from spend.cost_quotas as q
     cross join lateral (
       -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
@@ -1339,7 +1339,28 @@ begin
 end;
 $$;
 comment on function spend_private.applicable_quotas is
-  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Null when there is none.';
+  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
+
+create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_quota spend_private.applicable_quota;
+begin
+  foreach v_quota in array p_quotas loop
+    if not v_quota.has_room and not exists (
+      select from spend_private.quota_balances as b
+      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
+    ) then
+      perform spend_private.open_balances(v_quota.quota_id, p_now);
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.open_periods is
+  'Opens the balances of those quotas whose current period has none yet.';
 
 -- schemas/30_quotas/choose_slot.sql
 create function spend_private.choose_slot(
@@ -1598,10 +1619,8 @@ declare
   v_quota spend_private.applicable_quota;
   v_holds spend.reservation_hold[] := '{}';
 begin
-  foreach v_quota in array coalesce(v_quotas, '{}') loop
-    if not v_quota.has_room and not spend_private.is_open(v_quota.quota_id, v_quota.period_start) then
-      perform spend_private.open_balances(v_quota.quota_id, p_at);
-    end if;
+  perform spend_private.open_periods(v_quotas, p_at);
+  foreach v_quota in array v_quotas loop
     v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, 0)::spend.reservation_hold;
   end loop;
   return v_holds;
@@ -1880,21 +1899,6 @@ end;
 $$;
 comment on function spend_private.allotment_usd is
   'USD that the slots of a quota may give in all: its limit, or, while it is calm, the last amount below its warning threshold.';
-
-create function spend_private.is_open(p_quota_id bigint, p_period_start timestamptz)
-returns boolean
-language plpgsql stable
-set search_path = ''
-as $$
-begin
-  return exists (
-    select from spend_private.quota_balances as b
-    where b.quota_id = p_quota_id and b.period_start = p_period_start
-  );
-end;
-$$;
-comment on function spend_private.is_open is
-  'Whether a quota has balances for the period that begins at p_period_start.';
 
 -- schemas/30_quotas/quota_bounds.sql
 create function spend_private.quota_bounds(p_quota spend.cost_quotas, p_now timestamptz default now())
@@ -2291,10 +2295,10 @@ comment on function spend_private.actual_cost_at_fixed_prices is
 -- schemas/40_reservations/admit.sql
 create type spend_private.admission as (
   holds spend.reservation_hold[],
-  answer spend.reserve_result
+  refusal spend.reserve_result
 );
 comment on type spend_private.admission is
-  'Decision on a call. Admitted: answer.allowed, and in holds the balances that have room, locked; else the answer to give.';
+  'Decision on a call. Admitted: in holds the balances that have room, locked. Refused: holds is null, and refusal the answer to give.';
 
 create function spend_private.admit(
   p_call spend_private.call,
@@ -2306,44 +2310,43 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_admission spend_private.admission;
   v_quotas spend_private.applicable_quota[];
   v_quota spend_private.applicable_quota;
+  v_is_tight boolean := false;
+  v_refusal spend.reserve_result;
   v_slot integer;
+  v_holds spend.reservation_hold[] := '{}';
 begin
   v_quotas := spend_private.applicable_quotas(
     p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
     p_call.product, p_call.cost_usd, p_now
   );
-  v_admission.holds := '{}';
 
   -- What is exhausted already is refused here, before anything is locked.
-  v_admission.answer := spend_private.refusal(v_quotas, p_call, p_enforce, p_now);
-  if not (v_admission.answer).allowed then
-    return v_admission;
+  foreach v_quota in array v_quotas loop
+    v_is_tight := v_is_tight or not v_quota.has_room;
+  end loop;
+  if v_is_tight then
+    v_refusal := spend_private.refusal(v_quotas, p_call, p_enforce, p_now);
+    if not v_refusal.allowed then
+      return row(null::spend.reservation_hold[], v_refusal);
+    end if;
+    perform spend_private.open_periods(v_quotas, p_now);
   end if;
 
-  foreach v_quota in array coalesce(v_quotas, '{}') loop
-    if not v_quota.has_room and not spend_private.is_open(v_quota.quota_id, v_quota.period_start) then
-      perform spend_private.open_balances(v_quota.quota_id, p_now);
-    end if;
-  end loop;
-
   -- All are locked and checked before the first is changed.
-  foreach v_quota in array coalesce(v_quotas, '{}') loop
+  foreach v_quota in array v_quotas loop
     v_slot := spend_private.choose_slot(
       v_quota.quota_id, v_quota.period_start, v_quota.slots, p_call.cost_usd,
       p_enforce and v_quota.is_enforced
     );
     if v_slot is null then
       v_quota.has_room := false;
-      v_admission.answer := spend_private.refusal(array[v_quota], p_call, p_enforce, p_now);
-      return v_admission;
+      return row(null::spend.reservation_hold[], spend_private.refusal(array[v_quota], p_call, p_enforce, p_now));
     end if;
-    v_admission.holds := v_admission.holds
-      || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+    v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
   end loop;
-  return v_admission;
+  return row(v_holds, null::spend.reserve_result);
 end;
 $$;
 comment on function spend_private.admit is
@@ -3092,11 +3095,10 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_milliseconds bigint := extract(epoch from clock_timestamp()) * 1000;
   v_random text := gen_random_uuid()::text;
 begin
   return (
-    lpad(to_hex(v_milliseconds), 12, '0')
+    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
     || '8' || substr(v_random, 1, 3)
     || 'a' || substr(v_random, 4, 3)
     || left(p_tenant_id::text, 8) || substr(v_random, 25, 4)
@@ -3232,8 +3234,8 @@ begin
   end if;
 
   v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
-  v_answer := v_admission.answer;
-  if not v_answer.allowed then
+  if v_admission.holds is null then
+    v_answer := v_admission.refusal;
     perform spend_private.record_alert('limit', v_answer.quota, p_tenant_id, p_now);
     if p_idempotency_key is not null then
       insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer)
@@ -3245,20 +3247,19 @@ begin
   v_answer.warnings := spend_private.warn(
     p_tenant_id, spend_private.move_balances(v_admission.holds, v_call.cost_usd, 0), v_call.cost_usd, p_now
   );
-  v_answer.reservation_id := spend_private.new_reservation_id(p_tenant_id);
-  v_answer.expires_at := p_now + make_interval(secs => p_ttl_seconds);
-
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
     idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, warnings,
     metadata, created_at, expires_at
   )
   values (
-    p_tenant_id, v_answer.reservation_id, p_user_id, p_resource_type, v_call.provider,
+    p_tenant_id, spend_private.new_reservation_id(p_tenant_id), p_user_id, p_resource_type, v_call.provider,
     v_call.product, v_call.task, p_conversation_id, p_path_id,
     p_idempotency_key, v_hash, p_usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
-    v_answer.warnings, coalesce(p_metadata, '{}'), p_now, v_answer.expires_at
-  );
+    v_answer.warnings, coalesce(p_metadata, '{}'), p_now, p_now + make_interval(secs => p_ttl_seconds)
+  )
+  returning true, id, estimated_cost_usd, expires_at, false
+  into v_answer.allowed, v_answer.reservation_id, v_answer.estimated_cost_usd, v_answer.expires_at, v_answer.replayed;
   return v_answer;
 end;
 $$;

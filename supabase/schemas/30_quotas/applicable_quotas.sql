@@ -25,7 +25,7 @@ as $$
 begin
   return (
     select
-      array_agg(
+      coalesce(array_agg(
         row(q.id, p.period_start, q.slots, q.enforcement = 'block', q.limit_usd > 0 and exists (
           select from spend_private.quota_balances as b
           where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
@@ -33,7 +33,7 @@ begin
         ))::spend_private.applicable_quota
         -- Private rows first, the most shared last: the hot row is held for the shortest time.
         order by q.tenant_id is null, q.scope_id = q.tenant_id, q.id
-      )
+      ), '{}')
     from spend.cost_quotas as q
     cross join lateral (
       -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
@@ -50,4 +50,25 @@ begin
 end;
 $$;
 comment on function spend_private.applicable_quotas is
-  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Null when there is none.';
+  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
+
+create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_quota spend_private.applicable_quota;
+begin
+  foreach v_quota in array p_quotas loop
+    if not v_quota.has_room and not exists (
+      select from spend_private.quota_balances as b
+      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
+    ) then
+      perform spend_private.open_balances(v_quota.quota_id, p_now);
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.open_periods is
+  'Opens the balances of those quotas whose current period has none yet.';

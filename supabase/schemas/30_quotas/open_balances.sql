@@ -60,18 +60,3 @@ end;
 $$;
 comment on function spend_private.allotment_usd is
   'USD that the slots of a quota may give in all: its limit, or, while it is calm, the last amount below its warning threshold.';
-
-create function spend_private.is_open(p_quota_id bigint, p_period_start timestamptz)
-returns boolean
-language plpgsql stable
-set search_path = ''
-as $$
-begin
-  return exists (
-    select from spend_private.quota_balances as b
-    where b.quota_id = p_quota_id and b.period_start = p_period_start
-  );
-end;
-$$;
-comment on function spend_private.is_open is
-  'Whether a quota has balances for the period that begins at p_period_start.';

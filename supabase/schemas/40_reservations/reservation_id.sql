@@ -4,11 +4,10 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_milliseconds bigint := extract(epoch from clock_timestamp()) * 1000;
   v_random text := gen_random_uuid()::text;
 begin
   return (
-    lpad(to_hex(v_milliseconds), 12, '0')
+    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
     || '8' || substr(v_random, 1, 3)
     || 'a' || substr(v_random, 4, 3)
     || left(p_tenant_id::text, 8) || substr(v_random, 25, 4)
