@@ -47,6 +47,14 @@ export async function hotUser({ scratch, world, effort }: Bench): Promise<Result
       "ms",
       loads.ours.map(({ latencies }) => quantile(latencies, 0.99)),
     ),
+    p50: figure(
+      "ms",
+      loads.ours.map(({ latencies }) => quantile(latencies, 0.5)),
+    ),
+    bareP99: figure(
+      "ms",
+      loads.bare.map(({ latencies }) => quantile(latencies, 0.99)),
+    ),
     bareP50: figure(
       "ms",
       loads.bare.map(({ latencies }) => quantile(latencies, 0.5)),
