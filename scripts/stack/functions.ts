@@ -23,6 +23,8 @@ export interface FunctionsOptions {
   folder?: string;
   /** Gets each line that the functions print. */
   onLog?: (line: string) => void;
+  /** Seconds that they may take to start. */
+  startSeconds?: number;
 }
 
 export interface Functions {
@@ -34,7 +36,6 @@ export interface Functions {
   stop(): Promise<void>;
 }
 
-const START_SECONDS = 30;
 const STOP_SECONDS = 15;
 
 /** Starts the router; a function is loaded at its first call. */
@@ -67,7 +68,7 @@ export async function startFunctions(options: FunctionsOptions): Promise<Functio
     },
   );
   const exited = new Promise<void>((done) => child.once("close", () => done()));
-  const port = await listeningPort(child, exited, options.onLog ?? (() => {}));
+  const port = await listeningPort(child, exited, options);
   let stopping: Promise<void> | undefined;
   return {
     port,
@@ -89,41 +90,42 @@ function inProject(path: string): string {
   return join(PROJECT, path);
 }
 
-async function listeningPort(
+/** Waits for the line that says it, and passes on every other; a process that says nothing in time is killed. */
+function listeningPort(
   child: ChildProcess,
   exited: Promise<void>,
-  onLog: (line: string) => void,
+  { onLog = () => {}, startSeconds = 30 }: FunctionsOptions,
 ): Promise<number> {
-  const early: string[] = [];
-  let started = false;
-  const port = new Promise<number>((resolve) => {
+  return new Promise((resolve, reject) => {
+    const early: string[] = [];
+    let isListening = false;
+    const fail = (reason: string) => {
+      if (isListening) return;
+      child.kill("SIGKILL");
+      reject(new StackError(`The functions did not start (${reason}):\n${early.join("\n")}`));
+    };
+    const late = setTimeout(() => fail(`no answer in ${startSeconds} s`), startSeconds * 1000);
     for (const stream of [child.stdout, child.stderr]) {
       if (stream === null) continue;
       createInterface({ input: stream }).on("line", (line) => {
-        const announced = started ? null : /^listening (\d+)$/.exec(line);
+        const announced = isListening ? null : /^listening (\d+)$/.exec(line);
         if (announced) {
-          started = true;
+          isListening = true;
+          clearTimeout(late);
           resolve(Number(announced[1]));
         } else {
-          if (!started) early.push(line);
+          if (!isListening) early.push(line);
           onLog(line);
         }
       });
     }
+    child.stdin?.on("error", () => {});
+    child.once("error", (error) => fail(error.message));
+    void exited.then(() => {
+      clearTimeout(late);
+      fail("it ended");
+    });
   });
-  child.stdin?.on("error", () => {});
-  const failed = (async () => {
-    const late = sleep(START_SECONDS * 1000, "no answer", { ref: false });
-    const reason = await Promise.race([
-      new Promise<string>((resolve) => child.once("error", (error) => resolve(error.message))),
-      exited.then(() => "it ended"),
-      late,
-    ]);
-    child.kill("SIGKILL");
-    throw new StackError(`The functions did not start (${reason}):\n${early.join("\n")}`);
-  })();
-  failed.catch(() => {});
-  return Promise.race([port, failed]);
 }
 
 /** What Deno itself needs of our environment. */

@@ -1,8 +1,10 @@
 // The stack itself: what everything else is tested on must behave as the platform does.
 import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startFunctions } from "../../scripts/stack/functions.ts";
 import { cloneDatabase } from "../setup/database.ts";
 import { startTestStack, type TestStack } from "../setup/stack.ts";
 import { until } from "../setup/until.ts";
@@ -290,6 +292,24 @@ describe("the providers' stand-in", () => {
       expect(stack.journal().length).toBe(before + 1);
     },
   );
+});
+
+describe("starting", () => {
+  it("the functions live on when the time that they had to start has passed", async () => {
+    const functions = await startFunctions({
+      apiUrl: stack.url,
+      keys: stack.keys,
+      folder: fileURLToPath(new URL("../setup/functions", import.meta.url)),
+      startSeconds: 4,
+    });
+    try {
+      await sleep(4500);
+      const response = await fetch(`http://127.0.0.1:${functions.port}/probe/echo`);
+      expect(response.status).toBe(200);
+    } finally {
+      await functions.stop();
+    }
+  });
 });
 
 describe("stopping", () => {
