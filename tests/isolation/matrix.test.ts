@@ -285,6 +285,21 @@ describe("relations of spend", () => {
   }, 120_000);
 });
 
+describe("amounts of quotas", () => {
+  it.each(["member", "owner"] as const)(
+    "a %s reads what is spent and held, as it is",
+    async (actor) => {
+      const seen = await attempt(actor, rows("select * from spend.quota_status order by quota_id"));
+      const ids = (seen as { quota_id: number }[]).map((row) => row.quota_id);
+      const [there] = await session<{ coalesce: unknown }[]>`
+      select coalesce(jsonb_agg(to_jsonb(q) order by q.quota_id), '[]')
+      from spend.quota_status as q where q.quota_id = any (${ids}::bigint[])`;
+      expect(seen).toEqual(there?.coalesce);
+      expect(JSON.stringify(seen)).toMatch(/"spent_usd":0\.0*[1-9]/);
+    },
+  );
+});
+
 describe("functions of spend", () => {
   it("each × everybody: as expected.md says; what users may call reads no more than their rows", async () => {
     const found = new Map<string, Answers>();
