@@ -54,7 +54,7 @@ export const TEXTS = [
   "%00%0a%0d",
   "a\r\nX-Injected: 1",
   "../../../../etc/passwd",
-  "${jndi:ldap://x}",
+  "$\u007bjndi:ldap://x}",
   "{{7*7}}",
   "<script>alert(1)</script>",
   "__proto__",
@@ -94,7 +94,7 @@ export const json: fc.Arbitrary<unknown> = fc.letrec<{ value: unknown }>((tie) =
 
 /** `depth` arrays or objects in each other: parsers and validators that recurse run out of stack. */
 export function nested(depth: number, open: string, close: string): string {
-  return open.repeat(depth) + "1" + close.repeat(depth);
+  return `${open.repeat(depth)}1${close.repeat(depth)}`;
 }
 
 /** A JSON object with one thing changed: a value anywhere in it, a key that is missing, one too many. */

@@ -94,7 +94,7 @@ const USAGES = [
 const clean = (value: string) => value.replaceAll(/\0|\p{Surrogate}/gu, "");
 
 /** Values of a type that the type itself takes: what is wrong with them is for the function to say. */
-function valueOf({ name, type }: Parameter): fc.Arbitrary<string | null> {
+function ofType({ name, type }: Parameter): fc.Arbitrary<string | null> {
   const known = fc.constantFrom(...(name === "user_id" ? users : ids));
   const of: Record<string, fc.Arbitrary<string | null>> = {
     uuid: fc.oneof({ weight: 6, arbitrary: known }, fc.uuid()),
@@ -186,7 +186,7 @@ function calls(): fc.Arbitrary<Call> {
       .filter(({ parameters }) => parameters.length > 0)
       .map(({ name, parameters }) =>
         fc
-          .tuple(...parameters.map(valueOf))
+          .tuple(...parameters.map(ofType))
           .map((args) => ({ name, args: args as (string | null)[] })),
       ),
   );
