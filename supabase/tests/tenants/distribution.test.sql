@@ -14,6 +14,7 @@ insert into placement (name, place) values
   ('spend_private.cost_rollups', 'distributed'),
   ('spend_private.quota_balances', 'distributed'),
   ('spend_private.refusals', 'distributed'),
+  ('spend_private.stray_sandboxes', 'distributed'),
   -- Read by every call, changed by people: a copy on every node.
   ('spend.cost_quotas', 'reference'),
   ('spend.meters', 'reference'),
