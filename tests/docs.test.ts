@@ -16,6 +16,24 @@ it("docs/attach.md shows the SQL of supabase/tests/tenants/attach.test.sql", () 
   expect(shown).toContain("create trigger");
 });
 
+it("docs/sandboxes.md names every variable of sandboxes, with its default", () => {
+  const source = read("functions/_shared/env.ts").replaceAll(/(?<=\d)_(?=\d)/g, "");
+  const rows = read("docs/sandboxes.md")
+    .split("\n")
+    .map((line) => line.split("|"));
+  const variables = [
+    ...source.matchAll(
+      /(SPENDGATE_(?:SANDBOX|RUN|MAX_RUN|MAX_CODE|E2B)_\w+): count\(\d+, (\d+)\)/g,
+    ),
+  ];
+  expect(variables.length).toBeGreaterThan(6);
+  for (const [, name = "", value = ""] of variables) {
+    const last = name.replace("SPENDGATE_SANDBOX_", "…_");
+    const row = rows.find(([, names]) => names?.includes(name) || names?.includes(last));
+    expect([name, row?.[2]]).toEqual([name, expect.stringMatching(`\\b${value}\\b`)]);
+  }
+});
+
 it("every SQL statement of README.md runs, in its order", async () => {
   const { sql, close } = await cloneDatabase();
   try {
