@@ -16,22 +16,24 @@ it("docs/attach.md shows the SQL of supabase/tests/tenants/attach.test.sql", () 
   expect(shown).toContain("create trigger");
 });
 
-it("docs/sandboxes.md names every variable of sandboxes, with its default", () => {
-  const source = read("functions/_shared/env.ts").replaceAll(/(?<=\d)_(?=\d)/g, "");
-  const rows = read("docs/sandboxes.md")
-    .split("\n")
-    .map((line) => line.split("|"));
-  const variables = [
-    ...source.matchAll(
-      /(SPENDGATE_(?:SANDBOX|RUN|MAX_RUN|MAX_CODE|E2B)_\w+): count\(\d+, (\d+)\)/g,
-    ),
-  ];
-  expect(variables.length).toBeGreaterThan(6);
-  for (const [, name = "", value = ""] of variables) {
-    const last = name.replace("SPENDGATE_SANDBOX_", "…_");
-    const row = rows.find(([, names]) => names?.includes(name) || names?.includes(last));
-    expect([name, row?.[2]]).toEqual([name, expect.stringMatching(`\\b${value}\\b`)]);
-  }
+it("README.md shows the lines of functions/example, which is tested", () => {
+  const shown = read("README.md").match(/```ts\n(const metering.*?)```/s)?.[1] ?? "";
+  const lines = shown.trim().split("\n");
+  expect(lines).toHaveLength(3);
+  for (const line of lines) expect(read("functions/example/index.ts")).toContain(line);
+});
+
+it("docs/llm.md or docs/sandboxes.md lists every setting of the functions, with its default", () => {
+  const settings = read("functions/_shared/env.ts").matchAll(
+    /^ {4}(SPENDGATE_\w+): (?:count\(\d+, (\S+)\)|.*?\.default\("?(.*?)"?\)),$/gm,
+  );
+  const documented = (read("docs/llm.md") + read("docs/sandboxes.md")).replaceAll("`", "");
+  const names = [...settings].map(([, name, number, value]) => {
+    const fallback = (number ?? value ?? "").replaceAll("_", "");
+    expect(documented).toContain(`| ${name} | ${fallback} |`);
+    return name;
+  });
+  expect(names.length).toBeGreaterThan(10);
 });
 
 it("every SQL statement of README.md runs, in its order", async () => {

@@ -188,6 +188,7 @@ export type Database = {
         Row: {
           created_at: string;
           enforcement: string;
+          estimate_policy: string;
           id: number;
           limit_usd: number;
           period: string;
@@ -205,6 +206,7 @@ export type Database = {
         Insert: {
           created_at?: string;
           enforcement?: string;
+          estimate_policy?: string;
           id?: never;
           limit_usd: number;
           period: string;
@@ -221,6 +223,7 @@ export type Database = {
         Update: {
           created_at?: string;
           enforcement?: string;
+          estimate_policy?: string;
           id?: never;
           limit_usd?: number;
           period?: string;
@@ -334,6 +337,7 @@ export type Database = {
           description: string;
           meter: string;
           part_of: string | null;
+          provider_decides: boolean;
           resource_type: string;
         };
         ComputedFields: never;
@@ -341,12 +345,14 @@ export type Database = {
           description: string;
           meter: string;
           part_of?: string | null;
+          provider_decides?: boolean;
           resource_type: string;
         };
         Update: {
           description?: string;
           meter?: string;
           part_of?: string | null;
+          provider_decides?: boolean;
           resource_type?: string;
         };
         Relationships: [
@@ -361,6 +367,7 @@ export type Database = {
       };
       plan_quotas: {
         Row: {
+          estimate_policy: string;
           limit_usd: number;
           period: string;
           plan_id: string;
@@ -371,6 +378,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          estimate_policy?: string;
           limit_usd: number;
           period: string;
           plan_id: string;
@@ -380,6 +388,7 @@ export type Database = {
           warning_threshold?: number;
         };
         Update: {
+          estimate_policy?: string;
           limit_usd?: number;
           period?: string;
           plan_id?: string;
@@ -884,6 +893,16 @@ export type Database = {
       };
     };
     Functions: {
+      add_service_tier: {
+        Args: {
+          effective_from?: string;
+          factor: number;
+          product?: string;
+          provider: string;
+          service_tier: string;
+        };
+        Returns: number;
+      };
       adjust: {
         Args: {
           amount_usd: number;

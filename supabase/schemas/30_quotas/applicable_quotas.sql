@@ -3,11 +3,12 @@ create type spend_private.applicable_quota as (
   period_start timestamptz,
   slots integer,
   is_enforced boolean,
+  is_expected boolean,
   is_open boolean,
   has_room boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_open: its period has balances. has_room: as far as can be seen without a lock, one of its slots has room for the call.';
+  'A quota that a call counts in. is_expected: its estimate_policy. is_open: its period has balances. has_room: as far as can be seen without a lock, one of its slots has room for the call.';
 
 create function spend_private.applicable_quotas(
   p_tenant_id uuid,
@@ -28,7 +29,8 @@ begin
     select
       array_agg(
         row(
-          q.id, q.period_start, q.slots, q.enforcement = 'block', q.has_room or exists (
+          q.id, q.period_start, q.slots, q.enforcement = 'block', q.estimate_policy = 'expected',
+          q.has_room or exists (
             select from spend_private.quota_balances as b
             where b.quota_id = q.id and b.period_start = q.period_start
           ), q.has_room

@@ -1,9 +1,10 @@
 create type spend_private.admission as (
+  call spend_private.call,
   holds spend.reservation_hold[],
   answer spend.reserve_result
 );
 comment on type spend_private.admission is
-  'Decision on a call. Admitted: answer.allowed, and in holds the balances that have room, locked; else the answer to give.';
+  'Decision on a call. call: as it is held. Admitted: answer.allowed, and in holds the balances that have room, locked; else the answer to give.';
 
 create function spend_private.admit(
   p_call spend_private.call,
@@ -24,6 +25,14 @@ begin
     p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
     p_call.product, p_call.cost_usd, p_now
   );
+  v_admission.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
+  if (v_admission.call).cost_usd < p_call.cost_usd then
+    p_call := v_admission.call;
+    v_quotas := spend_private.applicable_quotas(
+      p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
+      p_call.product, p_call.cost_usd, p_now
+    );
+  end if;
   v_admission.holds := '{}';
 
   -- What is exhausted already is refused here, before anything is locked.

@@ -49,7 +49,7 @@ begin
     );
   end if;
   perform spend_private.check_reserve_arguments(null, null, null, p_ttl_seconds, '{}');
-  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage);
+  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage, p_is_bound => true);
   if v_actual.is_estimated then
     perform spend_private.fail_usage('usage', 'lacks a count or a price; an extension needs an upper bound');
   end if;

@@ -6,11 +6,12 @@ create type spend_private.call as (
   task text,
   provider text,
   product text,
+  usage jsonb,
   cost_usd numeric,
   price_ids bigint[]
 );
 comment on type spend_private.call is
-  'A call that wants to spend: who, for what, and what it costs at most in USD.';
+  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold).';
 
 create function spend_private.read_call(
   p_tenant_id uuid,
@@ -75,7 +76,7 @@ begin
     );
   end if;
 
-  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now);
+  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, p_is_bound => true);
   if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
     perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
   end if;
@@ -85,6 +86,7 @@ begin
   v_call.resource_type := p_resource_type;
   v_call.provider := v_counts.provider;
   v_call.product := v_priced.product;
+  v_call.usage := p_usage;
   v_call.cost_usd := v_priced.cost_usd;
   v_call.price_ids := v_priced.price_ids;
   return v_call;

@@ -83,6 +83,7 @@ begin
   end if;
 
   v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
+  v_call := v_admission.call;
   v_answer := v_admission.answer;
   if not v_answer.allowed then
     perform spend_private.record_alert('limit', v_answer.quota, p_tenant_id, p_now);
@@ -107,7 +108,7 @@ begin
   values (
     p_tenant_id, v_answer.reservation_id, p_user_id, p_resource_type, v_call.provider,
     v_call.product, v_call.task, p_conversation_id, p_path_id,
-    p_idempotency_key, v_hash, p_usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
+    p_idempotency_key, v_hash, v_call.usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
     v_answer.warnings, coalesce(p_metadata, '{}'), p_now, v_answer.expires_at
   );
   return v_answer;

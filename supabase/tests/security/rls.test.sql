@@ -95,6 +95,7 @@ insert into expected_function (name, role) values
   ('spend.claim_pause', 'service_role'),
   ('spend.confirm_context', 'service_role'),
   ('spend.cost_report', 'service_role'),
+  ('spend.add_service_tier', 'service_role'),
   ('spend.explain_cost', 'service_role'),
   ('spend.reprice', 'service_role'),
   ('spend.end_context', 'service_role'),
