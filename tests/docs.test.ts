@@ -23,11 +23,11 @@ it("README.md shows the lines of functions/example, which is tested", () => {
   for (const line of lines) expect(read("functions/example/index.ts")).toContain(line);
 });
 
-it("docs/llm.md lists every setting of the functions, with its default", () => {
+it("docs/llm.md or docs/sandboxes.md lists every setting of the functions, with its default", () => {
   const settings = read("functions/_shared/env.ts").matchAll(
     /^ {4}(SPENDGATE_\w+): (?:count\(\d+, (\S+)\)|.*?\.default\("?(.*?)"?\)),$/gm,
   );
-  const documented = read("docs/llm.md").replaceAll("`", "");
+  const documented = (read("docs/llm.md") + read("docs/sandboxes.md")).replaceAll("`", "");
   const names = [...settings].map(([, name, number, value]) => {
     const fallback = (number ?? value ?? "").replaceAll("_", "");
     expect(documented).toContain(`| ${name} | ${fallback} |`);

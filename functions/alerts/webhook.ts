@@ -1,5 +1,5 @@
 // One alert as a webhook, as https://www.standardwebhooks.com has it: receivers find libraries for it.
-import type { Alert } from "./handler.ts";
+import type { Alert } from "./alert.ts";
 
 const TIMEOUT_MS = 10_000;
 

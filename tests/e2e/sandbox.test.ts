@@ -236,6 +236,23 @@ describe("at once", () => {
     expect(await reservations()).toHaveLength(2);
   });
 
+  it("whoever lost the claim kills what it made, pays for it, and answers with what the other one made", async () => {
+    stack.sandboxes.fault({ operation: "create", delayMs: 1500 });
+    const slow = post("talk");
+    await until("the slow one has the claim", async () => (await reservations()).length > 0);
+    await stack.sql`
+      update spend.execution_contexts set claim_expires_at = claimed_at + interval '1 ms'
+      where tenant_id = ${tenant.id}`;
+
+    const quick = await open("talk");
+
+    expect(await (await slow).json()).toMatchObject({ id: quick.id, sandboxId: quick.sandboxId });
+    expect(count("create")).toBe(2);
+    expect(count("kill")).toBe(1);
+    expect(await bookings()).toMatchObject([{ cost_usd: usd(1), is_estimated: false }]);
+    expect(await reservations()).toMatchObject([{ status: "settled" }, { status: "held" }]);
+  });
+
   it("who waits in vain is told to come again", async () => {
     stack.sandboxes.fault({ operation: "create", delayMs: 2900 });
     const first = post("talk");
