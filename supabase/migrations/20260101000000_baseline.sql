@@ -1602,7 +1602,13 @@ begin
         -- Private rows first, the most shared last: the hot row is held for the shortest time.
         order by q.tenant_id is null, q.scope_id = q.tenant_id, q.id
       ), '{}')
-    from spend.cost_quotas as q
+    from (
+      select * from spend.cost_quotas as o
+      where o.tenant_id = p_tenant_id and o.scope_id in (p_user_id, p_tenant_id)
+      union all
+      select * from spend.cost_quotas as s
+      where s.tenant_id is null
+    ) as q
     cross join lateral (
       -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
       select case q.period
@@ -1610,8 +1616,7 @@ begin
         else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_time_zone end)
       end as period_start
     ) as p
-    where (q.tenant_id is null or (q.tenant_id = p_tenant_id and q.scope_id in (p_user_id, p_tenant_id)))
-      and q.resource_type in (p_resource_type, 'all')
+    where q.resource_type in (p_resource_type, 'all')
       and (q.task is null or q.task = p_task)
       and (q.product is null or q.product = p_product)
   );
@@ -3012,6 +3017,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -3378,6 +3384,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -3557,9 +3564,11 @@ language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
 set search_path = ''
--- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then.
+-- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then,
+-- and walked, since a look for one slot with room that gathers a bitmap first reads all of them.
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -3666,6 +3675,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin

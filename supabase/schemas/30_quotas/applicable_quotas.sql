@@ -38,7 +38,13 @@ begin
         -- Private rows first, the most shared last: the hot row is held for the shortest time.
         order by q.tenant_id is null, q.scope_id = q.tenant_id, q.id
       ), '{}')
-    from spend.cost_quotas as q
+    from (
+      select * from spend.cost_quotas as o
+      where o.tenant_id = p_tenant_id and o.scope_id in (p_user_id, p_tenant_id)
+      union all
+      select * from spend.cost_quotas as s
+      where s.tenant_id is null
+    ) as q
     cross join lateral (
       -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
       select case q.period
@@ -46,8 +52,7 @@ begin
         else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_time_zone end)
       end as period_start
     ) as p
-    where (q.tenant_id is null or (q.tenant_id = p_tenant_id and q.scope_id in (p_user_id, p_tenant_id)))
-      and q.resource_type in (p_resource_type, 'all')
+    where q.resource_type in (p_resource_type, 'all')
       and (q.task is null or q.task = p_task)
       and (q.product is null or q.product = p_product)
   );
