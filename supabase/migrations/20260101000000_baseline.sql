@@ -959,8 +959,8 @@ $$;
 comment on function spend_private.mark_prices_used is
   'Fixes price rows before they are used for the first time. True when a row was fixed now, so that the caller prices again: it may have been changed a moment before.';
 
--- schemas/20_prices/other_products.sql
-create function spend_private.other_products(p_provider text, p_name text)
+-- schemas/20_prices/other_names.sql
+create function spend_private.other_names(p_provider text, p_name text)
 returns text[]
 language plpgsql stable
 set search_path = ''
@@ -974,20 +974,19 @@ begin
     from spend.product_aliases as a
     where a.provider = p_provider
       and case a.match_kind
-        when 'equals' then v_name = a.pattern
         when 'starts_with' then starts_with(v_name, a.pattern)
         when 'ends_with' then right(v_name, length(a.pattern)) = a.pattern
         when 'contains' then strpos(v_name, a.pattern) > 0
         when 'regex' then v_name ~ a.pattern
       end
     order by
-      array_position(array['equals', 'starts_with', 'ends_with', 'contains', 'regex'], a.match_kind),
+      array_position(array['starts_with', 'ends_with', 'contains', 'regex'], a.match_kind),
       length(a.pattern) desc, a.pattern, a.product
   ) || '*'::text;
 end;
 $$;
-comment on function spend_private.other_products is
-  'Products whose prices may apply to a model or template name that has none itself, in their order: the name without a leading ''provider/'', its aliases, the most specific first, at last the provider''s ''*''.';
+comment on function spend_private.other_names is
+  'Names whose prices may apply to a model or template that has none by its own, in their order: without a leading ''provider/'', then as the patterns of product_aliases say, the most specific first, at last the provider''s ''*''.';
 
 -- schemas/20_prices/price_product.sql
 create type spend_private.bill_line as (
@@ -1015,7 +1014,7 @@ create function spend_private.price_product(
   p_tenant_id uuid,
   p_resource_type text,
   p_counts spend_private.usage_counts,
-  p_products text[],
+  p_name text,
   p_at timestamptz,
   p_is_bound boolean
 )
@@ -1047,7 +1046,12 @@ begin
     select p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
     from spend.prices as p
     join spend.meters as m on m.resource_type = p_resource_type and m.meter = p.meter
-    where p.provider = p_counts.provider and p.product = any (p_products)
+    where p.provider = p_counts.provider
+      and p.product = any (p_name || array(
+        select a.product
+        from spend.product_aliases as a
+        where a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
+      ))
       and p.resource_type = p_resource_type
       and p.service_tier = p_counts.service_tier
       and (p.tenant_id is null or p.tenant_id = p_tenant_id)
@@ -1055,7 +1059,7 @@ begin
       and p.effective_from <= p_at
       and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
     order by
-      array_position(p_products, p.product),
+      p.product <> p_name,
       -- Parts before their whole.
       coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
       -- What is in force, first. Each (meter, tier) is a series of its own in time; the highest tier that the call
@@ -1109,7 +1113,7 @@ begin
 end;
 $$;
 comment on function spend_private.price_product is
-  'What usage costs at the prices in force at p_at of the first of these products that has one for any of what it counts, and null when none has: the bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
+  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
 p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
 Raises 22023 invalid_usage when a key is no meter, or a meter counts less than its parts.';
 
@@ -1158,37 +1162,31 @@ set search_path = ''
 as $$
 declare
   v_priced spend_private.priced_usage;
+  v_name text;
 begin
-  -- Most names are exact, or an alias that is one: then one look at the prices finds both the product and its cost.
+  -- Most names are exact, or whole aliases: then one look at the prices finds both the product and its cost.
   v_priced := spend_private.price_product(
-    p_tenant_id, p_resource_type, p_counts,
-    p_counts.name || array(
-      select a.product
-      from spend.product_aliases as a
-      where a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_counts.name
-    ),
-    p_at, p_is_bound
+    p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound
   );
   if v_priced.cost_usd is not null then
     return v_priced;
   end if;
 
-  v_priced := spend_private.price_product(
-    p_tenant_id, p_resource_type, p_counts, spend_private.other_products(p_counts.provider, p_counts.name),
-    p_at, p_is_bound
-  );
-  if v_priced.cost_usd is null then
-    -- Nobody's price, or nobody's meters.
-    perform spend_private.unpriced_meters(p_resource_type, p_counts.units, p_counts.units - 'requests');
-    return null;
-  end if;
-  -- A '*' row prices the product, but does not rename it.
-  v_priced.product := case v_priced.product when '*' then p_counts.name else v_priced.product end;
-  return v_priced;
+  foreach v_name in array spend_private.other_names(p_counts.provider, p_counts.name) loop
+    v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, v_name, p_at, p_is_bound);
+    if v_priced.cost_usd is not null then
+      -- A '*' row prices the product, but does not rename it.
+      v_priced.product := case v_priced.product when '*' then p_counts.name else v_priced.product end;
+      return v_priced;
+    end if;
+  end loop;
+  -- Nobody's price, or nobody's meters.
+  perform spend_private.unpriced_meters(p_resource_type, p_counts.units, p_counts.units - 'requests');
+  return null;
 end;
 $$;
 comment on function spend_private.price_usage is
-  'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price. The product is the first of these that has a price for any of what is counted: the exact name, the alias that equals it, other_products. p_is_bound and errors: as price_product.';
+  'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price. The product is the first of these that has a price for any of what is counted: the exact name, the alias that equals it, other_names. p_is_bound and errors: as price_product.';
 
 -- schemas/20_prices/product_aliases.sql
 create table spend.product_aliases (

@@ -23,7 +23,7 @@ create function spend_private.price_product(
   p_tenant_id uuid,
   p_resource_type text,
   p_counts spend_private.usage_counts,
-  p_products text[],
+  p_name text,
   p_at timestamptz,
   p_is_bound boolean
 )
@@ -55,7 +55,12 @@ begin
     select p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
     from spend.prices as p
     join spend.meters as m on m.resource_type = p_resource_type and m.meter = p.meter
-    where p.provider = p_counts.provider and p.product = any (p_products)
+    where p.provider = p_counts.provider
+      and p.product = any (p_name || array(
+        select a.product
+        from spend.product_aliases as a
+        where a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
+      ))
       and p.resource_type = p_resource_type
       and p.service_tier = p_counts.service_tier
       and (p.tenant_id is null or p.tenant_id = p_tenant_id)
@@ -63,7 +68,7 @@ begin
       and p.effective_from <= p_at
       and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
     order by
-      array_position(p_products, p.product),
+      p.product <> p_name,
       -- Parts before their whole.
       coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
       -- What is in force, first. Each (meter, tier) is a series of its own in time; the highest tier that the call
@@ -117,7 +122,7 @@ begin
 end;
 $$;
 comment on function spend_private.price_product is
-  'What usage costs at the prices in force at p_at of the first of these products that has one for any of what it counts, and null when none has: the bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
+  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
 p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
 Raises 22023 invalid_usage when a key is no meter, or a meter counts less than its parts.';
 

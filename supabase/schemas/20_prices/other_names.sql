@@ -1,4 +1,4 @@
-create function spend_private.other_products(p_provider text, p_name text)
+create function spend_private.other_names(p_provider text, p_name text)
 returns text[]
 language plpgsql stable
 set search_path = ''
@@ -12,17 +12,16 @@ begin
     from spend.product_aliases as a
     where a.provider = p_provider
       and case a.match_kind
-        when 'equals' then v_name = a.pattern
         when 'starts_with' then starts_with(v_name, a.pattern)
         when 'ends_with' then right(v_name, length(a.pattern)) = a.pattern
         when 'contains' then strpos(v_name, a.pattern) > 0
         when 'regex' then v_name ~ a.pattern
       end
     order by
-      array_position(array['equals', 'starts_with', 'ends_with', 'contains', 'regex'], a.match_kind),
+      array_position(array['starts_with', 'ends_with', 'contains', 'regex'], a.match_kind),
       length(a.pattern) desc, a.pattern, a.product
   ) || '*'::text;
 end;
 $$;
-comment on function spend_private.other_products is
-  'Products whose prices may apply to a model or template name that has none itself, in their order: the name without a leading ''provider/'', its aliases, the most specific first, at last the provider''s ''*''.';
+comment on function spend_private.other_names is
+  'Names whose prices may apply to a model or template that has none by its own, in their order: without a leading ''provider/'', then as the patterns of product_aliases say, the most specific first, at last the provider''s ''*''.';
