@@ -935,30 +935,6 @@ on spend.prices
 for each row when (new.effective_from < now() and new.revision = 0)
 execute function spend_private.guard_price_dates();
 
--- schemas/20_prices/is_priced.sql
-create function spend_private.is_priced(
-  p_tenant_id uuid,
-  p_resource_type text,
-  p_provider text,
-  p_product text,
-  p_at timestamptz
-)
-returns boolean
-language plpgsql stable
-set search_path = ''
-as $$
-begin
-  return exists (
-    select from spend.prices as p
-    where p.provider = p_provider and p.product = p_product
-      and p.resource_type = p_resource_type and p.effective_from <= p_at
-      and (p.tenant_id is null or p.tenant_id = p_tenant_id)
-  );
-end;
-$$;
-comment on function spend_private.is_priced is
-  'Whether a product has a price in force at p_at, for everybody or for this tenant (null: for everybody).';
-
 -- schemas/20_prices/mark_prices_used.sql
 create function spend_private.mark_prices_used(p_price_ids bigint[])
 returns boolean
@@ -982,6 +958,35 @@ end;
 $$;
 comment on function spend_private.mark_prices_used is
   'Fixes price rows before they are used for the first time. True when a row was fixed now, so that the caller prices again: it may have been changed a moment before.';
+
+-- schemas/20_prices/other_names.sql
+create function spend_private.other_names(p_provider text, p_name text)
+returns text[]
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  -- 'openai/gpt-4o' is 'gpt-4o' of openai.
+  v_name text := case when starts_with(p_name, p_provider || '/') then substr(p_name, length(p_provider) + 2) else p_name end;
+begin
+  return v_name || array(
+    select a.product
+    from spend.product_aliases as a
+    where a.provider = p_provider
+      and case a.match_kind
+        when 'starts_with' then starts_with(v_name, a.pattern)
+        when 'ends_with' then right(v_name, length(a.pattern)) = a.pattern
+        when 'contains' then strpos(v_name, a.pattern) > 0
+        when 'regex' then v_name ~ a.pattern
+      end
+    order by
+      array_position(array['starts_with', 'ends_with', 'contains', 'regex'], a.match_kind),
+      length(a.pattern) desc, a.pattern, a.product
+  ) || '*'::text;
+end;
+$$;
+comment on function spend_private.other_names is
+  'Names whose prices may apply to a model or template that has none by its own, in their order: without a leading ''provider/'', then as the patterns of product_aliases say, the most specific first, at last the provider''s ''*''.';
 
 -- schemas/20_prices/price_product.sql
 create type spend_private.bill_line as (
@@ -1009,7 +1014,7 @@ create function spend_private.price_product(
   p_tenant_id uuid,
   p_resource_type text,
   p_counts spend_private.usage_counts,
-  p_product text,
+  p_name text,
   p_at timestamptz,
   p_is_bound boolean
 )
@@ -1019,6 +1024,8 @@ set search_path = ''
 as $$
 declare
   v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
+  v_product text;
+  v_found text;
   v_meter text;
   v_part_of text;
   v_price_id bigint;
@@ -1035,11 +1042,16 @@ declare
   v_unpriced text[];
   v_lines spend_private.bill_line[];
 begin
-  for v_meter, v_part_of, v_units, v_price_id, v_unit_usd, v_unit_size in
-    select p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
+  for v_found, v_meter, v_part_of, v_units, v_price_id, v_unit_usd, v_unit_size in
+    select p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
     from spend.prices as p
     join spend.meters as m on m.resource_type = p_resource_type and m.meter = p.meter
-    where p.provider = p_counts.provider and p.product = p_product
+    where p.provider = p_counts.provider
+      and p.product = any (p_name || array(
+        select a.product
+        from spend.product_aliases as a
+        where a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
+      ))
       and p.resource_type = p_resource_type
       and p.service_tier = p_counts.service_tier
       and (p.tenant_id is null or p.tenant_id = p_tenant_id)
@@ -1047,12 +1059,15 @@ begin
       and p.effective_from <= p_at
       and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
     order by
+      p.product <> p_name,
       -- Parts before their whole.
       coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
       -- What is in force, first. Each (meter, tier) is a series of its own in time; the highest tier that the call
       -- reaches wins.
       p.tenant_id nulls last, p.tier_from desc, p.effective_from desc, p.revision desc
   loop
+    v_product := coalesce(v_product, v_found);
+    exit when v_found <> v_product;
     continue when v_meter = v_last;
     v_last := v_meter;
     if v_whole is distinct from coalesce(v_part_of, v_meter) then
@@ -1089,7 +1104,7 @@ begin
     v_lines := v_lines
       || row(v_meter, v_units, v_price_id, v_unit_usd, v_unit_size, v_usd)::spend_private.bill_line;
   end loop;
-  if v_last is null then
+  if v_product is null then
     return null;
   elsif v_cost_usd > 1e9 then
     -- No call does, and a balance could not hold many of them.
@@ -1097,11 +1112,11 @@ begin
   elsif v_left <> '{}' then
     v_unpriced := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
   end if;
-  return row(p_product, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines);
+  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines);
 end;
 $$;
 comment on function spend_private.price_product is
-  'What usage of a product, by this very name, costs at the prices in force at p_at: the bill line by line, and its sum; null when nothing that it counts has a price. A part that has a price of its own is billed apart, another in its whole.
+  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
 p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
 Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
 
@@ -1153,9 +1168,9 @@ set search_path = ''
 as $$
 declare
   v_priced spend_private.priced_usage;
-  v_product text;
+  v_name text;
 begin
-  -- Most names are exact: then one look at the prices finds both the product and its cost.
+  -- Most names are exact, or whole aliases: then one look at the prices finds both the product and its cost.
   v_priced := spend_private.price_product(
     p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound
   );
@@ -1163,22 +1178,21 @@ begin
     return v_priced;
   end if;
 
-  v_product := spend_private.resolve_product(p_tenant_id, p_resource_type, p_counts.provider, p_counts.name, p_at);
-  if v_product is not null then
-    v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, v_product, p_at, p_is_bound);
-  end if;
-  if v_priced.cost_usd is null then
-    -- Nobody's price, or nobody's meters.
-    perform spend_private.unpriced_meters(p_resource_type, p_counts.units, p_counts.units - 'requests');
-    return null;
-  end if;
-  -- A '*' row prices the product, but does not rename it.
-  v_priced.product := case v_product when '*' then p_counts.name else v_product end;
-  return v_priced;
+  foreach v_name in array spend_private.other_names(p_counts.provider, p_counts.name) loop
+    v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, v_name, p_at, p_is_bound);
+    if v_priced.cost_usd is not null then
+      -- A '*' row prices the product, but does not rename it.
+      v_priced.product := case v_priced.product when '*' then p_counts.name else v_priced.product end;
+      return v_priced;
+    end if;
+  end loop;
+  -- Nobody's price, or nobody's meters.
+  perform spend_private.unpriced_meters(p_resource_type, p_counts.units, p_counts.units - 'requests');
+  return null;
 end;
 $$;
 comment on function spend_private.price_usage is
-  'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price. p_is_bound and errors: as price_product.';
+  'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price. The product is the first of these that has a price for any of what is counted: the exact name, the alias that equals it, other_names. p_is_bound and errors: as price_product.';
 
 -- schemas/20_prices/product_aliases.sql
 create table spend.product_aliases (
@@ -1241,67 +1255,6 @@ create trigger protect_used_prices before update or delete on spend.prices
 for each row execute function spend_private.protect_used_prices();
 create trigger protect_used_prices_from_truncate before truncate on spend.prices
 for each statement execute function spend_private.protect_used_prices();
-
--- schemas/20_prices/resolve_product.sql
-create function spend_private.resolve_product(
-  p_tenant_id uuid,
-  p_resource_type text,
-  p_provider text,
-  p_name text,
-  p_at timestamptz
-)
-returns text
-language plpgsql stable
-set search_path = ''
-as $$
-declare
-  v_product text;
-begin
-  if spend_private.is_priced(p_tenant_id, p_resource_type, p_provider, p_name, p_at) then
-    return p_name;
-  end if;
-
-  if starts_with(p_name, p_provider || '/') then
-    return spend_private.resolve_product(
-      p_tenant_id, p_resource_type, p_provider, substr(p_name, length(p_provider) + 2), p_at
-    );
-  end if;
-
-  -- Most aliases are whole names: one index probe, before the patterns are tried one by one.
-  select a.product into v_product
-  from spend.product_aliases as a
-  where a.provider = p_provider and a.match_kind = 'equals' and a.pattern = p_name
-    and spend_private.is_priced(p_tenant_id, p_resource_type, p_provider, a.product, p_at);
-  if found then
-    return v_product;
-  end if;
-
-  select a.product into v_product
-  from spend.product_aliases as a
-  where a.provider = p_provider
-    and case a.match_kind
-      when 'starts_with' then starts_with(p_name, a.pattern)
-      when 'ends_with' then right(p_name, length(a.pattern)) = a.pattern
-      when 'contains' then strpos(p_name, a.pattern) > 0
-      when 'regex' then p_name ~ a.pattern
-    end
-    and spend_private.is_priced(p_tenant_id, p_resource_type, p_provider, a.product, p_at)
-  order by
-    array_position(array['starts_with', 'ends_with', 'contains', 'regex'], a.match_kind),
-    length(a.pattern) desc, a.pattern, a.product
-  limit 1;
-  if found then
-    return v_product;
-  end if;
-
-  if spend_private.is_priced(p_tenant_id, p_resource_type, p_provider, '*', p_at) then
-    return '*';
-  end if;
-  return null;
-end;
-$$;
-comment on function spend_private.resolve_product is
-  'Product whose prices apply to a model or template name: the exact name, else without a leading ''provider/'', else the most specific alias, else the provider''s ''*'' row, else null. A price negotiated by another tenant makes no product.';
 
 -- schemas/30_quotas/cost_quotas.sql
 create table spend.cost_quotas (
@@ -2399,6 +2352,8 @@ create unique index reservations_tenant_id_idempotency_key_idx
 on spend.reservations (tenant_id, idempotency_key) where idempotency_key is not null;
 create index reservations_expires_at_idx on spend.reservations (expires_at) where status = 'held';
 create index reservations_tenant_id_id_held_idx on spend.reservations (tenant_id, id) where status = 'held';
+-- Spans of time, for reprice and for prices with past dates: calls lie on disk as they were made, so this costs them nothing.
+create index reservations_created_at_idx on spend.reservations using brin (created_at) with (pages_per_range = 32);
 
 alter table spend.reservations enable row level security;
 create policy "members read own reservations, owners and admins the tenant's" on spend.reservations
@@ -4548,6 +4503,8 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = ''
+-- Each call is priced by the same few statements: they are planned once.
+set plan_cache_mode = 'force_generic_plan'
 set lock_timeout = '3s'
 as $$
 begin

@@ -11,9 +11,9 @@ set search_path = ''
 as $$
 declare
   v_priced spend_private.priced_usage;
-  v_product text;
+  v_name text;
 begin
-  -- Most names are exact: then one look at the prices finds both the product and its cost.
+  -- Most names are exact, or whole aliases: then one look at the prices finds both the product and its cost.
   v_priced := spend_private.price_product(
     p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound
   );
@@ -21,19 +21,18 @@ begin
     return v_priced;
   end if;
 
-  v_product := spend_private.resolve_product(p_tenant_id, p_resource_type, p_counts.provider, p_counts.name, p_at);
-  if v_product is not null then
-    v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, v_product, p_at, p_is_bound);
-  end if;
-  if v_priced.cost_usd is null then
-    -- Nobody's price, or nobody's meters.
-    perform spend_private.unpriced_meters(p_resource_type, p_counts.units, p_counts.units - 'requests');
-    return null;
-  end if;
-  -- A '*' row prices the product, but does not rename it.
-  v_priced.product := case v_product when '*' then p_counts.name else v_product end;
-  return v_priced;
+  foreach v_name in array spend_private.other_names(p_counts.provider, p_counts.name) loop
+    v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, v_name, p_at, p_is_bound);
+    if v_priced.cost_usd is not null then
+      -- A '*' row prices the product, but does not rename it.
+      v_priced.product := case v_priced.product when '*' then p_counts.name else v_priced.product end;
+      return v_priced;
+    end if;
+  end loop;
+  -- Nobody's price, or nobody's meters.
+  perform spend_private.unpriced_meters(p_resource_type, p_counts.units, p_counts.units - 'requests');
+  return null;
 end;
 $$;
 comment on function spend_private.price_usage is
-  'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price. p_is_bound and errors: as price_product.';
+  'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price. The product is the first of these that has a price for any of what is counted: the exact name, the alias that equals it, other_names. p_is_bound and errors: as price_product.';

@@ -20,6 +20,8 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = ''
+-- Each call is priced by the same few statements: they are planned once.
+set plan_cache_mode = 'force_generic_plan'
 set lock_timeout = '3s'
 as $$
 begin

@@ -26,6 +26,14 @@ returns numeric language sql as $$
   )).cost_usd)
 $$;
 
+-- The product that a name is priced as.
+create function pg_temp.product(p_provider text, p_model text, p_tenant_id uuid default null)
+returns text language sql as $$
+  select (spend_private.price_usage(p_tenant_id, 'llm', spend_private.read_usage('llm', jsonb_build_object(
+    'provider', p_provider, 'model', p_model, 'input_tokens', 1, 'output_tokens', 1
+  )), now())).product
+$$;
+
 -- Exact
 select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000, "output_tokens": 500}'), 0.0016, '1,000 in at $1 and 500 out at $1.20 per million');
 select is(pg_temp.cost('test', 'tiny', '{"input_tokens": 1, "output_tokens": 0}'), 0.000000000001, 'one token at $0.000001 per million: the twelfth decimal');
@@ -55,12 +63,12 @@ select is(pg_temp.cost('google', 'gemini-2.5-pro', '{"input_tokens": 200000, "ou
 select is(pg_temp.cost('google', 'gemini-2.5-pro', '{"input_tokens": 200001, "output_tokens": 1000}'), 0.5150025, 'above: $2.50 in, $15 out');
 
 -- Names
-select is(spend_private.resolve_product(null, 'llm', 'openai', 'gpt-4o-2024-08-06', now()), 'gpt-4o', 'a dated name');
-select is(spend_private.resolve_product(null, 'llm', 'openai', 'openai/gpt-4o', now()), 'gpt-4o', 'a name with its provider in front');
-select is(spend_private.resolve_product(null, 'llm', 'test', 'unheard-of', now()), null, 'an unknown name has no price');
+select is(pg_temp.product('openai', 'gpt-4o-2024-08-06'), 'gpt-4o', 'a dated name');
+select is(pg_temp.product('openai', 'openai/gpt-4o'), 'gpt-4o', 'a name with its provider in front');
+select is(pg_temp.product('test', 'unheard-of'), null, 'an unknown name has no price');
 insert into spend.product_aliases (provider, match_kind, pattern, product) values
   ('test', 'contains', 'a', 'plain'), ('test', 'starts_with', 'ab', 'tiered'), ('test', 'starts_with', 'abc', 'thinker');
-select is(spend_private.resolve_product(null, 'llm', 'test', 'abcd', now()), 'thinker', 'of several rules the most specific wins');
+select is(pg_temp.product('test', 'abcd'), 'thinker', 'of several rules the most specific wins');
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
 values ('llm', 'test', '*', 'input_tokens', 9, '2020-01-01'), ('llm', 'test', '*', 'output_tokens', 9, '2020-01-01');
 select is(pg_temp.cost('test', 'zzz', '{"input_tokens": 1000000, "output_tokens": 0}'), 9::numeric, 'the provider''s ''*'' row comes last');
@@ -70,8 +78,8 @@ insert into spend.tenants (id, name) values ('bbbbbbbb-0000-4000-8000-0000000000
 insert into spend.prices (resource_type, provider, product, meter, usd, tenant_id, effective_from)
 values ('llm', 'openai', 'gpt-4o-2024-08-06', 'input_tokens', 1, 'bbbbbbbb-0000-4000-8000-000000000001', '2020-01-01'),
   ('llm', 'openai', 'gpt-4o-2024-08-06', 'output_tokens', 4, 'bbbbbbbb-0000-4000-8000-000000000001', '2020-01-01');
-select is(spend_private.resolve_product('bbbbbbbb-0000-4000-8000-000000000001', 'llm', 'openai', 'gpt-4o-2024-08-06', now()), 'gpt-4o-2024-08-06', 'makes it a product for that tenant');
-select is(spend_private.resolve_product('aaaaaaaa-0000-4000-8000-000000000001', 'llm', 'openai', 'gpt-4o-2024-08-06', now()), 'gpt-4o', 'and for no other');
+select is(pg_temp.product('openai', 'gpt-4o-2024-08-06', 'bbbbbbbb-0000-4000-8000-000000000001'), 'gpt-4o-2024-08-06', 'makes it a product for that tenant');
+select is(pg_temp.product('openai', 'gpt-4o-2024-08-06', 'aaaaaaaa-0000-4000-8000-000000000001'), 'gpt-4o', 'and for no other');
 select is(pg_temp.cost('openai', 'gpt-4o-2024-08-06', '{"input_tokens": 1000000, "output_tokens": 1000000}'), 12.5, 'whose calls cost what they did');
 
 -- Time, and tenants
