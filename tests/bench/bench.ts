@@ -2,7 +2,7 @@
 // own, compares within the run, prints a table and writes bench/results.json. docs/performance.md explains the figures.
 import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { main, onScratchServer } from "../../scripts/scratch.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
@@ -50,10 +50,9 @@ await main(async () => {
   const effort = values.quick ? QUICK : FULL;
 
   const results: Record<string, Result[]> = {};
-  let server = "";
   await onScratchServer(async (scratch) => {
     const world = await createWorld(scratch, "world");
-    server = await within(world.url, async (sql) => {
+    const server = await within(world.url, async (sql) => {
       await warmUp(sql, world.callers);
       const [row] = await sql`select current_setting('server_version') as version`;
       return `PostgreSQL ${row?.version}`;
@@ -62,26 +61,29 @@ await main(async () => {
       process.stderr.write(`${name} …\n`);
       results[name] = (await SCENARIOS[name]?.({ scratch, world, effort })) ?? [];
       printResults(results[name]);
+      // After each: a run that is interrupted leaves what it has.
+      await writeResults(values.quick ? "quick" : "full", server, results);
     }
   });
-
-  await mkdir(join(PROJECT, "bench"), { recursive: true });
-  const processors = availableParallelism();
-  await writeFile(
-    join(PROJECT, "bench/results.json"),
-    `${JSON.stringify(
-      {
-        measured_at: new Date().toISOString(),
-        form: values.quick ? "quick" : "full",
-        server,
-        processors,
-        results,
-      },
-      (_, value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value),
-      2,
-    )}\n`,
-  );
   const all = Object.values(results).flat();
-  const met = all.filter(isMet).length;
-  console.log(`\n${met} of ${all.length} targets met (${server}, ${processors} processors)`);
+  console.log(`\n${all.filter(isMet).length} of ${all.length} targets met`);
 });
+
+async function writeResults(form: string, server: string, results: Record<string, Result[]>) {
+  const file = join(PROJECT, "bench/results.json");
+  await mkdir(dirname(file), { recursive: true });
+  const shown = Object.entries(results).map(([name, all]) => [
+    name,
+    all.map((result) => ({ met: isMet(result), ...result })),
+  ]);
+  const measured = {
+    measured_at: new Date().toISOString(),
+    form,
+    server,
+    processors: availableParallelism(),
+    scenarios: Object.fromEntries(shown),
+  };
+  const fourDigits = (_: string, value: unknown) =>
+    typeof value === "number" ? Number(value.toPrecision(4)) : value;
+  await writeFile(file, `${JSON.stringify(measured, fourDigits, 2)}\n`);
+}
