@@ -120,9 +120,9 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "a limit of zero admits what costs nothing",
-    "30_quotas/choose_slot.sql",
-    "(v_used_usd + p_cost_usd > v_limit_usd or v_limit_usd = 0)",
-    "(v_used_usd + p_cost_usd > v_limit_usd)",
+    "30_quotas/applicable_quotas.sql",
+    ") and c.limit_usd > 0 as has_room",
+    ") as has_room",
     RESERVE,
   ),
   guard(
@@ -130,7 +130,7 @@ export const guardMutants: Mutant[] = [
     "30_quotas/choose_slot.sql",
     "v_used_usd + p_cost_usd > v_limit_usd or",
     "v_used_usd + p_cost_usd > v_limit_usd + 0.01 or",
-    RESERVE,
+    [vitest("race/locks")],
   ),
   guard(
     "a slot's room is not asked for",
@@ -145,13 +145,6 @@ export const guardMutants: Mutant[] = [
     "is_split = v_room_usd >= 0,",
     "is_split = true,",
     RESERVE,
-  ),
-  guard(
-    "a slot that lost its room stays locked",
-    "30_quotas/choose_slot.sql",
-    /raise exception using errcode = 'SGROO', message = 'no_room_left';\nexception\n {2}when sqlstate 'SGROO' then\n {4}return null;\nend;\n\$\$;\ncomment on function spend_private.lock_free_slot/,
-    "return null;\nend;\n$$;\ncomment on function spend_private.lock_free_slot",
-    [vitest("race/locks"), vitest("race/reserve"), vitest("race/deadlock")],
   ),
   guard(
     "other tasks count in a quota of one task",
@@ -253,17 +246,17 @@ export const guardMutants: Mutant[] = [
     "if false then\n      insert",
     [pgtap("reservations/")],
   ),
-  ...["p_user_id", "p_resource_type", "p_usage", "p_task", "p_conversation_id", "p_path_id"].map(
-    (part) =>
-      guard(
-        `requests that differ in ${part} are the same`,
-        "40_reservations/replay.sql",
-        new RegExp(
-          `(?<=jsonb_build_array\\(\\n {4}[\\w, ]*)${part}(?=[\\w, ]*\\n {2}\\)::text\\)::uuid)`,
-        ),
-        "null",
-        [pgtap("reservations/idempotency")],
+  // The resource type is told by the usage: requests that differ in it differ in that.
+  ...["p_user_id", "p_usage", "p_task", "p_conversation_id", "p_path_id"].map((part) =>
+    guard(
+      `requests that differ in ${part} are the same`,
+      "40_reservations/replay.sql",
+      new RegExp(
+        `(?<=jsonb_build_array\\(\\n {4}[\\w, ]*)${part}(?=[\\w, ]*\\n {2}\\)::text\\)::uuid)`,
       ),
+      "null",
+      [pgtap("reservations/")],
+    ),
   ),
   guard(
     "an adjustment's key is not looked up",
