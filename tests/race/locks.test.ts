@@ -411,17 +411,21 @@ describe("sandboxes", () => {
 describe("the ledger's state", () => {
   const lock: Work = (a) => a`select from spend_private.ledger_state for no key update`;
 
-  it("A rolls up, B rolls up: every event is counted once", async () => {
+  it("A rolls up, B rolls up: every event is counted once", { timeout: 90_000 }, async () => {
     await sql`
       insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
       values (${tenantId}, now(), 'adjustment', 'llm', 1)`;
     await interleave(
       // Transactions of other databases on this server hold it back while they run.
       (a) =>
-        until("A has counted the event", async () => {
-          const [row] = await a`select spend_private.roll_up() as events`;
-          return Number(row?.events) > 0 ? [row as Row] : null;
-        }),
+        until(
+          "A has counted the event",
+          async () => {
+            const [row] = await a`select spend_private.roll_up() as events`;
+            return Number(row?.events) > 0 ? [row as Row] : null;
+          },
+          60,
+        ),
       (b) => b`select spend_private.roll_up()`,
     );
     const [row] = await sql`
