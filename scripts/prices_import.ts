@@ -162,29 +162,44 @@ async function priceSeed(): Promise<string> {
       `  (${quoted(row.provider)}, ${quoted(row.kind)}, ${quoted(row.pattern)}, ${quoted(row.product)})`,
   );
   return `-- Made by npm run prices:import from @pydantic/genai-prices (MIT). Do not edit: insert rows of your own instead.
--- USD per unit_size units. Rows that exist stay as they are; running it again adds what is new.
+-- USD per unit_size units. Rows that exist stay as they are; running it again adds what is new. What is new about a
+-- product in use takes effect now: calls that were booked stay booked (spend.reprice corrects them).
+
+with catalogue (resource_type, provider, product, meter, unit_size, usd, tier_from, day, note) as (
+  select 'llm', llm.*, '@pydantic/genai-prices'
+  from (values
+${priceValues.join(",\n")}
+  ) as llm
+  union all
+  values
+  ('e2b', 'e2b', '*', 'vcpu_seconds', 1, 0.000014, 0, '2020-01-01', 'https://e2b.dev/pricing'),
+  ('e2b', 'e2b', '*', 'gib_seconds', 1, 0.0000045, 0, '2020-01-01', 'https://e2b.dev/pricing')
+)
 
 insert into spend.prices (
   resource_type, provider, product, meter, unit_size, usd, tier_from, effective_from, note
 )
 select
-  'llm', v.provider, v.product, v.meter, v.unit_size, v.usd, v.tier_from,
-  v.effective_from::timestamp at time zone 'UTC', '@pydantic/genai-prices'
-from (values
-${priceValues.join(",\n")}
-) as v (provider, product, meter, unit_size, usd, tier_from, effective_from)
-on conflict on constraint one_price_per_moment do nothing;
+  c.resource_type, c.provider, c.product, c.meter, c.unit_size, c.usd, c.tier_from,
+  case
+    when exists (
+      select from spend.prices as p
+      where p.provider = c.provider and p.product in (c.product, '*') and p.first_used_at is not null
+    ) then greatest(c.day::timestamp at time zone 'UTC', now())
+    else c.day::timestamp at time zone 'UTC'
+  end, c.note
+from catalogue as c
+where not exists (
+  select from spend.prices as p
+  where p.provider = c.provider and p.product = c.product and p.resource_type = c.resource_type
+    and p.meter = c.meter and p.tier_from = c.tier_from and p.service_tier = 'standard' and p.tenant_id is null
+    and p.effective_from >= c.day::timestamp at time zone 'UTC'
+);
 
 insert into spend.product_aliases (provider, match_kind, pattern, product)
 values
 ${aliasValues.join(",\n")}
 on conflict do nothing;
-
-insert into spend.prices (resource_type, provider, product, meter, unit_size, usd, effective_from, note)
-values
-  ('e2b', 'e2b', '*', 'vcpu_seconds', 1, 0.000014, '2020-01-01 00:00:00+00', 'https://e2b.dev/pricing'),
-  ('e2b', 'e2b', '*', 'gib_seconds', 1, 0.0000045, '2020-01-01 00:00:00+00', 'https://e2b.dev/pricing')
-on conflict on constraint one_price_per_moment do nothing;
 `;
 }
 

@@ -16,7 +16,7 @@ await runUntilStopped(
   },
 );
 
-function describe({ url, keys, database, providers }: LocalStack): [string, string][] {
+function describe({ url, keys, database, providers, sandboxes }: LocalStack): [string, string][] {
   return [
     ["API", url],
     ["Data API", `${url}/rest/v1`],
@@ -33,6 +33,10 @@ function describe({ url, keys, database, providers }: LocalStack): [string, stri
     ],
     ...(providers
       ? ([["Their journal", `${providers.url}/__aimock/journal`]] as [string, string][])
+      : []),
+    ["E2B", sandboxes ? `stand-in at ${sandboxes.url} (E2B_API_KEY is not set)` : "the real one"],
+    ...(sandboxes
+      ? ([["Its journal", `${sandboxes.url}/__standin/journal`]] as [string, string][])
       : []),
   ];
 }

@@ -16,6 +16,26 @@ it("docs/attach.md shows the SQL of supabase/tests/tenants/attach.test.sql", () 
   expect(shown).toContain("create trigger");
 });
 
+it("README.md shows the lines of functions/example, which is tested", () => {
+  const shown = read("README.md").match(/```ts\n(const metering.*?)```/s)?.[1] ?? "";
+  const lines = shown.trim().split("\n");
+  expect(lines).toHaveLength(3);
+  for (const line of lines) expect(read("functions/example/index.ts")).toContain(line);
+});
+
+it("docs/llm.md or docs/sandboxes.md lists every setting of the functions, with its default", () => {
+  const settings = read("functions/_shared/env.ts").matchAll(
+    /^ {4}(SPENDGATE_\w+): (?:count\(\d+, (\S+)\)|.*?\.default\("?(.*?)"?\)),$/gm,
+  );
+  const documented = (read("docs/llm.md") + read("docs/sandboxes.md")).replaceAll("`", "");
+  const names = [...settings].map(([, name, number, value]) => {
+    const fallback = (number ?? value ?? "").replaceAll("_", "");
+    expect(documented).toContain(`| ${name} | ${fallback} |`);
+    return name;
+  });
+  expect(names.length).toBeGreaterThan(10);
+});
+
 it("every SQL statement of README.md runs, in its order", async () => {
   const { sql, close } = await cloneDatabase();
   try {

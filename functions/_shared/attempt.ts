@@ -77,6 +77,7 @@ export class Attempt {
     });
     try {
       metering.gone?.throwIfAborted();
+      await metering.receipt?.booked(metering.env.costWaitMs);
       const reservation = await reserve(metering, bound);
       span.setAttribute("spendgate.reservation", reservation.id);
       return new Attempt(reservation, bound, metering, attributes, span, params.abortSignal);
@@ -158,7 +159,9 @@ export class Attempt {
     this.metering.gone?.removeEventListener("abort", this.leave);
     const seconds = (performance.now() - this.#startedAt) / 1000;
     recordDuration(seconds, this.attributes);
-    inBackground(this.#book(outcome, seconds, book));
+    const booking = this.#book(outcome, seconds, book);
+    this.metering.receipt?.addBooking(booking);
+    inBackground(booking);
   }
 
   async #book(

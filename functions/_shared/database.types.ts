@@ -31,6 +31,8 @@ export type Database = {
           details: Database["spend"]["CompositeTypes"]["quota_details"];
           id: number;
           kind: string;
+          last_error: string | null;
+          next_attempt_at: string;
           period_start: string;
           quota_id: number;
           tenant_id: string | null;
@@ -45,6 +47,8 @@ export type Database = {
           details: Database["spend"]["CompositeTypes"]["quota_details"];
           id?: never;
           kind: string;
+          last_error?: string | null;
+          next_attempt_at?: string;
           period_start: string;
           quota_id: number;
           tenant_id?: string | null;
@@ -58,6 +62,8 @@ export type Database = {
           details?: Database["spend"]["CompositeTypes"]["quota_details"];
           id?: never;
           kind?: string;
+          last_error?: string | null;
+          next_attempt_at?: string;
           period_start?: string;
           quota_id?: number;
           tenant_id?: string | null;
@@ -182,6 +188,7 @@ export type Database = {
         Row: {
           created_at: string;
           enforcement: string;
+          estimate_policy: string;
           id: number;
           limit_usd: number;
           period: string;
@@ -199,6 +206,7 @@ export type Database = {
         Insert: {
           created_at?: string;
           enforcement?: string;
+          estimate_policy?: string;
           id?: never;
           limit_usd: number;
           period: string;
@@ -215,6 +223,7 @@ export type Database = {
         Update: {
           created_at?: string;
           enforcement?: string;
+          estimate_policy?: string;
           id?: never;
           limit_usd?: number;
           period?: string;
@@ -328,6 +337,7 @@ export type Database = {
           description: string;
           meter: string;
           part_of: string | null;
+          provider_decides: boolean;
           resource_type: string;
         };
         ComputedFields: never;
@@ -335,12 +345,14 @@ export type Database = {
           description: string;
           meter: string;
           part_of?: string | null;
+          provider_decides?: boolean;
           resource_type: string;
         };
         Update: {
           description?: string;
           meter?: string;
           part_of?: string | null;
+          provider_decides?: boolean;
           resource_type?: string;
         };
         Relationships: [
@@ -355,6 +367,7 @@ export type Database = {
       };
       plan_quotas: {
         Row: {
+          estimate_policy: string;
           limit_usd: number;
           period: string;
           plan_id: string;
@@ -365,6 +378,7 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          estimate_policy?: string;
           limit_usd: number;
           period: string;
           plan_id: string;
@@ -374,6 +388,7 @@ export type Database = {
           warning_threshold?: number;
         };
         Update: {
+          estimate_policy?: string;
           limit_usd?: number;
           period?: string;
           plan_id?: string;
@@ -878,6 +893,16 @@ export type Database = {
       };
     };
     Functions: {
+      add_service_tier: {
+        Args: {
+          effective_from?: string;
+          factor: number;
+          product?: string;
+          provider: string;
+          service_tier: string;
+        };
+        Returns: number;
+      };
       adjust: {
         Args: {
           amount_usd: number;
@@ -917,6 +942,30 @@ export type Database = {
           to: "reserve_result";
           isOneToOne: true;
           isSetofReturn: false;
+        };
+      };
+      claim_alerts: {
+        Args: { max_rows?: number };
+        Returns: {
+          attempts: number;
+          caused_by_tenant_id: string | null;
+          created_at: string;
+          delivered_at: string | null;
+          details: Database["spend"]["CompositeTypes"]["quota_details"];
+          id: number;
+          kind: string;
+          last_error: string | null;
+          next_attempt_at: string;
+          period_start: string;
+          quota_id: number;
+          tenant_id: string | null;
+          threshold: number;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "alerts";
+          isOneToOne: false;
+          isSetofReturn: true;
         };
       };
       claim_context: {
@@ -1060,6 +1109,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      finish_alert: { Args: { alert_id: number; error?: string }; Returns: boolean };
       maintain: { Args: Record<PropertyKey, never>; Returns: Json };
       open_contexts: {
         Args: { after_id?: string; max_rows?: number };

@@ -32,6 +32,19 @@ const schema = z
     SPENDGATE_GATE_TIMEOUT_MS: count(100, 5000),
     SPENDGATE_COMPACTION_MODEL: z.string().min(1).default("openai/gpt-4o-mini"),
     SPENDGATE_COMPACTION_SHARE: z.coerce.number().positive().max(1).default(0.75),
+    SPENDGATE_PROJECT: z.string().min(1).optional(),
+    SPENDGATE_SANDBOX_TEMPLATE: z.string().min(1).default("code-interpreter-v1"),
+    SPENDGATE_SANDBOX_TIMEOUT_SECONDS: count(1, 300),
+    SPENDGATE_SANDBOX_MAX_TIMEOUT_SECONDS: count(1, 3600),
+    SPENDGATE_SANDBOX_IDLE_SECONDS: count(0, 60),
+    SPENDGATE_SANDBOX_WAIT_MS: count(0, 30_000),
+    SPENDGATE_RUN_SECONDS: count(1, 60),
+    SPENDGATE_MAX_RUN_SECONDS: count(1, 120),
+    SPENDGATE_MAX_CODE_BYTES: count(1, 200_000),
+    SPENDGATE_MAX_OUTPUT_BYTES: count(1, 1_000_000),
+    SPENDGATE_E2B_TIMEOUT_MS: count(100, 20_000),
+    ALERT_WEBHOOK_URL: z.url({ protocol: /^https?$/ }).optional(),
+    ALERT_WEBHOOK_SECRET: key,
     OTEL_EXPORTER_OTLP_ENDPOINT: url,
   })
   .transform((env, context) => {
@@ -75,6 +88,26 @@ const schema = z
       compactionModel: env.SPENDGATE_COMPACTION_MODEL,
       /** Share of a model's context above which a conversation is compacted. */
       compactionShare: env.SPENDGATE_COMPACTION_SHARE,
+      /** Tells this project's sandboxes from others of the same E2B account. */
+      project: env.SPENDGATE_PROJECT ?? env.SUPABASE_URL,
+      sandboxTemplate: env.SPENDGATE_SANDBOX_TEMPLATE,
+      /** Seconds that a sandbox lives until it is used again, where a request does not say. */
+      sandboxTimeoutSeconds: env.SPENDGATE_SANDBOX_TIMEOUT_SECONDS,
+      maxSandboxTimeoutSeconds: env.SPENDGATE_SANDBOX_MAX_TIMEOUT_SECONDS,
+      /** Seconds after which a sandbox is paused, from when its last run could have ended at the latest. */
+      sandboxIdleSeconds: env.SPENDGATE_SANDBOX_IDLE_SECONDS,
+      /** Milliseconds that a request waits for another one that is starting the same sandbox. */
+      sandboxWaitMs: env.SPENDGATE_SANDBOX_WAIT_MS,
+      /** Seconds that a run of code may take, where a request does not say, and at most. */
+      runSeconds: env.SPENDGATE_RUN_SECONDS,
+      maxRunSeconds: env.SPENDGATE_MAX_RUN_SECONDS,
+      maxCodeBytes: env.SPENDGATE_MAX_CODE_BYTES,
+      /** Bytes that a run may print; then it is stopped. */
+      maxOutputBytes: env.SPENDGATE_MAX_OUTPUT_BYTES,
+      /** Milliseconds that one call of E2B's API may take. */
+      e2bTimeoutMs: env.SPENDGATE_E2B_TIMEOUT_MS,
+      alertWebhookUrl: env.ALERT_WEBHOOK_URL,
+      alertWebhookSecret: env.ALERT_WEBHOOK_SECRET,
       otlpEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
     };
   });

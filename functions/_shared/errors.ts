@@ -6,30 +6,36 @@ export type ErrorCode =
   | "invalid_request"
   | "unauthorized"
   | "not_a_member"
+  | "not_your_sandbox"
   | "tenant_closed"
   | "not_found"
   | "method_not_allowed"
   | "idempotency_conflict"
+  | "sandbox_busy"
   | "request_too_large"
   | "unpriced_product"
   | "quota_exceeded"
   | "upstream_error"
   | "quota_unavailable"
+  | "not_configured"
   | "internal_error";
 
 const STATUS: Record<ErrorCode, number> = {
   invalid_request: 400,
   unauthorized: 401,
   not_a_member: 403,
+  not_your_sandbox: 403,
   tenant_closed: 403,
   not_found: 404,
   method_not_allowed: 405,
   idempotency_conflict: 409,
+  sandbox_busy: 409,
   request_too_large: 413,
   unpriced_product: 422,
   quota_exceeded: 429,
   upstream_error: 502,
   quota_unavailable: 503,
+  not_configured: 503,
   internal_error: 500,
 };
 

@@ -23,7 +23,7 @@ const quotaDetails = z.object({
 });
 export type QuotaDetails = z.output<typeof quotaDetails>;
 
-const reserveAnswer = z.object({
+export const reserveAnswer = z.object({
   allowed: z.boolean(),
   reservation_id: z.string().nullable(),
   estimated_cost_usd: z.number().nullable(),
@@ -67,6 +67,8 @@ export interface ReserveRequest {
   enforce: boolean;
   metadata?: Metadata;
 }
+
+export type SqlFunction = keyof Database["spend"]["Functions"];
 
 export interface Reservation {
   id: string;
@@ -177,6 +179,18 @@ export class Gate {
     }
   }
 
+  /**
+   * Any other function of the SQL contract; `answer` is the shape of what it returns.
+   * @throws SpendgateError what the database refuses; quota_unavailable when it gives no answer.
+   */
+  call<T extends z.ZodType>(
+    name: SqlFunction,
+    answer: T,
+    args: Record<string, unknown>,
+  ): Promise<z.output<T>> {
+    return this.#rpc(name, answer, args);
+  }
+
   /** Ids of the tenants that a user belongs to. */
   async tenantsOf(userId: string): Promise<string[]> {
     const { data, error } = await this.#client
@@ -259,7 +273,7 @@ export class Gate {
   }
 
   async #rpc<T extends z.ZodType>(
-    name: "reserve" | "extend" | "settle" | "release",
+    name: SqlFunction,
     answer: T,
     args: Record<string, unknown>,
   ): Promise<z.output<T>> {
@@ -288,6 +302,12 @@ function toSpendgateError(error: PostgrestError): SpendgateError {
         },
       ]);
     case "42501":
+      if (error.message === "not_your_context") {
+        return new SpendgateError(
+          "not_your_sandbox",
+          "Another member of the tenant opened this conversation's sandbox.",
+        );
+      }
       // Also Postgres' own "permission denied", which is a fault of the set-up, not of the user.
       return error.message === "not_a_member"
         ? new SpendgateError("not_a_member", "You are not a member of this tenant.")

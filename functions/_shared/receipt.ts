@@ -27,16 +27,31 @@ export interface CallCost {
 /** Collects the calls of one request: the first attempt, retries, steps of an agent, compaction. */
 export class Receipt {
   readonly calls: MeteredCall[] = [];
+  readonly #bookings = new Set<Promise<unknown>>();
+
+  /** A call has ended, and is being booked. */
+  addBooking(booking: Promise<unknown>): void {
+    this.#bookings.add(booking);
+    void booking.finally(() => this.#bookings.delete(booking));
+  }
+
+  /**
+   * Waits, for `waitMs` at most, until the calls that have ended are booked: what one step of an agent, or a
+   * failed attempt, held and did not use is there for the next.
+   */
+  async booked(waitMs: number): Promise<void> {
+    if (this.#bookings.size === 0) return;
+    const late = timer(waitMs);
+    await Promise.race([Promise.all(this.#bookings), late.passed]);
+    late.clear();
+  }
 
   /** Costs of all calls, in order; waits at most `waitMs` for what is not booked yet. */
   async costs(waitMs: number): Promise<CallCost[]> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), waitMs);
-    });
+    const late = timer(waitMs);
     const costs = await Promise.all(
       this.calls.map(async ({ reservationId, task, model, settled }) => {
-        const booked = await Promise.race([settled, late]);
+        const booked = await Promise.race([settled, late.passed]);
         return {
           reservationId,
           task,
@@ -46,7 +61,7 @@ export class Receipt {
         };
       }),
     );
-    clearTimeout(timer);
+    late.clear();
     return costs;
   }
 
@@ -66,7 +81,18 @@ export function costHeaders(costs: CallCost[]): Record<string, string> {
   return known ? { "x-spendgate-cost-usd": costs.map((cost) => cost.costUsd).join(", ") } : {};
 }
 
-/** A decimal without an exponent and without zeros at its end. */
+function timer(milliseconds: number): { passed: Promise<undefined>; clear(): void } {
+  let id: ReturnType<typeof setTimeout> | undefined;
+  const passed = new Promise<undefined>((resolve) => {
+    id = setTimeout(() => resolve(undefined), milliseconds);
+  });
+  return { passed, clear: () => clearTimeout(id) };
+}
+
+/**
+ * A decimal without an exponent and without zeros at its end, as the database has it: the twelve decimals of
+ * less than $1,000 are the fifteen digits that a number of JavaScript keeps.
+ */
 export function formatUsd(usd: number): string {
   return usd.toFixed(12).replace(/\.?0+$/, "");
 }

@@ -11,10 +11,13 @@ import { messageOf } from "./log.ts";
 
 const SCOPE = "spendgate";
 let flushAll: () => Promise<unknown> = () => Promise.resolve();
+let isStarted = false;
 
 /** Sends spans and metrics to `endpoint` (OTLP over HTTP) from now on. */
 export function startTelemetry(endpoint: string | undefined): void {
-  if (!endpoint) return;
+  // Several functions may share a process: the first one's providers are the ones that are recorded to.
+  if (!endpoint || isStarted) return;
+  isStarted = true;
   const resource = resourceFromAttributes({ "service.name": SCOPE });
   const traces = new BasicTracerProvider({
     resource,
@@ -74,4 +77,12 @@ export function countRefusal(attributes: Attributes): void {
     .getMeter(SCOPE)
     .createCounter("spendgate.refusals", { unit: "{call}" })
     .add(1, attributes);
+}
+
+/** Seconds that a stage of a sandbox's life took; `error.type` says how it failed. */
+export function recordStage(seconds: number, attributes: Attributes): void {
+  metrics
+    .getMeter(SCOPE)
+    .createHistogram("spendgate.sandbox.stage.duration", { unit: "s" })
+    .record(seconds, attributes);
 }

@@ -51,7 +51,7 @@ export function usageBound(
     ...product,
     input_tokens: input,
     output_tokens: outputTokenBound(params, product),
-    ...cacheWriteBound(params, input),
+    ...cacheWriteBound(params, product, input),
   };
 }
 
@@ -99,10 +99,18 @@ function outputTokenBound(
     : params.maxOutputTokens;
 }
 
-/** Writing to a cache may cost more than reading the prompt: all of it may be written where the call says so. */
-function cacheWriteBound({ prompt, tools }: LanguageModelV4CallOptions, input: number): Usage {
-  let written: Usage = {};
-  JSON.stringify([prompt, tools], (key, value) => {
+/**
+ * Writing to a cache may cost more than reading the prompt. Anthropic writes where the call says so, perhaps all of
+ * it, and nothing else; of what other providers write nobody knows before: SQL takes the dearest for it.
+ */
+function cacheWriteBound(
+  { prompt, tools, providerOptions }: LanguageModelV4CallOptions,
+  { provider }: Product,
+  input: number,
+): Usage {
+  if (provider !== "anthropic") return {};
+  let written: Usage = { cache_write_tokens: 0 };
+  JSON.stringify([prompt, tools, providerOptions], (key, value) => {
     if (key !== "cacheControl" && key !== "cache_control") return value;
     if (value?.ttl === "1h") written = { cache_write_1h_tokens: input };
     else if (!("cache_write_1h_tokens" in written)) written = { cache_write_tokens: input };

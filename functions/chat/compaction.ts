@@ -36,9 +36,9 @@ export async function fitConversation(
   const room = modelLimits(parseModelName(model)).context * metering.env.compactionShare;
   if (tokensOf(messages) <= room) return { messages, replaced: 0, summary: null };
   try {
-    return await compact(messages, lastWithin(messages, room / 2), metering);
+    return await summarise(split(messages, firstWithin(messages, room / 2)), metering);
   } catch (error) {
-    const { head, recent, older } = split(messages, lastWithin(messages, room));
+    const { head, older, recent } = split(messages, firstWithin(messages, room));
     return {
       messages: [...head, ...recent],
       replaced: older.length,
@@ -52,14 +52,30 @@ export async function fitConversation(
  * Replaces all but the last `keep` messages by a summary; system messages stay.
  * @throws SpendgateError what the gate says, or upstream_error.
  */
-export async function compact(
+export function compact(
   messages: UIMessage[],
   keep: number,
   metering: Metering,
+  model?: string,
+): Promise<Compaction> {
+  let cut = Math.max(messages.length - keep, 0);
+  while (cut > 0 && messages[cut]?.role !== "user") cut--;
+  return summarise(split(messages, cut), metering, model);
+}
+
+interface Split {
+  /** System messages at the front: they stay. */
+  head: UIMessage[];
+  older: UIMessage[];
+  recent: UIMessage[];
+}
+
+async function summarise(
+  { head, older, recent }: Split,
+  metering: Metering,
   model = metering.env.compactionModel,
 ): Promise<Compaction> {
-  const { head, older, recent } = split(messages, keep);
-  if (older.length === 0) return { messages, replaced: 0, summary: null };
+  if (older.length === 0) return { messages: [...head, ...recent], replaced: 0, summary: null };
   const { text } = await generateText({
     model: meteredModel(model, { ...metering, task: "compaction", onFirstToken: undefined }),
     instructions: INSTRUCTIONS,
@@ -75,24 +91,20 @@ export async function compact(
   return { messages: [...head, summary, ...recent], replaced: older.length, summary: text };
 }
 
-/** System messages at the front; what is old; and from a message of the user on, the last `keep` or more. */
-function split(messages: UIMessage[], keep: number) {
+function split(messages: UIMessage[], cut: number): Split {
   const first = messages.findIndex((message) => message.role !== "system");
   const start = first < 0 ? messages.length : first;
-  let cut = Math.max(start, messages.length - keep);
-  while (cut > start && messages[cut]?.role !== "user") cut--;
   return {
     head: messages.slice(0, start),
     older: messages.slice(start, cut),
-    recent: messages.slice(cut),
+    recent: messages.slice(Math.max(start, cut)),
   };
 }
 
-/** How many of the last messages count no more than `tokens`; at least one. */
-function lastWithin(messages: UIMessage[], tokens: number): number {
-  let keep = 1;
-  while (keep < messages.length && tokensOf(messages.slice(-keep - 1)) <= tokens) keep++;
-  return keep;
+/** The earliest message of the user from which on the conversation counts no more than `tokens`; else the last. */
+function firstWithin(messages: UIMessage[], tokens: number): number {
+  const starts = [...messages.keys()].filter((index) => messages[index]?.role === "user");
+  return starts.find((index) => tokensOf(messages.slice(index)) <= tokens) ?? starts.at(-1) ?? 0;
 }
 
 /** About: four bytes a token. A bound would compact far too early. */

@@ -60,7 +60,7 @@ async function prepare(body: ChatRequest, metering: ReceiptedMetering) {
       }),
       maxOutputTokens: body.maxOutputTokens,
       temperature: body.temperature,
-      tools: toolsNamed(body.tools),
+      tools: toolsNamed(body.tools, metering),
       stopWhen: [isStepCount(body.maxSteps), hasUsed(body.maxTotalTokens)],
       // Tries are counted, and held, behind the door: see SPENDGATE_MAX_RETRIES.
       maxRetries: 0,

@@ -1,5 +1,6 @@
 // The edge functions, in one Deno process.
 import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -17,6 +18,8 @@ export interface FunctionsOptions {
   keys: Keys;
   /** The stand-in for the providers whose key is not set; none when all are. */
   standInUrl?: string;
+  /** The stand-in for E2B; none when E2B's key is set. */
+  sandboxesUrl?: string;
   /** Beyond what is named above, and stronger than it. */
   env?: Record<string, string>;
   /** A folder of functions; `functions/` when left out. */
@@ -144,12 +147,14 @@ function systemEnv(): Record<string, string> {
 
 /** The platform's variables, the providers', and those of `.env` and of our own environment. */
 async function functionsEnv(options: FunctionsOptions): Promise<Record<string, string>> {
-  const { apiUrl, keys, standInUrl, env } = options;
+  const { apiUrl, keys, standInUrl, sandboxesUrl, env } = options;
   const file = await readEnvFile();
   const settings = Object.keys(process.env).filter((name) =>
-    /^(ENFORCE_|E2B_|OTEL_|SPENDGATE_)/.test(name),
+    /^(ALERT_|ENFORCE_|E2B_|OTEL_|SPENDGATE_)/.test(name),
   );
   return {
+    // Two stacks may use one account of E2B: each tells its own sandboxes by its own key.
+    SPENDGATE_PROJECT: `local-${createHash("sha256").update(keys.secret).digest("hex").slice(0, 16)}`,
     ...file,
     ...pick([...Object.keys(file), ...settings]),
     SUPABASE_URL: apiUrl,
@@ -158,6 +163,11 @@ async function functionsEnv(options: FunctionsOptions): Promise<Record<string, s
     SUPABASE_SERVICE_ROLE_KEY: keys.secret,
     SUPABASE_SECRET_KEY: keys.secret,
     ...providersEnv(file, standInUrl),
+    ...(sandboxesUrl && {
+      E2B_API_KEY: `e2b_${"0".repeat(40)}`,
+      E2B_API_URL: sandboxesUrl,
+      E2B_SANDBOX_URL: sandboxesUrl,
+    }),
     ...env,
   };
 }

@@ -1,31 +1,53 @@
-// What pg_cron does on hosted Supabase: expired holds are booked, roll-ups and partitions are made.
-import postgres from "postgres";
+// What a scheduler does on hosted Supabase: maintenance, and the delivery of alerts where there is a webhook.
 
 const EVERY_MS = 10_000;
+const TIMEOUT_MS = 60_000;
 
 export interface Maintenance {
   stop(): Promise<void>;
 }
 
-/** Runs spend.maintain() now and every ten seconds, one run at a time. */
-export function startMaintenance(databaseUrl: string, onLog: (line: string) => void): Maintenance {
-  const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
+export interface MaintenanceOptions {
+  /** Origin of the API. */
+  url: string;
+  secretKey: string;
+  /** Names of functions that are called. */
+  functions: string[];
+  onLog: (line: string) => void;
+}
+
+/** Calls the functions now and every ten seconds, one after the other. */
+export function startMaintenance(options: MaintenanceOptions): Maintenance {
+  const stopping = new AbortController();
   let timer: NodeJS.Timeout | undefined;
-  let isStopped = false;
-  const run = () => {
-    sql`select spend.maintain()`
-      .catch((error) => isStopped || onLog(`spend.maintain() failed: ${error.message}`))
-      .finally(() => {
-        if (!isStopped) timer = setTimeout(run, EVERY_MS);
+  const run = async () => {
+    for (const name of options.functions) {
+      await call(name, options, stopping.signal).catch((error) => {
+        if (!stopping.signal.aborted) options.onLog(`${name} failed: ${error.message}`);
       });
+    }
+    if (!stopping.signal.aborted) timer = setTimeout(run, EVERY_MS);
   };
-  run();
+  const first = run();
   return {
     async stop() {
-      isStopped = true;
+      stopping.abort();
       clearTimeout(timer);
-      // A run under way may end; one whose database is gone never would.
-      await sql.end({ timeout: 5 });
+      await first;
     },
   };
+}
+
+async function call(
+  name: string,
+  { url, secretKey }: MaintenanceOptions,
+  stopped: AbortSignal,
+): Promise<void> {
+  const response = await fetch(`${url}/functions/v1/${name}`, {
+    method: "POST",
+    headers: { apikey: secretKey },
+    signal: AbortSignal.any([stopped, AbortSignal.timeout(TIMEOUT_MS)]),
+  });
+  const body = await response.text();
+  if (!response.ok) throw new Error(`${response.status} ${body}`);
 }

@@ -65,6 +65,8 @@ export interface SandboxStandIn {
   fault(fault: SandboxFault): void;
   /** The sandbox is gone, as when its machine died. */
   lose(sandboxId: string): void;
+  /** So many seconds pass for this sandbox, at once. */
+  age(sandboxId: string, seconds: number): void;
   /** Forgets faults and the journal. */
   reset(): void;
   stop(): Promise<void>;
@@ -103,6 +105,7 @@ export async function startSandboxStandIn(port?: number): Promise<SandboxStandIn
     sandboxes: standIn.sandboxes,
     fault: (fault) => standIn.faults.push({ ...fault, times: fault.times ?? 1 }),
     lose: (id) => standIn.end(standIn.living(id)),
+    age: (id, seconds) => standIn.age(standIn.living(id), seconds),
     reset() {
       standIn.journal.length = 0;
       standIn.faults.length = 0;
@@ -170,6 +173,12 @@ class StandIn {
     const sandbox = this.sandboxes.get(id ?? "");
     if (!sandbox || sandbox.state === "ended") throw new ApiError(404, `Sandbox ${id} not found`);
     return sandbox;
+  }
+
+  age(sandbox: StandInSandbox, seconds: number): void {
+    sandbox.startedAt -= seconds * 1000;
+    if (sandbox.state === "running") this.endAt(sandbox, sandbox.endAt - seconds * 1000);
+    else sandbox.endAt -= seconds * 1000;
   }
 
   end(sandbox: StandInSandbox): void {

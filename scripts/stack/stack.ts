@@ -10,10 +10,11 @@ import { LOCAL_DATABASE_PORT, migrate } from "./migrate.ts";
 import { STACK_DATA } from "./paths.ts";
 import { assertPortFree, freePort } from "./ports.ts";
 import { PROVIDERS, type Providers, startProviders } from "./providers.ts";
+import { type SandboxStandIn, startSandboxStandIn } from "./sandbox_standin.ts";
 
 type Report = (line: string) => void;
 
-/** What runs on a database that is there: the stand-in, the functions, the API. */
+/** What runs on a database that is there: the stand-ins, the functions, the API. */
 export interface Services {
   /** Origin of /rest/v1, /auth/v1 and /functions/v1. */
   url: string;
@@ -21,6 +22,8 @@ export interface Services {
   functions: Functions;
   /** Missing when every provider has a key. */
   providers?: Providers;
+  /** The stand-in for E2B; missing when there is a key for the real one. */
+  sandboxes?: SandboxStandIn;
   stop(): Promise<void>;
 }
 
@@ -30,8 +33,11 @@ export interface ServicesOptions {
   /** Free ports when left out. */
   apiPort?: number;
   providersPort?: number;
+  sandboxesPort?: number;
   /** Names of providers (`OpenAI`, …) that need no stand-in. */
   realProviders?: string[];
+  /** E2B itself, with the key that the environment has. */
+  realSandboxes?: boolean;
   /** Environment of the functions, beyond the platform's. */
   env?: Record<string, string>;
   /** A folder of functions other than functions/. */
@@ -49,11 +55,15 @@ export async function startServices(options: ServicesOptions): Promise<Services>
     const providers: Providers | undefined = allReal
       ? undefined
       : await steps.add(startProviders(options.providersPort));
+    const sandboxes: SandboxStandIn | undefined = options.realSandboxes
+      ? undefined
+      : await steps.add(startSandboxStandIn(options.sandboxesPort));
     const functions: Functions = await steps.add(
       startFunctions({
         apiUrl: url,
         keys,
         standInUrl: providers?.url,
+        sandboxesUrl: sandboxes?.url,
         env,
         folder: options.functionsFolder,
         onLog,
@@ -64,7 +74,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       // The functions' last settlements go through the API: it stops after them.
       { beforeLast: true },
     );
-    return { url: api.url, keys, functions, providers, stop: () => steps.stop() };
+    return { url: api.url, keys, functions, providers, sandboxes, stop: () => steps.stop() };
   } catch (error) {
     await steps.stop();
     throw error;
@@ -75,14 +85,16 @@ export interface LocalPorts {
   api: number;
   database: number;
   providers: number;
+  sandboxes: number;
 }
 
-/** 54321, 54322 and 54325, or what SPENDGATE_API_PORT, SPENDGATE_DB_PORT, SPENDGATE_PROVIDERS_PORT say. */
+/** 54321, 54322, 54325 and 54326, or what SPENDGATE_API_PORT, _DB_PORT, _PROVIDERS_PORT, _SANDBOXES_PORT say. */
 export function localPorts(): LocalPorts {
   return {
     api: Number(process.env.SPENDGATE_API_PORT) || 54321,
     database: Number(process.env.SPENDGATE_DB_PORT) || LOCAL_DATABASE_PORT,
     providers: Number(process.env.SPENDGATE_PROVIDERS_PORT) || 54325,
+    sandboxes: Number(process.env.SPENDGATE_SANDBOXES_PORT) || 54326,
   };
 }
 
@@ -134,6 +146,7 @@ export async function startLocalStack({
   // Known before anything is started, so that nothing has to be stopped again.
   await assertPortFree(ports.api, "API", "SPENDGATE_API_PORT");
   await assertPortFree(ports.providers, "stand-in for the providers", "SPENDGATE_PROVIDERS_PORT");
+  await assertPortFree(ports.sandboxes, "stand-in for E2B", "SPENDGATE_SANDBOXES_PORT");
   const file = await readEnvFile();
   const realProviders = PROVIDERS.filter(
     ({ prefix }) => process.env[`${prefix}_API_KEY`] || file[`${prefix}_API_KEY`],
@@ -142,18 +155,27 @@ export async function startLocalStack({
   const steps = new Steps();
   try {
     const database = await steps.add(startLocalDatabase({ fresh, report }));
-    report("starting the API, the functions and the stand-in for the providers");
+    report("starting the API, the functions and the stand-ins");
     const services = await steps.add(
       startServices({
         databaseUrl: database.url,
         keys: await keepKeys(data),
         apiPort: ports.api,
         providersPort: ports.providers,
+        sandboxesPort: ports.sandboxes,
         realProviders,
+        realSandboxes: Boolean(process.env.E2B_API_KEY || file.E2B_API_KEY),
         onLog,
       }),
     );
-    await steps.add(Promise.resolve(startMaintenance(database.url, onLog ?? (() => {}))));
+    const hasWebhook = Boolean(process.env.ALERT_WEBHOOK_URL || file.ALERT_WEBHOOK_URL);
+    const maintenance = startMaintenance({
+      url: services.url,
+      secretKey: services.keys.secret,
+      functions: hasWebhook ? ["maintenance", "alerts"] : ["maintenance"],
+      onLog: onLog ?? (() => {}),
+    });
+    await steps.add(Promise.resolve(maintenance));
     const failed = Promise.race([
       database.exited.then(() => `PostgreSQL ended; see ${join(data, "postgres.log")}`),
       services.functions.exited.then(() => "the functions' process ended"),

@@ -180,6 +180,7 @@ create table spend.plan_quotas (
   period text not null,
   limit_usd numeric(24, 12) not null,
   warning_threshold numeric(4, 3) not null default 0.8,
+  estimate_policy text not null default 'strict',
   slots integer,
   primary key (plan_id, scope, resource_type, period),
   constraint scope_is_known check (scope in ('tenant', 'user')),
@@ -187,12 +188,14 @@ create table spend.plan_quotas (
   constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
   constraint limit_is_not_negative check (limit_usd >= 0),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
+  constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
   constraint slots_are_in_range check (slots between 1 and 256)
 );
 comment on table spend.plan_quotas is
   'Quotas that every tenant of a plan (scope tenant) and every member of such a tenant (scope user) gets. A change here reaches the tenants of the plan at once, except where a quota was overridden by hand (cost_quotas.source = ''manual'').';
 comment on column spend.plan_quotas.limit_usd is 'USD per period.';
 comment on column spend.plan_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning.';
+comment on column spend.plan_quotas.estimate_policy is 'What the quotas hold for a call: strict, or expected (see spend.cost_quotas).';
 comment on column spend.plan_quotas.slots is 'Balances that the quota is split into; null takes the default of the scope (tenant 8, user 1).';
 
 alter table spend.plan_quotas enable row level security;
@@ -282,7 +285,7 @@ begin
   perform set_config('spend.seeding', 'on', true);
   with wanted as (
     select p.scope, t.id as tenant_id, s.scope_id, p.resource_type, p.period, p.limit_usd,
-      p.warning_threshold, coalesce(p.slots, spend_private.default_slots(p.scope)) as slots
+      p.warning_threshold, p.estimate_policy, coalesce(p.slots, spend_private.default_slots(p.scope)) as slots
     from spend.tenants as t
     join spend.plan_quotas as p on p.plan_id = t.plan_id
     cross join lateral (
@@ -306,20 +309,21 @@ begin
 
   seeded as (
     insert into spend.cost_quotas as q (
-      scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, slots, source
+      scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, estimate_policy, slots,
+      source
     )
     select
       w.scope, w.tenant_id, w.scope_id, w.resource_type, w.period, w.limit_usd, w.warning_threshold,
-      w.slots, 'plan'
+      w.estimate_policy, w.slots, 'plan'
     from wanted as w
     -- In lock order, as every change of several quotas.
     order by w.scope desc, w.resource_type, w.period
     on conflict on constraint one_quota_per_subject do update set
       limit_usd = excluded.limit_usd, warning_threshold = excluded.warning_threshold,
-      slots = excluded.slots
+      estimate_policy = excluded.estimate_policy, slots = excluded.slots
     where q.source = 'plan'
-      and (q.limit_usd, q.warning_threshold, q.slots)
-        is distinct from (excluded.limit_usd, excluded.warning_threshold, excluded.slots)
+      and (q.limit_usd, q.warning_threshold, q.estimate_policy, q.slots)
+        is distinct from (excluded.limit_usd, excluded.warning_threshold, excluded.estimate_policy, excluded.slots)
     returning q.id
   )
 
@@ -436,6 +440,7 @@ create table spend.meters (
   resource_type text not null,
   meter text not null,
   part_of text,
+  provider_decides boolean not null default true,
   description text not null,
   primary key (resource_type, meter),
   foreign key (resource_type, part_of) references spend.meters (resource_type, meter) on delete restrict,
@@ -445,6 +450,8 @@ comment on table spend.meters is
   'What usage is counted in. A meter that is part of another is billed apart where a price for it exists, else as the other. LLM usage names its meters as keys; a new row is a new key, without a schema change.';
 comment on column spend.meters.part_of is
   'The meter whose count includes this one: input_tokens includes cache_read_tokens.';
+comment on column spend.meters.provider_decides is
+  'Of a part: true when the provider may count any share of the whole as it (what it caches, how long it reasons), so that an estimate which does not state it must cover it; false when only a request that asks for it has it (audio, images sent, a cache for an hour), so that who estimates knows and states it.';
 
 alter table spend.meters enable row level security;
 create policy "signed-in users read the meters" on spend.meters
@@ -452,22 +459,22 @@ for select to authenticated using (true);
 grant select on spend.meters to authenticated;
 grant select, insert, update, delete on spend.meters to service_role;
 
-insert into spend.meters (resource_type, meter, part_of, description)
+insert into spend.meters (resource_type, meter, part_of, provider_decides, description)
 values
-  ('llm', 'input_tokens', null, 'All input tokens, cached ones included'),
-  ('llm', 'output_tokens', null, 'All output tokens, reasoning included'),
-  ('llm', 'cache_read_tokens', 'input_tokens', 'Input tokens read from the provider''s cache'),
-  ('llm', 'cache_write_tokens', 'input_tokens', 'Input tokens written to the cache for 5 minutes'),
-  ('llm', 'cache_write_1h_tokens', 'input_tokens', 'Input tokens written to the cache for an hour'),
-  ('llm', 'audio_input_tokens', 'input_tokens', 'Input tokens of audio'),
-  ('llm', 'image_input_tokens', 'input_tokens', 'Input tokens of images'),
-  ('llm', 'reasoning_tokens', 'output_tokens', 'Output tokens of reasoning'),
-  ('llm', 'audio_output_tokens', 'output_tokens', 'Output tokens of audio'),
-  ('llm', 'image_output_tokens', 'output_tokens', 'Output tokens of images'),
-  ('llm', 'web_searches', null, 'Web searches made by the provider'),
-  ('llm', 'requests', null, 'Calls, where a provider charges per call'),
-  ('e2b', 'vcpu_seconds', null, 'vCPUs × seconds that the sandbox ran'),
-  ('e2b', 'gib_seconds', null, 'GiB of memory × seconds that the sandbox ran');
+  ('llm', 'input_tokens', null, true, 'All input tokens, cached ones included'),
+  ('llm', 'output_tokens', null, true, 'All output tokens, reasoning included'),
+  ('llm', 'cache_read_tokens', 'input_tokens', true, 'Input tokens read from the provider''s cache'),
+  ('llm', 'cache_write_tokens', 'input_tokens', true, 'Input tokens written to the cache for 5 minutes'),
+  ('llm', 'cache_write_1h_tokens', 'input_tokens', false, 'Input tokens written to the cache for an hour'),
+  ('llm', 'audio_input_tokens', 'input_tokens', false, 'Input tokens of audio'),
+  ('llm', 'image_input_tokens', 'input_tokens', false, 'Input tokens of images'),
+  ('llm', 'reasoning_tokens', 'output_tokens', true, 'Output tokens of reasoning'),
+  ('llm', 'audio_output_tokens', 'output_tokens', false, 'Output tokens of audio'),
+  ('llm', 'image_output_tokens', 'output_tokens', true, 'Output tokens of images'),
+  ('llm', 'web_searches', null, true, 'Web searches made by the provider'),
+  ('llm', 'requests', null, true, 'Calls, where a provider charges per call'),
+  ('e2b', 'vcpu_seconds', null, true, 'vCPUs × seconds that the sandbox ran'),
+  ('e2b', 'gib_seconds', null, true, 'GiB of memory × seconds that the sandbox ran');
 
 -- schemas/20_prices/prices.sql
 create table spend.prices (
@@ -522,82 +529,93 @@ create type spend_private.usage_counts as (
   name text,
   service_tier text,
   units jsonb,
+  total_input bigint,
   is_complete boolean
 );
 comment on type spend_private.usage_counts is
-  'Usage after validation. name: model or template; units: meter -> count; is_complete: no required count is missing or null.';
+  'Usage that was read. name: model or template; units: meter -> count; total_input: input tokens, which decide the tier; is_complete: no required count is missing or null.';
 
 create function spend_private.read_usage(p_resource_type text, p_usage jsonb)
 returns spend_private.usage_counts
-language plpgsql stable
+language plpgsql immutable
 set search_path = ''
 as $$
 declare
   v_counts spend_private.usage_counts;
-  v_numbers text[];
-  v_required text[];
-  v_field text;
-  v_problem text;
+  v_texts text[];
+  v_text text;
+  v_wrong jsonb;
 begin
   if jsonb_typeof(p_usage) is distinct from 'object' then
     perform spend_private.fail_usage('usage', 'is not an object');
+  elsif p_resource_type is null or p_resource_type not in ('llm', 'e2b') then
+    perform spend_private.fail_usage('resource_type', 'is neither llm nor e2b');
   end if;
 
-  case p_resource_type
-    when 'llm' then
-      v_counts.name := p_usage ->> 'model';
-      v_required := array['input_tokens', 'output_tokens'];
-      select array_agg(m.meter) into v_numbers from spend.meters as m where m.resource_type = 'llm';
-    when 'e2b' then
-      v_counts.name := coalesce(p_usage ->> 'template', 'base');
-      v_required := array['vcpus', 'memory_gib', 'seconds'];
-      v_numbers := v_required;
-    else
-      perform spend_private.fail_usage('resource_type', 'is neither llm nor e2b');
-  end case;
+  v_texts := case p_resource_type
+    when 'llm' then array['provider', 'model', 'service_tier'] else array['provider', 'template']
+  end;
+  foreach v_text in array v_texts loop
+    if p_usage ? v_text and (
+      jsonb_typeof(p_usage -> v_text) <> 'string' or length(p_usage ->> v_text) not between 1 and 200
+    ) then
+      perform spend_private.fail_usage(v_text, 'is not a text of 1 to 200 characters');
+    end if;
+  end loop;
 
-  select u.key, case
-      when u.key <> all (v_numbers || array['provider', 'service_tier', 'model', 'template'])
-        or (u.key in ('model', 'service_tier') and p_resource_type <> 'llm')
-        or (u.key = 'template' and p_resource_type <> 'e2b')
-        then 'is not a known key'
-      when u.key <> all (v_numbers) then
-        case when jsonb_typeof(u.value) <> 'string' or length(u.value #>> '{}') not between 1 and 200
-          then 'is not a text of 1 to 200 characters' end
-      when jsonb_typeof(u.value) = 'null' then null
-      when jsonb_typeof(u.value) <> 'number' then 'is not a number'
-      when (u.value)::numeric < 0 then 'is negative'
-      when u.key <> 'memory_gib' and (u.value)::numeric % 1 <> 0 then 'is not a whole number'
-      when (u.value)::numeric > 1e12 then 'is larger than 1e12'
-      when u.key in ('vcpus', 'memory_gib') and (u.value)::numeric = 0 then 'is zero'
-    end as problem
-  into v_field, v_problem
-  from jsonb_each(p_usage) as u
-  order by 2 nulls last, 1
-  limit 1;
-  if v_problem is not null then
-    perform spend_private.fail_usage(v_field, v_problem);
+  v_counts.units := p_usage - v_texts;
+  v_wrong := jsonb_path_query_first(v_counts.units, '$.keyvalue() ? (
+    @.value.type() <> "null" && (
+      @.value.type() <> "number" || @.value < 0 || @.value > 1000000000000
+      || (@.value % 1 <> 0 && @.key <> "memory_gib")
+      || (@.value == 0 && (@.key == "vcpus" || @.key == "memory_gib"))
+    )
+  )');
+  if v_wrong is not null then
+    perform spend_private.fail_usage(
+      v_wrong ->> 'key', 'is not a whole number from 0 to 1e12 (memory_gib and vcpus: above 0; memory_gib: may be fractional)'
+    );
   end if;
 
   v_counts.provider := p_usage ->> 'provider';
   v_counts.service_tier := coalesce(p_usage ->> 'service_tier', 'standard');
-  v_counts.is_complete := (
-    select count(p_usage ->> r.key) = cardinality(v_required) from unnest(v_required) as r (key)
-  );
-  if p_resource_type = 'e2b' then
-    v_counts.units := jsonb_build_object(
-      'vcpu_seconds', (p_usage ->> 'vcpus')::numeric * (p_usage ->> 'seconds')::numeric,
-      'gib_seconds', (p_usage ->> 'memory_gib')::numeric * (p_usage ->> 'seconds')::numeric
-    );
-  else
+  if p_resource_type = 'llm' then
+    v_counts.name := p_usage ->> 'model';
+    v_counts.is_complete := p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null;
+    v_counts.total_input := coalesce((p_usage ->> 'input_tokens')::bigint, 0);
     -- A reservation is one call, for where a provider charges per call.
-    v_counts.units := '{"requests": 1}' || (p_usage - array['provider', 'model', 'service_tier']);
+    v_counts.units := '{"requests": 1}' || v_counts.units;
+  else
+    v_counts.name := coalesce(p_usage ->> 'template', 'base');
+    v_counts.units := spend_private.sandbox_units(v_counts.units);
+    v_counts.is_complete := v_counts.units ->> 'vcpu_seconds' is not null and v_counts.units ->> 'gib_seconds' is not null;
+    v_counts.total_input := 0;
   end if;
   return v_counts;
 end;
 $$;
 comment on function spend_private.read_usage is
-  'Validates usage (DESIGN: the SQL contract) and counts it in meters. Counts are whole and not negative, memory_gib may be fractional; a null count is unknown. Raises 22023 invalid_usage with the field.';
+  'Validates usage (DESIGN: the SQL contract) and counts it in meters. Counts are whole and not negative, memory_gib may be fractional; a null count is unknown. Whether a key of LLM usage is a meter shows when it is priced. Raises 22023 invalid_usage with the field.';
+
+create function spend_private.sandbox_units(p_numbers jsonb)
+returns jsonb
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  v_unknown text := jsonb_object_keys(p_numbers - array['vcpus', 'memory_gib', 'seconds']) limit 1;
+begin
+  if v_unknown is not null then
+    perform spend_private.fail_usage(v_unknown, 'is not a known key');
+  end if;
+  return jsonb_build_object(
+    'vcpu_seconds', (p_numbers ->> 'vcpus')::numeric * (p_numbers ->> 'seconds')::numeric,
+    'gib_seconds', (p_numbers ->> 'memory_gib')::numeric * (p_numbers ->> 'seconds')::numeric
+  );
+end;
+$$;
+comment on function spend_private.sandbox_units is
+  'Meters of a sandbox that ran: vCPUs and GiB of memory, each by seconds. Raises 22023 invalid_usage.';
 
 create function spend_private.fail_usage(p_field text, p_problem text)
 returns void
@@ -615,54 +633,167 @@ $$;
 comment on function spend_private.fail_usage is
   'Raises 22023 invalid_usage, naming the field and what is wrong with it.';
 
--- schemas/20_prices/bill_lines.sql
-create function spend_private.bill_lines(
-  p_tenant_id uuid,
-  p_resource_type text,
-  p_counts spend_private.usage_counts,
-  p_product text,
-  p_at timestamptz
+-- schemas/20_prices/add_service_tier.sql
+create function spend.add_service_tier(
+  provider text,
+  service_tier text,
+  factor numeric,
+  effective_from timestamptz default now(),
+  product text default null
 )
-returns table (meter text, units numeric, price_id bigint, unit_usd numeric, unit_size numeric, usd numeric)
-language plpgsql stable
+returns integer
+language plpgsql volatile
+-- Definer: it calls functions that whoever may insert prices may not.
+security definer
 set search_path = ''
 as $$
 declare
-  v_total_input bigint := coalesce((p_counts.units ->> 'input_tokens')::bigint, 0);
+  v_added integer;
 begin
-  return query
+  if add_service_tier.service_tier = 'standard' or factor is null or factor < 0 or factor in ('NaN', 'Infinity') then
+    perform spend_private.fail(
+      '22023', 'invalid_service_tier',
+      jsonb_build_object('service_tier', add_service_tier.service_tier, 'factor', factor),
+      'service_tier: batch, flex, priority or what the provider calls it; factor: 0 or more, of the standard price.'
+    );
+  end if;
+
+  insert into spend.prices (
+    resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, note
+  )
   select
-    line.meter, line.units, line.id, line.usd, line.unit_size,
-    -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
-    (line.units * line.usd)::numeric(60, 20) / line.unit_size
-  from (
-    select distinct on (m.meter)
-      m.meter, p.id, p.usd, p.unit_size,
-      -- What is counted in a part is not counted in the whole again.
-      (p_counts.units ->> m.meter)::numeric - coalesce((
-        select sum((p_counts.units ->> part.meter)::numeric)
-        from spend.meters as part
-        where part.resource_type = p_resource_type and part.part_of = m.meter
-      ), 0) as units
-    from spend.meters as m
-    left join spend.prices as p
-      on p.provider = p_counts.provider and p.product = p_product
-      and p.resource_type = p_resource_type
-      and p.meter in (m.meter, m.part_of)
-      and p.service_tier = p_counts.service_tier
-      and (p.tenant_id is null or p.tenant_id = p_tenant_id)
-      and (p.tier_from = 0 or p.tier_from < v_total_input)
-      and p.effective_from <= p_at
-    where m.resource_type = p_resource_type and p_counts.units ->> m.meter is not null
-    -- A part's own price goes before that of its whole. Each (meter, tier) is a series of its own in time;
-    -- the highest tier that the call reaches wins.
-    order by m.meter, p.meter = m.meter desc nulls last, p.tenant_id nulls last, p.tier_from desc,
-      p.effective_from desc, p.revision desc
-  ) as line;
+    w.resource_type, w.provider, w.product, w.meter, w.unit_size, w.usd, w.tier_from, add_service_tier.service_tier,
+    w.tenant_id, w.effective_from, format('%s × standard', factor)
+  from spend_private.service_tier_prices(
+    add_service_tier.provider, add_service_tier.product, factor, add_service_tier.effective_from
+  ) as w
+  -- Where the tier costs that already there is nothing to say.
+  where w.usd / w.unit_size is distinct from (
+    select p.usd / p.unit_size
+    from spend.prices as p
+    where p.provider = w.provider and p.product = w.product and p.resource_type = w.resource_type
+      and p.meter = w.meter and p.tier_from = w.tier_from and p.service_tier = add_service_tier.service_tier
+      and p.tenant_id is not distinct from w.tenant_id and p.effective_from <= w.effective_from
+    order by p.effective_from desc, p.revision desc
+    limit 1
+  );
+  get diagnostics v_added = row_count;
+  return v_added;
 end;
 $$;
-comment on function spend_private.bill_lines is
-  'Lines of a bill: per meter the units not counted in a part of it, the price row that applies (its own, else that of the meter it is part of), and the amount in USD before rounding.';
+comment on function spend.add_service_tier is
+  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for changes of the standard price that are entered already. Tokens by the factor; what is not counted in tokens (searches, requests) costs what it costs in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing.
+Errors: 22023 invalid_service_tier, and those of an insert into spend.prices (PT409 price_would_rewrite_history, duplicate_price). For service_role.';
+grant execute on function spend.add_service_tier to service_role;
+
+create function spend_private.service_tier_prices(
+  p_provider text,
+  p_product text,
+  p_factor numeric,
+  p_from timestamptz
+)
+returns table (
+  resource_type text,
+  provider text,
+  product text,
+  meter text,
+  unit_size numeric,
+  usd numeric,
+  tier_from bigint,
+  tenant_id uuid,
+  effective_from timestamptz
+)
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return query
+  -- What is in force at p_from counts as from then on; what comes later, from its own date on.
+  select distinct on (
+      p.resource_type, p.product, p.meter, p.tier_from, p.tenant_id, greatest(p.effective_from, p_from)
+    )
+    p.resource_type, p.provider, p.product, p.meter, p.unit_size,
+    case when p.meter like '%\_tokens' then p.usd * p_factor else p.usd end,
+    p.tier_from, p.tenant_id, greatest(p.effective_from, p_from)
+  from spend.prices as p
+  where p.provider = p_provider and (p_product is null or p.product = p_product) and p.service_tier = 'standard'
+  order by
+    p.resource_type, p.product, p.meter, p.tier_from, p.tenant_id, greatest(p.effective_from, p_from),
+    p.effective_from desc, p.revision desc;
+end;
+$$;
+comment on function spend_private.service_tier_prices is
+  'Standard prices of a provider, or of one product of it, from p_from on, times p_factor where they are for tokens.';
+
+-- schemas/20_prices/check_price.sql
+create function spend_private.check_price()
+returns trigger
+language plpgsql
+-- Definer: whoever may insert a price need not be able to read tenants or prices.
+security definer
+set search_path = ''
+as $$
+declare
+  v_field text := case
+    when coalesce(new.provider, '') = '' then 'provider'
+    when coalesce(new.product, '') = '' then 'product'
+    when coalesce(new.service_tier, '') = '' then 'service_tier'
+    when new.usd is null or new.usd < 0 or new.usd in ('NaN', 'Infinity') then 'usd'
+    when new.unit_size is null or new.unit_size <= 0 or new.unit_size in ('NaN', 'Infinity') then 'unit_size'
+    when new.tier_from is null or new.tier_from < 0 then 'tier_from'
+    when new.revision is null or new.revision < 0 then 'revision'
+    when new.effective_from is null or not isfinite(new.effective_from) then 'effective_from'
+  end;
+  v_taken_by bigint;
+begin
+  if v_field is not null then
+    perform spend_private.fail(
+      '22023', 'invalid_price', jsonb_build_object('field', v_field, 'value', to_jsonb(new) -> v_field),
+      'provider, product, service_tier: not empty; usd: 0 (free) or more, per unit_size units, which are more than 0; tier_from, revision: 0 or more; effective_from: a date.'
+    );
+  end if;
+
+  if not exists (
+    select from spend.meters as m where m.resource_type = new.resource_type and m.meter = new.meter
+  ) then
+    perform spend_private.fail(
+      '22023', 'unknown_meter',
+      jsonb_build_object('field', 'meter', 'resource_type', new.resource_type, 'meter', new.meter),
+      'Take one of spend.meters for this resource_type (llm or e2b), or insert the new meter there first.'
+    );
+  end if;
+  if new.tenant_id is not null and not exists (select from spend.tenants as t where t.id = new.tenant_id) then
+    perform spend_private.fail(
+      'PT404', 'unknown_tenant', jsonb_build_object('field', 'tenant_id', 'tenant_id', new.tenant_id),
+      'Pass the id of a row of spend.tenants, or null for a price for everybody.'
+    );
+  end if;
+
+  select p.id into v_taken_by
+  from spend.prices as p
+  where p.provider = new.provider and p.product = new.product and p.resource_type = new.resource_type
+    and p.meter = new.meter and p.tier_from = new.tier_from and p.service_tier = new.service_tier
+    and p.tenant_id is not distinct from new.tenant_id
+    and p.effective_from = new.effective_from and p.revision = new.revision
+    and p.id <> new.id;
+  if found then
+    perform spend_private.fail(
+      'PT409', 'duplicate_price',
+      jsonb_build_object('field', 'effective_from', 'effective_from', new.effective_from, 'price_id', v_taken_by),
+      'There is a price for that moment. Take another effective_from; or, to correct that price, a higher revision.'
+    );
+  end if;
+  return new;
+end;
+$$;
+comment on function spend_private.check_price is
+  'Trigger: says what is wrong with a price before a constraint would, in words: 22023 invalid_price or unknown_meter, PT404 unknown_tenant, PT409 duplicate_price, each with the field.';
+
+-- The name decides the order: before the triggers that look at what uses the price. Its use changes nothing here.
+create trigger check_price before insert or update of
+  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision
+on spend.prices
+for each row execute function spend_private.check_price();
 
 -- schemas/20_prices/current_prices.sql
 create view spend.current_prices
@@ -715,22 +846,21 @@ declare
       case v_resource_type when 'e2b' then 'template' else 'model' end, explain_cost.product
     )
   );
-  v_product text := spend_private.resolve_product(
-    v_resource_type, v_counts.provider, v_counts.name, explain_cost.at
+  v_priced spend_private.priced_usage := spend_private.price_usage(
+    null, v_resource_type, v_counts, explain_cost.at
   );
 begin
-  if v_product is null then
+  if v_priced.cost_usd is null then
     perform spend_private.fail_unpriced(v_resource_type, v_counts, null);
   end if;
   return query
   select l.meter, l.units, l.unit_usd, l.unit_size, round(l.usd, 12), l.price_id
-  from spend_private.bill_lines(null, v_resource_type, v_counts, v_product, explain_cost.at) as l
-  where l.units <> 0 and (l.price_id is not null or l.meter <> 'requests')
+  from unnest(v_priced.lines) as l
   order by l.meter;
 end;
 $$;
 comment on function spend.explain_cost is
-  'The lines of a bill: what usage of a product costs at a moment, meter by meter. units: counted in no part of the meter; usd per unit_size units, from the price row price_id (null: no price, the meter is not billed); amount_usd: before the sum is rounded. General prices, no negotiated ones.
+  'The lines of a bill: what usage of a product costs at a moment, meter by meter. units: not billed in a part of the meter; usd per unit_size units, from the price row price_id (null: no price, the meter is not billed); amount_usd: before the sum is rounded. General prices, no negotiated ones.
 Errors: 22023 invalid_usage, PT422 unpriced_product. For everybody who is signed in.';
 grant execute on function spend.explain_cost to authenticated, service_role;
 
@@ -769,20 +899,11 @@ as $$
 declare
   v_last_use timestamptz;
 begin
-  -- A catalogue import brings thousands of rows with past dates; for a product never used there is nothing to look up.
-  if not exists (
+  -- A catalogue import brings thousands of rows with past dates; of a product whose prices nobody used, and that no
+  -- '*' row priced, there is no call to look for.
+  if new.product <> '*' and not exists (
     select from spend.prices as p
-    where p.provider = new.provider and p.first_used_at is not null
-  ) then
-    return new;
-  end if;
-  -- It is about to be refused as a duplicate, or passed over: running the catalogue's import again is no change.
-  if tg_op = 'INSERT' and exists (
-    select from spend.prices as p
-    where p.provider = new.provider and p.product = new.product and p.resource_type = new.resource_type
-      and p.meter = new.meter and p.tier_from = new.tier_from and p.service_tier = new.service_tier
-      and p.tenant_id is not distinct from new.tenant_id
-      and p.effective_from = new.effective_from and p.revision = new.revision
+    where p.provider = new.provider and p.product in (new.product, '*') and p.first_used_at is not null
   ) then
     return new;
   end if;
@@ -816,6 +937,7 @@ execute function spend_private.guard_price_dates();
 
 -- schemas/20_prices/is_priced.sql
 create function spend_private.is_priced(
+  p_tenant_id uuid,
   p_resource_type text,
   p_provider text,
   p_product text,
@@ -830,11 +952,12 @@ begin
     select from spend.prices as p
     where p.provider = p_provider and p.product = p_product
       and p.resource_type = p_resource_type and p.effective_from <= p_at
+      and (p.tenant_id is null or p.tenant_id = p_tenant_id)
   );
 end;
 $$;
 comment on function spend_private.is_priced is
-  'Whether a product has a price in force at p_at.';
+  'Whether a product has a price in force at p_at, for everybody or for this tenant (null: for everybody).';
 
 -- schemas/20_prices/mark_prices_used.sql
 create function spend_private.mark_prices_used(p_price_ids bigint[])
@@ -860,21 +983,169 @@ $$;
 comment on function spend_private.mark_prices_used is
   'Fixes price rows before they are used for the first time. True when a row was fixed now, so that the caller prices again: it may have been changed a moment before.';
 
--- schemas/20_prices/price_usage.sql
+-- schemas/20_prices/price_product.sql
+create type spend_private.bill_line as (
+  meter text,
+  units numeric,
+  price_id bigint,
+  unit_usd numeric,
+  unit_size numeric,
+  usd numeric
+);
+comment on type spend_private.bill_line is
+  'Line of a bill: units of a meter, the price row that applies (null: none) with its USD per unit_size units, and the amount in USD before rounding.';
+
 create type spend_private.priced_usage as (
   product text,
   cost_usd numeric,
   price_ids bigint[],
-  unpriced_meters text[]
+  unpriced_meters text[],
+  lines spend_private.bill_line[]
 );
 comment on type spend_private.priced_usage is
   'What usage costs. product: the resolved name; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
 
+create function spend_private.price_product(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_product text,
+  p_at timestamptz,
+  p_is_bound boolean
+)
+returns spend_private.priced_usage
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
+  v_meter text;
+  v_part_of text;
+  v_price_id bigint;
+  v_unit_usd numeric;
+  v_unit_size numeric;
+  v_units numeric;
+  v_last text;
+  v_whole text;
+  v_billed_apart numeric;
+  v_dearest spend_private.bill_line;
+  v_usd numeric;
+  v_cost_usd numeric := 0;
+  v_price_ids bigint[] := '{}';
+  v_unpriced text[];
+  v_lines spend_private.bill_line[];
+begin
+  for v_meter, v_part_of, v_units, v_price_id, v_unit_usd, v_unit_size in
+    select p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
+    from spend.prices as p
+    join spend.meters as m on m.resource_type = p_resource_type and m.meter = p.meter
+    where p.provider = p_counts.provider and p.product = p_product
+      and p.resource_type = p_resource_type
+      and p.service_tier = p_counts.service_tier
+      and (p.tenant_id is null or p.tenant_id = p_tenant_id)
+      and (p.tier_from = 0 or p.tier_from < p_counts.total_input)
+      and p.effective_from <= p_at
+      and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
+    order by
+      -- Parts before their whole.
+      coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
+      -- What is in force, first. Each (meter, tier) is a series of its own in time; the highest tier that the call
+      -- reaches wins.
+      p.tenant_id nulls last, p.tier_from desc, p.effective_from desc, p.revision desc
+  loop
+    continue when v_meter = v_last;
+    v_last := v_meter;
+    if v_whole is distinct from coalesce(v_part_of, v_meter) then
+      v_whole := coalesce(v_part_of, v_meter);
+      v_billed_apart := 0;
+      v_dearest := null;
+    end if;
+
+    if v_part_of is null then
+      v_units := v_units - v_billed_apart;
+      if v_dearest.unit_usd / v_dearest.unit_size > v_unit_usd / v_unit_size then
+        v_price_id := v_dearest.price_id;
+        v_unit_usd := v_dearest.unit_usd;
+        v_unit_size := v_dearest.unit_size;
+      end if;
+    elsif v_units is not null then
+      v_billed_apart := v_billed_apart + v_units;
+    else
+      if coalesce(v_unit_usd / v_unit_size > v_dearest.unit_usd / v_dearest.unit_size, true) then
+        v_dearest := row(v_meter, null, v_price_id, v_unit_usd, v_unit_size, null);
+      end if;
+      continue;
+    end if;
+
+    v_left := v_left - v_meter;
+    continue when v_units = 0;
+    if v_units < 0 then
+      perform spend_private.fail_usage(v_meter, 'is smaller than the sum of its parts');
+    end if;
+    -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
+    v_usd := (v_units * v_unit_usd)::numeric(60, 20) / v_unit_size;
+    v_cost_usd := v_cost_usd + v_usd;
+    v_price_ids := v_price_ids || v_price_id;
+    v_lines := v_lines
+      || row(v_meter, v_units, v_price_id, v_unit_usd, v_unit_size, v_usd)::spend_private.bill_line;
+  end loop;
+  if v_last is null then
+    return null;
+  elsif v_cost_usd > 1e9 then
+    -- No call does, and a balance could not hold many of them.
+    perform spend_private.fail_usage('usage', 'costs more than 1e9 USD');
+  elsif v_left <> '{}' then
+    v_unpriced := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
+  end if;
+  return row(p_product, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines);
+end;
+$$;
+comment on function spend_private.price_product is
+  'What usage of a product, by this very name, costs at the prices in force at p_at: the bill line by line, and its sum; null when nothing that it counts has a price. A part that has a price of its own is billed apart, another in its whole.
+p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
+Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
+
+create function spend_private.unpriced_meters(p_resource_type text, p_units jsonb, p_left jsonb)
+returns text[]
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_unpriced text[];
+  v_key text;
+  v_meter spend.meters;
+begin
+  for v_key in select k.key from jsonb_object_keys(p_left) as k (key) loop
+    select * into v_meter from spend.meters as m where m.resource_type = p_resource_type and m.meter = v_key;
+    if not found then
+      perform spend_private.fail_usage(v_key, 'is not a known key');
+    elsif v_meter.part_of is null then
+      -- What counts nothing needs no price: the output of an embedding.
+      if (p_left ->> v_key)::numeric > 0 then
+        v_unpriced := v_unpriced || v_key;
+      end if;
+    -- Billed in its whole, which must include it.
+    elsif (p_units ->> v_meter.part_of)::numeric < (
+      select sum((p_units ->> m.meter)::numeric)
+      from spend.meters as m
+      where m.resource_type = p_resource_type and m.part_of = v_meter.part_of
+    ) then
+      perform spend_private.fail_usage(v_meter.part_of, 'is smaller than the sum of its parts');
+    end if;
+  end loop;
+  return v_unpriced;
+end;
+$$;
+comment on function spend_private.unpriced_meters is
+  'Of the counts p_left, which have no price of their own: the meters that are billed in no other either; null when there is none. Raises 22023 invalid_usage when a key is no meter, or a meter counts less than its parts.';
+
+-- schemas/20_prices/price_usage.sql
 create function spend_private.price_usage(
   p_tenant_id uuid,
   p_resource_type text,
   p_counts spend_private.usage_counts,
-  p_at timestamptz
+  p_at timestamptz,
+  p_is_bound boolean default false
 )
 returns spend_private.priced_usage
 language plpgsql stable
@@ -883,32 +1154,31 @@ as $$
 declare
   v_priced spend_private.priced_usage;
   v_product text;
-  v_overcounted text;
 begin
-  v_product := spend_private.resolve_product(p_resource_type, p_counts.provider, p_counts.name, p_at);
-  if v_product is null then
+  -- Most names are exact: then one look at the prices finds both the product and its cost.
+  v_priced := spend_private.price_product(
+    p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound
+  );
+  if v_priced.cost_usd is not null then
+    return v_priced;
+  end if;
+
+  v_product := spend_private.resolve_product(p_tenant_id, p_resource_type, p_counts.provider, p_counts.name, p_at);
+  if v_product is not null then
+    v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, v_product, p_at, p_is_bound);
+  end if;
+  if v_priced.cost_usd is null then
+    -- Nobody's price, or nobody's meters.
+    perform spend_private.unpriced_meters(p_resource_type, p_counts.units, p_counts.units - 'requests');
     return null;
   end if;
   -- A '*' row prices the product, but does not rename it.
   v_priced.product := case v_product when '*' then p_counts.name else v_product end;
-
-  select
-    round(coalesce(sum(l.usd), 0), 12),
-    coalesce(array_agg(distinct l.price_id) filter (where l.price_id is not null), '{}'),
-    -- Most providers charge nothing per call.
-    array_agg(l.meter) filter (where l.price_id is null and l.meter <> 'requests'),
-    min(l.meter) filter (where l.units < 0)
-  into v_priced.cost_usd, v_priced.price_ids, v_priced.unpriced_meters, v_overcounted
-  from spend_private.bill_lines(p_tenant_id, p_resource_type, p_counts, v_product, p_at) as l
-  where l.units <> 0;
-  if v_overcounted is not null then
-    perform spend_private.fail_usage(v_overcounted, 'is smaller than the sum of its parts');
-  end if;
   return v_priced;
 end;
 $$;
 comment on function spend_private.price_usage is
-  'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price. Raises 22023 invalid_usage when a meter counts less than its parts.';
+  'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price. p_is_bound and errors: as price_product.';
 
 -- schemas/20_prices/product_aliases.sql
 create table spend.product_aliases (
@@ -974,6 +1244,7 @@ for each statement execute function spend_private.protect_used_prices();
 
 -- schemas/20_prices/resolve_product.sql
 create function spend_private.resolve_product(
+  p_tenant_id uuid,
   p_resource_type text,
   p_provider text,
   p_name text,
@@ -986,44 +1257,51 @@ as $$
 declare
   v_product text;
 begin
-  -- Exact names come first, and are the hot path: one index probe.
-  if spend_private.is_priced(p_resource_type, p_provider, p_name, p_at) then
+  if spend_private.is_priced(p_tenant_id, p_resource_type, p_provider, p_name, p_at) then
     return p_name;
   end if;
 
   if starts_with(p_name, p_provider || '/') then
     return spend_private.resolve_product(
-      p_resource_type, p_provider, substr(p_name, length(p_provider) + 2), p_at
+      p_tenant_id, p_resource_type, p_provider, substr(p_name, length(p_provider) + 2), p_at
     );
+  end if;
+
+  -- Most aliases are whole names: one index probe, before the patterns are tried one by one.
+  select a.product into v_product
+  from spend.product_aliases as a
+  where a.provider = p_provider and a.match_kind = 'equals' and a.pattern = p_name
+    and spend_private.is_priced(p_tenant_id, p_resource_type, p_provider, a.product, p_at);
+  if found then
+    return v_product;
   end if;
 
   select a.product into v_product
   from spend.product_aliases as a
   where a.provider = p_provider
     and case a.match_kind
-      when 'equals' then p_name = a.pattern
       when 'starts_with' then starts_with(p_name, a.pattern)
       when 'ends_with' then right(p_name, length(a.pattern)) = a.pattern
       when 'contains' then strpos(p_name, a.pattern) > 0
       when 'regex' then p_name ~ a.pattern
     end
-    and spend_private.is_priced(p_resource_type, p_provider, a.product, p_at)
+    and spend_private.is_priced(p_tenant_id, p_resource_type, p_provider, a.product, p_at)
   order by
-    array_position(array['equals', 'starts_with', 'ends_with', 'contains', 'regex'], a.match_kind),
+    array_position(array['starts_with', 'ends_with', 'contains', 'regex'], a.match_kind),
     length(a.pattern) desc, a.pattern, a.product
   limit 1;
   if found then
     return v_product;
   end if;
 
-  if spend_private.is_priced(p_resource_type, p_provider, '*', p_at) then
+  if spend_private.is_priced(p_tenant_id, p_resource_type, p_provider, '*', p_at) then
     return '*';
   end if;
   return null;
 end;
 $$;
 comment on function spend_private.resolve_product is
-  'Product whose prices apply to a model or template name: the exact name, else without a leading ''provider/'', else the most specific alias, else the provider''s ''*'' row, else null.';
+  'Product whose prices apply to a model or template name: the exact name, else without a leading ''provider/'', else the most specific alias, else the provider''s ''*'' row, else null. A price negotiated by another tenant makes no product.';
 
 -- schemas/30_quotas/cost_quotas.sql
 create table spend.cost_quotas (
@@ -1036,6 +1314,7 @@ create table spend.cost_quotas (
   limit_usd numeric(24, 12) not null,
   warning_threshold numeric(4, 3) not null default 0.8,
   enforcement text not null default 'block',
+  estimate_policy text not null default 'strict',
   slots integer not null,
   task text,
   product text,
@@ -1058,6 +1337,7 @@ create table spend.cost_quotas (
   constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd <> 'NaN'),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
   constraint enforcement_is_known check (enforcement in ('block', 'observe')),
+  constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
   constraint slots_are_in_range check (slots between 1 and 256),
   constraint source_is_known check (source in ('plan', 'manual'))
 );
@@ -1069,6 +1349,7 @@ comment on column spend.cost_quotas.period is 'Calendar period in the tenant''s 
 comment on column spend.cost_quotas.limit_usd is 'USD per period. 0 refuses everything.';
 comment on column spend.cost_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning and an alert is recorded.';
 comment on column spend.cost_quotas.enforcement is 'block refuses; observe counts and alerts but never refuses.';
+comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held at the most that it can cost. expected: at what the tenant''s calls of its kind cost of late (spend_private.call_to_hold), if every quota that could refuse the call is expected too; spend may then pass the limit by as much as the open calls cost more than expected.';
 comment on column spend.cost_quotas.slots is 'Balances that the quota is split into, so that concurrent calls do not wait for one row. Default: platform 64, tenant 8, user 1. Splitting never changes an answer.';
 comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
 comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count.';
@@ -1292,11 +1573,11 @@ create type spend_private.applicable_quota as (
   period_start timestamptz,
   slots integer,
   is_enforced boolean,
-  is_open boolean,
+  is_expected boolean,
   has_room boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_open: its period has balances. has_room: as far as can be seen without a lock, one of its slots has room for the call.';
+  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call.';
 
 create function spend_private.applicable_quotas(
   p_tenant_id uuid,
@@ -1315,49 +1596,61 @@ as $$
 begin
   return (
     select
-      array_agg(
+      coalesce(array_agg(
         row(
-          q.id, q.period_start, q.slots, q.enforcement = 'block', q.has_room or exists (
+          q.id, p.period_start, q.slots, q.enforcement = 'block', q.estimate_policy = 'expected',
+          q.limit_usd > 0 and exists (
             select from spend_private.quota_balances as b
-            where b.quota_id = q.id and b.period_start = q.period_start
-          ), q.has_room
+            where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
+              and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+          )
         )::spend_private.applicable_quota
         -- Private rows first, the most shared last: the hot row is held for the shortest time.
         order by q.tenant_id is null, q.scope_id = q.tenant_id, q.id
-      )
+      ), '{}')
     from (
-      select
-        c.*, p.period_start,
-        exists (
-          select from spend_private.quota_balances as b
-          where b.quota_id = c.id and b.period_start = p.period_start and b.is_split
-            and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-        ) and c.limit_usd > 0 as has_room
-      from (
-        select u.*, p_time_zone as time_zone from spend.cost_quotas as u
-        where u.tenant_id = p_tenant_id and u.scope_id = p_user_id
-        union all
-        select t.*, p_time_zone from spend.cost_quotas as t
-        where t.tenant_id = p_tenant_id and t.scope_id = p_tenant_id
-        union all
-        select s.*, 'UTC' from spend.cost_quotas as s
-        where s.tenant_id is null
-      ) as c
-      cross join lateral (
-        -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
-        select case c.period
-          when 'lifetime' then '-infinity' else date_trunc(c.period, p_now, c.time_zone)
-        end as period_start
-      ) as p
-      where c.resource_type in (p_resource_type, 'all')
-        and (c.task is null or c.task = p_task)
-        and (c.product is null or c.product = p_product)
+      select * from spend.cost_quotas as o
+      where o.tenant_id = p_tenant_id and o.scope_id in (p_user_id, p_tenant_id)
+      union all
+      select * from spend.cost_quotas as s
+      where s.tenant_id is null
     ) as q
+    cross join lateral (
+      -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
+      select case q.period
+        when 'lifetime' then '-infinity'
+        else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_time_zone end)
+      end as period_start
+    ) as p
+    where q.resource_type in (p_resource_type, 'all')
+      and (q.task is null or q.task = p_task)
+      and (q.product is null or q.product = p_product)
   );
 end;
 $$;
 comment on function spend_private.applicable_quotas is
-  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Null when there is none.';
+  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
+
+create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_quota spend_private.applicable_quota;
+begin
+  foreach v_quota in array p_quotas loop
+    if not v_quota.has_room and not exists (
+      select from spend_private.quota_balances as b
+      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
+    ) then
+      perform spend_private.open_balances(v_quota.quota_id, p_now);
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.open_periods is
+  'Opens the balances of those quotas whose current period has none yet.';
 
 -- schemas/30_quotas/choose_slot.sql
 create function spend_private.choose_slot(
@@ -1376,50 +1669,36 @@ declare
   v_first integer := pg_backend_pid() % p_slots;
   v_slot integer;
 begin
-  if p_slots > 1 then
-    v_slot := coalesce(
-      spend_private.lock_free_slot(p_quota_id, p_period_start, v_first, p_slots, p_cost_usd),
-      spend_private.lock_free_slot(p_quota_id, p_period_start, 0, v_first, p_cost_usd)
-    );
-    if v_slot is null then
-      v_slot := spend_private.roomy_slot(p_quota_id, p_period_start, v_first, p_cost_usd);
-      if v_slot is not null then
-        v_slot := spend_private.await_slot(p_quota_id, p_period_start, v_slot, p_cost_usd);
-      end if;
+  if p_slots = 1 then
+    perform from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = 0
+      and b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+    for no key update;
+    if found then
+      return 0;
     end if;
+    -- Where it lost its room during the wait it is locked all the same: as the first in order, before the others.
+    return spend_private.make_room(p_quota_id, p_period_start, 0, p_cost_usd, p_is_enforced);
+  end if;
+
+  v_slot := coalesce(
+    spend_private.lock_free_slot(p_quota_id, p_period_start, v_first, p_slots, p_cost_usd),
+    spend_private.lock_free_slot(p_quota_id, p_period_start, 0, v_first, p_cost_usd)
+  );
+  if v_slot is null then
+    v_slot := spend_private.roomy_slot(p_quota_id, p_period_start, v_first, p_cost_usd);
     if v_slot is not null then
-      return v_slot;
+      v_slot := spend_private.await_slot(p_quota_id, p_period_start, v_slot, p_cost_usd);
     end if;
   end if;
-  -- Slot 0 is the first in order, so whoever owns it may go on to lock all.
-  if p_slots = 1 and spend_private.lock_slot(p_quota_id, p_period_start, 0) >= p_cost_usd then
-    return 0;
-  end if;
-  return spend_private.make_room(p_quota_id, p_period_start, v_first, p_cost_usd, p_is_enforced);
+  return coalesce(
+    v_slot,
+    spend_private.make_room(p_quota_id, p_period_start, v_first, p_cost_usd, p_is_enforced)
+  );
 end;
 $$;
 comment on function spend_private.choose_slot is
   'Locks a slot of a quota with room for p_cost_usd and returns it; null when the whole quota has no room. First a slot that nobody has locked, then one that is worth waiting for, at last all of them.';
-
-create function spend_private.lock_slot(p_quota_id bigint, p_period_start timestamptz, p_slot integer)
-returns numeric
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  v_room_usd numeric;
-begin
-  -- Of a single row, the values returned are those after the wait.
-  select b.allotted_usd - b.spent_usd - b.reserved_usd into v_room_usd
-  from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = p_slot
-    and b.is_split
-  for no key update;
-  return v_room_usd;
-end;
-$$;
-comment on function spend_private.lock_slot is
-  'Locks a slot, waiting for it, and returns its room in USD; null when its room says nothing (is_split).';
 
 create function spend_private.lock_free_slot(
   p_quota_id bigint,
@@ -1616,10 +1895,8 @@ declare
   v_quota spend_private.applicable_quota;
   v_holds spend.reservation_hold[] := '{}';
 begin
-  foreach v_quota in array coalesce(v_quotas, '{}') loop
-    if not v_quota.is_open then
-      perform spend_private.open_balances(v_quota.quota_id, p_at);
-    end if;
+  perform spend_private.open_periods(v_quotas, p_at);
+  foreach v_quota in array v_quotas loop
     v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, 0)::spend.reservation_hold;
   end loop;
   return v_holds;
@@ -2110,7 +2387,7 @@ comment on table spend.reservations is
   'One row per gated call: what is held for it, and what became of it. held -> settled (real cost booked), released (nothing spent), expired (nobody answered: booked at the estimate, until a late settle corrects it). Written by reserve, settle, release, extend and expire_reservations alone.';
 comment on column spend.reservations.id is 'UUIDv8: time, the first 32 bits of tenant_id, random. settle finds the tenant by it.';
 comment on column spend.reservations.product is 'Model or template after aliases.';
-comment on column spend.reservations.usage_estimate is 'Upper bound of the call''s usage, as reserve or the last extend got it.';
+comment on column spend.reservations.usage_estimate is 'Usage that is held for: the upper bound, as reserve or the last extend got it, or with its expected output (spend.cost_quotas.estimate_policy).';
 comment on column spend.reservations.estimated_cost_usd is 'USD held while the status is held.';
 comment on column spend.reservations.actual_cost_usd is 'USD booked in all: 0 after a release, the estimate after expiry.';
 comment on column spend.reservations.is_estimated is 'The provider never reported the usage; actual_cost_usd is the estimate, or by what the caller counted.';
@@ -2141,11 +2418,12 @@ create type spend_private.call as (
   task text,
   provider text,
   product text,
+  usage jsonb,
   cost_usd numeric,
   price_ids bigint[]
 );
 comment on type spend_private.call is
-  'A call that wants to spend: who, for what, and what it costs at most in USD.';
+  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold).';
 
 create function spend_private.read_call(
   p_tenant_id uuid,
@@ -2153,7 +2431,8 @@ create function spend_private.read_call(
   p_resource_type text,
   p_usage jsonb,
   p_task text,
-  p_now timestamptz
+  p_now timestamptz,
+  p_closed_too boolean default false
 )
 returns spend_private.call
 language plpgsql stable
@@ -2178,7 +2457,7 @@ begin
       'Add the user to spend.tenant_members of this tenant.'
     );
   end if;
-  if v_closed_at is not null then
+  if v_closed_at is not null and not p_closed_too then
     perform spend_private.fail(
       'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', v_closed_at),
       'Set spend.tenants.closed_at to null to open the tenant again.'
@@ -2209,7 +2488,7 @@ begin
     );
   end if;
 
-  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now);
+  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, p_is_bound => true);
   if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
     perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
   end if;
@@ -2219,13 +2498,14 @@ begin
   v_call.resource_type := p_resource_type;
   v_call.provider := v_counts.provider;
   v_call.product := v_priced.product;
+  v_call.usage := p_usage;
   v_call.cost_usd := v_priced.cost_usd;
   v_call.price_ids := v_priced.price_ids;
   return v_call;
 end;
 $$;
 comment on function spend_private.read_call is
-  'Checks who calls and what for, and prices it. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+  'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
 
 -- schemas/40_reservations/actual_cost.sql
 create type spend_private.actual_cost as (
@@ -2237,7 +2517,11 @@ create type spend_private.actual_cost as (
 comment on type spend_private.actual_cost is
   'What a call cost, in USD, and by what: usage and prices. is_estimated: usage or a price of it is not known.';
 
-create function spend_private.actual_cost(p_reservation spend.reservations, p_usage jsonb)
+create function spend_private.actual_cost(
+  p_reservation spend.reservations,
+  p_usage jsonb,
+  p_is_bound boolean default false
+)
 returns spend_private.actual_cost
 language plpgsql stable
 set search_path = ''
@@ -2257,7 +2541,8 @@ begin
   v_counts.provider := p_reservation.provider;
   v_counts.name := p_reservation.product;
   v_priced := spend_private.price_usage(
-    p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.created_at
+    p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.created_at,
+    p_is_bound
   );
 
   if v_counts.is_complete and v_priced.unpriced_meters is null and v_priced.cost_usd is not null then
@@ -2271,19 +2556,23 @@ begin
 end;
 $$;
 comment on function spend_private.actual_cost is
-  'Prices the usage that a reservation is settled with, at the prices in force when it was made. Raises 22023 invalid_usage.';
+  'Prices the usage that a reservation is settled with, at the prices in force when it was made. p_is_bound: it is an upper bound of that (price_product). Raises 22023 invalid_usage.';
 
-create function spend_private.actual_cost_at_fixed_prices(p_reservation spend.reservations, p_usage jsonb)
+create function spend_private.actual_cost_at_fixed_prices(
+  p_reservation spend.reservations,
+  p_usage jsonb,
+  p_is_bound boolean default false
+)
 returns spend_private.actual_cost
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_actual spend_private.actual_cost := spend_private.actual_cost(p_reservation, p_usage);
+  v_actual spend_private.actual_cost := spend_private.actual_cost(p_reservation, p_usage, p_is_bound);
 begin
   -- Usage may have meters, and so prices, that the estimate had not.
   if spend_private.mark_prices_used(v_actual.price_ids) then
-    return spend_private.actual_cost(p_reservation, p_usage);
+    return spend_private.actual_cost(p_reservation, p_usage, p_is_bound);
   end if;
   return v_actual;
 end;
@@ -2293,11 +2582,12 @@ comment on function spend_private.actual_cost_at_fixed_prices is
 
 -- schemas/40_reservations/admit.sql
 create type spend_private.admission as (
+  call spend_private.call,
   holds spend.reservation_hold[],
-  answer spend.reserve_result
+  refusal spend.reserve_result
 );
 comment on type spend_private.admission is
-  'Decision on a call. Admitted: answer.allowed, and in holds the balances that have room, locked; else the answer to give.';
+  'Decision on a call. call: as it is held. Admitted: in holds the balances that have room, locked. Refused: holds is null, and refusal the answer to give.';
 
 create function spend_private.admit(
   p_call spend_private.call,
@@ -2309,44 +2599,52 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_admission spend_private.admission;
+  v_call spend_private.call;
   v_quotas spend_private.applicable_quota[];
   v_quota spend_private.applicable_quota;
+  v_is_tight boolean := false;
+  v_refusal spend.reserve_result;
   v_slot integer;
+  v_holds spend.reservation_hold[] := '{}';
 begin
   v_quotas := spend_private.applicable_quotas(
     p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
     p_call.product, p_call.cost_usd, p_now
   );
-  v_admission.holds := '{}';
-
-  -- What is exhausted already is refused here, before anything is locked.
-  v_admission.answer := spend_private.refusal(v_quotas, p_call, p_enforce, p_now);
-  if not (v_admission.answer).allowed then
-    return v_admission;
+  v_call := spend_private.call_to_hold(p_call, v_quotas, p_now);
+  if v_call.cost_usd < p_call.cost_usd then
+    v_quotas := spend_private.applicable_quotas(
+      v_call.tenant_id, v_call.time_zone, v_call.user_id, v_call.resource_type, v_call.task,
+      v_call.product, v_call.cost_usd, p_now
+    );
   end if;
 
-  foreach v_quota in array coalesce(v_quotas, '{}') loop
-    if not v_quota.is_open then
-      perform spend_private.open_balances(v_quota.quota_id, p_now);
-    end if;
+  -- What is exhausted already is refused here, before anything is locked.
+  foreach v_quota in array v_quotas loop
+    v_is_tight := v_is_tight or not v_quota.has_room;
   end loop;
+  if v_is_tight then
+    v_refusal := spend_private.refusal(v_quotas, v_call, p_enforce, p_now);
+    if not v_refusal.allowed then
+      return row(v_call, null::spend.reservation_hold[], v_refusal);
+    end if;
+    perform spend_private.open_periods(v_quotas, p_now);
+  end if;
 
   -- All are locked and checked before the first is changed.
-  foreach v_quota in array coalesce(v_quotas, '{}') loop
+  foreach v_quota in array v_quotas loop
     v_slot := spend_private.choose_slot(
-      v_quota.quota_id, v_quota.period_start, v_quota.slots, p_call.cost_usd,
+      v_quota.quota_id, v_quota.period_start, v_quota.slots, v_call.cost_usd,
       p_enforce and v_quota.is_enforced
     );
     if v_slot is null then
       v_quota.has_room := false;
-      v_admission.answer := spend_private.refusal(array[v_quota], p_call, p_enforce, p_now);
-      return v_admission;
+      v_refusal := spend_private.refusal(array[v_quota], v_call, p_enforce, p_now);
+      return row(v_call, null::spend.reservation_hold[], v_refusal);
     end if;
-    v_admission.holds := v_admission.holds
-      || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+    v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
   end loop;
-  return v_admission;
+  return row(v_call, v_holds, null::spend.reserve_result);
 end;
 $$;
 comment on function spend_private.admit is
@@ -2367,14 +2665,8 @@ as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
   v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
-  v_busy spend.reservation_hold[] := p_reservation.holds;
+  v_busy spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
 begin
-  if v_cost_usd > v_held_usd then
-    perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
-  else
-    v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
-  end if;
-
   if p_status <> 'released' or v_cost_usd <> 0 then
     insert into spend.cost_events (
       tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
@@ -2398,21 +2690,25 @@ begin
     status = p_status, actual_cost_usd = p_actual.cost_usd, is_estimated = p_actual.is_estimated,
     release_reason = case p_status when 'released' then p_metadata ->> 'release_reason' end,
     ended_at = p_now
-  where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id
-  returning r.* into p_reservation;
+  where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id;
 
-  return spend_private.settle_answer(p_reservation, spend_private.warn(
-    p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now
-  ));
+  -- Last of all: what others wait for is locked for the shortest time.
+  if v_cost_usd > v_held_usd then
+    perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+  else
+    v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+  end if;
+
+  return row(
+    p_reservation.id, p_status, p_actual.cost_usd, p_reservation.estimated_cost_usd, p_actual.is_estimated,
+    spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+  );
 end;
 $$;
 comment on function spend_private.book is
   'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that the reservation recorded.';
 
-create function spend_private.settle_answer(
-  p_reservation spend.reservations,
-  p_warnings spend.quota_details[] default '{}'
-)
+create function spend_private.settle_answer(p_reservation spend.reservations)
 returns spend.settle_result
 language plpgsql immutable
 set search_path = ''
@@ -2420,12 +2716,103 @@ as $$
 begin
   return row(
     p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd,
-    p_reservation.estimated_cost_usd, p_reservation.is_estimated, p_warnings
+    p_reservation.estimated_cost_usd, p_reservation.is_estimated, '{}'::spend.quota_details[]
   );
 end;
 $$;
 comment on function spend_private.settle_answer is
-  'settle_result of a reservation that has ended.';
+  'settle_result of a reservation that had ended before.';
+
+-- schemas/40_reservations/call_to_hold.sql
+create function spend_private.call_to_hold(
+  p_call spend_private.call,
+  p_quotas spend_private.applicable_quota[],
+  p_now timestamptz
+)
+returns spend_private.call
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_quota spend_private.applicable_quota;
+  v_is_expected boolean := false;
+begin
+  foreach v_quota in array coalesce(p_quotas, '{}') loop
+    if v_quota.is_enforced and not v_quota.is_expected then
+      return p_call;
+    end if;
+    v_is_expected := v_is_expected or v_quota.is_expected;
+  end loop;
+  if v_is_expected and p_call.resource_type = 'llm' then
+    return spend_private.expected_call(p_call, p_now);
+  end if;
+  return p_call;
+end;
+$$;
+comment on function spend_private.call_to_hold is
+  'A call with the usage and cost to hold for it: the upper bound, unless a quota is expected (spend.cost_quotas.estimate_policy) and no other that could refuse the call is strict; then expected_call. All quotas hold the same amount, so that one figure of the reservation says what each of them holds.';
+
+create function spend_private.expected_call(p_call spend_private.call, p_now timestamptz)
+returns spend_private.call
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  v_output bigint := spend_private.expected_output(
+    p_call.tenant_id, p_call.task, p_call.provider, p_call.product, p_now
+  );
+  v_counts spend_private.usage_counts;
+begin
+  if v_output is null or v_output >= (p_call.usage ->> 'output_tokens')::numeric then
+    return p_call;
+  end if;
+  -- What the call states of its output is known.
+  v_output := greatest(v_output, (
+    select sum((p_call.usage ->> m.meter)::numeric)
+    from spend.meters as m
+    where m.resource_type = 'llm' and m.part_of = 'output_tokens'
+  ));
+  p_call.usage := p_call.usage || jsonb_build_object('output_tokens', v_output);
+  v_counts := spend_private.read_usage('llm', p_call.usage);
+  v_counts.name := p_call.product;
+  p_call.cost_usd := (
+    spend_private.price_usage(p_call.tenant_id, 'llm', v_counts, p_now, p_is_bound => true)
+  ).cost_usd;
+  return p_call;
+end;
+$$;
+comment on function spend_private.expected_call is
+  'A call with its expected output where that is less than its bound. The input, and what is stated of the output, stays: never less than the known cost, never more than the bound.';
+
+create function spend_private.expected_output(
+  p_tenant_id uuid,
+  p_task text,
+  p_provider text,
+  p_product text,
+  p_now timestamptz
+)
+returns bigint
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return (
+    select case when count(*) >= 20 then percentile_disc(0.95) within group (order by e.output_tokens) end
+    from (
+      -- The key's order: however much a tenant spent, no more than these are read.
+      select c.kind, c.task, c.provider, c.product, c.is_estimated, (c.usage ->> 'output_tokens')::bigint as output_tokens
+      from spend.cost_events as c
+      where c.tenant_id = p_tenant_id and c.occurred_at <= p_now and c.occurred_at > p_now - interval '30 days'
+      order by c.occurred_at desc
+      limit 500
+    ) as e
+    where e.kind = 'charge' and e.task = p_task and e.provider = p_provider and e.product = p_product
+      and not e.is_estimated
+  );
+end;
+$$;
+comment on function spend_private.expected_output is
+  'Output tokens that 95 of 100 calls of a tenant''s task with a product do not exceed, by those among its last 500 events within 30 days; null when they are fewer than 20.';
 
 -- schemas/40_reservations/check_quota.sql
 create function spend.check_quota(
@@ -2474,8 +2861,17 @@ declare
     v_call.tenant_id, v_call.time_zone, v_call.user_id, v_call.resource_type, v_call.task,
     v_call.product, v_call.cost_usd, p_now
   );
-  v_answer spend.reserve_result := spend_private.refusal(v_quotas, v_call, true, p_now);
+  v_held spend_private.call := spend_private.call_to_hold(v_call, v_quotas, p_now);
+  v_answer spend.reserve_result;
 begin
+  if v_held.cost_usd < v_call.cost_usd then
+    v_call := v_held;
+    v_quotas := spend_private.applicable_quotas(
+      v_call.tenant_id, v_call.time_zone, v_call.user_id, v_call.resource_type, v_call.task,
+      v_call.product, v_call.cost_usd, p_now
+    );
+  end if;
+  v_answer := spend_private.refusal(v_quotas, v_call, true, p_now);
   v_answer.warnings := coalesce((
     select array_agg(d.details)
     from unnest(v_quotas) with ordinality as q
@@ -2556,14 +2952,12 @@ begin
     from spend.reservations as r
     where r.status = 'held' and r.expires_at <= p_now
     order by r.expires_at
-    limit p_max_rows
+    limit greatest(p_max_rows, 0)
     for no key update skip locked
   ) as e;
   if v_expired is null then
     return 0;
   end if;
-
-  perform spend_private.expire_holds(v_expired);
 
   insert into spend.cost_events (
     tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
@@ -2579,6 +2973,9 @@ begin
     status = 'expired', actual_cost_usd = r.estimated_cost_usd, is_estimated = true, ended_at = p_now
   from unnest(v_expired) as e
   where r.tenant_id = e.tenant_id and r.id = e.id;
+
+  -- Last of all: what others wait for is locked for the shortest time.
+  perform spend_private.expire_holds(v_expired);
   return cardinality(v_expired);
 end;
 $$;
@@ -2626,6 +3023,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -2664,7 +3062,7 @@ begin
     );
   end if;
   perform spend_private.check_reserve_arguments(null, null, null, p_ttl_seconds, '{}');
-  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage);
+  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage, p_is_bound => true);
   if v_actual.is_estimated then
     perform spend_private.fail_usage('usage', 'lacks a count or a price; an extension needs an upper bound');
   end if;
@@ -2992,6 +3390,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -3098,11 +3497,10 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_milliseconds bigint := extract(epoch from clock_timestamp()) * 1000;
   v_random text := gen_random_uuid()::text;
 begin
   return (
-    lpad(to_hex(v_milliseconds), 12, '0')
+    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
     || '8' || substr(v_random, 1, 3)
     || 'a' || substr(v_random, 4, 3)
     || left(p_tenant_id::text, 8) || substr(v_random, 25, 4)
@@ -3130,6 +3528,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
+  v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
   v_reservation spend.reservations;
 begin
   -- A change of the quotas' shape (rebase_quotas) waits for running calls, and calls for it: before any row lock.
@@ -3138,7 +3537,7 @@ begin
   select r.* into v_reservation
   from spend.tenants as t
   join spend.reservations as r on r.tenant_id = t.id and r.id = p_reservation_id
-  where spend_private.tenant_key(t.id) = spend_private.reservation_tenant_key(p_reservation_id)
+  where spend_private.tenant_key(t.id) = v_tenant_key
   for no key update of r;
   if not found then
     perform spend_private.fail(
@@ -3171,9 +3570,11 @@ language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
 set search_path = ''
--- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then.
+-- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then,
+-- and walked, since a look for one slot with room that gathers a bitmap first reads all of them.
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -3202,7 +3603,8 @@ create function spend_private.reserve(
   p_ttl_seconds integer default 600,
   p_enforce boolean default true,
   p_metadata jsonb default '{}',
-  p_now timestamptz default now()
+  p_now timestamptz default now(),
+  p_closed_too boolean default false
 )
 returns spend.reserve_result
 language plpgsql volatile
@@ -3220,7 +3622,7 @@ begin
   perform spend_private.check_reserve_arguments(
     p_conversation_id, p_path_id, p_idempotency_key, p_ttl_seconds, p_metadata
   );
-  v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now);
+  v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
 
   if p_idempotency_key is not null then
     v_hash := spend_private.request_hash(
@@ -3233,12 +3635,13 @@ begin
   end if;
 
   if spend_private.mark_prices_used(v_call.price_ids) then
-    v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now);
+    v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
   end if;
 
   v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
-  v_answer := v_admission.answer;
-  if not v_answer.allowed then
+  v_call := v_admission.call;
+  if v_admission.holds is null then
+    v_answer := v_admission.refusal;
     perform spend_private.record_alert('limit', v_answer.quota, p_tenant_id, p_now);
     if p_idempotency_key is not null then
       insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer)
@@ -3250,25 +3653,24 @@ begin
   v_answer.warnings := spend_private.warn(
     p_tenant_id, spend_private.move_balances(v_admission.holds, v_call.cost_usd, 0), v_call.cost_usd, p_now
   );
-  v_answer.reservation_id := spend_private.new_reservation_id(p_tenant_id);
-  v_answer.expires_at := p_now + make_interval(secs => p_ttl_seconds);
-
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
     idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, warnings,
     metadata, created_at, expires_at
   )
   values (
-    p_tenant_id, v_answer.reservation_id, p_user_id, p_resource_type, v_call.provider,
+    p_tenant_id, spend_private.new_reservation_id(p_tenant_id), p_user_id, p_resource_type, v_call.provider,
     v_call.product, v_call.task, p_conversation_id, p_path_id,
-    p_idempotency_key, v_hash, p_usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
-    v_answer.warnings, coalesce(p_metadata, '{}'), p_now, v_answer.expires_at
-  );
+    p_idempotency_key, v_hash, v_call.usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
+    v_answer.warnings, coalesce(p_metadata, '{}'), p_now, p_now + make_interval(secs => p_ttl_seconds)
+  )
+  returning true, id, estimated_cost_usd, expires_at, false
+  into v_answer.allowed, v_answer.reservation_id, v_answer.estimated_cost_usd, v_answer.expires_at, v_answer.replayed;
   return v_answer;
 end;
 $$;
 comment on function spend_private.reserve is
-  'spend.reserve with a clock.';
+  'spend.reserve with a clock. p_closed_too: see spend_private.read_call.';
 
 -- schemas/40_reservations/settle.sql
 create function spend.settle(reservation_id uuid, usage jsonb, metadata jsonb default '{}')
@@ -3279,6 +3681,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -4185,7 +4588,8 @@ begin
     return;
   end if;
 
-  -- The locks of every booking, in the same order: table, reservations, balances.
+  -- The locks of every booking, in the same order: table, reservations, balances. Open calls too: one that is being
+  -- settled right now read the prices before they were set right.
   lock table spend.reservations in row exclusive mode;
   select array_agg(l.id) into v_calls
   from (
@@ -4193,7 +4597,7 @@ begin
     from spend.reservations as r
     where r.provider = p_provider and p_product in (r.product, '*')
       and r.created_at >= p_from and r.created_at < p_to
-      and r.status in ('settled', 'expired')
+      and r.status <> 'released'
     order by r.tenant_id, r.id
     for no key update
   ) as l;
@@ -4225,7 +4629,8 @@ returns table (
   right_usd numeric,
   usage jsonb,
   price_ids bigint[],
-  is_estimated boolean
+  is_estimated boolean,
+  metadata jsonb
 )
 language plpgsql stable
 set search_path = ''
@@ -4234,19 +4639,22 @@ begin
   return query
   select
     r.tenant_id, r.id, r.actual_cost_usd, a.cost_usd, e.usage, a.price_ids,
-    -- Where nothing was known, the estimate itself was the usage.
-    a.is_estimated or (r.is_estimated and e.usage = r.usage_estimate)
+    a.is_estimated or e.is_counted, e.metadata
   from spend.reservations as r
   cross join lateral (
     -- Retention may have dropped the events; then nobody knows the usage any more, and the booking stands.
-    select b.usage
+    select b.usage, b.metadata, b.metadata @> '{"is_estimated": true}' as is_counted
     from spend.cost_events as b
     where b.tenant_id = r.tenant_id and b.occurred_at = r.created_at and b.reservation_id = r.id
       and b.usage is not null
     order by b.id desc
     limit 1
   ) as e
-  cross join lateral spend_private.cost_at_right_prices(r, e.usage) as a
+  cross join lateral spend_private.cost_at_right_prices(
+    r,
+    -- Where nothing was known, the estimate was booked as the usage; what the caller counted is usage.
+    case when e.usage = r.usage_estimate and r.is_estimated and not e.is_counted then null else e.usage end
+  ) as a
   where r.provider = p_provider and p_product in (r.product, '*')
     and r.created_at >= p_from and r.created_at < p_to
     and r.status in ('settled', 'expired')
@@ -4262,16 +4670,19 @@ returns spend_private.actual_cost
 language plpgsql stable
 set search_path = ''
 as $$
+declare
+  v_estimate spend_private.actual_cost := spend_private.actual_cost(
+    p_reservation, p_reservation.usage_estimate, p_is_bound => true
+  );
 begin
   -- The estimate was as wrong as the price, and unknown usage costs at least the estimate.
-  p_reservation.estimated_cost_usd := (
-    spend_private.actual_cost(p_reservation, p_reservation.usage_estimate)
-  ).cost_usd;
+  p_reservation.estimated_cost_usd := v_estimate.cost_usd;
+  p_reservation.price_ids := v_estimate.price_ids;
   return spend_private.actual_cost(p_reservation, p_usage);
 end;
 $$;
 comment on function spend_private.cost_at_right_prices is
-  'actual_cost, with an estimate at the prices of now too.';
+  'actual_cost, with an estimate at the prices of now too. p_usage null: what the estimate costs.';
 
 create function spend_private.rebook(
   p_provider text,
@@ -4292,7 +4703,7 @@ declare
 begin
   with wrong as materialized (
     select r.*, w.booked_usd, w.right_usd, w.usage, w.price_ids as right_price_ids,
-      w.is_estimated as is_still_estimated
+      w.is_estimated as is_still_estimated, w.metadata as event_metadata
     from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, p_calls) as w
     join spend.reservations as r on r.tenant_id = w.tenant_id and r.id = w.reservation_id
   ),
@@ -4305,7 +4716,7 @@ begin
     select
       w.tenant_id, w.created_at, p_now, 'correction', w.id, w.user_id, w.conversation_id, w.path_id,
       w.task, w.resource_type, w.provider, w.product, w.usage, w.right_usd - w.booked_usd,
-      w.right_price_ids, w.is_still_estimated, w.metadata || '{"reason": "repriced"}'
+      w.right_price_ids, w.is_still_estimated, w.event_metadata || '{"reason": "repriced"}'
     from wrong as w
   ),
 
@@ -4930,6 +5341,34 @@ $$;
 comment on function spend_private.context_answer is
   'context_claim of a context.';
 
+create function spend_private.may_use_context(p_context spend.execution_contexts, p_user_id uuid)
+returns boolean
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  -- The rule by which they are read, too: what a conversation's code left in its sandbox is part of it.
+  return p_user_id is null or coalesce(p_context.user_id = p_user_id, false) or exists (
+    select from spend.tenant_members as m
+    where m.tenant_id = p_context.tenant_id and m.user_id = p_user_id and m.role in ('owner', 'admin')
+  );
+end;
+$$;
+comment on function spend_private.may_use_context is
+  'A context is used by the user who opened it, by owners and admins of its tenant, and by the tenant itself (p_user_id null). Membership of the opener is the caller''s to check.';
+
+-- schemas/60_sandboxes/stray_sandboxes.sql
+create table spend_private.stray_sandboxes (
+  tenant_id uuid not null,
+  sandbox_id text not null,
+  paid_until timestamptz not null,
+  primary key (tenant_id, sandbox_id)
+);
+comment on table spend_private.stray_sandboxes is
+  'Sandboxes that ran without a context, and until when their seconds are booked. Written by spend.book_stray_sandbox alone.';
+
+alter table spend_private.stray_sandboxes enable row level security;
+
 -- schemas/60_sandboxes/claim_context.sql
 create function spend.claim_context(
   tenant_id uuid,
@@ -4962,8 +5401,8 @@ end;
 $$;
 comment on function spend.claim_context is
   'Gets the sandbox of a conversation''s path, or the right to start it, and holds what it costs: one transaction. Of any number of callers at once one is told to create, the others to wait. A live context is used as it is, whatever template and timeout_seconds say.
-claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out that ends earlier is extended, and held for. claim_seconds: after that the claim is taken over.
-Errors: as spend.reserve; 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
+claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out of which less than half would be left then is extended, and held for. claim_seconds: after that the claim is taken over.
+Errors: as spend.reserve; 42501 not_your_context (another member opened the one that lives), 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
 grant execute on function spend.claim_context to service_role;
 
 create function spend_private.claim_context(
@@ -5009,6 +5448,12 @@ begin
     and c.path_id is not distinct from p_path_id and c.status in ('creating', 'running', 'paused')
   for no key update;
   if found then
+    if not spend_private.may_use_context(v_live, p_user_id) then
+      perform spend_private.fail(
+        '42501', 'not_your_context', jsonb_build_object('conversation_id', p_conversation_id),
+        'Let the user who opened it, an owner or an admin of the tenant use it, or take another conversation_id.'
+      );
+    end if;
     v_answer := spend_private.enter_context(
       v_live, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now
     );
@@ -5249,7 +5694,7 @@ begin
 end;
 $$;
 comment on function spend.end_context is
-  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first.
+  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated).
 Errors: PT404 unknown_context. For service_role.';
 grant execute on function spend.end_context to service_role;
 
@@ -5291,7 +5736,11 @@ begin
       case when v_started_at is not null then
         spend_private.context_usage(v_context, spend_private.seconds_between(v_started_at, v_ended_at))
       end,
-      jsonb_strip_nulls(jsonb_build_object('sandbox_id', v_context.sandbox_id, 'end_reason', p_reason)), p_now
+      jsonb_strip_nulls(jsonb_build_object(
+        'sandbox_id', v_context.sandbox_id, 'end_reason', p_reason,
+        -- It ended at some time before its time-out, and nobody can tell when.
+        'is_estimated', case when p_ended_at is null and p_now < v_context.expires_at then true end
+      )), p_now
     );
   end if;
   return spend_private.close_context(v_context, v_status, p_reason, v_ended_at, p_now);
@@ -5439,15 +5888,19 @@ begin
     return spend_private.context_answer(p_context, 'gone');
   end if;
 
-  if p_context.expires_at < v_in_use_until then
+  -- It lives for its time-out after each use; E2B, and the quotas, are asked when half of it would be gone.
+  if p_context.expires_at < v_in_use_until + make_interval(secs => p_context.timeout_seconds / 2.0) then
     v_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
     v_held := spend_private.extend_context(p_context, v_seconds, p_enforce, p_now);
-    if not v_held.allowed then
+    if v_held.allowed then
+      p_context.expires_at := p_now + make_interval(secs => v_seconds);
+    elsif p_context.expires_at < v_in_use_until then
       v_answer := spend_private.context_answer(p_context, 'refused');
       v_answer.refusal := v_held;
       return v_answer;
+    else
+      v_seconds := null;
     end if;
-    p_context.expires_at := p_now + make_interval(secs => v_seconds);
   end if;
 
   update spend.execution_contexts as c set
@@ -5459,7 +5912,7 @@ begin
 end;
 $$;
 comment on function spend_private.enter_running is
-  'Uses a running context for p_run_seconds; where its time-out would end that, the hold is extended first.';
+  'Uses a running context for p_run_seconds. Where its time-out is near, the hold is extended first; no room for that refuses only a use that would not end in time.';
 
 create function spend_private.extend_context(
   p_context spend.execution_contexts,
@@ -5503,6 +5956,9 @@ declare
   v_answer spend.context_claim;
 begin
   p_context.timeout_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
+  -- The interval that has ended is no part of the answer: a refusal is one to start.
+  p_context.started_at := null;
+  p_context.expires_at := null;
   v_held := spend_private.hold_context(p_context, p_user_id, p_enforce, p_now);
   if not v_held.allowed then
     v_answer := spend_private.context_answer(p_context, 'refused');
@@ -5575,7 +6031,7 @@ begin
     where (c.status in ('creating', 'running', 'paused') or c.booked_at is null)
       and (open_contexts.after_id is null or c.id > open_contexts.after_id)
     order by c.id
-    limit open_contexts.max_rows;
+    limit greatest(open_contexts.max_rows, 0);
 end;
 $$;
 comment on function spend.open_contexts is
@@ -5698,42 +6154,67 @@ set lock_timeout = '3s'
 as $$
 declare
   v_from timestamptz;
-  v_key text;
-  v_cost_usd numeric;
+  v_seconds numeric;
   v_usage jsonb;
   v_held spend.reserve_result;
 begin
   lock table spend.reservations in row exclusive mode;
   perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));
-  -- What a context has paid for is paid.
-  select greatest(book_stray_sandbox.started_at, max(coalesce(c.ended_at, c.paused_at))) into v_from
-  from spend.execution_contexts as c
-  where c.tenant_id = book_stray_sandbox.tenant_id and c.sandbox_id = book_stray_sandbox.sandbox_id;
-  v_key := format('e2b-stray:%s:%s', book_stray_sandbox.sandbox_id, extract(epoch from v_from));
-  select r.actual_cost_usd into v_cost_usd
-  from spend.reservations as r
-  where r.tenant_id = book_stray_sandbox.tenant_id and r.idempotency_key = v_key;
-  if found or book_stray_sandbox.ended_at <= v_from then
-    return coalesce(v_cost_usd, 0);
+  v_from := greatest(
+    book_stray_sandbox.started_at,
+    spend_private.paid_until(book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id)
+  );
+  v_seconds := ceil(spend_private.seconds_between(v_from, book_stray_sandbox.ended_at));
+  if v_seconds <= 0 then
+    return 0;
   end if;
 
   v_usage := jsonb_build_object(
     'provider', 'e2b', 'template', book_stray_sandbox.template, 'vcpus', book_stray_sandbox.vcpus,
-    'memory_gib', book_stray_sandbox.memory_gib,
-    'seconds', ceil(spend_private.seconds_between(v_from, book_stray_sandbox.ended_at))
+    'memory_gib', book_stray_sandbox.memory_gib, 'seconds', v_seconds
   );
   v_held := spend_private.reserve(
     book_stray_sandbox.tenant_id, null, 'e2b', v_usage, 'sandbox', book_stray_sandbox.conversation_id,
-    book_stray_sandbox.path_id, v_key, p_enforce => false,
-    p_metadata => jsonb_build_object('stray_sandbox_id', book_stray_sandbox.sandbox_id)
+    book_stray_sandbox.path_id, p_enforce => false,
+    p_metadata => jsonb_build_object('stray_sandbox_id', book_stray_sandbox.sandbox_id),
+    p_closed_too => true
   );
+  insert into spend_private.stray_sandboxes as s (tenant_id, sandbox_id, paid_until)
+  values (
+    book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id,
+    v_from + make_interval(secs => v_seconds::double precision)
+  )
+  on conflict on constraint stray_sandboxes_pkey do update set paid_until = excluded.paid_until;
   return (spend_private.settle(v_held.reservation_id, v_usage)).cost_usd;
 end;
 $$;
 comment on function spend.book_stray_sandbox is
-  'Books a sandbox that ran although no context had it running, and was killed at ended_at: the seconds that no context of this sandbox has paid for, once. Returns the USD booked for it.
+  'Books a sandbox that ran until ended_at although no context had it running: the seconds that neither a context nor an earlier call has paid for. Called before the sandbox is killed, with now, and again after it, a crash in between leaves nothing unpaid and books nothing twice. Also for a tenant that is closed. Returns the USD that this call booked.
 Errors: as spend.reserve. For service_role.';
 grant execute on function spend.book_stray_sandbox to service_role;
+
+create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
+returns timestamptz
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return greatest(
+    (
+      select max(coalesce(c.ended_at, c.paused_at))
+      from spend.execution_contexts as c
+      where c.tenant_id = p_tenant_id and c.sandbox_id = p_sandbox_id and c.booked_at is not null
+    ),
+    (
+      select s.paid_until
+      from spend_private.stray_sandboxes as s
+      where s.tenant_id = p_tenant_id and s.sandbox_id = p_sandbox_id
+    )
+  );
+end;
+$$;
+comment on function spend_private.paid_until is
+  'Until when a sandbox''s seconds are booked, by its context or as a stray; null when none are.';
 
 -- schemas/60_sandboxes/use_context.sql
 create function spend.use_context(
@@ -5759,7 +6240,7 @@ begin
 end;
 $$;
 comment on function spend.use_context is
-  'claim_context for a context that is there: never creates. A context that has ended, that there is not, or that is of a tenant which the user is no member of: outcome gone, all alike.
+  'claim_context for a context that is there: never creates. A context that has ended, that there is not, or that is not the user''s to use (spend_private.may_use_context): outcome gone, all alike.
 Errors: as spend.claim_context. For service_role.';
 grant execute on function spend.use_context to service_role;
 
@@ -5785,7 +6266,8 @@ begin
   join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = p_context_id
   where m.user_id = p_user_id
   for no key update of c;
-  if not found then
+  if not found or not spend_private.may_use_context(v_context, p_user_id) then
+    v_context := null;
     v_context.id := p_context_id;
     return spend_private.context_answer(v_context, 'gone');
   end if;
@@ -5804,6 +6286,8 @@ comment on function spend_private.use_context is
 create function spend.find_context(context_id uuid, user_id uuid)
 returns setof spend.execution_contexts
 language plpgsql stable
+-- Definer: may_use_context is nobody's to call.
+security definer
 set search_path = ''
 as $$
 begin
@@ -5811,11 +6295,11 @@ begin
     select c.*
     from spend.tenant_members as m
     join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = find_context.context_id
-    where m.user_id = find_context.user_id;
+    where m.user_id = find_context.user_id and spend_private.may_use_context(c, find_context.user_id);
 end;
 $$;
 comment on function spend.find_context is
-  'The context, when the user is a member of its tenant; else no row. For service_role.';
+  'The context, also one that has ended, when the user may use it; else no row. For service_role.';
 grant execute on function spend.find_context to service_role;
 
 -- schemas/70_alerts/alerts.sql
@@ -5831,6 +6315,8 @@ create table spend.alerts (
   created_at timestamptz not null default now(),
   delivered_at timestamptz,
   attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  last_error text,
   constraint once_per_period unique nulls not distinct (tenant_id, quota_id, period_start, kind, threshold),
   constraint kind_is_known check (kind in ('warning', 'limit')),
   constraint attempts_are_not_negative check (attempts >= 0)
@@ -5840,15 +6326,80 @@ comment on table spend.alerts is
 comment on column spend.alerts.tenant_id is 'Null for quotas of the platform.';
 comment on column spend.alerts.threshold is 'Share of the limit; 1 for kind limit.';
 comment on column spend.alerts.details is 'The quota when the alert was recorded, in USD.';
+comment on column spend.alerts.attempts is 'How often somebody claimed it to deliver it.';
+comment on column spend.alerts.next_attempt_at is 'Nobody else tries before: a deliverer that dies loses only time.';
+comment on column spend.alerts.last_error is 'Why the last attempt failed.';
 comment on column spend.alerts.caused_by_tenant_id is 'Tenant whose call crossed the threshold.';
 
-create index alerts_undelivered_idx on spend.alerts (id) where delivered_at is null;
+create index alerts_undelivered_idx on spend.alerts (next_attempt_at, id) where delivered_at is null;
 
 alter table spend.alerts enable row level security;
 create policy "owners and admins read their tenant's alerts" on spend.alerts
 for select to authenticated
 using (tenant_id in (select spend_private.managed_tenant_ids()));
 grant select on spend.alerts to authenticated, service_role;
+
+-- schemas/70_alerts/deliver_alerts.sql
+create function spend.claim_alerts(max_rows integer default 50)
+returns setof spend.alerts
+language plpgsql volatile
+-- Definer: the outbox is written by functions alone.
+security definer
+set search_path = ''
+as $$
+begin
+  return query select a.* from spend_private.claim_alerts(claim_alerts.max_rows) as a;
+end;
+$$;
+comment on function spend.claim_alerts is
+  'Alerts that are due to be delivered, the oldest first. Each goes to one caller alone, and to the next one only after a while that doubles with each attempt (30 s to 6 hours): call finish_alert when it is delivered, or has failed. For service_role.';
+grant execute on function spend.claim_alerts to service_role;
+
+create function spend_private.claim_alerts(p_max_rows integer, p_now timestamptz default now())
+returns setof spend.alerts
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  return query
+    with due as (
+      select a.id
+      from spend.alerts as a
+      where a.delivered_at is null and a.next_attempt_at <= p_now
+      order by a.next_attempt_at, a.id
+      limit greatest(p_max_rows, 0)
+      -- Another deliverer's are not waited for.
+      for update skip locked
+    )
+    update spend.alerts as a set
+      attempts = a.attempts + 1,
+      next_attempt_at = p_now + least(interval '30 seconds' * 2 ^ least(a.attempts, 20), interval '6 hours')
+    from due
+    where a.id = due.id
+    returning a.*;
+end;
+$$;
+comment on function spend_private.claim_alerts is
+  'spend.claim_alerts with a clock.';
+
+create function spend.finish_alert(alert_id bigint, error text default null)
+returns boolean
+language plpgsql volatile
+-- Definer: see spend.claim_alerts.
+security definer
+set search_path = ''
+as $$
+begin
+  update spend.alerts as a set
+    delivered_at = case when finish_alert.error is null then now() end,
+    last_error = finish_alert.error
+  where a.id = finish_alert.alert_id and a.delivered_at is null;
+  return found;
+end;
+$$;
+comment on function spend.finish_alert is
+  'An alert was delivered, or was not: error says why, and the alert stays in the outbox. False when it was delivered already or is not there. For service_role.';
+grant execute on function spend.finish_alert to service_role;
 
 -- schemas/70_alerts/record_alert.sql
 create function spend_private.record_alert(
@@ -5961,6 +6512,9 @@ declare
   v_details spend.quota_details;
   v_warnings spend.quota_details[] := '{}';
 begin
+  if p_holds = '{}' then
+    return v_warnings;
+  end if;
   foreach v_hold in array spend_private.holds_above_threshold(p_holds) loop
     v_details := spend_private.quota_details(v_hold.quota_id, v_hold.period_start, p_cost_usd, p_now);
     v_warnings := v_warnings || v_details;
@@ -6091,6 +6645,8 @@ create trigger audit after insert or update or delete on spend.tenants
 for each row execute function spend_private.audit('id');
 create trigger audit after insert or update or delete on spend.tenant_members
 for each row execute function spend_private.audit('tenant_id', 'user_id');
+create trigger audit after insert or update or delete on spend.sandbox_templates
+for each row execute function spend_private.audit('template');
 
 create trigger audit_truncate before truncate on spend.prices
 for each statement execute function spend_private.audit();
@@ -6105,6 +6661,8 @@ for each statement execute function spend_private.audit();
 create trigger audit_truncate before truncate on spend.tenants
 for each statement execute function spend_private.audit();
 create trigger audit_truncate before truncate on spend.tenant_members
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.sandbox_templates
 for each statement execute function spend_private.audit();
 
 -- schemas/90_maintenance/settings.sql

@@ -1,13 +1,10 @@
 -- Made by npm run prices:import from @pydantic/genai-prices (MIT). Do not edit: insert rows of your own instead.
--- USD per unit_size units. Rows that exist stay as they are; running it again adds what is new.
+-- USD per unit_size units. Rows that exist stay as they are; running it again adds what is new. What is new about a
+-- product in use takes effect now: calls that were booked stay booked (spend.reprice corrects them).
 
-insert into spend.prices (
-  resource_type, provider, product, meter, unit_size, usd, tier_from, effective_from, note
-)
-select
-  'llm', v.provider, v.product, v.meter, v.unit_size, v.usd, v.tier_from,
-  v.effective_from::timestamp at time zone 'UTC', '@pydantic/genai-prices'
-from (values
+with catalogue (resource_type, provider, product, meter, unit_size, usd, tier_from, day, note) as (
+  select 'llm', llm.*, '@pydantic/genai-prices'
+  from (values
   ('anthropic', 'claude-2', 'input_tokens', 1000000, 8, 0, '2020-01-01'),
   ('anthropic', 'claude-2', 'output_tokens', 1000000, 24, 0, '2020-01-01'),
   ('anthropic', 'claude-3-5-haiku-latest', 'input_tokens', 1000000, 0.8, 0, '2020-01-01'),
@@ -4089,8 +4086,32 @@ from (values
   ('zhipuai', 'GLM-5.3-Flash', 'input_tokens', 1000000, 0.055, 0, '2020-01-01'),
   ('zhipuai', 'GLM-5.3-Flash', 'cache_read_tokens', 1000000, 0.016, 0, '2020-01-01'),
   ('zhipuai', 'GLM-5.3-Flash', 'output_tokens', 1000000, 0.193, 0, '2020-01-01')
-) as v (provider, product, meter, unit_size, usd, tier_from, effective_from)
-on conflict on constraint one_price_per_moment do nothing;
+  ) as llm
+  union all
+  values
+  ('e2b', 'e2b', '*', 'vcpu_seconds', 1, 0.000014, 0, '2020-01-01', 'https://e2b.dev/pricing'),
+  ('e2b', 'e2b', '*', 'gib_seconds', 1, 0.0000045, 0, '2020-01-01', 'https://e2b.dev/pricing')
+)
+
+insert into spend.prices (
+  resource_type, provider, product, meter, unit_size, usd, tier_from, effective_from, note
+)
+select
+  c.resource_type, c.provider, c.product, c.meter, c.unit_size, c.usd, c.tier_from,
+  case
+    when exists (
+      select from spend.prices as p
+      where p.provider = c.provider and p.product in (c.product, '*') and p.first_used_at is not null
+    ) then greatest(c.day::timestamp at time zone 'UTC', now())
+    else c.day::timestamp at time zone 'UTC'
+  end, c.note
+from catalogue as c
+where not exists (
+  select from spend.prices as p
+  where p.provider = c.provider and p.product = c.product and p.resource_type = c.resource_type
+    and p.meter = c.meter and p.tier_from = c.tier_from and p.service_tier = 'standard' and p.tenant_id is null
+    and p.effective_from >= c.day::timestamp at time zone 'UTC'
+);
 
 insert into spend.product_aliases (provider, match_kind, pattern, product)
 values
@@ -5317,9 +5338,3 @@ values
   ('zhipuai', 'equals', 'glm-5.3', 'GLM-5.3'),
   ('zhipuai', 'equals', 'glm-5.3-flash', 'GLM-5.3-Flash')
 on conflict do nothing;
-
-insert into spend.prices (resource_type, provider, product, meter, unit_size, usd, effective_from, note)
-values
-  ('e2b', 'e2b', '*', 'vcpu_seconds', 1, 0.000014, '2020-01-01 00:00:00+00', 'https://e2b.dev/pricing'),
-  ('e2b', 'e2b', '*', 'gib_seconds', 1, 0.0000045, '2020-01-01 00:00:00+00', 'https://e2b.dev/pricing')
-on conflict on constraint one_price_per_moment do nothing;

@@ -184,6 +184,64 @@ describe("a call that fits the quota", () => {
   });
 });
 
+it.each([true, false])(
+  "a quota at its warning threshold is told of in whole cents (stream: %s)",
+  async (stream) => {
+    await limitTo(1);
+    await stack.service.rpc("adjust", { tenant_id: tenant.id, amount_usd: 0.85, reason: "spent" });
+    const response = await chat({ ...say("Hello"), stream });
+    await response.text();
+    expect(response.headers.get("ratelimit-policy")).toBe(
+      '"tenant-llm-month";q=100;qu="usd-cents"',
+    );
+    // $1 less $0.85 less what this call holds.
+    expect(response.headers.get("ratelimit")).toMatch(/^"tenant-llm-month";r=14;t=\d+$/);
+  },
+);
+
+describe("what is held", () => {
+  async function held(body: Record<string, unknown>) {
+    await (await chat({ ...body, stream: false })).text();
+    const [row] = await stack.sql`
+      select (usage_estimate ->> 'input_tokens')::int as input,
+        (usage_estimate ->> 'output_tokens')::int as output
+      from spend.reservations where tenant_id = ${tenant.id} order by created_at desc limit 1`;
+    return row as { input: number; output: number };
+  }
+
+  it("is bounded by the model's own limit before it is priced", async () => {
+    expect(await held({ ...say("Hello"), maxOutputTokens: 1_000_000 })).toMatchObject({
+      output: 16_384,
+    });
+    const sent = stack.journal()[0]?.body as {
+      max_tokens?: number;
+      max_completion_tokens?: number;
+    };
+    expect(sent.max_tokens ?? sent.max_completion_tokens).toBe(16_384);
+  });
+
+  it("has an allowance for each image, whatever its bytes", async () => {
+    const image = {
+      type: "file",
+      mediaType: "image/png",
+      url: "data:image/png;base64,iVBORw0KGgo=",
+    };
+    const ask = (parts: object[]) => ({
+      messages: [{ id: "1", role: "user", parts }],
+      model: "gpt-4o",
+    });
+    const text = { type: "text", text: "What is this?" };
+    const [without, one, two] = [
+      await held(ask([text])),
+      await held(ask([text, image])),
+      await held(ask([text, image, image])),
+    ];
+    expect(one.input - without.input).toBeGreaterThanOrEqual(5000);
+    expect(one.input - without.input).toBeLessThan(5500);
+    expect(two.input - one.input).toBe(one.input - without.input);
+  });
+});
+
 describe("a call that does not fit", () => {
   it("not streaming: 429 with the quota that refused; the provider is not called, another tenant is", async () => {
     await limitTo(0.001);
@@ -274,6 +332,30 @@ describe("a request that is wrong", () => {
       error: "invalid_request",
       issues: expect.arrayContaining([expect.objectContaining({ path })]),
     });
+    expect(stack.journal()).toHaveLength(0);
+  });
+
+  it("more messages than a conversation may have: 400", async () => {
+    const messages = Array.from({ length: 501 }, () => ({ role: "user", content: "x" }));
+    const response = await chat({ messages });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ issues: [{ path: "messages" }] });
+  });
+
+  it.each([
+    ["a file at an address", "application/pdf", "https://example.com/a.pdf", "messages.0"],
+    [
+      "a file that is not encrypted on its way",
+      "image/png",
+      "http://example.com/a.png",
+      "messages.0",
+    ],
+    ["a film", "video/mp4", "data:video/mp4;base64,AAAA", "messages"],
+  ])("%s, whose cost has no bound: 400", async (_, mediaType, url, path) => {
+    const parts = [{ type: "file", mediaType, url }];
+    const response = await chat({ messages: [{ id: "1", role: "user", parts }] });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ issues: [{ path }] });
     expect(stack.journal()).toHaveLength(0);
   });
 

@@ -1,60 +1,36 @@
-// What a chat promises whatever its provider, its client and its database do. The provider is a server of this
-// test, since the stand-in has manners: it reports usage, answers in time, and closes what it opens.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+// What a chat promises whatever its provider, its client and its database say or do not say. How calls end is in
+// chat_endings.test.ts.
 import { DefaultChatTransport, type UIMessageChunk } from "ai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import {
+  answers,
+  refuses,
+  type Script,
+  type ScriptedProvider,
+  startScriptedProvider,
+} from "../setup/provider.ts";
 import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
 import { until } from "../setup/until.ts";
 
-type Script = (request: IncomingMessage, response: ServerResponse) => void;
-
-let provider: Server;
+let provider: ScriptedProvider;
 let stack: TestStack;
 let user: TestUser;
 let tenant: TestTenant;
-let script: Script;
-let calls = 0;
 
 beforeAll(async () => {
-  provider = createServer((request, response) => {
-    calls += 1;
-    script(request, response);
-  });
-  await new Promise<void>((done) => provider.listen(0, "127.0.0.1", done));
-  const { port } = provider.address() as AddressInfo;
-  stack = await startTestStack({
-    env: { OPENAI_API_KEY: "local", OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1` },
-  });
+  provider = await startScriptedProvider();
+  stack = await startTestStack({ env: provider.env });
 });
 afterAll(async () => {
   await stack.stop();
-  provider.closeAllConnections();
-  await new Promise((done) => provider.close(done));
+  await provider.stop();
 });
 beforeEach(async () => {
   user = await stack.signUp();
   tenant = await stack.createTenant({ members: [user] });
-  script = streams([text("Hello"), finish({ prompt_tokens: 9, completion_tokens: 1 })]);
-  calls = 0;
+  provider.plays(answers("Hello", { prompt_tokens: 9, completion_tokens: 1 }));
+  provider.journal.length = 0;
 });
-
-const text = (content: string) => ({ choices: [{ index: 0, delta: { content } }] });
-const finish = (usage?: object) => ({
-  choices: [{ index: 0, delta: {}, finish_reason: "stop" }],
-  ...(usage && { usage }),
-});
-const line = (chunk: object) =>
-  `data: ${JSON.stringify({ id: "1", object: "chat.completion.chunk", created: 1, model: "gpt-4o-mini", ...chunk })}\n\n`;
-
-/** A provider that streams these chunks and ends well. */
-function streams(chunks: object[]): Script {
-  return (_, response) => {
-    response.writeHead(200, { "content-type": "text/event-stream" });
-    for (const chunk of chunks) response.write(line(chunk));
-    response.end("data: [DONE]\n\n");
-  };
-}
 
 const say = (content = "Hello") => ({ messages: [{ role: "user", content }] });
 
@@ -82,15 +58,13 @@ async function limitTo(usd: number) {
 
 describe("usage", () => {
   it("cached and reasoning tokens are booked as parts of the input and the output", async () => {
-    script = streams([
-      text("Hello"),
-      finish({
-        prompt_tokens: 2000,
-        completion_tokens: 300,
-        prompt_tokens_details: { cached_tokens: 1500 },
-        completion_tokens_details: { reasoning_tokens: 250 },
-      }),
-    ]);
+    const usage = {
+      prompt_tokens: 2000,
+      completion_tokens: 300,
+      prompt_tokens_details: { cached_tokens: 1500 },
+      completion_tokens_details: { reasoning_tokens: 250 },
+    };
+    provider.plays(answers("Hello", usage));
 
     await (await chat()).text();
 
@@ -105,21 +79,11 @@ describe("usage", () => {
     });
   });
 
-  it("that is not reported is not zero: the estimate is booked, and flagged", async () => {
-    script = streams([text("Hello"), finish()]);
-
-    await (await chat()).text();
-
-    const row = await ended();
-    expect(row).toMatchObject({ status: "settled", is_estimated: true });
-    expect(row.actual_cost_usd).toBe(row.estimated_cost_usd);
-  });
-
   it.each([
     ["negative", { prompt_tokens: -5, completion_tokens: 3 }],
     ["fractional", { prompt_tokens: 5.5, completion_tokens: 3 }],
   ])("that is %s is unknown usage", async (_, usage) => {
-    script = streams([text("Hello"), finish(usage)]);
+    provider.plays(answers("Hello", usage));
 
     await (await chat()).text();
 
@@ -131,16 +95,16 @@ describe("usage", () => {
 
 describe("a provider that misbehaves", () => {
   it.each([
-    ["hangs up without an answer", (_, response) => response.destroy()],
+    ["hangs up without an answer", (response) => void response.destroy()],
     [
       "answers something that is no JSON",
-      (_, response) =>
-        response.writeHead(200, { "content-type": "application/json" }).end("<html>"),
+      (response) =>
+        void response.writeHead(200, { "content-type": "application/json" }).end("<html>"),
     ],
   ] as [string, Script][])(
     "%s: 502; whether it charges is not known, so the estimate is booked",
     async (_, misbehave) => {
-      script = misbehave;
+      provider.plays(misbehave);
 
       const response = await chat({ ...say(), stream: false });
 
@@ -149,58 +113,6 @@ describe("a provider that misbehaves", () => {
       expect(await ended()).toMatchObject({ status: "settled", is_estimated: true });
     },
   );
-
-  it("refuses the call: its status is told, its words and its Retry-After are not ours", async () => {
-    script = (_, response) =>
-      response
-        .writeHead(429, { "content-type": "application/json", "retry-after": "17" })
-        .end('{"error":{"message":"org-secret is out of credit"}}');
-
-    const response = await chat();
-
-    expect(response.status).toBe(502);
-    expect(response.headers.get("retry-after")).toBeNull();
-    const body = await response.text();
-    expect(JSON.parse(body)).toMatchObject({ upstream: { status: 429, retryAfter: "17" } });
-    expect(body).not.toContain("org-secret");
-    expect(await ended()).toMatchObject({ status: "released" });
-  });
-
-  it("breaks off after the first token: the stream ends with an error part", async () => {
-    script = (_, response) => {
-      response.writeHead(200, { "content-type": "text/event-stream" });
-      response.write(line(text("Hel")));
-      setTimeout(() => response.destroy(), 100);
-    };
-
-    const body = await (await chat()).text();
-
-    expect(body).toContain('"type":"error"');
-    expect(body).toContain("upstream_error");
-    expect(await ended()).toMatchObject({ status: "settled", is_estimated: true });
-  });
-});
-
-describe("a client that goes away before the first token", () => {
-  it("leaves nothing held: the call is booked when it ends", async () => {
-    let answer = () => {};
-    script = (request, response) => {
-      answer = () =>
-        streams([text("Hi"), finish({ prompt_tokens: 9, completion_tokens: 1 })])(
-          request,
-          response,
-        );
-    };
-    const controller = new AbortController();
-
-    const response = chat(say(), { signal: controller.signal }).catch(() => undefined);
-    await until("the provider is called", () => calls === 1);
-    controller.abort();
-    await response;
-    answer();
-
-    expect(await ended()).toMatchObject({ status: "settled", is_estimated: false });
-  });
 });
 
 describe("the database", () => {
@@ -337,7 +249,7 @@ describe("every answer", () => {
     [
       502,
       () => {
-        script = (_, response) => response.writeHead(500).end();
+        provider.plays(refuses(500));
         return say();
       },
     ],
@@ -363,7 +275,7 @@ describe("every answer", () => {
     expect(await asStream.text()).toBe(
       `event: error\ndata: ${JSON.stringify(refusal)}\n\nevent: done\ndata: {"status":"quota_exceeded"}\n\n`,
     );
-    expect(calls).toBe(0);
+    expect(provider.journal).toHaveLength(0);
   });
 });
 

@@ -28,6 +28,8 @@ beforeAll(async () => {
       ...provider.env,
       SPENDGATE_CALL_TIMEOUT_MS: "1500",
       SPENDGATE_DISCONNECT_GRACE_MS: "300",
+      // 128 tokens of gpt-4o-mini's 128,000: a page of text is compacted.
+      SPENDGATE_COMPACTION_SHARE: "0.001",
     },
   });
 });
@@ -157,11 +159,22 @@ const ENDINGS: Record<string, Ending> = {
 interface Way {
   path: string;
   body(stream: boolean): Record<string, unknown>;
-  /** Answers of the provider that come before the one that is looked at. */
+  /** Answers of the provider that come before the one that is looked at, and after it. */
   before: Script[];
+  after?: Script[];
+  /** The call that is looked at does not stream, whatever the request does. */
+  isWhole?: boolean;
   /** Whether the answer itself shows how the call ended. */
   shows: boolean;
 }
+
+// Long enough to be compacted here, and short enough to come in one piece: of a longer body's client Deno sees
+// only at the answer that it has gone.
+const LONG = [
+  { role: "user", content: "A page of text. ".repeat(36) },
+  { role: "assistant", content: "I have read it." },
+  { role: "user", content: "What does it say?" },
+];
 
 const tool = (step: number) => callsTool(`call_${step}`, "current_time", USAGE);
 const WAYS: Record<string, Way> = {
@@ -191,6 +204,21 @@ const WAYS: Record<string, Way> = {
     }),
     before: [tool(1), tool(2)],
     shows: false,
+  },
+  "compaction in a chat": {
+    path: "/chat",
+    body: (stream) => ({ stream, messages: LONG }),
+    before: [],
+    after: [answers("It says what it says", USAGE)],
+    isWhole: true,
+    shows: false,
+  },
+  "compaction on demand": {
+    path: "/chat/compact",
+    body: () => ({ messages: LONG, keep: 1 }),
+    before: [],
+    isWhole: true,
+    shows: true,
   },
 };
 
@@ -237,24 +265,26 @@ async function play(way: Way, ending: Ending, stream: boolean) {
 const cases = Object.entries(WAYS).flatMap(([wayName, way]) =>
   [true, false].flatMap((stream) =>
     Object.entries(ENDINGS).flatMap(([endingName, ending]) => {
-      const expected = stream ? ending.expected.streamed : ending.expected.whole;
+      const { whole, streamed } = ending.expected;
+      const expected = stream && !way.isWhole ? streamed : whole;
       const name = `${wayName}, ${stream ? "streamed" : "whole"}, ${endingName}`;
-      return expected ? [{ name, way, ending, stream, expected }] : [];
+      return expected ? [[name, { way, ending, stream, expected }] as const] : [];
     }),
   ),
 );
 
 describe("every way × every ending", () => {
-  it.each(cases)("$name", async ({ way, ending, stream, expected }) => {
-    provider.plays(...way.before, ending.script);
+  it.each(cases)("%s", async (_, { way, ending, stream, expected }) => {
+    const after = way.after ?? [];
+    provider.plays(...way.before, ending.script, ...after);
 
     const answer = await play(way, ending, stream);
 
-    const rows = await allEnded(way.before.length + 1);
-    for (const row of rows.slice(0, -1)) {
+    const rows = await allEnded(way.before.length + 1 + after.length);
+    const [last] = rows.splice(way.before.length, 1);
+    for (const row of rows) {
       expect(row).toMatchObject({ status: "settled", is_estimated: false, cost: EXACT });
     }
-    const last = rows.at(-1);
     expect(last).toMatchObject({ status: expected.status, is_estimated: expected.isEstimated });
     const costs = { exact: EXACT, nothing: NOTHING, estimate: last?.estimate };
     if (expected.cost !== "counted") expect(last?.cost).toBe(costs[expected.cost]);
@@ -264,11 +294,14 @@ describe("every way × every ending", () => {
       expect(Number(last?.cost)).toBeGreaterThanOrEqual(input);
       expect(Number(last?.cost)).toBeLessThan(input + (100 * 0.6) / 1e6);
     }
-    expect(provider.journal).toHaveLength(way.before.length + 1);
+    expect(provider.journal).toHaveLength(way.before.length + 1 + after.length);
+    // A compaction that fails does not keep the chat from its answer.
+    if (after.length > 0) expect(answer).toMatchObject({ status: 200 });
 
     const fails = expected.cost !== "exact" && !(expected === estimate && isComplete(ending));
     if (answer && way.shows) {
-      expect(answer.status).toBe(!fails || (stream && ending.begins) ? 200 : 502);
+      const hasBegun = stream && !way.isWhole && ending.begins;
+      expect(answer.status).toBe(!fails || hasBegun ? 200 : 502);
       expect(answer.body.includes("upstream_error")).toBe(fails);
       expect(answer.body).not.toContain("a secret of the provider");
     }
@@ -283,12 +316,64 @@ describe("every way × every ending", () => {
   }
 });
 
+it("a client that goes during the compaction of its chat: that is booked, and nothing more is called", async () => {
+  provider.plays(() => {});
+  const client = new AbortController();
+  const sent = stack.call("/chat", { user, json: { messages: LONG }, signal: client.signal });
+  sent.catch(() => {});
+  await until("the provider is called", () => provider.journal.length === 1);
+  client.abort();
+  expect(await allEnded(1)).toMatchObject([
+    { task: "compaction", status: "settled", is_estimated: true },
+  ]);
+  await until("the provider is hung up on", () => provider.journal[0]?.aborted);
+  expect(provider.journal).toHaveLength(1);
+});
+
 it("a provider's 429 is ours as a 502, with its Retry-After as a detail", async () => {
   provider.plays(refuses(429, { "retry-after": "7" }));
   const response = await stack.call("/chat", { user, json: WAYS.chat?.body(true) });
   expect(response.status).toBe(502);
   expect(response.headers.get("retry-after")).toBeNull();
   expect(await response.json()).toMatchObject({ upstream: { status: 429, retryAfter: "7" } });
+});
+
+it("the function killed under way: each call is booked at its estimate when its hold expires, once", async () => {
+  const doomed = await startTestStack({ env: provider.env });
+  try {
+    const member = await doomed.signUp();
+    const { id } = await doomed.createTenant({ members: [member] });
+    provider.plays(trickles);
+    for (const path of ["/chat", "/openai/chat/completions"]) {
+      for (const stream of [true, false]) {
+        const json = {
+          model: "gpt-4o-mini",
+          stream,
+          messages: [{ role: "user", content: "Hello" }],
+        };
+        doomed.call(path, { user: member, json }).catch(() => {});
+      }
+    }
+    await until("all calls are under way", () => provider.journal.length === 4);
+
+    process.kill(doomed.services.functions.pid, "SIGKILL");
+    await doomed.services.functions.exited;
+
+    const calls = () => doomed.sql`
+      select r.status, r.is_estimated, r.actual_cost_usd = r.estimated_cost_usd as at_estimate,
+        (select count(*)::int from spend.cost_events as e where e.reservation_id = r.id) as events
+      from spend.reservations as r where r.tenant_id = ${id}`;
+    const held = { status: "held", is_estimated: false, at_estimate: null, events: 0 };
+    expect(await calls()).toEqual(Array(4).fill(held));
+    for (const _ of [1, 2]) {
+      await doomed.sql`select spend_private.expire_reservations(1000, now() + interval '1 hour')`;
+    }
+    const expired = { status: "expired", is_estimated: true, at_estimate: true, events: 1 };
+    expect(await calls()).toEqual(Array(4).fill(expired));
+    expect(await doomed.sql`select * from spend.verify_balances()`).toEqual([]);
+  } finally {
+    await doomed.stop();
+  }
 });
 
 it("after all of this the balances equal the ledger", async () => {

@@ -25,6 +25,7 @@ it("shows an answer, its cost, a 429 for the first tenant and a 200 for the seco
           SPENDGATE_API_PORT: `${await freePort()}`,
           SPENDGATE_DB_PORT: `${await freePort()}`,
           SPENDGATE_PROVIDERS_PORT: `${await freePort()}`,
+          SPENDGATE_SANDBOXES_PORT: `${await freePort()}`,
         },
       },
     );

@@ -12,7 +12,7 @@ import { descendants, isAlive, processes } from "../setup/processes.ts";
 import { until } from "../setup/until.ts";
 
 let folder: string;
-let ports: { api: number; database: number; providers: number };
+let ports: Record<"api" | "database" | "providers" | "sandboxes", number>;
 const started: Run[] = [];
 
 interface Run {
@@ -26,7 +26,12 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "spendgate-test-"));
   // mkdtemp keeps others out; a server started by root runs as another user.
   await chmod(folder, 0o755);
-  ports = { api: await freePort(), database: await freePort(), providers: await freePort() };
+  ports = {
+    api: await freePort(),
+    database: await freePort(),
+    providers: await freePort(),
+    sandboxes: await freePort(),
+  };
 });
 afterEach(async () => {
   for (const { child, ended } of started.splice(0)) {
@@ -45,6 +50,7 @@ function run(script: "start" | "db", ...args: string[]): Run {
       SPENDGATE_API_PORT: `${ports.api}`,
       SPENDGATE_DB_PORT: `${ports.database}`,
       SPENDGATE_PROVIDERS_PORT: `${ports.providers}`,
+      SPENDGATE_SANDBOXES_PORT: `${ports.sandboxes}`,
     },
   });
   let text = "";
@@ -265,6 +271,7 @@ describe("npm start", () => {
     ["api", "API", "SPENDGATE_API_PORT"],
     ["database", "PostgreSQL", "SPENDGATE_DB_PORT"],
     ["providers", "stand-in", "SPENDGATE_PROVIDERS_PORT"],
+    ["sandboxes", "stand-in", "SPENDGATE_SANDBOXES_PORT"],
   ] as const)(
     "a taken %s port is named, with the remedy, and nothing is left running",
     async (which, what, variable) => {

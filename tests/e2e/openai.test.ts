@@ -1,5 +1,7 @@
 // The OpenAI endpoint, as its clients see it: the official SDK with nothing but `baseURL` and the user's JWT, the
 // AI SDK's openai-compatible provider, and plain fetch.
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText } from "ai";
 import OpenAI from "openai";
@@ -359,6 +361,8 @@ describe("errors are the SDK's own", () => {
   });
 });
 
+const isMissing = (error: { code?: unknown }) => error.code === "ENOENT";
+
 describe("other clients", () => {
   it("the AI SDK's openai-compatible provider", async () => {
     answer("ai sdk", { content: "Hello." });
@@ -387,6 +391,42 @@ describe("other clients", () => {
     expect(JSON.parse((events.at(-2) as string).slice(2))).toMatchObject({
       spendgate: { calls: [{ costUsd: "0.00045" }] },
     });
+  });
+
+  it("curl", async (context) => {
+    const curl = async (...args: string[]) => {
+      const { stdout } = await promisify(execFile)("curl", [
+        "--silent",
+        "--no-buffer",
+        ...["--header", `Authorization: Bearer ${user.jwt}`],
+        ...["--header", "Content-Type: application/json"],
+        ...["--write-out", "\n%{http_code} %header{retry-after}"],
+        `${stack.url}/functions/v1/openai/chat/completions`,
+        ...args,
+      ]);
+      return stdout;
+    };
+    if (await curl("--version").then(() => false, isMissing)) {
+      context.skip("there is no curl on this machine");
+    }
+    answer("by hand", { content: "Hello." });
+    const body = { model: MODEL, messages: ask("by hand"), stream: true };
+
+    const streamed = await curl("--data", JSON.stringify(body));
+    expect(streamed).toMatch(/^data: \{.*"content":"Hello\."/s);
+    expect(streamed).toMatch(/data: \[DONE\]\s+200 $/);
+    await events();
+
+    await stack.sql`
+      update spend.cost_quotas set limit_usd = 0.001, period = 'day'
+      where tenant_id = ${tenant.id} and resource_type = 'llm'`;
+    await stack.service.rpc("adjust", {
+      tenant_id: tenant.id,
+      amount_usd: 0.001,
+      reason: "used up",
+    });
+    const refused = await curl("--data", JSON.stringify({ ...body, stream: false, max_tokens: 1 }));
+    expect(refused).toMatch(/"type":"quota_exceeded".*\n429 \d+$/s);
   });
 
   it("a browser's preflight with the SDK's headers", async () => {

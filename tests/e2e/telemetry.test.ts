@@ -58,3 +58,28 @@ it("a call is a span with its reservation and cost, its tokens are metrics, its 
   expect(received["/v1/metrics"]).toContain("gen_ai.client.operation.duration");
   expect(JSON.stringify(received) + stack.logs.join()).not.toContain("secret question");
 });
+
+it("a sandbox's stages are spans and durations, those that fail with their error; its code is in neither", async () => {
+  const user = await stack.signUp();
+  await stack.createTenant({ members: [user] });
+  const json = { conversationId: "talk" };
+  stack.sandboxes.fault({ operation: "create", status: 400 });
+  expect((await stack.call("/sandbox", { user, json })).status).toBe(502);
+  const opened = await stack.call("/sandbox", { user, json });
+  const { id } = (await opened.json()) as { id: string };
+  const run = { code: "'a secret' + ' program'", language: "javascript" };
+  await stack.call(`/sandbox/${id}/run`, { user, json: run });
+  await stack.call(`/sandbox/${id}`, { user, method: "DELETE" });
+
+  const stages = ["quota_check", "create", "connect", "run", "terminate", "settle"];
+  await until("all stages have arrived", () =>
+    stages.every(
+      (stage) =>
+        received["/v1/traces"]?.includes(`sandbox ${stage}`) &&
+        received["/v1/metrics"]?.includes(`"${stage}"`),
+    ),
+  );
+  expect(received["/v1/metrics"]).toContain("spendgate.sandbox.stage.duration");
+  expect(received["/v1/metrics"]).toMatch(/"error\.type","value":{"stringValue":"upstream_error"}/);
+  expect(JSON.stringify(received) + stack.logs.join()).not.toContain("secret");
+});

@@ -99,9 +99,9 @@ export function answers(content: string, usage?: ProviderUsage): Script {
 }
 
 /** Calls a tool, streamed or not as it was asked. */
-export function callsTool(id: string, name: string, usage: ProviderUsage): Script {
+export function callsTool(id: string, name: string, usage: ProviderUsage, input = {}): Script {
   return (response, { body }) => {
-    const call = { id, type: "function", function: { name, arguments: "{}" } };
+    const call = { id, type: "function", function: { name, arguments: JSON.stringify(input) } };
     if (body.stream) {
       beginStream(response);
       response.write(

@@ -6,6 +6,7 @@ import type { Sql } from "postgres";
 import WebSocket from "ws";
 import type { Database } from "../../functions/_shared/database.types.ts";
 import { generateKeys, type Keys } from "../../scripts/stack/keys.ts";
+import type { SandboxStandIn } from "../../scripts/stack/sandbox_standin.ts";
 import { type Services, startServices } from "../../scripts/stack/stack.ts";
 import { cloneDatabase, type TestDatabase } from "./database.ts";
 
@@ -35,6 +36,8 @@ export interface TestStack {
   services: Services;
   /** The stand-in for the providers: add fixtures, inject faults. */
   mock: LLMock;
+  /** The stand-in for E2B: its journal, its sandboxes, its faults. */
+  sandboxes: SandboxStandIn;
   /** What the functions printed. */
   logs: string[];
   /** Every request that reached the stand-in. */
@@ -85,8 +88,9 @@ export async function startTestStack(options: TestStackOptions = {}): Promise<Te
     await database.close();
     throw error;
   });
-  const { url, providers } = services;
-  if (providers === undefined) throw new Error("a test stack never calls a real provider");
+  const { url, providers, sandboxes } = services;
+  if (providers === undefined || sandboxes === undefined)
+    throw new Error("a test stack never calls a real provider");
   const { sql } = database;
   const clientFor = (key: string): Client =>
     createClient<Database, "spend">(url, key, {
@@ -103,6 +107,7 @@ export async function startTestStack(options: TestStackOptions = {}): Promise<Te
     sql,
     services,
     mock: providers.mock,
+    sandboxes,
     logs,
     journal: () => providers.mock.getRequests(),
     service: clientFor(keys.secret),

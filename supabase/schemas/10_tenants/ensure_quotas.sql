@@ -24,7 +24,7 @@ begin
   perform set_config('spend.seeding', 'on', true);
   with wanted as (
     select p.scope, t.id as tenant_id, s.scope_id, p.resource_type, p.period, p.limit_usd,
-      p.warning_threshold, coalesce(p.slots, spend_private.default_slots(p.scope)) as slots
+      p.warning_threshold, p.estimate_policy, coalesce(p.slots, spend_private.default_slots(p.scope)) as slots
     from spend.tenants as t
     join spend.plan_quotas as p on p.plan_id = t.plan_id
     cross join lateral (
@@ -48,20 +48,21 @@ begin
 
   seeded as (
     insert into spend.cost_quotas as q (
-      scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, slots, source
+      scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, estimate_policy, slots,
+      source
     )
     select
       w.scope, w.tenant_id, w.scope_id, w.resource_type, w.period, w.limit_usd, w.warning_threshold,
-      w.slots, 'plan'
+      w.estimate_policy, w.slots, 'plan'
     from wanted as w
     -- In lock order, as every change of several quotas.
     order by w.scope desc, w.resource_type, w.period
     on conflict on constraint one_quota_per_subject do update set
       limit_usd = excluded.limit_usd, warning_threshold = excluded.warning_threshold,
-      slots = excluded.slots
+      estimate_policy = excluded.estimate_policy, slots = excluded.slots
     where q.source = 'plan'
-      and (q.limit_usd, q.warning_threshold, q.slots)
-        is distinct from (excluded.limit_usd, excluded.warning_threshold, excluded.slots)
+      and (q.limit_usd, q.warning_threshold, q.estimate_policy, q.slots)
+        is distinct from (excluded.limit_usd, excluded.warning_threshold, excluded.estimate_policy, excluded.slots)
     returning q.id
   )
 

@@ -5,6 +5,7 @@ create table spend.plan_quotas (
   period text not null,
   limit_usd numeric(24, 12) not null,
   warning_threshold numeric(4, 3) not null default 0.8,
+  estimate_policy text not null default 'strict',
   slots integer,
   primary key (plan_id, scope, resource_type, period),
   constraint scope_is_known check (scope in ('tenant', 'user')),
@@ -12,12 +13,14 @@ create table spend.plan_quotas (
   constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
   constraint limit_is_not_negative check (limit_usd >= 0),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
+  constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
   constraint slots_are_in_range check (slots between 1 and 256)
 );
 comment on table spend.plan_quotas is
   'Quotas that every tenant of a plan (scope tenant) and every member of such a tenant (scope user) gets. A change here reaches the tenants of the plan at once, except where a quota was overridden by hand (cost_quotas.source = ''manual'').';
 comment on column spend.plan_quotas.limit_usd is 'USD per period.';
 comment on column spend.plan_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning.';
+comment on column spend.plan_quotas.estimate_policy is 'What the quotas hold for a call: strict, or expected (see spend.cost_quotas).';
 comment on column spend.plan_quotas.slots is 'Balances that the quota is split into; null takes the default of the scope (tenant 8, user 1).';
 
 alter table spend.plan_quotas enable row level security;

@@ -26,21 +26,20 @@ declare
       case v_resource_type when 'e2b' then 'template' else 'model' end, explain_cost.product
     )
   );
-  v_product text := spend_private.resolve_product(
-    v_resource_type, v_counts.provider, v_counts.name, explain_cost.at
+  v_priced spend_private.priced_usage := spend_private.price_usage(
+    null, v_resource_type, v_counts, explain_cost.at
   );
 begin
-  if v_product is null then
+  if v_priced.cost_usd is null then
     perform spend_private.fail_unpriced(v_resource_type, v_counts, null);
   end if;
   return query
   select l.meter, l.units, l.unit_usd, l.unit_size, round(l.usd, 12), l.price_id
-  from spend_private.bill_lines(null, v_resource_type, v_counts, v_product, explain_cost.at) as l
-  where l.units <> 0 and (l.price_id is not null or l.meter <> 'requests')
+  from unnest(v_priced.lines) as l
   order by l.meter;
 end;
 $$;
 comment on function spend.explain_cost is
-  'The lines of a bill: what usage of a product costs at a moment, meter by meter. units: counted in no part of the meter; usd per unit_size units, from the price row price_id (null: no price, the meter is not billed); amount_usd: before the sum is rounded. General prices, no negotiated ones.
+  'The lines of a bill: what usage of a product costs at a moment, meter by meter. units: not billed in a part of the meter; usd per unit_size units, from the price row price_id (null: no price, the meter is not billed); amount_usd: before the sum is rounded. General prices, no negotiated ones.
 Errors: 22023 invalid_usage, PT422 unpriced_product. For everybody who is signed in.';
 grant execute on function spend.explain_cost to authenticated, service_role;

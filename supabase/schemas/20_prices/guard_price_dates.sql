@@ -8,20 +8,11 @@ as $$
 declare
   v_last_use timestamptz;
 begin
-  -- A catalogue import brings thousands of rows with past dates; for a product never used there is nothing to look up.
-  if not exists (
+  -- A catalogue import brings thousands of rows with past dates; of a product whose prices nobody used, and that no
+  -- '*' row priced, there is no call to look for.
+  if new.product <> '*' and not exists (
     select from spend.prices as p
-    where p.provider = new.provider and p.first_used_at is not null
-  ) then
-    return new;
-  end if;
-  -- It is about to be refused as a duplicate, or passed over: running the catalogue's import again is no change.
-  if tg_op = 'INSERT' and exists (
-    select from spend.prices as p
-    where p.provider = new.provider and p.product = new.product and p.resource_type = new.resource_type
-      and p.meter = new.meter and p.tier_from = new.tier_from and p.service_tier = new.service_tier
-      and p.tenant_id is not distinct from new.tenant_id
-      and p.effective_from = new.effective_from and p.revision = new.revision
+    where p.provider = new.provider and p.product in (new.product, '*') and p.first_used_at is not null
   ) then
     return new;
   end if;

@@ -2,6 +2,7 @@ create table spend.meters (
   resource_type text not null,
   meter text not null,
   part_of text,
+  provider_decides boolean not null default true,
   description text not null,
   primary key (resource_type, meter),
   foreign key (resource_type, part_of) references spend.meters (resource_type, meter) on delete restrict,
@@ -11,6 +12,8 @@ comment on table spend.meters is
   'What usage is counted in. A meter that is part of another is billed apart where a price for it exists, else as the other. LLM usage names its meters as keys; a new row is a new key, without a schema change.';
 comment on column spend.meters.part_of is
   'The meter whose count includes this one: input_tokens includes cache_read_tokens.';
+comment on column spend.meters.provider_decides is
+  'Of a part: true when the provider may count any share of the whole as it (what it caches, how long it reasons), so that an estimate which does not state it must cover it; false when only a request that asks for it has it (audio, images sent, a cache for an hour), so that who estimates knows and states it.';
 
 alter table spend.meters enable row level security;
 create policy "signed-in users read the meters" on spend.meters
@@ -18,19 +21,19 @@ for select to authenticated using (true);
 grant select on spend.meters to authenticated;
 grant select, insert, update, delete on spend.meters to service_role;
 
-insert into spend.meters (resource_type, meter, part_of, description)
+insert into spend.meters (resource_type, meter, part_of, provider_decides, description)
 values
-  ('llm', 'input_tokens', null, 'All input tokens, cached ones included'),
-  ('llm', 'output_tokens', null, 'All output tokens, reasoning included'),
-  ('llm', 'cache_read_tokens', 'input_tokens', 'Input tokens read from the provider''s cache'),
-  ('llm', 'cache_write_tokens', 'input_tokens', 'Input tokens written to the cache for 5 minutes'),
-  ('llm', 'cache_write_1h_tokens', 'input_tokens', 'Input tokens written to the cache for an hour'),
-  ('llm', 'audio_input_tokens', 'input_tokens', 'Input tokens of audio'),
-  ('llm', 'image_input_tokens', 'input_tokens', 'Input tokens of images'),
-  ('llm', 'reasoning_tokens', 'output_tokens', 'Output tokens of reasoning'),
-  ('llm', 'audio_output_tokens', 'output_tokens', 'Output tokens of audio'),
-  ('llm', 'image_output_tokens', 'output_tokens', 'Output tokens of images'),
-  ('llm', 'web_searches', null, 'Web searches made by the provider'),
-  ('llm', 'requests', null, 'Calls, where a provider charges per call'),
-  ('e2b', 'vcpu_seconds', null, 'vCPUs × seconds that the sandbox ran'),
-  ('e2b', 'gib_seconds', null, 'GiB of memory × seconds that the sandbox ran');
+  ('llm', 'input_tokens', null, true, 'All input tokens, cached ones included'),
+  ('llm', 'output_tokens', null, true, 'All output tokens, reasoning included'),
+  ('llm', 'cache_read_tokens', 'input_tokens', true, 'Input tokens read from the provider''s cache'),
+  ('llm', 'cache_write_tokens', 'input_tokens', true, 'Input tokens written to the cache for 5 minutes'),
+  ('llm', 'cache_write_1h_tokens', 'input_tokens', false, 'Input tokens written to the cache for an hour'),
+  ('llm', 'audio_input_tokens', 'input_tokens', false, 'Input tokens of audio'),
+  ('llm', 'image_input_tokens', 'input_tokens', false, 'Input tokens of images'),
+  ('llm', 'reasoning_tokens', 'output_tokens', true, 'Output tokens of reasoning'),
+  ('llm', 'audio_output_tokens', 'output_tokens', false, 'Output tokens of audio'),
+  ('llm', 'image_output_tokens', 'output_tokens', true, 'Output tokens of images'),
+  ('llm', 'web_searches', null, true, 'Web searches made by the provider'),
+  ('llm', 'requests', null, true, 'Calls, where a provider charges per call'),
+  ('e2b', 'vcpu_seconds', null, true, 'vCPUs × seconds that the sandbox ran'),
+  ('e2b', 'gib_seconds', null, true, 'GiB of memory × seconds that the sandbox ran');

@@ -3,82 +3,93 @@ create type spend_private.usage_counts as (
   name text,
   service_tier text,
   units jsonb,
+  total_input bigint,
   is_complete boolean
 );
 comment on type spend_private.usage_counts is
-  'Usage after validation. name: model or template; units: meter -> count; is_complete: no required count is missing or null.';
+  'Usage that was read. name: model or template; units: meter -> count; total_input: input tokens, which decide the tier; is_complete: no required count is missing or null.';
 
 create function spend_private.read_usage(p_resource_type text, p_usage jsonb)
 returns spend_private.usage_counts
-language plpgsql stable
+language plpgsql immutable
 set search_path = ''
 as $$
 declare
   v_counts spend_private.usage_counts;
-  v_numbers text[];
-  v_required text[];
-  v_field text;
-  v_problem text;
+  v_texts text[];
+  v_text text;
+  v_wrong jsonb;
 begin
   if jsonb_typeof(p_usage) is distinct from 'object' then
     perform spend_private.fail_usage('usage', 'is not an object');
+  elsif p_resource_type is null or p_resource_type not in ('llm', 'e2b') then
+    perform spend_private.fail_usage('resource_type', 'is neither llm nor e2b');
   end if;
 
-  case p_resource_type
-    when 'llm' then
-      v_counts.name := p_usage ->> 'model';
-      v_required := array['input_tokens', 'output_tokens'];
-      select array_agg(m.meter) into v_numbers from spend.meters as m where m.resource_type = 'llm';
-    when 'e2b' then
-      v_counts.name := coalesce(p_usage ->> 'template', 'base');
-      v_required := array['vcpus', 'memory_gib', 'seconds'];
-      v_numbers := v_required;
-    else
-      perform spend_private.fail_usage('resource_type', 'is neither llm nor e2b');
-  end case;
+  v_texts := case p_resource_type
+    when 'llm' then array['provider', 'model', 'service_tier'] else array['provider', 'template']
+  end;
+  foreach v_text in array v_texts loop
+    if p_usage ? v_text and (
+      jsonb_typeof(p_usage -> v_text) <> 'string' or length(p_usage ->> v_text) not between 1 and 200
+    ) then
+      perform spend_private.fail_usage(v_text, 'is not a text of 1 to 200 characters');
+    end if;
+  end loop;
 
-  select u.key, case
-      when u.key <> all (v_numbers || array['provider', 'service_tier', 'model', 'template'])
-        or (u.key in ('model', 'service_tier') and p_resource_type <> 'llm')
-        or (u.key = 'template' and p_resource_type <> 'e2b')
-        then 'is not a known key'
-      when u.key <> all (v_numbers) then
-        case when jsonb_typeof(u.value) <> 'string' or length(u.value #>> '{}') not between 1 and 200
-          then 'is not a text of 1 to 200 characters' end
-      when jsonb_typeof(u.value) = 'null' then null
-      when jsonb_typeof(u.value) <> 'number' then 'is not a number'
-      when (u.value)::numeric < 0 then 'is negative'
-      when u.key <> 'memory_gib' and (u.value)::numeric % 1 <> 0 then 'is not a whole number'
-      when (u.value)::numeric > 1e12 then 'is larger than 1e12'
-      when u.key in ('vcpus', 'memory_gib') and (u.value)::numeric = 0 then 'is zero'
-    end as problem
-  into v_field, v_problem
-  from jsonb_each(p_usage) as u
-  order by 2 nulls last, 1
-  limit 1;
-  if v_problem is not null then
-    perform spend_private.fail_usage(v_field, v_problem);
+  v_counts.units := p_usage - v_texts;
+  v_wrong := jsonb_path_query_first(v_counts.units, '$.keyvalue() ? (
+    @.value.type() <> "null" && (
+      @.value.type() <> "number" || @.value < 0 || @.value > 1000000000000
+      || (@.value % 1 <> 0 && @.key <> "memory_gib")
+      || (@.value == 0 && (@.key == "vcpus" || @.key == "memory_gib"))
+    )
+  )');
+  if v_wrong is not null then
+    perform spend_private.fail_usage(
+      v_wrong ->> 'key', 'is not a whole number from 0 to 1e12 (memory_gib and vcpus: above 0; memory_gib: may be fractional)'
+    );
   end if;
 
   v_counts.provider := p_usage ->> 'provider';
   v_counts.service_tier := coalesce(p_usage ->> 'service_tier', 'standard');
-  v_counts.is_complete := (
-    select count(p_usage ->> r.key) = cardinality(v_required) from unnest(v_required) as r (key)
-  );
-  if p_resource_type = 'e2b' then
-    v_counts.units := jsonb_build_object(
-      'vcpu_seconds', (p_usage ->> 'vcpus')::numeric * (p_usage ->> 'seconds')::numeric,
-      'gib_seconds', (p_usage ->> 'memory_gib')::numeric * (p_usage ->> 'seconds')::numeric
-    );
-  else
+  if p_resource_type = 'llm' then
+    v_counts.name := p_usage ->> 'model';
+    v_counts.is_complete := p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null;
+    v_counts.total_input := coalesce((p_usage ->> 'input_tokens')::bigint, 0);
     -- A reservation is one call, for where a provider charges per call.
-    v_counts.units := '{"requests": 1}' || (p_usage - array['provider', 'model', 'service_tier']);
+    v_counts.units := '{"requests": 1}' || v_counts.units;
+  else
+    v_counts.name := coalesce(p_usage ->> 'template', 'base');
+    v_counts.units := spend_private.sandbox_units(v_counts.units);
+    v_counts.is_complete := v_counts.units ->> 'vcpu_seconds' is not null and v_counts.units ->> 'gib_seconds' is not null;
+    v_counts.total_input := 0;
   end if;
   return v_counts;
 end;
 $$;
 comment on function spend_private.read_usage is
-  'Validates usage (DESIGN: the SQL contract) and counts it in meters. Counts are whole and not negative, memory_gib may be fractional; a null count is unknown. Raises 22023 invalid_usage with the field.';
+  'Validates usage (DESIGN: the SQL contract) and counts it in meters. Counts are whole and not negative, memory_gib may be fractional; a null count is unknown. Whether a key of LLM usage is a meter shows when it is priced. Raises 22023 invalid_usage with the field.';
+
+create function spend_private.sandbox_units(p_numbers jsonb)
+returns jsonb
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  v_unknown text := jsonb_object_keys(p_numbers - array['vcpus', 'memory_gib', 'seconds']) limit 1;
+begin
+  if v_unknown is not null then
+    perform spend_private.fail_usage(v_unknown, 'is not a known key');
+  end if;
+  return jsonb_build_object(
+    'vcpu_seconds', (p_numbers ->> 'vcpus')::numeric * (p_numbers ->> 'seconds')::numeric,
+    'gib_seconds', (p_numbers ->> 'memory_gib')::numeric * (p_numbers ->> 'seconds')::numeric
+  );
+end;
+$$;
+comment on function spend_private.sandbox_units is
+  'Meters of a sandbox that ran: vCPUs and GiB of memory, each by seconds. Raises 22023 invalid_usage.';
 
 create function spend_private.fail_usage(p_field text, p_problem text)
 returns void

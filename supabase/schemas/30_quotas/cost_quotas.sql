@@ -8,6 +8,7 @@ create table spend.cost_quotas (
   limit_usd numeric(24, 12) not null,
   warning_threshold numeric(4, 3) not null default 0.8,
   enforcement text not null default 'block',
+  estimate_policy text not null default 'strict',
   slots integer not null,
   task text,
   product text,
@@ -30,6 +31,7 @@ create table spend.cost_quotas (
   constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd <> 'NaN'),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
   constraint enforcement_is_known check (enforcement in ('block', 'observe')),
+  constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
   constraint slots_are_in_range check (slots between 1 and 256),
   constraint source_is_known check (source in ('plan', 'manual'))
 );
@@ -41,6 +43,7 @@ comment on column spend.cost_quotas.period is 'Calendar period in the tenant''s 
 comment on column spend.cost_quotas.limit_usd is 'USD per period. 0 refuses everything.';
 comment on column spend.cost_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning and an alert is recorded.';
 comment on column spend.cost_quotas.enforcement is 'block refuses; observe counts and alerts but never refuses.';
+comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held at the most that it can cost. expected: at what the tenant''s calls of its kind cost of late (spend_private.call_to_hold), if every quota that could refuse the call is expected too; spend may then pass the limit by as much as the open calls cost more than expected.';
 comment on column spend.cost_quotas.slots is 'Balances that the quota is split into, so that concurrent calls do not wait for one row. Default: platform 64, tenant 8, user 1. Splitting never changes an answer.';
 comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
 comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count.';

@@ -7,7 +7,11 @@ create type spend_private.actual_cost as (
 comment on type spend_private.actual_cost is
   'What a call cost, in USD, and by what: usage and prices. is_estimated: usage or a price of it is not known.';
 
-create function spend_private.actual_cost(p_reservation spend.reservations, p_usage jsonb)
+create function spend_private.actual_cost(
+  p_reservation spend.reservations,
+  p_usage jsonb,
+  p_is_bound boolean default false
+)
 returns spend_private.actual_cost
 language plpgsql stable
 set search_path = ''
@@ -27,7 +31,8 @@ begin
   v_counts.provider := p_reservation.provider;
   v_counts.name := p_reservation.product;
   v_priced := spend_private.price_usage(
-    p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.created_at
+    p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.created_at,
+    p_is_bound
   );
 
   if v_counts.is_complete and v_priced.unpriced_meters is null and v_priced.cost_usd is not null then
@@ -41,19 +46,23 @@ begin
 end;
 $$;
 comment on function spend_private.actual_cost is
-  'Prices the usage that a reservation is settled with, at the prices in force when it was made. Raises 22023 invalid_usage.';
+  'Prices the usage that a reservation is settled with, at the prices in force when it was made. p_is_bound: it is an upper bound of that (price_product). Raises 22023 invalid_usage.';
 
-create function spend_private.actual_cost_at_fixed_prices(p_reservation spend.reservations, p_usage jsonb)
+create function spend_private.actual_cost_at_fixed_prices(
+  p_reservation spend.reservations,
+  p_usage jsonb,
+  p_is_bound boolean default false
+)
 returns spend_private.actual_cost
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_actual spend_private.actual_cost := spend_private.actual_cost(p_reservation, p_usage);
+  v_actual spend_private.actual_cost := spend_private.actual_cost(p_reservation, p_usage, p_is_bound);
 begin
   -- Usage may have meters, and so prices, that the estimate had not.
   if spend_private.mark_prices_used(v_actual.price_ids) then
-    return spend_private.actual_cost(p_reservation, p_usage);
+    return spend_private.actual_cost(p_reservation, p_usage, p_is_bound);
   end if;
   return v_actual;
 end;

@@ -11,6 +11,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -49,7 +50,7 @@ begin
     );
   end if;
   perform spend_private.check_reserve_arguments(null, null, null, p_ttl_seconds, '{}');
-  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage);
+  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage, p_is_bound => true);
   if v_actual.is_estimated then
     perform spend_private.fail_usage('usage', 'lacks a count or a price; an extension needs an upper bound');
   end if;

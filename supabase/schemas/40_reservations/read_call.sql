@@ -6,11 +6,12 @@ create type spend_private.call as (
   task text,
   provider text,
   product text,
+  usage jsonb,
   cost_usd numeric,
   price_ids bigint[]
 );
 comment on type spend_private.call is
-  'A call that wants to spend: who, for what, and what it costs at most in USD.';
+  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold).';
 
 create function spend_private.read_call(
   p_tenant_id uuid,
@@ -18,7 +19,8 @@ create function spend_private.read_call(
   p_resource_type text,
   p_usage jsonb,
   p_task text,
-  p_now timestamptz
+  p_now timestamptz,
+  p_closed_too boolean default false
 )
 returns spend_private.call
 language plpgsql stable
@@ -43,7 +45,7 @@ begin
       'Add the user to spend.tenant_members of this tenant.'
     );
   end if;
-  if v_closed_at is not null then
+  if v_closed_at is not null and not p_closed_too then
     perform spend_private.fail(
       'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', v_closed_at),
       'Set spend.tenants.closed_at to null to open the tenant again.'
@@ -74,7 +76,7 @@ begin
     );
   end if;
 
-  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now);
+  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, p_is_bound => true);
   if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
     perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
   end if;
@@ -84,10 +86,11 @@ begin
   v_call.resource_type := p_resource_type;
   v_call.provider := v_counts.provider;
   v_call.product := v_priced.product;
+  v_call.usage := p_usage;
   v_call.cost_usd := v_priced.cost_usd;
   v_call.price_ids := v_priced.price_ids;
   return v_call;
 end;
 $$;
 comment on function spend_private.read_call is
-  'Checks who calls and what for, and prices it. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+  'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';

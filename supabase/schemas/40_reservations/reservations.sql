@@ -39,7 +39,7 @@ comment on table spend.reservations is
   'One row per gated call: what is held for it, and what became of it. held -> settled (real cost booked), released (nothing spent), expired (nobody answered: booked at the estimate, until a late settle corrects it). Written by reserve, settle, release, extend and expire_reservations alone.';
 comment on column spend.reservations.id is 'UUIDv8: time, the first 32 bits of tenant_id, random. settle finds the tenant by it.';
 comment on column spend.reservations.product is 'Model or template after aliases.';
-comment on column spend.reservations.usage_estimate is 'Upper bound of the call''s usage, as reserve or the last extend got it.';
+comment on column spend.reservations.usage_estimate is 'Usage that is held for: the upper bound, as reserve or the last extend got it, or with its expected output (spend.cost_quotas.estimate_policy).';
 comment on column spend.reservations.estimated_cost_usd is 'USD held while the status is held.';
 comment on column spend.reservations.actual_cost_usd is 'USD booked in all: 0 after a release, the estimate after expiry.';
 comment on column spend.reservations.is_estimated is 'The provider never reported the usage; actual_cost_usd is the estimate, or by what the caller counted.';

@@ -60,7 +60,8 @@ begin
     return;
   end if;
 
-  -- The locks of every booking, in the same order: table, reservations, balances.
+  -- The locks of every booking, in the same order: table, reservations, balances. Open calls too: one that is being
+  -- settled right now read the prices before they were set right.
   lock table spend.reservations in row exclusive mode;
   select array_agg(l.id) into v_calls
   from (
@@ -68,7 +69,7 @@ begin
     from spend.reservations as r
     where r.provider = p_provider and p_product in (r.product, '*')
       and r.created_at >= p_from and r.created_at < p_to
-      and r.status in ('settled', 'expired')
+      and r.status <> 'released'
     order by r.tenant_id, r.id
     for no key update
   ) as l;
@@ -100,7 +101,8 @@ returns table (
   right_usd numeric,
   usage jsonb,
   price_ids bigint[],
-  is_estimated boolean
+  is_estimated boolean,
+  metadata jsonb
 )
 language plpgsql stable
 set search_path = ''
@@ -109,19 +111,22 @@ begin
   return query
   select
     r.tenant_id, r.id, r.actual_cost_usd, a.cost_usd, e.usage, a.price_ids,
-    -- Where nothing was known, the estimate itself was the usage.
-    a.is_estimated or (r.is_estimated and e.usage = r.usage_estimate)
+    a.is_estimated or e.is_counted, e.metadata
   from spend.reservations as r
   cross join lateral (
     -- Retention may have dropped the events; then nobody knows the usage any more, and the booking stands.
-    select b.usage
+    select b.usage, b.metadata, b.metadata @> '{"is_estimated": true}' as is_counted
     from spend.cost_events as b
     where b.tenant_id = r.tenant_id and b.occurred_at = r.created_at and b.reservation_id = r.id
       and b.usage is not null
     order by b.id desc
     limit 1
   ) as e
-  cross join lateral spend_private.cost_at_right_prices(r, e.usage) as a
+  cross join lateral spend_private.cost_at_right_prices(
+    r,
+    -- Where nothing was known, the estimate was booked as the usage; what the caller counted is usage.
+    case when e.usage = r.usage_estimate and r.is_estimated and not e.is_counted then null else e.usage end
+  ) as a
   where r.provider = p_provider and p_product in (r.product, '*')
     and r.created_at >= p_from and r.created_at < p_to
     and r.status in ('settled', 'expired')
@@ -137,16 +142,19 @@ returns spend_private.actual_cost
 language plpgsql stable
 set search_path = ''
 as $$
+declare
+  v_estimate spend_private.actual_cost := spend_private.actual_cost(
+    p_reservation, p_reservation.usage_estimate, p_is_bound => true
+  );
 begin
   -- The estimate was as wrong as the price, and unknown usage costs at least the estimate.
-  p_reservation.estimated_cost_usd := (
-    spend_private.actual_cost(p_reservation, p_reservation.usage_estimate)
-  ).cost_usd;
+  p_reservation.estimated_cost_usd := v_estimate.cost_usd;
+  p_reservation.price_ids := v_estimate.price_ids;
   return spend_private.actual_cost(p_reservation, p_usage);
 end;
 $$;
 comment on function spend_private.cost_at_right_prices is
-  'actual_cost, with an estimate at the prices of now too.';
+  'actual_cost, with an estimate at the prices of now too. p_usage null: what the estimate costs.';
 
 create function spend_private.rebook(
   p_provider text,
@@ -167,7 +175,7 @@ declare
 begin
   with wrong as materialized (
     select r.*, w.booked_usd, w.right_usd, w.usage, w.price_ids as right_price_ids,
-      w.is_estimated as is_still_estimated
+      w.is_estimated as is_still_estimated, w.metadata as event_metadata
     from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, p_calls) as w
     join spend.reservations as r on r.tenant_id = w.tenant_id and r.id = w.reservation_id
   ),
@@ -180,7 +188,7 @@ begin
     select
       w.tenant_id, w.created_at, p_now, 'correction', w.id, w.user_id, w.conversation_id, w.path_id,
       w.task, w.resource_type, w.provider, w.product, w.usage, w.right_usd - w.booked_usd,
-      w.right_price_ids, w.is_still_estimated, w.metadata || '{"reason": "repriced"}'
+      w.right_price_ids, w.is_still_estimated, w.event_metadata || '{"reason": "repriced"}'
     from wrong as w
   ),
 

@@ -29,8 +29,8 @@ end;
 $$;
 comment on function spend.claim_context is
   'Gets the sandbox of a conversation''s path, or the right to start it, and holds what it costs: one transaction. Of any number of callers at once one is told to create, the others to wait. A live context is used as it is, whatever template and timeout_seconds say.
-claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out that ends earlier is extended, and held for. claim_seconds: after that the claim is taken over.
-Errors: as spend.reserve; 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
+claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out of which less than half would be left then is extended, and held for. claim_seconds: after that the claim is taken over.
+Errors: as spend.reserve; 42501 not_your_context (another member opened the one that lives), 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
 grant execute on function spend.claim_context to service_role;
 
 create function spend_private.claim_context(
@@ -76,6 +76,12 @@ begin
     and c.path_id is not distinct from p_path_id and c.status in ('creating', 'running', 'paused')
   for no key update;
   if found then
+    if not spend_private.may_use_context(v_live, p_user_id) then
+      perform spend_private.fail(
+        '42501', 'not_your_context', jsonb_build_object('conversation_id', p_conversation_id),
+        'Let the user who opened it, an owner or an admin of the tenant use it, or take another conversation_id.'
+      );
+    end if;
     v_answer := spend_private.enter_context(
       v_live, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now
     );

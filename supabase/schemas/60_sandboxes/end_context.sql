@@ -21,7 +21,7 @@ begin
 end;
 $$;
 comment on function spend.end_context is
-  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first.
+  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated).
 Errors: PT404 unknown_context. For service_role.';
 grant execute on function spend.end_context to service_role;
 
@@ -63,7 +63,11 @@ begin
       case when v_started_at is not null then
         spend_private.context_usage(v_context, spend_private.seconds_between(v_started_at, v_ended_at))
       end,
-      jsonb_strip_nulls(jsonb_build_object('sandbox_id', v_context.sandbox_id, 'end_reason', p_reason)), p_now
+      jsonb_strip_nulls(jsonb_build_object(
+        'sandbox_id', v_context.sandbox_id, 'end_reason', p_reason,
+        -- It ended at some time before its time-out, and nobody can tell when.
+        'is_estimated', case when p_ended_at is null and p_now < v_context.expires_at then true end
+      )), p_now
     );
   end if;
   return spend_private.close_context(v_context, v_status, p_reason, v_ended_at, p_now);

@@ -51,15 +51,19 @@ begin
     return spend_private.context_answer(p_context, 'gone');
   end if;
 
-  if p_context.expires_at < v_in_use_until then
+  -- It lives for its time-out after each use; E2B, and the quotas, are asked when half of it would be gone.
+  if p_context.expires_at < v_in_use_until + make_interval(secs => p_context.timeout_seconds / 2.0) then
     v_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
     v_held := spend_private.extend_context(p_context, v_seconds, p_enforce, p_now);
-    if not v_held.allowed then
+    if v_held.allowed then
+      p_context.expires_at := p_now + make_interval(secs => v_seconds);
+    elsif p_context.expires_at < v_in_use_until then
       v_answer := spend_private.context_answer(p_context, 'refused');
       v_answer.refusal := v_held;
       return v_answer;
+    else
+      v_seconds := null;
     end if;
-    p_context.expires_at := p_now + make_interval(secs => v_seconds);
   end if;
 
   update spend.execution_contexts as c set
@@ -71,7 +75,7 @@ begin
 end;
 $$;
 comment on function spend_private.enter_running is
-  'Uses a running context for p_run_seconds; where its time-out would end that, the hold is extended first.';
+  'Uses a running context for p_run_seconds. Where its time-out is near, the hold is extended first; no room for that refuses only a use that would not end in time.';
 
 create function spend_private.extend_context(
   p_context spend.execution_contexts,
@@ -115,6 +119,9 @@ declare
   v_answer spend.context_claim;
 begin
   p_context.timeout_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
+  -- The interval that has ended is no part of the answer: a refusal is one to start.
+  p_context.started_at := null;
+  p_context.expires_at := null;
   v_held := spend_private.hold_context(p_context, p_user_id, p_enforce, p_now);
   if not v_held.allowed then
     v_answer := spend_private.context_answer(p_context, 'refused');

@@ -10,7 +10,7 @@ begin
     where (c.status in ('creating', 'running', 'paused') or c.booked_at is null)
       and (open_contexts.after_id is null or c.id > open_contexts.after_id)
     order by c.id
-    limit open_contexts.max_rows;
+    limit greatest(open_contexts.max_rows, 0);
 end;
 $$;
 comment on function spend.open_contexts is
@@ -133,39 +133,64 @@ set lock_timeout = '3s'
 as $$
 declare
   v_from timestamptz;
-  v_key text;
-  v_cost_usd numeric;
+  v_seconds numeric;
   v_usage jsonb;
   v_held spend.reserve_result;
 begin
   lock table spend.reservations in row exclusive mode;
   perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));
-  -- What a context has paid for is paid.
-  select greatest(book_stray_sandbox.started_at, max(coalesce(c.ended_at, c.paused_at))) into v_from
-  from spend.execution_contexts as c
-  where c.tenant_id = book_stray_sandbox.tenant_id and c.sandbox_id = book_stray_sandbox.sandbox_id;
-  v_key := format('e2b-stray:%s:%s', book_stray_sandbox.sandbox_id, extract(epoch from v_from));
-  select r.actual_cost_usd into v_cost_usd
-  from spend.reservations as r
-  where r.tenant_id = book_stray_sandbox.tenant_id and r.idempotency_key = v_key;
-  if found or book_stray_sandbox.ended_at <= v_from then
-    return coalesce(v_cost_usd, 0);
+  v_from := greatest(
+    book_stray_sandbox.started_at,
+    spend_private.paid_until(book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id)
+  );
+  v_seconds := ceil(spend_private.seconds_between(v_from, book_stray_sandbox.ended_at));
+  if v_seconds <= 0 then
+    return 0;
   end if;
 
   v_usage := jsonb_build_object(
     'provider', 'e2b', 'template', book_stray_sandbox.template, 'vcpus', book_stray_sandbox.vcpus,
-    'memory_gib', book_stray_sandbox.memory_gib,
-    'seconds', ceil(spend_private.seconds_between(v_from, book_stray_sandbox.ended_at))
+    'memory_gib', book_stray_sandbox.memory_gib, 'seconds', v_seconds
   );
   v_held := spend_private.reserve(
     book_stray_sandbox.tenant_id, null, 'e2b', v_usage, 'sandbox', book_stray_sandbox.conversation_id,
-    book_stray_sandbox.path_id, v_key, p_enforce => false,
-    p_metadata => jsonb_build_object('stray_sandbox_id', book_stray_sandbox.sandbox_id)
+    book_stray_sandbox.path_id, p_enforce => false,
+    p_metadata => jsonb_build_object('stray_sandbox_id', book_stray_sandbox.sandbox_id),
+    p_closed_too => true
   );
+  insert into spend_private.stray_sandboxes as s (tenant_id, sandbox_id, paid_until)
+  values (
+    book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id,
+    v_from + make_interval(secs => v_seconds::double precision)
+  )
+  on conflict on constraint stray_sandboxes_pkey do update set paid_until = excluded.paid_until;
   return (spend_private.settle(v_held.reservation_id, v_usage)).cost_usd;
 end;
 $$;
 comment on function spend.book_stray_sandbox is
-  'Books a sandbox that ran although no context had it running, and was killed at ended_at: the seconds that no context of this sandbox has paid for, once. Returns the USD booked for it.
+  'Books a sandbox that ran until ended_at although no context had it running: the seconds that neither a context nor an earlier call has paid for. Called before the sandbox is killed, with now, and again after it, a crash in between leaves nothing unpaid and books nothing twice. Also for a tenant that is closed. Returns the USD that this call booked.
 Errors: as spend.reserve. For service_role.';
 grant execute on function spend.book_stray_sandbox to service_role;
+
+create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
+returns timestamptz
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return greatest(
+    (
+      select max(coalesce(c.ended_at, c.paused_at))
+      from spend.execution_contexts as c
+      where c.tenant_id = p_tenant_id and c.sandbox_id = p_sandbox_id and c.booked_at is not null
+    ),
+    (
+      select s.paid_until
+      from spend_private.stray_sandboxes as s
+      where s.tenant_id = p_tenant_id and s.sandbox_id = p_sandbox_id
+    )
+  );
+end;
+$$;
+comment on function spend_private.paid_until is
+  'Until when a sandbox''s seconds are booked, by its context or as a stray; null when none are.';

@@ -21,7 +21,7 @@ begin
 end;
 $$;
 comment on function spend.use_context is
-  'claim_context for a context that is there: never creates. A context that has ended, that there is not, or that is of a tenant which the user is no member of: outcome gone, all alike.
+  'claim_context for a context that is there: never creates. A context that has ended, that there is not, or that is not the user''s to use (spend_private.may_use_context): outcome gone, all alike.
 Errors: as spend.claim_context. For service_role.';
 grant execute on function spend.use_context to service_role;
 
@@ -47,7 +47,8 @@ begin
   join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = p_context_id
   where m.user_id = p_user_id
   for no key update of c;
-  if not found then
+  if not found or not spend_private.may_use_context(v_context, p_user_id) then
+    v_context := null;
     v_context.id := p_context_id;
     return spend_private.context_answer(v_context, 'gone');
   end if;
@@ -66,6 +67,8 @@ comment on function spend_private.use_context is
 create function spend.find_context(context_id uuid, user_id uuid)
 returns setof spend.execution_contexts
 language plpgsql stable
+-- Definer: may_use_context is nobody's to call.
+security definer
 set search_path = ''
 as $$
 begin
@@ -73,9 +76,9 @@ begin
     select c.*
     from spend.tenant_members as m
     join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = find_context.context_id
-    where m.user_id = find_context.user_id;
+    where m.user_id = find_context.user_id and spend_private.may_use_context(c, find_context.user_id);
 end;
 $$;
 comment on function spend.find_context is
-  'The context, when the user is a member of its tenant; else no row. For service_role.';
+  'The context, also one that has ended, when the user may use it; else no row. For service_role.';
 grant execute on function spend.find_context to service_role;

@@ -10,6 +10,8 @@ create table spend.alerts (
   created_at timestamptz not null default now(),
   delivered_at timestamptz,
   attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  last_error text,
   constraint once_per_period unique nulls not distinct (tenant_id, quota_id, period_start, kind, threshold),
   constraint kind_is_known check (kind in ('warning', 'limit')),
   constraint attempts_are_not_negative check (attempts >= 0)
@@ -19,9 +21,12 @@ comment on table spend.alerts is
 comment on column spend.alerts.tenant_id is 'Null for quotas of the platform.';
 comment on column spend.alerts.threshold is 'Share of the limit; 1 for kind limit.';
 comment on column spend.alerts.details is 'The quota when the alert was recorded, in USD.';
+comment on column spend.alerts.attempts is 'How often somebody claimed it to deliver it.';
+comment on column spend.alerts.next_attempt_at is 'Nobody else tries before: a deliverer that dies loses only time.';
+comment on column spend.alerts.last_error is 'Why the last attempt failed.';
 comment on column spend.alerts.caused_by_tenant_id is 'Tenant whose call crossed the threshold.';
 
-create index alerts_undelivered_idx on spend.alerts (id) where delivered_at is null;
+create index alerts_undelivered_idx on spend.alerts (next_attempt_at, id) where delivered_at is null;
 
 alter table spend.alerts enable row level security;
 create policy "owners and admins read their tenant's alerts" on spend.alerts

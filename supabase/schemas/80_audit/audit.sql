@@ -45,6 +45,8 @@ create trigger audit after insert or update or delete on spend.tenants
 for each row execute function spend_private.audit('id');
 create trigger audit after insert or update or delete on spend.tenant_members
 for each row execute function spend_private.audit('tenant_id', 'user_id');
+create trigger audit after insert or update or delete on spend.sandbox_templates
+for each row execute function spend_private.audit('template');
 
 create trigger audit_truncate before truncate on spend.prices
 for each statement execute function spend_private.audit();
@@ -59,4 +61,6 @@ for each statement execute function spend_private.audit();
 create trigger audit_truncate before truncate on spend.tenants
 for each statement execute function spend_private.audit();
 create trigger audit_truncate before truncate on spend.tenant_members
+for each statement execute function spend_private.audit();
+create trigger audit_truncate before truncate on spend.sandbox_templates
 for each statement execute function spend_private.audit();

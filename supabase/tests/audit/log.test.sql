@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(24);
+select plan(25);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b'),
@@ -51,6 +51,10 @@ update spend.settings set keep_alert_days = 30;
 select is(pg_temp.log('settings'), 'UPDATE postgres', 'settings');
 insert into spend.product_aliases (provider, match_kind, pattern, product) values ('test', 'equals', 'other', 'model');
 select is(pg_temp.log('product_aliases'), 'INSERT postgres', 'aliases');
+insert into spend.sandbox_templates (template, vcpus, memory_gib) values ('large', 8, 16);
+update spend.sandbox_templates set memory_gib = 8 where template = 'large';
+delete from spend.sandbox_templates where template = 'large';
+select is(pg_temp.log('sandbox_templates'), 'INSERT postgres, UPDATE postgres, DELETE postgres', 'templates of sandboxes');
 
 -- Prices: a change is logged, their first use is not, and the call that uses them writes no log at all.
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(61);
+select plan(81);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -70,6 +70,7 @@ select is((pg_temp.claim('kill', 2, 1)).outcome, 'wait', 'the second caller wait
 select is((pg_temp.claim('other', 3, 1)).outcome, 'create', 'another path is another sandbox');
 select is((pg_temp.claim(null, 4, 1)).outcome, 'create', 'no path is a path of its own');
 select is((pg_temp.claim(null, 5, 1)).outcome, 'wait', 'and has one sandbox too');
+select is(pg_temp.confirm('other', 1, 'sb-other', 2, 302), 'creating', 'whoever has not its claim confirms nothing');
 select is(pg_temp.confirm('kill', 1, 'sb-kill', 2, 302), 'running', 'the creator confirms: it runs');
 select is((pg_temp.claim('kill', 2, 3)).outcome, 'ready', 'who waited gets it');
 select is((pg_temp.claim('kill', 2, 3)).sandbox_id, 'sb-kill', 'the same sandbox');
@@ -79,13 +80,19 @@ select is(pg_temp.booked('kill'), 0.00184525::numeric, '61 s are booked: (2 × 0
 select is(pg_temp.held('kill'), null, 'and nothing is held');
 select is(pg_temp.finish('kill', 'terminated', 99), 'terminated', 'killed again: no error');
 select is(pg_temp.booked('kill'), 0.00184525::numeric, 'and nothing booked');
+select is(pg_temp.finish('kill', 'paused', 99), 'terminated', 'what has ended is not paused by somebody who comes late');
 select is((pg_temp.claim('kill', 6, 100)).outcome, 'create', 'the path may have a new one then');
+
+select throws_ok(
+  $$ insert into spend.execution_contexts select (jsonb_populate_record(pg_temp.context('other'), '{"id": "00000000-0000-4000-8000-0000000000ff"}')).* $$,
+  '23505', null, 'no two live ones of a path, whoever inserts them'
+);
 
 -- Extended twice, paused, resumed, timed out
 select is((pg_temp.claim('long', 10, 0)).outcome, 'create', 'a long one starts');
 select is(pg_temp.confirm('long', 10, 'sb-long', 0, 300), 'running', 'it runs');
-select is((pg_temp.claim('long', 11, 200, 60)).set_timeout_seconds, null, 'a run that ends before the time-out extends nothing');
-select is((pg_temp.claim('long', 11, 250, 60)).set_timeout_seconds, 300, 'a run that would not: time-out 300 s from now');
+select is((pg_temp.claim('long', 11, 80, 60)).set_timeout_seconds, null, 'a run after which half of the time-out is left extends nothing');
+select is((pg_temp.claim('long', 11, 250, 60)).set_timeout_seconds, 300, 'a run after which it is not: time-out 300 s from now');
 select is(pg_temp.held('long'), pg_temp.usd(550), '250 s that ran and 300 s to come are held');
 select is((pg_temp.claim('long', 12, 500, 60)).set_timeout_seconds, 300, 'extended again');
 select is(pg_temp.held('long'), pg_temp.usd(800), '500 s and 300 s are held');
@@ -152,6 +159,52 @@ select throws_ok(
   '22023', 'invalid_usage', 'a template without a size cannot be started'
 );
 
+-- Colleagues: whoever opened it, owners and admins of its tenant, and the tenant itself
+insert into auth.users (id) values
+  ('00000000-0000-4000-8000-0000000000a2'), ('00000000-0000-4000-8000-0000000000a3');
+insert into spend.tenant_members (tenant_id, user_id, role) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-0000000000a2', 'member'),
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-0000000000a3', 'admin');
+select throws_ok(
+  $$ select spend_private.claim_context('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-0000000000a2', 'talk', gen_random_uuid(), 'dead', p_now => pg_temp.at(70)) $$,
+  '42501', 'not_your_context', 'another member of the tenant does not get it by the conversation''s id'
+);
+select is(
+  (spend_private.use_context((pg_temp.context('dead')).id, '00000000-0000-4000-8000-0000000000a2', gen_random_uuid(), p_now => pg_temp.at(70))).outcome,
+  'gone', 'nor by its own id'
+);
+select is_empty(
+  $$ select spend.find_context((pg_temp.context('dead')).id, '00000000-0000-4000-8000-0000000000a2') $$, 'nor finds it'
+);
+select is(
+  (spend_private.use_context((pg_temp.context('dead')).id, '00000000-0000-4000-8000-0000000000a3', gen_random_uuid(), p_now => pg_temp.at(70))).outcome,
+  'ready', 'an admin of the tenant uses it'
+);
+select isnt_empty(
+  $$ select spend.find_context((pg_temp.context('dead')).id, '00000000-0000-4000-8000-0000000000a3') $$, 'and finds it'
+);
+select is(
+  (spend_private.claim_context('aaaaaaaa-0000-4000-8000-000000000001', null, 'talk', gen_random_uuid(), 'dead', p_now => pg_temp.at(70))).outcome,
+  'ready', 'and so does the tenant itself'
+);
+
+-- Nobody knows when it died
+select is((pg_temp.claim('lost', 40, 0, p_enforce => false)).outcome, 'create', 'one that will be lost');
+select is(pg_temp.confirm('lost', 40, 'sb-lost', 0, 300), 'running', 'runs');
+select is(pg_temp.finish('lost', 'terminated', 100), 'terminated', 'it is gone at 100 s, before its time-out');
+select is(
+  (select is_estimated from spend.cost_events where path_id = 'lost'), true, 'what is booked then is flagged as an estimate'
+);
+
+-- No room for more of its time
+update spend.cost_quotas set limit_usd = 1 where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and resource_type = 'e2b';
+select is((pg_temp.claim('tight', 50, 0)).outcome, 'create', 'one that will have no room for more');
+select is(pg_temp.confirm('tight', 50, 'sb-tight', 0, 300), 'running', 'runs');
+update spend.cost_quotas set limit_usd = 0.001 where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and resource_type = 'e2b';
+select is((pg_temp.claim('tight', 51, 240, 90)).outcome, 'refused', 'a run that would outlast it is refused');
+select is((pg_temp.claim('tight', 51, 240, 30)).outcome, 'ready', 'one that ends in time is not');
+select is((pg_temp.claim('tight', 51, 240, 30)).set_timeout_seconds, null, 'and extends nothing');
+
 -- Strays
 select is(
   spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(10), 'talk', 'stray'),
@@ -159,9 +212,18 @@ select is(
 );
 select is(
   spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(12), 'talk', 'stray'),
-  pg_temp.usd(10), 'once'
+  pg_temp.usd(2), 'it ran on until it was killed: the rest is booked'
 );
-select is(pg_temp.booked('stray'), pg_temp.usd(10), 'and only once');
+select is(
+  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(12), 'talk', 'stray'),
+  0::numeric, 'once'
+);
+select is(pg_temp.booked('stray'), pg_temp.usd(12), 'and only once');
+update spend.tenants set closed_at = now() where name = 'A';
+select is(
+  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-kill', 'base', 2, 0.5, pg_temp.at(2), pg_temp.at(70), 'talk', 'stray'),
+  pg_temp.usd(7), 'of a closed tenant too, without the 61 s that its context has paid for'
+);
 select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger');
 
 select * from finish();

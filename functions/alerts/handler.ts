@@ -1,0 +1,52 @@
+// Delivers the outbox of alerts to a webhook, each at least once. Called by a scheduler.
+import { z } from "zod";
+import type { Env } from "../_shared/env.ts";
+import { SpendgateError } from "../_shared/errors.ts";
+import type { Gate } from "../_shared/gate.ts";
+import { log, messageOf } from "../_shared/log.ts";
+import { requireSecretKey } from "../_shared/secret_key.ts";
+import { type Alert, alerts } from "./alert.ts";
+import { deliver } from "./webhook.ts";
+
+/** Alerts that are delivered at a time, and milliseconds after which no more are begun. */
+const BATCH = 20;
+const ENOUGH_MS = 60_000;
+
+export async function handleAlerts(request: Request, env: Env, gate: Gate): Promise<Response> {
+  await requireSecretKey(request, env);
+  if (request.method !== "POST") throw new SpendgateError("method_not_allowed", "Send a POST.");
+  const { alertWebhookUrl: url, alertWebhookSecret: secret } = env;
+  if (!url) throw new SpendgateError("not_configured", "ALERT_WEBHOOK_URL is not set.");
+
+  const counts = { delivered: 0, failed: 0 };
+  const deadline = Date.now() + ENOUGH_MS;
+  while (Date.now() < deadline) {
+    // What is claimed is nobody else's for a while; what fails comes again by itself.
+    const claimed = await gate.call("claim_alerts", alerts, { max_rows: BATCH });
+    const delivered = await Promise.all(
+      claimed.map((alert) => deliverOne(alert, gate, () => deliver(alert, url, secret))),
+    );
+    for (const isDelivered of delivered) counts[isDelivered ? "delivered" : "failed"]++;
+    if (claimed.length < BATCH) break;
+  }
+  return Response.json(counts);
+}
+
+/** Whether it was delivered, and that is on record: else it is delivered again. */
+async function deliverOne(
+  alert: Alert,
+  gate: Gate,
+  deliver: () => Promise<void>,
+): Promise<boolean> {
+  const failed = (thrown: unknown) => {
+    const error = messageOf(thrown);
+    log("warn", "alert_failed", { alertId: alert.id, attempts: alert.attempts, error });
+    return error;
+  };
+  const error = await deliver().then(() => null, failed);
+  const finished = gate.call("finish_alert", z.boolean(), { alert_id: alert.id, error });
+  return finished.then(
+    () => error === null,
+    (thrown) => failed(thrown) === null,
+  );
+}

@@ -1,0 +1,10 @@
+create table spend_private.stray_sandboxes (
+  tenant_id uuid not null,
+  sandbox_id text not null,
+  paid_until timestamptz not null,
+  primary key (tenant_id, sandbox_id)
+);
+comment on table spend_private.stray_sandboxes is
+  'Sandboxes that ran without a context, and until when their seconds are booked. Written by spend.book_stray_sandbox alone.';
+
+alter table spend_private.stray_sandboxes enable row level security;

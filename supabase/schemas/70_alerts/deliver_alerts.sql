@@ -1,0 +1,60 @@
+create function spend.claim_alerts(max_rows integer default 50)
+returns setof spend.alerts
+language plpgsql volatile
+-- Definer: the outbox is written by functions alone.
+security definer
+set search_path = ''
+as $$
+begin
+  return query select a.* from spend_private.claim_alerts(claim_alerts.max_rows) as a;
+end;
+$$;
+comment on function spend.claim_alerts is
+  'Alerts that are due to be delivered, the oldest first. Each goes to one caller alone, and to the next one only after a while that doubles with each attempt (30 s to 6 hours): call finish_alert when it is delivered, or has failed. For service_role.';
+grant execute on function spend.claim_alerts to service_role;
+
+create function spend_private.claim_alerts(p_max_rows integer, p_now timestamptz default now())
+returns setof spend.alerts
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  return query
+    with due as (
+      select a.id
+      from spend.alerts as a
+      where a.delivered_at is null and a.next_attempt_at <= p_now
+      order by a.next_attempt_at, a.id
+      limit greatest(p_max_rows, 0)
+      -- Another deliverer's are not waited for.
+      for update skip locked
+    )
+    update spend.alerts as a set
+      attempts = a.attempts + 1,
+      next_attempt_at = p_now + least(interval '30 seconds' * 2 ^ least(a.attempts, 20), interval '6 hours')
+    from due
+    where a.id = due.id
+    returning a.*;
+end;
+$$;
+comment on function spend_private.claim_alerts is
+  'spend.claim_alerts with a clock.';
+
+create function spend.finish_alert(alert_id bigint, error text default null)
+returns boolean
+language plpgsql volatile
+-- Definer: see spend.claim_alerts.
+security definer
+set search_path = ''
+as $$
+begin
+  update spend.alerts as a set
+    delivered_at = case when finish_alert.error is null then now() end,
+    last_error = finish_alert.error
+  where a.id = finish_alert.alert_id and a.delivered_at is null;
+  return found;
+end;
+$$;
+comment on function spend.finish_alert is
+  'An alert was delivered, or was not: error says why, and the alert stays in the outbox. False when it was delivered already or is not there. For service_role.';
+grant execute on function spend.finish_alert to service_role;

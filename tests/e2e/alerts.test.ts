@@ -1,0 +1,181 @@
+// Alerts are delivered to a webhook: each at least once, by one caller at a time, signed, again when it fails.
+import { createHmac } from "node:crypto";
+import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { startTestStack, type TestStack, type TestTenant } from "../setup/stack.ts";
+
+const SECRET = `whsec_${Buffer.from("a secret of 32 bytes, or so it is").toString("base64")}`;
+
+interface Received {
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+let stack: TestStack;
+let receiver: Server;
+let received: Received[];
+let statuses: number[];
+let delayMs: number;
+let tenant: TestTenant;
+
+beforeAll(async () => {
+  receiver = createServer(async (request, response) => {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    received.push({ headers: request.headers, body });
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    response.writeHead(statuses.shift() ?? 204, { location: "/elsewhere" }).end();
+  });
+  await new Promise<void>((done) => receiver.listen(0, "127.0.0.1", done));
+  const { port } = receiver.address() as AddressInfo;
+  stack = await startTestStack({
+    env: {
+      ALERT_WEBHOOK_URL: `http://127.0.0.1:${port}/hook`,
+      ALERT_WEBHOOK_SECRET: SECRET,
+    },
+  });
+});
+afterAll(async () => {
+  await stack.stop();
+  await new Promise((done) => receiver.close(done));
+});
+beforeEach(async () => {
+  await stack.sql`delete from spend.alerts`;
+  tenant = await stack.createTenant();
+  received = [];
+  statuses = [];
+  delayMs = 0;
+});
+
+async function deliver() {
+  const response = await stack.call("/alerts", {
+    method: "POST",
+    headers: { apikey: stack.keys.secret },
+  });
+  expect(response.status).toBe(200);
+  return response.json();
+}
+
+/** The tenant uses up a share of its quota for e2b, $50 a month. */
+const spend = (usd: number) => stack.sql`select spend.adjust(${tenant.id}, ${usd}, 'test', 'e2b')`;
+const passSeconds = (seconds: number) => stack.sql`
+  update spend.alerts set next_attempt_at = next_attempt_at - make_interval(secs => ${seconds})`;
+const outbox = async () => [
+  ...(await stack.sql`
+    select kind, delivered_at is not null as is_delivered, attempts, last_error
+    from spend.alerts where tenant_id = ${tenant.id} order by id`),
+];
+
+it("a warning is posted, signed, once", async () => {
+  await spend(41);
+
+  expect(await deliver()).toEqual({ delivered: 1, failed: 0 });
+  expect(await deliver()).toEqual({ delivered: 0, failed: 0 });
+
+  expect(received).toHaveLength(1);
+  const [{ headers, body } = { headers: {}, body: "" }] = received;
+  const [alert] = await stack.sql`select id from spend.alerts where tenant_id = ${tenant.id}`;
+  expect(JSON.parse(body)).toEqual({
+    type: "quota.warning",
+    timestamp: expect.stringMatching(/^\d{4}-/),
+    data: {
+      alertId: Number(alert?.id),
+      tenantId: tenant.id,
+      causedByTenantId: tenant.id,
+      threshold: 0.8,
+      quota: {
+        id: expect.any(Number),
+        scope: "tenant",
+        scopeId: tenant.id,
+        resourceType: "e2b",
+        period: "month",
+        periodStart: expect.any(String),
+        periodEnd: expect.any(String),
+        limitUsd: 50,
+        currentSpendUsd: 41,
+        utilizationPercent: 82,
+      },
+    },
+  });
+  // As https://www.standardwebhooks.com has it.
+  const content = `${headers["webhook-id"]}.${headers["webhook-timestamp"]}.${body}`;
+  const key = Buffer.from(SECRET.slice("whsec_".length), "base64");
+  expect(headers["webhook-id"]).toBe(`alert_${alert?.id}`);
+  expect(headers["webhook-signature"]).toBe(
+    `v1,${createHmac("sha256", key).update(content).digest("base64")}`,
+  );
+  expect(Math.abs(Date.now() / 1000 - Number(headers["webhook-timestamp"]))).toBeLessThan(60);
+  expect(await outbox()).toEqual([
+    { kind: "warning", is_delivered: true, attempts: 1, last_error: null },
+  ]);
+});
+
+it.each([500, 302])("answered %i: tried again after 30 s, with the same id", async (status) => {
+  statuses = [status];
+  await spend(41);
+
+  expect(await deliver()).toEqual({ delivered: 0, failed: 1 });
+  expect(await outbox()).toEqual([
+    {
+      kind: "warning",
+      is_delivered: false,
+      attempts: 1,
+      last_error: `the webhook answered ${status}`,
+    },
+  ]);
+  await passSeconds(29);
+  expect(await deliver()).toEqual({ delivered: 0, failed: 0 });
+  await passSeconds(1);
+  expect(await deliver()).toEqual({ delivered: 1, failed: 0 });
+
+  expect(new Set(received.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
+  expect(received).toHaveLength(2);
+  expect(await outbox()).toEqual([
+    { kind: "warning", is_delivered: true, attempts: 2, last_error: null },
+  ]);
+});
+
+it("one that fails does not keep the others", async () => {
+  await spend(41);
+  await stack.createTenant().then((other) => {
+    return stack.sql`select spend.adjust(${other.id}, 60, 'test', 'e2b')`;
+  });
+  statuses = [500];
+
+  expect(await deliver()).toEqual({ delivered: 2, failed: 1 });
+});
+
+it("five calls at once: each of ten alerts is posted once", async () => {
+  delayMs = 100;
+  for (let i = 0; i < 5; i++) {
+    const { id } = await stack.createTenant();
+    await stack.sql`select spend.adjust(${id}, 60, 'test', 'e2b')`;
+  }
+
+  const answers = (await Promise.all(Array.from({ length: 5 }, deliver))) as {
+    delivered: number;
+  }[];
+
+  expect(answers.reduce((sum, { delivered }) => sum + delivered, 0)).toBe(10);
+  expect(received).toHaveLength(10);
+  expect(new Set(received.map(({ headers }) => headers["webhook-id"])).size).toBe(10);
+});
+
+it("a deliverer that died is followed by the next, after a while", async () => {
+  await spend(41);
+  await stack.sql`select spend.claim_alerts(10)`;
+
+  expect(await deliver()).toEqual({ delivered: 0, failed: 0 });
+  await passSeconds(30);
+  expect(await deliver()).toEqual({ delivered: 1, failed: 0 });
+});
+
+it("the secret key alone may call it", async () => {
+  const user = await stack.signUp();
+  expect((await stack.call("/alerts", { method: "POST" })).status).toBe(401);
+  expect((await stack.call("/alerts", { method: "POST", user })).status).toBe(401);
+  expect((await stack.call("/alerts", { headers: { apikey: stack.keys.secret } })).status).toBe(
+    405,
+  );
+});

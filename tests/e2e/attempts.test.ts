@@ -1,0 +1,336 @@
+// Every attempt to call a model is a reservation of its own: steps, retries, fallbacks, requests sent again. And a
+// provider that says more than it was asked for is held more for, or stopped.
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import {
+  answers,
+  beginStream,
+  callsTool,
+  endStream,
+  refuses,
+  type Script,
+  type ScriptedProvider,
+  startScriptedProvider,
+  textChunk,
+} from "../setup/provider.ts";
+import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
+import { until } from "../setup/until.ts";
+
+const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
+/** 1,000 × $0.15 + 500 × $0.60 per million. */
+const COST = 0.00045;
+
+let provider: ScriptedProvider;
+let anthropic: Server;
+let stack: TestStack;
+let user: TestUser;
+let tenant: TestTenant;
+
+beforeAll(async () => {
+  provider = await startScriptedProvider();
+  anthropic = createServer((_, response) => {
+    // Says at its start what the prompt counted, and goes on for ever.
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    const event = (data: { type: string; [key: string]: unknown }) =>
+      response.write(`event: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`);
+    const usage = { input_tokens: 100, cache_read_input_tokens: 2000, output_tokens: 1 };
+    event({
+      type: "message_start",
+      message: { id: "m", type: "message", role: "assistant", model: "c", content: [], usage },
+    });
+    event({ type: "content_block_start", index: 0, content_block: { type: "text", text: "" } });
+    const delta = { type: "text_delta", text: "word " };
+    const words = setInterval(() => event({ type: "content_block_delta", index: 0, delta }), 50);
+    response.on("close", () => clearInterval(words));
+  });
+  await new Promise<void>((done) => anthropic.listen(0, "127.0.0.1", done));
+  stack = await startTestStack({
+    env: {
+      ...provider.env,
+      ANTHROPIC_API_KEY: "local",
+      ANTHROPIC_BASE_URL: `http://127.0.0.1:${(anthropic.address() as AddressInfo).port}/v1`,
+      SPENDGATE_MAX_RETRIES: "1",
+      SPENDGATE_DISCONNECT_GRACE_MS: "200",
+    },
+  });
+});
+afterAll(async () => {
+  await stack.stop();
+  await provider.stop();
+  anthropic.closeAllConnections();
+  await new Promise((done) => anthropic.close(done));
+});
+beforeEach(async () => {
+  user = await stack.signUp();
+  tenant = await stack.createTenant({ members: [user] });
+  provider.journal.length = 0;
+  provider.plays(answers("Hello", USAGE));
+});
+
+const say = (content = "Hello") => ({ messages: [{ role: "user", content }] });
+
+function chat(body: Record<string, unknown>, init: RequestInit = {}) {
+  return stack.call("/chat", { user, json: { stream: false, ...say(), ...body }, ...init });
+}
+
+/** The tenant's calls, in order, once none is held any more. */
+async function calls(count: number) {
+  return await until(`${count} calls have ended`, async () => {
+    const rows = await stack.sql`
+      select product, task, status, is_estimated, actual_cost_usd::float8 as cost,
+        estimated_cost_usd::float8 as estimate
+      from spend.reservations where tenant_id = ${tenant.id} order by created_at, id`;
+    return rows.length === count && rows.every((row) => row.status !== "held") ? rows : undefined;
+  });
+}
+
+async function limitTo(usd: number) {
+  await stack.sql`
+    update spend.cost_quotas set limit_usd = ${usd}
+    where tenant_id = ${tenant.id} and resource_type = 'llm'`;
+}
+
+/** Data parts of a UI message stream. */
+function partsOf(stream: string) {
+  return stream
+    .split("\n")
+    .filter((line) => line.startsWith("data: {"))
+    .map((line) => JSON.parse(line.slice("data: ".length)));
+}
+
+describe("a call that its provider refuses", () => {
+  it("is tried again where the provider says that this helps, on a hold of its own", async () => {
+    provider.plays(refuses(503, { "retry-after": "0" }), answers("Hello", USAGE));
+    expect((await chat({})).status).toBe(200);
+    expect(await calls(2)).toMatchObject([
+      { status: "released", cost: 0 },
+      { status: "settled", cost: COST },
+    ]);
+    expect(provider.journal).toHaveLength(2);
+  });
+
+  it("is not tried again where it says that it does not", async () => {
+    provider.plays(refuses(400), answers("Hello", USAGE));
+    expect((await chat({})).status).toBe(502);
+    expect(await calls(1)).toMatchObject([{ status: "released", cost: 0 }]);
+  });
+
+  it.each([true, false])("falls back to the next model (stream: %s)", async (stream) => {
+    provider.plays(refuses(400), answers("Hello", USAGE));
+    const response = await chat({ stream, model: "gpt-4o", fallbackModels: ["gpt-4o-mini"] });
+    expect(response.status).toBe(200);
+    expect(await response.text()).toContain("Hello");
+    expect(provider.journal.map(({ body }) => body.model)).toEqual(["gpt-4o", "gpt-4o-mini"]);
+    expect(await calls(2)).toMatchObject([
+      { product: "gpt-4o", status: "released", cost: 0 },
+      { product: "gpt-4o-mini", status: "settled", cost: COST },
+    ]);
+  });
+});
+
+describe("Idempotency-Key", () => {
+  const keyed = (key: string, content = "Hello") =>
+    chat(say(content), { headers: { "idempotency-key": key } });
+
+  it("a request that is sent again calls and books once", async () => {
+    expect((await keyed("again")).status).toBe(200);
+    await calls(1);
+    const second = await keyed("again");
+    expect(second.status).toBe(409);
+    expect(await second.json()).toMatchObject({ error: "idempotency_conflict", status: "settled" });
+    expect(await calls(1)).toMatchObject([{ cost: COST }]);
+    expect(provider.journal).toHaveLength(1);
+  });
+
+  it("ten at once call and book once", async () => {
+    const statuses = await Promise.all(
+      Array.from({ length: 10 }, async () => (await keyed("ten")).status),
+    );
+    expect(statuses.sort()).toEqual([200, ...Array(9).fill(409)]);
+    await calls(1);
+    expect(provider.journal).toHaveLength(1);
+  });
+
+  it("may be used again after a failure that cost nothing", async () => {
+    provider.plays(refuses(400), answers("Hello", USAGE));
+    expect((await keyed("failed")).status).toBe(502);
+    await calls(1);
+    expect((await keyed("failed")).status).toBe(200);
+    expect(await calls(2)).toMatchObject([{ status: "released" }, { status: "settled" }]);
+  });
+
+  it("for another request: 409; one that is no key: 400", async () => {
+    expect((await keyed("other")).status).toBe(200);
+    expect((await keyed("other", "Something else, and longer")).status).toBe(409);
+    expect((await keyed("x".repeat(300))).status).toBe(400);
+    expect(provider.journal).toHaveLength(1);
+  });
+});
+
+describe("a provider that ignores the limit of its output", () => {
+  const WORDS = 2000;
+  /** Says word after word, a call's limit or not; `WORDS` of them, then ends. */
+  const babbles: Script = async (response) => {
+    beginStream(response);
+    for (let word = 0; word < WORDS && !response.destroyed; word++) {
+      response.write(textChunk("and "));
+      // As fast as a fast model.
+      if (word % 10 === 0) await new Promise((next) => setTimeout(next, 10));
+    }
+    if (!response.destroyed) endStream(response, { prompt_tokens: 10, completion_tokens: WORDS });
+  };
+  const brief = { ...say(), stream: true, maxOutputTokens: 20 };
+
+  it("is held more for while the quota has room, and booked exactly", async () => {
+    provider.plays(babbles);
+    const response = await chat(brief);
+    expect(partsOf(await response.text()).at(-1)).toMatchObject({ type: "finish" });
+    const [call] = await calls(1);
+    expect(call).toMatchObject({ status: "settled", is_estimated: false });
+    expect(call?.cost).toBeCloseTo((10 * 0.15 + WORDS * 0.6) / 1e6, 12);
+    // What was held covered what came: the last hold is the estimate.
+    expect(call?.estimate).toBeGreaterThanOrEqual((WORDS * 0.6) / 1e6);
+  });
+
+  it.each([
+    ["chat", "/chat", brief],
+    [
+      "the OpenAI endpoint",
+      "/openai/chat/completions",
+      { ...say(), model: "gpt-4o-mini", stream: true, max_tokens: 20 },
+    ],
+  ])("is stopped where it has none: %s ends with the quota", async (_, path, json) => {
+    provider.plays(babbles);
+    // Room for what is held at first, some $0.00003, and 500 tokens more.
+    const limit = 0.00035;
+    await limitTo(limit);
+    const response = await stack.call(path, { user, json });
+    expect(response.status).toBe(200);
+    const text = await response.text();
+    expect(text).toContain("quota_exceeded");
+    expect(text).toContain("and ");
+
+    const [call] = await calls(1);
+    expect(call).toMatchObject({ status: "settled", is_estimated: true });
+    await until("the provider is hung up on", () => provider.journal[0]?.aborted);
+    // Over the limit by no more than was under way when it was refused.
+    expect(call?.cost).toBeLessThan(limit + (100 * 0.6) / 1e6);
+    expect(call?.cost).toBeGreaterThan(limit / 3);
+    expect(provider.journal).toHaveLength(1);
+  });
+});
+
+describe("an agent", () => {
+  const TOOLS = { tools: ["current_time"], maxSteps: 5, task: "agent:clock" };
+  const runsFiveSteps = () =>
+    provider.plays(
+      ...[1, 2, 3, 4].map((step) => callsTool(`call_${step}`, "current_time", USAGE)),
+      answers("It is late", USAGE),
+    );
+
+  it("takes five steps, each a call of its own", async () => {
+    runsFiveSteps();
+    const response = await chat(TOOLS);
+    expect(await response.json()).toMatchObject({ text: "It is late", steps: 5 });
+    const rows = await calls(5);
+    for (const row of rows) expect(row).toMatchObject({ task: "agent:clock", cost: COST });
+  });
+
+  it.each([true, false])(
+    "whose fourth step is refused has its three booked, and takes no fifth (stream: %s)",
+    async (stream) => {
+      runsFiveSteps();
+      await chat(TOOLS);
+      const fourth = (await calls(5))[3]?.estimate as number;
+      // Room for three steps, and less than the fourth may cost.
+      tenant = await stack.createTenant({ members: [user] });
+      await limitTo(3 * COST + fourth - 0.000001);
+      provider.journal.length = 0;
+      runsFiveSteps();
+
+      const response = await chat({ ...TOOLS, stream, tenantId: tenant.id });
+
+      expect(response.status).toBe(200);
+      const text = await response.text();
+      expect(text).toContain("quota_exceeded");
+      if (stream) {
+        const parts = partsOf(text);
+        expect(parts.filter(({ type }) => type === "tool-output-available")).toHaveLength(3);
+        expect(parts.find(({ type }) => type === "data-spendgate").data.calls).toHaveLength(3);
+      } else {
+        expect(JSON.parse(text)).toMatchObject({
+          steps: 3,
+          finishReason: "quota_exceeded",
+          error: { error: "quota_exceeded", resourceType: "llm" },
+        });
+      }
+      const rows = await calls(3);
+      for (const row of rows) expect(row).toMatchObject({ status: "settled", cost: COST });
+      expect(provider.journal).toHaveLength(3);
+    },
+  );
+
+  it("ends when its budget of tokens is used up", async () => {
+    runsFiveSteps();
+    const response = await chat({ ...TOOLS, maxTotalTokens: 2500 });
+    expect(await response.json()).toMatchObject({ steps: 2 });
+    await calls(2);
+  });
+});
+
+it("a client that leaves a provider that counts early: the prompt as it was reported, and the words that came", async () => {
+  const client = new AbortController();
+  const response = await chat(
+    { stream: true, model: "anthropic/claude-sonnet-4-5" },
+    { signal: client.signal },
+  );
+  await response.body?.getReader().read();
+  client.abort();
+  const [call] = await calls(1);
+  expect(call).toMatchObject({ status: "settled", is_estimated: true });
+  // 100 × $3 + 2,000 cached × $0.30, and a few words × $15 per million; the bound was far more.
+  const input = (100 * 3 + 2000 * 0.3) / 1e6;
+  expect(call?.cost).toBeGreaterThan(input);
+  expect(call?.cost).toBeLessThan(input + (100 * 15) / 1e6);
+});
+
+it("ten streams at once on a quota with room for four: four finish, six are refused", async () => {
+  await (await chat({ stream: true, maxOutputTokens: 1000 })).text();
+  const estimate = (await calls(1))[0]?.estimate as number;
+  tenant = await stack.createTenant({ members: [user] });
+  await limitTo(estimate * 4.5);
+  provider.journal.length = 0;
+  let release = () => {};
+  const released = new Promise<void>((done) => {
+    release = done;
+  });
+  provider.plays(async (response) => {
+    beginStream(response);
+    response.write(textChunk("Hello"));
+    await released;
+    endStream(response, USAGE);
+  });
+
+  const responses = await Promise.all(
+    Array.from({ length: 10 }, () =>
+      chat({ stream: true, maxOutputTokens: 1000, tenantId: tenant.id }),
+    ),
+  );
+
+  expect(responses.map(({ status }) => status).sort()).toEqual([
+    ...Array(4).fill(200),
+    ...Array(6).fill(429),
+  ]);
+  expect(provider.journal).toHaveLength(4);
+  release();
+  const texts = await Promise.all(responses.map((response) => response.text()));
+  expect(texts.filter((text) => text.includes('"type":"finish"'))).toHaveLength(4);
+  const rows = await calls(4);
+  for (const row of rows) expect(row).toMatchObject({ status: "settled", cost: COST });
+  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+});
+
+it("after all of this the balances equal the ledger", async () => {
+  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+});

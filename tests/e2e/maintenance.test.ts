@@ -1,0 +1,391 @@
+// Reconciliation: whatever dies, and whenever, nothing runs unpaid and nothing is booked twice.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { type Functions, startFunctions } from "../../scripts/stack/functions.ts";
+import type { StandInSandbox } from "../../scripts/stack/sandbox_standin.ts";
+import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
+import { until } from "../setup/until.ts";
+
+const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;
+const usd = (seconds: number) => (seconds * USD_PER_SECOND).toFixed(12);
+const PROJECT = "maintenance-test";
+const env = {
+  SPENDGATE_PROJECT: PROJECT,
+  SPENDGATE_SANDBOX_IDLE_SECONDS: "120",
+  SPENDGATE_E2B_TIMEOUT_MS: "3000",
+};
+
+let stack: TestStack;
+let user: TestUser;
+let tenant: TestTenant;
+
+beforeAll(async () => {
+  stack = await startTestStack({ env });
+});
+afterAll(() => stack.stop());
+beforeEach(async () => {
+  // What a test before left running is no business of this one.
+  await stack.sql`update spend.execution_contexts set claim_expires_at = claimed_at + interval '1 ms'`;
+  for (const sandbox of living()) stack.sandboxes.lose(sandbox.id);
+  await maintain();
+  user = await stack.signUp();
+  tenant = await stack.createTenant({ members: [user] });
+  stack.sandboxes.reset();
+  stack.logs.length = 0;
+});
+
+const post = (conversationId = "talk") =>
+  stack.call("/sandbox", { user, json: { conversationId } });
+const open = async (conversationId?: string) =>
+  (await (await post(conversationId)).json()) as { id: string; sandboxId: string };
+const living = () =>
+  [...stack.sandboxes.sandboxes.values()].filter(({ state }) => state !== "ended");
+
+interface Report {
+  database: Record<string, number | null>;
+  sandboxes: Record<string, number>;
+}
+async function maintain(functions?: Functions): Promise<Report> {
+  const url = functions ? `http://127.0.0.1:${functions.port}` : `${stack.url}/functions/v1`;
+  const response = await fetch(`${url}/maintenance`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${stack.keys.secret}` },
+  });
+  expect(response.status).toBe(200);
+  return (await response.json()) as Report;
+}
+
+/** What a run changed, without what it found. */
+async function changes(functions?: Functions): Promise<Record<string, number>> {
+  const { listed, open, ...counts } = (await maintain(functions)).sandboxes;
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+}
+
+async function age({ id, sandboxId }: { id: string; sandboxId: string }, seconds: number) {
+  await stack.sql`
+    update spend.execution_contexts set
+      started_at = started_at - make_interval(secs => ${seconds}),
+      expires_at = expires_at - make_interval(secs => ${seconds}),
+      in_use_until = in_use_until - make_interval(secs => ${seconds}),
+      paused_at = paused_at - make_interval(secs => ${seconds})
+    where id = ${id}`;
+  stack.sandboxes.age(sandboxId, seconds);
+}
+
+/** All claims of the tenant have run out. */
+const expireClaims = () => stack.sql`
+  update spend.execution_contexts set
+    claimed_at = claimed_at - interval '80 s', claim_expires_at = now() - interval '1 s'
+  where tenant_id = ${tenant.id}`;
+
+const contexts = async () => [
+  ...(await stack.sql`
+    select status, end_reason, booked_at is not null as is_booked from spend.execution_contexts
+    where tenant_id = ${tenant.id} order by created_at`),
+];
+const bookings = async () => [
+  ...(await stack.sql`
+    select cost_usd, is_estimated, conversation_id from spend.cost_events
+    where tenant_id = ${tenant.id} order by booked_at`),
+];
+
+/** The seconds that sandboxes ran are booked, each that began once; nothing is held, balances agree. */
+async function expectPaid(...sandboxes: StandInSandbox[]) {
+  const [sums] = await stack.sql`
+    select
+      (select coalesce(sum((usage ->> 'seconds')::numeric), 0)::int from spend.cost_events
+       where tenant_id = ${tenant.id}) as booked,
+      (select count(*)::int from spend.reservations
+       where tenant_id = ${tenant.id} and status = 'held') as held`;
+  const ran = sandboxes.map(({ startedAt, endedAt }) => ((endedAt ?? 0) - startedAt) / 1000);
+  const least = ran.reduce((sum, seconds) => sum + Math.ceil(seconds), 0);
+  expect(sums?.booked).toBeGreaterThanOrEqual(least);
+  // Its end is noticed here a little later than it was there.
+  expect(sums?.booked).toBeLessThanOrEqual(least + ran.length);
+  expect(sums?.held).toBe(0);
+  expect([...(await stack.sql`select * from spend.verify_balances()`)]).toEqual([]);
+}
+
+describe("who", () => {
+  it("the secret key alone, as apikey or bearer token", async () => {
+    const call = (headers: Record<string, string>) =>
+      fetch(`${stack.url}/functions/v1/maintenance`, { method: "POST", headers });
+    for (const headers of [
+      {},
+      { apikey: stack.keys.publishable },
+      { authorization: `Bearer ${user.jwt}` },
+      { authorization: `Bearer ${stack.keys.secret}x` },
+      { apikey: stack.keys.secret.slice(0, -1) },
+    ]) {
+      const response = await call(headers as Record<string, string>);
+      expect([headers, response.status]).toEqual([headers, 401]);
+      expect(await response.json()).toMatchObject({ error: "unauthorized" });
+    }
+    expect((await call({ apikey: stack.keys.secret })).status).toBe(200);
+  });
+
+  it("answers what the database did and what became of sandboxes", async () => {
+    const { database, sandboxes } = await maintain();
+    expect(Object.keys(database).sort()).toContain("expire_reservations");
+    expect(sandboxes).toMatchObject({ listed: 0, open: 0, failed: 0 });
+  });
+});
+
+describe("what died", () => {
+  it("the function, between create and its answer: the sandbox is killed and booked, once", async () => {
+    // Functions of their own, which die alone.
+    const functions = await startFunctions({
+      apiUrl: stack.url,
+      keys: stack.keys,
+      sandboxesUrl: stack.sandboxes.url,
+      env,
+    });
+    stack.sandboxes.fault({ operation: "create", delayMs: 500, startedSecondsAgo: 30 });
+    const dying = fetch(`http://127.0.0.1:${functions.port}/sandbox`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${user.jwt}` },
+      body: JSON.stringify({ conversationId: "talk" }),
+    }).catch(() => null);
+    await until("the claim is made", async () => (await contexts()).length > 0);
+    process.kill(functions.pid, "SIGKILL");
+    await dying;
+    await functions.exited;
+    const sandbox = await until("the sandbox runs", () => living()[0]);
+
+    expect(await changes()).toEqual({});
+    expect(await contexts()).toMatchObject([{ status: "creating" }]);
+    await expireClaims();
+    expect(await changes()).toEqual({ orphans: 1 });
+
+    expect(living()).toEqual([]);
+    expect(await contexts()).toMatchObject([{ status: "failed", end_reason: "claim_expired" }]);
+    await expectPaid(sandbox);
+    expect(await changes()).toEqual({});
+    expect(await bookings()).toHaveLength(1);
+  });
+
+  it("the answer of a create, whoever sent it again: one runs at most that is paid for, none that is not", async () => {
+    stack.sandboxes.fault({ operation: "create", loseAnswer: true, times: 2 });
+    expect((await post()).status).toBe(502);
+    const made = living();
+    expect(made.length).toBeGreaterThan(0);
+    expect((await post()).status).toBe(201);
+
+    await expireClaims();
+    await maintain();
+    await maintain();
+
+    expect(living()).toHaveLength(1);
+    expect((await contexts()).map(({ status }) => status)).toEqual(["failed", "running"]);
+    const [current] = living();
+    await stack.call(`/sandbox/${await idOf(current?.id as string)}`, { user, method: "DELETE" });
+    await expectPaid(...made, current as StandInSandbox);
+  });
+
+  it("the claimer before it reached E2B: the hold is given back", async () => {
+    stack.sandboxes.fault({ operation: "create", status: 500 });
+    expect((await post()).status).toBe(502);
+    expect(await changes()).toEqual({});
+    await expireClaims();
+
+    expect(await changes()).toEqual({ resolved: 1 });
+    const rows =
+      await stack.sql`select status from spend.reservations where tenant_id = ${tenant.id}`;
+    expect([...rows]).toEqual([{ status: "released" }]);
+    await expectPaid();
+  });
+
+  it("whoever resumes it: it is paused again, and what it ran is booked", async () => {
+    const sandbox = await open();
+    await age(sandbox, 200);
+    await maintain();
+    expect(await contexts()).toMatchObject([{ status: "paused" }]);
+    await stack.sql`select spend.use_context(${sandbox.id}, ${user.id}, gen_random_uuid(), 10)`;
+    await connect(sandbox.sandboxId);
+    await expireClaims();
+
+    expect(await changes()).toEqual({ orphans: 1 });
+
+    expect(await contexts()).toMatchObject([{ status: "paused" }]);
+    expect(stack.sandboxes.sandboxes.get(sandbox.sandboxId)?.state).toBe("paused");
+    expect((await bookings())[1]).toMatchObject({ is_estimated: false });
+    expect(await changes()).toEqual({});
+  });
+
+  it("whoever would resume it: it is as it was, and the hold is given back", async () => {
+    const sandbox = await open();
+    await age(sandbox, 200);
+    await maintain();
+    await stack.sql`select spend.use_context(${sandbox.id}, ${user.id}, gen_random_uuid(), 10)`;
+    await expireClaims();
+
+    expect(await changes()).toEqual({ orphans: 1 });
+    expect(await contexts()).toMatchObject([{ status: "paused" }]);
+    expect((await bookings()).filter(({ cost_usd }) => Number(cost_usd) > 0)).toHaveLength(1);
+  });
+
+  it("whoever paused it, before it was booked: booked to its pause", async () => {
+    const sandbox = await open();
+    await age(sandbox, 50.05);
+    await api("POST", `/sandboxes/${sandbox.sandboxId}/pause`);
+    await age(sandbox, 20);
+
+    expect(await changes()).toEqual({ paused: 1 });
+    expect(await bookings()).toMatchObject([{ cost_usd: usd(51), is_estimated: false }]);
+  });
+
+  it("the sandbox: booked to now, flagged; after its time-out to its time-out, exactly", async () => {
+    const [early, late] = [await open("early"), await open("late")];
+    await age(early, 60.05);
+    await age(late, 400);
+    stack.sandboxes.lose(early.sandboxId);
+
+    expect(await changes()).toEqual({ lost: 1, expired: 1 });
+
+    const byConversation = Object.fromEntries(
+      (await bookings()).map(({ conversation_id, ...event }) => [conversation_id, event]),
+    );
+    expect(byConversation).toEqual({
+      early: { cost_usd: usd(61), is_estimated: true },
+      late: { cost_usd: usd(300), is_estimated: false },
+    });
+  });
+
+  it("a paused sandbox: its context ends, at no cost", async () => {
+    const sandbox = await open();
+    await age(sandbox, 200);
+    await maintain();
+    stack.sandboxes.lose(sandbox.sandboxId);
+
+    expect(await changes()).toEqual({ lost: 1 });
+    expect(await contexts()).toMatchObject([{ status: "terminated" }]);
+    expect(await bookings()).toHaveLength(1);
+  });
+});
+
+describe("what runs without a context", () => {
+  it("is killed and booked, also of a tenant that is closed; other projects' sandboxes are not ours", async () => {
+    const mine = await create({ conversation_id: "talk" }, 40);
+    const foreign = await create({ spendgate: "another", conversation_id: "talk" }, 40);
+    await stack.sql`update spend.tenants set closed_at = now() where id = ${tenant.id}`;
+
+    expect(await changes()).toEqual({ strays: 1 });
+
+    expect(living().map(({ id }) => id)).toEqual([foreign]);
+    await expectPaid(stack.sandboxes.sandboxes.get(mine) as StandInSandbox);
+    expect(await bookings()).toMatchObject([{ conversation_id: "talk", is_estimated: false }]);
+    expect(await changes()).toEqual({});
+  });
+
+  it("is killed also when its tenant is not there any more", async () => {
+    await create({ tenant_id: crypto.randomUUID() }, 5);
+    expect(await changes()).toEqual({ strays: 1, failed: 1 });
+    expect(living()).toEqual([]);
+    expect(stack.logs.join()).toContain("stray_not_booked");
+  });
+
+  it("goes on to be killed by the next run when this one cannot, booked once", async () => {
+    const id = await create({}, 40);
+    stack.sandboxes.fault({ operation: "kill", status: 500 });
+    expect(await changes()).toEqual({ failed: 1 });
+    expect(living()).toHaveLength(1);
+
+    expect(await changes()).toEqual({ strays: 1 });
+    await expectPaid(stack.sandboxes.sandboxes.get(id) as StandInSandbox);
+  });
+
+  it("is booked also when the answer to its kill is lost", async () => {
+    const id = await create({}, 40.2);
+    stack.sandboxes.fault({ operation: "kill", loseAnswer: true });
+    await maintain();
+    await maintain();
+
+    expect(living()).toEqual([]);
+    await expectPaid(stack.sandboxes.sandboxes.get(id) as StandInSandbox);
+  });
+
+  it("but with a paused one: is paused again, what it ran since is booked", async () => {
+    const sandbox = await open();
+    await age(sandbox, 200);
+    await maintain();
+    await age(sandbox, 30);
+    await connect(sandbox.sandboxId);
+
+    expect(await changes()).toEqual({ strays: 1 });
+    expect(stack.sandboxes.sandboxes.get(sandbox.sandboxId)?.state).toBe("paused");
+    expect(await bookings()).toHaveLength(2);
+    expect(await contexts()).toMatchObject([{ status: "paused" }]);
+  });
+});
+
+describe("what goes on", () => {
+  it("is left alone; idle, it is paused", async () => {
+    const sandbox = await open();
+    expect(await changes()).toEqual({});
+    await age(sandbox, 119);
+    expect(await changes()).toEqual({});
+    await age(sandbox, 2);
+
+    expect(await changes()).toEqual({ paused: 1 });
+    expect(await contexts()).toMatchObject([{ status: "paused", is_booked: true }]);
+  });
+
+  it("five runs at once: what is to be done is done once", async () => {
+    const idle = await open("idle");
+    await age(idle, 150);
+    const lost = await open("lost");
+    stack.sandboxes.lose(lost.sandboxId);
+    const late = await open("late");
+    await age(late, 400);
+    const stray = await create({}, 40);
+    stack.sandboxes.fault({ operation: "kill", delayMs: 200 });
+    stack.sandboxes.fault({ operation: "pause", delayMs: 200 });
+
+    await Promise.all(Array.from({ length: 5 }, () => maintain()));
+
+    expect(living().map(({ id, state }) => [id, state])).toEqual([[idle.sandboxId, "paused"]]);
+    expect((await contexts()).map(({ status }) => status)).toEqual([
+      "paused",
+      "terminated",
+      "terminated",
+    ]);
+    // One for each context; for the stray one before it was killed, perhaps one for the last second.
+    const events = await bookings();
+    expect(events.filter(({ conversation_id }) => conversation_id)).toHaveLength(3);
+    const [ran] = await stack.sql`
+      select sum((usage ->> 'seconds')::int)::int as seconds from spend.cost_events
+      where tenant_id = ${tenant.id} and conversation_id is null`;
+    const { startedAt, endedAt } = stack.sandboxes.sandboxes.get(stray) as StandInSandbox;
+    expect(ran?.seconds).toBeGreaterThanOrEqual(Math.ceil(((endedAt ?? 0) - startedAt) / 1000));
+    expect(ran?.seconds).toBeLessThanOrEqual(Math.ceil(((endedAt ?? 0) - startedAt) / 1000) + 1);
+    expect([...(await stack.sql`select * from spend.verify_balances()`)]).toEqual([]);
+  });
+});
+
+async function idOf(sandboxId: string): Promise<string> {
+  const [row] = await stack.sql`
+    select id from spend.execution_contexts where sandbox_id = ${sandboxId}`;
+  return row?.id;
+}
+
+/** A call of E2B's API that did not come through the gate. */
+async function api(method: string, path: string, body?: object): Promise<Response> {
+  return fetch(`${stack.sandboxes.url}${path}`, {
+    method,
+    headers: { "x-api-key": "e2b_other" },
+    body: body && JSON.stringify(body),
+  });
+}
+
+const connect = (sandboxId: string) =>
+  api("POST", `/v2/sandboxes/${sandboxId}/connect`, { timeout: 300 });
+
+/** A sandbox that nothing in the database knows. */
+async function create(metadata: Record<string, string>, secondsAgo: number): Promise<string> {
+  stack.sandboxes.fault({ operation: "create", startedSecondsAgo: secondsAgo });
+  const response = await api("POST", "/v2/sandboxes", {
+    templateID: "base",
+    timeout: 300,
+    metadata: { spendgate: PROJECT, tenant_id: tenant.id, template: "base", ...metadata },
+  });
+  return ((await response.json()) as { sandboxID: string }).sandboxID;
+}

@@ -1,0 +1,88 @@
+// The providers are what the environment says; what is wrong in it is said by name.
+import { describe, expect, it } from "vitest";
+import { readProviders } from "../../functions/_shared/providers/registry.ts";
+import { answers, startScriptedProvider } from "../setup/provider.ts";
+import { startTestStack } from "../setup/stack.ts";
+import { until } from "../setup/until.ts";
+
+describe("readProviders", () => {
+  const groq = (settings: unknown) => ({ SPENDGATE_PROVIDERS: JSON.stringify({ groq: settings }) });
+
+  it("knows those whose key is set, and those that are configured", () => {
+    const providers = readProviders({
+      OPENAI_API_KEY: "a",
+      ANTHROPIC_API_KEY: "",
+      GROQ_API_KEY: "b",
+      ...groq({ baseUrl: "https://api.groq.com/openai/v1", apiKeyEnv: "GROQ_API_KEY" }),
+    });
+    expect(Object.keys(providers)).toEqual(["openai", "groq"]);
+  });
+
+  it.each([
+    ["no JSON", { SPENDGATE_PROVIDERS: "{" }, /SPENDGATE_PROVIDERS: is not JSON/],
+    ["no address", groq({ apiKeyEnv: "K" }), /SPENDGATE_PROVIDERS\.groq\.baseUrl/],
+    ["a bad address", groq({ baseUrl: "groq" }), /SPENDGATE_PROVIDERS\.groq\.baseUrl/],
+    ["an unknown setting", groq({ baseUrl: "https://x.y", key: "k" }), /groq: Unrecognized key/],
+    [
+      "a key that is not set",
+      groq({ baseUrl: "https://x.y", apiKeyEnv: "GROQ_API_KEY" }),
+      /groq names GROQ_API_KEY, which is not set/,
+    ],
+    [
+      "a built-in provider",
+      { SPENDGATE_PROVIDERS: '{"openai": {"baseUrl": "https://x.y"}}' },
+      /openai is built in/,
+    ],
+    ["a bad base URL", { OPENAI_BASE_URL: "nowhere" }, /OPENAI_BASE_URL/],
+  ])("%s: an error that names it", (_, values, message) => {
+    expect(() => readProviders(values)).toThrow(message);
+  });
+});
+
+it("any OpenAI-compatible endpoint is a provider by configuration, gated and booked like the others", async () => {
+  const provider = await startScriptedProvider();
+  const stack = await startTestStack({
+    env: {
+      GROQ_KEY: "local",
+      SPENDGATE_PROVIDERS: JSON.stringify({
+        groq: { baseUrl: provider.env.OPENAI_BASE_URL, apiKeyEnv: "GROQ_KEY" },
+      }),
+    },
+  });
+  try {
+    const user = await stack.signUp();
+    const tenant = await stack.createTenant({ members: [user] });
+    provider.plays(answers("Hello", { prompt_tokens: 1000, completion_tokens: 500 }));
+    for (const stream of [true, false]) {
+      const response = await stack.call("/chat", {
+        user,
+        json: {
+          stream,
+          model: "groq/llama-3.3-70b-versatile",
+          messages: [{ role: "user", content: "Hello" }],
+        },
+      });
+      expect(response.status).toBe(200);
+      expect(await response.text()).toContain("Hello");
+    }
+    const rows = await until("both are booked", async () => {
+      const events = await stack.sql`
+        select provider, product, is_estimated, cost_usd::float8 as cost
+        from spend.cost_events where tenant_id = ${tenant.id}`;
+      return events.length === 2 ? events : undefined;
+    });
+    // https://groq.com/pricing: $0.59 and $0.79 per million tokens.
+    const cost = (1000 * 0.59 + 500 * 0.79) / 1e6;
+    for (const row of rows) {
+      expect(row).toMatchObject({
+        provider: "groq",
+        product: "llama-3.3-70b-versatile",
+        is_estimated: false,
+      });
+      expect(row.cost).toBeCloseTo(cost, 12);
+    }
+  } finally {
+    await stack.stop();
+    await provider.stop();
+  }
+});

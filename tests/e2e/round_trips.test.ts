@@ -1,0 +1,95 @@
+// What the gate costs a caller in time: one round trip to the database before the provider is called, and none
+// while its answer streams. Counted by a proxy between the functions and the Data API.
+import { createServer, request as httpRequest, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import {
+  answers,
+  beginStream,
+  endStream,
+  type ScriptedProvider,
+  startScriptedProvider,
+  textChunk,
+} from "../setup/provider.ts";
+import { startTestStack, type TestStack } from "../setup/stack.ts";
+import { until } from "../setup/until.ts";
+
+let provider: ScriptedProvider;
+let proxy: Server;
+let stack: TestStack;
+/** Paths under /rest/v1 that the functions asked for, and when the provider was called, in order. */
+const log: string[] = [];
+
+beforeAll(async () => {
+  provider = await startScriptedProvider();
+  proxy = createServer((incoming, outgoing) => {
+    if (incoming.url?.startsWith("/rest/v1")) log.push(incoming.url);
+    const { method, headers } = incoming;
+    const upstream = httpRequest(`${stack.url}${incoming.url}`, { method, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(outgoing);
+    });
+    incoming.pipe(upstream);
+  });
+  await new Promise<void>((done) => proxy.listen(0, "127.0.0.1", done));
+  const { port } = proxy.address() as AddressInfo;
+  stack = await startTestStack({
+    env: { ...provider.env, SUPABASE_URL: `http://127.0.0.1:${port}` },
+  });
+});
+afterAll(async () => {
+  await stack.stop();
+  await provider.stop();
+  proxy.closeAllConnections();
+  await new Promise((done) => proxy.close(done));
+});
+
+const USAGE = { prompt_tokens: 10, completion_tokens: 3 };
+const RESERVE = "/rest/v1/rpc/reserve";
+const SETTLE = "/rest/v1/rpc/settle";
+
+it.each([
+  ["chat", "/chat", {}],
+  ["the OpenAI endpoint", "/openai/chat/completions", { model: "gpt-4o-mini" }],
+])("%s: one before the provider, none until its last token is out", async (_, path, body) => {
+  const user = await stack.signUp();
+  const tenant = await stack.createTenant({ members: [user] });
+  const json = { ...body, messages: [{ role: "user", content: "Hello" }] };
+  const call = (stream: boolean) =>
+    stack.call(path, {
+      user,
+      json: { ...json, stream },
+      headers: { "x-spendgate-tenant": tenant.id },
+    });
+  let end = () => {};
+  const mayEnd = new Promise<void>((done) => {
+    end = done;
+  });
+  provider.plays(async (response) => {
+    log.push("provider");
+    beginStream(response);
+    for (const word of ["one ", "two ", "three"]) response.write(textChunk(word));
+    await mayEnd;
+    endStream(response, USAGE);
+  });
+
+  log.length = 0;
+  const reader = (await call(true)).body?.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  while (!text.includes("three")) text += (await reader?.read())?.value ?? "";
+  expect(log).toEqual([RESERVE, "provider"]);
+
+  end();
+  while (!(await reader?.read())?.done);
+  await until("it is settled", () => log.includes(SETTLE));
+  expect(log).toEqual([RESERVE, "provider", SETTLE]);
+
+  // Not streaming, the answer says what it cost: it comes with the booking.
+  log.length = 0;
+  provider.plays((response, request) => {
+    log.push("provider");
+    return answers("Hello", USAGE)(response, request);
+  });
+  expect((await call(false)).headers.get("x-spendgate-cost-usd")).toBe("0.0000033");
+  expect(log).toEqual([RESERVE, "provider", SETTLE]);
+});

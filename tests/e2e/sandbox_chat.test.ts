@@ -1,0 +1,179 @@
+// Agents that run code: the tool run_code of the chat function, in the sandbox of its conversation.
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import {
+  answers,
+  callsTool,
+  type ScriptedProvider,
+  startScriptedProvider,
+} from "../setup/provider.ts";
+import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
+import { until } from "../setup/until.ts";
+
+const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
+const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;
+
+let provider: ScriptedProvider;
+let stack: TestStack;
+let user: TestUser;
+let tenant: TestTenant;
+
+beforeAll(async () => {
+  provider = await startScriptedProvider();
+  stack = await startTestStack({ env: provider.env });
+});
+afterAll(async () => {
+  await stack.stop();
+  await provider.stop();
+});
+beforeEach(async () => {
+  user = await stack.signUp();
+  tenant = await stack.createTenant({ members: [user], role: "owner" });
+  provider.journal.length = 0;
+  stack.sandboxes.reset();
+});
+
+const runs = (id: string, code: string) =>
+  callsTool(id, "run_code", USAGE, { code, language: "javascript" });
+
+const chat = (stream: boolean, more: object = {}) =>
+  stack.call("/chat", {
+    user,
+    json: {
+      stream,
+      task: "agent:analyst",
+      tools: ["run_code"],
+      conversationId: "report",
+      pathId: "left",
+      messages: [{ role: "user", content: "What is 6 × 7?" }],
+      ...more,
+    },
+  });
+
+/** What the model was told of its tool's last call. */
+function toolMessage(): string {
+  const message = provider.journal.at(-1)?.body.messages.at(-1);
+  expect(message?.role).toBe("tool");
+  return String(message?.content);
+}
+
+it.each([true, false])(
+  "runs code in the conversation's sandbox, its state kept from step to step (streamed: %s)",
+  async (stream) => {
+    provider.plays(
+      runs("call_1", "globalThis.n = 6; console.log('kept')"),
+      runs("call_2", "n * 7"),
+      answers("It is 42.", USAGE),
+    );
+
+    const response = await chat(stream);
+
+    expect(response.status).toBe(200);
+    expect(await response.text()).toContain("42");
+    expect(JSON.parse(toolMessage())).toMatchObject({ results: ["42"], error: null });
+    const created = stack.sandboxes.journal.filter(({ operation }) => operation === "create");
+    expect(created).toHaveLength(1);
+
+    // A person, and the same agent, find the same sandbox.
+    const opened = await stack.call("/sandbox", {
+      user,
+      json: { conversationId: "report", pathId: "left" },
+    });
+    expect(await opened.json()).toMatchObject({ sandboxId: created[0]?.sandboxId, isNew: false });
+  },
+);
+
+it("one conversation's report shows the model's and the sandbox's cost side by side", async () => {
+  stack.sandboxes.fault({ operation: "create", startedSecondsAgo: 60.05 });
+  provider.plays(runs("call_1", "6 * 7"), answers("It is 42.", USAGE));
+  await (await chat(true)).text();
+  const [context] = await stack.sql`
+    select id from spend.execution_contexts where tenant_id = ${tenant.id}`;
+  await stack.call(`/sandbox/${context?.id}`, { user, method: "DELETE" });
+  await until("both calls of the model are booked", async () => {
+    const [row] = await stack.sql`
+      select count(*)::int as calls from spend.cost_events where tenant_id = ${tenant.id}`;
+    return row?.calls === 3;
+  });
+
+  const { data, error } = await user.client
+    .from("spend_by_conversation")
+    .select("conversation_id, resource_type, cost_usd, calls")
+    .eq("tenant_id", tenant.id)
+    .order("resource_type");
+
+  expect(error).toBeNull();
+  expect(data).toEqual([
+    {
+      conversation_id: "report",
+      resource_type: "e2b",
+      cost_usd: Number((61 * USD_PER_SECOND).toFixed(12)),
+      calls: 1,
+    },
+    {
+      conversation_id: "report",
+      resource_type: "llm",
+      // Two calls of 1,000 × $0.15 + 500 × $0.60 per million.
+      cost_usd: 0.0009,
+      calls: 2,
+    },
+  ]);
+  const tasks = await stack.sql`
+    select distinct task, path_id from spend.cost_events where tenant_id = ${tenant.id}`;
+  expect([...tasks]).toEqual([{ task: "agent:analyst", path_id: "left" }]);
+});
+
+it.each([true, false])(
+  "a refusal is an error that the model reads, not the end of the chat (streamed: %s)",
+  async (stream) => {
+    await stack.sql`
+      update spend.cost_quotas set limit_usd = 0.001
+      where tenant_id = ${tenant.id} and resource_type = 'e2b'`;
+    provider.plays(runs("call_1", "6 * 7"), answers("I may not run code.", USAGE));
+
+    const response = await chat(stream);
+
+    expect(response.status).toBe(200);
+    const text = await response.text();
+    expect(text).toContain('"finishReason":"stop"');
+    expect(toolMessage()).toContain("$0.001 per month for e2b");
+    expect(stack.sandboxes.journal).toEqual([]);
+    if (stream) {
+      const failed = text
+        .split("\n")
+        .filter((line) => line.startsWith("data: {"))
+        .map((line) => JSON.parse(line.slice(6)))
+        .find((part) => part.type === "tool-output-error");
+      expect(JSON.parse(failed?.errorText)).toMatchObject({
+        error: "quota_exceeded",
+        resourceType: "e2b",
+        stage: "quota_check",
+      });
+    }
+  },
+);
+
+it("what the code throws, and a sandbox that fails, are told to the model too", async () => {
+  stack.sandboxes.fault({ operation: "create", status: 400 });
+  provider.plays(
+    runs("call_1", "1"),
+    runs("call_2", "nothing.there"),
+    answers("It failed.", USAGE),
+  );
+
+  const response = await chat(false);
+
+  expect(response.status).toBe(200);
+  const told = provider.journal
+    .at(-1)
+    ?.body.messages.filter(({ role }) => role === "tool")
+    .map(({ content }) => String(content));
+  expect(told?.[0]).toContain("The sandbox service failed.");
+  expect(told?.[1]).toContain("ReferenceError");
+});
+
+it("without a conversation: 400 before anything is spent", async () => {
+  const response = await chat(false, { conversationId: undefined });
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({ issues: [{ path: "conversationId" }] });
+  expect(provider.journal).toHaveLength(0);
+});
