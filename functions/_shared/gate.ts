@@ -5,6 +5,7 @@ import { inBackground } from "./background.ts";
 import type { Database, Json } from "./database.types.ts";
 import type { Env } from "./env.ts";
 import { quotaExceeded, SpendgateError } from "./errors.ts";
+import { fetchOnce } from "./fetch_once.ts";
 import { invalidRequest } from "./http.ts";
 import { log, messageOf } from "./log.ts";
 
@@ -87,6 +88,7 @@ export class Gate {
     this.#client = createClient<Database, "spend">(env.supabaseUrl, env.secretKey, {
       db: { schema: "spend" },
       auth: { persistSession: false, autoRefreshToken: false },
+      global: { fetch: fetchOnce },
     });
   }
 

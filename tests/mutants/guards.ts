@@ -28,7 +28,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "a closed tenant spends",
     "40_reservations/read_call.sql",
-    "if v_closed_at is not null then",
+    "if v_closed_at is not null and not p_closed_too then",
     "if false then",
     [pgtap("tenants/"), pgtap("reservations/")],
   ),
@@ -54,32 +54,36 @@ export const guardMutants: Mutant[] = [
     [pgtap("reservations/"), pgtap("prices/")],
   ),
   guard(
-    "an unknown key of usage is passed over",
+    "an unknown key of a sandbox's usage is passed over",
     "20_prices/read_usage.sql",
-    "then 'is not a known key'",
-    "then null",
+    "if v_unknown is not null then",
+    "if false then",
     [pgtap("prices/"), pgtap("reservations/")],
   ),
-  guard(
-    "a negative count is taken",
-    "20_prices/read_usage.sql",
-    "when (u.value)::numeric < 0 then 'is negative'",
-    "when false then 'is negative'",
-    [pgtap("prices/"), pgtap("reservations/")],
-  ),
+  guard("a negative count is taken", "20_prices/read_usage.sql", "@.value < 0 || ", "", [
+    pgtap("reservations/"),
+    pgtap("prices/"),
+  ]),
   guard(
     "a fractional count is taken",
     "20_prices/read_usage.sql",
-    "(u.value)::numeric % 1 <> 0 then",
-    "false then",
+    '|| (@.value % 1 <> 0 && @.key <> "memory_gib")',
+    "",
     [pgtap("prices/"), pgtap("reservations/")],
   ),
   guard(
     "a count of any size is taken",
     "20_prices/read_usage.sql",
-    "when (u.value)::numeric > 1e12 then",
-    "when false then",
-    [pgtap("prices/"), pgtap("reservations/")],
+    "|| @.value > 1000000000000",
+    "",
+    [pgtap("reservations/"), pgtap("prices/")],
+  ),
+  guard(
+    "a text is taken for a count",
+    "20_prices/read_usage.sql",
+    '@.value.type() <> "number" || ',
+    "",
+    [pgtap("reservations/"), pgtap("prices/")],
   ),
   guard(
     "metadata of any size is taken",
@@ -120,9 +124,9 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "a limit of zero admits what costs nothing",
-    "30_quotas/choose_slot.sql",
-    "(v_used_usd + p_cost_usd > v_limit_usd or v_limit_usd = 0)",
-    "(v_used_usd + p_cost_usd > v_limit_usd)",
+    "30_quotas/applicable_quotas.sql",
+    "q.limit_usd > 0 and exists (",
+    "exists (",
     RESERVE,
   ),
   guard(
@@ -130,14 +134,14 @@ export const guardMutants: Mutant[] = [
     "30_quotas/choose_slot.sql",
     "v_used_usd + p_cost_usd > v_limit_usd or",
     "v_used_usd + p_cost_usd > v_limit_usd + 0.01 or",
-    RESERVE,
+    [vitest("race/locks")],
   ),
   guard(
-    "a slot's room is not asked for",
+    "the room of an only slot is not asked for",
     "30_quotas/choose_slot.sql",
-    "if p_slots = 1 and spend_private.lock_slot(p_quota_id, p_period_start, 0) >= p_cost_usd then",
-    "if p_slots = 1 and spend_private.lock_slot(p_quota_id, p_period_start, 0) is not null then",
-    RESERVE,
+    /and b\.is_split and b\.allotted_usd - b\.spent_usd - b\.reserved_usd >= p_cost_usd\n {4}for no key update;\n {4}if found/,
+    "for no key update;\n    if found",
+    [vitest("race/locks"), ...RESERVE],
   ),
   guard(
     "a quota over its limit is taken for split",
@@ -147,46 +151,39 @@ export const guardMutants: Mutant[] = [
     RESERVE,
   ),
   guard(
-    "a slot that lost its room stays locked",
-    "30_quotas/choose_slot.sql",
-    /raise exception using errcode = 'SGROO', message = 'no_room_left';\nexception\n {2}when sqlstate 'SGROO' then\n {4}return null;\nend;\n\$\$;\ncomment on function spend_private.lock_free_slot/,
-    "return null;\nend;\n$$;\ncomment on function spend_private.lock_free_slot",
-    [vitest("race/locks"), vitest("race/reserve"), vitest("race/deadlock")],
-  ),
-  guard(
     "other tasks count in a quota of one task",
     "30_quotas/applicable_quotas.sql",
-    "and (c.task is null or c.task = p_task)",
+    "and (q.task is null or q.task = p_task)",
     "",
     [pgtap("quotas/")],
   ),
   guard(
     "other products count in a quota of one product",
     "30_quotas/applicable_quotas.sql",
-    "and (c.product is null or c.product = p_product)",
+    "and (q.product is null or q.product = p_product)",
     "",
     [pgtap("quotas/")],
   ),
   guard(
     "sandboxes count in a quota of models",
     "30_quotas/applicable_quotas.sql",
-    "where c.resource_type in (p_resource_type, 'all')",
+    "where q.resource_type in (p_resource_type, 'all')",
     "where true",
     [pgtap("quotas/"), pgtap("reservations/")],
   ),
   guard(
     "users' quotas are passed over",
     "30_quotas/applicable_quotas.sql",
-    "where u.tenant_id = p_tenant_id and u.scope_id = p_user_id",
-    "where false",
+    "where o.tenant_id = p_tenant_id and o.scope_id in (p_user_id, p_tenant_id)",
+    "where o.tenant_id = p_tenant_id and o.scope_id = p_tenant_id",
     [pgtap("quotas/"), pgtap("reservations/")],
   ),
   guard(
     "a quota of the user in another tenant counts",
     "30_quotas/applicable_quotas.sql",
-    "where u.tenant_id = p_tenant_id and u.scope_id = p_user_id",
-    "where u.scope_id = p_user_id",
-    [pgtap("quotas/"), pgtap("tenants/")],
+    "where o.tenant_id = p_tenant_id and o.scope_id in (p_user_id, p_tenant_id)",
+    "where o.scope_id in (p_user_id, p_tenant_id)",
+    [pgtap("reservations/guards"), pgtap("quotas/")],
   ),
   guard(
     "the platform's quotas are passed over",
@@ -198,8 +195,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "the platform's day is the tenant's",
     "30_quotas/applicable_quotas.sql",
-    "select s.*, 'UTC' from",
-    "select s.*, p_time_zone from",
+    "case when q.tenant_id is null then 'UTC' else p_time_zone end",
+    "p_time_zone",
     [pgtap("quotas/")],
   ),
   guard(
@@ -253,17 +250,17 @@ export const guardMutants: Mutant[] = [
     "if false then\n      insert",
     [pgtap("reservations/")],
   ),
-  ...["p_user_id", "p_resource_type", "p_usage", "p_task", "p_conversation_id", "p_path_id"].map(
-    (part) =>
-      guard(
-        `requests that differ in ${part} are the same`,
-        "40_reservations/replay.sql",
-        new RegExp(
-          `(?<=jsonb_build_array\\(\\n {4}[\\w, ]*)${part}(?=[\\w, ]*\\n {2}\\)::text\\)::uuid)`,
-        ),
-        "null",
-        [pgtap("reservations/idempotency")],
+  // The resource type is told by the usage: requests that differ in it differ in that.
+  ...["p_user_id", "p_usage", "p_task", "p_conversation_id", "p_path_id"].map((part) =>
+    guard(
+      `requests that differ in ${part} are the same`,
+      "40_reservations/replay.sql",
+      new RegExp(
+        `(?<=jsonb_build_array\\(\\n {4}[\\w, ]*)${part}(?=[\\w, ]*\\n {2}\\)::text\\)::uuid)`,
       ),
+      "null",
+      [pgtap("reservations/")],
+    ),
   ),
   guard(
     "an adjustment's key is not looked up",
@@ -507,8 +504,15 @@ export const guardMutants: Mutant[] = [
   guard(
     "somebody else's context is found",
     "60_sandboxes/use_context.sql",
-    "where m.user_id = find_context.user_id;",
+    "where m.user_id = find_context.user_id and spend_private.may_use_context(c, find_context.user_id);",
     "where true;",
+    [pgtap("sandboxes/")],
+  ),
+  guard(
+    "every member finds every context",
+    "60_sandboxes/use_context.sql",
+    "where m.user_id = find_context.user_id and spend_private.may_use_context(c, find_context.user_id);",
+    "where m.user_id = find_context.user_id;",
     [pgtap("sandboxes/")],
   ),
   guard(

@@ -12,6 +12,7 @@ import { bootstrap } from "../../scripts/stack/bootstrap.ts";
 import { startDatabase } from "../../scripts/stack/database.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import { PROJECT, STACK_DATA } from "../../scripts/stack/paths.ts";
+import { StackError } from "../../scripts/stack/ports.ts";
 import { catalogueMutants } from "./catalogue.ts";
 import { functionMutants } from "./functions.ts";
 import { guardMutants } from "./guards.ts";
@@ -74,7 +75,7 @@ async function select(url: string): Promise<Mutant[]> {
       ...functionMutants,
       ...(await catalogueMutants(sql)),
     ];
-    for (const { change } of all) if ("file" in change) await changedText(change);
+    await demandTexts(all);
     const only = new RegExp(options.only ?? "", "i");
     const chosen = all.filter(({ name }) => only.test(name));
     if (chosen.length === 0) throw new Error(`no mutant matches ${only}`);
@@ -82,6 +83,16 @@ async function select(url: string): Promise<Mutant[]> {
   } finally {
     await sql.end();
   }
+}
+
+/** A text that is not there any more would break nothing, and look like a survivor. */
+async function demandTexts(mutants: Mutant[]): Promise<void> {
+  const missing: string[] = [];
+  for (const { name, change } of mutants) {
+    if (!("file" in change)) continue;
+    await changedText(change).catch((error) => missing.push(`${name}: ${error.message}`));
+  }
+  if (missing.length > 0) throw new StackError(missing.join("\n"));
 }
 
 /** Red proves nothing of a test that is red without a mutant. */

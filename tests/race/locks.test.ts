@@ -235,8 +235,10 @@ describe("a call is under way", () => {
 
 describe("slots", () => {
   /** Room of the two slots of a quota of 10. */
-  async function share(first: number, second: number): Promise<number> {
+  async function share(first: number, second: number, threshold = 0.8): Promise<number> {
     tenantId = await addTenant(sql, 10, 2);
+    await sql`
+      update spend.cost_quotas set warning_threshold = ${threshold} where tenant_id = ${tenantId}`;
     const [quota] = await sql`select id from spend.cost_quotas where tenant_id = ${tenantId}`;
     await sql`
       update spend_private.quota_balances as b
@@ -288,6 +290,11 @@ describe("slots", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
+  it("no slot has room for B, whose call and A's are a tenth of a cent too much: B is refused", async () => {
+    await share(5, 5);
+    expect(await interleave(reserved(5), reserved(5.001))).toMatchObject([{ allowed: false }]);
+  });
+
   it("B waits for the most shared row last: it has the user's and the tenant's by then", async () => {
     const user = await addUser(sql, tenantId);
     const platform = await addQuota(sql, { scope: "platform", limitUsd: 1000, slots: 1 });
@@ -307,9 +314,7 @@ describe("slots", () => {
   });
 
   it("two calls cross the warning threshold at once: one alert, both are admitted", async () => {
-    await share(5, 5);
-    await sql`
-      update spend.cost_quotas set warning_threshold = 0.1 where tenant_id = ${tenantId}`;
+    await share(5, 5, 0.1);
     expect(await interleave(reserved(4), reserved(4))).toMatchObject([{ allowed: true }]);
     expect(
       await sql`select kind from spend.alerts where tenant_id = ${tenantId} and kind = 'warning'`,
@@ -406,17 +411,21 @@ describe("sandboxes", () => {
 describe("the ledger's state", () => {
   const lock: Work = (a) => a`select from spend_private.ledger_state for no key update`;
 
-  it("A rolls up, B rolls up: every event is counted once", async () => {
+  it("A rolls up, B rolls up: every event is counted once", { timeout: 90_000 }, async () => {
     await sql`
       insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
       values (${tenantId}, now(), 'adjustment', 'llm', 1)`;
     await interleave(
       // Transactions of other databases on this server hold it back while they run.
       (a) =>
-        until("A has counted the event", async () => {
-          const [row] = await a`select spend_private.roll_up() as events`;
-          return Number(row?.events) > 0 ? [row as Row] : null;
-        }),
+        until(
+          "A has counted the event",
+          async () => {
+            const [row] = await a`select spend_private.roll_up() as events`;
+            return Number(row?.events) > 0 ? [row as Row] : null;
+          },
+          60,
+        ),
       (b) => b`select spend_private.roll_up()`,
     );
     const [row] = await sql`

@@ -7,6 +7,7 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
 import { z } from "zod";
 import { parseVariables } from "../env.ts";
+import { fetchOnce } from "../fetch_once.ts";
 import { type Product, unusableModel } from "../product.ts";
 
 interface Provider {
@@ -58,7 +59,11 @@ export function readProviders(
   const env = parseVariables(variables, values);
   const configured: Record<string, Provider> = {};
   if (env.OPENAI_API_KEY) {
-    const openai = createOpenAI({ apiKey: env.OPENAI_API_KEY, baseURL: env.OPENAI_BASE_URL });
+    const openai = createOpenAI({
+      apiKey: env.OPENAI_API_KEY,
+      baseURL: env.OPENAI_BASE_URL,
+      fetch: fetchOnce,
+    });
     configured.openai = {
       // Chat Completions keeps no state: a prompt is all that is sent, so its bytes bound its tokens.
       language: (model) =>
@@ -70,6 +75,7 @@ export function readProviders(
     const anthropic = createAnthropic({
       apiKey: env.ANTHROPIC_API_KEY,
       baseURL: env.ANTHROPIC_BASE_URL,
+      fetch: fetchOnce,
     });
     configured.anthropic = { language: (model) => anthropic(model) };
   }
@@ -77,6 +83,7 @@ export function readProviders(
     const google = createGoogleGenerativeAI({
       apiKey: env.GOOGLE_GENERATIVE_AI_API_KEY,
       baseURL: env.GOOGLE_GENERATIVE_AI_BASE_URL,
+      fetch: fetchOnce,
     });
     configured.google = {
       language: (model) => google(model),
@@ -96,6 +103,7 @@ export function readProviders(
       name,
       baseURL: baseUrl,
       apiKey,
+      fetch: fetchOnce,
       includeUsage: true,
       supportsStructuredOutputs: true,
     });

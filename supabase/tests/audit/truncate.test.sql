@@ -1,0 +1,19 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+select plan(7);
+
+-- The owner empties a table: no row is left to tell of, but that it was done.
+create function pg_temp.emptied(p_table text) returns bigint language plpgsql as $$
+begin
+  execute format('truncate spend.%I cascade', p_table);
+  return (select count(*) from spend.audit_log where command = 'TRUNCATE' and table_name = p_table);
+end;
+$$;
+select is(pg_temp.emptied(t.name), 1::bigint, format('emptying %s is in the log', t.name))
+from (values
+  ('tenant_members'), ('plan_quotas'), ('product_aliases'), ('prices'), ('cost_quotas'), ('tenants'), ('plans')
+) as t (name);
+
+select * from finish();
+rollback;

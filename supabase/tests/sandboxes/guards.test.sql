@@ -1,0 +1,31 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+select plan(4);
+
+insert into auth.users (id) values
+  ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
+insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
+insert into spend.tenant_members (tenant_id, user_id) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a');
+create temporary table claim as
+select c.context_id as id from spend.claim_context(
+  'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'c', '00000000-0000-4000-8000-0000000000c1'
+) as c;
+
+select isnt_empty(
+  $$ select * from spend.find_context((select id from claim), '00000000-0000-4000-8000-00000000000a') $$, 'a member of its tenant finds a context'
+);
+select is_empty(
+  $$ select * from spend.find_context((select id from claim), '00000000-0000-4000-8000-00000000000b') $$, 'nobody else does'
+);
+create function pg_temp.confirm(p_claim uuid) returns text language sql as $$
+  select spend.confirm_context(
+    'aaaaaaaa-0000-4000-8000-000000000001', (select id from claim), p_claim, 'sandbox', now(), now() + interval '5 minutes', 2, 0.5
+  )
+$$;
+select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c2'), 'creating', 'whoever does not have the claim confirms nothing');
+select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c1'), 'running', 'whoever has it does');
+
+select * from finish();
+rollback;

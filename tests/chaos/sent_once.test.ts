@@ -1,0 +1,64 @@
+// A kept connection breaks before the answer: Deno would send the request again, unasked.
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { answers, type ScriptedProvider, startScriptedProvider } from "../setup/provider.ts";
+import { startTestStack, type TestStack, type TestUser } from "../setup/stack.ts";
+import { until } from "../setup/until.ts";
+import { FAIR, type HttpProxy, startHttpProxy } from "./proxies.ts";
+import { seeded } from "./random.ts";
+
+let provider: ScriptedProvider;
+let gateNetwork: HttpProxy;
+let stack: TestStack;
+let user: TestUser;
+let tenantId: string;
+
+beforeAll(async () => {
+  provider = await startScriptedProvider();
+  gateNetwork = await startHttpProxy("http://127.0.0.1:1", seeded(1));
+  stack = await startTestStack({ env: { ...provider.env, SUPABASE_URL: gateNetwork.url } });
+  gateNetwork.target = stack.url;
+  user = await stack.signUp();
+  tenantId = (await stack.createTenant({ members: [user] })).id;
+});
+afterAll(async () => {
+  await stack?.stop();
+  await gateNetwork?.stop();
+  await provider?.stop();
+});
+
+const usage = { prompt_tokens: 10, completion_tokens: 5 };
+
+function chat(): Promise<Response> {
+  return stack.call("/chat", {
+    user,
+    json: { tenantId, messages: [{ role: "user", content: "Hello" }], stream: false },
+  });
+}
+
+it("the provider hangs up: it is called once", async () => {
+  provider.plays(answers("Hello", usage));
+  expect((await chat()).status).toBe(200);
+  provider.journal.length = 0;
+  provider.plays((response) => void setTimeout(() => response.destroy(), 20));
+  expect((await chat()).status).toBe(502);
+  expect(provider.journal).toHaveLength(1);
+});
+
+it("the answer to a reserve is lost: nothing is held twice, and what is held is given back", async () => {
+  provider.plays(answers("Hello", usage));
+  expect((await chat()).status).toBe(200);
+  const count = async () => {
+    const [row] = await stack.sql`
+      select count(*)::int as all, count(*) filter (where status = 'held')::int as held from spend.reservations`;
+    return row;
+  };
+  const before = await count();
+  gateNetwork.weather = { ...FAIR, lost: 1 };
+  // Who calls is asked first, by the same network: that answer comes.
+  gateNetwork.spared = /\/auth\//;
+  const response = await chat();
+  gateNetwork.weather = FAIR;
+  expect(response.status).toBe(503);
+  await until("the hold is given back", async () => (await count())?.held === 0, 20);
+  expect(await count()).toEqual({ all: before?.all + 1, held: 0 });
+});
