@@ -78,7 +78,10 @@ class Reconciliation {
     });
     await this.#each(pairs, ({ context, sandbox }) => this.#context(context, sandbox));
     await this.#each([...strays.values()], (sandbox) => this.#stray(sandbox));
-    log("info", "reconciled", { ...this.counts });
+    const { listed: _, open: __, ...changes } = this.counts;
+    if (Object.values(changes).some((count) => count > 0)) {
+      log("info", "reconciled", { ...this.counts });
+    }
     return this.counts;
   }
 

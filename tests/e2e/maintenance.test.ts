@@ -329,6 +329,43 @@ describe("what goes on", () => {
     expect(await contexts()).toMatchObject([{ status: "paused", is_booked: true }]);
   });
 
+  it("over its time-out, and E2B has not noticed: it is killed, and booked to its end", async () => {
+    const sandbox = await open();
+    stack.sandboxes.age(sandbox.sandboxId, 200.05);
+    await stack.sql`
+      update spend.execution_contexts set
+        started_at = started_at - interval '200.05 s', expires_at = now() - interval '1 s'
+      where id = ${sandbox.id}`;
+
+    expect(await changes()).toEqual({ expired: 1 });
+    expect(living()).toEqual([]);
+    expect(await bookings()).toMatchObject([{ cost_usd: usd(201), is_estimated: false }]);
+  });
+
+  it("what cannot be paused now is left to the next run, which says so", async () => {
+    const sandbox = await open();
+    await age(sandbox, 150);
+    stack.sandboxes.fault({ operation: "pause", status: 500 });
+
+    expect(await changes()).toEqual({ failed: 1 });
+    expect(stack.logs.find((line) => line.includes('"stage":"pause"'))).toBeDefined();
+    // Runs wait, and so does the next run of this, as long as the first one may be at it.
+    expect(await changes()).toEqual({});
+    await stack.sql`
+      update spend.execution_contexts set pause_claimed_until = now() where id = ${sandbox.id}`;
+    expect(await changes()).toEqual({ paused: 1 });
+  });
+
+  it("when E2B does not answer the database's work is done, and the answer is 502", async () => {
+    stack.sandboxes.fault({ operation: "list", status: 500 });
+    const response = await fetch(`${stack.url}/functions/v1/maintenance`, {
+      method: "POST",
+      headers: { apikey: stack.keys.secret },
+    });
+    expect(response.status).toBe(502);
+    expect(await response.json()).toMatchObject({ error: "upstream_error" });
+  });
+
   it("five runs at once: what is to be done is done once", async () => {
     const idle = await open("idle");
     await age(idle, 150);

@@ -253,6 +253,16 @@ describe("at once", () => {
     expect(await reservations()).toMatchObject([{ status: "settled" }, { status: "held" }]);
   });
 
+  it("five ends of one sandbox: its seconds are booked once", async () => {
+    const sandbox = await open("talk");
+
+    const responses = await Promise.all(Array.from({ length: 5 }, () => end(sandbox.id)));
+
+    expect(responses.map(({ status }) => status)).toEqual(Array(5).fill(200));
+    expect(await bookings()).toMatchObject([{ cost_usd: usd(1) }]);
+    expect(await balances()).toEqual([]);
+  });
+
   it("who waits in vain is told to come again", async () => {
     stack.sandboxes.fault({ operation: "create", delayMs: 2900 });
     const first = post("talk");
