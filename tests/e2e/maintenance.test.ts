@@ -63,6 +63,7 @@ async function changes(functions?: Functions): Promise<Record<string, number>> {
 async function age({ id, sandboxId }: { id: string; sandboxId: string }, seconds: number) {
   await stack.sql`
     update spend.execution_contexts set
+      claimed_at = claimed_at - make_interval(secs => ${seconds}),
       started_at = started_at - make_interval(secs => ${seconds}),
       expires_at = expires_at - make_interval(secs => ${seconds}),
       in_use_until = in_use_until - make_interval(secs => ${seconds}),

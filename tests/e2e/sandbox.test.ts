@@ -55,6 +55,7 @@ async function open(conversationId: string, more: object = {}): Promise<Sandbox>
 async function age({ id, sandboxId }: Sandbox, seconds: number): Promise<void> {
   await stack.sql`
     update spend.execution_contexts set
+      claimed_at = claimed_at - make_interval(secs => ${seconds}),
       started_at = started_at - make_interval(secs => ${seconds}),
       expires_at = expires_at - make_interval(secs => ${seconds}),
       in_use_until = in_use_until - make_interval(secs => ${seconds})
