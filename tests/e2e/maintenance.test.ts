@@ -72,6 +72,12 @@ async function age({ id, sandboxId }: { id: string; sandboxId: string }, seconds
   stack.sandboxes.age(sandboxId, seconds);
 }
 
+/** It has run for so many seconds now, and the next one has begun. */
+function ageTo(sandbox: { id: string; sandboxId: string }, seconds: number) {
+  const { startedAt } = stack.sandboxes.sandboxes.get(sandbox.sandboxId) as StandInSandbox;
+  return age(sandbox, seconds + 0.01 - (Date.now() - startedAt) / 1000);
+}
+
 /** All claims of the tenant have run out. */
 const expireClaims = () => stack.sql`
   update spend.execution_contexts set
@@ -226,7 +232,7 @@ describe("what died", () => {
 
   it("whoever paused it, before it was booked: booked to its pause", async () => {
     const sandbox = await open();
-    await age(sandbox, 50.05);
+    await ageTo(sandbox, 50);
     await api("POST", `/sandboxes/${sandbox.sandboxId}/pause`);
     await age(sandbox, 20);
 
@@ -236,8 +242,8 @@ describe("what died", () => {
 
   it("the sandbox: booked to now, flagged; after its time-out to its time-out, exactly", async () => {
     const [early, late] = [await open("early"), await open("late")];
-    await age(early, 60.05);
     await age(late, 400);
+    await ageTo(early, 60);
     stack.sandboxes.lose(early.sandboxId);
 
     expect(await changes()).toEqual({ lost: 1, expired: 1 });
@@ -332,10 +338,9 @@ describe("what goes on", () => {
 
   it("over its time-out, and E2B has not noticed: it is killed, and booked to its end", async () => {
     const sandbox = await open();
-    stack.sandboxes.age(sandbox.sandboxId, 200.05);
+    await ageTo(sandbox, 200);
     await stack.sql`
-      update spend.execution_contexts set
-        started_at = started_at - interval '200.05 s', expires_at = now() - interval '1 s'
+      update spend.execution_contexts set expires_at = now() - interval '1 s'
       where id = ${sandbox.id}`;
 
     expect(await changes()).toEqual({ expired: 1 });

@@ -63,6 +63,10 @@ async function age({ id, sandboxId }: Sandbox, seconds: number): Promise<void> {
   stack.sandboxes.age(sandboxId, seconds);
 }
 
+/** It has run for so many seconds now, and the next one has begun. */
+const ageTo = (sandbox: Sandbox, seconds: number) =>
+  age(sandbox, seconds + 0.01 - (Date.now() - inE2B(sandbox).startedAt) / 1000);
+
 const inE2B = ({ sandboxId }: Sandbox) =>
   stack.sandboxes.sandboxes.get(sandboxId) as StandInSandbox;
 const operations = () => stack.sandboxes.journal.map(({ operation }) => operation);
@@ -91,8 +95,6 @@ const balances = async () => [...(await stack.sql`select * from spend.verify_bal
 
 describe("seconds", () => {
   it("300 s of 2 vCPU and 0.5 GiB are held, (2 × 0.000014 + 0.5 × 0.0000045) × 300; killed in its 61st second: 61 s are booked", async () => {
-    stack.sandboxes.fault({ operation: "create", startedSecondsAgo: 60.05 });
-
     const sandbox = await open("talk", { pathId: "left", task: "agent:test" });
     expect(await reservations()).toEqual([
       {
@@ -102,6 +104,7 @@ describe("seconds", () => {
         is_estimated: false,
       },
     ]);
+    await ageTo(sandbox, 60);
     expect(await (await end(sandbox.id)).json()).toEqual({
       id: sandbox.id,
       status: "terminated",
@@ -160,7 +163,7 @@ describe("seconds", () => {
     const resumed = await run(sandbox.id, "n += 1");
     expect(await resumed.json()).toMatchObject({ results: [{ text: "4" }], error: null });
     expect(await reservations()).toHaveLength(2);
-    await age(sandbox, 9.05);
+    await ageTo(sandbox, 9);
     await end(sandbox.id);
     expect((await bookings())[1]).toMatchObject({ cost_usd: usd(10), is_estimated: false });
     expect(await bookings()).toHaveLength(2);
@@ -181,7 +184,7 @@ describe("seconds", () => {
 
   it("one that was lost is booked, flagged; its id is gone, and the conversation gets a new one", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 100.05);
+    await ageTo(sandbox, 100);
     stack.sandboxes.lose(sandbox.sandboxId);
 
     const response = await run(sandbox.id, "1");
