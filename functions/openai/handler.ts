@@ -32,7 +32,7 @@ export async function handleOpenAI(request: Request, env: Env, gate: Gate): Prom
   }
   if (path.startsWith("/models/")) {
     expectMethod(request, "GET");
-    return retrieveModel(gate, decodeURIComponent(path.slice("/models/".length)));
+    return retrieveModel(gate, decodeSegment(path.slice("/models/".length)));
   }
   throw new SpendgateError("not_found", `There is no ${path} here.`);
 }
@@ -50,6 +50,15 @@ function attribute(
     conversationId: header("conversation"),
     pathId: header("path"),
   });
+}
+
+/** @throws SpendgateError not_found: what is not well-formed is nobody's name. */
+function decodeSegment(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    throw new SpendgateError("not_found", "The path is not well-formed.");
+  }
 }
 
 function expectMethod(request: Request, method: string): void {

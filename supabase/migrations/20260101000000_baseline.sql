@@ -1568,11 +1568,10 @@ create type spend_private.applicable_quota as (
   slots integer,
   is_enforced boolean,
   is_expected boolean,
-  is_open boolean,
   has_room boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_expected: its estimate_policy. is_open: its period has balances. has_room: as far as can be seen without a lock, one of its slots has room for the call.';
+  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call.';
 
 create function spend_private.applicable_quotas(
   p_tenant_id uuid,
@@ -1591,50 +1590,61 @@ as $$
 begin
   return (
     select
-      array_agg(
+      coalesce(array_agg(
         row(
-          q.id, q.period_start, q.slots, q.enforcement = 'block', q.estimate_policy = 'expected',
-          q.has_room or exists (
+          q.id, p.period_start, q.slots, q.enforcement = 'block', q.estimate_policy = 'expected',
+          q.limit_usd > 0 and exists (
             select from spend_private.quota_balances as b
-            where b.quota_id = q.id and b.period_start = q.period_start
-          ), q.has_room
+            where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
+              and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+          )
         )::spend_private.applicable_quota
         -- Private rows first, the most shared last: the hot row is held for the shortest time.
         order by q.tenant_id is null, q.scope_id = q.tenant_id, q.id
-      )
+      ), '{}')
     from (
-      select
-        c.*, p.period_start,
-        exists (
-          select from spend_private.quota_balances as b
-          where b.quota_id = c.id and b.period_start = p.period_start and b.is_split
-            and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-        ) and c.limit_usd > 0 as has_room
-      from (
-        select u.*, p_time_zone as time_zone from spend.cost_quotas as u
-        where u.tenant_id = p_tenant_id and u.scope_id = p_user_id
-        union all
-        select t.*, p_time_zone from spend.cost_quotas as t
-        where t.tenant_id = p_tenant_id and t.scope_id = p_tenant_id
-        union all
-        select s.*, 'UTC' from spend.cost_quotas as s
-        where s.tenant_id is null
-      ) as c
-      cross join lateral (
-        -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
-        select case c.period
-          when 'lifetime' then '-infinity' else date_trunc(c.period, p_now, c.time_zone)
-        end as period_start
-      ) as p
-      where c.resource_type in (p_resource_type, 'all')
-        and (c.task is null or c.task = p_task)
-        and (c.product is null or c.product = p_product)
+      select * from spend.cost_quotas as o
+      where o.tenant_id = p_tenant_id and o.scope_id in (p_user_id, p_tenant_id)
+      union all
+      select * from spend.cost_quotas as s
+      where s.tenant_id is null
     ) as q
+    cross join lateral (
+      -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
+      select case q.period
+        when 'lifetime' then '-infinity'
+        else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_time_zone end)
+      end as period_start
+    ) as p
+    where q.resource_type in (p_resource_type, 'all')
+      and (q.task is null or q.task = p_task)
+      and (q.product is null or q.product = p_product)
   );
 end;
 $$;
 comment on function spend_private.applicable_quotas is
-  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Null when there is none.';
+  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
+
+create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_quota spend_private.applicable_quota;
+begin
+  foreach v_quota in array p_quotas loop
+    if not v_quota.has_room and not exists (
+      select from spend_private.quota_balances as b
+      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
+    ) then
+      perform spend_private.open_balances(v_quota.quota_id, p_now);
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.open_periods is
+  'Opens the balances of those quotas whose current period has none yet.';
 
 -- schemas/30_quotas/choose_slot.sql
 create function spend_private.choose_slot(
@@ -1653,50 +1663,36 @@ declare
   v_first integer := pg_backend_pid() % p_slots;
   v_slot integer;
 begin
-  if p_slots > 1 then
-    v_slot := coalesce(
-      spend_private.lock_free_slot(p_quota_id, p_period_start, v_first, p_slots, p_cost_usd),
-      spend_private.lock_free_slot(p_quota_id, p_period_start, 0, v_first, p_cost_usd)
-    );
-    if v_slot is null then
-      v_slot := spend_private.roomy_slot(p_quota_id, p_period_start, v_first, p_cost_usd);
-      if v_slot is not null then
-        v_slot := spend_private.await_slot(p_quota_id, p_period_start, v_slot, p_cost_usd);
-      end if;
+  if p_slots = 1 then
+    perform from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = 0
+      and b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+    for no key update;
+    if found then
+      return 0;
     end if;
+    -- Where it lost its room during the wait it is locked all the same: as the first in order, before the others.
+    return spend_private.make_room(p_quota_id, p_period_start, 0, p_cost_usd, p_is_enforced);
+  end if;
+
+  v_slot := coalesce(
+    spend_private.lock_free_slot(p_quota_id, p_period_start, v_first, p_slots, p_cost_usd),
+    spend_private.lock_free_slot(p_quota_id, p_period_start, 0, v_first, p_cost_usd)
+  );
+  if v_slot is null then
+    v_slot := spend_private.roomy_slot(p_quota_id, p_period_start, v_first, p_cost_usd);
     if v_slot is not null then
-      return v_slot;
+      v_slot := spend_private.await_slot(p_quota_id, p_period_start, v_slot, p_cost_usd);
     end if;
   end if;
-  -- Slot 0 is the first in order, so whoever owns it may go on to lock all.
-  if p_slots = 1 and spend_private.lock_slot(p_quota_id, p_period_start, 0) >= p_cost_usd then
-    return 0;
-  end if;
-  return spend_private.make_room(p_quota_id, p_period_start, v_first, p_cost_usd, p_is_enforced);
+  return coalesce(
+    v_slot,
+    spend_private.make_room(p_quota_id, p_period_start, v_first, p_cost_usd, p_is_enforced)
+  );
 end;
 $$;
 comment on function spend_private.choose_slot is
   'Locks a slot of a quota with room for p_cost_usd and returns it; null when the whole quota has no room. First a slot that nobody has locked, then one that is worth waiting for, at last all of them.';
-
-create function spend_private.lock_slot(p_quota_id bigint, p_period_start timestamptz, p_slot integer)
-returns numeric
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  v_room_usd numeric;
-begin
-  -- Of a single row, the values returned are those after the wait.
-  select b.allotted_usd - b.spent_usd - b.reserved_usd into v_room_usd
-  from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = p_slot
-    and b.is_split
-  for no key update;
-  return v_room_usd;
-end;
-$$;
-comment on function spend_private.lock_slot is
-  'Locks a slot, waiting for it, and returns its room in USD; null when its room says nothing (is_split).';
 
 create function spend_private.lock_free_slot(
   p_quota_id bigint,
@@ -1893,10 +1889,8 @@ declare
   v_quota spend_private.applicable_quota;
   v_holds spend.reservation_hold[] := '{}';
 begin
-  foreach v_quota in array coalesce(v_quotas, '{}') loop
-    if not v_quota.is_open then
-      perform spend_private.open_balances(v_quota.quota_id, p_at);
-    end if;
+  perform spend_private.open_periods(v_quotas, p_at);
+  foreach v_quota in array v_quotas loop
     v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, 0)::spend.reservation_hold;
   end loop;
   return v_holds;
@@ -2584,10 +2578,10 @@ comment on function spend_private.actual_cost_at_fixed_prices is
 create type spend_private.admission as (
   call spend_private.call,
   holds spend.reservation_hold[],
-  answer spend.reserve_result
+  refusal spend.reserve_result
 );
 comment on type spend_private.admission is
-  'Decision on a call. call: as it is held. Admitted: answer.allowed, and in holds the balances that have room, locked; else the answer to give.';
+  'Decision on a call. call: as it is held. Admitted: in holds the balances that have room, locked. Refused: holds is null, and refusal the answer to give.';
 
 create function spend_private.admit(
   p_call spend_private.call,
@@ -2599,52 +2593,52 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_admission spend_private.admission;
+  v_call spend_private.call;
   v_quotas spend_private.applicable_quota[];
   v_quota spend_private.applicable_quota;
+  v_is_tight boolean := false;
+  v_refusal spend.reserve_result;
   v_slot integer;
+  v_holds spend.reservation_hold[] := '{}';
 begin
   v_quotas := spend_private.applicable_quotas(
     p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
     p_call.product, p_call.cost_usd, p_now
   );
-  v_admission.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
-  if (v_admission.call).cost_usd < p_call.cost_usd then
-    p_call := v_admission.call;
+  v_call := spend_private.call_to_hold(p_call, v_quotas, p_now);
+  if v_call.cost_usd < p_call.cost_usd then
     v_quotas := spend_private.applicable_quotas(
-      p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
-      p_call.product, p_call.cost_usd, p_now
+      v_call.tenant_id, v_call.time_zone, v_call.user_id, v_call.resource_type, v_call.task,
+      v_call.product, v_call.cost_usd, p_now
     );
   end if;
-  v_admission.holds := '{}';
 
   -- What is exhausted already is refused here, before anything is locked.
-  v_admission.answer := spend_private.refusal(v_quotas, p_call, p_enforce, p_now);
-  if not (v_admission.answer).allowed then
-    return v_admission;
+  foreach v_quota in array v_quotas loop
+    v_is_tight := v_is_tight or not v_quota.has_room;
+  end loop;
+  if v_is_tight then
+    v_refusal := spend_private.refusal(v_quotas, v_call, p_enforce, p_now);
+    if not v_refusal.allowed then
+      return row(v_call, null::spend.reservation_hold[], v_refusal);
+    end if;
+    perform spend_private.open_periods(v_quotas, p_now);
   end if;
 
-  foreach v_quota in array coalesce(v_quotas, '{}') loop
-    if not v_quota.is_open then
-      perform spend_private.open_balances(v_quota.quota_id, p_now);
-    end if;
-  end loop;
-
   -- All are locked and checked before the first is changed.
-  foreach v_quota in array coalesce(v_quotas, '{}') loop
+  foreach v_quota in array v_quotas loop
     v_slot := spend_private.choose_slot(
-      v_quota.quota_id, v_quota.period_start, v_quota.slots, p_call.cost_usd,
+      v_quota.quota_id, v_quota.period_start, v_quota.slots, v_call.cost_usd,
       p_enforce and v_quota.is_enforced
     );
     if v_slot is null then
       v_quota.has_room := false;
-      v_admission.answer := spend_private.refusal(array[v_quota], p_call, p_enforce, p_now);
-      return v_admission;
+      v_refusal := spend_private.refusal(array[v_quota], v_call, p_enforce, p_now);
+      return row(v_call, null::spend.reservation_hold[], v_refusal);
     end if;
-    v_admission.holds := v_admission.holds
-      || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+    v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
   end loop;
-  return v_admission;
+  return row(v_call, v_holds, null::spend.reserve_result);
 end;
 $$;
 comment on function spend_private.admit is
@@ -2665,14 +2659,8 @@ as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
   v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
-  v_busy spend.reservation_hold[] := p_reservation.holds;
+  v_busy spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
 begin
-  if v_cost_usd > v_held_usd then
-    perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
-  else
-    v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
-  end if;
-
   if p_status <> 'released' or v_cost_usd <> 0 then
     insert into spend.cost_events (
       tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
@@ -2696,21 +2684,25 @@ begin
     status = p_status, actual_cost_usd = p_actual.cost_usd, is_estimated = p_actual.is_estimated,
     release_reason = case p_status when 'released' then p_metadata ->> 'release_reason' end,
     ended_at = p_now
-  where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id
-  returning r.* into p_reservation;
+  where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id;
 
-  return spend_private.settle_answer(p_reservation, spend_private.warn(
-    p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now
-  ));
+  -- Last of all: what others wait for is locked for the shortest time.
+  if v_cost_usd > v_held_usd then
+    perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+  else
+    v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+  end if;
+
+  return row(
+    p_reservation.id, p_status, p_actual.cost_usd, p_reservation.estimated_cost_usd, p_actual.is_estimated,
+    spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+  );
 end;
 $$;
 comment on function spend_private.book is
   'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that the reservation recorded.';
 
-create function spend_private.settle_answer(
-  p_reservation spend.reservations,
-  p_warnings spend.quota_details[] default '{}'
-)
+create function spend_private.settle_answer(p_reservation spend.reservations)
 returns spend.settle_result
 language plpgsql immutable
 set search_path = ''
@@ -2718,12 +2710,12 @@ as $$
 begin
   return row(
     p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd,
-    p_reservation.estimated_cost_usd, p_reservation.is_estimated, p_warnings
+    p_reservation.estimated_cost_usd, p_reservation.is_estimated, '{}'::spend.quota_details[]
   );
 end;
 $$;
 comment on function spend_private.settle_answer is
-  'settle_result of a reservation that has ended.';
+  'settle_result of a reservation that had ended before.';
 
 -- schemas/40_reservations/call_to_hold.sql
 create function spend_private.call_to_hold(
@@ -2961,8 +2953,6 @@ begin
     return 0;
   end if;
 
-  perform spend_private.expire_holds(v_expired);
-
   insert into spend.cost_events (
     tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
     task, resource_type, provider, product, usage, cost_usd, price_ids, is_estimated, metadata
@@ -2977,6 +2967,9 @@ begin
     status = 'expired', actual_cost_usd = r.estimated_cost_usd, is_estimated = true, ended_at = p_now
   from unnest(v_expired) as e
   where r.tenant_id = e.tenant_id and r.id = e.id;
+
+  -- Last of all: what others wait for is locked for the shortest time.
+  perform spend_private.expire_holds(v_expired);
   return cardinality(v_expired);
 end;
 $$;
@@ -3024,6 +3017,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -3390,6 +3384,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -3496,11 +3491,10 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_milliseconds bigint := extract(epoch from clock_timestamp()) * 1000;
   v_random text := gen_random_uuid()::text;
 begin
   return (
-    lpad(to_hex(v_milliseconds), 12, '0')
+    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
     || '8' || substr(v_random, 1, 3)
     || 'a' || substr(v_random, 4, 3)
     || left(p_tenant_id::text, 8) || substr(v_random, 25, 4)
@@ -3528,6 +3522,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
+  v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
   v_reservation spend.reservations;
 begin
   -- A change of the quotas' shape (rebase_quotas) waits for running calls, and calls for it: before any row lock.
@@ -3536,7 +3531,7 @@ begin
   select r.* into v_reservation
   from spend.tenants as t
   join spend.reservations as r on r.tenant_id = t.id and r.id = p_reservation_id
-  where spend_private.tenant_key(t.id) = spend_private.reservation_tenant_key(p_reservation_id)
+  where spend_private.tenant_key(t.id) = v_tenant_key
   for no key update of r;
   if not found then
     perform spend_private.fail(
@@ -3569,9 +3564,11 @@ language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
 set search_path = ''
--- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then.
+-- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then,
+-- and walked, since a look for one slot with room that gathers a bitmap first reads all of them.
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -3637,8 +3634,8 @@ begin
 
   v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
   v_call := v_admission.call;
-  v_answer := v_admission.answer;
-  if not v_answer.allowed then
+  if v_admission.holds is null then
+    v_answer := v_admission.refusal;
     perform spend_private.record_alert('limit', v_answer.quota, p_tenant_id, p_now);
     if p_idempotency_key is not null then
       insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer)
@@ -3650,20 +3647,19 @@ begin
   v_answer.warnings := spend_private.warn(
     p_tenant_id, spend_private.move_balances(v_admission.holds, v_call.cost_usd, 0), v_call.cost_usd, p_now
   );
-  v_answer.reservation_id := spend_private.new_reservation_id(p_tenant_id);
-  v_answer.expires_at := p_now + make_interval(secs => p_ttl_seconds);
-
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
     idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, warnings,
     metadata, created_at, expires_at
   )
   values (
-    p_tenant_id, v_answer.reservation_id, p_user_id, p_resource_type, v_call.provider,
+    p_tenant_id, spend_private.new_reservation_id(p_tenant_id), p_user_id, p_resource_type, v_call.provider,
     v_call.product, v_call.task, p_conversation_id, p_path_id,
     p_idempotency_key, v_hash, v_call.usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
-    v_answer.warnings, coalesce(p_metadata, '{}'), p_now, v_answer.expires_at
-  );
+    v_answer.warnings, coalesce(p_metadata, '{}'), p_now, p_now + make_interval(secs => p_ttl_seconds)
+  )
+  returning true, id, estimated_cost_usd, expires_at, false
+  into v_answer.allowed, v_answer.reservation_id, v_answer.estimated_cost_usd, v_answer.expires_at, v_answer.replayed;
   return v_answer;
 end;
 $$;
@@ -3679,6 +3675,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -4585,7 +4582,8 @@ begin
     return;
   end if;
 
-  -- The locks of every booking, in the same order: table, reservations, balances.
+  -- The locks of every booking, in the same order: table, reservations, balances. Open calls too: one that is being
+  -- settled right now read the prices before they were set right.
   lock table spend.reservations in row exclusive mode;
   select array_agg(l.id) into v_calls
   from (
@@ -4593,7 +4591,7 @@ begin
     from spend.reservations as r
     where r.provider = p_provider and p_product in (r.product, '*')
       and r.created_at >= p_from and r.created_at < p_to
-      and r.status in ('settled', 'expired')
+      and r.status <> 'released'
     order by r.tenant_id, r.id
     for no key update
   ) as l;
@@ -6512,6 +6510,9 @@ declare
   v_details spend.quota_details;
   v_warnings spend.quota_details[] := '{}';
 begin
+  if p_holds = '{}' then
+    return v_warnings;
+  end if;
   foreach v_hold in array spend_private.holds_above_threshold(p_holds) loop
     v_details := spend_private.quota_details(v_hold.quota_id, v_hold.period_start, p_cost_usd, p_now);
     v_warnings := v_warnings || v_details;

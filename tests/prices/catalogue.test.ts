@@ -16,7 +16,7 @@ interface Case {
   provider: string;
   model: string;
   at: Date;
-  /** In our words; the library's differ for audio alone. */
+  /** In our words; the library's differ for audio, and its cache writes include those for an hour. */
   usage: Record<string, number>;
 }
 
@@ -62,12 +62,13 @@ function caseOf(models: { provider: string; model: ModelInfo }[]): fc.Arbitrary<
       }),
       input: tokens,
       output: tokens,
-      read: fc.double({ min: 0, max: 0.5, noNaN: true }),
-      write: fc.double({ min: 0, max: 0.3, noNaN: true }),
+      read: fc.double({ min: 0, max: 0.4, noNaN: true }),
+      write: fc.double({ min: 0, max: 0.2, noNaN: true }),
+      hourly: fc.double({ min: 0, max: 0.2, noNaN: true }),
       audio: fc.double({ min: 0, max: 0.2, noNaN: true }),
       searches: fc.nat(3),
     })
-    .map(({ pick, at, input, output, read, write, audio, searches }) => {
+    .map(({ pick, at, input, output, read, write, hourly, audio, searches }) => {
       const { provider, model } = models[pick] as (typeof models)[0];
       const keys = new Set(pricesOf(model).flatMap((prices) => Object.keys(prices)));
       const share = (key: string, part: number) => (keys.has(key) ? Math.floor(input * part) : 0);
@@ -80,6 +81,7 @@ function caseOf(models: { provider: string; model: ModelInfo }[]): fc.Arbitrary<
           output_tokens: output,
           cache_read_tokens: share("cache_read_mtok", read),
           cache_write_tokens: share("cache_write_mtok", write),
+          cache_write_1h_tokens: share("cache_write_1h_mtok", hourly),
           audio_input_tokens: share("input_audio_mtok", audio),
           web_searches: keys.has("web_searches_kcount") ? searches : 0,
         },
@@ -90,10 +92,15 @@ function caseOf(models: { provider: string; model: ModelInfo }[]): fc.Arbitrary<
 /** USD by the library; null where it takes the name for another model's (its rules are tried in order). */
 function libraryCost({ provider, model, at, usage }: Case): number | null {
   const { audio_input_tokens, ...same } = usage;
-  const result = calcPrice({ ...same, input_audio_tokens: audio_input_tokens } as Usage, model, {
-    providerId: provider,
-    timestamp: at,
-  });
+  const result = calcPrice(
+    {
+      ...same,
+      input_audio_tokens: audio_input_tokens,
+      cache_write_tokens: (usage.cache_write_tokens ?? 0) + (usage.cache_write_1h_tokens ?? 0),
+    } as Usage,
+    model,
+    { providerId: provider, timestamp: at },
+  );
   return result?.model.id === model ? result.total_price : null;
 }
 
@@ -128,3 +135,24 @@ it(`${CASES} random calls of all priced models at random dates cost what the lib
   );
   expect(different).toEqual([]);
 }, 60_000);
+
+it("gpt-4o, Claude with cache writes for five minutes and for an hour, Gemini on and above its cliff", async () => {
+  const at = new Date("2026-11-01");
+  const claude = { cache_read_tokens: 40_000, cache_write_tokens: 20_000 };
+  const cases: Case[] = [
+    ["openai", "gpt-4o", { input_tokens: 1_000_000, output_tokens: 1_000_000 }],
+    ["anthropic", "claude-sonnet-4-5", { input_tokens: 100_000, output_tokens: 1000, ...claude }],
+    [
+      "anthropic",
+      "claude-sonnet-4-5",
+      { input_tokens: 100_000, output_tokens: 1000, ...claude, cache_write_1h_tokens: 10_000 },
+    ],
+    ["google", "gemini-2.5-pro", { input_tokens: 200_000, output_tokens: 1000 }],
+    ["google", "gemini-2.5-pro", { input_tokens: 200_001, output_tokens: 1000 }],
+  ].map(([provider, model, usage]) => ({ provider, model, at, usage }) as Case);
+
+  const ours = await ourCosts(cases);
+
+  expect(ours).toEqual([12.5, 0.222, 0.252, 0.26, 0.5150025]);
+  expect(cases.map(libraryCost)).toEqual(ours.map((usd) => expect.closeTo(usd, 9)));
+});

@@ -86,8 +86,13 @@ it("docs/prices.md: every task does what it says", async () => {
   expect(await cost(null, mini)).toBe(0);
   expect(await cost(null, mini, new Date("2026-01-01"))).toBeGreaterThan(0);
 
+  expect(await cost(null, { ...gpt4o, service_tier: "batch" })).toBe(null);
   await run("Batch, flex, priority");
   expect(await cost(null, { ...gpt4o, service_tier: "batch" })).toBe(6.25);
+  expect(await cost(null, { ...gpt4o, service_tier: "batch" }, monday?.changes_at)).toBe(5.75);
+  expect(await cost(tenant?.id, { ...gpt4o, service_tier: "batch" })).toBe(5.75);
+  expect(await cost(null, { ...gpt4o, service_tier: "priority" })).toBe(25);
+  expect(await cost(null, { ...gpt4o, model: "o3", service_tier: "priority" })).toBe(null);
 
   const [, shown, booked] = await run("A wrong price, found late");
   for (const answer of [shown, booked]) {
@@ -101,6 +106,11 @@ it("docs/prices.md: every task does what it says", async () => {
     { kind: "correction", cost_usd: -0.5 },
   ]);
   expect(await sql`select * from spend.verify_balances()`).toEqual([]);
+
+  await run("What is held for a call");
+  expect(
+    await sql`select distinct estimate_policy from spend.cost_quotas where tenant_id = ${tenant?.id}`,
+  ).toEqual([{ estimate_policy: "expected" }]);
 
   // No task of the page is left untried.
   expect([...tasks].filter(([, left]) => left.length > 0)).toEqual([]);

@@ -64,7 +64,7 @@ export interface TestStack {
 export interface TestStackOptions {
   /** Environment of the functions, beyond and above the usual. */
   env?: Record<string, string>;
-  /** A folder of functions other than functions/. */
+  /** A folder of functions other than functions/ (or than what SPENDGATE_TEST_FUNCTIONS names). */
   functionsFolder?: string;
   /** SQL that runs before the API starts: it reads the catalog once, and serves nothing newer. */
   prepare?: string;
@@ -80,7 +80,7 @@ export async function startTestStack(options: TestStackOptions = {}): Promise<Te
       databaseUrl: database.url,
       keys,
       env: options.env,
-      functionsFolder: options.functionsFolder,
+      functionsFolder: options.functionsFolder ?? process.env.SPENDGATE_TEST_FUNCTIONS,
       onLog: (line) => logs.push(line),
     });
   };

@@ -4,11 +4,10 @@ create type spend_private.applicable_quota as (
   slots integer,
   is_enforced boolean,
   is_expected boolean,
-  is_open boolean,
   has_room boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_expected: its estimate_policy. is_open: its period has balances. has_room: as far as can be seen without a lock, one of its slots has room for the call.';
+  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call.';
 
 create function spend_private.applicable_quotas(
   p_tenant_id uuid,
@@ -27,47 +26,58 @@ as $$
 begin
   return (
     select
-      array_agg(
+      coalesce(array_agg(
         row(
-          q.id, q.period_start, q.slots, q.enforcement = 'block', q.estimate_policy = 'expected',
-          q.has_room or exists (
+          q.id, p.period_start, q.slots, q.enforcement = 'block', q.estimate_policy = 'expected',
+          q.limit_usd > 0 and exists (
             select from spend_private.quota_balances as b
-            where b.quota_id = q.id and b.period_start = q.period_start
-          ), q.has_room
+            where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
+              and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+          )
         )::spend_private.applicable_quota
         -- Private rows first, the most shared last: the hot row is held for the shortest time.
         order by q.tenant_id is null, q.scope_id = q.tenant_id, q.id
-      )
+      ), '{}')
     from (
-      select
-        c.*, p.period_start,
-        exists (
-          select from spend_private.quota_balances as b
-          where b.quota_id = c.id and b.period_start = p.period_start and b.is_split
-            and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-        ) and c.limit_usd > 0 as has_room
-      from (
-        select u.*, p_time_zone as time_zone from spend.cost_quotas as u
-        where u.tenant_id = p_tenant_id and u.scope_id = p_user_id
-        union all
-        select t.*, p_time_zone from spend.cost_quotas as t
-        where t.tenant_id = p_tenant_id and t.scope_id = p_tenant_id
-        union all
-        select s.*, 'UTC' from spend.cost_quotas as s
-        where s.tenant_id is null
-      ) as c
-      cross join lateral (
-        -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
-        select case c.period
-          when 'lifetime' then '-infinity' else date_trunc(c.period, p_now, c.time_zone)
-        end as period_start
-      ) as p
-      where c.resource_type in (p_resource_type, 'all')
-        and (c.task is null or c.task = p_task)
-        and (c.product is null or c.product = p_product)
+      select * from spend.cost_quotas as o
+      where o.tenant_id = p_tenant_id and o.scope_id in (p_user_id, p_tenant_id)
+      union all
+      select * from spend.cost_quotas as s
+      where s.tenant_id is null
     ) as q
+    cross join lateral (
+      -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
+      select case q.period
+        when 'lifetime' then '-infinity'
+        else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_time_zone end)
+      end as period_start
+    ) as p
+    where q.resource_type in (p_resource_type, 'all')
+      and (q.task is null or q.task = p_task)
+      and (q.product is null or q.product = p_product)
   );
 end;
 $$;
 comment on function spend_private.applicable_quotas is
-  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Null when there is none.';
+  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
+
+create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_quota spend_private.applicable_quota;
+begin
+  foreach v_quota in array p_quotas loop
+    if not v_quota.has_room and not exists (
+      select from spend_private.quota_balances as b
+      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
+    ) then
+      perform spend_private.open_balances(v_quota.quota_id, p_now);
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.open_periods is
+  'Opens the balances of those quotas whose current period has none yet.';

@@ -14,50 +14,36 @@ declare
   v_first integer := pg_backend_pid() % p_slots;
   v_slot integer;
 begin
-  if p_slots > 1 then
-    v_slot := coalesce(
-      spend_private.lock_free_slot(p_quota_id, p_period_start, v_first, p_slots, p_cost_usd),
-      spend_private.lock_free_slot(p_quota_id, p_period_start, 0, v_first, p_cost_usd)
-    );
-    if v_slot is null then
-      v_slot := spend_private.roomy_slot(p_quota_id, p_period_start, v_first, p_cost_usd);
-      if v_slot is not null then
-        v_slot := spend_private.await_slot(p_quota_id, p_period_start, v_slot, p_cost_usd);
-      end if;
+  if p_slots = 1 then
+    perform from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = 0
+      and b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+    for no key update;
+    if found then
+      return 0;
     end if;
+    -- Where it lost its room during the wait it is locked all the same: as the first in order, before the others.
+    return spend_private.make_room(p_quota_id, p_period_start, 0, p_cost_usd, p_is_enforced);
+  end if;
+
+  v_slot := coalesce(
+    spend_private.lock_free_slot(p_quota_id, p_period_start, v_first, p_slots, p_cost_usd),
+    spend_private.lock_free_slot(p_quota_id, p_period_start, 0, v_first, p_cost_usd)
+  );
+  if v_slot is null then
+    v_slot := spend_private.roomy_slot(p_quota_id, p_period_start, v_first, p_cost_usd);
     if v_slot is not null then
-      return v_slot;
+      v_slot := spend_private.await_slot(p_quota_id, p_period_start, v_slot, p_cost_usd);
     end if;
   end if;
-  -- Slot 0 is the first in order, so whoever owns it may go on to lock all.
-  if p_slots = 1 and spend_private.lock_slot(p_quota_id, p_period_start, 0) >= p_cost_usd then
-    return 0;
-  end if;
-  return spend_private.make_room(p_quota_id, p_period_start, v_first, p_cost_usd, p_is_enforced);
+  return coalesce(
+    v_slot,
+    spend_private.make_room(p_quota_id, p_period_start, v_first, p_cost_usd, p_is_enforced)
+  );
 end;
 $$;
 comment on function spend_private.choose_slot is
   'Locks a slot of a quota with room for p_cost_usd and returns it; null when the whole quota has no room. First a slot that nobody has locked, then one that is worth waiting for, at last all of them.';
-
-create function spend_private.lock_slot(p_quota_id bigint, p_period_start timestamptz, p_slot integer)
-returns numeric
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  v_room_usd numeric;
-begin
-  -- Of a single row, the values returned are those after the wait.
-  select b.allotted_usd - b.spent_usd - b.reserved_usd into v_room_usd
-  from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = p_slot
-    and b.is_split
-  for no key update;
-  return v_room_usd;
-end;
-$$;
-comment on function spend_private.lock_slot is
-  'Locks a slot, waiting for it, and returns its room in USD; null when its room says nothing (is_split).';
 
 create function spend_private.lock_free_slot(
   p_quota_id bigint,

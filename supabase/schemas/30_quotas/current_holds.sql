@@ -18,10 +18,8 @@ declare
   v_quota spend_private.applicable_quota;
   v_holds spend.reservation_hold[] := '{}';
 begin
-  foreach v_quota in array coalesce(v_quotas, '{}') loop
-    if not v_quota.is_open then
-      perform spend_private.open_balances(v_quota.quota_id, p_at);
-    end if;
+  perform spend_private.open_periods(v_quotas, p_at);
+  foreach v_quota in array v_quotas loop
     v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, 0)::spend.reservation_hold;
   end loop;
   return v_holds;

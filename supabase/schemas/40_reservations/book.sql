@@ -12,14 +12,8 @@ as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
   v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
-  v_busy spend.reservation_hold[] := p_reservation.holds;
+  v_busy spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
 begin
-  if v_cost_usd > v_held_usd then
-    perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
-  else
-    v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
-  end if;
-
   if p_status <> 'released' or v_cost_usd <> 0 then
     insert into spend.cost_events (
       tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
@@ -43,21 +37,25 @@ begin
     status = p_status, actual_cost_usd = p_actual.cost_usd, is_estimated = p_actual.is_estimated,
     release_reason = case p_status when 'released' then p_metadata ->> 'release_reason' end,
     ended_at = p_now
-  where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id
-  returning r.* into p_reservation;
+  where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id;
 
-  return spend_private.settle_answer(p_reservation, spend_private.warn(
-    p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now
-  ));
+  -- Last of all: what others wait for is locked for the shortest time.
+  if v_cost_usd > v_held_usd then
+    perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+  else
+    v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+  end if;
+
+  return row(
+    p_reservation.id, p_status, p_actual.cost_usd, p_reservation.estimated_cost_usd, p_actual.is_estimated,
+    spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+  );
 end;
 $$;
 comment on function spend_private.book is
   'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that the reservation recorded.';
 
-create function spend_private.settle_answer(
-  p_reservation spend.reservations,
-  p_warnings spend.quota_details[] default '{}'
-)
+create function spend_private.settle_answer(p_reservation spend.reservations)
 returns spend.settle_result
 language plpgsql immutable
 set search_path = ''
@@ -65,9 +63,9 @@ as $$
 begin
   return row(
     p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd,
-    p_reservation.estimated_cost_usd, p_reservation.is_estimated, p_warnings
+    p_reservation.estimated_cost_usd, p_reservation.is_estimated, '{}'::spend.quota_details[]
   );
 end;
 $$;
 comment on function spend_private.settle_answer is
-  'settle_result of a reservation that has ended.';
+  'settle_result of a reservation that had ended before.';

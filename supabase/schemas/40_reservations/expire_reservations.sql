@@ -40,8 +40,6 @@ begin
     return 0;
   end if;
 
-  perform spend_private.expire_holds(v_expired);
-
   insert into spend.cost_events (
     tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
     task, resource_type, provider, product, usage, cost_usd, price_ids, is_estimated, metadata
@@ -56,6 +54,9 @@ begin
     status = 'expired', actual_cost_usd = r.estimated_cost_usd, is_estimated = true, ended_at = p_now
   from unnest(v_expired) as e
   where r.tenant_id = e.tenant_id and r.id = e.id;
+
+  -- Last of all: what others wait for is locked for the shortest time.
+  perform spend_private.expire_holds(v_expired);
   return cardinality(v_expired);
 end;
 $$;

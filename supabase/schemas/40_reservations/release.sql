@@ -6,6 +6,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin

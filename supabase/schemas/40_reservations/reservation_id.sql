@@ -4,11 +4,10 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_milliseconds bigint := extract(epoch from clock_timestamp()) * 1000;
   v_random text := gen_random_uuid()::text;
 begin
   return (
-    lpad(to_hex(v_milliseconds), 12, '0')
+    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
     || '8' || substr(v_random, 1, 3)
     || 'a' || substr(v_random, 4, 3)
     || left(p_tenant_id::text, 8) || substr(v_random, 25, 4)
@@ -36,6 +35,7 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
+  v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
   v_reservation spend.reservations;
 begin
   -- A change of the quotas' shape (rebase_quotas) waits for running calls, and calls for it: before any row lock.
@@ -44,7 +44,7 @@ begin
   select r.* into v_reservation
   from spend.tenants as t
   join spend.reservations as r on r.tenant_id = t.id and r.id = p_reservation_id
-  where spend_private.tenant_key(t.id) = spend_private.reservation_tenant_key(p_reservation_id)
+  where spend_private.tenant_key(t.id) = v_tenant_key
   for no key update of r;
   if not found then
     perform spend_private.fail(

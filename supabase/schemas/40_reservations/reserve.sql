@@ -16,9 +16,11 @@ language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
 set search_path = ''
--- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then.
+-- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then,
+-- and walked, since a look for one slot with room that gathers a bitmap first reads all of them.
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -84,8 +86,8 @@ begin
 
   v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
   v_call := v_admission.call;
-  v_answer := v_admission.answer;
-  if not v_answer.allowed then
+  if v_admission.holds is null then
+    v_answer := v_admission.refusal;
     perform spend_private.record_alert('limit', v_answer.quota, p_tenant_id, p_now);
     if p_idempotency_key is not null then
       insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer)
@@ -97,20 +99,19 @@ begin
   v_answer.warnings := spend_private.warn(
     p_tenant_id, spend_private.move_balances(v_admission.holds, v_call.cost_usd, 0), v_call.cost_usd, p_now
   );
-  v_answer.reservation_id := spend_private.new_reservation_id(p_tenant_id);
-  v_answer.expires_at := p_now + make_interval(secs => p_ttl_seconds);
-
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
     idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, warnings,
     metadata, created_at, expires_at
   )
   values (
-    p_tenant_id, v_answer.reservation_id, p_user_id, p_resource_type, v_call.provider,
+    p_tenant_id, spend_private.new_reservation_id(p_tenant_id), p_user_id, p_resource_type, v_call.provider,
     v_call.product, v_call.task, p_conversation_id, p_path_id,
     p_idempotency_key, v_hash, v_call.usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
-    v_answer.warnings, coalesce(p_metadata, '{}'), p_now, v_answer.expires_at
-  );
+    v_answer.warnings, coalesce(p_metadata, '{}'), p_now, p_now + make_interval(secs => p_ttl_seconds)
+  )
+  returning true, id, estimated_cost_usd, expires_at, false
+  into v_answer.allowed, v_answer.reservation_id, v_answer.estimated_cost_usd, v_answer.expires_at, v_answer.replayed;
   return v_answer;
 end;
 $$;

@@ -60,7 +60,8 @@ begin
     return;
   end if;
 
-  -- The locks of every booking, in the same order: table, reservations, balances.
+  -- The locks of every booking, in the same order: table, reservations, balances. Open calls too: one that is being
+  -- settled right now read the prices before they were set right.
   lock table spend.reservations in row exclusive mode;
   select array_agg(l.id) into v_calls
   from (
@@ -68,7 +69,7 @@ begin
     from spend.reservations as r
     where r.provider = p_provider and p_product in (r.product, '*')
       and r.created_at >= p_from and r.created_at < p_to
-      and r.status in ('settled', 'expired')
+      and r.status <> 'released'
     order by r.tenant_id, r.id
     for no key update
   ) as l;

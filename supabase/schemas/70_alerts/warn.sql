@@ -13,6 +13,9 @@ declare
   v_details spend.quota_details;
   v_warnings spend.quota_details[] := '{}';
 begin
+  if p_holds = '{}' then
+    return v_warnings;
+  end if;
   foreach v_hold in array spend_private.holds_above_threshold(p_holds) loop
     v_details := spend_private.quota_details(v_hold.quota_id, v_hold.period_start, p_cost_usd, p_now);
     v_warnings := v_warnings || v_details;

@@ -3,7 +3,7 @@ create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(13);
 
--- 20,000 events of the last 60 days, rolled up but for the last 100; `npm run bench:ledger` does it with ten million.
+-- 20,000 events of the last 60 days, rolled up but for the last 100; `npm run bench -- --only growth` does it with ten million.
 insert into spend.tenants (id, name)
 select ('00000000-0000-4000-8000-' || lpad(t::text, 12, '0'))::uuid, 'Tenant ' || t from generate_series(1, 20) as t;
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(13);
+select plan(17);
 
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
@@ -37,6 +37,25 @@ select throws_ok($$ truncate spend.prices $$, 'PT409', 'price_in_use', 'nor trun
 set local role service_role;
 select throws_ok($$ update spend.prices set usd = 2 where product = 'model' and meter = 'input_tokens' $$, 'PT409', 'price_in_use', 'by service_role neither');
 select throws_ok($$ delete from spend.prices where product = 'model' $$, 'PT409', 'price_in_use', 'in no way');
+select throws_ok(
+  $$ insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+     values ('llm', 'test', 'model', 'output_tokens', 9, '2020-01-01')
+     on conflict on constraint one_price_per_moment do update set usd = excluded.usd $$,
+  'PT409', 'duplicate_price', 'nor by an upsert'
+);
+select throws_ok(
+  $$ merge into spend.prices as p using (values ('model')) as v (product) on p.product = v.product
+     when matched then update set usd = 0 $$,
+  'PT409', 'price_in_use', 'nor by a merge'
+);
+reset role;
+insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
+insert into spend.tenant_members (tenant_id, user_id, role)
+values ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'owner');
+set local role authenticated;
+set local "request.jwt.claim.sub" = '00000000-0000-4000-8000-00000000000a';
+select throws_ok($$ update spend.prices set usd = 0 $$, '42501', null, 'an owner of a tenant changes no price at all');
+select throws_ok($$ delete from spend.prices $$, '42501', null, 'and deletes none');
 reset role;
 select lives_ok($$ update spend.prices set note = 'list price' where product = 'model' $$, 'its note may be changed');
 select lives_ok($$ update spend.prices set usd = 2 where product = 'unused' $$, 'a price that nobody used may be changed');

@@ -1,0 +1,241 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+
+-- Each constraint, and a row that only it refuses. A new constraint is refused until it is listed here.
+
+insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+-- A row for each table that all constraints accept; the rows below differ from it in one thing.
+create temporary table good (place integer generated always as identity, name text, row_data jsonb);
+insert into good (name, row_data) values
+  ('spend.plans', '{"id": "p", "name": "P"}'),
+  ('spend.plan_quotas', '{"plan_id": "p", "scope": "tenant", "resource_type": "llm", "period": "day", "limit_usd": 1, "warning_threshold": 0.5, "estimate_policy": "strict", "slots": 4}'),
+  ('spend.tenants', '{"id": "00000000-0000-4000-8000-00000000000a", "name": "A", "plan_id": "p", "time_zone": "UTC", "created_at": "2026-01-01"}'),
+  ('spend.tenant_members', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "user_id": "00000000-0000-4000-8000-000000000001", "role": "member", "created_at": "2026-01-01"}'),
+  ('spend.meters', '{"resource_type": "llm", "meter": "m", "provider_decides": true, "description": "M"}'),
+  ('spend.prices', '{"id": 900001, "resource_type": "llm", "provider": "v", "product": "x", "meter": "m", "unit_size": 1, "usd": 1, "tier_from": 0, "service_tier": "standard", "effective_from": "2026-01-01", "revision": 0}'),
+  ('spend.product_aliases', '{"provider": "v", "match_kind": "regex", "pattern": "x+", "product": "x"}'),
+  ('spend.cost_quotas', '{"id": 900001, "scope": "tenant", "tenant_id": "00000000-0000-4000-8000-00000000000a", "scope_id": "00000000-0000-4000-8000-00000000000a", "resource_type": "e2b", "period": "hour", "limit_usd": 1, "warning_threshold": 0.5, "enforcement": "block", "estimate_policy": "strict", "slots": 1, "source": "manual", "created_at": "2026-01-01"}'),
+  ('spend_private.quota_balances', '{"quota_id": 900001, "period_start": "2020-01-01", "period_end": "2020-01-02", "slot": 0, "tenant_id": "00000000-0000-4000-8000-00000000000a", "allotted_usd": 1, "spent_usd": 0, "reserved_usd": 0, "is_split": true, "is_calm": true}'),
+  ('spend.reservations', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "id": "00000000-0000-4000-8000-00000000000b", "resource_type": "llm", "provider": "v", "product": "x", "task": "chat", "idempotency_key": "k", "request_hash": "00000000-0000-4000-8000-00000000000c", "usage_estimate": {}, "estimated_cost_usd": 1, "is_estimated": false, "status": "held", "holds": [], "price_ids": [], "warnings": [], "metadata": {}, "created_at": "2026-01-01", "expires_at": "2026-01-02"}'),
+  ('spend_private.refusals', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "idempotency_key": "k", "request_hash": "00000000-0000-4000-8000-00000000000c", "answer": {}, "created_at": "2026-01-01"}'),
+  ('spend.cost_events', '{"id": 900001, "tenant_id": "00000000-0000-4000-8000-00000000000a", "occurred_at": "2026-01-01", "booked_at": "2026-01-01", "booked_xid": "1", "kind": "charge", "reservation_id": "00000000-0000-4000-8000-00000000000b", "resource_type": "llm", "cost_usd": 1, "price_ids": [], "is_estimated": false, "metadata": {}}'),
+  ('spend_private.cost_rollups', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "hour": "2026-01-01", "resource_type": "llm", "cost_usd": 1, "calls": 1}'),
+  ('spend_private.conversation_rollups', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "hour": "2026-01-01", "conversation_id": "c", "resource_type": "llm", "cost_usd": 1, "calls": 1}'),
+  ('spend_private.adjustments', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "idempotency_key": "k", "request_hash": "00000000-0000-4000-8000-00000000000c", "event_id": 1}'),
+  ('spend.sandbox_templates', '{"template": "t", "vcpus": 1, "memory_gib": 1}'),
+  ('spend.execution_contexts', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "id": "00000000-0000-4000-8000-00000000000d", "conversation_id": "c", "task": "sandbox", "template": "t", "vcpus": 1, "memory_gib": 1, "timeout_seconds": 1, "status": "running", "sandbox_id": "s", "reservation_id": "00000000-0000-4000-8000-00000000000b", "claim_id": "00000000-0000-4000-8000-00000000000e", "claimed_at": "2026-01-01", "claim_expires_at": "2026-01-02", "started_at": "2026-01-01", "expires_at": "2026-01-02", "created_at": "2026-01-01"}'),
+  ('spend_private.stray_sandboxes', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "sandbox_id": "s", "paid_until": "2026-01-01"}'),
+  ('spend.alerts', '{"id": 900001, "tenant_id": "00000000-0000-4000-8000-00000000000a", "quota_id": 900001, "period_start": "2026-01-01", "kind": "warning", "threshold": 0.5, "details": {}, "created_at": "2026-01-01", "attempts": 0, "next_attempt_at": "2026-01-01"}'),
+  ('spend.audit_log', '{"id": 900001, "changed_at": "2026-01-01", "table_name": "t", "command": "INSERT", "role_name": "r", "session_user_name": "s"}');
+
+-- What is wrong about a row, beyond the good one. Of single rows (settings, ledger_state) there is one already.
+create temporary table bad (name text, constraint_name text, change jsonb);
+insert into bad (name, constraint_name, change) values
+  ('spend.plans', 'id_is_not_empty', '{"id": ""}'),
+  ('spend.plans', 'name_is_not_empty', '{"name": ""}'),
+  ('spend.plans', 'plans_pkey', '{"name": "Q"}'),
+  ('spend.plan_quotas', 'resource_type_is_known', '{"resource_type": "gpu"}'),
+  ('spend.plan_quotas', 'period_is_known', '{"period": "year"}'),
+  ('spend.plan_quotas', 'scope_is_known', '{"scope": "platform"}'),
+  ('spend.plan_quotas', 'limit_is_not_negative', '{"limit_usd": -0.01}'),
+  ('spend.plan_quotas', 'warning_threshold_is_a_share', '{"warning_threshold": 0}'),
+  ('spend.plan_quotas', 'warning_threshold_is_a_share', '{"warning_threshold": 1.001}'),
+  ('spend.plan_quotas', 'estimate_policy_is_known', '{"estimate_policy": "average"}'),
+  ('spend.plan_quotas', 'slots_are_in_range', '{"slots": 0}'),
+  ('spend.plan_quotas', 'slots_are_in_range', '{"slots": 257}'),
+  ('spend.plan_quotas', 'plan_quotas_plan_id_fkey', '{"plan_id": "nowhere"}'),
+  ('spend.plan_quotas', 'plan_quotas_pkey', '{"limit_usd": 2}'),
+  ('spend.tenants', 'name_is_not_empty', '{"name": ""}'),
+  ('spend.tenants', 'time_zone_is_known', '{"time_zone": "Mars/Olympus"}'),
+  ('spend.tenants', 'time_zone_is_known', '{"time_zone": "XYZ+5"}'),
+  ('spend.tenants', 'tenants_plan_id_fkey', '{"id": "00000000-0000-4000-8000-00000000001a", "plan_id": "nowhere"}'),
+  ('spend.tenants', 'tenants_pkey', '{"name": "B"}'),
+  ('spend.tenant_members', 'role_is_known', '{"role": "root"}'),
+  ('spend.tenant_members', 'tenant_members_tenant_id_fkey', '{"tenant_id": "00000000-0000-4000-8000-00000000001a"}'),
+  ('spend.tenant_members', 'tenant_members_user_id_fkey', '{"user_id": "00000000-0000-4000-8000-000000000011"}'),
+  ('spend.tenant_members', 'tenant_members_pkey', '{"role": "owner"}'),
+  ('spend.meters', 'resource_type_is_known', '{"resource_type": "gpu"}'),
+  ('spend.meters', 'meters_resource_type_part_of_fkey', '{"meter": "n", "part_of": "nowhere"}'),
+  ('spend.meters', 'meters_pkey', '{"description": "again"}'),
+  ('spend.prices', 'revision_is_not_negative', '{"revision": -1}'),
+  ('spend.prices', 'provider_is_not_empty', '{"provider": ""}'),
+  ('spend.prices', 'product_is_not_empty', '{"product": ""}'),
+  ('spend.prices', 'unit_size_is_positive', '{"unit_size": 0}'),
+  ('spend.prices', 'usd_is_not_negative', '{"usd": -0.01}'),
+  ('spend.prices', 'usd_is_not_negative', '{"usd": "NaN"}'),
+  ('spend.prices', 'usd_is_not_negative', '{"usd": "Infinity"}'),
+  ('spend.prices', 'tier_from_is_not_negative', '{"tier_from": -1}'),
+  ('spend.prices', 'prices_resource_type_meter_fkey', '{"id": 900002, "meter": "nowhere"}'),
+  ('spend.prices', 'prices_tenant_id_fkey', '{"id": 900002, "tenant_id": "00000000-0000-4000-8000-00000000001a"}'),
+  ('spend.prices', 'one_price_per_moment', '{"id": 900002, "usd": 2}'),
+  ('spend.prices', 'prices_pkey', '{"product": "y"}'),
+  ('spend.product_aliases', 'pattern_is_not_empty', '{"pattern": ""}'),
+  ('spend.product_aliases', 'match_kind_is_known', '{"match_kind": "like"}'),
+  ('spend.product_aliases', 'product_aliases_pkey', '{"product": "y"}'),
+  ('spend.cost_quotas', 'limit_is_not_negative', '{"limit_usd": -0.01}'),
+  ('spend.cost_quotas', 'limit_is_not_negative', '{"limit_usd": "NaN"}'),
+  ('spend.cost_quotas', 'scope_is_known', '{"scope": "team", "scope_id": "00000000-0000-4000-8000-000000000001"}'),
+  ('spend.cost_quotas', 'platform_has_no_tenant', '{"scope": "platform", "scope_id": null}'),
+  ('spend.cost_quotas', 'scope_id_fits_scope', '{"scope_id": "00000000-0000-4000-8000-000000000001"}'),
+  ('spend.cost_quotas', 'scope_id_fits_scope', '{"scope": "user"}'),
+  ('spend.cost_quotas', 'scope_id_fits_scope', '{"scope": "user", "scope_id": null}'),
+  ('spend.cost_quotas', 'scope_id_fits_scope', '{"scope": "platform", "tenant_id": null}'),
+  ('spend.cost_quotas', 'resource_type_is_known', '{"resource_type": "gpu"}'),
+  ('spend.cost_quotas', 'period_is_known', '{"period": "year"}'),
+  ('spend.cost_quotas', 'warning_threshold_is_a_share', '{"warning_threshold": 0}'),
+  ('spend.cost_quotas', 'warning_threshold_is_a_share', '{"warning_threshold": 1.001}'),
+  ('spend.cost_quotas', 'enforcement_is_known', '{"enforcement": "warn"}'),
+  ('spend.cost_quotas', 'estimate_policy_is_known', '{"estimate_policy": "average"}'),
+  ('spend.cost_quotas', 'slots_are_in_range', '{"slots": 0}'),
+  ('spend.cost_quotas', 'slots_are_in_range', '{"slots": 257}'),
+  ('spend.cost_quotas', 'source_is_known', '{"source": "hand"}'),
+  ('spend.cost_quotas', 'cost_quotas_tenant_id_fkey', '{"id": 900002, "tenant_id": "00000000-0000-4000-8000-00000000001a", "scope_id": "00000000-0000-4000-8000-00000000001a"}'),
+  ('spend.cost_quotas', 'one_quota_per_subject', '{"id": 900002, "limit_usd": 2}'),
+  ('spend.cost_quotas', 'cost_quotas_pkey', '{"period": "week"}'),
+  ('spend_private.quota_balances', 'reserved_is_not_negative', '{"reserved_usd": -0.01}'),
+  ('spend_private.quota_balances', 'slot_is_not_negative', '{"slot": -1}'),
+  ('spend_private.quota_balances', 'period_ends_after_it_starts', '{"period_end": "2020-01-01"}'),
+  ('spend_private.quota_balances', 'quota_balances_quota_id_fkey', '{"quota_id": 900003}'),
+  ('spend_private.quota_balances', 'quota_balances_pkey', '{"spent_usd": 1}'),
+  ('spend.reservations', 'estimate_is_not_negative', '{"estimated_cost_usd": -0.01}'),
+  ('spend.reservations', 'actual_cost_is_not_negative', '{"status": "settled", "actual_cost_usd": -0.01, "ended_at": "2026-01-01"}'),
+  ('spend.reservations', 'status_is_known', '{"status": "lost", "actual_cost_usd": 1, "ended_at": "2026-01-01"}'),
+  ('spend.reservations', 'resource_type_is_known', '{"resource_type": "all"}'),
+  ('spend.reservations', 'ended_has_actual_cost', '{"status": "settled", "ended_at": "2026-01-01"}'),
+  ('spend.reservations', 'ended_has_actual_cost', '{"actual_cost_usd": 1}'),
+  ('spend.reservations', 'ended_has_ended_at', '{"status": "settled", "actual_cost_usd": 1}'),
+  ('spend.reservations', 'ended_has_ended_at', '{"ended_at": "2026-01-01"}'),
+  ('spend.reservations', 'released_costs_nothing', '{"status": "released", "actual_cost_usd": 1, "ended_at": "2026-01-01"}'),
+  ('spend.reservations', 'idempotency_key_has_request_hash', '{"request_hash": null}'),
+  ('spend.reservations', 'idempotency_key_has_request_hash', '{"idempotency_key": null}'),
+  ('spend.reservations', 'expires_after_creation', '{"expires_at": "2026-01-01"}'),
+  ('spend.reservations', 'reservations_pkey', '{"idempotency_key": "other"}'),
+  ('spend.reservations', 'reservations_tenant_id_idempotency_key_idx', '{"id": "00000000-0000-4000-8000-00000000001b"}'),
+  ('spend_private.refusals', 'refusals_pkey', '{"request_hash": "00000000-0000-4000-8000-00000000001c"}'),
+  ('spend.cost_events', 'kind_is_known', '{"kind": "gift"}'),
+  ('spend.cost_events', 'resource_type_is_known', '{"resource_type": "all"}'),
+  ('spend.cost_events', 'adjustments_alone_have_no_reservation', '{"reservation_id": null}'),
+  ('spend.cost_events', 'adjustments_alone_have_no_reservation', '{"kind": "adjustment"}'),
+  ('spend.cost_events', 'cost_events_pkey', '{"cost_usd": 2}'),
+  ('spend_private.cost_rollups', 'one_rollup_per_hour', '{"cost_usd": 2}'),
+  ('spend_private.conversation_rollups', 'one_conversation_rollup_per_hour', '{"cost_usd": 2}'),
+  ('spend_private.adjustments', 'adjustments_pkey', '{"event_id": 2}'),
+  ('spend.sandbox_templates', 'vcpus_is_positive', '{"vcpus": 0}'),
+  ('spend.sandbox_templates', 'template_is_not_empty', '{"template": ""}'),
+  ('spend.sandbox_templates', 'memory_is_positive', '{"memory_gib": 0}'),
+  ('spend.sandbox_templates', 'sandbox_templates_pkey', '{"vcpus": 2}'),
+  ('spend.execution_contexts', 'status_is_known', '{"status": "lost"}'),
+  ('spend.execution_contexts', 'vcpus_is_positive', '{"vcpus": 0}'),
+  ('spend.execution_contexts', 'memory_is_positive', '{"memory_gib": 0}'),
+  ('spend.execution_contexts', 'timeout_is_positive', '{"timeout_seconds": 0}'),
+  ('spend.execution_contexts', 'claim_ends_after_it_began', '{"claim_expires_at": "2026-01-01"}'),
+  ('spend.execution_contexts', 'creating_does_not_run', '{"status": "creating"}'),
+  ('spend.execution_contexts', 'running_has_its_times', '{"expires_at": null}'),
+  ('spend.execution_contexts', 'running_and_paused_have_a_sandbox', '{"sandbox_id": null}'),
+  ('spend.execution_contexts', 'paused_has_paused_at', '{"paused_at": "2026-01-01"}'),
+  ('spend.execution_contexts', 'paused_has_paused_at', '{"status": "paused", "booked_at": "2026-01-01"}'),
+  ('spend.execution_contexts', 'ended_has_ended_at', '{"ended_at": "2026-01-01"}'),
+  ('spend.execution_contexts', 'ended_has_ended_at', '{"status": "failed"}'),
+  ('spend.execution_contexts', 'open_is_not_booked', '{"booked_at": "2026-01-01"}'),
+  ('spend.execution_contexts', 'paused_and_terminated_are_booked', '{"status": "terminated", "ended_at": "2026-01-01"}'),
+  ('spend.execution_contexts', 'execution_contexts_pkey', '{"conversation_id": "d"}'),
+  ('spend.execution_contexts', 'execution_contexts_live_idx', '{"id": "00000000-0000-4000-8000-00000000001d"}'),
+  ('spend_private.stray_sandboxes', 'stray_sandboxes_pkey', '{"paid_until": "2026-01-02"}'),
+  ('spend.alerts', 'kind_is_known', '{"kind": "note"}'),
+  ('spend.alerts', 'attempts_are_not_negative', '{"attempts": -1}'),
+  ('spend.alerts', 'once_per_period', '{"id": 900002}'),
+  ('spend.alerts', 'alerts_pkey', '{"kind": "limit"}'),
+  ('spend.audit_log', 'command_is_known', '{"command": "SELECT"}'),
+  ('spend.audit_log', 'audit_log_pkey', '{"table_name": "u"}'),
+  ('spend.settings', 'is_only_row', '{"is_only_row": false}'),
+  ('spend.settings', 'settings_pkey', '{}'),
+  ('spend.settings', 'keeps_the_current_periods', '{"keep_event_months": 1}'),
+  ('spend.settings', 'keeps_the_current_periods', '{"keep_balance_days": 39}'),
+  ('spend.settings', 'keep_alert_days_is_positive', '{"keep_alert_days": 0}'),
+  ('spend.settings', 'keep_refusal_hours_is_positive', '{"keep_refusal_hours": 0}'),
+  ('spend_private.ledger_state', 'is_only_row', '{"is_only_row": false}'),
+  ('spend_private.ledger_state', 'ledger_state_pkey', '{}');
+
+-- Those that no row of its own can show: a pattern that is no regular expression is an error of its own.
+create temporary table elsewhere (name text, constraint_name text);
+insert into elsewhere values ('spend.product_aliases', 'pattern_is_valid');
+
+create temporary view catalogue as
+select n.nspname || '.' || c.relname as name, k.conname::text as constraint_name
+from pg_constraint as k
+join pg_class as c on c.oid = k.conrelid
+join pg_namespace as n on n.oid = c.relnamespace
+where n.nspname in ('spend', 'spend_private') and not c.relispartition and k.contype in ('c', 'u', 'p', 'f')
+union all
+select n.nspname || '.' || c.relname, u.relname
+from pg_index as i
+join pg_class as c on c.oid = i.indrelid
+join pg_class as u on u.oid = i.indexrelid
+join pg_namespace as n on n.oid = c.relnamespace
+where n.nspname in ('spend', 'spend_private') and not c.relispartition and i.indisunique
+  and not exists (select from pg_constraint as k where k.conindid = i.indexrelid);
+update bad set change = to_jsonb(s) || change from spend.settings as s where name = 'spend.settings';
+update bad set change = to_jsonb(l) || change from spend_private.ledger_state as l where name = 'spend_private.ledger_state';
+
+select plan(2 + (select count(*) from good)::integer + (select count(*) from bad)::integer);
+
+create function pg_temp.insert_row(p_name text, p_row jsonb) returns text language plpgsql as $$
+declare
+  v_constraint text;
+begin
+  execute format('insert into %1$s overriding system value select * from jsonb_populate_record(null::%1$s, $1)', p_name)
+    using p_row;
+  return 'accepted';
+exception
+  when check_violation or unique_violation or foreign_key_violation then
+    get stacked diagnostics v_constraint = constraint_name;
+    -- A partition's copy of a constraint has the partition's name.
+    return replace(v_constraint, 'cost_events_default_', 'cost_events_');
+  when others then
+    return format('%s: %s', sqlstate, sqlerrm);
+end;
+$$;
+
+-- Triggers would make a row right, or refuse it first, that a constraint is there to refuse.
+set local session_replication_role = replica;
+select is(pg_temp.insert_row(g.name, g.row_data), 'accepted', format('%s: the good row is accepted', g.name))
+from good as g order by g.place;
+set local session_replication_role = origin;
+
+-- Of foreign keys, whose checks are triggers too, the others are off; and what says in words what a key refuses.
+alter table spend.prices disable trigger user;
+create temporary table is_foreign as
+select b.name, b.constraint_name from bad as b
+join pg_constraint as k on k.conname = b.constraint_name and k.contype = 'f' and k.conrelid = b.name::regclass;
+
+set local session_replication_role = replica;
+select is(
+  pg_temp.insert_row(b.name, coalesce(g.row_data, '{}') || b.change), b.constraint_name,
+  format('%s refuses %s', b.constraint_name, b.change)
+)
+from bad as b
+left join good as g on g.name = b.name
+where (b.name, b.constraint_name) not in (select f.name, f.constraint_name from is_foreign as f)
+order by b.name, b.constraint_name;
+set local session_replication_role = origin;
+select is(
+  pg_temp.insert_row(b.name, g.row_data || b.change), b.constraint_name,
+  format('%s refuses %s', b.constraint_name, b.change)
+)
+from bad as b
+join good as g on g.name = b.name
+where (b.name, b.constraint_name) in (select f.name, f.constraint_name from is_foreign as f)
+order by b.name, b.constraint_name;
+
+select throws_ok(
+  $$insert into spend.product_aliases (provider, match_kind, pattern, product) values ('v', 'regex', '(', 'x')$$,
+  '2201B', null, 'pattern_is_valid refuses what is no regular expression'
+);
+select set_eq(
+  'select name, constraint_name from bad union select name, constraint_name from elsewhere',
+  'select name, constraint_name from catalogue', 'every constraint of the catalogue is listed, and no other'
+);
+
+select * from finish();
+rollback;

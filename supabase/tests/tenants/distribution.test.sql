@@ -1,0 +1,103 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+
+-- Where each table would live on Citus (docs/performance.md). Read from the catalogue: a new table is red until it is
+-- placed here, and one that grows with traffic keeps the tenant in all of its keys.
+create temporary table placement (name text primary key, place text not null);
+insert into placement (name, place) values
+  ('spend.cost_events', 'distributed'),
+  ('spend.execution_contexts', 'distributed'),
+  ('spend.reservations', 'distributed'),
+  ('spend_private.adjustments', 'distributed'),
+  ('spend_private.conversation_rollups', 'distributed'),
+  ('spend_private.cost_rollups', 'distributed'),
+  ('spend_private.quota_balances', 'distributed'),
+  ('spend_private.refusals', 'distributed'),
+  ('spend_private.stray_sandboxes', 'distributed'),
+  -- Read by every call, changed by people: a copy on every node.
+  ('spend.cost_quotas', 'reference'),
+  ('spend.meters', 'reference'),
+  ('spend.plan_quotas', 'reference'),
+  ('spend.plans', 'reference'),
+  ('spend.prices', 'reference'),
+  ('spend.product_aliases', 'reference'),
+  ('spend.sandbox_templates', 'reference'),
+  ('spend.tenant_members', 'reference'),
+  ('spend.tenants', 'reference'),
+  -- Written once per threshold, change or run: on the coordinator alone.
+  ('spend.alerts', 'coordinator'),
+  ('spend.audit_log', 'coordinator'),
+  ('spend.settings', 'coordinator'),
+  ('spend_private.ledger_state', 'coordinator');
+
+select plan(6);
+
+select set_eq(
+  $$
+    select c.oid::regclass::text
+    from pg_class as c
+    where c.relnamespace in ('spend'::regnamespace, 'spend_private'::regnamespace)
+      and c.relkind in ('r', 'p') and not c.relispartition
+  $$,
+  'select p.name from placement as p',
+  'every table has a place'
+);
+
+select is_empty(
+  $$
+    select i.indexrelid::regclass
+    from placement as p
+    join pg_index as i on i.indrelid = p.name::regclass and i.indisunique
+    where p.place = 'distributed' and not exists (
+      select from pg_attribute as a
+      where a.attrelid = i.indrelid and a.attname = 'tenant_id' and a.attnum = any (i.indkey::smallint[])
+    )
+  $$,
+  'tenant_id is in every key and unique constraint of a table that grows with traffic'
+);
+
+select is_empty(
+  $$
+    select p.name from placement as p
+    where p.place = 'distributed' and not exists (
+      select from pg_attribute as a
+      where a.attrelid = p.name::regclass and a.attname = 'tenant_id' and a.attnotnull
+        and a.atttypid = 'uuid'::regtype
+    )
+  $$,
+  'its tenant_id is a uuid and never null'
+);
+
+select is_empty(
+  $$
+    select p.name from placement as p
+    where p.place = 'distributed'
+      and not exists (select from pg_index as i where i.indrelid = p.name::regclass and i.indisunique)
+  $$,
+  'it has a key'
+);
+
+select is_empty(
+  $$
+    select p.name, c.conname
+    from placement as p
+    join pg_constraint as c on c.conrelid = p.name::regclass and c.contype = 'f'
+    left join placement as target on target.name::regclass = c.confrelid
+    where p.place = 'distributed' and target.place is distinct from 'reference'
+  $$,
+  'a table that grows refers to reference tables alone'
+);
+
+select is_empty(
+  $$
+    select p.name, c.conname
+    from placement as p
+    join pg_constraint as c on c.confrelid = p.name::regclass and c.contype = 'f'
+    where p.place = 'distributed' and c.conparentid = 0
+  $$,
+  'nothing refers to a table that grows: no check locks a row that calls share'
+);
+
+select * from finish();
+rollback;

@@ -1,0 +1,87 @@
+// npm run bench [-- --quick] [-- --only name,name]: what is fast, and what a feature costs. Starts a PostgreSQL of its
+// own, compares within the run, prints a table and writes bench/results.json. docs/performance.md explains the figures.
+import { mkdir, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { main, onScratchServer } from "../../scripts/scratch.ts";
+import { PROJECT } from "../../scripts/stack/paths.ts";
+import { StackError } from "../../scripts/stack/ports.ts";
+import { printResults } from "./print.ts";
+import type { Effort, Result } from "./rounds.ts";
+import { isMet } from "./rounds.ts";
+import type { Scenario } from "./scenario.ts";
+import { floor } from "./scenarios/floor.ts";
+import { growth } from "./scenarios/growth.ts";
+import { hotTenant } from "./scenarios/hot_tenant.ts";
+import { hotUser } from "./scenarios/hot_user.ts";
+import { http } from "./scenarios/http.ts";
+import { nearLimit } from "./scenarios/near_limit.ts";
+import { rateLimiter } from "./scenarios/rate_limiter.ts";
+import { refusals } from "./scenarios/refusals.ts";
+import { sharedQuota } from "./scenarios/shared_quota.ts";
+import { createWorld, warmUp, within } from "./world.ts";
+
+const SCENARIOS: Record<string, Scenario> = {
+  floor,
+  shared_quota: sharedQuota,
+  hot_tenant: hotTenant,
+  hot_user: hotUser,
+  refusals,
+  near_limit: nearLimit,
+  rate_limiter: rateLimiter,
+  http,
+  growth,
+};
+
+const FULL: Effort = { rounds: 7, seconds: 2, scale: 1 };
+const QUICK: Effort = { rounds: 5, seconds: 0.5, scale: 0.02 };
+
+await main(async () => {
+  const { values } = parseArgs({
+    options: { quick: { type: "boolean", default: false }, only: { type: "string" } },
+  });
+  const names = values.only?.split(",") ?? Object.keys(SCENARIOS);
+  for (const name of names) {
+    if (!(name in SCENARIOS)) {
+      throw new StackError(`no scenario ${name}: ${Object.keys(SCENARIOS).join(", ")}`);
+    }
+  }
+  const effort = values.quick ? QUICK : FULL;
+
+  const results: Record<string, Result[]> = {};
+  let server = "";
+  await onScratchServer(async (scratch) => {
+    const world = await createWorld(scratch, "world");
+    server = await within(world.url, async (sql) => {
+      await warmUp(sql, world.callers);
+      const [row] = await sql`select current_setting('server_version') as version`;
+      return `PostgreSQL ${row?.version}`;
+    });
+    for (const name of names) {
+      process.stderr.write(`${name} …\n`);
+      results[name] = (await SCENARIOS[name]?.({ scratch, world, effort })) ?? [];
+      printResults(results[name]);
+    }
+  });
+
+  await mkdir(join(PROJECT, "bench"), { recursive: true });
+  const processors = availableParallelism();
+  await writeFile(
+    join(PROJECT, "bench/results.json"),
+    `${JSON.stringify(
+      {
+        measured_at: new Date().toISOString(),
+        form: values.quick ? "quick" : "full",
+        server,
+        processors,
+        results,
+      },
+      (_, value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value),
+      2,
+    )}\n`,
+  );
+  const all = Object.values(results).flat();
+  const met = all.filter(isMet).length;
+  console.log(`\n${met} of ${all.length} targets met (${server}, ${processors} processors)`);
+});

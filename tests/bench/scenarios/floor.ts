@@ -1,0 +1,30 @@
+// What our logic costs: reserve and settle beside the least SQL that touches the same rows.
+import { connect } from "../load.ts";
+import { inRounds, type Result, rates, ratio } from "../rounds.ts";
+import type { Bench } from "../scenario.ts";
+import { assertBalanced, copyWorld, floorHoldAndBook, reserveAndSettle } from "../world.ts";
+
+export async function floor({ scratch, world, effort }: Bench): Promise<Result[]> {
+  const copy = await copyWorld(scratch, world, "floor");
+  const results: Result[] = [];
+  for (const count of [1, 8, 32]) {
+    const connections = await connect(copy.url, count);
+    const loads = await inRounds(
+      {
+        ours: { connections, call: reserveAndSettle(copy.callers) },
+        floor: { connections, call: await floorHoldAndBook(copy) },
+      },
+      effort,
+    );
+    await connections.close();
+    const figures = { ours: rates(loads.ours), floor: rates(loads.floor) };
+    results.push({
+      name: `reserve + settle ÷ floor, ${count} connection${count > 1 ? "s" : ""}`,
+      value: ratio(figures.ours, figures.floor),
+      bound: { atLeast: 0.75 },
+      figures,
+    });
+  }
+  await assertBalanced(copy);
+  return results;
+}

@@ -1,0 +1,122 @@
+// What the gate adds to chat's time to first byte, beside one RPC through the same Data API.
+import { randomUUID } from "node:crypto";
+import { generateKeys } from "../../../scripts/stack/keys.ts";
+import { startServices } from "../../../scripts/stack/stack.ts";
+import { median } from "../load.ts";
+import { figure, type Result } from "../rounds.ts";
+import type { Bench } from "../scenario.ts";
+import { assertBalanced, copyWorld, ESTIMATE, within } from "../world.ts";
+
+const MESSAGES = [{ role: "user", content: "How far is the moon?" }];
+
+export async function http({ scratch, world, effort }: Bench): Promise<Result[]> {
+  const copy = await copyWorld(scratch, world, "http");
+  const keys = await generateKeys();
+  const services = await startServices({ databaseUrl: copy.url, keys });
+  const tenantId = copy.callers[0]?.tenant;
+  try {
+    const post = (url: string, body: unknown, headers: Record<string, string> = {}) =>
+      fetch(url, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: JSON.stringify(body),
+      });
+    const signedUp = await post(
+      `${services.url}/auth/v1/signup`,
+      { email: `${randomUUID()}@example.com`, password: randomUUID() },
+      { apikey: keys.publishable },
+    ).then((answer) => answer.json() as Promise<{ access_token: string; user: { id: string } }>);
+    const userId = signedUp.user.id;
+    await within(
+      copy.url,
+      (sql) =>
+        sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId ?? null}, ${userId})`,
+    );
+
+    const ways = {
+      chat: () =>
+        post(
+          `${services.url}/functions/v1/chat`,
+          { tenantId, model: "openai/gpt-4o-mini", messages: MESSAGES },
+          { apikey: keys.publishable, authorization: `Bearer ${signedUp.access_token}` },
+        ),
+      // A function that answers at once (405), and Auth asked who a token belongs to: the parts that are not the gate's.
+      bareFunction: () =>
+        fetch(`${services.url}/functions/v1/chat`, { headers: { apikey: keys.publishable } }),
+      auth: () =>
+        fetch(`${services.url}/auth/v1/user`, {
+          headers: {
+            apikey: keys.publishable,
+            authorization: `Bearer ${signedUp.access_token}`,
+          },
+        }),
+      provider: () =>
+        post(`${services.providers?.url}/v1/chat/completions`, {
+          model: "gpt-4o-mini",
+          messages: MESSAGES,
+          stream: true,
+        }),
+      rpc: () =>
+        post(
+          `${services.url}/rest/v1/rpc/reserve`,
+          { tenant_id: tenantId, user_id: userId, resource_type: "llm", usage: ESTIMATE },
+          { apikey: keys.secret, "content-profile": "spend" },
+        ),
+    };
+    const names = Object.keys(ways) as (keyof typeof ways)[];
+    const rounds = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<
+      keyof typeof ways,
+      number[]
+    >;
+    const calls = Math.round(60 * effort.scale);
+    for (let round = -1; round < effort.rounds; round++) {
+      const times = new Map(names.map((name) => [name, [] as number[]]));
+      for (let call = 0; call < calls; call++) {
+        for (const name of names) times.get(name)?.push(await timeToFirstByte(ways[name]));
+      }
+      if (round < 0) continue;
+      for (const name of names) rounds[name].push(median(times.get(name) ?? []));
+    }
+    const figures = Object.fromEntries(names.map((name) => [name, figure("ms", rounds[name])]));
+    const added = (...less: (keyof typeof ways)[]) =>
+      median(
+        rounds.chat.map((chat, round) => {
+          const rest = less.reduce(
+            (left, name) => left - (rounds[name][round] ?? Number.NaN),
+            chat,
+          );
+          return rest / (rounds.rpc[round] ?? Number.NaN);
+        }),
+      );
+    return [
+      {
+        name: "chat's time to first byte less the provider's ÷ one RPC",
+        value: added("provider"),
+        bound: { atMost: 1.3 },
+        figures,
+      },
+      {
+        name: "the same less asking Auth, as with tokens that are verified in the function",
+        value: added("provider", "auth"),
+        bound: { atMost: 1.3 },
+        figures: {},
+      },
+    ];
+  } finally {
+    await services.stop();
+    await assertBalanced(copy);
+  }
+}
+
+/** Milliseconds until the first byte of the body; the rest is read, so that nothing of it is left over. */
+async function timeToFirstByte(send: () => Promise<Response>): Promise<number> {
+  const begin = performance.now();
+  const answer = await send();
+  if (!answer.ok && answer.status !== 405)
+    throw new Error(`${answer.status} ${await answer.text()}`);
+  const reader = answer.body?.getReader();
+  await reader?.read();
+  const elapsed = performance.now() - begin;
+  while (!(await reader?.read())?.done);
+  return elapsed;
+}

@@ -1,0 +1,71 @@
+// How each endpoint is called for a tenant. A new endpoint needs its request here, and its line in expected.md.
+
+export interface Call {
+  method: string;
+  path: string;
+  headers?: Record<string, string>;
+  json?: unknown;
+}
+
+export interface EndpointRequest {
+  /** The call that makes `tenant` pay; without a tenant where the endpoint is not about one. */
+  call(tenant: string): Call;
+  /** A call that is let in reserves. */
+  reserves: boolean;
+}
+
+const post = (path: string, json: unknown, headers?: Record<string, string>): Call => ({
+  method: "POST",
+  path,
+  json,
+  headers,
+});
+const messages = [{ role: "user", content: "Hello" }];
+const naming = (tenant: string) => ({ "x-spendgate-tenant": tenant });
+
+/** By method, path and the place that names the tenant: the first two columns of expected.md's endpoints. */
+export const REQUESTS: Record<string, EndpointRequest> = {
+  "POST /chat body": {
+    call: (tenantId) => post("/chat", { tenantId, messages, stream: false }),
+    reserves: true,
+  },
+  "POST /chat header": {
+    call: (tenant) => post("/chat", { messages, stream: false }, naming(tenant)),
+    reserves: true,
+  },
+  "POST /chat(stream) body": {
+    call: (tenantId) => post("/chat", { tenantId, messages }),
+    reserves: true,
+  },
+  "POST /chat/compact body": {
+    call: (tenantId) =>
+      post("/chat/compact", {
+        tenantId,
+        keep: 1,
+        messages: [...messages, ...messages, ...messages],
+      }),
+    reserves: true,
+  },
+  "POST /openai/chat/completions header": {
+    call: (tenant) =>
+      post("/openai/chat/completions", { model: "openai/gpt-4o-mini", messages }, naming(tenant)),
+    reserves: true,
+  },
+  "POST /openai/embeddings header": {
+    call: (tenant) =>
+      post(
+        "/openai/embeddings",
+        { model: "openai/text-embedding-3-small", input: "Hello" },
+        naming(tenant),
+      ),
+    reserves: true,
+  },
+  "GET /openai/models -": {
+    call: () => ({ method: "GET", path: "/openai/models" }),
+    reserves: false,
+  },
+  "GET /openai/models/{id} path": {
+    call: () => ({ method: "GET", path: "/openai/models/openai%2Fgpt-4o-mini" }),
+    reserves: false,
+  },
+};

@@ -1,0 +1,479 @@
+// Each lock, one at a time: A is in the middle of something, B wants the same; what B waits for, what it holds while it
+// waits, and what it answers when A is done. (The storms of the other files find what nobody thought of.)
+import { randomUUID } from "node:crypto";
+import type { ReservedSql, Row, Sql } from "postgres";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { until } from "../setup/until.ts";
+import {
+  addQuota,
+  addTenant,
+  addTestModel,
+  addUser,
+  reserve,
+  usageOf,
+  verifyBalances,
+} from "./spend.ts";
+
+let database: TestDatabase;
+let sql: Sql;
+let tenantId: string;
+
+beforeAll(async () => {
+  database = await cloneDatabase({ connections: 20 });
+  sql = database.sql;
+  await addTestModel(sql);
+});
+afterAll(() => database?.close());
+beforeEach(async () => {
+  tenantId = await addTenant(sql, 100, 1);
+});
+
+/** A session, and the process that serves it. */
+interface Session {
+  sql: ReservedSql;
+  pid: number;
+}
+
+async function open(): Promise<Session> {
+  const session = await sql.reserve();
+  const [row] = await session`select pg_backend_pid() as pid`;
+  return { sql: session, pid: row?.pid as number };
+}
+
+async function untilWaits({ pid }: Session): Promise<void> {
+  await until("B waits for a lock", async () => {
+    const [row] = await sql`
+      select wait_event_type from pg_stat_activity where pid = ${pid} and state = 'active'`;
+    return row?.wait_event_type === "Lock";
+  });
+}
+
+/** What a session holds beyond reading: `mode relation`, and advisory locks; not what it waits for. */
+async function held({ pid }: Session): Promise<string[]> {
+  const rows = await sql`
+    select l.mode || ' ' || coalesce(l.relation::regclass::text, l.locktype) as lock
+    from pg_locks as l
+    left join pg_class as c on c.oid = l.relation
+    where l.pid = ${pid} and l.granted and l.mode <> 'AccessShareLock'
+      and (l.locktype = 'advisory' or l.locktype = 'relation' and c.relnamespace in ('spend'::regnamespace, 'spend_private'::regnamespace))
+      and coalesce(c.relkind, 'r') <> 'i'
+    order by 1`;
+  return rows.map((row) => row.lock);
+}
+
+type Work = (session: Sql) => Promise<Row[]>;
+
+/**
+ * A does `first` in an open transaction; B begins `second` and is seen waiting; `meanwhile` looks at B; A commits.
+ * Answers what B's statement answered. B's transaction is committed too.
+ */
+async function interleave(
+  first: Work,
+  second: Work,
+  meanwhile: (b: Session) => Promise<unknown> = async () => {},
+): Promise<Row[]> {
+  const a = await open();
+  const b = await open();
+  try {
+    await a.sql`begin`;
+    await first(a.sql);
+    await b.sql`begin`;
+    const answer = second(b.sql);
+    answer.catch(() => {});
+    await untilWaits(b);
+    await meanwhile(b);
+    await a.sql`commit`;
+    const rows = await answer;
+    await b.sql`commit`;
+    return rows;
+  } finally {
+    for (const session of [a, b]) {
+      await session.sql`rollback`;
+      session.sql.release();
+    }
+  }
+}
+
+/** Whether somebody else could lock the rows of a query at once. */
+async function isFree(query: string): Promise<boolean> {
+  return sql
+    .begin((transaction) => transaction.unsafe(`${query} for no key update nowait`))
+    .then(
+      () => true,
+      (error) => {
+        if (error.code !== "55P03") throw error;
+        return false;
+      },
+    );
+}
+
+async function hold(usd: number): Promise<string> {
+  return (await reserve(sql, tenantId, null, usd)).reservation_id as string;
+}
+
+/** A running sandbox of the tenant. */
+async function runningContext(conversation: string = randomUUID()): Promise<string> {
+  const claimId = randomUUID();
+  const [claimed] = await sql`
+    select context_id from spend.claim_context(${tenantId}, null, ${conversation}, ${claimId})`;
+  await sql`
+    select spend.confirm_context(${tenantId}, ${claimed?.context_id}, ${claimId}, ${randomUUID()},
+      now() - interval '10 seconds', now() + interval '5 minutes', 2, 0.5)`;
+  return claimed?.context_id;
+}
+
+describe("a change of the quotas' shape is under way", () => {
+  const lock: Work = (a) => a`lock table spend.reservations in share row exclusive mode`;
+
+  /** Calls that book or hold, and what each needs first. */
+  const calls: Record<string, () => Promise<Work>> = {
+    reserve: async () => (b) =>
+      b`select spend.reserve(${tenantId}, null, 'llm', ${b.json(usageOf(1))}, idempotency_key => 'key')`,
+    settle: async () => {
+      const id = await hold(1);
+      return (b) => b`select spend.settle(${id}, ${b.json(usageOf(1))})`;
+    },
+    release: async () => {
+      const id = await hold(1);
+      return (b) => b`select spend.release(${id})`;
+    },
+    extend: async () => {
+      const id = await hold(1);
+      return (b) => b`select spend.extend(${id}, ${b.json(usageOf(2))})`;
+    },
+    expire_reservations: async () => {
+      await hold(1);
+      return (b) => b`select spend_private.expire_reservations(10, now() + interval '1 hour')`;
+    },
+    adjust: async () => (b) =>
+      b`select spend.adjust(${tenantId}, 1, 'test', idempotency_key => 'key')`,
+    reprice: async () => {
+      await sql`select spend.settle(${await hold(1)}, null)`;
+      return (b) =>
+        b`select spend.reprice('test', 'model', now() - interval '1 hour', now(), false)`;
+    },
+    claim_context: async () => (b) =>
+      b`select spend.claim_context(${tenantId}, null, ${randomUUID()}, ${randomUUID()})`,
+    use_context: async () => {
+      const id = await runningContext();
+      const user = await addUser(sql, tenantId);
+      return (b) => b`select spend.use_context(${id}, ${user}, ${randomUUID()}, 600)`;
+    },
+    end_context: async () => {
+      const id = await runningContext();
+      return (b) => b`select spend.end_context(${tenantId}, ${id}, 'terminated', 'test')`;
+    },
+    book_stray_sandbox: async () => (b) =>
+      b`select spend.book_stray_sandbox(${tenantId}, ${randomUUID()}, 'base', 2, 0.5, now() - interval '1 minute', now())`,
+  };
+
+  it.each(Object.keys(calls))("%s waits for it, and locks nothing before", async (name) => {
+    const call = await (calls[name] as () => Promise<Work>)();
+    await interleave(lock, call, async (b) => expect(await held(b)).toEqual([]));
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it("maintenance leaves the expiry to its next run, at once", async () => {
+    await hold(1);
+    const a = await open();
+    try {
+      await a.sql`begin`;
+      await lock(a.sql);
+      const start = Date.now();
+      const [row] = await sql`select spend_private.run_job('expire_reservations') as count`;
+      expect(row?.count).toBeNull();
+      expect(Date.now() - start).toBeLessThan(1500);
+    } finally {
+      await a.sql`rollback`;
+      a.sql.release();
+    }
+  });
+});
+
+describe("a call is under way", () => {
+  const call: Work = (a) => a`lock table spend.reservations in row exclusive mode`;
+
+  it("a changed period waits for it before it locks the quota, which the call may want", async () => {
+    const quota = await addQuota(sql, { scope: "tenant", tenantId, limitUsd: 50, period: "day" });
+    await interleave(
+      call,
+      (b) => b`update spend.cost_quotas set period = 'week' where id = ${quota}`,
+      async () =>
+        expect(await isFree(`select from spend.cost_quotas where id = ${quota}`)).toBe(true),
+    );
+  });
+
+  it("a new quota waits for it, and counts what it holds", async () => {
+    await interleave(
+      (a) => a`select spend.reserve(${tenantId}, null, 'llm', ${a.json(usageOf(3))})`,
+      (b) => b`
+        insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd)
+        values ('tenant', ${tenantId}, 'all', 'lifetime', 50)`,
+    );
+    const [status] = await sql`
+      select reserved_usd::float8 as usd from spend.quota_status
+      where tenant_id = ${tenantId} and resource_type = 'all'`;
+    expect(status?.usd).toBe(3);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it("a limit is being changed: another time zone waits for it, and has touched no balance", async () => {
+    await hold(1);
+    const [quota] = await sql`select id from spend.cost_quotas where tenant_id = ${tenantId}`;
+    await interleave(
+      (a) => a`select from spend.cost_quotas where id = ${quota?.id} for no key update`,
+      (b) => b`update spend.tenants set time_zone = 'Asia/Tokyo' where id = ${tenantId}`,
+      async () =>
+        expect(
+          await isFree(`select from spend_private.quota_balances where quota_id = ${quota?.id}`),
+        ).toBe(true),
+    );
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+});
+
+describe("slots", () => {
+  /** Room of the two slots of a quota of 10. */
+  async function share(first: number, second: number): Promise<number> {
+    tenantId = await addTenant(sql, 10, 2);
+    const [quota] = await sql`select id from spend.cost_quotas where tenant_id = ${tenantId}`;
+    await sql`
+      update spend_private.quota_balances as b
+      set is_calm = false, allotted_usd = case b.slot when 0 then ${first}::numeric else ${second}::numeric end
+      where b.quota_id = ${quota?.id}`;
+    return Number(quota?.id);
+  }
+  const reserved = (usd: number) => (session: Sql) =>
+    session`select allowed, reason from spend.reserve(${tenantId}, null, 'llm', ${session.json(usageOf(usd))})`;
+
+  it.each([0, 1])(
+    "slot %i is locked: a call takes the other one, and does not wait",
+    async (slot) => {
+      const quota = await share(5, 5);
+      const a = await open();
+      try {
+        await a.sql`begin`;
+        await a.sql`
+        select from spend_private.quota_balances
+        where quota_id = ${quota} and slot = ${slot} for no key update`;
+        const start = Date.now();
+        expect(await reserved(1)(sql)).toMatchObject([{ allowed: true }]);
+        expect(Date.now() - start).toBeLessThan(1000);
+      } finally {
+        await a.sql`rollback`;
+        a.sql.release();
+      }
+    },
+  );
+
+  it("the only slot with room is being used: B waits for it, and is refused what A left no room for", async () => {
+    await share(10, 0);
+    expect(await interleave(reserved(8), reserved(5))).toMatchObject([
+      { allowed: false, reason: "in_flight" },
+    ]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it("the only slot with room is being used: B waits for it, and takes what A left", async () => {
+    await share(10, 0);
+    expect(await interleave(reserved(4), reserved(5))).toMatchObject([{ allowed: true }]);
+  });
+
+  it("no slot has room for B while A takes some: B waits, adds up, and is refused", async () => {
+    await share(5, 5);
+    expect(await interleave(reserved(5), reserved(8))).toMatchObject([
+      { allowed: false, reason: "in_flight" },
+    ]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it("B waits for the most shared row last: it has the user's and the tenant's by then", async () => {
+    const user = await addUser(sql, tenantId);
+    const platform = await addQuota(sql, { scope: "platform", limitUsd: 1000, slots: 1 });
+    const own = await addQuota(sql, { scope: "user", tenantId, userId: user, limitUsd: 50 });
+    try {
+      await reserve(sql, tenantId, user, 1);
+      const balance = (quota: number) =>
+        `select from spend_private.quota_balances where quota_id = ${quota}`;
+      await interleave(
+        (a) => a.unsafe(`${balance(platform)} for no key update`),
+        (b) => b`select spend.reserve(${tenantId}, ${user}, 'llm', ${b.json(usageOf(1))})`,
+        async () => expect(await isFree(balance(own))).toBe(false),
+      );
+    } finally {
+      await sql`delete from spend.cost_quotas where id = ${platform}`;
+    }
+  });
+
+  it("two calls cross the warning threshold at once: one alert, both are admitted", async () => {
+    await share(5, 5);
+    await sql`
+      update spend.cost_quotas set warning_threshold = 0.1 where tenant_id = ${tenantId}`;
+    expect(await interleave(reserved(4), reserved(4))).toMatchObject([{ allowed: true }]);
+    expect(
+      await sql`select kind from spend.alerts where tenant_id = ${tenantId} and kind = 'warning'`,
+    ).toHaveLength(1);
+  });
+});
+
+describe("the same thing twice", () => {
+  it("A settles, B settles the same call at another cost: booked once, both answer A's", async () => {
+    const id = await hold(5);
+    const settle = (usd: number) => (session: Sql) =>
+      session`select cost_usd::float8 as usd from spend.settle(${id}, ${session.json(usageOf(usd))})`;
+    expect(await interleave(settle(2), settle(3))).toEqual([{ usd: 2 }]);
+    expect(
+      await sql`select cost_usd::float8 as usd from spend.cost_events where tenant_id = ${tenantId}`,
+    ).toEqual([{ usd: 2 }]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it("A settles what B expires: expiry passes over it", async () => {
+    const id = await hold(5);
+    const a = await open();
+    try {
+      await a.sql`begin`;
+      await a.sql`select spend.settle(${id}, ${a.sql.json(usageOf(2))})`;
+      await sql`select spend_private.expire_reservations(10, now() + interval '1 hour')`;
+      await a.sql`commit`;
+    } finally {
+      a.sql.release();
+    }
+    expect(await sql`select kind from spend.cost_events where tenant_id = ${tenantId}`).toEqual([
+      { kind: "charge" },
+    ]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it("A adjusts with a key, B with the same: one event, the same answer", async () => {
+    const adjust: Work = (session) =>
+      session`select spend.adjust(${tenantId}, -5, 'credit', idempotency_key => 'ticket') as id`;
+    const [answer] = await interleave(adjust, adjust);
+    expect(await sql`select id from spend.cost_events where tenant_id = ${tenantId}`).toEqual([
+      { id: answer?.id },
+    ]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it("A settles an expired call late: repricing waits for what that corrects", async () => {
+    const id = await hold(5);
+    await sql`select spend_private.expire_reservations(10, now() + interval '1 hour')`;
+    await interleave(
+      (a) => a`select spend.settle(${id}, ${a.json(usageOf(2))})`,
+      (b) => b`select spend.reprice('test', 'model', now() - interval '1 hour', now(), false)`,
+    );
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+});
+
+describe("sandboxes", () => {
+  it("A ends a context, B claims its path: B waits, and creates a new one", async () => {
+    const conversation = randomUUID();
+    const id = await runningContext(conversation);
+    const answer = await interleave(
+      (a) => a`select spend.end_context(${tenantId}, ${id}, 'terminated', 'test')`,
+      (b) => b`
+        select outcome from spend.claim_context(${tenantId}, null, ${conversation}, ${randomUUID()})`,
+    );
+    expect(answer).toEqual([{ outcome: "create" }]);
+  });
+
+  it("A ends a context, B uses it: B waits, and is told that it is gone", async () => {
+    const id = await runningContext();
+    const user = await addUser(sql, tenantId);
+    const answer = await interleave(
+      (a) => a`select spend.end_context(${tenantId}, ${id}, 'terminated', 'test')`,
+      (b) => b`select outcome from spend.use_context(${id}, ${user}, ${randomUUID()}, 10)`,
+    );
+    expect(answer).toEqual([{ outcome: "gone" }]);
+  });
+
+  it("somebody has a context: whoever ends it waits for it before its reservation", async () => {
+    const id = await runningContext();
+    await interleave(
+      (a) => a`select from spend.execution_contexts where id = ${id} for no key update`,
+      (b) => b`select spend.end_context(${tenantId}, ${id}, 'terminated', 'test')`,
+      async (b) =>
+        expect(await held(b)).toEqual([
+          "RowExclusiveLock spend.reservations",
+          "RowShareLock spend.execution_contexts",
+        ]),
+    );
+  });
+});
+
+describe("the ledger's state", () => {
+  const lock: Work = (a) => a`select from spend_private.ledger_state for no key update`;
+
+  it("A rolls up, B rolls up: every event is counted once", async () => {
+    await sql`
+      insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
+      values (${tenantId}, now(), 'adjustment', 'llm', 1)`;
+    await interleave(
+      // Transactions of other databases on this server hold it back while they run.
+      (a) =>
+        until("A has counted the event", async () => {
+          const [row] = await a`select spend_private.roll_up() as events`;
+          return Number(row?.events) > 0 ? [row as Row] : null;
+        }),
+      (b) => b`select spend_private.roll_up()`,
+    );
+    const [row] = await sql`
+      select sum(cost_usd)::float8 as usd from spend_private.cost_rollups where tenant_id = ${tenantId}`;
+    expect(row?.usd).toBe(1);
+  });
+
+  it.each([
+    ["dropping months", "select spend_private.drop_months(1)"],
+    ["a rebuild", "select spend_private.rebuild_rollups(gen_random_uuid())"],
+  ])("somebody has it: %s waits, and has touched nothing", async (_, statement) => {
+    await sql`select spend_private.roll_up()`;
+    await interleave(
+      lock,
+      (b) => b.unsafe(statement),
+      async (b) => expect(await held(b)).toEqual(["RowShareLock spend_private.ledger_state"]),
+    );
+  });
+
+  it("somebody has it: adopting a restored ledger waits, and has deleted no roll-up", async () => {
+    await interleave(
+      lock,
+      (b) => b`select spend_private.adopt_ledger()`,
+      async (b) => expect((await held(b)).filter((name) => /rollups/.test(name))).toEqual([]),
+    );
+  });
+
+  it("an event is being booked: adopting a restored ledger waits for it", async () => {
+    await interleave(
+      (a) => a`
+        insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
+        values (${tenantId}, now(), 'adjustment', 'llm', 1)`,
+      (b) => b`select spend_private.adopt_ledger()`,
+    );
+    const [row] = await sql`
+      select sum(cost_usd)::float8 as usd from spend_private.cost_rollups where tenant_id = ${tenantId}`;
+    expect(row?.usd).toBe(1);
+  });
+
+  it("an event of a month without a partition is being booked: making the partition waits, and moves it", async () => {
+    await interleave(
+      (a) => a`
+        insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
+        values (${tenantId}, '2031-03-05', 'adjustment', 'llm', 1)`,
+      (b) => b`select spend_private.ensure_partition('2031-03-01')`,
+    );
+    expect(
+      await sql`select cost_usd::float8 as usd from spend_private.cost_events_2031_03`,
+    ).toEqual([{ usd: 1 }]);
+  });
+
+  it("the ledger is being adopted: making a partition waits, and has not stopped the default partition", async () => {
+    await interleave(
+      (a) => a`lock table only spend.cost_events in share row exclusive mode`,
+      (b) => b`select spend_private.ensure_partition('2031-04-01')`,
+      async (b) =>
+        expect((await held(b)).filter((name) => /cost_events_default/.test(name))).toEqual([]),
+    );
+  });
+});
