@@ -20,10 +20,10 @@ export function rateLimitHeaders(quotas: QuotaDetails[], now = Date.now()): Reco
   };
 }
 
-/** The point moved by two places: a way to write dollars, for headers that take whole numbers only. */
+/** The point moved by two places and the rest cut off: a way to write dollars, for headers of whole numbers only. */
 function cents(usd: number): string {
   return usd
-    .toFixed(2)
-    .replace(".", "")
+    .toFixed(12)
+    .replace(/\.(\d\d)\d*$/, "$1")
     .replace(/^0+(?=\d)/, "");
 }

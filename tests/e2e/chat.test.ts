@@ -184,6 +184,21 @@ describe("a call that fits the quota", () => {
   });
 });
 
+it.each([true, false])(
+  "a quota at its warning threshold is told of in whole cents (stream: %s)",
+  async (stream) => {
+    await limitTo(1);
+    await stack.service.rpc("adjust", { tenant_id: tenant.id, amount_usd: 0.85, reason: "spent" });
+    const response = await chat({ ...say("Hello"), stream });
+    await response.text();
+    expect(response.headers.get("ratelimit-policy")).toBe(
+      '"tenant-llm-month";q=100;qu="usd-cents"',
+    );
+    // $1 less $0.85 less what this call holds.
+    expect(response.headers.get("ratelimit")).toMatch(/^"tenant-llm-month";r=14;t=\d+$/);
+  },
+);
+
 describe("what is held", () => {
   async function held(body: Record<string, unknown>) {
     await (await chat({ ...body, stream: false })).text();

@@ -146,10 +146,13 @@ const paths = (path: string) =>
       ),
   );
 
+const NO_SANDBOX = "00000000-0000-4000-8000-000000000000";
+
 function inputs(caller: Caller): fc.Arbitrary<Input> {
   return fc.tuple(fc.constantFrom(...KEYS), fc.boolean()).chain(([key, isOurs]) => {
     const call = (REQUESTS[key] as (typeof REQUESTS)[string]).call(
       isOurs ? caller.tenant.id : victim.tenant.id,
+      NO_SANDBOX,
     );
     const body =
       call.json === undefined
@@ -209,11 +212,11 @@ function send({ method, path, headers, body }: Input): Promise<Answer> {
   });
 }
 
-/** Bookings of a tenant, once none of its calls is under way in the background. */
+/** Bookings of a tenant, once none of its calls is under way in the background; a sandbox's hold stays while it runs. */
 async function bookingsOf(tenant: TestTenant): Promise<number> {
   return until("nothing is held", async () => {
     const [row] = await stack.sql`
-      select (select count(*) from spend.reservations where tenant_id = ${tenant.id} and status = 'held')::int as held,
+      select (select count(*) from spend.reservations where tenant_id = ${tenant.id} and status = 'held' and resource_type = 'llm')::int as held,
         (select count(*) from spend.cost_events where tenant_id = ${tenant.id})::int as events`;
     return row?.held === 0 ? { events: row.events as number } : null;
   }).then(({ events }) => events);

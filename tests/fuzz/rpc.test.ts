@@ -131,6 +131,7 @@ function ofType({ name, type }: Parameter): fc.Arbitrary<string | null> {
       "2147483647",
       "-2147483648",
     ),
+    bigint: fc.constantFrom("0", "1", "-1", "9223372036854775807", "-9223372036854775808"),
     numeric: fc.oneof(
       fc.constantFrom(
         "0",

@@ -13,6 +13,7 @@ import { buildWorld, PEOPLE, type Person, type World } from "./world.ts";
 let stack: TestStack;
 let world: World;
 let users: Record<Person, TestUser>;
+let sandbox: string;
 
 beforeAll(async () => {
   stack = await startTestStack();
@@ -26,6 +27,11 @@ beforeAll(async () => {
   world = await buildWorld(stack.sql, ids as Record<Person, string>);
   // What is spent in the world is spent; here, who may call is asked.
   await stack.sql`update spend.cost_quotas set limit_usd = 1000 where tenant_id is not null`;
+  const opened = await stack.call("/sandbox", {
+    user: users.owner,
+    json: { tenantId: world.tenant, conversationId: "the owner's" },
+  });
+  sandbox = ((await opened.json()) as { id: string }).id;
 }, 120_000);
 afterAll(() => stack?.stop());
 
@@ -85,7 +91,7 @@ describe("endpoints", () => {
         const before = await traces();
         const user = actor === "anon" || actor === "service" ? world.tenant : world.users[actor];
         const own = await reservationsOf(world.tenant, user);
-        const response = await send(call(world.tenant), tokenOf(actor));
+        const response = await send(call(world.tenant, sandbox), tokenOf(actor));
         const text = await response.text();
         answers[actor] = `${response.status}`;
         expect([key, actor, text.includes(world.other)]).toEqual([key, actor, false]);
@@ -108,7 +114,7 @@ describe("endpoints", () => {
   it("a body that names our tenant and a header that names the caller's own: the body counts, and is refused", async () => {
     const before = await traces();
     const { call } = REQUESTS["POST /chat body"] as (typeof REQUESTS)[string];
-    const request = call(world.tenant);
+    const request = call(world.tenant, sandbox);
     const response = await send(
       { ...request, headers: { "x-spendgate-tenant": world.other } },
       users["other owner"].jwt,
@@ -131,7 +137,7 @@ describe("forged tokens", () => {
     const taken: unknown[] = [];
     for (const [key, { call }] of Object.entries(REQUESTS)) {
       for (const [attack, token] of Object.entries(forged)) {
-        const response = await send(call(world.tenant), token);
+        const response = await send(call(world.tenant, sandbox), token);
         await response.body?.cancel();
         if (response.status !== 401) taken.push([key, attack, response.status]);
       }

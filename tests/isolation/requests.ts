@@ -1,4 +1,5 @@
 // How each endpoint is called for a tenant. A new endpoint needs its request here, and its line in expected.md.
+import { randomUUID } from "node:crypto";
 
 export interface Call {
   method: string;
@@ -8,8 +9,11 @@ export interface Call {
 }
 
 export interface EndpointRequest {
-  /** The call that makes `tenant` pay; without a tenant where the endpoint is not about one. */
-  call(tenant: string): Call;
+  /**
+   * The call that makes `tenant` pay; without a tenant where the endpoint is not about one. `sandbox` is one that
+   * the tenant's owner opened.
+   */
+  call(tenant: string, sandbox: string): Call;
   /** A call that is let in reserves. */
   reserves: boolean;
 }
@@ -68,4 +72,18 @@ export const REQUESTS: Record<string, EndpointRequest> = {
     call: () => ({ method: "GET", path: "/openai/models/openai%2Fgpt-4o-mini" }),
     reserves: false,
   },
+  "POST /sandbox body": {
+    call: (tenantId) => post("/sandbox", { tenantId, conversationId: randomUUID() }),
+    reserves: true,
+  },
+  "POST /sandbox/{id}/run path": {
+    call: (_, sandbox) => post(`/sandbox/${sandbox}/run`, { code: "1 + 1" }),
+    reserves: false,
+  },
+  "DELETE /sandbox/{id} path": {
+    call: (_, sandbox) => ({ method: "DELETE", path: `/sandbox/${sandbox}` }),
+    reserves: false,
+  },
+  "POST /maintenance -": { call: () => post("/maintenance", {}), reserves: false },
+  "POST /alerts -": { call: () => post("/alerts", {}), reserves: false },
 };

@@ -105,6 +105,9 @@ begin
   end loop;
   if v_last is null then
     return null;
+  elsif v_cost_usd > 1e9 then
+    -- No call does, and a balance could not hold many of them.
+    perform spend_private.fail_usage('usage', 'costs more than 1e9 USD');
   elsif v_left <> '{}' then
     v_unpriced := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
   end if;
@@ -114,7 +117,7 @@ $$;
 comment on function spend_private.price_product is
   'What usage of a product, by this very name, costs at the prices in force at p_at: the bill line by line, and its sum; null when nothing that it counts has a price. A part that has a price of its own is billed apart, another in its whole.
 p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
-Raises 22023 invalid_usage when a key is no meter, or a meter counts less than its parts.';
+Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
 
 create function spend_private.unpriced_meters(p_resource_type text, p_units jsonb, p_left jsonb)
 returns text[]
@@ -131,7 +134,10 @@ begin
     if not found then
       perform spend_private.fail_usage(v_key, 'is not a known key');
     elsif v_meter.part_of is null then
-      v_unpriced := v_unpriced || case when (p_left ->> v_key)::numeric > 0 then v_key end;
+      -- What counts nothing needs no price: the output of an embedding.
+      if (p_left ->> v_key)::numeric > 0 then
+        v_unpriced := v_unpriced || v_key;
+      end if;
     -- Billed in its whole, which must include it.
     elsif (p_units ->> v_meter.part_of)::numeric < (
       select sum((p_units ->> m.meter)::numeric)

@@ -33,7 +33,7 @@ begin
     from spend.reservations as r
     where r.status = 'held' and r.expires_at <= p_now
     order by r.expires_at
-    limit p_max_rows
+    limit greatest(p_max_rows, 0)
     for no key update skip locked
   ) as e;
   if v_expired is null then

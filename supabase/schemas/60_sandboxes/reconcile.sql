@@ -10,7 +10,7 @@ begin
     where (c.status in ('creating', 'running', 'paused') or c.booked_at is null)
       and (open_contexts.after_id is null or c.id > open_contexts.after_id)
     order by c.id
-    limit open_contexts.max_rows;
+    limit greatest(open_contexts.max_rows, 0);
 end;
 $$;
 comment on function spend.open_contexts is

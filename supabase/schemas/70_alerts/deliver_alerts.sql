@@ -25,7 +25,7 @@ begin
       from spend.alerts as a
       where a.delivered_at is null and a.next_attempt_at <= p_now
       order by a.next_attempt_at, a.id
-      limit p_max_rows
+      limit greatest(p_max_rows, 0)
       -- Another deliverer's are not waited for.
       for update skip locked
     )

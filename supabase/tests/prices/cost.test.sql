@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(24);
+select plan(25);
 
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 insert into spend.prices (resource_type, provider, product, meter, unit_size, usd, tier_from, effective_from) values
@@ -36,6 +36,14 @@ select is(
   pg_temp.cost('anthropic', 'claude-sonnet-4-5', '{"input_tokens": 100000, "output_tokens": 1000, "cache_read_tokens": 40000, "cache_write_tokens": 20000, "cache_write_1h_tokens": 10000}'),
   -- 30,000 × $3 + 40,000 × $0.30 + 20,000 × $3.75 + 10,000 × $6 + 1,000 × $15, per million
   0.252, 'Claude with cache reads, five-minute and one-hour writes'
+);
+
+select is(
+  (spend_private.price_usage(
+    'aaaaaaaa-0000-4000-8000-000000000001', 'llm',
+    spend_private.read_usage('llm', '{"provider": "openai", "model": "text-embedding-3-small", "input_tokens": 1000, "output_tokens": 0}'),
+    now()
+  )).unpriced_meters, null, 'what counts nothing needs no price: the output of an embedding'
 );
 
 -- Tiers are cliffs on all input tokens

@@ -44,7 +44,8 @@ select throws_ok(
   'PT409', 'duplicate_price', 'nor by an upsert'
 );
 select throws_ok(
-  $$ merge into spend.prices as p using (values ('model')) as v (product) on p.product = v.product
+  $$ merge into spend.prices as p using (values ('model')) as v (product)
+       on p.product = v.product and p.first_used_at is not null
      when matched then update set usd = 0 $$,
   'PT409', 'price_in_use', 'nor by a merge'
 );
