@@ -395,8 +395,12 @@ export async function listSandboxes(env: Env, contextId?: string): Promise<Liste
     query: { metadata, state: ["running", "paused"] },
   });
   const listed: ListedSandbox[] = [];
-  while (pages.hasNext) listed.push(...(await pages.nextItems()).map(toListed));
-  return listed;
+  try {
+    while (pages.hasNext) listed.push(...(await pages.nextItems()).map(toListed));
+    return listed;
+  } catch (error) {
+    throw upstreamError(error);
+  }
 }
 
 /** The sandbox, or undefined when E2B does not know it. */

@@ -56,6 +56,9 @@ class Reconciliation {
     failed: 0,
   };
 
+  /** Before the contexts were read: what had run out by then, nobody can have put off since. */
+  #now = new Date();
+
   constructor(
     readonly env: Env,
     readonly contexts: Contexts,
@@ -64,6 +67,7 @@ class Reconciliation {
   async run(): Promise<Reconciled> {
     // In this order: a sandbox that is listed had its context before.
     const listed = await listSandboxes(this.env);
+    this.#now = new Date();
     const open = await this.contexts.open();
     this.counts.listed = listed.length;
     this.counts.open = open.length;
@@ -78,7 +82,10 @@ class Reconciliation {
     });
     await this.#each(pairs, ({ context, sandbox }) => this.#context(context, sandbox));
     await this.#each([...strays.values()], (sandbox) => this.#stray(sandbox));
-    log("info", "reconciled", { ...this.counts });
+    const { listed: _, open: __, ...changes } = this.counts;
+    if (Object.values(changes).some((count) => count > 0)) {
+      log("info", "reconciled", { ...this.counts });
+    }
     return this.counts;
   }
 
@@ -110,24 +117,29 @@ class Reconciliation {
   }
 
   async #running(context: Context, sandbox: ListedSandbox): Promise<void> {
-    const now = new Date();
     if (sandbox.state === "paused") {
-      // Whoever paused it died before it was booked.
-      await this.#end(context, "paused", "idle", { endedAt: earlier(sandbox.endAt, now) });
-      this.counts.paused++;
-    } else if (isPast(context.expires_at, now)) {
+      await this.#pausedBefore(context);
+    } else if (isPast(context.expires_at, this.#now)) {
       const killed = await this.#kill(context, sandbox.sandboxId);
       await this.#end(context, "terminated", "timed_out", { endedAt: killed ? new Date() : null });
       this.counts.expired++;
-    } else if (this.#isIdle(context, now)) {
+    } else if (this.#isIdle(context)) {
       await this.#pause(context, sandbox.sandboxId);
     }
   }
 
-  #isIdle(context: Context, now: Date): boolean {
+  /** Whoever paused it died before it was booked; unless it was resumed between the list and the contexts. */
+  async #pausedBefore(context: Context): Promise<void> {
+    const sandbox = await findSandbox(this.env, context.sandbox_id as string);
+    if (sandbox?.state !== "paused") return;
+    await this.#end(context, "paused", "idle", { endedAt: earlier(sandbox.endAt, this.#now) });
+    this.counts.paused++;
+  }
+
+  #isIdle(context: Context): boolean {
     const idleMs = this.env.sandboxIdleSeconds * 1000;
     const usedAt = [context.in_use_until, context.started_at].map((at) => Date.parse(at ?? ""));
-    return Math.max(...usedAt.filter((at) => !Number.isNaN(at))) + idleMs <= now.getTime();
+    return Math.max(...usedAt.filter((at) => !Number.isNaN(at))) + idleMs <= Date.now();
   }
 
   async #pause(context: Context, sandboxId: string): Promise<void> {
@@ -166,8 +178,7 @@ class Reconciliation {
 
   /** A context that is being started or resumed, or of which nobody knows whether it was. */
   async #claimed(context: Context, sandbox: ListedSandbox | undefined): Promise<void> {
-    const now = new Date();
-    if (!isPast(context.claim_expires_at, now)) return;
+    if (!isPast(context.claim_expires_at, this.#now)) return;
     if (sandbox === undefined) {
       // The list may have changed while it was read, page by page: once more, this one alone.
       const listedAt = new Date();

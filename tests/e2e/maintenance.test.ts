@@ -63,12 +63,19 @@ async function changes(functions?: Functions): Promise<Record<string, number>> {
 async function age({ id, sandboxId }: { id: string; sandboxId: string }, seconds: number) {
   await stack.sql`
     update spend.execution_contexts set
+      claimed_at = claimed_at - make_interval(secs => ${seconds}),
       started_at = started_at - make_interval(secs => ${seconds}),
       expires_at = expires_at - make_interval(secs => ${seconds}),
       in_use_until = in_use_until - make_interval(secs => ${seconds}),
       paused_at = paused_at - make_interval(secs => ${seconds})
     where id = ${id}`;
   stack.sandboxes.age(sandboxId, seconds);
+}
+
+/** It has run for so many seconds now, and the next one has begun. */
+function ageTo(sandbox: { id: string; sandboxId: string }, seconds: number) {
+  const { startedAt } = stack.sandboxes.sandboxes.get(sandbox.sandboxId) as StandInSandbox;
+  return age(sandbox, seconds + 0.01 - (Date.now() - startedAt) / 1000);
 }
 
 /** All claims of the tenant have run out. */
@@ -225,7 +232,7 @@ describe("what died", () => {
 
   it("whoever paused it, before it was booked: booked to its pause", async () => {
     const sandbox = await open();
-    await age(sandbox, 50.05);
+    await ageTo(sandbox, 50);
     await api("POST", `/sandboxes/${sandbox.sandboxId}/pause`);
     await age(sandbox, 20);
 
@@ -235,8 +242,8 @@ describe("what died", () => {
 
   it("the sandbox: booked to now, flagged; after its time-out to its time-out, exactly", async () => {
     const [early, late] = [await open("early"), await open("late")];
-    await age(early, 60.05);
     await age(late, 400);
+    await ageTo(early, 60);
     stack.sandboxes.lose(early.sandboxId);
 
     expect(await changes()).toEqual({ lost: 1, expired: 1 });
@@ -327,6 +334,42 @@ describe("what goes on", () => {
 
     expect(await changes()).toEqual({ paused: 1 });
     expect(await contexts()).toMatchObject([{ status: "paused", is_booked: true }]);
+  });
+
+  it("over its time-out, and E2B has not noticed: it is killed, and booked to its end", async () => {
+    const sandbox = await open();
+    await ageTo(sandbox, 200);
+    await stack.sql`
+      update spend.execution_contexts set expires_at = now() - interval '1 s'
+      where id = ${sandbox.id}`;
+
+    expect(await changes()).toEqual({ expired: 1 });
+    expect(living()).toEqual([]);
+    expect(await bookings()).toMatchObject([{ cost_usd: usd(201), is_estimated: false }]);
+  });
+
+  it("what cannot be paused now is left to the next run, which says so", async () => {
+    const sandbox = await open();
+    await age(sandbox, 150);
+    stack.sandboxes.fault({ operation: "pause", status: 500 });
+
+    expect(await changes()).toEqual({ failed: 1 });
+    expect(stack.logs.find((line) => line.includes('"stage":"pause"'))).toBeDefined();
+    // Runs wait, and so does the next run of this, as long as the first one may be at it.
+    expect(await changes()).toEqual({});
+    await stack.sql`
+      update spend.execution_contexts set pause_claimed_until = now() where id = ${sandbox.id}`;
+    expect(await changes()).toEqual({ paused: 1 });
+  });
+
+  it("when E2B does not answer the database's work is done, and the answer is 502", async () => {
+    stack.sandboxes.fault({ operation: "list", status: 500 });
+    const response = await fetch(`${stack.url}/functions/v1/maintenance`, {
+      method: "POST",
+      headers: { apikey: stack.keys.secret },
+    });
+    expect(response.status).toBe(502);
+    expect(await response.json()).toMatchObject({ error: "upstream_error" });
   });
 
   it("five runs at once: what is to be done is done once", async () => {

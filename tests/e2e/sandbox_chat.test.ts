@@ -95,6 +95,11 @@ it("one conversation's report shows the model's and the sandbox's cost side by s
     return row?.calls === 3;
   });
 
+  const [ran] = await stack.sql`
+    select (usage ->> 'seconds')::int as seconds from spend.cost_events
+    where tenant_id = ${tenant.id} and resource_type = 'e2b'`;
+  expect(ran?.seconds).toBeGreaterThan(60);
+
   const { data, error } = await user.client
     .from("spend_by_conversation")
     .select("conversation_id, resource_type, cost_usd, calls")
@@ -106,7 +111,7 @@ it("one conversation's report shows the model's and the sandbox's cost side by s
     {
       conversation_id: "report",
       resource_type: "e2b",
-      cost_usd: Number((61 * USD_PER_SECOND).toFixed(12)),
+      cost_usd: Number((ran?.seconds * USD_PER_SECOND).toFixed(12)),
       calls: 1,
     },
     {

@@ -50,6 +50,10 @@ begin
   if v_context.booked_at is not null and (v_context.status <> 'paused' or p_status = 'paused') then
     return v_context.status;
   end if;
+  -- Somebody tells late of an earlier pause: it has been resumed since.
+  if p_status = 'paused' and p_ended_at < v_context.claimed_at then
+    return v_context.status;
+  end if;
   -- What has ended stays as it ended; only its cost was open.
   if v_context.status = 'failed' then
     v_status := 'failed';

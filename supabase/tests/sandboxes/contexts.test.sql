@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(81);
+select plan(82);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -108,6 +108,7 @@ select is((pg_temp.claim('long', 15, 9001)).outcome, 'wait', 'one of them');
 select is((pg_temp.claim('long', 16, 9061)).outcome, 'resume', 'a claim that died is taken over after 60 s');
 select is(pg_temp.held('long'), pg_temp.usd(300), 'with the hold that is there');
 select is(pg_temp.confirm('long', 16, 'sb-long', 0, 9362), 'running', 'it runs; E2B may still tell its first start');
+select is(pg_temp.finish('long', 'paused', 9100, null, 622), 'running', 'who tells late of its first pause ends nothing');
 select is((pg_temp.claim('long', 17, 9500)).outcome, 'create', 'after its time-out it is gone, and a new one is made');
 select is(pg_temp.booked('long'), pg_temp.usd(622 + 362), 'of the resumed one 362 s are booked, to its end: the paused time is free');
 
