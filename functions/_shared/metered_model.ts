@@ -14,7 +14,7 @@ import type { Metering } from "./metering.ts";
 import { type Product, parseModelName } from "./product.ts";
 import { isRetryable, retryDelayMs } from "./provider_error.ts";
 import { embeddingModel, languageModel } from "./providers/registry.ts";
-import { boundOutput, bytesOf, usageBound } from "./token_bound.ts";
+import { boundCall, bytesOf, usageBound } from "./token_bound.ts";
 
 export { providerNames } from "./providers/registry.ts";
 
@@ -90,7 +90,7 @@ async function attemptEach<T>(
 ): Promise<T> {
   let failure: unknown;
   for (const { product, model } of targets) {
-    const bounded = boundOutput(params, product, metering.env.defaultMaxOutputTokens);
+    const bounded = boundCall(params, product, metering.env.defaultMaxOutputTokens);
     const bound = usageBound(bounded, product);
     for (let retry = 0; retry <= metering.env.maxRetries; retry++) {
       const attempt = await Attempt.open("chat", product, bound, metering, params);

@@ -24,10 +24,11 @@ export function bytesOf(text: string): number {
 }
 
 /**
- * The call with a bound on its output: what it asks for, else `fallback`, never above the model's own limit.
+ * The call with a bound on its output: what it asks for, else `fallback`, never above the model's own limit; at the
+ * standard price, whatever tier an account of OpenAI has set for `auto`.
  * @throws SpendgateError invalid_request for what cannot be bounded.
  */
-export function boundOutput(
+export function boundCall(
   params: LanguageModelV4CallOptions,
   product: Product,
   fallback: number,
@@ -38,7 +39,17 @@ export function boundOutput(
     if (name) throw unbounded(`providerOptions.${provider}.${name}`);
   }
   const limit = modelLimits(product).output;
-  return { ...params, maxOutputTokens: Math.min(params.maxOutputTokens ?? fallback, limit) };
+  return {
+    ...params,
+    maxOutputTokens: Math.min(params.maxOutputTokens ?? fallback, limit),
+    ...(product.provider === "openai" && { providerOptions: atStandardTier(params) }),
+  };
+}
+
+function atStandardTier({ providerOptions }: LanguageModelV4CallOptions) {
+  const { serviceTier = "default", ...options } = providerOptions?.openai ?? {};
+  if (serviceTier !== "default") throw unbounded(`service tier ${serviceTier}`);
+  return { ...providerOptions, openai: { ...options, serviceTier } };
 }
 
 /** Upper bound of what a call with bounded output uses. */

@@ -129,6 +129,11 @@ describe("a call that its provider refuses", () => {
   });
 });
 
+it("is made at the standard tier, whatever the provider's account has set", async () => {
+  expect((await chat({})).status).toBe(200);
+  expect(provider.journal[0]?.body.service_tier).toBe("default");
+});
+
 describe("Idempotency-Key", () => {
   const keyed = (key: string, content = "Hello") =>
     chat(say(content), { headers: { "idempotency-key": key } });

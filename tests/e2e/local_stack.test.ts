@@ -256,10 +256,13 @@ describe("npm start", () => {
 
   it("SIGINT while it starts stops what has started", async () => {
     const running = run("start");
-    await until("PostgreSQL is there", () =>
-      descendants(running.child.pid as number).some(({ command }) =>
-        command.includes(`-D ${folder}`),
-      ),
+    await until(
+      "PostgreSQL is there",
+      () =>
+        descendants(running.child.pid as number).some(({ command }) =>
+          command.includes(`-D ${folder}`),
+        ),
+      30,
     );
     running.child.kill("SIGINT");
     expect(await running.ended).toBe(0);

@@ -7,6 +7,7 @@ export interface ProviderRequest {
     model: string;
     stream?: boolean;
     max_tokens?: number;
+    service_tier?: string;
     messages: { role: string; content: unknown }[];
   };
   /** The client, which is the gate, has hung up. */
