@@ -162,7 +162,7 @@ export const guardMutants: Mutant[] = [
     "30_quotas/applicable_quotas.sql",
     "and (q.product is null or q.product = p_product)",
     "",
-    [pgtap("quotas/")],
+    [pgtap("reservations/guards"), pgtap("quotas/")],
   ),
   guard(
     "sandboxes count in a quota of models",
