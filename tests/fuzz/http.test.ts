@@ -23,7 +23,14 @@ interface Input {
   method: string;
   path: string;
   headers: Record<string, string>;
-  body: Buffer;
+  body: Body;
+}
+/** Bytes that a failure prints the beginning of. */
+class Body {
+  constructor(readonly bytes: Buffer) {}
+  [fc.toStringMethod](): string {
+    return `${JSON.stringify(this.bytes.toString("latin1", 0, 500))} (${this.bytes.length} bytes)`;
+  }
 }
 interface Answer {
   status: number;
@@ -53,25 +60,27 @@ afterAll(() => stack?.stop());
 const KEYS = Object.keys(REQUESTS);
 
 /** The bytes of a JSON value, now and then broken. */
-function bytes(value: unknown): fc.Arbitrary<Buffer> {
+function bytes(value: unknown): fc.Arbitrary<Body> {
   const whole = JSON.stringify(value) ?? "";
-  return fc.oneof(
-    { weight: 12, arbitrary: fc.constant(Buffer.from(whole)) },
-    fc.nat(whole.length).map((length) => Buffer.from(whole.slice(0, length))),
-    fc.uint8Array({ minLength: 1, maxLength: 40 }).map((garbage) => Buffer.from(garbage)),
-    fc.constantFrom(
-      Buffer.from(`\ufeff${whole}`),
-      Buffer.from(`${whole}${whole}`),
-      Buffer.from(whole, "utf16le"),
-      Buffer.from(nested(20_000, "[", "]")),
-      Buffer.from(nested(5000, '{"a":', "}")),
-      Buffer.from(`{"messages": ${nested(10_000, "[", "]")}}`),
-      Buffer.alloc(70_000, 0x20),
-      Buffer.alloc(300_000, 0x61),
-      Buffer.from([0xff, 0xfe, 0x00, 0xd8]),
-      Buffer.alloc(0),
-    ),
-  );
+  return fc
+    .oneof(
+      { weight: 12, arbitrary: fc.constant(Buffer.from(whole)) },
+      fc.nat(whole.length).map((length) => Buffer.from(whole.slice(0, length))),
+      fc.uint8Array({ minLength: 1, maxLength: 40 }).map((garbage) => Buffer.from(garbage)),
+      fc.constantFrom(
+        Buffer.from(`\ufeff${whole}`),
+        Buffer.from(`${whole}${whole}`),
+        Buffer.from(whole, "utf16le"),
+        Buffer.from(nested(20_000, "[", "]")),
+        Buffer.from(nested(5000, '{"a":', "}")),
+        Buffer.from(`{"messages": ${nested(10_000, "[", "]")}}`),
+        Buffer.alloc(70_000, 0x20),
+        Buffer.alloc(300_000, 0x61),
+        Buffer.from([0xff, 0xfe, 0x00, 0xd8]),
+        Buffer.alloc(0),
+      ),
+    )
+    .map((content) => new Body(content));
 }
 
 /** What may stand in a header: HTTP itself refuses the rest, and so does Node. */
@@ -156,7 +165,7 @@ function inputs(caller: Caller): fc.Arbitrary<Input> {
     );
     const body =
       call.json === undefined
-        ? fc.constant(Buffer.alloc(0))
+        ? fc.constant(new Body(Buffer.alloc(0)))
         : fc
             .oneof(
               { weight: 4, arbitrary: mutated(call.json as object) },
@@ -186,7 +195,7 @@ function send({ method, path, headers, body }: Input): Promise<Answer> {
         port,
         method,
         path,
-        headers: { ...headers, "content-length": body.length },
+        headers: { ...headers, "content-length": body.bytes.length },
         agent: false,
       },
       (response) => {
@@ -207,8 +216,8 @@ function send({ method, path, headers, body }: Input): Promise<Answer> {
         ? resolve({ status: 0, headers: {}, text: "" })
         : reject(error),
     );
-    request.setTimeout(20_000, () => request.destroy(new Error("no answer in 20 s")));
-    request.end(body);
+    request.setTimeout(60_000, () => request.destroy(new Error("no answer in 60 s")));
+    request.end(body.bytes);
   });
 }
 

@@ -7,7 +7,7 @@ import { startTestStack, type TestStack, type TestUser } from "../setup/stack.ts
 import { until } from "../setup/until.ts";
 import { ACTORS, type Actor, type Answers, asLine, expected } from "./expected.ts";
 import { type Call, REQUESTS } from "./requests.ts";
-import { forgeries, sign } from "./tokens.ts";
+import { claimsOf, forgeries, sign } from "./tokens.ts";
 import { buildWorld, PEOPLE, type Person, type World } from "./world.ts";
 
 let stack: TestStack;
@@ -134,6 +134,10 @@ describe("forged tokens", () => {
     // Signed by the right key, but no user's: the functions speak for signed-in users alone.
     forged["service_role, right key"] = sign({ role: "service_role" }, stack.keys.jwtSecret);
     forged["anon, right key"] = sign({ role: "anon" }, stack.keys.jwtSecret);
+    forged["another role in a user's name, right key"] = sign(
+      { ...claimsOf(users.owner.jwt), role: "service_role" },
+      stack.keys.jwtSecret,
+    );
     const taken: unknown[] = [];
     for (const [key, { call }] of Object.entries(REQUESTS)) {
       for (const [attack, token] of Object.entries(forged)) {

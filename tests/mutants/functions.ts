@@ -139,7 +139,7 @@ export const functionMutants: Mutant[] = [
     "_shared/errors.ts",
     'return new SpendgateError("internal_error", "Something went wrong here.", { cause: error });',
     'return new SpendgateError("internal_error", String((error as Error).stack), { cause: error });',
-    [vitest("fuzz/http")],
+    [vitest("fuzz/errors")],
   ),
   broken(
     "a provider's words are told",

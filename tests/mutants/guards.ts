@@ -60,10 +60,7 @@ export const guardMutants: Mutant[] = [
     "if false then",
     [pgtap("prices/"), pgtap("reservations/")],
   ),
-  guard("a negative count is taken", "20_prices/read_usage.sql", "@.value < 0 || ", "", [
-    pgtap("reservations/"),
-    pgtap("prices/"),
-  ]),
+  // A negative count is refused twice: by read_usage, and as a remainder below zero where it is priced.
   guard(
     "a fractional count is taken",
     "20_prices/read_usage.sql",
@@ -162,7 +159,7 @@ export const guardMutants: Mutant[] = [
     "30_quotas/applicable_quotas.sql",
     "and (q.product is null or q.product = p_product)",
     "",
-    [pgtap("quotas/")],
+    [pgtap("reservations/guards"), pgtap("quotas/")],
   ),
   guard(
     "sandboxes count in a quota of models",

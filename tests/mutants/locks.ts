@@ -10,7 +10,7 @@ const LOCKS: [RegExp, string][] = [
   [/^ *lock table [^;]+;\n/gm, ""],
   [/^ *perform pg_advisory_xact_lock\([^;]*\);\n/gm, ""],
   [/\bif not pg_try_advisory_xact_lock\(.*\) then/g, "if false then"],
-  [/(?<=\S)\s+for (no key update|share)( of \w+)?( skip locked)?(?=[;\s])/g, ""],
+  [/(?<=\S)\s+for (no key update|share|update)(?! to )( of \w+)?( skip locked)?(?=[;\s])/g, ""],
   [/ (skip locked|nowait)(?=[;\s])/g, ""],
 ];
 
@@ -32,6 +32,7 @@ const TESTS: Record<string, string[]> = {
   "40_reservations": [vitest("race/locks"), vitest("race/reserve"), vitest("race/deadlock")],
   "50_ledger": [vitest("race/locks"), vitest("race/ledger"), pgtap("ledger/")],
   "60_sandboxes": [vitest("race/locks"), vitest("race/contexts"), pgtap("sandboxes/")],
+  "70_alerts": [vitest("race/locks"), pgtap("alerts/")],
   "90_maintenance": [vitest("race/locks"), vitest("race/ledger")],
 };
 

@@ -408,6 +408,35 @@ describe("sandboxes", () => {
   });
 });
 
+it("an alert is being claimed by A: B does not wait for it, and does not get it too", async () => {
+  await addQuota(sql, {
+    scope: "tenant",
+    tenantId,
+    resourceType: "llm",
+    limitUsd: 1,
+    period: "day",
+  });
+  await hold(1);
+  const claim = (session: Sql) => session`
+    select a.id from spend.claim_alerts() as a where a.tenant_id = ${tenantId}`;
+  const a = await open();
+  try {
+    await a.sql`begin`;
+    expect(await claim(a.sql)).not.toEqual([]);
+    const b = await open();
+    try {
+      await b.sql`set lock_timeout = '1s'`;
+      expect(await claim(b.sql)).toEqual([]);
+    } finally {
+      await b.sql`reset lock_timeout`;
+      b.sql.release();
+    }
+  } finally {
+    await a.sql`commit`;
+    a.sql.release();
+  }
+});
+
 describe("the ledger's state", () => {
   const lock: Work = (a) => a`select from spend_private.ledger_state for no key update`;
 

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(7);
+select plan(8);
 
 -- The owner empties a table: no row is left to tell of, but that it was done.
 create function pg_temp.emptied(p_table text) returns bigint language plpgsql as $$
@@ -12,7 +12,7 @@ end;
 $$;
 select is(pg_temp.emptied(t.name), 1::bigint, format('emptying %s is in the log', t.name))
 from (values
-  ('tenant_members'), ('plan_quotas'), ('product_aliases'), ('prices'), ('cost_quotas'), ('tenants'), ('plans')
+  ('tenant_members'), ('plan_quotas'), ('product_aliases'), ('prices'), ('cost_quotas'), ('tenants'), ('plans'), ('sandbox_templates')
 ) as t (name);
 
 select * from finish();

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(24);
+select plan(26);
 
 -- A has two users, the first of whom is in B too.
 insert into auth.users (id) values
@@ -30,6 +30,16 @@ $$;
 -- What a reserve is not made for
 select throws_ok($$ select pg_temp.reserve(pg_temp.usage('10', 'half', '10')) $$, 'PT422', 'unpriced_product', 'a price for the input alone does not do for a call with output');
 select throws_ok($$ select pg_temp.reserve(pg_temp.usage('-1')) $$, '22023', 'invalid_usage', 'a negative count');
+select throws_ok(
+  $$ select spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'e2b',
+    '{"provider": "e2b", "template": "base", "vcpus": 2, "memory_gib": 0.5, "seconds": -300}') $$,
+  '22023', 'invalid_usage', 'a sandbox that runs backwards'
+);
+select throws_ok(
+  $$ select spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'e2b',
+    '{"provider": "e2b", "template": "base", "vcpus": 2, "memory_gib": 0.5, "seconds": 300, "minutes": 5}') $$,
+  '22023', 'invalid_usage', 'a key of a sandbox''s usage that there is not'
+);
 select throws_ok($$ select pg_temp.reserve(pg_temp.usage('1000000000001')) $$, '22023', 'invalid_usage', 'a count above 1e12');
 select throws_ok(
   $$ select spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', pg_temp.usage('1'), metadata => jsonb_build_object('x', (
