@@ -1,5 +1,6 @@
-// npm run bench [-- --quick] [--only name,name] [--events 1000000]: what is fast, and what a feature costs. Starts a PostgreSQL of its
-// own, compares within the run, prints a table and writes bench/results.json. docs/performance.md explains the figures.
+// npm run bench [-- --quick] [--only name,name] [--events 1000000]: what is fast, and what a feature costs. Starts a
+// PostgreSQL of its own, compares within the run, prints a table and writes bench/results.json. docs/performance.md
+// explains the figures.
 import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
