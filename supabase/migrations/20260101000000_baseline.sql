@@ -2525,8 +2525,8 @@ as $$
 declare
   v_actual spend_private.actual_cost := spend_private.actual_cost(p_reservation, p_usage, p_is_bound);
 begin
-  -- Usage may have meters, and so prices, that the estimate had not.
-  if spend_private.mark_prices_used(v_actual.price_ids) then
+  -- Usage may have meters, and so prices, that the estimate had not: those of the estimate are fixed already.
+  if not v_actual.price_ids <@ p_reservation.price_ids and spend_private.mark_prices_used(v_actual.price_ids) then
     return spend_private.actual_cost(p_reservation, p_usage, p_is_bound);
   end if;
   return v_actual;
@@ -2655,7 +2655,10 @@ begin
   end if;
 
   return row(
-    p_reservation.id, p_status, p_actual.cost_usd, p_reservation.estimated_cost_usd, p_actual.is_estimated,
+    p_reservation.id, p_status,
+    -- As it is kept, so that asking again gives the very same.
+    p_actual.cost_usd::numeric(24, 12),
+    p_reservation.estimated_cost_usd, p_actual.is_estimated,
     spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
   );
 end;

@@ -1,5 +1,6 @@
-// npm run bench [-- --quick] [-- --only name,name]: what is fast, and what a feature costs. Starts a PostgreSQL of its
-// own, compares within the run, prints a table and writes bench/results.json. docs/performance.md explains the figures.
+// npm run bench [-- --quick] [--only name,name] [--events 1000000]: what is fast, and what a feature costs. Starts a
+// PostgreSQL of its own, compares within the run, prints a table and writes bench/results.json. docs/performance.md
+// explains the figures.
 import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
@@ -34,12 +35,16 @@ const SCENARIOS: Record<string, Scenario> = {
   growth,
 };
 
-const FULL: Effort = { rounds: 7, seconds: 2, scale: 1 };
-const QUICK: Effort = { rounds: 5, seconds: 0.5, scale: 0.02 };
+const FULL: Effort = { rounds: 7, seconds: 2, scale: 1, events: 10_000_000 };
+const QUICK: Effort = { rounds: 5, seconds: 0.5, scale: 0.02, events: 200_000 };
 
 await main(async () => {
   const { values } = parseArgs({
-    options: { quick: { type: "boolean", default: false }, only: { type: "string" } },
+    options: {
+      quick: { type: "boolean", default: false },
+      only: { type: "string" },
+      events: { type: "string" },
+    },
   });
   const names = values.only?.split(",") ?? Object.keys(SCENARIOS);
   for (const name of names) {
@@ -47,7 +52,8 @@ await main(async () => {
       throw new StackError(`no scenario ${name}: ${Object.keys(SCENARIOS).join(", ")}`);
     }
   }
-  const effort = values.quick ? QUICK : FULL;
+  const effort = { ...(values.quick ? QUICK : FULL) };
+  if (values.events !== undefined) effort.events = Number(values.events);
 
   const results: Record<string, Result[]> = {};
   await onScratchServer(async (scratch) => {

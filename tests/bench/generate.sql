@@ -32,7 +32,7 @@ begin
       g, g / 10 as c,
       (4 + g * (v_transactions - 5) / p_events)::text::xid8 as xid,
       -- The largest of a thousand tenants has about a sixteenth of all, the middle one some thousands.
-      1 + floor(v_tenants * power(((g / 10 * 2654435761) % 1000003) / 1000003.0, 2.5))::bigint % v_tenants as tenant,
+      1 + floor(v_tenants * power(((g / 10 * 2654435761) % 1000003)::float8 / 1000003, 2.5))::bigint % v_tenants as tenant,
       now() - (1 - (g / 10 * 10)::float8 / p_events) * interval '360 days' - make_interval(mins => 10 - (g % 10)::integer) as at
     from generate_series(1, p_events) as g
   ) as e;

@@ -12,6 +12,8 @@ export interface Effort {
   seconds: number;
   /** How much of it: 1 in the full form, less in the quick one. */
   scale: number;
+  /** Events of the ledger that growth is measured with; reservations and tenants are in proportion. */
+  events: number;
 }
 
 /** Each round drives every side once; who goes first changes from round to round. */

@@ -60,8 +60,8 @@ as $$
 declare
   v_actual spend_private.actual_cost := spend_private.actual_cost(p_reservation, p_usage, p_is_bound);
 begin
-  -- Usage may have meters, and so prices, that the estimate had not.
-  if spend_private.mark_prices_used(v_actual.price_ids) then
+  -- Usage may have meters, and so prices, that the estimate had not: those of the estimate are fixed already.
+  if not v_actual.price_ids <@ p_reservation.price_ids and spend_private.mark_prices_used(v_actual.price_ids) then
     return spend_private.actual_cost(p_reservation, p_usage, p_is_bound);
   end if;
   return v_actual;

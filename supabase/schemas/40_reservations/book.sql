@@ -47,7 +47,10 @@ begin
   end if;
 
   return row(
-    p_reservation.id, p_status, p_actual.cost_usd, p_reservation.estimated_cost_usd, p_actual.is_estimated,
+    p_reservation.id, p_status,
+    -- As it is kept, so that asking again gives the very same.
+    p_actual.cost_usd::numeric(24, 12),
+    p_reservation.estimated_cost_usd, p_actual.is_estimated,
     spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
   );
 end;

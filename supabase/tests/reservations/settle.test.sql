@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(33);
+select plan(34);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -60,6 +60,12 @@ select is(pg_temp.balance(), '0.2 spent, 0 held', 'and nothing is booked');
 select pg_temp.make('released', 0.4);
 select is(pg_temp.release('released'), 'released at 0', 'a hold of 0.4 is released');
 select is(pg_temp.release('released'), 'released at 0', 'released twice: the same answer');
+select pg_temp.make('exact', 0.4);
+select is(
+  (select cost_usd::text from spend.release(pg_temp.id('exact'))),
+  (select cost_usd::text from spend.release(pg_temp.id('exact'))),
+  'to the last digit'
+);
 select is(pg_temp.balance(), '0.2 spent, 0 held', 'nothing is held, and never less than nothing');
 select is(pg_temp.settle('released', 0.3), 'settled at 0.3, estimated: f', 'settled after release: it was spent');
 select is(pg_temp.balance(), '0.5 spent, 0 held', 'and is booked');

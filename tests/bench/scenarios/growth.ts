@@ -33,12 +33,13 @@ const REPORTS = [
 
 export async function growth({ scratch, world, effort }: Bench): Promise<Result[]> {
   const empty = await copyWorld(scratch, world, "empty_ledger");
-  const tenants = Math.round(FULL.tenants * effort.scale);
+  const share = effort.events / FULL.events;
+  const tenants = Math.round(FULL.tenants * share);
   const full = await createWorld(scratch, "full_ledger", { tenants });
   const reports = await within(full.url, async (sql) => {
     await sql.unsafe(await readFile(join(import.meta.dirname, "../generate.sql"), "utf8"));
     await sql`select bench.generate(
-      ${Math.round(FULL.events * effort.scale)}, ${Math.round(FULL.reservations * effort.scale)})`;
+      ${effort.events}, ${Math.round(FULL.reservations * share)})`;
     await rollUp(sql);
     await sql`vacuum analyze`;
     return await readReports(sql);
@@ -59,7 +60,7 @@ export async function growth({ scratch, world, effort }: Bench): Promise<Result[
     },
   };
   const loads = await inRounds(sides, effort);
-  let calls = CALLS_OF_AN_HOUR * effort.scale;
+  let calls = CALLS_OF_AN_HOUR * Math.min(1, share);
   while (calls > 0) calls -= (await drive(sides.empty.connections, 1, sides.empty.call)).rate;
   await Promise.all([sides.full.connections.close(), sides.empty.connections.close()]);
   const size = await within(empty.url, balanceSize);
@@ -68,7 +69,7 @@ export async function growth({ scratch, world, effort }: Bench): Promise<Result[
   const figures = { full: rates(loads.full), empty: rates(loads.empty) };
   return [
     {
-      name: `${millions(FULL.events * effort.scale)} events, ${tenants} tenants ÷ empty, 8 connections`,
+      name: `${millions(effort.events)} events, ${tenants} tenants ÷ empty, 8 connections`,
       value: ratio(figures.full, figures.empty),
       bound: { atLeast: 0.9 },
       figures,
