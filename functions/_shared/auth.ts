@@ -1,5 +1,9 @@
 // Who calls, and for which tenant.
-import { createClient, isAuthRetryableFetchError } from "@supabase/supabase-js";
+import {
+  createClient,
+  isAuthRetryableFetchError,
+  type SupabaseClient,
+} from "@supabase/supabase-js";
 import { z } from "zod";
 import type { Env } from "./env.ts";
 import { SpendgateError } from "./errors.ts";
@@ -19,12 +23,8 @@ const claims = z.object({ sub: z.uuid(), role: z.literal("authenticated") });
 export async function authenticate(request: Request, env: Env): Promise<string> {
   const token = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
   if (!token) throw unauthorized("Send the user's JWT as a bearer token.");
-  const supabase = createClient(env.supabaseUrl, env.publishableKey, {
-    auth: { persistSession: false, autoRefreshToken: false },
-    global: { fetch: withTimeout(env.gateTimeoutMs) },
-  });
   // Asymmetric tokens are verified here, symmetric ones by asking Auth.
-  const { data, error } = await supabase.auth
+  const { data, error } = await authOf(env)
     .getClaims(token)
     .catch((error) => ({ data: null, error }));
   if (isAuthRetryableFetchError(error)) {
@@ -36,6 +36,17 @@ export async function authenticate(request: Request, env: Env): Promise<string> 
   const user = claims.safeParse(data?.claims);
   if (error || !user.success) throw unauthorized("The JWT is not valid.");
   return user.data.sub;
+}
+
+let auth: SupabaseClient["auth"] | undefined;
+
+/** One client for all requests: it knows nobody's session, and keeps the keys that tokens are verified with. */
+function authOf(env: Env): SupabaseClient["auth"] {
+  auth ??= createClient(env.supabaseUrl, env.publishableKey, {
+    auth: { persistSession: false, autoRefreshToken: false },
+    global: { fetch: withTimeout(env.gateTimeoutMs) },
+  }).auth;
+  return auth;
 }
 
 function withTimeout(milliseconds: number): typeof fetch {
