@@ -3,7 +3,7 @@
 //   npm run test:mutants -- --list                    their names alone
 //   npm run test:mutants -- --jobs 1                  as many at a time (default 2)
 import { spawn } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import postgres, { type Sql } from "postgres";
@@ -12,8 +12,8 @@ import { bootstrap } from "../../scripts/stack/bootstrap.ts";
 import { startDatabase } from "../../scripts/stack/database.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import { PROJECT, STACK_DATA } from "../../scripts/stack/paths.ts";
-import { StackError } from "../../scripts/stack/ports.ts";
 import { catalogueMutants } from "./catalogue.ts";
+import { changedText, demandTexts } from "./change.ts";
 import { functionMutants } from "./functions.ts";
 import { guardMutants } from "./guards.ts";
 import { lockMutants } from "./locks.ts";
@@ -85,16 +85,6 @@ async function select(url: string): Promise<Mutant[]> {
   }
 }
 
-/** A text that is not there any more would break nothing, and look like a survivor. */
-async function demandTexts(mutants: Mutant[]): Promise<void> {
-  const missing: string[] = [];
-  for (const { name, change } of mutants) {
-    if (!("file" in change)) continue;
-    await changedText(change).catch((error) => missing.push(`${name}: ${error.message}`));
-  }
-  if (missing.length > 0) throw new StackError(missing.join("\n"));
-}
-
 /** Red proves nothing of a test that is red without a mutant. */
 async function demandGreen(
   mutants: Mutant[],
@@ -160,22 +150,6 @@ async function statementOf(change: Change): Promise<string> {
   return `set check_function_bodies = off; ${text
     .slice(start, end + 4)
     .replace("create function", "create or replace function")}`;
-}
-
-/** The file with its change; the text to change must be there once. */
-async function changedText(
-  change: Exclude<Change, { sql: string }>,
-): Promise<{ text: string; at: number }> {
-  const text = await readFile(join(PROJECT, change.file), "utf8");
-  const found =
-    typeof change.from === "string"
-      ? text.split(change.from).length - 1
-      : [...text.matchAll(new RegExp(change.from.source, `${change.from.flags}g`))].length;
-  if (found !== 1) throw new Error(`${change.file} has ${found} times: ${change.from}`);
-  const at = typeof change.from === "string" ? text.indexOf(change.from) : text.search(change.from);
-  const changed = text.replace(change.from, () => change.to);
-  if (changed === text) throw new Error(`${change.file}: nothing changes in ${change.from}`);
-  return { text: changed, at };
 }
 
 async function withFunctions<T>(
