@@ -82,6 +82,8 @@ describe("usage", () => {
   it.each([
     ["negative", { prompt_tokens: -5, completion_tokens: 3 }],
     ["fractional", { prompt_tokens: 5.5, completion_tokens: 3 }],
+    // No prompt is empty.
+    ["zero", { prompt_tokens: 0, completion_tokens: 0 }],
   ])("that is %s is unknown usage", async (_, usage) => {
     provider.plays(answers("Hello", usage));
 

@@ -34,7 +34,7 @@ export const functionMutants: Mutant[] = [
     "_shared/gate.ts",
     "if (answer.replayed) {",
     "if (false) {",
-    [vitest("e2e/openai"), ...CHAT, vitest("fuzz/http")],
+    [vitest("e2e/attempts", "Idempotency-Key")],
   ),
   broken(
     "the body's tenant pays, without a question of membership",
@@ -104,7 +104,7 @@ export const functionMutants: Mutant[] = [
     "_shared/attempt.ts",
     "if (outputTokens <= this.#heldOutput) return;",
     "return;",
-    ENDINGS,
+    [vitest("e2e/attempts", "ignores the limit")],
   ),
   broken(
     "a call may take for ever",
