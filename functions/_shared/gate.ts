@@ -156,7 +156,7 @@ export class Gate {
     metadata: Metadata = {},
   ): Promise<SettleAnswer | undefined> {
     try {
-      return await this.#patiently(() =>
+      return await patiently(SETTLE_ATTEMPTS, () =>
         this.#rpc("settle", settleAnswer, { reservation_id: reservationId, usage, metadata }),
       );
     } catch (error) {
@@ -171,7 +171,7 @@ export class Gate {
   /** Gives a hold back: the provider was not called, or failed and charges nothing. Never throws. */
   async release(reservationId: string, reason: string): Promise<SettleAnswer | undefined> {
     try {
-      return await this.#patiently(() =>
+      return await patiently(SETTLE_ATTEMPTS, () =>
         this.#rpc("release", settleAnswer, { reservation_id: reservationId, reason }),
       );
     } catch (error) {
@@ -260,18 +260,6 @@ export class Gate {
     }
   }
 
-  async #patiently<T>(call: () => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await call();
-      } catch (error) {
-        const isTransient = error instanceof SpendgateError && error.code === "quota_unavailable";
-        if (!isTransient || attempt === SETTLE_ATTEMPTS) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 2 ** attempt * 250));
-      }
-    }
-  }
-
   async #rpc<T extends z.ZodType>(
     name: SqlFunction,
     answer: T,
@@ -287,6 +275,19 @@ export class Gate {
       throw unavailable(`spend.${name} answered in an unknown shape: ${result.error.message}`);
     }
     return result.data;
+  }
+}
+
+/** Asks again, up to so many times in all, while the database gives no answer. For what may be asked twice. */
+export async function patiently<T>(attempts: number, call: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      const isTransient = error instanceof SpendgateError && error.code === "quota_unavailable";
+      if (!isTransient || attempt >= attempts) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 2 ** attempt * 250));
+    }
   }
 }
 

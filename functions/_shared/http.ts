@@ -49,6 +49,20 @@ export function serve(
   };
 }
 
+/** @throws SpendgateError method_not_allowed for any other. */
+export function expectMethod(request: Request, method: string): void {
+  if (request.method !== method) {
+    throw new SpendgateError("method_not_allowed", `Send a ${method}.`);
+  }
+}
+
+/** Aborted when the client has gone, as far as the runtime tells before the answer; its stream's `cancel` tells after. */
+export function clientGone(request: Request): AbortController {
+  const gone = new AbortController();
+  request.signal.addEventListener("abort", () => gone.abort());
+  return gone;
+}
+
 /**
  * The body as JSON that fits `schema`.
  * @throws SpendgateError request_too_large above `maxBytes`; invalid_request with the `issues`.

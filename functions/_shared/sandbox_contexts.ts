@@ -1,7 +1,6 @@
 // Typed doors to the SQL functions of execution contexts. What they do is told in schemas/60_sandboxes.
 import { z } from "zod";
-import { SpendgateError } from "./errors.ts";
-import { type Gate, reserveAnswer, type SqlFunction } from "./gate.ts";
+import { type Gate, patiently, reserveAnswer, type SqlFunction } from "./gate.ts";
 
 const contextClaim = z.object({
   outcome: z.enum(["create", "resume", "ready", "wait", "refused", "gone"]),
@@ -221,20 +220,12 @@ export class Contexts {
   }
 
   /** Each of these functions may be asked twice: a database that does not answer is asked again. */
-  async #patiently<T extends z.ZodType>(
+  #patiently<T extends z.ZodType>(
     attempts: number,
     name: SqlFunction,
     answer: T,
     args: Record<string, unknown>,
   ): Promise<z.output<T>> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.gate.call(name, answer, args);
-      } catch (error) {
-        const isTransient = error instanceof SpendgateError && error.code === "quota_unavailable";
-        if (!isTransient || attempt >= attempts) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 2 ** attempt * 250));
-      }
-    }
+    return patiently(attempts, () => this.gate.call(name, answer, args));
   }
 }

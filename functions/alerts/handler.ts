@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Env } from "../_shared/env.ts";
 import { SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
+import { expectMethod } from "../_shared/http.ts";
 import { log, messageOf } from "../_shared/log.ts";
 import { requireSecretKey } from "../_shared/secret_key.ts";
 import { type Alert, alerts } from "./alert.ts";
@@ -14,7 +15,7 @@ const ENOUGH_MS = 60_000;
 
 export async function handleAlerts(request: Request, env: Env, gate: Gate): Promise<Response> {
   await requireSecretKey(request, env);
-  if (request.method !== "POST") throw new SpendgateError("method_not_allowed", "Send a POST.");
+  expectMethod(request, "POST");
   const { alertWebhookUrl: url, alertWebhookSecret: secret } = env;
   if (!url) throw new SpendgateError("not_configured", "ALERT_WEBHOOK_URL is not set.");
 

@@ -10,11 +10,11 @@ import {
   type UIMessageChunk,
 } from "ai";
 import { authenticate } from "../_shared/auth.ts";
-import { inBackground } from "../_shared/background.ts";
+import { writtenStream } from "../_shared/background.ts";
 import type { Env } from "../_shared/env.ts";
 import { errorResponse, SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
-import { readJson } from "../_shared/http.ts";
+import { clientGone, expectMethod, readJson } from "../_shared/http.ts";
 import { meteredModel } from "../_shared/metered_model.ts";
 import { type Metering, meteringFor } from "../_shared/metering.ts";
 import { callError } from "../_shared/provider_error.ts";
@@ -24,7 +24,7 @@ import { type ChatRequest, chatRequest, compactRequest, toUIMessages } from "./r
 import { toolsNamed } from "./tools.ts";
 
 export async function handleChat(request: Request, env: Env, gate: Gate): Promise<Response> {
-  if (request.method !== "POST") throw new SpendgateError("method_not_allowed", "Send a POST.");
+  expectMethod(request, "POST");
   const userId = await authenticate(request, env);
   const { pathname } = new URL(request.url);
   if (/\/chat\/compact$/.test(pathname)) return compactConversation(request, userId, env, gate);
@@ -115,8 +115,7 @@ async function streamAnswer(
   body: ChatRequest,
   metering: ReceiptedMetering,
 ): Promise<Response> {
-  const gone = new AbortController();
-  request.signal.addEventListener("abort", () => gone.abort());
+  const gone = clientGone(request);
   const started = Promise.withResolvers<void>();
   // Until the first token the status is open: a refusal is a 429, not an error in a stream of status 200.
   try {
@@ -152,29 +151,17 @@ function readAhead(
   gone: AbortController,
   lastPart: () => Promise<UIMessageChunk>,
 ): ReadableStream<UIMessageChunk> {
-  return new ReadableStream({
-    start(controller) {
-      const pass = (part: UIMessageChunk) => {
-        if (!gone.signal.aborted) controller.enqueue(part);
-      };
-      const pumped = (async () => {
-        let told = false;
-        for await (const part of stream) {
-          if (part.type === "finish") {
-            pass(await lastPart());
-            told = true;
-          }
-          pass(part);
-        }
-        // A stream that failed has no finish, and has cost something all the same.
-        if (!told) pass(await lastPart());
-        if (!gone.signal.aborted) controller.close();
-      })();
-      inBackground(pumped);
-    },
-    cancel() {
-      gone.abort();
-    },
+  return writtenStream(gone, async (pass) => {
+    let told = false;
+    for await (const part of stream) {
+      if (part.type === "finish") {
+        pass(await lastPart());
+        told = true;
+      }
+      pass(part);
+    }
+    // A stream that failed has no finish, and has cost something all the same.
+    if (!told) pass(await lastPart());
   });
 }
 

@@ -26,13 +26,16 @@ const conversation = {
   model: label.optional(),
 };
 
+const messages = (env: Env) =>
+  z
+    .array(z.union([simpleMessage, uiMessage]))
+    .min(1)
+    .max(env.maxMessages);
+
 export function chatRequest(env: Env) {
   return z.strictObject({
     ...conversation,
-    messages: z
-      .array(z.union([simpleMessage, uiMessage]))
-      .min(1)
-      .max(env.maxMessages),
+    messages: messages(env),
     /** Models to try, in order, where the provider of the one before fails. */
     fallbackModels: z.array(label).max(3).default([]),
     /** Tokens; bounded by the model's own limit too. */
@@ -58,10 +61,7 @@ export type ChatRequest = z.output<ReturnType<typeof chatRequest>>;
 export function compactRequest(env: Env) {
   return z.strictObject({
     ...conversation,
-    messages: z
-      .array(z.union([simpleMessage, uiMessage]))
-      .min(1)
-      .max(env.maxMessages),
+    messages: messages(env),
     /** Messages at the end that stay as they are; more where the first of them is not the user's. */
     keep: z.int().min(1).default(2),
   });

@@ -1,8 +1,8 @@
 // What has to be done from time to time: in the database, and with sandboxes. Called by a scheduler.
 import { z } from "zod";
 import type { Env } from "../_shared/env.ts";
-import { SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
+import { expectMethod } from "../_shared/http.ts";
 import { log, messageOf } from "../_shared/log.ts";
 import { hasSandboxes } from "../_shared/metered_sandbox.ts";
 import { requireSecretKey } from "../_shared/secret_key.ts";
@@ -12,7 +12,7 @@ import { reconcile } from "./reconcile.ts";
 /** Answers what was done: rows of each job of spend.maintain(), sandboxes by what became of them. */
 export async function handleMaintenance(request: Request, env: Env, gate: Gate): Promise<Response> {
   await requireSecretKey(request, env);
-  if (request.method !== "POST") throw new SpendgateError("method_not_allowed", "Send a POST.");
+  expectMethod(request, "POST");
   // Where the one fails, the other is done all the same.
   const database = await gate
     .call("maintain", z.record(z.string(), z.number().nullable()), {})

@@ -5,7 +5,8 @@ import type {
   LanguageModelV4StreamPart,
   LanguageModelV4Usage,
 } from "@ai-sdk/provider";
-import { inBackground } from "../_shared/background.ts";
+import { writtenStream } from "../_shared/background.ts";
+import { clientGone } from "../_shared/http.ts";
 import { meteredModel } from "../_shared/metered_model.ts";
 import type { Metering } from "../_shared/metering.ts";
 import { callError } from "../_shared/provider_error.ts";
@@ -56,29 +57,19 @@ async function streamCompletion(
   body: ChatCompletionRequest,
   metering: Metering & { receipt: Receipt },
 ): Promise<Response> {
-  const gone = new AbortController();
-  request.signal.addEventListener("abort", () => gone.abort());
+  const gone = clientGone(request);
   const model = meteredModel(body.model, { ...metering, gone: gone.signal });
   // Resolves with the first token: until then whatever fails is an answer with a status of its own.
   const { stream } = await model.doStream(toCallOptions(body));
   const chunks = new ChunkWriter(body, metering.receipt);
   const encoder = new TextEncoder();
-  const output = new ReadableStream<Uint8Array>({
-    start(controller) {
-      const pass = (text: string) => {
-        if (text !== "" && !gone.signal.aborted) controller.enqueue(encoder.encode(text));
-      };
-      const pumped = (async () => {
-        pass(chunks.begin());
-        for await (const part of stream) pass(chunks.write(part));
-        pass(chunks.end(await metering.receipt.costs(metering.env.costWaitMs)));
-        if (!gone.signal.aborted) controller.close();
-      })();
-      inBackground(pumped);
-    },
-    cancel() {
-      gone.abort();
-    },
+  const output = writtenStream<Uint8Array>(gone, async (write) => {
+    const pass = (text: string) => {
+      if (text !== "") write(encoder.encode(text));
+    };
+    pass(chunks.begin());
+    for await (const part of stream) pass(chunks.write(part));
+    pass(chunks.end(await metering.receipt.costs(metering.env.costWaitMs)));
   });
   return new Response(output, {
     headers: {

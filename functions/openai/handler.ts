@@ -3,7 +3,7 @@ import { authenticate } from "../_shared/auth.ts";
 import type { Env } from "../_shared/env.ts";
 import { SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
-import { readJson } from "../_shared/http.ts";
+import { expectMethod, readJson } from "../_shared/http.ts";
 import { type Metering, meteringFor } from "../_shared/metering.ts";
 import type { Receipt } from "../_shared/receipt.ts";
 import { complete } from "./chat_completions.ts";
@@ -58,11 +58,5 @@ function decodeSegment(segment: string): string {
     return decodeURIComponent(segment);
   } catch {
     throw new SpendgateError("not_found", "The path is not well-formed.");
-  }
-}
-
-function expectMethod(request: Request, method: string): void {
-  if (request.method !== method) {
-    throw new SpendgateError("method_not_allowed", `Send a ${method}.`);
   }
 }

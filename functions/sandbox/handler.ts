@@ -1,11 +1,11 @@
 // Sandboxes over HTTP: get or create the one of a conversation's path, run code in it, end it.
 import { z } from "zod";
 import { authenticate } from "../_shared/auth.ts";
-import { inBackground } from "../_shared/background.ts";
+import { writtenStream } from "../_shared/background.ts";
 import type { Env } from "../_shared/env.ts";
 import { errorResponse, SpendgateError, toSpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
-import { readJson } from "../_shared/http.ts";
+import { clientGone, expectMethod, readJson } from "../_shared/http.ts";
 import {
   type CodeRun,
   execute,
@@ -47,12 +47,6 @@ async function route(request: Request, env: Env, gate: Gate): Promise<Response> 
   return Response.json({ id, status: "terminated" });
 }
 
-function expectMethod(request: Request, method: string): void {
-  if (request.method !== method) {
-    throw new SpendgateError("method_not_allowed", `Send a ${method}.`);
-  }
-}
-
 async function open(request: Request, userId: string, env: Env, gate: Gate): Promise<Response> {
   const body = await readJson(request, openRequest(env), env.maxBodyBytes);
   const metering = await meteringFor(userId, request, env, gate, {
@@ -90,8 +84,7 @@ async function run(request: Request, caller: SandboxCaller, id: string): Promise
       { details: { maxBytes: env.maxCodeBytes } },
     );
   }
-  const gone = new AbortController();
-  request.signal.addEventListener("abort", () => gone.abort());
+  const gone = clientGone(request);
   const listening = { ...caller, gone: gone.signal };
   const code = toRun(body, env);
   if (body.stream) return streamRun(listening, id, code, gone);
@@ -125,30 +118,19 @@ async function streamRun(
     throw error;
   }
   const encoder = new TextEncoder();
-  const events = new ReadableStream<Uint8Array>({
-    start(controller) {
-      const send = (event: string, data: unknown) => {
-        if (gone.signal.aborted) return;
-        controller.enqueue(encoder.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
-      };
-      const running = (async () => {
-        try {
-          const result = await execute(caller, live, code, ({ type, ...data }) => send(type, data));
-          const { error, isTruncated, seconds } = result;
-          send("done", { status: "ok", error, isTruncated, seconds });
-        } catch (thrown) {
-          const error = toSpendgateError(thrown);
-          send("error", error);
-          send("done", { status: error.code });
-        }
-        if (!gone.signal.aborted) controller.close();
-        flushTelemetry();
-      })();
-      inBackground(running);
-    },
-    cancel() {
-      gone.abort();
-    },
+  const events = writtenStream<Uint8Array>(gone, async (write) => {
+    const send = (event: string, data: unknown) =>
+      write(encoder.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
+    try {
+      const result = await execute(caller, live, code, ({ type, ...data }) => send(type, data));
+      const { error, isTruncated, seconds } = result;
+      send("done", { status: "ok", error, isTruncated, seconds });
+    } catch (thrown) {
+      const error = toSpendgateError(thrown);
+      send("error", error);
+      send("done", { status: error.code });
+    }
+    flushTelemetry();
   });
   return new Response(events, {
     headers: { "Content-Type": "text/event-stream", "Cache-Control": "no-cache" },
