@@ -37,6 +37,8 @@ export interface SandboxFault {
   times?: number;
   /** Milliseconds before the call is looked at. */
   delayMs?: number;
+  /** Milliseconds between doing it and its answer. */
+  answerDelayMs?: number;
   /** Answers this instead of doing it. */
   status?: number;
   /** Does it, and closes the connection without an answer. */
@@ -165,6 +167,7 @@ class StandIn {
     }
     const created = (answer.body as { sandboxID?: string } | undefined)?.sandboxID;
     this.record(call, answer.status, created ?? call.sandboxId);
+    if (fault?.answerDelayMs) await sleep(fault.answerDelayMs);
     if (fault?.loseAnswer) response.destroy();
     else send(response, answer);
   }

@@ -146,17 +146,16 @@ describe("what died", () => {
       sandboxesUrl: stack.sandboxes.url,
       env,
     });
-    stack.sandboxes.fault({ operation: "create", delayMs: 500, startedSecondsAgo: 30 });
+    stack.sandboxes.fault({ operation: "create", answerDelayMs: 2000, startedSecondsAgo: 30 });
     const dying = fetch(`http://127.0.0.1:${functions.port}/sandbox`, {
       method: "POST",
       headers: { authorization: `Bearer ${user.jwt}` },
       body: JSON.stringify({ conversationId: "talk" }),
     }).catch(() => null);
-    await until("the claim is made", async () => (await contexts()).length > 0);
+    const sandbox = await until("the sandbox runs", () => living()[0]);
     process.kill(functions.pid, "SIGKILL");
     await dying;
     await functions.exited;
-    const sandbox = await until("the sandbox runs", () => living()[0]);
 
     expect(await changes()).toEqual({});
     expect(await contexts()).toMatchObject([{ status: "creating" }]);
