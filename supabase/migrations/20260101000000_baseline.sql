@@ -541,20 +541,19 @@ language plpgsql immutable
 set search_path = ''
 as $$
 declare
-  v_counts spend_private.usage_counts;
-  v_texts text[];
+  v_texts text[] := case p_resource_type
+    when 'llm' then array['provider', 'model', 'service_tier'] when 'e2b' then array['provider', 'template']
+  end;
   v_text text;
+  v_numbers jsonb;
   v_wrong jsonb;
 begin
   if jsonb_typeof(p_usage) is distinct from 'object' then
     perform spend_private.fail_usage('usage', 'is not an object');
-  elsif p_resource_type is null or p_resource_type not in ('llm', 'e2b') then
+  elsif v_texts is null then
     perform spend_private.fail_usage('resource_type', 'is neither llm nor e2b');
   end if;
 
-  v_texts := case p_resource_type
-    when 'llm' then array['provider', 'model', 'service_tier'] else array['provider', 'template']
-  end;
   foreach v_text in array v_texts loop
     if p_usage ? v_text and (
       jsonb_typeof(p_usage -> v_text) <> 'string' or length(p_usage ->> v_text) not between 1 and 200
@@ -563,8 +562,8 @@ begin
     end if;
   end loop;
 
-  v_counts.units := p_usage - v_texts;
-  v_wrong := jsonb_path_query_first(v_counts.units, '$.keyvalue() ? (
+  v_numbers := p_usage - v_texts;
+  v_wrong := jsonb_path_query_first(v_numbers, '$.keyvalue() ? (
     @.value.type() <> "null" && (
       @.value.type() <> "number" || @.value < 0 || @.value > 1000000000000
       || (@.value % 1 <> 0 && @.key <> "memory_gib")
@@ -577,21 +576,20 @@ begin
     );
   end if;
 
-  v_counts.provider := p_usage ->> 'provider';
-  v_counts.service_tier := coalesce(p_usage ->> 'service_tier', 'standard');
-  if p_resource_type = 'llm' then
-    v_counts.name := p_usage ->> 'model';
-    v_counts.is_complete := p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null;
-    v_counts.total_input := coalesce((p_usage ->> 'input_tokens')::bigint, 0);
-    -- A reservation is one call, for where a provider charges per call.
-    v_counts.units := '{"requests": 1}' || v_counts.units;
-  else
-    v_counts.name := coalesce(p_usage ->> 'template', 'base');
-    v_counts.units := spend_private.sandbox_units(v_counts.units);
-    v_counts.is_complete := v_counts.units ->> 'vcpu_seconds' is not null and v_counts.units ->> 'gib_seconds' is not null;
-    v_counts.total_input := 0;
+  if p_resource_type = 'e2b' then
+    v_numbers := spend_private.sandbox_units(v_numbers);
+    return row(
+      p_usage ->> 'provider', coalesce(p_usage ->> 'template', 'base'), 'standard'::text, v_numbers, 0::bigint,
+      v_numbers ->> 'vcpu_seconds' is not null and v_numbers ->> 'gib_seconds' is not null
+    );
   end if;
-  return v_counts;
+  return row(
+    p_usage ->> 'provider', p_usage ->> 'model', coalesce(p_usage ->> 'service_tier', 'standard'),
+    -- A reservation is one call, for where a provider charges per call.
+    '{"requests": 1}' || v_numbers,
+    coalesce((p_usage ->> 'input_tokens')::bigint, 0),
+    p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null
+  );
 end;
 $$;
 comment on function spend_private.read_usage is
@@ -1024,8 +1022,6 @@ set search_path = ''
 as $$
 declare
   v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
-  v_product text;
-  v_found text;
   v_meter text;
   v_part_of text;
   v_price_id bigint;
@@ -1042,16 +1038,12 @@ declare
   v_unpriced text[];
   v_lines spend_private.bill_line[];
 begin
-  for v_found, v_meter, v_part_of, v_units, v_price_id, v_unit_usd, v_unit_size in
-    select p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
+  for v_meter, v_part_of, v_units, v_price_id, v_unit_usd, v_unit_size in
+    select p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
     from spend.prices as p
     join spend.meters as m on m.resource_type = p_resource_type and m.meter = p.meter
     where p.provider = p_counts.provider
-      and p.product = any (p_name || array(
-        select a.product
-        from spend.product_aliases as a
-        where a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
-      ))
+      and p.product = p_name
       and p.resource_type = p_resource_type
       and p.service_tier = p_counts.service_tier
       and (p.tenant_id is null or p.tenant_id = p_tenant_id)
@@ -1059,15 +1051,12 @@ begin
       and p.effective_from <= p_at
       and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
     order by
-      p.product <> p_name,
       -- Parts before their whole.
       coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
       -- What is in force, first. Each (meter, tier) is a series of its own in time; the highest tier that the call
       -- reaches wins.
       p.tenant_id nulls last, p.tier_from desc, p.effective_from desc, p.revision desc
   loop
-    v_product := coalesce(v_product, v_found);
-    exit when v_found <> v_product;
     continue when v_meter = v_last;
     v_last := v_meter;
     if v_whole is distinct from coalesce(v_part_of, v_meter) then
@@ -1104,7 +1093,7 @@ begin
     v_lines := v_lines
       || row(v_meter, v_units, v_price_id, v_unit_usd, v_unit_size, v_usd)::spend_private.bill_line;
   end loop;
-  if v_product is null then
+  if v_last is null then
     return null;
   elsif v_cost_usd > 1e9 then
     -- No call does, and a balance could not hold many of them.
@@ -1112,11 +1101,11 @@ begin
   elsif v_left <> '{}' then
     v_unpriced := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
   end if;
-  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines);
+  return row(p_name, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines);
 end;
 $$;
 comment on function spend_private.price_product is
-  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
+  'What usage costs at the prices in force at p_at of the product of this very name; null when it has no price for any of what is counted. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
 p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
 Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
 
@@ -1170,10 +1159,14 @@ declare
   v_priced spend_private.priced_usage;
   v_name text;
 begin
-  -- Most names are exact, or whole aliases: then one look at the prices finds both the product and its cost.
-  v_priced := spend_private.price_product(
-    p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound
-  );
+  -- Most names are exact, and of the others most are whole aliases.
+  v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound);
+  if v_priced.cost_usd is null then
+    select a.product into v_name
+    from spend.product_aliases as a
+    where a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_counts.name;
+    v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, v_name, p_at, p_is_bound);
+  end if;
   if v_priced.cost_usd is not null then
     return v_priced;
   end if;
@@ -1527,10 +1520,11 @@ create type spend_private.applicable_quota as (
   slots integer,
   is_enforced boolean,
   is_expected boolean,
-  has_room boolean
+  has_room boolean,
+  is_contended boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call.';
+  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call. is_contended: whoever tried found all those slots locked (spend_private.hold).';
 
 create function spend_private.applicable_quotas(
   p_tenant_id uuid,
@@ -1556,7 +1550,8 @@ begin
             select from spend_private.quota_balances as b
             where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
               and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-          )
+          ),
+          false
         )::spend_private.applicable_quota
         -- Private rows first, the most shared last: the hot row is held for the shortest time.
         order by q.tenant_id is null, q.scope_id = q.tenant_id, q.id
@@ -1604,199 +1599,6 @@ end;
 $$;
 comment on function spend_private.open_periods is
   'Opens the balances of those quotas whose current period has none yet.';
-
--- schemas/30_quotas/choose_slot.sql
-create function spend_private.choose_slot(
-  p_quota_id bigint,
-  p_period_start timestamptz,
-  p_slots integer,
-  p_cost_usd numeric,
-  p_is_enforced boolean
-)
-returns integer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
-  v_first integer := pg_backend_pid() % p_slots;
-  v_slot integer;
-begin
-  if p_slots = 1 then
-    perform from spend_private.quota_balances as b
-    where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = 0
-      and b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-    for no key update;
-    if found then
-      return 0;
-    end if;
-    -- Where it lost its room during the wait it is locked all the same: as the first in order, before the others.
-    return spend_private.make_room(p_quota_id, p_period_start, 0, p_cost_usd, p_is_enforced);
-  end if;
-
-  v_slot := coalesce(
-    spend_private.lock_free_slot(p_quota_id, p_period_start, v_first, p_slots, p_cost_usd),
-    spend_private.lock_free_slot(p_quota_id, p_period_start, 0, v_first, p_cost_usd)
-  );
-  if v_slot is null then
-    v_slot := spend_private.roomy_slot(p_quota_id, p_period_start, v_first, p_cost_usd);
-    if v_slot is not null then
-      v_slot := spend_private.await_slot(p_quota_id, p_period_start, v_slot, p_cost_usd);
-    end if;
-  end if;
-  return coalesce(
-    v_slot,
-    spend_private.make_room(p_quota_id, p_period_start, v_first, p_cost_usd, p_is_enforced)
-  );
-end;
-$$;
-comment on function spend_private.choose_slot is
-  'Locks a slot of a quota with room for p_cost_usd and returns it; null when the whole quota has no room. First a slot that nobody has locked, then one that is worth waiting for, at last all of them.';
-
-create function spend_private.lock_free_slot(
-  p_quota_id bigint,
-  p_period_start timestamptz,
-  p_from integer,
-  p_before integer,
-  p_cost_usd numeric
-)
-returns integer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  v_slot integer;
-begin
-  select b.slot into v_slot
-  from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_start = p_period_start
-    and b.slot >= p_from and b.slot < p_before and b.is_split
-    and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-  order by b.slot
-  limit 1
-  for no key update skip locked;
-  if found then
-    return v_slot;
-  end if;
-  -- A slot that lost its room while it was looked at is locked all the same, though not returned. Leaving the
-  -- block gives the lock back: who waits for other slots (make_room) must not own one of the middle.
-  raise exception using errcode = 'SGROO', message = 'no_room_left';
-exception
-  when sqlstate 'SGROO' then
-    return null;
-end;
-$$;
-comment on function spend_private.lock_free_slot is
-  'Locks the first slot from p_from to before p_before that has room and that nobody else has locked; null, with nothing locked, when there is none.';
-
-create function spend_private.roomy_slot(
-  p_quota_id bigint,
-  p_period_start timestamptz,
-  p_first integer,
-  p_cost_usd numeric
-)
-returns integer
-language plpgsql stable
-set search_path = ''
-as $$
-begin
-  return (
-    select b.slot
-    from spend_private.quota_balances as b
-    where b.quota_id = p_quota_id and b.period_start = p_period_start and b.is_split
-      and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-    order by b.slot < p_first, b.slot
-    limit 1
-  );
-end;
-$$;
-comment on function spend_private.roomy_slot is
-  'A slot with room, locked by somebody or not, searched from p_first on; null when there is none.';
-
-create function spend_private.await_slot(
-  p_quota_id bigint,
-  p_period_start timestamptz,
-  p_slot integer,
-  p_cost_usd numeric
-)
-returns integer
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-  perform from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = p_slot
-    and b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-  for no key update;
-  if found then
-    return p_slot;
-  end if;
-  -- Leaving the block gives the lock back, as in lock_free_slot.
-  raise exception using errcode = 'SGROO', message = 'no_room_left';
-exception
-  when sqlstate 'SGROO' then
-    return null;
-end;
-$$;
-comment on function spend_private.await_slot is
-  'Waits for a slot and returns it, locked, if it has room by then; else null, with nothing locked.';
-
-create function spend_private.make_room(
-  p_quota_id bigint,
-  p_period_start timestamptz,
-  p_slot integer,
-  p_cost_usd numeric,
-  p_is_enforced boolean
-)
-returns integer
-language plpgsql volatile
-set search_path = ''
-as $$
-declare
-  v_slot integer;
-  v_limit_usd numeric;
-  v_used_usd numeric;
-begin
-  perform spend_private.lock_all_slots(p_quota_id, p_period_start);
-
-  -- A limit that is being changed reaches the balances under the same locks: what is read here is in force.
-  select q.limit_usd, u.used_usd, p_slot % u.slots
-  into v_limit_usd, v_used_usd, v_slot
-  from (
-    select sum(b.spent_usd + b.reserved_usd) as used_usd, count(*) as slots
-    from spend_private.quota_balances as b
-    where b.quota_id = p_quota_id and b.period_start = p_period_start
-  ) as u
-  join spend.cost_quotas as q on q.id = p_quota_id
-  where u.slots > 0;
-  if not found then
-    return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
-  end if;
-
-  if p_is_enforced and (v_used_usd + p_cost_usd > v_limit_usd or v_limit_usd = 0) then
-    return null;
-  end if;
-  perform spend_private.allot(p_quota_id, p_period_start, v_slot, p_cost_usd);
-  return v_slot;
-end;
-$$;
-comment on function spend_private.make_room is
-  'Locks all slots in order, decides by the whole, and moves allotment to p_slot so that the call fits there; null when the whole has no room.';
-
-create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start timestamptz)
-returns void
-language plpgsql volatile
-set search_path = ''
-as $$
-begin
-  perform from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_start = p_period_start
-  order by b.slot
-  for no key update;
-end;
-$$;
-comment on function spend_private.lock_all_slots is
-  'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: a wait does not refresh the snapshot of its own.';
 
 -- schemas/30_quotas/complete_quota.sql
 create function spend_private.complete_quota()
@@ -2298,6 +2100,88 @@ $$;
 comment on function spend_private.resize_quota is
   'Shares a changed limit or warning threshold out over a quota''s open balances, and adds slots where it has more now. Slots beyond a smaller number get no more room and drain.';
 
+-- schemas/30_quotas/slots.sql
+create function spend_private.roomy_slot(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_first integer,
+  p_cost_usd numeric
+)
+returns integer
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return (
+    select b.slot
+    from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start and b.is_split
+      and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+    order by b.slot < p_first, b.slot
+    limit 1
+  );
+end;
+$$;
+comment on function spend_private.roomy_slot is
+  'A slot with room, locked by somebody or not, searched from p_first on; null when there is none.';
+
+create function spend_private.make_room(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_slot integer,
+  p_cost_usd numeric,
+  p_is_enforced boolean
+)
+returns integer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_slot integer;
+  v_limit_usd numeric;
+  v_used_usd numeric;
+begin
+  perform spend_private.lock_all_slots(p_quota_id, p_period_start);
+
+  -- A limit that is being changed reaches the balances under the same locks: what is read here is in force.
+  select q.limit_usd, u.used_usd, p_slot % u.slots
+  into v_limit_usd, v_used_usd, v_slot
+  from (
+    select sum(b.spent_usd + b.reserved_usd) as used_usd, count(*) as slots
+    from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start
+  ) as u
+  join spend.cost_quotas as q on q.id = p_quota_id
+  where u.slots > 0;
+  if not found then
+    return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
+  end if;
+
+  if p_is_enforced and (v_used_usd + p_cost_usd > v_limit_usd or v_limit_usd = 0) then
+    return null;
+  end if;
+  perform spend_private.allot(p_quota_id, p_period_start, v_slot, p_cost_usd);
+  return v_slot;
+end;
+$$;
+comment on function spend_private.make_room is
+  'Locks all slots in order, decides by the whole, and moves allotment to p_slot so that the call fits there; null when the whole has no room.';
+
+create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start timestamptz)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform from spend_private.quota_balances as b
+  where b.quota_id = p_quota_id and b.period_start = p_period_start
+  order by b.slot
+  for no key update;
+end;
+$$;
+comment on function spend_private.lock_all_slots is
+  'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: a wait does not refresh the snapshot of its own.';
+
 -- schemas/40_reservations/reservations.sql
 create table spend.reservations (
   tenant_id uuid not null,
@@ -2394,14 +2278,14 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  v_call spend_private.call;
+  v_time_zone text;
   v_closed_at timestamptz;
   v_is_member boolean;
   v_counts spend_private.usage_counts;
   v_priced spend_private.priced_usage;
 begin
   select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null
-  into v_call.time_zone, v_closed_at, v_is_member
+  into v_time_zone, v_closed_at, v_is_member
   from spend.tenants as t
   left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
   where t.id = p_tenant_id;
@@ -2411,56 +2295,56 @@ begin
       '42501', 'not_a_member', jsonb_build_object('tenant_id', p_tenant_id, 'user_id', p_user_id),
       'Add the user to spend.tenant_members of this tenant.'
     );
-  end if;
-  if v_closed_at is not null and not p_closed_too then
+  elsif v_closed_at is not null and not p_closed_too then
     perform spend_private.fail(
       'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', v_closed_at),
       'Set spend.tenants.closed_at to null to open the tenant again.'
     );
-  end if;
-
-  v_call.task := coalesce(p_task, 'chat');
-  if length(v_call.task) not between 1 and 200 then
+  elsif length(p_task) not between 1 and 200 then
     perform spend_private.fail_usage('task', 'is not a text of 1 to 200 characters');
   end if;
 
   v_counts := spend_private.read_usage(p_resource_type, p_usage);
-  if v_counts.provider is null or v_counts.name is null then
-    perform spend_private.fail_usage(
-      case when v_counts.provider is null then 'provider' else 'model' end, 'is missing'
-    );
+  if v_counts.provider is null or v_counts.name is null or not v_counts.is_complete then
+    perform spend_private.fail_incomplete(p_resource_type, p_usage);
   end if;
-  if not v_counts.is_complete then
-    perform spend_private.fail_usage(
-      (
-        select r.key
-        from unnest(case p_resource_type
-          when 'llm' then array['input_tokens', 'output_tokens'] else array['vcpus', 'memory_gib', 'seconds']
-        end) as r (key)
-        where p_usage ->> r.key is null limit 1
-      ),
-      'is missing; an estimate needs an upper bound, 0 where there is none'
-    );
-  end if;
-
-  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, p_is_bound => true);
+  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, true);
   if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
     perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
   end if;
 
-  v_call.tenant_id := p_tenant_id;
-  v_call.user_id := p_user_id;
-  v_call.resource_type := p_resource_type;
-  v_call.provider := v_counts.provider;
-  v_call.product := v_priced.product;
-  v_call.usage := p_usage;
-  v_call.cost_usd := v_priced.cost_usd;
-  v_call.price_ids := v_priced.price_ids;
-  return v_call;
+  return row(
+    p_tenant_id, v_time_zone, p_user_id, p_resource_type, coalesce(p_task, 'chat'), v_counts.provider,
+    v_priced.product, p_usage, v_priced.cost_usd, v_priced.price_ids
+  );
 end;
 $$;
 comment on function spend_private.read_call is
   'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+
+create function spend_private.fail_incomplete(p_resource_type text, p_usage jsonb)
+returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  v_key text;
+begin
+  foreach v_key in array case p_resource_type
+    when 'llm' then array['provider', 'model', 'input_tokens', 'output_tokens']
+    else array['provider', 'vcpus', 'memory_gib', 'seconds']
+  end loop
+    if p_usage ->> v_key is null then
+      perform spend_private.fail_usage(v_key, case
+        when v_key in ('provider', 'model') then 'is missing'
+        else 'is missing; an estimate needs an upper bound, 0 where there is none'
+      end);
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.fail_incomplete is
+  'Raises 22023 invalid_usage with the first field that the usage of an estimate must have, and has not.';
 
 -- schemas/40_reservations/actual_cost.sql
 create type spend_private.actual_cost as (
@@ -2539,10 +2423,11 @@ comment on function spend_private.actual_cost_at_fixed_prices is
 create type spend_private.admission as (
   call spend_private.call,
   holds spend.reservation_hold[],
+  busy spend.reservation_hold[],
   refusal spend.reserve_result
 );
 comment on type spend_private.admission is
-  'Decision on a call. call: as it is held. Admitted: in holds the balances that have room, locked. Refused: holds is null, and refusal the answer to give.';
+  'Decision on a call. call: as it is held. Admitted: holds are the balances that hold it now, busy those of them that are not calm. Refused: holds is null, and refusal the answer to give.';
 
 create function spend_private.admit(
   p_call spend_private.call,
@@ -2554,13 +2439,12 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_call spend_private.call;
+  v_call spend_private.call := p_call;
   v_quotas spend_private.applicable_quota[];
   v_quota spend_private.applicable_quota;
   v_is_tight boolean := false;
+  v_holding spend_private.holding;
   v_refusal spend.reserve_result;
-  v_slot integer;
-  v_holds spend.reservation_hold[] := '{}';
 begin
   v_quotas := spend_private.applicable_quotas(
     p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
@@ -2581,29 +2465,34 @@ begin
   if v_is_tight then
     v_refusal := spend_private.refusal(v_quotas, v_call, p_enforce, p_now);
     if not v_refusal.allowed then
-      return row(v_call, null::spend.reservation_hold[], v_refusal);
+      return row(v_call, null::spend.reservation_hold[], null::spend.reservation_hold[], v_refusal);
     end if;
     perform spend_private.open_periods(v_quotas, p_now);
   end if;
 
-  -- All are locked and checked before the first is changed.
-  foreach v_quota in array v_quotas loop
-    v_slot := spend_private.choose_slot(
-      v_quota.quota_id, v_quota.period_start, v_quota.slots, v_call.cost_usd,
-      p_enforce and v_quota.is_enforced
-    );
-    if v_slot is null then
-      v_quota.has_room := false;
-      v_refusal := spend_private.refusal(array[v_quota], v_call, p_enforce, p_now);
-      return row(v_call, null::spend.reservation_hold[], v_refusal);
+  loop
+    v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
+    if v_holding.full_place is null then
+      return row(v_call, v_holding.holds, v_holding.busy, null::spend.reserve_result);
     end if;
-    v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+
+    -- Next time a slot of this quota is waited for, and if that has no room then, all of them are locked.
+    v_quota := v_quotas[v_holding.full_place];
+    if v_quota.has_room then
+      v_quota.has_room := v_quota.slots > 1 and not v_quota.is_contended;
+      v_quota.is_contended := true;
+      v_quotas[v_holding.full_place] := v_quota;
+    else
+      v_refusal := spend_private.refusal(array[v_quota], v_call, p_enforce, p_now);
+      if not v_refusal.allowed then
+        return row(v_call, null::spend.reservation_hold[], null::spend.reservation_hold[], v_refusal);
+      end if;
+    end if;
   end loop;
-  return row(v_call, v_holds, null::spend.reserve_result);
 end;
 $$;
 comment on function spend_private.admit is
-  'Decides on a call: looks at all of its quotas without a lock, then locks a balance with room in each, in the order user, tenant, platform. Changes nothing but allotments between the slots of a quota.';
+  'Decides on a call: looks at all of its quotas without a lock, then holds it in all of them, in the order user, tenant, platform.';
 
 -- schemas/40_reservations/book.sql
 create function spend_private.book(
@@ -2857,17 +2746,22 @@ returns void
 language plpgsql immutable
 set search_path = ''
 as $$
+declare
+  v_wrong text[] := case
+    when length(p_conversation_id) not between 1 and 200
+      then array['conversation_id', 'is not a text of 1 to 200 characters']
+    when length(p_path_id) not between 1 and 200
+      then array['path_id', 'is not a text of 1 to 200 characters']
+    when length(p_idempotency_key) not between 1 and 255
+      then array['idempotency_key', 'is not a text of 1 to 255 characters']
+    when p_ttl_seconds is null or p_ttl_seconds not between 1 and 604800
+      then array['ttl_seconds', 'is not between 1 and 604800 (a week)']
+    when jsonb_typeof(p_metadata) <> 'object' or pg_column_size(p_metadata) > 8192
+      then array['metadata', 'is not an object of at most 8 KiB']
+  end;
 begin
-  if length(p_conversation_id) not between 1 and 200 then
-    perform spend_private.fail_usage('conversation_id', 'is not a text of 1 to 200 characters');
-  elsif length(p_path_id) not between 1 and 200 then
-    perform spend_private.fail_usage('path_id', 'is not a text of 1 to 200 characters');
-  elsif length(p_idempotency_key) not between 1 and 255 then
-    perform spend_private.fail_usage('idempotency_key', 'is not a text of 1 to 255 characters');
-  elsif p_ttl_seconds is null or p_ttl_seconds not between 1 and 604800 then
-    perform spend_private.fail_usage('ttl_seconds', 'is not between 1 and 604800 (a week)');
-  elsif jsonb_typeof(p_metadata) <> 'object' or pg_column_size(p_metadata) > 8192 then
-    perform spend_private.fail_usage('metadata', 'is not an object of at most 8 KiB');
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
   end if;
 end;
 $$;
@@ -3102,6 +2996,122 @@ end;
 $$;
 comment on function spend_private.hold_more is
   'Holds p_extra_usd more in every balance of an open reservation, or in none, and answers like reserve.';
+
+create function spend_private.await_slot(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_slot integer,
+  p_cost_usd numeric
+)
+returns integer
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform from spend_private.quota_balances as b
+  where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = p_slot
+    and b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+  for no key update;
+  if found then
+    return p_slot;
+  end if;
+  -- Leaving the block gives the lock back: who waits for other slots (make_room) must not own one of the middle.
+  raise exception using errcode = 'SGROO', message = 'no_room_left';
+exception
+  when sqlstate 'SGROO' then
+    return null;
+end;
+$$;
+comment on function spend_private.await_slot is
+  'Waits for a slot and returns it, locked, if it has room by then; else null, with nothing locked.';
+
+-- schemas/40_reservations/hold.sql
+create type spend_private.holding as (
+  holds spend.reservation_hold[],
+  busy spend.reservation_hold[],
+  full_place integer
+);
+comment on type spend_private.holding is
+  'Balances that hold a call, in lock order; busy: those that are not calm, their quotas may be above the warning threshold. full_place: nothing is held, since the quota at this place has no room, or has none that is free.';
+
+create function spend_private.hold(
+  p_quotas spend_private.applicable_quota[],
+  p_cost_usd numeric,
+  p_enforce boolean
+)
+returns spend_private.holding
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_holding spend_private.holding := row('{}', '{}', null);
+  v_quota spend_private.applicable_quota;
+  v_first integer;
+  v_from integer;
+  v_slot integer;
+  v_is_calm boolean;
+begin
+  foreach v_quota in array p_quotas loop
+    -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
+    v_first := pg_backend_pid() % v_quota.slots;
+    if v_quota.has_room and v_quota.slots > 1 and not v_quota.is_contended then
+      foreach v_from in array array[v_first, 0] loop
+        update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
+        where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
+          -- Not a join: the search must run once.
+          and b.slot = (
+            select o.slot
+            from spend_private.quota_balances as o
+            where o.quota_id = v_quota.quota_id and o.period_start = v_quota.period_start and o.slot >= v_from
+              and o.is_split and o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
+            order by o.slot
+            limit 1
+            for no key update skip locked
+          )
+        returning b.slot, b.is_calm into v_slot, v_is_calm;
+        exit when v_is_calm is not null;
+      end loop;
+    else
+      v_slot := case
+        when not v_quota.has_room then spend_private.make_room(
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, p_enforce and v_quota.is_enforced
+        )
+        when v_quota.slots > 1 then spend_private.roomy_slot(
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd
+        )
+        else 0
+      end;
+      update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
+      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start and b.slot = v_slot
+        and (
+          not v_quota.has_room
+          or (b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd)
+        )
+      returning b.is_calm into v_is_calm;
+    end if;
+    -- A quota that was deleted a moment ago has no balance, and limits nothing any more: make_room tells.
+    if v_is_calm is null and (v_quota.has_room or v_slot is null) then
+      v_holding.full_place := cardinality(v_holding.holds) + 1;
+      raise exception using errcode = 'SGROO', message = 'no_room_left';
+    end if;
+
+    v_holding.holds := v_holding.holds
+      || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+    if not v_is_calm then
+      v_holding.busy := v_holding.busy
+        || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+    end if;
+  end loop;
+  return v_holding;
+exception
+  -- Leaving the block gives everything back, also a slot that lost its room while it was looked at and is locked all
+  -- the same: who waits for other slots must not own one of the middle.
+  when sqlstate 'SGROO' then
+    return v_holding;
+end;
+$$;
+comment on function spend_private.hold is
+  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it.';
 
 -- schemas/40_reservations/move_balances.sql
 create function spend_private.move_balances(
@@ -3608,9 +3618,7 @@ begin
     return v_answer;
   end if;
 
-  v_answer.warnings := spend_private.warn(
-    p_tenant_id, spend_private.move_balances(v_admission.holds, v_call.cost_usd, 0), v_call.cost_usd, p_now
-  );
+  v_answer.warnings := spend_private.warn(p_tenant_id, v_admission.busy, v_call.cost_usd, p_now);
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
     idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, warnings,

@@ -28,8 +28,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "a closed tenant spends",
     "40_reservations/read_call.sql",
-    "if v_closed_at is not null and not p_closed_too then",
-    "if false then",
+    "elsif v_closed_at is not null and not p_closed_too then",
+    "elsif false then",
     [pgtap("tenants/"), pgtap("reservations/")],
   ),
   guard(
@@ -49,8 +49,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "an estimate may lack a count",
     "40_reservations/read_call.sql",
-    "if not v_counts.is_complete then",
-    "if false then",
+    " or not v_counts.is_complete then",
+    " then",
     [pgtap("reservations/"), pgtap("prices/")],
   ),
   guard(
@@ -114,7 +114,7 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "all slots together may give more than the limit",
-    "30_quotas/choose_slot.sql",
+    "30_quotas/slots.sql",
     "if p_is_enforced and (v_used_usd + p_cost_usd > v_limit_usd or v_limit_usd = 0) then",
     "if false then",
     RESERVE,
@@ -128,16 +128,30 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "one cent more than the limit",
-    "30_quotas/choose_slot.sql",
+    "30_quotas/slots.sql",
     "v_used_usd + p_cost_usd > v_limit_usd or",
     "v_used_usd + p_cost_usd > v_limit_usd + 0.01 or",
     [vitest("race/locks")],
   ),
   guard(
-    "the room of an only slot is not asked for",
-    "30_quotas/choose_slot.sql",
-    /and b\.is_split and b\.allotted_usd - b\.spent_usd - b\.reserved_usd >= p_cost_usd\n {4}for no key update;\n {4}if found/,
-    "for no key update;\n    if found",
+    "the room of a slot that was waited for is not asked for",
+    "40_reservations/hold.sql",
+    "or (b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd)",
+    "or true",
+    [vitest("race/locks"), ...RESERVE],
+  ),
+  guard(
+    "the room of a free slot is not asked for",
+    "40_reservations/hold.sql",
+    "and o.is_split and o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd",
+    "",
+    RESERVE,
+  ),
+  guard(
+    "what is held before a quota refuses stays held",
+    "40_reservations/hold.sql",
+    "raise exception using errcode = 'SGROO', message = 'no_room_left';",
+    "return v_holding;",
     [vitest("race/locks"), ...RESERVE],
   ),
   guard(
@@ -205,9 +219,9 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "a held call is not held in its balances",
-    "40_reservations/reserve.sql",
-    "spend_private.move_balances(v_admission.holds, v_call.cost_usd, 0)",
-    "spend_private.move_balances(v_admission.holds, 0, 0)",
+    "40_reservations/hold.sql",
+    /reserved_usd = b\.reserved_usd \+ p_cost_usd\n {6}where/,
+    "reserved_usd = b.reserved_usd\n      where",
     RESERVE,
   ),
 

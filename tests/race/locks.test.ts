@@ -450,8 +450,10 @@ describe("the ledger's state", () => {
         until(
           "A has counted the event",
           async () => {
-            const [row] = await a`select spend_private.roll_up() as events`;
-            return Number(row?.events) > 0 ? [row as Row] : null;
+            await a`select spend_private.roll_up()`;
+            const rows = await a<Row[]>`
+              select from spend_private.cost_rollups where tenant_id = ${tenantId}`;
+            return rows.length > 0 ? [...rows] : null;
           },
           60,
         ),

@@ -15,20 +15,19 @@ language plpgsql immutable
 set search_path = ''
 as $$
 declare
-  v_counts spend_private.usage_counts;
-  v_texts text[];
+  v_texts text[] := case p_resource_type
+    when 'llm' then array['provider', 'model', 'service_tier'] when 'e2b' then array['provider', 'template']
+  end;
   v_text text;
+  v_numbers jsonb;
   v_wrong jsonb;
 begin
   if jsonb_typeof(p_usage) is distinct from 'object' then
     perform spend_private.fail_usage('usage', 'is not an object');
-  elsif p_resource_type is null or p_resource_type not in ('llm', 'e2b') then
+  elsif v_texts is null then
     perform spend_private.fail_usage('resource_type', 'is neither llm nor e2b');
   end if;
 
-  v_texts := case p_resource_type
-    when 'llm' then array['provider', 'model', 'service_tier'] else array['provider', 'template']
-  end;
   foreach v_text in array v_texts loop
     if p_usage ? v_text and (
       jsonb_typeof(p_usage -> v_text) <> 'string' or length(p_usage ->> v_text) not between 1 and 200
@@ -37,8 +36,8 @@ begin
     end if;
   end loop;
 
-  v_counts.units := p_usage - v_texts;
-  v_wrong := jsonb_path_query_first(v_counts.units, '$.keyvalue() ? (
+  v_numbers := p_usage - v_texts;
+  v_wrong := jsonb_path_query_first(v_numbers, '$.keyvalue() ? (
     @.value.type() <> "null" && (
       @.value.type() <> "number" || @.value < 0 || @.value > 1000000000000
       || (@.value % 1 <> 0 && @.key <> "memory_gib")
@@ -51,21 +50,20 @@ begin
     );
   end if;
 
-  v_counts.provider := p_usage ->> 'provider';
-  v_counts.service_tier := coalesce(p_usage ->> 'service_tier', 'standard');
-  if p_resource_type = 'llm' then
-    v_counts.name := p_usage ->> 'model';
-    v_counts.is_complete := p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null;
-    v_counts.total_input := coalesce((p_usage ->> 'input_tokens')::bigint, 0);
-    -- A reservation is one call, for where a provider charges per call.
-    v_counts.units := '{"requests": 1}' || v_counts.units;
-  else
-    v_counts.name := coalesce(p_usage ->> 'template', 'base');
-    v_counts.units := spend_private.sandbox_units(v_counts.units);
-    v_counts.is_complete := v_counts.units ->> 'vcpu_seconds' is not null and v_counts.units ->> 'gib_seconds' is not null;
-    v_counts.total_input := 0;
+  if p_resource_type = 'e2b' then
+    v_numbers := spend_private.sandbox_units(v_numbers);
+    return row(
+      p_usage ->> 'provider', coalesce(p_usage ->> 'template', 'base'), 'standard'::text, v_numbers, 0::bigint,
+      v_numbers ->> 'vcpu_seconds' is not null and v_numbers ->> 'gib_seconds' is not null
+    );
   end if;
-  return v_counts;
+  return row(
+    p_usage ->> 'provider', p_usage ->> 'model', coalesce(p_usage ->> 'service_tier', 'standard'),
+    -- A reservation is one call, for where a provider charges per call.
+    '{"requests": 1}' || v_numbers,
+    coalesce((p_usage ->> 'input_tokens')::bigint, 0),
+    p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null
+  );
 end;
 $$;
 comment on function spend_private.read_usage is

@@ -4,10 +4,11 @@ create type spend_private.applicable_quota as (
   slots integer,
   is_enforced boolean,
   is_expected boolean,
-  has_room boolean
+  has_room boolean,
+  is_contended boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call.';
+  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call. is_contended: whoever tried found all those slots locked (spend_private.hold).';
 
 create function spend_private.applicable_quotas(
   p_tenant_id uuid,
@@ -33,7 +34,8 @@ begin
             select from spend_private.quota_balances as b
             where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
               and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-          )
+          ),
+          false
         )::spend_private.applicable_quota
         -- Private rows first, the most shared last: the hot row is held for the shortest time.
         order by q.tenant_id is null, q.scope_id = q.tenant_id, q.id

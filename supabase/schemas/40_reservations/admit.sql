@@ -1,10 +1,11 @@
 create type spend_private.admission as (
   call spend_private.call,
   holds spend.reservation_hold[],
+  busy spend.reservation_hold[],
   refusal spend.reserve_result
 );
 comment on type spend_private.admission is
-  'Decision on a call. call: as it is held. Admitted: in holds the balances that have room, locked. Refused: holds is null, and refusal the answer to give.';
+  'Decision on a call. call: as it is held. Admitted: holds are the balances that hold it now, busy those of them that are not calm. Refused: holds is null, and refusal the answer to give.';
 
 create function spend_private.admit(
   p_call spend_private.call,
@@ -16,13 +17,12 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_call spend_private.call;
+  v_call spend_private.call := p_call;
   v_quotas spend_private.applicable_quota[];
   v_quota spend_private.applicable_quota;
   v_is_tight boolean := false;
+  v_holding spend_private.holding;
   v_refusal spend.reserve_result;
-  v_slot integer;
-  v_holds spend.reservation_hold[] := '{}';
 begin
   v_quotas := spend_private.applicable_quotas(
     p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
@@ -43,26 +43,31 @@ begin
   if v_is_tight then
     v_refusal := spend_private.refusal(v_quotas, v_call, p_enforce, p_now);
     if not v_refusal.allowed then
-      return row(v_call, null::spend.reservation_hold[], v_refusal);
+      return row(v_call, null::spend.reservation_hold[], null::spend.reservation_hold[], v_refusal);
     end if;
     perform spend_private.open_periods(v_quotas, p_now);
   end if;
 
-  -- All are locked and checked before the first is changed.
-  foreach v_quota in array v_quotas loop
-    v_slot := spend_private.choose_slot(
-      v_quota.quota_id, v_quota.period_start, v_quota.slots, v_call.cost_usd,
-      p_enforce and v_quota.is_enforced
-    );
-    if v_slot is null then
-      v_quota.has_room := false;
-      v_refusal := spend_private.refusal(array[v_quota], v_call, p_enforce, p_now);
-      return row(v_call, null::spend.reservation_hold[], v_refusal);
+  loop
+    v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
+    if v_holding.full_place is null then
+      return row(v_call, v_holding.holds, v_holding.busy, null::spend.reserve_result);
     end if;
-    v_holds := v_holds || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+
+    -- Next time a slot of this quota is waited for, and if that has no room then, all of them are locked.
+    v_quota := v_quotas[v_holding.full_place];
+    if v_quota.has_room then
+      v_quota.has_room := v_quota.slots > 1 and not v_quota.is_contended;
+      v_quota.is_contended := true;
+      v_quotas[v_holding.full_place] := v_quota;
+    else
+      v_refusal := spend_private.refusal(array[v_quota], v_call, p_enforce, p_now);
+      if not v_refusal.allowed then
+        return row(v_call, null::spend.reservation_hold[], null::spend.reservation_hold[], v_refusal);
+      end if;
+    end if;
   end loop;
-  return row(v_call, v_holds, null::spend.reserve_result);
 end;
 $$;
 comment on function spend_private.admit is
-  'Decides on a call: looks at all of its quotas without a lock, then locks a balance with room in each, in the order user, tenant, platform. Changes nothing but allotments between the slots of a quota.';
+  'Decides on a call: looks at all of its quotas without a lock, then holds it in all of them, in the order user, tenant, platform.';

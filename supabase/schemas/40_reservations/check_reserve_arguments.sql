@@ -9,17 +9,22 @@ returns void
 language plpgsql immutable
 set search_path = ''
 as $$
+declare
+  v_wrong text[] := case
+    when length(p_conversation_id) not between 1 and 200
+      then array['conversation_id', 'is not a text of 1 to 200 characters']
+    when length(p_path_id) not between 1 and 200
+      then array['path_id', 'is not a text of 1 to 200 characters']
+    when length(p_idempotency_key) not between 1 and 255
+      then array['idempotency_key', 'is not a text of 1 to 255 characters']
+    when p_ttl_seconds is null or p_ttl_seconds not between 1 and 604800
+      then array['ttl_seconds', 'is not between 1 and 604800 (a week)']
+    when jsonb_typeof(p_metadata) <> 'object' or pg_column_size(p_metadata) > 8192
+      then array['metadata', 'is not an object of at most 8 KiB']
+  end;
 begin
-  if length(p_conversation_id) not between 1 and 200 then
-    perform spend_private.fail_usage('conversation_id', 'is not a text of 1 to 200 characters');
-  elsif length(p_path_id) not between 1 and 200 then
-    perform spend_private.fail_usage('path_id', 'is not a text of 1 to 200 characters');
-  elsif length(p_idempotency_key) not between 1 and 255 then
-    perform spend_private.fail_usage('idempotency_key', 'is not a text of 1 to 255 characters');
-  elsif p_ttl_seconds is null or p_ttl_seconds not between 1 and 604800 then
-    perform spend_private.fail_usage('ttl_seconds', 'is not between 1 and 604800 (a week)');
-  elsif jsonb_typeof(p_metadata) <> 'object' or pg_column_size(p_metadata) > 8192 then
-    perform spend_private.fail_usage('metadata', 'is not an object of at most 8 KiB');
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
   end if;
 end;
 $$;

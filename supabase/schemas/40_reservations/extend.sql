@@ -132,3 +132,31 @@ end;
 $$;
 comment on function spend_private.hold_more is
   'Holds p_extra_usd more in every balance of an open reservation, or in none, and answers like reserve.';
+
+create function spend_private.await_slot(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_slot integer,
+  p_cost_usd numeric
+)
+returns integer
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform from spend_private.quota_balances as b
+  where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = p_slot
+    and b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+  for no key update;
+  if found then
+    return p_slot;
+  end if;
+  -- Leaving the block gives the lock back: who waits for other slots (make_room) must not own one of the middle.
+  raise exception using errcode = 'SGROO', message = 'no_room_left';
+exception
+  when sqlstate 'SGROO' then
+    return null;
+end;
+$$;
+comment on function spend_private.await_slot is
+  'Waits for a slot and returns it, locked, if it has room by then; else null, with nothing locked.';

@@ -27,14 +27,14 @@ language plpgsql stable
 set search_path = ''
 as $$
 declare
-  v_call spend_private.call;
+  v_time_zone text;
   v_closed_at timestamptz;
   v_is_member boolean;
   v_counts spend_private.usage_counts;
   v_priced spend_private.priced_usage;
 begin
   select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null
-  into v_call.time_zone, v_closed_at, v_is_member
+  into v_time_zone, v_closed_at, v_is_member
   from spend.tenants as t
   left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
   where t.id = p_tenant_id;
@@ -44,53 +44,53 @@ begin
       '42501', 'not_a_member', jsonb_build_object('tenant_id', p_tenant_id, 'user_id', p_user_id),
       'Add the user to spend.tenant_members of this tenant.'
     );
-  end if;
-  if v_closed_at is not null and not p_closed_too then
+  elsif v_closed_at is not null and not p_closed_too then
     perform spend_private.fail(
       'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', v_closed_at),
       'Set spend.tenants.closed_at to null to open the tenant again.'
     );
-  end if;
-
-  v_call.task := coalesce(p_task, 'chat');
-  if length(v_call.task) not between 1 and 200 then
+  elsif length(p_task) not between 1 and 200 then
     perform spend_private.fail_usage('task', 'is not a text of 1 to 200 characters');
   end if;
 
   v_counts := spend_private.read_usage(p_resource_type, p_usage);
-  if v_counts.provider is null or v_counts.name is null then
-    perform spend_private.fail_usage(
-      case when v_counts.provider is null then 'provider' else 'model' end, 'is missing'
-    );
+  if v_counts.provider is null or v_counts.name is null or not v_counts.is_complete then
+    perform spend_private.fail_incomplete(p_resource_type, p_usage);
   end if;
-  if not v_counts.is_complete then
-    perform spend_private.fail_usage(
-      (
-        select r.key
-        from unnest(case p_resource_type
-          when 'llm' then array['input_tokens', 'output_tokens'] else array['vcpus', 'memory_gib', 'seconds']
-        end) as r (key)
-        where p_usage ->> r.key is null limit 1
-      ),
-      'is missing; an estimate needs an upper bound, 0 where there is none'
-    );
-  end if;
-
-  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, p_is_bound => true);
+  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, true);
   if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
     perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
   end if;
 
-  v_call.tenant_id := p_tenant_id;
-  v_call.user_id := p_user_id;
-  v_call.resource_type := p_resource_type;
-  v_call.provider := v_counts.provider;
-  v_call.product := v_priced.product;
-  v_call.usage := p_usage;
-  v_call.cost_usd := v_priced.cost_usd;
-  v_call.price_ids := v_priced.price_ids;
-  return v_call;
+  return row(
+    p_tenant_id, v_time_zone, p_user_id, p_resource_type, coalesce(p_task, 'chat'), v_counts.provider,
+    v_priced.product, p_usage, v_priced.cost_usd, v_priced.price_ids
+  );
 end;
 $$;
 comment on function spend_private.read_call is
   'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+
+create function spend_private.fail_incomplete(p_resource_type text, p_usage jsonb)
+returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+declare
+  v_key text;
+begin
+  foreach v_key in array case p_resource_type
+    when 'llm' then array['provider', 'model', 'input_tokens', 'output_tokens']
+    else array['provider', 'vcpus', 'memory_gib', 'seconds']
+  end loop
+    if p_usage ->> v_key is null then
+      perform spend_private.fail_usage(v_key, case
+        when v_key in ('provider', 'model') then 'is missing'
+        else 'is missing; an estimate needs an upper bound, 0 where there is none'
+      end);
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.fail_incomplete is
+  'Raises 22023 invalid_usage with the first field that the usage of an estimate must have, and has not.';

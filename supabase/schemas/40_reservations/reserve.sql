@@ -96,9 +96,7 @@ begin
     return v_answer;
   end if;
 
-  v_answer.warnings := spend_private.warn(
-    p_tenant_id, spend_private.move_balances(v_admission.holds, v_call.cost_usd, 0), v_call.cost_usd, p_now
-  );
+  v_answer.warnings := spend_private.warn(p_tenant_id, v_admission.busy, v_call.cost_usd, p_now);
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
     idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, warnings,

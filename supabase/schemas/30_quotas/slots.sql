@@ -1,0 +1,80 @@
+create function spend_private.roomy_slot(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_first integer,
+  p_cost_usd numeric
+)
+returns integer
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return (
+    select b.slot
+    from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start and b.is_split
+      and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+    order by b.slot < p_first, b.slot
+    limit 1
+  );
+end;
+$$;
+comment on function spend_private.roomy_slot is
+  'A slot with room, locked by somebody or not, searched from p_first on; null when there is none.';
+
+create function spend_private.make_room(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_slot integer,
+  p_cost_usd numeric,
+  p_is_enforced boolean
+)
+returns integer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_slot integer;
+  v_limit_usd numeric;
+  v_used_usd numeric;
+begin
+  perform spend_private.lock_all_slots(p_quota_id, p_period_start);
+
+  -- A limit that is being changed reaches the balances under the same locks: what is read here is in force.
+  select q.limit_usd, u.used_usd, p_slot % u.slots
+  into v_limit_usd, v_used_usd, v_slot
+  from (
+    select sum(b.spent_usd + b.reserved_usd) as used_usd, count(*) as slots
+    from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start
+  ) as u
+  join spend.cost_quotas as q on q.id = p_quota_id
+  where u.slots > 0;
+  if not found then
+    return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
+  end if;
+
+  if p_is_enforced and (v_used_usd + p_cost_usd > v_limit_usd or v_limit_usd = 0) then
+    return null;
+  end if;
+  perform spend_private.allot(p_quota_id, p_period_start, v_slot, p_cost_usd);
+  return v_slot;
+end;
+$$;
+comment on function spend_private.make_room is
+  'Locks all slots in order, decides by the whole, and moves allotment to p_slot so that the call fits there; null when the whole has no room.';
+
+create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start timestamptz)
+returns void
+language plpgsql volatile
+set search_path = ''
+as $$
+begin
+  perform from spend_private.quota_balances as b
+  where b.quota_id = p_quota_id and b.period_start = p_period_start
+  order by b.slot
+  for no key update;
+end;
+$$;
+comment on function spend_private.lock_all_slots is
+  'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: a wait does not refresh the snapshot of its own.';

@@ -1,0 +1,86 @@
+create type spend_private.holding as (
+  holds spend.reservation_hold[],
+  busy spend.reservation_hold[],
+  full_place integer
+);
+comment on type spend_private.holding is
+  'Balances that hold a call, in lock order; busy: those that are not calm, their quotas may be above the warning threshold. full_place: nothing is held, since the quota at this place has no room, or has none that is free.';
+
+create function spend_private.hold(
+  p_quotas spend_private.applicable_quota[],
+  p_cost_usd numeric,
+  p_enforce boolean
+)
+returns spend_private.holding
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  v_holding spend_private.holding := row('{}', '{}', null);
+  v_quota spend_private.applicable_quota;
+  v_first integer;
+  v_from integer;
+  v_slot integer;
+  v_is_calm boolean;
+begin
+  foreach v_quota in array p_quotas loop
+    -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
+    v_first := pg_backend_pid() % v_quota.slots;
+    if v_quota.has_room and v_quota.slots > 1 and not v_quota.is_contended then
+      foreach v_from in array array[v_first, 0] loop
+        update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
+        where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
+          -- Not a join: the search must run once.
+          and b.slot = (
+            select o.slot
+            from spend_private.quota_balances as o
+            where o.quota_id = v_quota.quota_id and o.period_start = v_quota.period_start and o.slot >= v_from
+              and o.is_split and o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
+            order by o.slot
+            limit 1
+            for no key update skip locked
+          )
+        returning b.slot, b.is_calm into v_slot, v_is_calm;
+        exit when v_is_calm is not null;
+      end loop;
+    else
+      v_slot := case
+        when not v_quota.has_room then spend_private.make_room(
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, p_enforce and v_quota.is_enforced
+        )
+        when v_quota.slots > 1 then spend_private.roomy_slot(
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd
+        )
+        else 0
+      end;
+      update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
+      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start and b.slot = v_slot
+        and (
+          not v_quota.has_room
+          or (b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd)
+        )
+      returning b.is_calm into v_is_calm;
+    end if;
+    -- A quota that was deleted a moment ago has no balance, and limits nothing any more: make_room tells.
+    if v_is_calm is null and (v_quota.has_room or v_slot is null) then
+      v_holding.full_place := cardinality(v_holding.holds) + 1;
+      raise exception using errcode = 'SGROO', message = 'no_room_left';
+    end if;
+
+    v_holding.holds := v_holding.holds
+      || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+    if not v_is_calm then
+      v_holding.busy := v_holding.busy
+        || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+    end if;
+  end loop;
+  return v_holding;
+exception
+  -- Leaving the block gives everything back, also a slot that lost its room while it was looked at and is locked all
+  -- the same: who waits for other slots must not own one of the middle.
+  when sqlstate 'SGROO' then
+    return v_holding;
+end;
+$$;
+comment on function spend_private.hold is
+  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it.';
