@@ -119,6 +119,16 @@ export function readEnv(variables: Record<string, string | undefined> = Deno.env
   return parseVariables(schema, variables);
 }
 
+/** What `make` makes of the environment, made once: a schema is dear to build and to compile. */
+export function perEnv<T>(make: (env: Env) => T): (env: Env) => T {
+  const made = new WeakMap<Env, T>();
+  return (env) => {
+    const kept = made.get(env) ?? make(env);
+    made.set(env, kept);
+    return kept;
+  };
+}
+
 /** Empty variables count as not set. @throws Error that names every variable that is missing or wrong. */
 export function parseVariables<T extends z.ZodType>(
   variables: T,

@@ -1,7 +1,7 @@
 // What POST /chat takes.
 import { safeValidateUIMessages, type UIMessage } from "ai";
 import { z } from "zod";
-import type { Env } from "../_shared/env.ts";
+import { type Env, perEnv } from "../_shared/env.ts";
 import { invalidRequest } from "../_shared/http.ts";
 import { TOOL_NAMES } from "./tools.ts";
 
@@ -32,8 +32,8 @@ const messages = (env: Env) =>
     .min(1)
     .max(env.maxMessages);
 
-export function chatRequest(env: Env) {
-  return z.strictObject({
+export const chatRequest = perEnv((env) =>
+  z.strictObject({
     ...conversation,
     messages: messages(env),
     /** Models to try, in order, where the provider of the one before fails. */
@@ -54,18 +54,18 @@ export function chatRequest(env: Env) {
     id: label.optional(),
     trigger: z.string().optional(),
     messageId: z.string().nullish(),
-  });
-}
+  }),
+);
 export type ChatRequest = z.output<ReturnType<typeof chatRequest>>;
 
-export function compactRequest(env: Env) {
-  return z.strictObject({
+export const compactRequest = perEnv((env) =>
+  z.strictObject({
     ...conversation,
     messages: messages(env),
     /** Messages at the end that stay as they are; more where the first of them is not the user's. */
     keep: z.int().min(1).default(2),
-  });
-}
+  }),
+);
 
 /** @throws SpendgateError invalid_request when a message's parts are not what the AI SDK knows. */
 export async function toUIMessages(messages: Message[]): Promise<UIMessage[]> {

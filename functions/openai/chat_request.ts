@@ -5,7 +5,7 @@ import type {
   LanguageModelV4Prompt,
 } from "@ai-sdk/provider";
 import { z } from "zod";
-import type { Env } from "../_shared/env.ts";
+import { perEnv } from "../_shared/env.ts";
 import { invalidRequest } from "../_shared/http.ts";
 
 const textPart = z.object({ type: z.literal("text"), text: z.string() });
@@ -74,8 +74,8 @@ const responseFormat = z.discriminatedUnion("type", [
 const count = z.int().min(1).nullish();
 const number = (least: number, most: number) => z.number().min(least).max(most).nullish();
 
-export function chatCompletionRequest(env: Env) {
-  return z.strictObject({
+export const chatCompletionRequest = perEnv((env) =>
+  z.strictObject({
     model: z.string().min(1).max(200),
     messages: z.array(message).min(1).max(env.maxMessages),
     stream: z.boolean().nullish(),
@@ -114,8 +114,8 @@ export function chatCompletionRequest(env: Env) {
     safety_identifier: z.string().nullish(),
     prompt_cache_key: z.string().nullish(),
     metadata: z.record(z.string(), z.string()).nullish(),
-  });
-}
+  }),
+);
 export type ChatCompletionRequest = z.output<ReturnType<typeof chatCompletionRequest>>;
 
 /** @throws SpendgateError invalid_request for a message that no model could be sent. */

@@ -1,11 +1,11 @@
 // What the sandbox function takes.
 import { z } from "zod";
-import type { Env } from "../_shared/env.ts";
+import { perEnv } from "../_shared/env.ts";
 
 const label = z.string().min(1).max(200);
 
-export function openRequest(env: Env) {
-  return z.strictObject({
+export const openRequest = perEnv((env) =>
+  z.strictObject({
     /** Tenant that pays; may be left out by a user who is in one only. */
     tenantId: z.uuid().optional(),
     conversationId: label,
@@ -15,11 +15,11 @@ export function openRequest(env: Env) {
     /** Seconds that it lives until it is used again. */
     timeoutSeconds: z.int().min(1).max(env.maxSandboxTimeoutSeconds).optional(),
     task: label.default("sandbox"),
-  });
-}
+  }),
+);
 
-export function runRequest(env: Env) {
-  return z.strictObject({
+export const runRequest = perEnv((env) =>
+  z.strictObject({
     code: z.string().min(1),
     language: z.enum(["python", "javascript", "typescript", "r", "java", "bash"]).default("python"),
     /** Seconds that the code may take. */
@@ -30,6 +30,6 @@ export function runRequest(env: Env) {
       .default(Math.min(env.runSeconds, env.maxRunSeconds)),
     /** Server-sent events as the code prints. */
     stream: z.boolean().default(false),
-  });
-}
+  }),
+);
 export type RunRequest = z.output<ReturnType<typeof runRequest>>;

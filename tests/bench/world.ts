@@ -121,30 +121,6 @@ export async function settle(sql: ISql, reservationId: string, usage = USAGE): P
   await prepared(sql, SETTLE, [reservationId, usage]);
 }
 
-/** The same by the floor's statements (floor.sql). Balances must be open: reserve once before. */
-export async function floorHoldAndBook(world: World): Promise<Call> {
-  const [platform] = await within(
-    world.url,
-    (sql) => sql`
-      select id, date_trunc('day', now(), 'UTC') as day, date_trunc('month', now(), 'UTC') as month
-      from spend.cost_quotas where scope = 'platform'`,
-  );
-  const caller = inTurns(world.callers);
-  return async (sql) => {
-    const { tenant, user, userQuota, tenantQuota } = caller();
-    const rows = [userQuota, tenantQuota, platform?.id, platform?.day, platform?.month];
-    const [held] = await prepared<{ id: string }>(
-      sql,
-      "select bench.hold($1, $2, $3, $4, $5, $6, $7, $8, $9) as id",
-      [tenant, user, ...rows, ESTIMATE, "0.00045"],
-    );
-    await prepared(sql, "select bench.book($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", [
-      ...[tenant, held?.id ?? null, user, ...rows],
-      ...[USAGE, "0.00045", "0.00027"],
-    ]);
-  };
-}
-
 /** One statement, prepared once per connection. */
 export function prepared<T extends object>(sql: ISql, query: string, values: unknown[]) {
   return sql.unsafe<T[]>(query, values as never[], { prepare: true });
