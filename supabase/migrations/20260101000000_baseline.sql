@@ -37,6 +37,21 @@ $$;
 comment on function spend_private.fail is
   'Raises an error of the contract: SQLSTATE, stable snake_case message, JSON detail, and a hint that names the remedy. PTnnn becomes HTTP status nnn at the Data API.';
 
+create function spend_private.fail_conflict(p_idempotency_key text)
+returns void
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  perform spend_private.fail(
+    'PT409', 'idempotency_conflict', jsonb_build_object('idempotency_key', p_idempotency_key),
+    'The key belongs to another request. Take a new key for a new request.'
+  );
+end;
+$$;
+comment on function spend_private.fail_conflict is
+  'Raises PT409 idempotency_conflict: the key was used before, by a request that was not the same.';
+
 -- schemas/00_foundation/types.sql
 create type spend.quota_details as (
   quota_id bigint,
@@ -89,6 +104,21 @@ create type spend.reservation_hold as (
 );
 comment on type spend.reservation_hold is
   'One balance that a reservation holds its estimate in. A reservation lists them in lock order.';
+
+create type spend_private.call as (
+  tenant_id uuid,
+  time_zone text,
+  user_id uuid,
+  resource_type text,
+  task text,
+  provider text,
+  product text,
+  usage jsonb,
+  cost_usd numeric,
+  price_ids bigint[]
+);
+comment on type spend_private.call is
+  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold).';
 
 -- schemas/10_tenants/access.sql
 create function spend_private.member_tenant_ids()
@@ -1526,16 +1556,7 @@ create type spend_private.applicable_quota as (
 comment on type spend_private.applicable_quota is
   'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call. is_contended: whoever tried found all those slots locked (spend_private.hold).';
 
-create function spend_private.applicable_quotas(
-  p_tenant_id uuid,
-  p_time_zone text,
-  p_user_id uuid,
-  p_resource_type text,
-  p_task text,
-  p_product text,
-  p_cost_usd numeric,
-  p_now timestamptz
-)
+create function spend_private.applicable_quotas(p_call spend_private.call, p_now timestamptz)
 returns spend_private.applicable_quota[]
 language plpgsql stable
 set search_path = ''
@@ -1549,7 +1570,7 @@ begin
           q.limit_usd > 0 and exists (
             select from spend_private.quota_balances as b
             where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
-              and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+              and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_call.cost_usd
           ),
           false
         )::spend_private.applicable_quota
@@ -1558,7 +1579,7 @@ begin
       ), '{}')
     from (
       select * from spend.cost_quotas as o
-      where o.tenant_id = p_tenant_id and o.scope_id in (p_user_id, p_tenant_id)
+      where o.tenant_id = p_call.tenant_id and o.scope_id in (p_call.user_id, p_call.tenant_id)
       union all
       select * from spend.cost_quotas as s
       where s.tenant_id is null
@@ -1567,17 +1588,17 @@ begin
       -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
       select case q.period
         when 'lifetime' then '-infinity'
-        else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_time_zone end)
+        else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_call.time_zone end)
       end as period_start
     ) as p
-    where q.resource_type in (p_resource_type, 'all')
-      and (q.task is null or q.task = p_task)
-      and (q.product is null or q.product = p_product)
+    where q.resource_type in (p_call.resource_type, 'all')
+      and (q.task is null or q.task = p_call.task)
+      and (q.product is null or q.product = p_call.product)
   );
 end;
 $$;
 comment on function spend_private.applicable_quotas is
-  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
+  'Quotas that a call counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
 
 create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
 returns void
@@ -1645,7 +1666,7 @@ set search_path = ''
 as $$
 declare
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(
-    p_tenant_id, p_time_zone, p_user_id, p_resource_type, p_task, p_product, 0, p_at
+    row(p_tenant_id, p_time_zone, p_user_id, p_resource_type, p_task, null::text, p_product, null::jsonb, 0::numeric, null::bigint[]), p_at
   );
   v_quota spend_private.applicable_quota;
   v_holds spend.reservation_hold[] := '{}';
@@ -1690,7 +1711,7 @@ begin
     where (n.limit_usd, n.warning_threshold, n.slots)
       is distinct from (o.limit_usd, o.warning_threshold, o.slots)
     -- The lock order of reserve.
-    order by array_position(array['user', 'tenant', 'platform'], n.scope), n.id
+    order by spend_private.lock_rank(n.scope), n.id
   loop
     perform spend_private.resize_quota(v_quota_id);
   end loop;
@@ -1814,6 +1835,19 @@ for each statement execute function spend_private.lock_before_quota_change();
 create trigger lock_shape before update of scope, tenant_id, scope_id, resource_type, period, task, product
 on spend.cost_quotas
 for each statement execute function spend_private.lock_before_quota_change('shape');
+
+-- schemas/30_quotas/lock_rank.sql
+create function spend_private.lock_rank(p_scope text)
+returns integer
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return array_position(array['user', 'tenant', 'platform'], p_scope);
+end;
+$$;
+comment on function spend_private.lock_rank is
+  'Place of a scope in the order in which balances are locked: the most shared last, then by id. Whoever locks several keeps to it, so that two never wait for each other.';
 
 -- schemas/30_quotas/manage_user_quotas.sql
 create function spend_private.fits_tenant(
@@ -2047,7 +2081,7 @@ begin
   return coalesce((
     select array_agg(
       row(h.quota_id, h.period_start, h.slot)::spend.reservation_hold
-      order by array_position(array['user', 'tenant', 'platform'], q.scope), h.quota_id
+      order by spend_private.lock_rank(q.scope), h.quota_id
     )
     from (
       -- Balances of this quota that are still there are of ended periods, and stay.
@@ -2249,21 +2283,6 @@ using (
 grant select on spend.reservations to authenticated, service_role;
 
 -- schemas/40_reservations/read_call.sql
-create type spend_private.call as (
-  tenant_id uuid,
-  time_zone text,
-  user_id uuid,
-  resource_type text,
-  task text,
-  provider text,
-  product text,
-  usage jsonb,
-  cost_usd numeric,
-  price_ids bigint[]
-);
-comment on type spend_private.call is
-  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold).';
-
 create function spend_private.read_call(
   p_tenant_id uuid,
   p_user_id uuid,
@@ -2439,23 +2458,15 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_call spend_private.call := p_call;
-  v_quotas spend_private.applicable_quota[];
+  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(p_call, p_now);
+  v_call spend_private.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
   v_quota spend_private.applicable_quota;
   v_is_tight boolean := false;
   v_holding spend_private.holding;
   v_refusal spend.reserve_result;
 begin
-  v_quotas := spend_private.applicable_quotas(
-    p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
-    p_call.product, p_call.cost_usd, p_now
-  );
-  v_call := spend_private.call_to_hold(p_call, v_quotas, p_now);
   if v_call.cost_usd < p_call.cost_usd then
-    v_quotas := spend_private.applicable_quotas(
-      v_call.tenant_id, v_call.time_zone, v_call.user_id, v_call.resource_type, v_call.task,
-      v_call.product, v_call.cost_usd, p_now
-    );
+    v_quotas := spend_private.applicable_quotas(v_call, p_now);
   end if;
 
   -- What is exhausted already is refused here, before anything is locked.
@@ -2704,19 +2715,13 @@ declare
   v_call spend_private.call := spend_private.read_call(
     p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now
   );
-  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(
-    v_call.tenant_id, v_call.time_zone, v_call.user_id, v_call.resource_type, v_call.task,
-    v_call.product, v_call.cost_usd, p_now
-  );
+  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(v_call, p_now);
   v_held spend_private.call := spend_private.call_to_hold(v_call, v_quotas, p_now);
   v_answer spend.reserve_result;
 begin
   if v_held.cost_usd < v_call.cost_usd then
     v_call := v_held;
-    v_quotas := spend_private.applicable_quotas(
-      v_call.tenant_id, v_call.time_zone, v_call.user_id, v_call.resource_type, v_call.task,
-      v_call.product, v_call.cost_usd, p_now
-    );
+    v_quotas := spend_private.applicable_quotas(v_call, p_now);
   end if;
   v_answer := spend_private.refusal(v_quotas, v_call, true, p_now);
   v_answer.warnings := coalesce((
@@ -2849,7 +2854,7 @@ begin
     join spend.cost_quotas as q on q.id = h.quota_id
     group by q.tenant_id, q.scope_id, q.scope, h.quota_id, h.period_start, h.slot
     -- The lock order of reserve, over the whole batch.
-    order by array_position(array['user', 'tenant', 'platform'], q.scope), h.quota_id, h.period_start, h.slot
+    order by spend_private.lock_rank(q.scope), h.quota_id, h.period_start, h.slot
   loop
     perform spend_private.move_balances(
       array[row(v_hold.quota_id, v_hold.period_start, v_hold.slot)::spend.reservation_hold],
@@ -3446,10 +3451,7 @@ begin
   end if;
 
   if v_hash <> p_request_hash then
-    perform spend_private.fail(
-      'PT409', 'idempotency_conflict', jsonb_build_object('idempotency_key', p_idempotency_key),
-      'The key belongs to another request. Take a new key for a new request.'
-    );
+    perform spend_private.fail_conflict(p_idempotency_key);
   end if;
   v_answer.replayed := v_hash is not null;
   return v_answer;
@@ -4171,10 +4173,7 @@ begin
   from spend_private.adjustments as a
   where a.tenant_id = p_tenant_id and a.idempotency_key = p_idempotency_key;
   if v_hash <> p_request_hash then
-    perform spend_private.fail(
-      'PT409', 'idempotency_conflict', jsonb_build_object('idempotency_key', p_idempotency_key),
-      'The key belongs to another request. Take a new key for a new request.'
-    );
+    perform spend_private.fail_conflict(p_idempotency_key);
   end if;
   return v_event_id;
 end;
@@ -4728,7 +4727,7 @@ begin
     select m.*
     from jsonb_to_recordset(v_moves) as m (scope text, quota_id bigint, period_start timestamptz, usd numeric)
     -- The lock order of reserve, over the whole batch.
-    order by array_position(array['user', 'tenant', 'platform'], m.scope), m.quota_id, m.period_start
+    order by spend_private.lock_rank(m.scope), m.quota_id, m.period_start
   loop
     perform spend_private.overrun_balances(
       array[row(v_move.quota_id, v_move.period_start, 0)::spend.reservation_hold], 0, v_move.usd

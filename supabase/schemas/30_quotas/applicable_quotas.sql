@@ -10,16 +10,7 @@ create type spend_private.applicable_quota as (
 comment on type spend_private.applicable_quota is
   'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call. is_contended: whoever tried found all those slots locked (spend_private.hold).';
 
-create function spend_private.applicable_quotas(
-  p_tenant_id uuid,
-  p_time_zone text,
-  p_user_id uuid,
-  p_resource_type text,
-  p_task text,
-  p_product text,
-  p_cost_usd numeric,
-  p_now timestamptz
-)
+create function spend_private.applicable_quotas(p_call spend_private.call, p_now timestamptz)
 returns spend_private.applicable_quota[]
 language plpgsql stable
 set search_path = ''
@@ -33,7 +24,7 @@ begin
           q.limit_usd > 0 and exists (
             select from spend_private.quota_balances as b
             where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
-              and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+              and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_call.cost_usd
           ),
           false
         )::spend_private.applicable_quota
@@ -42,7 +33,7 @@ begin
       ), '{}')
     from (
       select * from spend.cost_quotas as o
-      where o.tenant_id = p_tenant_id and o.scope_id in (p_user_id, p_tenant_id)
+      where o.tenant_id = p_call.tenant_id and o.scope_id in (p_call.user_id, p_call.tenant_id)
       union all
       select * from spend.cost_quotas as s
       where s.tenant_id is null
@@ -51,17 +42,17 @@ begin
       -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
       select case q.period
         when 'lifetime' then '-infinity'
-        else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_time_zone end)
+        else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_call.time_zone end)
       end as period_start
     ) as p
-    where q.resource_type in (p_resource_type, 'all')
-      and (q.task is null or q.task = p_task)
-      and (q.product is null or q.product = p_product)
+    where q.resource_type in (p_call.resource_type, 'all')
+      and (q.task is null or q.task = p_call.task)
+      and (q.product is null or q.product = p_call.product)
   );
 end;
 $$;
 comment on function spend_private.applicable_quotas is
-  'Quotas that a call of this tenant, user, resource type, task and product counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
+  'Quotas that a call counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
 
 create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
 returns void

@@ -13,7 +13,7 @@ set search_path = ''
 as $$
 declare
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(
-    p_tenant_id, p_time_zone, p_user_id, p_resource_type, p_task, p_product, 0, p_at
+    row(p_tenant_id, p_time_zone, p_user_id, p_resource_type, p_task, null::text, p_product, null::jsonb, 0::numeric, null::bigint[]), p_at
   );
   v_quota spend_private.applicable_quota;
   v_holds spend.reservation_hold[] := '{}';

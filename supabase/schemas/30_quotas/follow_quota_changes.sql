@@ -27,7 +27,7 @@ begin
     where (n.limit_usd, n.warning_threshold, n.slots)
       is distinct from (o.limit_usd, o.warning_threshold, o.slots)
     -- The lock order of reserve.
-    order by array_position(array['user', 'tenant', 'platform'], n.scope), n.id
+    order by spend_private.lock_rank(n.scope), n.id
   loop
     perform spend_private.resize_quota(v_quota_id);
   end loop;

@@ -64,7 +64,7 @@ begin
   return coalesce((
     select array_agg(
       row(h.quota_id, h.period_start, h.slot)::spend.reservation_hold
-      order by array_position(array['user', 'tenant', 'platform'], q.scope), h.quota_id
+      order by spend_private.lock_rank(q.scope), h.quota_id
     )
     from (
       -- Balances of this quota that are still there are of ended periods, and stay.

@@ -17,23 +17,15 @@ language plpgsql volatile
 set search_path = ''
 as $$
 declare
-  v_call spend_private.call := p_call;
-  v_quotas spend_private.applicable_quota[];
+  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(p_call, p_now);
+  v_call spend_private.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
   v_quota spend_private.applicable_quota;
   v_is_tight boolean := false;
   v_holding spend_private.holding;
   v_refusal spend.reserve_result;
 begin
-  v_quotas := spend_private.applicable_quotas(
-    p_call.tenant_id, p_call.time_zone, p_call.user_id, p_call.resource_type, p_call.task,
-    p_call.product, p_call.cost_usd, p_now
-  );
-  v_call := spend_private.call_to_hold(p_call, v_quotas, p_now);
   if v_call.cost_usd < p_call.cost_usd then
-    v_quotas := spend_private.applicable_quotas(
-      v_call.tenant_id, v_call.time_zone, v_call.user_id, v_call.resource_type, v_call.task,
-      v_call.product, v_call.cost_usd, p_now
-    );
+    v_quotas := spend_private.applicable_quotas(v_call, p_now);
   end if;
 
   -- What is exhausted already is refused here, before anything is locked.

@@ -78,7 +78,7 @@ begin
     join spend.cost_quotas as q on q.id = h.quota_id
     group by q.tenant_id, q.scope_id, q.scope, h.quota_id, h.period_start, h.slot
     -- The lock order of reserve, over the whole batch.
-    order by array_position(array['user', 'tenant', 'platform'], q.scope), h.quota_id, h.period_start, h.slot
+    order by spend_private.lock_rank(q.scope), h.quota_id, h.period_start, h.slot
   loop
     perform spend_private.move_balances(
       array[row(v_hold.quota_id, v_hold.period_start, v_hold.slot)::spend.reservation_hold],

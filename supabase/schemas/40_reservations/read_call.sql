@@ -1,18 +1,3 @@
-create type spend_private.call as (
-  tenant_id uuid,
-  time_zone text,
-  user_id uuid,
-  resource_type text,
-  task text,
-  provider text,
-  product text,
-  usage jsonb,
-  cost_usd numeric,
-  price_ids bigint[]
-);
-comment on type spend_private.call is
-  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold).';
-
 create function spend_private.read_call(
   p_tenant_id uuid,
   p_user_id uuid,

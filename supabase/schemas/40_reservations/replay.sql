@@ -46,10 +46,7 @@ begin
   end if;
 
   if v_hash <> p_request_hash then
-    perform spend_private.fail(
-      'PT409', 'idempotency_conflict', jsonb_build_object('idempotency_key', p_idempotency_key),
-      'The key belongs to another request. Take a new key for a new request.'
-    );
+    perform spend_private.fail_conflict(p_idempotency_key);
   end if;
   v_answer.replayed := v_hash is not null;
   return v_answer;

@@ -135,10 +135,7 @@ begin
   from spend_private.adjustments as a
   where a.tenant_id = p_tenant_id and a.idempotency_key = p_idempotency_key;
   if v_hash <> p_request_hash then
-    perform spend_private.fail(
-      'PT409', 'idempotency_conflict', jsonb_build_object('idempotency_key', p_idempotency_key),
-      'The key belongs to another request. Take a new key for a new request.'
-    );
+    perform spend_private.fail_conflict(p_idempotency_key);
   end if;
   return v_event_id;
 end;

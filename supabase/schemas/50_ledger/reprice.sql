@@ -234,7 +234,7 @@ begin
     select m.*
     from jsonb_to_recordset(v_moves) as m (scope text, quota_id bigint, period_start timestamptz, usd numeric)
     -- The lock order of reserve, over the whole batch.
-    order by array_position(array['user', 'tenant', 'platform'], m.scope), m.quota_id, m.period_start
+    order by spend_private.lock_rank(m.scope), m.quota_id, m.period_start
   loop
     perform spend_private.overrun_balances(
       array[row(v_move.quota_id, v_move.period_start, 0)::spend.reservation_hold], 0, v_move.usd

@@ -1,0 +1,11 @@
+create function spend_private.lock_rank(p_scope text)
+returns integer
+language plpgsql immutable
+set search_path = ''
+as $$
+begin
+  return array_position(array['user', 'tenant', 'platform'], p_scope);
+end;
+$$;
+comment on function spend_private.lock_rank is
+  'Place of a scope in the order in which balances are locked: the most shared last, then by id. Whoever locks several keeps to it, so that two never wait for each other.';
