@@ -24,6 +24,9 @@ export interface Metering {
   onFirstToken?: () => void;
 }
 
+/** Of a request: its answer carries the receipt. */
+export type RequestMetering = Metering & { receipt: Receipt };
+
 /** The caller's idempotency key, told apart for each call that the request makes, in order. */
 export class RequestKeys {
   #calls = 0;
@@ -54,7 +57,7 @@ export async function meteringOf(
   env: Env,
   gate: Gate,
   work: Work,
-): Promise<Metering & { receipt: Receipt }> {
+): Promise<RequestMetering> {
   return meteringFor(await authenticate(request, env), request, env, gate, work);
 }
 
@@ -65,7 +68,7 @@ export async function meteringFor(
   env: Env,
   gate: Gate,
   work: Work,
-): Promise<Metering & { receipt: Receipt }> {
+): Promise<RequestMetering> {
   const key = request.headers.get("idempotency-key");
   const keys = key === null ? undefined : new RequestKeys(parseKey(key));
   const tenantId = await resolveTenant(request, gate, userId, work.tenantId);

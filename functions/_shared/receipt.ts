@@ -65,20 +65,19 @@ export class Receipt {
     return costs;
   }
 
-  /** What the headers of an answer can say before it has ended. */
-  headers(): Record<string, string> {
+  /**
+   * What the headers of an answer say: the reservations, quotas that are near their limit and, of an answer that has
+   * ended, one cost for each reservation, in the same order, when all are known.
+   */
+  headers(costs: CallCost[] = []): Record<string, string> {
     const ids = this.calls.map((call) => call.reservationId);
+    const areKnown = costs.length > 0 && costs.every((cost) => cost.costUsd !== null);
     return {
       ...(ids.length > 0 && { "x-spendgate-reservation": ids.join(", ") }),
       ...rateLimitHeaders(this.calls.flatMap((call) => call.warnings)),
+      ...(areKnown && { "x-spendgate-cost-usd": costs.map((cost) => cost.costUsd).join(", ") }),
     };
   }
-}
-
-/** Headers of an answer that has ended: one cost for each reservation, in the same order. */
-export function costHeaders(costs: CallCost[]): Record<string, string> {
-  const known = costs.every((cost) => cost.costUsd !== null) && costs.length > 0;
-  return known ? { "x-spendgate-cost-usd": costs.map((cost) => cost.costUsd).join(", ") } : {};
 }
 
 function timer(milliseconds: number): { passed: Promise<undefined>; clear(): void } {

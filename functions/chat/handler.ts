@@ -16,9 +16,8 @@ import { errorResponse, SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
 import { clientGone, expectMethod, readJson } from "../_shared/http.ts";
 import { meteredModel } from "../_shared/metered_model.ts";
-import { type Metering, meteringFor } from "../_shared/metering.ts";
+import { meteringFor, type RequestMetering } from "../_shared/metering.ts";
 import { callError } from "../_shared/provider_error.ts";
-import { costHeaders, type Receipt } from "../_shared/receipt.ts";
 import { type Compaction, compact, fitConversation } from "./compaction.ts";
 import { type ChatRequest, chatRequest, compactRequest, toUIMessages } from "./request.ts";
 import { toolsNamed } from "./tools.ts";
@@ -40,10 +39,8 @@ export async function handleChat(request: Request, env: Env, gate: Gate): Promis
   return body.stream ? streamAnswer(request, body, metering) : answer(body, metering);
 }
 
-type ReceiptedMetering = Metering & { receipt: Receipt };
-
 /** What a call of the AI SDK needs, the same for both ways to answer. */
-async function prepare(body: ChatRequest, metering: ReceiptedMetering) {
+async function prepare(body: ChatRequest, metering: RequestMetering) {
   const name = body.model ?? metering.env.defaultModel;
   const asked = await toUIMessages(body.messages);
   const compaction: Compaction = body.compact
@@ -76,7 +73,7 @@ function hasUsed(tokens = Number.POSITIVE_INFINITY): StopCondition<ToolSet> {
     steps.reduce((sum, step) => sum + (step.usage.totalTokens ?? 0), 0) >= tokens;
 }
 
-async function answer(body: ChatRequest, metering: ReceiptedMetering): Promise<Response> {
+async function answer(body: ChatRequest, metering: RequestMetering): Promise<Response> {
   const { name, compaction, call } = await prepare(body, metering);
   const done: { text: string; usage: { inputTokens?: number; outputTokens?: number } }[] = [];
   let ending: { finishReason: string; error?: SpendgateError };
@@ -106,14 +103,14 @@ async function answer(body: ChatRequest, metering: ReceiptedMetering): Promise<R
       calls: costs,
       ...compactionFacts(compaction),
     },
-    { headers: { ...metering.receipt.headers(), ...costHeaders(costs) } },
+    { headers: metering.receipt.headers(costs) },
   );
 }
 
 async function streamAnswer(
   request: Request,
   body: ChatRequest,
-  metering: ReceiptedMetering,
+  metering: RequestMetering,
 ): Promise<Response> {
   const gone = clientGone(request);
   const started = Promise.withResolvers<void>();
@@ -192,7 +189,7 @@ async function compactConversation(
       replaced: compaction.replaced,
       calls: costs,
     },
-    { headers: { ...metering.receipt.headers(), ...costHeaders(costs) } },
+    { headers: metering.receipt.headers(costs) },
   );
 }
 

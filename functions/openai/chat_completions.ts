@@ -8,16 +8,16 @@ import type {
 import { writtenStream } from "../_shared/background.ts";
 import { clientGone } from "../_shared/http.ts";
 import { meteredModel } from "../_shared/metered_model.ts";
-import type { Metering } from "../_shared/metering.ts";
+import type { RequestMetering } from "../_shared/metering.ts";
 import { callError } from "../_shared/provider_error.ts";
-import { type CallCost, costHeaders, type Receipt } from "../_shared/receipt.ts";
+import type { CallCost, Receipt } from "../_shared/receipt.ts";
 import { type ChatCompletionRequest, toCallOptions } from "./chat_request.ts";
 import { toOpenAIError } from "./errors.ts";
 
 export async function complete(
   request: Request,
   body: ChatCompletionRequest,
-  metering: Metering & { receipt: Receipt },
+  metering: RequestMetering,
 ): Promise<Response> {
   try {
     return body.stream
@@ -30,7 +30,7 @@ export async function complete(
 
 async function completion(
   body: ChatCompletionRequest,
-  metering: Metering & { receipt: Receipt },
+  metering: RequestMetering,
 ): Promise<Response> {
   const result = await meteredModel(body.model, metering).doGenerate(toCallOptions(body));
   const costs = await metering.receipt.costs(metering.env.costWaitMs);
@@ -48,14 +48,14 @@ async function completion(
       ],
       usage: toOpenAIUsage(result.usage),
     },
-    { headers: { ...metering.receipt.headers(), ...costHeaders(costs) } },
+    { headers: metering.receipt.headers(costs) },
   );
 }
 
 async function streamCompletion(
   request: Request,
   body: ChatCompletionRequest,
-  metering: Metering & { receipt: Receipt },
+  metering: RequestMetering,
 ): Promise<Response> {
   const gone = clientGone(request);
   const model = meteredModel(body.model, { ...metering, gone: gone.signal });

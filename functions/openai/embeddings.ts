@@ -1,9 +1,8 @@
 // POST /embeddings.
 import { z } from "zod";
 import { meteredEmbeddingModel } from "../_shared/metered_model.ts";
-import type { Metering } from "../_shared/metering.ts";
+import type { Metering, RequestMetering } from "../_shared/metering.ts";
 import { callError } from "../_shared/provider_error.ts";
-import { costHeaders, type Receipt } from "../_shared/receipt.ts";
 
 const text = z.string().min(1);
 
@@ -19,7 +18,7 @@ export const embeddingRequest = z.strictObject({
 
 export async function embed(
   body: z.output<typeof embeddingRequest>,
-  metering: Metering & { receipt: Receipt },
+  metering: RequestMetering,
 ): Promise<Response> {
   const { dimensions } = body;
   const result = await meteredEmbeddingModel(body.model, { ...metering, task: taskOf(metering) })
@@ -45,7 +44,7 @@ export async function embed(
       model: body.model,
       usage: { prompt_tokens: tokens, total_tokens: tokens },
     },
-    { headers: { ...metering.receipt.headers(), ...costHeaders(costs) } },
+    { headers: metering.receipt.headers(costs) },
   );
 }
 

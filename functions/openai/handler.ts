@@ -4,8 +4,7 @@ import type { Env } from "../_shared/env.ts";
 import { SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
 import { expectMethod, readJson } from "../_shared/http.ts";
-import { type Metering, meteringFor } from "../_shared/metering.ts";
-import type { Receipt } from "../_shared/receipt.ts";
+import { meteringFor, type RequestMetering } from "../_shared/metering.ts";
 import { complete } from "./chat_completions.ts";
 import { chatCompletionRequest } from "./chat_request.ts";
 import { embed, embeddingRequest } from "./embeddings.ts";
@@ -43,7 +42,7 @@ function attribute(
   request: Request,
   env: Env,
   gate: Gate,
-): Promise<Metering & { receipt: Receipt }> {
+): Promise<RequestMetering> {
   const header = (name: string) => request.headers.get(`x-spendgate-${name}`) ?? undefined;
   return meteringFor(userId, request, env, gate, {
     task: header("task") ?? "chat",

@@ -1601,12 +1601,13 @@ comment on function spend_private.applicable_quotas is
   'Quotas that a call counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
 
 create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
-returns void
+returns boolean
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
   v_quota spend_private.applicable_quota;
+  v_were_missing boolean := false;
 begin
   foreach v_quota in array p_quotas loop
     if not v_quota.has_room and not exists (
@@ -1614,12 +1615,14 @@ begin
       where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
     ) then
       perform spend_private.open_balances(v_quota.quota_id, p_now);
+      v_were_missing := true;
     end if;
   end loop;
+  return v_were_missing;
 end;
 $$;
 comment on function spend_private.open_periods is
-  'Opens the balances of those quotas whose current period has none yet.';
+  'Opens the balances of those quotas whose current period has none yet. True when there were any, so that the caller looks again: they may have room now.';
 
 -- schemas/30_quotas/complete_quota.sql
 create function spend_private.complete_quota()
@@ -2478,7 +2481,9 @@ begin
     if not v_refusal.allowed then
       return row(v_call, null::spend.reservation_hold[], null::spend.reservation_hold[], v_refusal);
     end if;
-    perform spend_private.open_periods(v_quotas, p_now);
+    if spend_private.open_periods(v_quotas, p_now) then
+      v_quotas := spend_private.applicable_quotas(v_call, p_now);
+    end if;
   end if;
 
   loop

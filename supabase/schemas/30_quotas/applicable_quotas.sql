@@ -55,12 +55,13 @@ comment on function spend_private.applicable_quotas is
   'Quotas that a call counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
 
 create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
-returns void
+returns boolean
 language plpgsql volatile
 set search_path = ''
 as $$
 declare
   v_quota spend_private.applicable_quota;
+  v_were_missing boolean := false;
 begin
   foreach v_quota in array p_quotas loop
     if not v_quota.has_room and not exists (
@@ -68,9 +69,11 @@ begin
       where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
     ) then
       perform spend_private.open_balances(v_quota.quota_id, p_now);
+      v_were_missing := true;
     end if;
   end loop;
+  return v_were_missing;
 end;
 $$;
 comment on function spend_private.open_periods is
-  'Opens the balances of those quotas whose current period has none yet.';
+  'Opens the balances of those quotas whose current period has none yet. True when there were any, so that the caller looks again: they may have room now.';

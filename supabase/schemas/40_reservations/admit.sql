@@ -37,7 +37,9 @@ begin
     if not v_refusal.allowed then
       return row(v_call, null::spend.reservation_hold[], null::spend.reservation_hold[], v_refusal);
     end if;
-    perform spend_private.open_periods(v_quotas, p_now);
+    if spend_private.open_periods(v_quotas, p_now) then
+      v_quotas := spend_private.applicable_quotas(v_call, p_now);
+    end if;
   end if;
 
   loop
