@@ -1052,6 +1052,8 @@ set search_path = ''
 as $$
 declare
   v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
+  v_product text;
+  v_found text;
   v_meter text;
   v_part_of text;
   v_price_id bigint;
@@ -1068,12 +1070,16 @@ declare
   v_unpriced text[];
   v_lines spend_private.bill_line[];
 begin
-  for v_meter, v_part_of, v_units, v_price_id, v_unit_usd, v_unit_size in
-    select p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
+  for v_found, v_meter, v_part_of, v_units, v_price_id, v_unit_usd, v_unit_size in
+    select p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
     from spend.prices as p
     join spend.meters as m on m.resource_type = p_resource_type and m.meter = p.meter
     where p.provider = p_counts.provider
-      and p.product = p_name
+      and p.product = any (p_name || array(
+        select a.product
+        from spend.product_aliases as a
+        where a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
+      ))
       and p.resource_type = p_resource_type
       and p.service_tier = p_counts.service_tier
       and (p.tenant_id is null or p.tenant_id = p_tenant_id)
@@ -1081,12 +1087,15 @@ begin
       and p.effective_from <= p_at
       and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
     order by
+      p.product <> p_name,
       -- Parts before their whole.
       coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
       -- What is in force, first. Each (meter, tier) is a series of its own in time; the highest tier that the call
       -- reaches wins.
       p.tenant_id nulls last, p.tier_from desc, p.effective_from desc, p.revision desc
   loop
+    v_product := coalesce(v_product, v_found);
+    exit when v_found <> v_product;
     continue when v_meter = v_last;
     v_last := v_meter;
     if v_whole is distinct from coalesce(v_part_of, v_meter) then
@@ -1123,7 +1132,7 @@ begin
     v_lines := v_lines
       || row(v_meter, v_units, v_price_id, v_unit_usd, v_unit_size, v_usd)::spend_private.bill_line;
   end loop;
-  if v_last is null then
+  if v_product is null then
     return null;
   elsif v_cost_usd > 1e9 then
     -- No call does, and a balance could not hold many of them.
@@ -1131,11 +1140,11 @@ begin
   elsif v_left <> '{}' then
     v_unpriced := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
   end if;
-  return row(p_name, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines);
+  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines);
 end;
 $$;
 comment on function spend_private.price_product is
-  'What usage costs at the prices in force at p_at of the product of this very name; null when it has no price for any of what is counted. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
+  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
 p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
 Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
 
@@ -1189,14 +1198,10 @@ declare
   v_priced spend_private.priced_usage;
   v_name text;
 begin
-  -- Most names are exact, and of the others most are whole aliases.
-  v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound);
-  if v_priced.cost_usd is null then
-    select a.product into v_name
-    from spend.product_aliases as a
-    where a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_counts.name;
-    v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, v_name, p_at, p_is_bound);
-  end if;
+  -- Most names are exact, or whole aliases: then one look at the prices finds both the product and its cost.
+  v_priced := spend_private.price_product(
+    p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound
+  );
   if v_priced.cost_usd is not null then
     return v_priced;
   end if;

@@ -13,14 +13,10 @@ declare
   v_priced spend_private.priced_usage;
   v_name text;
 begin
-  -- Most names are exact, and of the others most are whole aliases.
-  v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound);
-  if v_priced.cost_usd is null then
-    select a.product into v_name
-    from spend.product_aliases as a
-    where a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_counts.name;
-    v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, v_name, p_at, p_is_bound);
-  end if;
+  -- Most names are exact, or whole aliases: then one look at the prices finds both the product and its cost.
+  v_priced := spend_private.price_product(
+    p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound
+  );
   if v_priced.cost_usd is not null then
     return v_priced;
   end if;
