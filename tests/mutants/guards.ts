@@ -533,4 +533,18 @@ export const guardMutants: Mutant[] = [
     "true",
     [pgtap("sandboxes/")],
   ),
+  guard(
+    "a claim is given up by whoever names none",
+    "60_sandboxes/end_context.sql",
+    "v_context.claim_id is distinct from p_claim_id",
+    "v_context.claim_id <> p_claim_id",
+    [pgtap("sandboxes/guards")],
+  ),
+  guard(
+    "a sandbox ends without a status",
+    "60_sandboxes/end_context.sql",
+    "p_status is null or p_status not in ('paused', 'terminated', 'failed')",
+    "p_status not in ('paused', 'terminated', 'failed')",
+    [pgtap("sandboxes/guards")],
+  ),
 ];

@@ -22,7 +22,7 @@ end;
 $$;
 comment on function spend.end_context is
   'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated).
-Errors: PT404 unknown_context. For service_role.';
+Errors: PT404 unknown_context, 22023 invalid_usage (status). For service_role.';
 grant execute on function spend.end_context to service_role;
 
 create function spend_private.end_context(
@@ -44,7 +44,7 @@ declare
   v_ended_at timestamptz;
   v_status text := p_status;
 begin
-  if p_status not in ('paused', 'terminated', 'failed') then
+  if p_status is null or p_status not in ('paused', 'terminated', 'failed') then
     perform spend_private.fail_usage('status', 'is not paused, terminated or failed');
   end if;
   if v_context.booked_at is not null and (v_context.status <> 'paused' or p_status = 'paused') then
@@ -147,10 +147,12 @@ as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
 begin
-  if p_status not in ('failed', 'paused', 'unknown') or (p_status = 'paused' and v_context.sandbox_id is null) then
+  if p_status is null or p_status not in ('failed', 'paused', 'unknown')
+    or (p_status = 'paused' and v_context.sandbox_id is null)
+  then
     perform spend_private.fail_usage('status', 'is not failed, paused or unknown, or paused without a sandbox');
   end if;
-  if v_context.status <> 'creating' or v_context.claim_id <> p_claim_id then
+  if v_context.status <> 'creating' or v_context.claim_id is distinct from p_claim_id then
     return v_context.status;
   end if;
   if p_status = 'unknown' then
