@@ -25,7 +25,7 @@ end;
 $$;
 comment on function spend.confirm_context is
   'Records what E2B says of a sandbox that was started, resumed or extended, and returns the context''s status. Other than running: the claim was lost, the caller kills the sandbox and calls end_context with its times.
-Errors: PT404 unknown_context. For service_role.';
+Errors: PT404 unknown_context, 22023 invalid_usage (sandbox_id, expires_at). For service_role.';
 grant execute on function spend.confirm_context to service_role;
 
 create function spend_private.confirm_context(
@@ -45,6 +45,11 @@ as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
 begin
+  if p_sandbox_id is null or p_expires_at is null then
+    perform spend_private.fail_usage(
+      case when p_sandbox_id is null then 'sandbox_id' else 'expires_at' end, 'is missing'
+    );
+  end if;
   if v_context.status = 'creating' and coalesce(v_context.sandbox_id = p_sandbox_id, v_context.claim_id = p_claim_id) then
     update spend.execution_contexts as c set
       status = 'running', sandbox_id = p_sandbox_id,

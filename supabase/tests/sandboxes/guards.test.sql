@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(8);
+select plan(10);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -19,9 +19,11 @@ select isnt_empty(
 select is_empty(
   $$ select * from spend.find_context((select id from claim), '00000000-0000-4000-8000-00000000000b') $$, 'nobody else does'
 );
-create function pg_temp.confirm(p_claim uuid) returns text language sql as $$
+create function pg_temp.confirm(
+  p_claim uuid, p_sandbox text default 'sandbox', p_expires_at timestamptz default now() + interval '5 minutes'
+) returns text language sql as $$
   select spend.confirm_context(
-    'aaaaaaaa-0000-4000-8000-000000000001', (select id from claim), p_claim, 'sandbox', now(), now() + interval '5 minutes', 2, 0.5
+    'aaaaaaaa-0000-4000-8000-000000000001', (select id from claim), p_claim, p_sandbox, now(), p_expires_at, 2, 0.5
   )
 $$;
 create function pg_temp.fail(p_claim uuid, p_status text default 'failed') returns text language sql as $$
@@ -35,6 +37,8 @@ select is(pg_temp.fail(null), 'creating', 'nor whoever names none');
 select throws_ok($$ select pg_temp.fail('00000000-0000-4000-8000-0000000000c1', null) $$, '22023', 'invalid_usage', 'a claim is not given up without a status');
 select throws_ok($$ select pg_temp.end(null) $$, '22023', 'invalid_usage', 'a sandbox does not end without one');
 select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c2'), 'creating', 'whoever does not have the claim confirms nothing');
+select throws_ok($$ select pg_temp.confirm('00000000-0000-4000-8000-0000000000c1', null) $$, '22023', 'invalid_usage', 'nor without a sandbox');
+select throws_ok($$ select pg_temp.confirm('00000000-0000-4000-8000-0000000000c1', 'sandbox', null) $$, '22023', 'invalid_usage', 'or the end of its time-out');
 select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c1'), 'running', 'whoever has it does');
 
 select * from finish();
