@@ -1664,8 +1664,6 @@ create function spend_private.current_holds(
   p_time_zone text,
   p_user_id uuid,
   p_resource_type text,
-  p_task text,
-  p_product text,
   p_at timestamptz
 )
 returns spend.reservation_hold[]
@@ -1674,7 +1672,10 @@ set search_path = ''
 as $$
 declare
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(
-    row(p_tenant_id, p_time_zone, p_user_id, p_resource_type, p_task, null::text, p_product, null::jsonb, 0::numeric, null::bigint[]), p_at
+    row(
+      p_tenant_id, p_time_zone, p_user_id, p_resource_type,
+      null::text, null::text, null::text, null::jsonb, 0::numeric, null::bigint[]
+    ), p_at
   );
   v_quota spend_private.applicable_quota;
   v_holds spend.reservation_hold[] := '{}';
@@ -1687,7 +1688,7 @@ begin
 end;
 $$;
 comment on function spend_private.current_holds is
-  'Balances, opened where they are not, that a booking at p_at without a reservation of its own counts in; in lock order.';
+  'Balances, opened where they are not, that a booking at p_at without a reservation, and so without task or product, counts in; in lock order.';
 
 -- schemas/30_quotas/follow_quota_changes.sql
 create function spend_private.follow_quota_changes()
@@ -3065,6 +3066,7 @@ declare
   v_from integer;
   v_slot integer;
   v_is_calm boolean;
+  v_hold spend.reservation_hold;
 begin
   foreach v_quota in array p_quotas loop
     -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
@@ -3110,11 +3112,10 @@ begin
       raise exception using errcode = 'SGROO', message = 'no_room_left';
     end if;
 
-    v_holding.holds := v_holding.holds
-      || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+    v_hold := row(v_quota.quota_id, v_quota.period_start, v_slot);
+    v_holding.holds := v_holding.holds || v_hold;
     if not v_is_calm then
-      v_holding.busy := v_holding.busy
-        || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+      v_holding.busy := v_holding.busy || v_hold;
     end if;
   end loop;
   return v_holding;
@@ -4110,9 +4111,7 @@ begin
     end if;
   end if;
 
-  v_holds := spend_private.current_holds(
-    p_tenant_id, v_time_zone, p_user_id, p_resource_type, null, null, p_now
-  );
+  v_holds := spend_private.current_holds(p_tenant_id, v_time_zone, p_user_id, p_resource_type, p_now);
   perform spend_private.overrun_balances(v_holds, 0, p_amount_usd);
   insert into spend.cost_events (
     tenant_id, occurred_at, booked_at, kind, user_id, resource_type, cost_usd, metadata

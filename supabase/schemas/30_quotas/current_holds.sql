@@ -3,8 +3,6 @@ create function spend_private.current_holds(
   p_time_zone text,
   p_user_id uuid,
   p_resource_type text,
-  p_task text,
-  p_product text,
   p_at timestamptz
 )
 returns spend.reservation_hold[]
@@ -13,7 +11,10 @@ set search_path = ''
 as $$
 declare
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(
-    row(p_tenant_id, p_time_zone, p_user_id, p_resource_type, p_task, null::text, p_product, null::jsonb, 0::numeric, null::bigint[]), p_at
+    row(
+      p_tenant_id, p_time_zone, p_user_id, p_resource_type,
+      null::text, null::text, null::text, null::jsonb, 0::numeric, null::bigint[]
+    ), p_at
   );
   v_quota spend_private.applicable_quota;
   v_holds spend.reservation_hold[] := '{}';
@@ -26,4 +27,4 @@ begin
 end;
 $$;
 comment on function spend_private.current_holds is
-  'Balances, opened where they are not, that a booking at p_at without a reservation of its own counts in; in lock order.';
+  'Balances, opened where they are not, that a booking at p_at without a reservation, and so without task or product, counts in; in lock order.';

@@ -22,6 +22,7 @@ declare
   v_from integer;
   v_slot integer;
   v_is_calm boolean;
+  v_hold spend.reservation_hold;
 begin
   foreach v_quota in array p_quotas loop
     -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
@@ -67,11 +68,10 @@ begin
       raise exception using errcode = 'SGROO', message = 'no_room_left';
     end if;
 
-    v_holding.holds := v_holding.holds
-      || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+    v_hold := row(v_quota.quota_id, v_quota.period_start, v_slot);
+    v_holding.holds := v_holding.holds || v_hold;
     if not v_is_calm then
-      v_holding.busy := v_holding.busy
-        || row(v_quota.quota_id, v_quota.period_start, v_slot)::spend.reservation_hold;
+      v_holding.busy := v_holding.busy || v_hold;
     end if;
   end loop;
   return v_holding;

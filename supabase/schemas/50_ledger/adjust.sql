@@ -62,9 +62,7 @@ begin
     end if;
   end if;
 
-  v_holds := spend_private.current_holds(
-    p_tenant_id, v_time_zone, p_user_id, p_resource_type, null, null, p_now
-  );
+  v_holds := spend_private.current_holds(p_tenant_id, v_time_zone, p_user_id, p_resource_type, p_now);
   perform spend_private.overrun_balances(v_holds, 0, p_amount_usd);
   insert into spend.cost_events (
     tenant_id, occurred_at, booked_at, kind, user_id, resource_type, cost_usd, metadata
