@@ -27,7 +27,7 @@ create function spend_private.fail(
 )
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   raise exception using
@@ -40,7 +40,7 @@ comment on function spend_private.fail is
 create function spend_private.fail_conflict(p_idempotency_key text)
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform spend_private.fail(
@@ -126,7 +126,7 @@ returns setof uuid
 language sql stable
 -- Definer: a policy on tenant_members that read tenant_members itself would recurse.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select m.tenant_id
   from spend.tenant_members as m
@@ -141,7 +141,7 @@ returns setof uuid
 language sql stable
 -- Definer: see member_tenant_ids.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select m.tenant_id
   from spend.tenant_members as m
@@ -155,7 +155,7 @@ grant execute on function spend_private.managed_tenant_ids to authenticated;
 create function spend_private.is_time_zone(p_name text)
 returns boolean
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pg_catalog.timezone(p_name, '2000-01-01 00:00:00+00'::timestamptz);
@@ -174,7 +174,7 @@ grant execute on function spend_private.is_time_zone to service_role;
 create function spend_private.tenant_key(p_tenant_id uuid)
 returns integer
 language plpgsql immutable strict parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return ('x' || pg_catalog.left(p_tenant_id::text, 8))::bit(32)::integer;
@@ -294,7 +294,7 @@ returns integer
 language plpgsql volatile
 -- Definer: quotas of source plan are written by the plan alone, whoever asks for it.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return spend_private.follow_plan(ensure_quotas.tenant_id);
@@ -307,7 +307,7 @@ grant execute on function spend.ensure_quotas to service_role;
 create function spend_private.follow_plan(p_tenant_id uuid, p_user_id uuid default null)
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_changed integer;
@@ -371,7 +371,7 @@ returns trigger
 language plpgsql
 -- Definer: reads the ledger for whoever deletes.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if exists (select from spend.reservations as r where r.tenant_id = old.id)
@@ -397,7 +397,7 @@ returns trigger
 language plpgsql
 -- Definer: whoever inserts a tenant or a member need not be able to write quotas.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'UPDATE' then
@@ -418,7 +418,7 @@ returns trigger
 language plpgsql
 -- Definer: see seed_quotas_of_tenant.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'DELETE' then
@@ -441,7 +441,7 @@ returns trigger
 language plpgsql
 -- Definer: see seed_quotas_of_tenant.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform spend_private.lock_quota_changes();
@@ -568,7 +568,7 @@ comment on type spend_private.usage_counts is
 create function spend_private.read_usage(p_resource_type text, p_usage jsonb)
 returns spend_private.usage_counts
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_texts text[] := case p_resource_type
@@ -628,7 +628,7 @@ comment on function spend_private.read_usage is
 create function spend_private.sandbox_units(p_numbers jsonb)
 returns jsonb
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_unknown text := jsonb_object_keys(p_numbers - array['vcpus', 'memory_gib', 'seconds']) limit 1;
@@ -648,7 +648,7 @@ comment on function spend_private.sandbox_units is
 create function spend_private.fail_usage(p_field text, p_problem text)
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform spend_private.fail(
@@ -673,7 +673,7 @@ returns integer
 language plpgsql volatile
 -- Definer: it calls functions that whoever may insert prices may not.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_added integer;
@@ -732,7 +732,7 @@ returns table (
   effective_from timestamptz
 )
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -759,7 +759,7 @@ returns trigger
 language plpgsql
 -- Definer: whoever may insert a price need not be able to read tenants or prices.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_field text := case
@@ -863,7 +863,7 @@ returns table (
 language plpgsql stable
 -- Definer: everybody who is signed in may read the general prices, and nothing else is read here.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_resource_type text := case when explain_cost.usage ? 'seconds' then 'e2b' else 'llm' end;
@@ -900,7 +900,7 @@ create function spend_private.fail_unpriced(
 )
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform spend_private.fail(
@@ -922,7 +922,7 @@ returns trigger
 language plpgsql
 -- Definer: whoever may insert a price need not be able to read the reservations.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_last_use timestamptz;
@@ -967,7 +967,7 @@ execute function spend_private.guard_price_dates();
 create function spend_private.mark_prices_used(p_price_ids bigint[])
 returns boolean
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not exists (
@@ -991,7 +991,7 @@ comment on function spend_private.mark_prices_used is
 create function spend_private.other_names(p_provider text, p_name text)
 returns text[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- 'openai/gpt-4o' is 'gpt-4o' of openai.
@@ -1048,7 +1048,7 @@ create function spend_private.price_product(
 )
 returns spend_private.priced_usage
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
@@ -1151,7 +1151,7 @@ Raises 22023 invalid_usage when a key is no meter, a meter counts less than its 
 create function spend_private.unpriced_meters(p_resource_type text, p_units jsonb, p_left jsonb)
 returns text[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_unpriced text[];
@@ -1192,7 +1192,7 @@ create function spend_private.price_usage(
 )
 returns spend_private.priced_usage
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_priced spend_private.priced_usage;
@@ -1248,7 +1248,7 @@ returns trigger
 language plpgsql
 -- Definer: it calls functions that whoever makes the change may not.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'TRUNCATE' then
@@ -1354,7 +1354,7 @@ grant select, insert, update, delete on spend.cost_quotas to service_role;
 create function spend_private.default_slots(p_scope text)
 returns integer
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case p_scope when 'platform' then 64 when 'tenant' then 8 else 1 end;
@@ -1410,7 +1410,7 @@ create function spend_private.period_bounds(
 )
 returns tstzrange
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_start timestamptz;
@@ -1445,7 +1445,7 @@ create function spend_private.quota_details(
 )
 returns spend.quota_details
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -1481,7 +1481,7 @@ comment on function spend_private.quota_details is
 create function spend_private.utilization_percent(p_used_usd numeric, p_limit_usd numeric)
 returns numeric
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case when p_limit_usd > 0 then round(100 * p_used_usd / p_limit_usd, 2) else 100 end;
@@ -1500,7 +1500,7 @@ create function spend_private.allot(
 )
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -1564,7 +1564,7 @@ comment on type spend_private.applicable_quota is
 create function spend_private.applicable_quotas(p_call spend_private.call, p_now timestamptz)
 returns spend_private.applicable_quota[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
@@ -1608,7 +1608,7 @@ comment on function spend_private.applicable_quotas is
 create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
 returns boolean
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend_private.applicable_quota;
@@ -1635,7 +1635,7 @@ returns trigger
 language plpgsql
 -- Definer: it calls functions that whoever makes the change may not.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if new.scope = 'tenant' then
@@ -1668,7 +1668,7 @@ create function spend_private.current_holds(
 )
 returns spend.reservation_hold[]
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(
@@ -1696,7 +1696,7 @@ returns trigger
 language plpgsql
 -- Definer: balances are written by nobody else, whoever changes a quota.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota_id bigint;
@@ -1739,7 +1739,7 @@ returns trigger
 language plpgsql
 -- Definer: see follow_quota_changes.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota_id bigint;
@@ -1769,7 +1769,7 @@ returns trigger
 language plpgsql
 -- Definer: see follow_quota_changes.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform spend_private.lock_quota_changes();
@@ -1790,7 +1790,7 @@ execute function spend_private.follow_time_zone();
 create function spend_private.has_spent(p_tenant_id uuid, p_user_id uuid)
 returns boolean
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return exists (
@@ -1809,7 +1809,7 @@ comment on function spend_private.has_spent is
 create function spend_private.lock_quota_changes()
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended('spend.cost_quotas', 0));
@@ -1823,7 +1823,7 @@ returns trigger
 language plpgsql
 -- Definer: whoever may change a quota need not be able to lock the reservations.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if current_setting('spend.seeding', true) is distinct from 'on' then
@@ -1849,7 +1849,7 @@ for each statement execute function spend_private.lock_before_quota_change('shap
 create function spend_private.lock_rank(p_scope text)
 returns integer
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return array_position(array['user', 'tenant', 'platform'], p_scope);
@@ -1870,7 +1870,7 @@ returns boolean
 language plpgsql stable
 -- Definer: a policy on cost_quotas that read cost_quotas itself would recurse.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return exists (
@@ -1919,7 +1919,7 @@ create function spend_private.open_balances(
 )
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -1962,7 +1962,7 @@ comment on function spend_private.open_balances is
 create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_calm boolean)
 returns numeric
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
@@ -1978,7 +1978,7 @@ comment on function spend_private.allotment_usd is
 create function spend_private.quota_bounds(p_quota spend.cost_quotas, p_now timestamptz default now())
 returns tstzrange
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return spend_private.period_bounds(
@@ -2027,7 +2027,7 @@ grant select on spend.quota_status to authenticated, service_role;
 create function spend_private.rebase_quota(p_quota_id bigint)
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -2084,7 +2084,7 @@ create function spend_private.put_hold(
 )
 returns spend.reservation_hold[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return coalesce((
@@ -2114,7 +2114,7 @@ comment on function spend_private.put_hold is
 create function spend_private.resize_quota(p_quota_id bigint)
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -2152,7 +2152,7 @@ create function spend_private.roomy_slot(
 )
 returns integer
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
@@ -2177,7 +2177,7 @@ create function spend_private.make_room(
 )
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_slot integer;
@@ -2213,7 +2213,7 @@ comment on function spend_private.make_room is
 create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start timestamptz)
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform from spend_private.quota_balances as b
@@ -2303,7 +2303,7 @@ create function spend_private.read_call(
 )
 returns spend_private.call
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_time_zone text;
@@ -2353,7 +2353,7 @@ comment on function spend_private.read_call is
 create function spend_private.fail_incomplete(p_resource_type text, p_usage jsonb)
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_key text;
@@ -2391,7 +2391,7 @@ create function spend_private.actual_cost(
 )
 returns spend_private.actual_cost
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_counts spend_private.usage_counts;
@@ -2432,7 +2432,7 @@ create function spend_private.actual_cost_at_fixed_prices(
 )
 returns spend_private.actual_cost
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_actual spend_private.actual_cost := spend_private.actual_cost(p_reservation, p_usage, p_is_bound);
@@ -2464,7 +2464,7 @@ create function spend_private.admit(
 )
 returns spend_private.admission
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(p_call, p_now);
@@ -2526,7 +2526,7 @@ create function spend_private.book(
 )
 returns spend.settle_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
@@ -2580,7 +2580,7 @@ comment on function spend_private.book is
 create function spend_private.settle_answer(p_reservation spend.reservations)
 returns spend.settle_result
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return row(
@@ -2600,7 +2600,7 @@ create function spend_private.call_to_hold(
 )
 returns spend_private.call
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend_private.applicable_quota;
@@ -2624,7 +2624,7 @@ comment on function spend_private.call_to_hold is
 create function spend_private.expected_call(p_call spend_private.call, p_now timestamptz)
 returns spend_private.call
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_output bigint := spend_private.expected_output(
@@ -2662,7 +2662,7 @@ create function spend_private.expected_output(
 )
 returns bigint
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
@@ -2695,7 +2695,7 @@ returns spend.reserve_result
 language plpgsql stable
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
@@ -2720,7 +2720,7 @@ create function spend_private.check_quota(
 )
 returns spend.reserve_result
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_call spend_private.call := spend_private.read_call(
@@ -2760,7 +2760,7 @@ create function spend_private.check_reserve_arguments(
 )
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_wrong text[] := case
@@ -2790,7 +2790,7 @@ returns integer
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -2807,7 +2807,7 @@ create function spend_private.expire_reservations(
 )
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_expired spend.reservations[];
@@ -2853,7 +2853,7 @@ comment on function spend_private.expire_reservations is
 create function spend_private.expire_holds(p_expired spend.reservations[])
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold record;
@@ -2888,7 +2888,7 @@ returns spend.reserve_result
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 set enable_bitmapscan = 'off'
@@ -2914,7 +2914,7 @@ create function spend_private.extend(
 )
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
@@ -2965,7 +2965,7 @@ create function spend_private.hold_more(
 )
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_answer spend.reserve_result;
@@ -3021,7 +3021,7 @@ create function spend_private.await_slot(
 )
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform from spend_private.quota_balances as b
@@ -3057,7 +3057,7 @@ create function spend_private.hold(
 )
 returns spend_private.holding
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_holding spend_private.holding := row('{}', '{}', null);
@@ -3137,7 +3137,7 @@ create function spend_private.move_balances(
 )
 returns spend.reservation_hold[]
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold spend.reservation_hold;
@@ -3168,7 +3168,7 @@ create function spend_private.overrun_balances(
 )
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold spend.reservation_hold;
@@ -3193,7 +3193,7 @@ create function spend_private.refusal(
 )
 returns spend.reserve_result
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_answer spend.reserve_result;
@@ -3246,7 +3246,7 @@ create function spend_private.explain_refusal(
 )
 returns spend.reserve_result
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   p_answer.quota := p_quota;
@@ -3268,7 +3268,7 @@ comment on function spend_private.explain_refusal is
 create function spend_private.refusal_reason(p_quota spend.quota_details)
 returns text
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
@@ -3286,7 +3286,7 @@ comment on function spend_private.refusal_reason is
 create function spend_private.refusal_message(p_reason text, p_quota spend.quota_details)
 returns text
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return format(
@@ -3312,7 +3312,7 @@ create function spend_private.seconds_until_hold_ends(
 )
 returns integer
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_created_at timestamptz;
@@ -3371,7 +3371,7 @@ returns spend.settle_result
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 set enable_bitmapscan = 'off'
@@ -3393,7 +3393,7 @@ create function spend_private.release(
 )
 returns spend.settle_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
@@ -3424,7 +3424,7 @@ create function spend_private.request_hash(
 )
 returns uuid
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return md5(jsonb_build_array(
@@ -3438,7 +3438,7 @@ comment on function spend_private.request_hash is
 create function spend_private.replay(p_tenant_id uuid, p_idempotency_key text, p_request_hash uuid)
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_answer spend.reserve_result;
@@ -3475,7 +3475,7 @@ comment on function spend_private.replay is
 create function spend_private.new_reservation_id(p_tenant_id uuid)
 returns uuid
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_random text := gen_random_uuid()::text;
@@ -3494,7 +3494,7 @@ comment on function spend_private.new_reservation_id is
 create function spend_private.reservation_tenant_key(p_reservation_id uuid)
 returns integer
 language plpgsql immutable strict parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return ('x' || substr(p_reservation_id::text, 25, 8))::bit(32)::integer;
@@ -3506,7 +3506,7 @@ comment on function spend_private.reservation_tenant_key is
 create function spend_private.lock_reservation(p_reservation_id uuid)
 returns spend.reservations
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
@@ -3550,7 +3550,7 @@ returns spend.reserve_result
 language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then,
 -- and walked, since a look for one slot with room that gathers a bitmap first reads all of them.
 set plan_cache_mode = 'force_generic_plan'
@@ -3589,7 +3589,7 @@ create function spend_private.reserve(
 )
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_call spend_private.call;
@@ -3657,7 +3657,7 @@ returns spend.settle_result
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 set enable_bitmapscan = 'off'
@@ -3681,7 +3681,7 @@ create function spend_private.settle(
 )
 returns spend.settle_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
@@ -3758,7 +3758,7 @@ returns trigger
 language plpgsql
 -- Definer: whoever is refused need not be able to call fail().
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- No grant lets anybody but the owner come here, and of the owner's functions only retention sets this.
@@ -3780,7 +3780,7 @@ returns trigger
 language plpgsql
 -- Definer: see refuse_change.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- The number of the transaction is no part of what happened: a restore into another server gives it anew.
@@ -3824,7 +3824,7 @@ alter table spend_private.ledger_state enable row level security;
 create function spend_private.cluster_id()
 returns bigint
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (select c.system_identifier from pg_catalog.pg_control_system() as c);
@@ -3844,7 +3844,7 @@ returns xid8
 language plpgsql stable parallel safe
 -- Definer: readers of reports see the mark, not the table.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Dear on purpose: the planner evaluates it once, as a bound of the index on booked_xid, and not per row.
 cost 10000
 as $$
@@ -3860,7 +3860,7 @@ grant execute on function spend_private.rolled_up_before to authenticated, servi
 create function spend_private.ensure_partitions(p_now timestamptz default now())
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
@@ -3888,7 +3888,7 @@ comment on function spend_private.ensure_partitions is
 create function spend_private.ensure_partition(p_month date)
 returns boolean
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- A long report is not worth stopping the bookings that would queue behind this: the next run tries again.
 set lock_timeout = '2s'
 as $$
@@ -4059,7 +4059,7 @@ returns bigint
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -4085,7 +4085,7 @@ create function spend_private.adjust(
 )
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_time_zone text;
@@ -4141,7 +4141,7 @@ create function spend_private.check_adjustment(
 )
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_field text := case
@@ -4170,7 +4170,7 @@ create function spend_private.earlier_adjustment(
 )
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_event_id bigint;
@@ -4235,7 +4235,7 @@ returns setof spend.cost_report_line
 language plpgsql stable
 -- Invoker: row-level security decides whose spend the reader sees.
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Planned for the filters of each call: those that are null vanish, the others find their index.
 set plan_cache_mode = 'force_custom_plan'
 as $$
@@ -4321,7 +4321,7 @@ grant execute on function spend.cost_report to authenticated, service_role;
 create function spend_private.drop_months(p_keep_months integer, p_now timestamptz default now())
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Dropping stops the ledger for a moment; where it is not had soon, the next run tries again.
 set lock_timeout = '2s'
 as $$
@@ -4377,7 +4377,7 @@ create function spend_private.ledger_usd(
 )
 returns numeric
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
@@ -4423,7 +4423,7 @@ $$;
 create function spend_private.rebuild_rollups(p_tenant_id uuid)
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_state spend_private.ledger_state;
@@ -4446,7 +4446,7 @@ returns trigger
 language plpgsql
 -- Definer: roll-ups are written by nobody else, whoever changes a tenant.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Between zones that are whole hours apart no hour changes.
@@ -4470,7 +4470,7 @@ execute function spend_private.follow_time_zone_in_rollups();
 create function spend_private.adopt_ledger()
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_state spend_private.ledger_state;
@@ -4521,7 +4521,7 @@ returns setof spend.repriced_tenant
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Each call is priced by the same few statements: they are planned once.
 set plan_cache_mode = 'force_generic_plan'
 set lock_timeout = '3s'
@@ -4547,7 +4547,7 @@ create function spend_private.reprice(
 )
 returns setof spend.repriced_tenant
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_calls uuid[];
@@ -4609,7 +4609,7 @@ returns table (
   metadata jsonb
 )
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -4644,7 +4644,7 @@ comment on function spend_private.wrong_bookings is
 create function spend_private.cost_at_right_prices(p_reservation spend.reservations, p_usage jsonb)
 returns spend_private.actual_cost
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_estimate spend_private.actual_cost := spend_private.actual_cost(
@@ -4670,7 +4670,7 @@ create function spend_private.rebook(
 )
 returns setof spend.repriced_tenant
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_tenants spend.repriced_tenant[];
@@ -4752,7 +4752,7 @@ comment on function spend_private.rebook is
 create function spend_private.roll_up(p_max_events integer default 500000)
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_state spend_private.ledger_state;
@@ -4795,7 +4795,7 @@ create function spend_private.count_events(
 )
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
@@ -4988,7 +4988,7 @@ returns setof spend.unusual_day
 language plpgsql stable
 -- Invoker: row-level security decides whose spend the reader sees.
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
@@ -5085,7 +5085,7 @@ returns table (
 language sql stable
 -- Definer: it reads spend_private.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   with balance as (
     select
@@ -5249,7 +5249,7 @@ comment on type spend.context_claim is
 create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
 returns spend.execution_contexts
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts;
@@ -5275,7 +5275,7 @@ comment on function spend_private.lock_context is
 create function spend_private.context_usage(p_context spend.execution_contexts, p_seconds numeric)
 returns jsonb
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return jsonb_build_object(
@@ -5292,7 +5292,7 @@ comment on function spend_private.context_usage is
 create function spend_private.seconds_between(p_from timestamptz, p_until timestamptz)
 returns numeric
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return extract(epoch from p_until) - extract(epoch from p_from);
@@ -5304,7 +5304,7 @@ comment on function spend_private.seconds_between is
 create function spend_private.context_answer(p_context spend.execution_contexts, p_outcome text)
 returns spend.context_claim
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return row(
@@ -5320,7 +5320,7 @@ comment on function spend_private.context_answer is
 create function spend_private.may_use_context(p_context spend.execution_contexts, p_user_id uuid)
 returns boolean
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- The rule by which they are read, too: what a conversation's code left in its sandbox is part of it.
@@ -5363,7 +5363,7 @@ returns spend.context_claim
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -5397,7 +5397,7 @@ create function spend_private.claim_context(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_new spend.execution_contexts;
@@ -5458,7 +5458,7 @@ create function spend_private.new_context(
 )
 returns spend.execution_contexts
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts;
@@ -5508,7 +5508,7 @@ create function spend_private.create_context(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_held spend.reserve_result := spend_private.hold_context(p_context, p_context.user_id, p_enforce, p_now);
@@ -5535,7 +5535,7 @@ create function spend_private.hold_context(
 )
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return spend_private.reserve(
@@ -5553,7 +5553,7 @@ comment on function spend_private.hold_context is
 create function spend_private.context_ttl(p_seconds numeric)
 returns integer
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Reconciliation, which knows the real end, has ten minutes before expiry books the estimate.
@@ -5578,7 +5578,7 @@ returns text
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -5606,7 +5606,7 @@ create function spend_private.confirm_context(
 )
 returns text
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -5640,7 +5640,7 @@ comment on function spend_private.confirm_context is
 create function spend_private.interval_start(p_context spend.execution_contexts, p_started_at timestamptz)
 returns timestamptz
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- A resumed sandbox may still tell when it was made; paused time is free, and before the claim it was paused.
@@ -5664,7 +5664,7 @@ returns text
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -5690,7 +5690,7 @@ create function spend_private.end_context(
 )
 returns text
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -5743,7 +5743,7 @@ create function spend_private.close_context(
 )
 returns text
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   update spend.execution_contexts as c set
@@ -5771,7 +5771,7 @@ returns text
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -5796,7 +5796,7 @@ create function spend_private.fail_context(
 )
 returns text
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -5833,7 +5833,7 @@ create function spend_private.enter_context(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   case p_context.status
@@ -5859,7 +5859,7 @@ create function spend_private.enter_running(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_in_use_until timestamptz := p_now + make_interval(secs => p_run_seconds);
@@ -5909,7 +5909,7 @@ create function spend_private.extend_context(
 )
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return spend_private.extend(
@@ -5936,7 +5936,7 @@ create function spend_private.resume_context(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_held spend.reserve_result;
@@ -5976,7 +5976,7 @@ create function spend_private.enter_creating(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_context.claim_id = p_claim_id then
@@ -6009,7 +6009,7 @@ comment on function spend_private.enter_creating is
 create function spend.open_contexts(after_id uuid default null, max_rows integer default 500)
 returns setof spend.execution_contexts
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -6030,7 +6030,7 @@ returns boolean
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -6049,7 +6049,7 @@ create function spend_private.claim_pause(
 )
 returns boolean
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -6072,7 +6072,7 @@ returns text
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -6094,7 +6094,7 @@ create function spend_private.resolve_context(
 )
 returns text
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -6136,7 +6136,7 @@ returns numeric
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
@@ -6183,7 +6183,7 @@ grant execute on function spend.book_stray_sandbox to service_role;
 create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
 returns timestamptz
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return greatest(
@@ -6216,7 +6216,7 @@ returns spend.context_claim
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -6242,7 +6242,7 @@ create function spend_private.use_context(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts;
@@ -6275,7 +6275,7 @@ returns setof spend.execution_contexts
 language plpgsql stable
 -- Definer: may_use_context is nobody's to call.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -6332,7 +6332,7 @@ returns setof spend.alerts
 language plpgsql volatile
 -- Definer: the outbox is written by functions alone.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query select a.* from spend_private.claim_alerts(claim_alerts.max_rows) as a;
@@ -6345,7 +6345,7 @@ grant execute on function spend.claim_alerts to service_role;
 create function spend_private.claim_alerts(p_max_rows integer, p_now timestamptz default now())
 returns setof spend.alerts
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -6374,7 +6374,7 @@ returns boolean
 language plpgsql volatile
 -- Definer: see spend.claim_alerts.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   update spend.alerts as a set
@@ -6397,7 +6397,7 @@ create function spend_private.record_alert(
 )
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -6436,7 +6436,7 @@ create index quota_balances_busy_idx on spend_private.quota_balances (period_end
 create function spend_private.record_missed_alerts(p_now timestamptz default now())
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota record;
@@ -6492,7 +6492,7 @@ create function spend_private.warn(
 )
 returns spend.quota_details[]
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold spend.reservation_hold;
@@ -6519,7 +6519,7 @@ comment on function spend_private.warn is
 create function spend_private.holds_above_threshold(p_holds spend.reservation_hold[])
 returns spend.reservation_hold[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return coalesce((
@@ -6590,7 +6590,7 @@ returns trigger
 language plpgsql
 -- Definer: nobody else writes the log.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_old jsonb := case when tg_op in ('UPDATE', 'DELETE') and tg_level = 'ROW' then to_jsonb(old) end;
@@ -6689,7 +6689,7 @@ create function spend_private.delete_old_balances(
 )
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_deleted bigint;
@@ -6719,7 +6719,7 @@ returns jsonb
 language plpgsql volatile
 -- Definer: it makes and drops partitions and writes what nobody else may.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_job text;
@@ -6743,7 +6743,7 @@ grant execute on function spend.maintain to service_role;
 create function spend_private.maintenance_jobs()
 returns text[]
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Expiry locks balances that calls want, and so comes last: the locks are held until the transaction ends.
@@ -6759,7 +6759,7 @@ comment on function spend_private.maintenance_jobs is
 create function spend_private.run_job(p_job text, p_now timestamptz default now())
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare

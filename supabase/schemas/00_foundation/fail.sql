@@ -6,7 +6,7 @@ create function spend_private.fail(
 )
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   raise exception using
@@ -19,7 +19,7 @@ comment on function spend_private.fail is
 create function spend_private.fail_conflict(p_idempotency_key text)
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform spend_private.fail(

@@ -3,7 +3,7 @@ returns setof uuid
 language sql stable
 -- Definer: a policy on tenant_members that read tenant_members itself would recurse.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select m.tenant_id
   from spend.tenant_members as m
@@ -18,7 +18,7 @@ returns setof uuid
 language sql stable
 -- Definer: see member_tenant_ids.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   select m.tenant_id
   from spend.tenant_members as m

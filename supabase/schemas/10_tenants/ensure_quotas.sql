@@ -3,7 +3,7 @@ returns integer
 language plpgsql volatile
 -- Definer: quotas of source plan are written by the plan alone, whoever asks for it.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return spend_private.follow_plan(ensure_quotas.tenant_id);
@@ -16,7 +16,7 @@ grant execute on function spend.ensure_quotas to service_role;
 create function spend_private.follow_plan(p_tenant_id uuid, p_user_id uuid default null)
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_changed integer;

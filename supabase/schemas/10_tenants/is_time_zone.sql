@@ -1,7 +1,7 @@
 create function spend_private.is_time_zone(p_name text)
 returns boolean
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pg_catalog.timezone(p_name, '2000-01-01 00:00:00+00'::timestamptz);

@@ -3,7 +3,7 @@ returns trigger
 language plpgsql
 -- Definer: reads the ledger for whoever deletes.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if exists (select from spend.reservations as r where r.tenant_id = old.id)

@@ -3,7 +3,7 @@ returns trigger
 language plpgsql
 -- Definer: whoever inserts a tenant or a member need not be able to write quotas.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'UPDATE' then
@@ -24,7 +24,7 @@ returns trigger
 language plpgsql
 -- Definer: see seed_quotas_of_tenant.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'DELETE' then
@@ -47,7 +47,7 @@ returns trigger
 language plpgsql
 -- Definer: see seed_quotas_of_tenant.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform spend_private.lock_quota_changes();

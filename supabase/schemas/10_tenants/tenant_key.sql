@@ -1,7 +1,7 @@
 create function spend_private.tenant_key(p_tenant_id uuid)
 returns integer
 language plpgsql immutable strict parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return ('x' || pg_catalog.left(p_tenant_id::text, 8))::bit(32)::integer;

@@ -9,7 +9,7 @@ returns integer
 language plpgsql volatile
 -- Definer: it calls functions that whoever may insert prices may not.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_added integer;
@@ -68,7 +68,7 @@ returns table (
   effective_from timestamptz
 )
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query

@@ -15,7 +15,7 @@ returns table (
 language plpgsql stable
 -- Definer: everybody who is signed in may read the general prices, and nothing else is read here.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_resource_type text := case when explain_cost.usage ? 'seconds' then 'e2b' else 'llm' end;

@@ -5,7 +5,7 @@ create function spend_private.fail_unpriced(
 )
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform spend_private.fail(

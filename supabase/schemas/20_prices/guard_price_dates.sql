@@ -3,7 +3,7 @@ returns trigger
 language plpgsql
 -- Definer: whoever may insert a price need not be able to read the reservations.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_last_use timestamptz;

@@ -1,7 +1,7 @@
 create function spend_private.mark_prices_used(p_price_ids bigint[])
 returns boolean
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if not exists (

@@ -1,7 +1,7 @@
 create function spend_private.other_names(p_provider text, p_name text)
 returns text[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- 'openai/gpt-4o' is 'gpt-4o' of openai.

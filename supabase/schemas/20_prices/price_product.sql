@@ -29,7 +29,7 @@ create function spend_private.price_product(
 )
 returns spend_private.priced_usage
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
@@ -132,7 +132,7 @@ Raises 22023 invalid_usage when a key is no meter, a meter counts less than its 
 create function spend_private.unpriced_meters(p_resource_type text, p_units jsonb, p_left jsonb)
 returns text[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_unpriced text[];

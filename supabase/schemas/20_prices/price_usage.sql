@@ -7,7 +7,7 @@ create function spend_private.price_usage(
 )
 returns spend_private.priced_usage
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_priced spend_private.priced_usage;

@@ -3,7 +3,7 @@ returns trigger
 language plpgsql
 -- Definer: it calls functions that whoever makes the change may not.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if tg_op = 'TRUNCATE' then

@@ -12,7 +12,7 @@ comment on type spend_private.usage_counts is
 create function spend_private.read_usage(p_resource_type text, p_usage jsonb)
 returns spend_private.usage_counts
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_texts text[] := case p_resource_type
@@ -72,7 +72,7 @@ comment on function spend_private.read_usage is
 create function spend_private.sandbox_units(p_numbers jsonb)
 returns jsonb
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_unknown text := jsonb_object_keys(p_numbers - array['vcpus', 'memory_gib', 'seconds']) limit 1;
@@ -92,7 +92,7 @@ comment on function spend_private.sandbox_units is
 create function spend_private.fail_usage(p_field text, p_problem text)
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform spend_private.fail(

@@ -6,7 +6,7 @@ create function spend_private.allot(
 )
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;

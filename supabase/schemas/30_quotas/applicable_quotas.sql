@@ -13,7 +13,7 @@ comment on type spend_private.applicable_quota is
 create function spend_private.applicable_quotas(p_call spend_private.call, p_now timestamptz)
 returns spend_private.applicable_quota[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
@@ -57,7 +57,7 @@ comment on function spend_private.applicable_quotas is
 create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
 returns boolean
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend_private.applicable_quota;

@@ -7,7 +7,7 @@ create function spend_private.current_holds(
 )
 returns spend.reservation_hold[]
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(

@@ -1,7 +1,7 @@
 create function spend_private.default_slots(p_scope text)
 returns integer
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case p_scope when 'platform' then 64 when 'tenant' then 8 else 1 end;

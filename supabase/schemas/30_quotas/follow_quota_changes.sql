@@ -3,7 +3,7 @@ returns trigger
 language plpgsql
 -- Definer: balances are written by nobody else, whoever changes a quota.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota_id bigint;
@@ -46,7 +46,7 @@ returns trigger
 language plpgsql
 -- Definer: see follow_quota_changes.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota_id bigint;
@@ -76,7 +76,7 @@ returns trigger
 language plpgsql
 -- Definer: see follow_quota_changes.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform spend_private.lock_quota_changes();
@@ -97,7 +97,7 @@ execute function spend_private.follow_time_zone();
 create function spend_private.has_spent(p_tenant_id uuid, p_user_id uuid)
 returns boolean
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return exists (

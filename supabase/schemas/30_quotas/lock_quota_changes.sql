@@ -1,7 +1,7 @@
 create function spend_private.lock_quota_changes()
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended('spend.cost_quotas', 0));
@@ -15,7 +15,7 @@ returns trigger
 language plpgsql
 -- Definer: whoever may change a quota need not be able to lock the reservations.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if current_setting('spend.seeding', true) is distinct from 'on' then

@@ -1,7 +1,7 @@
 create function spend_private.lock_rank(p_scope text)
 returns integer
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return array_position(array['user', 'tenant', 'platform'], p_scope);

@@ -9,7 +9,7 @@ returns boolean
 language plpgsql stable
 -- Definer: a policy on cost_quotas that read cost_quotas itself would recurse.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return exists (

@@ -6,7 +6,7 @@ create function spend_private.open_balances(
 )
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -49,7 +49,7 @@ comment on function spend_private.open_balances is
 create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_calm boolean)
 returns numeric
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case

@@ -5,7 +5,7 @@ create function spend_private.period_bounds(
 )
 returns tstzrange
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_start timestamptz;

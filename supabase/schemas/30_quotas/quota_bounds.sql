@@ -1,7 +1,7 @@
 create function spend_private.quota_bounds(p_quota spend.cost_quotas, p_now timestamptz default now())
 returns tstzrange
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return spend_private.period_bounds(

@@ -6,7 +6,7 @@ create function spend_private.quota_details(
 )
 returns spend.quota_details
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -42,7 +42,7 @@ comment on function spend_private.quota_details is
 create function spend_private.utilization_percent(p_used_usd numeric, p_limit_usd numeric)
 returns numeric
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case when p_limit_usd > 0 then round(100 * p_used_usd / p_limit_usd, 2) else 100 end;

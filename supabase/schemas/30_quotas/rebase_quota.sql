@@ -1,7 +1,7 @@
 create function spend_private.rebase_quota(p_quota_id bigint)
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -58,7 +58,7 @@ create function spend_private.put_hold(
 )
 returns spend.reservation_hold[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return coalesce((

@@ -1,7 +1,7 @@
 create function spend_private.resize_quota(p_quota_id bigint)
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;

@@ -6,7 +6,7 @@ create function spend_private.roomy_slot(
 )
 returns integer
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
@@ -31,7 +31,7 @@ create function spend_private.make_room(
 )
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_slot integer;
@@ -67,7 +67,7 @@ comment on function spend_private.make_room is
 create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start timestamptz)
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform from spend_private.quota_balances as b

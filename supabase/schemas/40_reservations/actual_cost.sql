@@ -14,7 +14,7 @@ create function spend_private.actual_cost(
 )
 returns spend_private.actual_cost
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_counts spend_private.usage_counts;
@@ -55,7 +55,7 @@ create function spend_private.actual_cost_at_fixed_prices(
 )
 returns spend_private.actual_cost
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_actual spend_private.actual_cost := spend_private.actual_cost(p_reservation, p_usage, p_is_bound);

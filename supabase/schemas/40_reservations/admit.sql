@@ -14,7 +14,7 @@ create function spend_private.admit(
 )
 returns spend_private.admission
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(p_call, p_now);

@@ -7,7 +7,7 @@ create function spend_private.book(
 )
 returns spend.settle_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
@@ -61,7 +61,7 @@ comment on function spend_private.book is
 create function spend_private.settle_answer(p_reservation spend.reservations)
 returns spend.settle_result
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return row(

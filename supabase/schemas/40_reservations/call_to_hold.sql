@@ -5,7 +5,7 @@ create function spend_private.call_to_hold(
 )
 returns spend_private.call
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend_private.applicable_quota;
@@ -29,7 +29,7 @@ comment on function spend_private.call_to_hold is
 create function spend_private.expected_call(p_call spend_private.call, p_now timestamptz)
 returns spend_private.call
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_output bigint := spend_private.expected_output(
@@ -67,7 +67,7 @@ create function spend_private.expected_output(
 )
 returns bigint
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (

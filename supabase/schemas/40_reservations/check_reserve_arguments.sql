@@ -7,7 +7,7 @@ create function spend_private.check_reserve_arguments(
 )
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_wrong text[] := case

@@ -3,7 +3,7 @@ returns integer
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -20,7 +20,7 @@ create function spend_private.expire_reservations(
 )
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_expired spend.reservations[];
@@ -66,7 +66,7 @@ comment on function spend_private.expire_reservations is
 create function spend_private.expire_holds(p_expired spend.reservations[])
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold record;

@@ -8,7 +8,7 @@ returns spend.reserve_result
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 set enable_bitmapscan = 'off'
@@ -34,7 +34,7 @@ create function spend_private.extend(
 )
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
@@ -85,7 +85,7 @@ create function spend_private.hold_more(
 )
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_answer spend.reserve_result;
@@ -141,7 +141,7 @@ create function spend_private.await_slot(
 )
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform from spend_private.quota_balances as b

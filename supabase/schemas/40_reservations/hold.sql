@@ -13,7 +13,7 @@ create function spend_private.hold(
 )
 returns spend_private.holding
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_holding spend_private.holding := row('{}', '{}', null);

@@ -5,7 +5,7 @@ create function spend_private.overrun_balances(
 )
 returns void
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold spend.reservation_hold;

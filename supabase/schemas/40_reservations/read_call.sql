@@ -9,7 +9,7 @@ create function spend_private.read_call(
 )
 returns spend_private.call
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_time_zone text;
@@ -59,7 +59,7 @@ comment on function spend_private.read_call is
 create function spend_private.fail_incomplete(p_resource_type text, p_usage jsonb)
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_key text;

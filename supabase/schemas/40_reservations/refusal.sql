@@ -6,7 +6,7 @@ create function spend_private.refusal(
 )
 returns spend.reserve_result
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_answer spend.reserve_result;
@@ -59,7 +59,7 @@ create function spend_private.explain_refusal(
 )
 returns spend.reserve_result
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   p_answer.quota := p_quota;
@@ -81,7 +81,7 @@ comment on function spend_private.explain_refusal is
 create function spend_private.refusal_reason(p_quota spend.quota_details)
 returns text
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
@@ -99,7 +99,7 @@ comment on function spend_private.refusal_reason is
 create function spend_private.refusal_message(p_reason text, p_quota spend.quota_details)
 returns text
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return format(
@@ -125,7 +125,7 @@ create function spend_private.seconds_until_hold_ends(
 )
 returns integer
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_created_at timestamptz;

@@ -3,7 +3,7 @@ returns spend.settle_result
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 set enable_bitmapscan = 'off'
@@ -25,7 +25,7 @@ create function spend_private.release(
 )
 returns spend.settle_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);

@@ -8,7 +8,7 @@ create function spend_private.request_hash(
 )
 returns uuid
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return md5(jsonb_build_array(
@@ -22,7 +22,7 @@ comment on function spend_private.request_hash is
 create function spend_private.replay(p_tenant_id uuid, p_idempotency_key text, p_request_hash uuid)
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_answer spend.reserve_result;

@@ -1,7 +1,7 @@
 create function spend_private.new_reservation_id(p_tenant_id uuid)
 returns uuid
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_random text := gen_random_uuid()::text;
@@ -20,7 +20,7 @@ comment on function spend_private.new_reservation_id is
 create function spend_private.reservation_tenant_key(p_reservation_id uuid)
 returns integer
 language plpgsql immutable strict parallel safe
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return ('x' || substr(p_reservation_id::text, 25, 8))::bit(32)::integer;
@@ -32,7 +32,7 @@ comment on function spend_private.reservation_tenant_key is
 create function spend_private.lock_reservation(p_reservation_id uuid)
 returns spend.reservations
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);

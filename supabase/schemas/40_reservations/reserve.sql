@@ -15,7 +15,7 @@ returns spend.reserve_result
 language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then,
 -- and walked, since a look for one slot with room that gathers a bitmap first reads all of them.
 set plan_cache_mode = 'force_generic_plan'
@@ -54,7 +54,7 @@ create function spend_private.reserve(
 )
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_call spend_private.call;

@@ -10,7 +10,7 @@ returns bigint
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -36,7 +36,7 @@ create function spend_private.adjust(
 )
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_time_zone text;
@@ -92,7 +92,7 @@ create function spend_private.check_adjustment(
 )
 returns void
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_field text := case
@@ -121,7 +121,7 @@ create function spend_private.earlier_adjustment(
 )
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_event_id bigint;

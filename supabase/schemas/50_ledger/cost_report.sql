@@ -30,7 +30,7 @@ returns setof spend.cost_report_line
 language plpgsql stable
 -- Invoker: row-level security decides whose spend the reader sees.
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Planned for the filters of each call: those that are null vanish, the others find their index.
 set plan_cache_mode = 'force_custom_plan'
 as $$

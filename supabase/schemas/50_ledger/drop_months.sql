@@ -1,7 +1,7 @@
 create function spend_private.drop_months(p_keep_months integer, p_now timestamptz default now())
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Dropping stops the ledger for a moment; where it is not had soon, the next run tries again.
 set lock_timeout = '2s'
 as $$

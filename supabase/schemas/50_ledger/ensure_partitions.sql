@@ -1,7 +1,7 @@
 create function spend_private.ensure_partitions(p_now timestamptz default now())
 returns integer
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
@@ -29,7 +29,7 @@ comment on function spend_private.ensure_partitions is
 create function spend_private.ensure_partition(p_month date)
 returns boolean
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- A long report is not worth stopping the bookings that would queue behind this: the next run tries again.
 set lock_timeout = '2s'
 as $$

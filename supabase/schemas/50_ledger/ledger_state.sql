@@ -15,7 +15,7 @@ alter table spend_private.ledger_state enable row level security;
 create function spend_private.cluster_id()
 returns bigint
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (select c.system_identifier from pg_catalog.pg_control_system() as c);
@@ -35,7 +35,7 @@ returns xid8
 language plpgsql stable parallel safe
 -- Definer: readers of reports see the mark, not the table.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Dear on purpose: the planner evaluates it once, as a bound of the index on booked_xid, and not per row.
 cost 10000
 as $$

@@ -5,7 +5,7 @@ create function spend_private.ledger_usd(
 )
 returns numeric
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare

@@ -1,7 +1,7 @@
 create function spend_private.rebuild_rollups(p_tenant_id uuid)
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_state spend_private.ledger_state;
@@ -24,7 +24,7 @@ returns trigger
 language plpgsql
 -- Definer: roll-ups are written by nobody else, whoever changes a tenant.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Between zones that are whole hours apart no hour changes.
@@ -48,7 +48,7 @@ execute function spend_private.follow_time_zone_in_rollups();
 create function spend_private.adopt_ledger()
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_state spend_private.ledger_state;

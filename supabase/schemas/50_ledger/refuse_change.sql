@@ -3,7 +3,7 @@ returns trigger
 language plpgsql
 -- Definer: whoever is refused need not be able to call fail().
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- No grant lets anybody but the owner come here, and of the owner's functions only retention sets this.
@@ -25,7 +25,7 @@ returns trigger
 language plpgsql
 -- Definer: see refuse_change.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- The number of the transaction is no part of what happened: a restore into another server gives it anew.

@@ -19,7 +19,7 @@ returns setof spend.repriced_tenant
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 -- Each call is priced by the same few statements: they are planned once.
 set plan_cache_mode = 'force_generic_plan'
 set lock_timeout = '3s'
@@ -45,7 +45,7 @@ create function spend_private.reprice(
 )
 returns setof spend.repriced_tenant
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_calls uuid[];
@@ -107,7 +107,7 @@ returns table (
   metadata jsonb
 )
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -142,7 +142,7 @@ comment on function spend_private.wrong_bookings is
 create function spend_private.cost_at_right_prices(p_reservation spend.reservations, p_usage jsonb)
 returns spend_private.actual_cost
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_estimate spend_private.actual_cost := spend_private.actual_cost(
@@ -168,7 +168,7 @@ create function spend_private.rebook(
 )
 returns setof spend.repriced_tenant
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_tenants spend.repriced_tenant[];

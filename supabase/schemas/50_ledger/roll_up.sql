@@ -1,7 +1,7 @@
 create function spend_private.roll_up(p_max_events integer default 500000)
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_state spend_private.ledger_state;
@@ -44,7 +44,7 @@ create function spend_private.count_events(
 )
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare

@@ -19,7 +19,7 @@ returns setof spend.unusual_day
 language plpgsql stable
 -- Invoker: row-level security decides whose spend the reader sees.
 security invoker
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare

@@ -9,7 +9,7 @@ returns table (
 language sql stable
 -- Definer: it reads spend_private.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
   with balance as (
     select

@@ -15,7 +15,7 @@ returns spend.context_claim
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -49,7 +49,7 @@ create function spend_private.claim_context(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_new spend.execution_contexts;
@@ -110,7 +110,7 @@ create function spend_private.new_context(
 )
 returns spend.execution_contexts
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts;
@@ -160,7 +160,7 @@ create function spend_private.create_context(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_held spend.reserve_result := spend_private.hold_context(p_context, p_context.user_id, p_enforce, p_now);
@@ -187,7 +187,7 @@ create function spend_private.hold_context(
 )
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return spend_private.reserve(
@@ -205,7 +205,7 @@ comment on function spend_private.hold_context is
 create function spend_private.context_ttl(p_seconds numeric)
 returns integer
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Reconciliation, which knows the real end, has ten minutes before expiry books the estimate.

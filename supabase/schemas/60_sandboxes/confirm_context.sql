@@ -12,7 +12,7 @@ returns text
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -40,7 +40,7 @@ create function spend_private.confirm_context(
 )
 returns text
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -74,7 +74,7 @@ comment on function spend_private.confirm_context is
 create function spend_private.interval_start(p_context spend.execution_contexts, p_started_at timestamptz)
 returns timestamptz
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- A resumed sandbox may still tell when it was made; paused time is free, and before the claim it was paused.

@@ -10,7 +10,7 @@ returns text
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -36,7 +36,7 @@ create function spend_private.end_context(
 )
 returns text
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -89,7 +89,7 @@ create function spend_private.close_context(
 )
 returns text
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   update spend.execution_contexts as c set
@@ -117,7 +117,7 @@ returns text
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -142,7 +142,7 @@ create function spend_private.fail_context(
 )
 returns text
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);

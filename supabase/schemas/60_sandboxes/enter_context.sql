@@ -9,7 +9,7 @@ create function spend_private.enter_context(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   case p_context.status
@@ -35,7 +35,7 @@ create function spend_private.enter_running(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_in_use_until timestamptz := p_now + make_interval(secs => p_run_seconds);
@@ -85,7 +85,7 @@ create function spend_private.extend_context(
 )
 returns spend.reserve_result
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return spend_private.extend(
@@ -112,7 +112,7 @@ create function spend_private.resume_context(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_held spend.reserve_result;
@@ -152,7 +152,7 @@ create function spend_private.enter_creating(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p_context.claim_id = p_claim_id then

@@ -90,7 +90,7 @@ comment on type spend.context_claim is
 create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
 returns spend.execution_contexts
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts;
@@ -116,7 +116,7 @@ comment on function spend_private.lock_context is
 create function spend_private.context_usage(p_context spend.execution_contexts, p_seconds numeric)
 returns jsonb
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return jsonb_build_object(
@@ -133,7 +133,7 @@ comment on function spend_private.context_usage is
 create function spend_private.seconds_between(p_from timestamptz, p_until timestamptz)
 returns numeric
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return extract(epoch from p_until) - extract(epoch from p_from);
@@ -145,7 +145,7 @@ comment on function spend_private.seconds_between is
 create function spend_private.context_answer(p_context spend.execution_contexts, p_outcome text)
 returns spend.context_claim
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return row(
@@ -161,7 +161,7 @@ comment on function spend_private.context_answer is
 create function spend_private.may_use_context(p_context spend.execution_contexts, p_user_id uuid)
 returns boolean
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- The rule by which they are read, too: what a conversation's code left in its sandbox is part of it.

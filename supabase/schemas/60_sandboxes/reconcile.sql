@@ -1,7 +1,7 @@
 create function spend.open_contexts(after_id uuid default null, max_rows integer default 500)
 returns setof spend.execution_contexts
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -22,7 +22,7 @@ returns boolean
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -41,7 +41,7 @@ create function spend_private.claim_pause(
 )
 returns boolean
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -64,7 +64,7 @@ returns text
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -86,7 +86,7 @@ create function spend_private.resolve_context(
 )
 returns text
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -128,7 +128,7 @@ returns numeric
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
@@ -175,7 +175,7 @@ grant execute on function spend.book_stray_sandbox to service_role;
 create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
 returns timestamptz
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return greatest(

@@ -10,7 +10,7 @@ returns spend.context_claim
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
@@ -36,7 +36,7 @@ create function spend_private.use_context(
 )
 returns spend.context_claim
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts;
@@ -69,7 +69,7 @@ returns setof spend.execution_contexts
 language plpgsql stable
 -- Definer: may_use_context is nobody's to call.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query

@@ -3,7 +3,7 @@ returns setof spend.alerts
 language plpgsql volatile
 -- Definer: the outbox is written by functions alone.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query select a.* from spend_private.claim_alerts(claim_alerts.max_rows) as a;
@@ -16,7 +16,7 @@ grant execute on function spend.claim_alerts to service_role;
 create function spend_private.claim_alerts(p_max_rows integer, p_now timestamptz default now())
 returns setof spend.alerts
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
@@ -45,7 +45,7 @@ returns boolean
 language plpgsql volatile
 -- Definer: see spend.claim_alerts.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   update spend.alerts as a set

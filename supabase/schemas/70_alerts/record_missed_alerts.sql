@@ -3,7 +3,7 @@ create index quota_balances_busy_idx on spend_private.quota_balances (period_end
 create function spend_private.record_missed_alerts(p_now timestamptz default now())
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota record;

@@ -6,7 +6,7 @@ create function spend_private.warn(
 )
 returns spend.quota_details[]
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold spend.reservation_hold;
@@ -33,7 +33,7 @@ comment on function spend_private.warn is
 create function spend_private.holds_above_threshold(p_holds spend.reservation_hold[])
 returns spend.reservation_hold[]
 language plpgsql stable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   return coalesce((

@@ -3,7 +3,7 @@ returns trigger
 language plpgsql
 -- Definer: nobody else writes the log.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_old jsonb := case when tg_op in ('UPDATE', 'DELETE') and tg_level = 'ROW' then to_jsonb(old) end;

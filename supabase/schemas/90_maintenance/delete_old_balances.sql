@@ -7,7 +7,7 @@ create function spend_private.delete_old_balances(
 )
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_deleted bigint;

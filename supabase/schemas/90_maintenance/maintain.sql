@@ -3,7 +3,7 @@ returns jsonb
 language plpgsql volatile
 -- Definer: it makes and drops partitions and writes what nobody else may.
 security definer
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_job text;
@@ -27,7 +27,7 @@ grant execute on function spend.maintain to service_role;
 create function spend_private.maintenance_jobs()
 returns text[]
 language plpgsql immutable
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Expiry locks balances that calls want, and so comes last: the locks are held until the transaction ends.
@@ -43,7 +43,7 @@ comment on function spend_private.maintenance_jobs is
 create function spend_private.run_job(p_job text, p_now timestamptz default now())
 returns bigint
 language plpgsql volatile
-set search_path = ''
+set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare

@@ -217,8 +217,8 @@ select is_empty(
   'every policy is for authenticated, and for one command'
 );
 select is_empty(
-  $$select oid::regprocedure from routine where not coalesce('search_path=""' = any (settings), false)$$,
-  'every function sets an empty search_path'
+  $$select oid::regprocedure from routine where not coalesce('search_path=pg_catalog, pg_temp' = any (settings), false)$$,
+  'every function resolves types, functions and operators in pg_catalog first, and in pg_temp last'
 );
 select is_empty(
   $$select r.name from relation as r where r.kind in ('r', 'p')

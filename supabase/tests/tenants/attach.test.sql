@@ -21,7 +21,7 @@ insert into public.organization_members values
 
 -- docs/attach.md: begin
 create function spend_private.mirror_organization() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if tg_op = 'DELETE' then
     -- Closed, not deleted: what it spent stays on record.
@@ -40,7 +40,7 @@ create trigger mirror_organization after insert or update or delete on public.or
 for each row execute function spend_private.mirror_organization();
 
 create function spend_private.mirror_organization_member() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if tg_op <> 'INSERT' then
     delete from spend.tenant_members as m
