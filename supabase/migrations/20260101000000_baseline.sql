@@ -188,11 +188,15 @@ grant execute on function spend_private.tenant_key to service_role;
 create table spend.plans (
   id text primary key,
   name text not null,
+  version bigint not null default 1,
   constraint id_is_not_empty check (id <> ''),
   constraint name_is_not_empty check (name <> '')
 );
 comment on table spend.plans is
   'Plans that tenants are on. A plan''s quotas are in plan_quotas. New tenants are on the plan ''default''.';
+
+comment on column spend.plans.version is
+  'Goes up with each change of the plan''s quotas; tenants.plan_version says which one a tenant follows. Kept by a trigger.';
 
 alter table spend.plans enable row level security;
 create policy "signed-in users read the plans" on spend.plans
@@ -245,7 +249,9 @@ create table spend.tenants (
   id uuid primary key default gen_random_uuid(),
   name text not null,
   plan_id text not null default 'default' references spend.plans (id) on delete restrict,
+  plan_version bigint not null default 0,
   time_zone text not null default 'UTC',
+  time_zone_since timestamptz not null default '-infinity',
   created_at timestamptz not null default now(),
   closed_at timestamptz,
   constraint name_is_not_empty check (name <> ''),
@@ -255,10 +261,14 @@ comment on table spend.tenants is
   'Customers of the project. Inserting one seeds the quotas of its plan in the same transaction.';
 comment on column spend.tenants.time_zone is
   'IANA name. Days, weeks and months of the tenant''s and its users'' quotas begin at midnight of this zone.';
+comment on column spend.tenants.plan_version is
+  'Version of its plan (spend.plans) that its quotas follow. An older one than the plan''s: spend.maintain() brings them up to date. Kept by triggers.';
+comment on column spend.tenants.time_zone_since is
+  'When the time zone last changed; -infinity: never. Kept by a trigger.';
 comment on column spend.tenants.closed_at is
   'When set, new spend is refused (PT403 tenant_closed). Open reservations still settle, history stays.';
 
-create index tenants_plan_id_idx on spend.tenants (plan_id);
+create index tenants_plan_id_plan_version_idx on spend.tenants (plan_id, plan_version);
 -- A reservation's id carries this key, so that settle finds the tenant, and with it the rows, from the id alone.
 create index tenants_key_idx on spend.tenants (spend_private.tenant_key(id));
 
@@ -273,6 +283,7 @@ create table spend.tenant_members (
   tenant_id uuid not null references spend.tenants (id) on delete cascade,
   user_id uuid not null references auth.users (id) on delete cascade,
   role text not null default 'member',
+  is_seeded boolean not null default false,
   created_at timestamptz not null default now(),
   primary key (tenant_id, user_id),
   constraint role_is_known check (role in ('owner', 'admin', 'member'))
@@ -280,7 +291,11 @@ create table spend.tenant_members (
 comment on table spend.tenant_members is
   'Who belongs to a tenant. Members spend and see their own spend; owners and admins see the tenant''s and set quotas of its users. Inserting a member seeds the plan''s user quotas.';
 
+comment on column spend.tenant_members.is_seeded is
+  'Has the plan''s user quotas. Kept by a trigger; where triggers did not run, spend.maintain() adds them.';
+
 create index tenant_members_user_id_idx on spend.tenant_members (user_id);
+create index tenant_members_unseeded_idx on spend.tenant_members (tenant_id, user_id) where not is_seeded;
 
 alter table spend.tenant_members enable row level security;
 create policy "members read the members of their tenant" on spend.tenant_members
@@ -297,12 +312,32 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform spend_private.lock_quota_changes();
   return spend_private.follow_plan(ensure_quotas.tenant_id);
 end;
 $$;
 comment on function spend.ensure_quotas is
-  'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, leaves alone what was overridden by hand (source manual). Returns how many changed. Triggers do the same; call it yourself where triggers do not run. For service_role.';
+  'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, leaves alone what was overridden by hand (source manual). Returns how many changed. Triggers and spend.maintain() do the same; call it yourself where neither runs. For service_role.';
 grant execute on function spend.ensure_quotas to service_role;
+
+create function spend_private.lock_plan(p_tenant_id uuid)
+returns spend.plans
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_plan_id text;
+  v_plan spend.plans;
+begin
+  -- The tenant before its plan, as everybody: neither can change until this transaction ends, and what changed a moment
+  -- ago is seen by the statements that follow.
+  select t.plan_id into v_plan_id from spend.tenants as t where t.id = p_tenant_id for share;
+  select * into v_plan from spend.plans as p where p.id = v_plan_id for share;
+  return v_plan;
+end;
+$$;
+comment on function spend_private.lock_plan is
+  'The plan of a tenant, which stays as it is until the transaction ends: whoever seeds quotas from it, and whoever changes it, wait for each other, so that nobody slips past a change.';
 
 create function spend_private.follow_plan(p_tenant_id uuid, p_user_id uuid default null)
 returns integer
@@ -310,20 +345,20 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_plan spend.plans := spend_private.lock_plan(p_tenant_id);
   v_changed integer;
 begin
   perform set_config('spend.seeding', 'on', true);
   with wanted as (
-    select p.scope, t.id as tenant_id, s.scope_id, p.resource_type, p.period, p.limit_usd,
+    select p.scope, p_tenant_id as tenant_id, s.scope_id, p.resource_type, p.period, p.limit_usd,
       p.warning_threshold, p.estimate_policy, coalesce(p.slots, spend_private.default_slots(p.scope)) as slots
-    from spend.tenants as t
-    join spend.plan_quotas as p on p.plan_id = t.plan_id
+    from spend.plan_quotas as p
     cross join lateral (
-      select t.id as scope_id where p.scope = 'tenant'
+      select p_tenant_id as scope_id where p.scope = 'tenant'
       union all
-      select m.user_id from spend.tenant_members as m where m.tenant_id = t.id and p.scope = 'user'
+      select m.user_id from spend.tenant_members as m where m.tenant_id = p_tenant_id and p.scope = 'user'
     ) as s
-    where t.id = p_tenant_id and (p_user_id is null or s.scope_id = p_user_id)
+    where p.plan_id = v_plan.id and (p_user_id is null or s.scope_id = p_user_id)
   ),
 
   removed as (
@@ -347,7 +382,7 @@ begin
       w.estimate_policy, w.slots, 'plan'
     from wanted as w
     -- In lock order, as every change of several quotas.
-    order by w.scope desc, w.resource_type, w.period
+    order by w.scope desc, w.scope_id, w.resource_type, w.period
     on conflict on constraint one_quota_per_subject do update set
       limit_usd = excluded.limit_usd, warning_threshold = excluded.warning_threshold,
       estimate_policy = excluded.estimate_policy, slots = excluded.slots
@@ -359,11 +394,18 @@ begin
 
   select (select count(*) from removed) + (select count(*) from seeded) into v_changed;
   perform set_config('spend.seeding', 'off', true);
+
+  update spend.tenant_members as m set is_seeded = true
+  where m.tenant_id = p_tenant_id and not m.is_seeded and (p_user_id is null or m.user_id = p_user_id);
+  if p_user_id is null then
+    update spend.tenants as t set plan_version = v_plan.version
+    where t.id = p_tenant_id and t.plan_version <> v_plan.version;
+  end if;
   return v_changed;
 end;
 $$;
 comment on function spend_private.follow_plan is
-  'spend.ensure_quotas, of one member alone where p_user_id is given.';
+  'spend.ensure_quotas, of one member alone where p_user_id is given. Who calls it for a tenant or a member that is not new has locked the changes of quotas.';
 
 -- schemas/10_tenants/keep_history.sql
 create function spend_private.keep_history()
@@ -374,6 +416,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Its first call may be under way.
+  perform spend_private.stop_calls(array[old.id]);
   if exists (select from spend.reservations as r where r.tenant_id = old.id)
     or exists (select from spend.cost_events as e where e.tenant_id = old.id)
   then
@@ -400,9 +444,6 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if tg_op = 'UPDATE' then
-    perform spend_private.lock_quota_changes();
-  end if;
   perform spend_private.follow_plan(new.id);
   return null;
 end;
@@ -421,10 +462,13 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if tg_op = 'DELETE' then
+  if tg_op <> 'INSERT' then
     delete from spend.cost_quotas as q
     where q.tenant_id = old.tenant_id and q.scope_id = old.user_id and q.scope = 'user';
-  else
+    -- Also where there was none to delete: whoever comes back is new (is_new_subject).
+    perform spend_private.stop_calls(array[old.tenant_id]);
+  end if;
+  if tg_op <> 'DELETE' then
     perform spend_private.follow_plan(new.tenant_id, new.user_id);
   end if;
   return null;
@@ -433,37 +477,105 @@ $$;
 comment on function spend_private.seed_quotas_of_member is
   'Trigger: a new member gets the user quotas of the plan; a removed one loses its quotas, its history stays.';
 
-create trigger seed_quotas after insert or delete on spend.tenant_members
+create trigger seed_quotas after insert or update of tenant_id, user_id or delete on spend.tenant_members
 for each row execute function spend_private.seed_quotas_of_member();
 
-create function spend_private.seed_quotas_of_plan()
+create function spend_private.follow_changed_plans()
 returns trigger
 language plpgsql
 -- Definer: see seed_quotas_of_tenant.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_plan record;
 begin
-  perform spend_private.lock_quota_changes();
-  perform spend_private.follow_plan(t.id)
-  from spend.tenants as t
-  where t.plan_id in (select c.plan_id from changed as c)
-  order by t.id;
+  for v_plan in
+    update spend.plans as p set version = p.version + 1
+    where p.id in (select c.plan_id from changed as c)
+    returning p.id, p.version
+  loop
+    -- Few follow at once. Many would stop their calls for as long as all of them take.
+    if (select count(*) from (select from spend.tenants as t where t.plan_id = v_plan.id limit 101) as few) <= 100 then
+      perform spend_private.follow_plans(100, v_plan.id);
+    else
+      raise notice 'The tenants of plan "%" follow in batches, as spend.maintain() runs; spend.plan_progress says how far they are.', v_plan.id;
+    end if;
+  end loop;
   return null;
 end;
 $$;
-comment on function spend_private.seed_quotas_of_plan is
-  'Trigger: a change of a plan''s quotas reaches the tenants of the plan at once.';
+comment on function spend_private.follow_changed_plans is
+  'Trigger: a change of a plan''s quotas reaches its tenants: at once up to 100 of them, more in batches.';
 
 create trigger seed_quotas_after_insert after insert on spend.plan_quotas
 referencing new table as changed
-for each statement execute function spend_private.seed_quotas_of_plan();
+for each statement execute function spend_private.follow_changed_plans();
 create trigger seed_quotas_after_update after update on spend.plan_quotas
 referencing new table as changed
-for each statement execute function spend_private.seed_quotas_of_plan();
+for each statement execute function spend_private.follow_changed_plans();
 create trigger seed_quotas_after_delete after delete on spend.plan_quotas
 referencing old table as changed
-for each statement execute function spend_private.seed_quotas_of_plan();
+for each statement execute function spend_private.follow_changed_plans();
+
+create function spend_private.follow_plans(p_max_tenants integer, p_plan_id text default null)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_tenant_id uuid;
+  v_member record;
+  v_done bigint := 0;
+begin
+  perform spend_private.lock_quota_changes();
+  for v_tenant_id in
+    select t.id
+    from spend.plans as p
+    cross join lateral (
+      -- A tenant that somebody is changing is not waited for: it follows in a later batch.
+      select o.id
+      from spend.tenants as o
+      where o.plan_id = p.id and o.plan_version < p.version
+      order by o.plan_version
+      limit p_max_tenants
+      for no key update skip locked
+    ) as t
+    where p_plan_id is null or p.id = p_plan_id
+    limit p_max_tenants
+  loop
+    perform spend_private.follow_plan(v_tenant_id);
+    v_done := v_done + 1;
+  end loop;
+
+  for v_member in
+    select m.tenant_id, m.user_id
+    from spend.tenant_members as m
+    where not m.is_seeded
+    limit p_max_tenants - v_done
+  loop
+    perform spend_private.follow_plan(v_member.tenant_id, v_member.user_id);
+    v_done := v_done + 1;
+  end loop;
+  return v_done;
+end;
+$$;
+comment on function spend_private.follow_plans is
+  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not.';
+
+create view spend.plan_progress
+with (security_invoker = true)
+as
+select
+  p.id as plan_id, p.version,
+  count(t.id) as tenants,
+  count(t.id) filter (where t.plan_version = p.version) as up_to_date
+from spend.plans as p
+left join spend.tenants as t on t.plan_id = p.id
+group by p.id;
+comment on view spend.plan_progress is
+  'How far a change of a plan''s quotas has come: tenants on the plan, and how many of them follow its present version. The others come with the next runs of spend.maintain().';
+grant select on spend.plan_progress to service_role;
 
 -- schemas/20_prices/meters.sql
 create table spend.meters (
@@ -1301,6 +1413,7 @@ create table spend.cost_quotas (
   product text,
   source text not null default 'manual',
   created_at timestamptz not null default now(),
+  shape_since timestamptz not null default '-infinity',
   constraint one_quota_per_subject unique nulls not distinct (
     tenant_id, scope_id, resource_type, period, task, product
   ),
@@ -1333,6 +1446,7 @@ comment on column spend.cost_quotas.enforcement is 'block refuses; observe count
 comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held at the most that it can cost. expected: at what the tenant''s calls of its kind cost of late (spend_private.call_to_hold), if every quota that could refuse the call is expected too; spend may then pass the limit by as much as the open calls cost more than expected.';
 comment on column spend.cost_quotas.slots is 'Balances that the quota is split into, so that concurrent calls do not wait for one row. Default: platform 64, tenant 8, user 1. Splitting never changes an answer.';
 comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
+comment on column spend.cost_quotas.shape_since is 'When its period or subject last changed; -infinity: never. Kept by a trigger.';
 comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count.';
 
 alter table spend.cost_quotas enable row level security;
@@ -1366,7 +1480,7 @@ grant execute on function spend_private.default_slots to authenticated, service_
 
 -- schemas/30_quotas/quota_balances.sql
 create table spend_private.quota_balances (
-  quota_id bigint not null references spend.cost_quotas (id) on delete cascade,
+  quota_id bigint not null,
   period_start timestamptz not null,
   slot integer not null,
   tenant_id uuid not null,
@@ -1387,8 +1501,9 @@ with (
   autovacuum_vacuum_scale_factor = 0.05,
   autovacuum_analyze_scale_factor = 0.05
 );
+-- No foreign key: a call that opens a balance must not wait for a quota that is being changed (stop_calls).
 comment on table spend_private.quota_balances is
-  'What is spent and held of a quota in one period, split into slots that each have a part of the limit to give. Written by the functions of 40_reservations alone; derived from cost_events and open reservations (spend.verify_balances proves it).';
+  'What is spent and held of a quota in one period, split into slots that each have a part of the limit to give. Written by the functions of 40_reservations alone; derived from cost_events and open reservations (spend.verify_balances proves it). One that ends after its quota''s shape_since, and its tenant''s time_zone_since, counts what the quota counts now; an older one is history of another shape, until spend.maintain() deletes it.';
 comment on column spend_private.quota_balances.tenant_id is 'The quota''s tenant; all zeros for the platform. In the key for the day the table is distributed by it.';
 comment on column spend_private.quota_balances.period_start is '-infinity for lifetime quotas.';
 comment on column spend_private.quota_balances.allotted_usd is 'What this slot may give. The allotments sum to the limit, or, while is_calm, to just below the warning threshold. Negative when the whole is over its limit: then one slot carries the excess.';
@@ -1413,28 +1528,165 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_midnight timestamp;
   v_start timestamptz;
+  v_end timestamptz;
 begin
-  case p_period
-    when 'lifetime' then
-      return tstzrange('-infinity', 'infinity');
-    when 'hour' then
-      v_start := date_trunc('hour', p_now, p_time_zone);
-      return tstzrange(v_start, v_start + interval '1 hour');
-    else
-      -- Truncate in the zone, then come back: a day has 23 or 25 hours twice a year.
-      v_start := date_trunc(p_period, p_now, p_time_zone);
-      return tstzrange(
-        v_start,
-        (date_trunc(p_period, p_now at time zone p_time_zone) + ('1 ' || p_period)::interval)
-          at time zone p_time_zone
-      );
-  end case;
+  if p_period = 'lifetime' then
+    return tstzrange('-infinity', 'infinity');
+  elsif p_period = 'hour' then
+    return spend_private.hour_bounds(p_time_zone, p_now);
+  end if;
+
+  v_midnight := date_trunc(p_period, p_now at time zone p_time_zone);
+  v_end := spend_private.clock_reaches(v_midnight, p_time_zone);
+  loop
+    v_start := v_end;
+    v_midnight := v_midnight + ('1 ' || p_period)::interval;
+    v_end := spend_private.clock_reaches(v_midnight, p_time_zone);
+    -- A clock that went back over midnight shows a date that has ended: its next period has begun already.
+    exit when v_end > p_now;
+  end loop;
+  return tstzrange(v_start, v_end);
 end;
 $$;
 comment on function spend_private.period_bounds is
-  'Calendar period that contains p_now, in p_time_zone. Lower bound inclusive, upper exclusive.';
+  'Calendar period that contains p_now, in p_time_zone. Lower bound inclusive, upper exclusive: every moment lies in exactly one period. Days, and with them weeks and months, begin when the clock first reaches midnight, however often it does; where the clock skips midnight, when it skips. Hours are cut where the clock is changed within them.';
 grant execute on function spend_private.period_bounds to authenticated, service_role;
+
+create function spend_private.period_start(
+  p_period text,
+  p_time_zone text,
+  p_now timestamptz default now()
+)
+returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_clock timestamp;
+  v_midnight timestamp;
+  v_start timestamptz;
+begin
+  if p_period = 'lifetime' then
+    return '-infinity';
+  elsif p_time_zone = 'UTC' then
+    return date_trunc(p_period, p_now, 'UTC');
+  end if;
+
+  v_clock := p_now at time zone p_time_zone;
+  v_midnight := date_trunc(p_period, v_clock);
+  if p_period = 'hour' then
+    v_start := p_now - (v_clock - v_midnight);
+    if v_start at time zone p_time_zone = v_midnight then
+      return v_start;
+    end if;
+  else
+    v_start := v_midnight at time zone p_time_zone;
+    -- The clock was not changed in the day before p_now nor in the one before midnight: midnight came once.
+    if v_start at time zone p_time_zone = v_midnight
+      and (v_start - interval '25 hours') at time zone p_time_zone = v_midnight - interval '25 hours'
+      and (p_now - interval '25 hours') at time zone p_time_zone = v_clock - interval '25 hours'
+    then
+      return v_start;
+    end if;
+  end if;
+  return lower(spend_private.period_bounds(p_period, p_time_zone, p_now));
+end;
+$$;
+comment on function spend_private.period_start is
+  'Lower bound of period_bounds, in few steps on all but the days around a change of the clock: every call asks for it.';
+grant execute on function spend_private.period_start to authenticated, service_role;
+
+create function spend_private.hour_bounds(p_time_zone text, p_now timestamptz)
+returns tstzrange
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_clock timestamp := p_now at time zone p_time_zone;
+  v_start timestamptz := p_now - (v_clock - date_trunc('hour', v_clock));
+  v_end timestamptz := v_start + interval '1 hour';
+begin
+  return tstzrange(
+    coalesce(spend_private.clock_change(v_start, p_now, p_time_zone), v_start),
+    coalesce(spend_private.clock_change(p_now, v_end, p_time_zone), v_end)
+  );
+end;
+$$;
+comment on function spend_private.hour_bounds is
+  'Hour that contains p_now, as the clock of p_time_zone shows it; where the clock is changed within an hour, one ends and the next begins there.';
+grant execute on function spend_private.hour_bounds to authenticated, service_role;
+
+create function spend_private.clock_reaches(p_clock timestamp, p_time_zone text)
+returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_at timestamptz := p_clock at time zone p_time_zone;
+  v_left interval;
+  v_next timestamptz;
+  v_change timestamptz;
+begin
+  if v_at at time zone p_time_zone = p_clock
+    and (v_at - interval '25 hours') at time zone p_time_zone = p_clock - interval '25 hours'
+  then
+    return v_at;
+  end if;
+
+  -- The clock was changed shortly before. Clocks differ from UTC by less than 16 hours: two days before, it is earlier.
+  v_at := (p_clock at time zone 'UTC') - interval '48 hours';
+  loop
+    v_left := p_clock - (v_at at time zone p_time_zone);
+    v_next := v_at + least(v_left, interval '6 hours');
+    v_change := spend_private.clock_change(v_at, v_next, p_time_zone);
+    if v_change is null then
+      v_at := v_next;
+    elsif v_change at time zone p_time_zone < p_clock then
+      v_at := v_change;
+    else
+      return v_change;
+    end if;
+    if v_change is null and v_left <= interval '6 hours' then
+      return v_at;
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.clock_reaches is
+  'First moment at which the clock of p_time_zone shows p_clock, or, where it skips that, a later time.';
+grant execute on function spend_private.clock_reaches to authenticated, service_role;
+
+create function spend_private.clock_change(p_after timestamptz, p_until timestamptz, p_time_zone text)
+returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_before timestamptz := date_trunc('second', p_after);
+  v_offset interval := (v_before at time zone p_time_zone) - (v_before at time zone 'UTC');
+  v_change timestamptz := date_trunc('second', p_until);
+  v_middle timestamptz;
+begin
+  if (v_change at time zone p_time_zone) - (v_change at time zone 'UTC') = v_offset then
+    return null;
+  end if;
+  -- Clocks are changed at full seconds.
+  while v_change - v_before > interval '1 second' loop
+    v_middle := v_before + date_trunc('second', (v_change - v_before) / 2);
+    if (v_middle at time zone p_time_zone) - (v_middle at time zone 'UTC') = v_offset then
+      v_before := v_middle;
+    else
+      v_change := v_middle;
+    end if;
+  end loop;
+  return v_change;
+end;
+$$;
+comment on function spend_private.clock_change is
+  'Moment after p_after, and until p_until, at which the clock of p_time_zone is changed; null when it is not. Not for spans in which it is changed twice.';
+grant execute on function spend_private.clock_change to authenticated, service_role;
 
 -- schemas/30_quotas/quota_details.sql
 create function spend_private.quota_details(
@@ -1590,10 +1842,11 @@ begin
       where s.tenant_id is null
     ) as q
     cross join lateral (
-      -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
-      select case q.period
-        when 'lifetime' then '-infinity'
-        else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_call.time_zone end)
+      -- Where clocks never change it is spelled out, because every call computes it for every quota.
+      select case
+        when q.period = 'lifetime' then '-infinity'
+        when q.tenant_id is null or p_call.time_zone = 'UTC' then date_trunc(q.period, p_now, 'UTC')
+        else spend_private.period_start(q.period, p_call.time_zone, p_now)
       end as period_start
     ) as p
     where q.resource_type in (p_call.resource_type, 'all')
@@ -1649,11 +1902,17 @@ begin
   then
     new.source := 'manual';
   end if;
+  if tg_op = 'UPDATE' then
+    new.shape_since := case
+      when spend_private.shape_of(new) is distinct from spend_private.shape_of(old) then now()
+      else old.shape_since
+    end;
+  end if;
   return new;
 end;
 $$;
 comment on function spend_private.complete_quota is
-  'Trigger: fills in scope_id and slots where they are omitted, and turns a plan''s quota that is edited by hand into a manual one.';
+  'Trigger: fills in scope_id and slots where they are omitted, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
 
 create trigger complete_quota before insert or update on spend.cost_quotas
 for each row execute function spend_private.complete_quota();
@@ -1699,40 +1958,65 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_reshaped bigint[];
+  v_resized bigint[];
+  v_tenant_ids uuid[];
   v_quota_id bigint;
 begin
-  -- Another shape (whose spend, of what, in which period) counts other events: count them anew.
-  for v_quota_id in
-    select n.id
+  select
+    array_agg(n.id) filter (where n.is_reshaped),
+    array_agg(n.id order by spend_private.lock_rank(n.scope), n.id) filter (where not n.is_reshaped)
+  into v_reshaped, v_resized
+  from (
+    select n.id, n.scope, spend_private.shape_of(n) is distinct from spend_private.shape_of(o) as is_reshaped
     from new_quotas as n
     join old_quotas as o on o.id = n.id
-    where (n.scope, n.tenant_id, n.scope_id, n.resource_type, n.period, n.task, n.product)
-      is distinct from (o.scope, o.tenant_id, o.scope_id, o.resource_type, o.period, o.task, o.product)
-    order by n.id
-  loop
-    perform spend_private.rebase_quota(v_quota_id);
-  end loop;
+    where spend_private.shape_of(n) is distinct from spend_private.shape_of(o)
+      or (n.limit_usd, n.warning_threshold, n.slots) is distinct from (o.limit_usd, o.warning_threshold, o.slots)
+  ) as n;
+  if v_reshaped is null and v_resized is null then
+    return null;
+  end if;
 
-  for v_quota_id in
-    select n.id
-    from new_quotas as n
-    join old_quotas as o on o.id = n.id
-    where (n.limit_usd, n.warning_threshold, n.slots)
-      is distinct from (o.limit_usd, o.warning_threshold, o.slots)
-    -- The lock order of reserve.
-    order by spend_private.lock_rank(n.scope), n.id
-  loop
+  -- A quota that moves stops the calls of its tenant before, too.
+  select array_agg(distinct t.tenant_id) into v_tenant_ids
+  from (
+    select n.id, n.tenant_id from new_quotas as n
+    union all
+    select o.id, o.tenant_id from old_quotas as o
+  ) as t
+  where t.id = any (v_reshaped || v_resized);
+  perform spend_private.stop_calls(v_tenant_ids);
+  if v_reshaped is not null then
+    perform spend_private.recount_quotas(v_reshaped);
+  end if;
+  foreach v_quota_id in array coalesce(v_resized, '{}') loop
     perform spend_private.resize_quota(v_quota_id);
   end loop;
   return null;
 end;
 $$;
 comment on function spend_private.follow_quota_changes is
-  'Trigger: a changed limit, warning threshold, number of slots, period or subject reaches the open balances in the same transaction.';
+  'Trigger: a changed limit, warning threshold or number of slots reaches the open balances in the same transaction; another shape (whose spend, of what, in which period) counts other calls, so they are counted anew.';
 
 create trigger follow_quota_changes after update on spend.cost_quotas
 referencing old table as old_quotas new table as new_quotas
 for each statement execute function spend_private.follow_quota_changes();
+
+create function spend_private.shape_of(p_quota spend.cost_quotas)
+returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_build_array(
+    p_quota.scope, p_quota.tenant_id, p_quota.scope_id, p_quota.resource_type, p_quota.period, p_quota.task,
+    p_quota.product
+  );
+end;
+$$;
+comment on function spend_private.shape_of is
+  'What a quota counts: whose spend, of what, in which period.';
 
 create function spend_private.follow_new_quotas()
 returns trigger
@@ -1742,18 +2026,16 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_quota_id bigint;
+  v_quota_ids bigint[];
+  v_tenant_ids uuid[];
 begin
-  for v_quota_id in
-    select n.id
-    from new_quotas as n
-    -- Seeding a subject that never spent has nothing to count.
-    where current_setting('spend.seeding', true) is distinct from 'on'
-      or spend_private.has_spent(n.tenant_id, case n.scope when 'user' then n.scope_id end)
-    order by n.id
-  loop
-    perform spend_private.rebase_quota(v_quota_id);
-  end loop;
+  select array_agg(n.id), array_agg(distinct n.tenant_id) into v_quota_ids, v_tenant_ids
+  from new_quotas as n
+  where not spend_private.is_new_subject(n.tenant_id, n.scope_id);
+  if v_quota_ids is not null then
+    perform spend_private.stop_calls(v_tenant_ids);
+    perform spend_private.recount_quotas(v_quota_ids);
+  end if;
   return null;
 end;
 $$;
@@ -1764,6 +2046,100 @@ create trigger follow_new_quotas after insert on spend.cost_quotas
 referencing new table as new_quotas
 for each statement execute function spend_private.follow_new_quotas();
 
+create function spend_private.is_new_subject(p_tenant_id uuid, p_scope_id uuid)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A row that this very transaction made: no other can have a call of it.
+  if exists (
+    select from spend.tenants as t
+    where t.id = p_tenant_id and t.created_at = now() and t.xmin = pg_current_xact_id()::xid
+  ) then
+    return not exists (select from spend.reservations as r where r.tenant_id = p_tenant_id)
+      and not exists (select from spend.cost_events as e where e.tenant_id = p_tenant_id);
+  end if;
+  return exists (
+    select from spend.tenant_members as m
+    where m.tenant_id = p_tenant_id and m.user_id = p_scope_id
+      and m.created_at = now() and m.xmin = pg_current_xact_id()::xid
+  )
+  -- Somebody who comes back may have calls from before; they ended, or are seen here: leaving waited for them.
+  and not exists (
+    select from spend.reservations as r
+    where r.tenant_id = p_tenant_id and r.status = 'held' and r.user_id = p_scope_id
+  )
+  and not exists (
+    select from spend.hourly_costs as h
+    where h.tenant_id = p_tenant_id and h.user_id = p_scope_id
+  );
+end;
+$$;
+comment on function spend_private.is_new_subject is
+  'Whether a tenant, or a user as its member, is so new that nothing can have been spent or held yet: then there is nothing to count, and no call to wait for.';
+
+create function spend_private.follow_deleted_quotas()
+returns trigger
+language plpgsql
+-- Definer: see follow_quota_changes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from old_quotas) then
+    return null;
+  end if;
+  perform spend_private.stop_calls(array(select distinct o.tenant_id from old_quotas as o));
+  delete from spend_private.quota_balances as b
+  using old_quotas as o
+  where b.quota_id = o.id;
+  return null;
+end;
+$$;
+comment on function spend_private.follow_deleted_quotas is
+  'Trigger: the balances of a deleted quota go with it. No foreign key does that: a call that opens a balance must not wait for a row of cost_quotas.';
+
+create trigger follow_deleted_quotas after delete on spend.cost_quotas
+referencing old table as old_quotas
+for each statement execute function spend_private.follow_deleted_quotas();
+
+create function spend_private.follow_truncated_quotas()
+returns trigger
+language plpgsql
+-- Definer: see follow_quota_changes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.stop_calls(array[null::uuid]);
+  delete from spend_private.quota_balances;
+  return null;
+end;
+$$;
+comment on function spend_private.follow_truncated_quotas is
+  'Trigger: see follow_deleted_quotas.';
+
+create trigger follow_truncated_quotas after truncate on spend.cost_quotas
+for each statement execute function spend_private.follow_truncated_quotas();
+
+-- schemas/30_quotas/follow_time_zone.sql
+create function spend_private.date_time_zone()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.time_zone_since := case when new.time_zone is distinct from old.time_zone then now() else old.time_zone_since end;
+  return new;
+end;
+$$;
+comment on function spend_private.date_time_zone is
+  'Trigger: keeps tenants.time_zone_since.';
+
+create trigger date_time_zone before update of time_zone, time_zone_since on spend.tenants
+for each row execute function spend_private.date_time_zone();
+
 create function spend_private.follow_time_zone()
 returns trigger
 language plpgsql
@@ -1772,11 +2148,10 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform spend_private.lock_quota_changes();
-  perform spend_private.rebase_quota(q.id)
-  from spend.cost_quotas as q
-  where q.tenant_id = new.id
-  order by q.id;
+  -- The roll-ups first: their hours are summed below, and while they are made the tenant's calls go on.
+  perform spend_private.follow_time_zone_in_rollups(new);
+  perform spend_private.stop_calls(array[new.id]);
+  perform spend_private.recount_quotas(array(select q.id from spend.cost_quotas as q where q.tenant_id = new.id));
   return null;
 end;
 $$;
@@ -1787,23 +2162,32 @@ create trigger follow_time_zone after update of time_zone on spend.tenants
 for each row when (old.time_zone is distinct from new.time_zone)
 execute function spend_private.follow_time_zone();
 
-create function spend_private.has_spent(p_tenant_id uuid, p_user_id uuid)
-returns boolean
-language plpgsql stable
+-- schemas/30_quotas/join_calls.sql
+create function spend_private.join_calls(p_tenant_key integer)
+returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return exists (
-    select from spend.reservations as r
-    where r.tenant_id = p_tenant_id and (p_user_id is null or r.user_id = p_user_id)
-  ) or exists (
-    select from spend.cost_events as e
-    where e.tenant_id = p_tenant_id and (p_user_id is null or e.user_id = p_user_id)
-  );
+  -- In this order, and before any row is locked (spend_private.stop_calls says why).
+  perform pg_advisory_xact_lock_shared(1936748132, p_tenant_key);
+  lock table spend.reservations in row exclusive mode;
 end;
 $$;
-comment on function spend_private.has_spent is
-  'Whether a tenant, or a user of it, has any reservation or event.';
+comment on function spend_private.join_calls is
+  'First step of everything that holds or books money of a tenant (its tenant_key): waits while the tenant''s quotas, or the platform''s, are being changed, and makes such a change wait until this transaction ends. Calls never wait for each other here. Raises 55P03.';
+
+create function spend_private.try_join_calls(p_tenant_key integer)
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return pg_try_advisory_xact_lock_shared(1936748132, p_tenant_key);
+end;
+$$;
+comment on function spend_private.try_join_calls is
+  'join_calls for batches over many tenants: false, at once, while the tenant''s quotas are being changed. The batch locks the table itself, before.';
 
 -- schemas/30_quotas/lock_quota_changes.sql
 create function spend_private.lock_quota_changes()
@@ -1812,38 +2196,70 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_advisory_xact_lock(hashtextextended('spend.cost_quotas', 0));
+  perform pg_advisory_xact_lock(1936748133, 0);
 end;
 $$;
 comment on function spend_private.lock_quota_changes is
-  'Lets one transaction at a time change quotas that are in use, so that two that change several never wait for each other. Calls do not take this lock.';
+  'Lets one transaction at a time change quotas that are in use, whoever they belong to, so that two that change several never wait for each other. Calls do not take this lock.';
+
+create function spend_private.lock_tenant_quota_changes(p_tenant_ids uuid[])
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key integer;
+begin
+  perform pg_advisory_xact_lock_shared(1936748133, 0);
+  for v_key in
+    select distinct spend_private.tenant_key(t.id) as tenant_key
+    from unnest(p_tenant_ids) as t (id)
+    order by tenant_key
+  loop
+    perform pg_advisory_xact_lock(1936748134, v_key);
+  end loop;
+end;
+$$;
+comment on function spend_private.lock_tenant_quota_changes is
+  'lock_quota_changes for who can change the quotas of these tenants alone: others'' owners go on.';
 
 create function spend_private.lock_before_quota_change()
 returns trigger
 language plpgsql
--- Definer: whoever may change a quota need not be able to lock the reservations.
+-- Definer: whoever may change a quota need not be able to call what this calls.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_role text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
 begin
-  if current_setting('spend.seeding', true) is distinct from 'on' then
-    perform spend_private.lock_quota_changes();
+  -- follow_plan has the lock, or inserts rows that nobody knows yet. Whoever sets this by hand may meet a deadlock with
+  -- another change of quotas, and nothing else: the balances have locks of their own.
+  if current_setting('spend.seeding', true) = 'on' then
+    return null;
   end if;
-  if tg_argv[0] = 'shape' then
-    -- As rebase_quota will, but before a row of cost_quotas is locked: a call that opens a balance waits for such a row.
-    lock table spend.reservations in share row exclusive mode;
+  if exists (
+    select from pg_catalog.pg_roles as r
+    where r.rolname = v_role and (r.rolsuper or r.rolbypassrls or pg_has_role(r.oid, current_user, 'usage'))
+  ) then
+    perform spend_private.lock_quota_changes();
+  else
+    perform spend_private.lock_tenant_quota_changes(array(select spend_private.managed_tenant_ids()));
   end if;
   return null;
 end;
 $$;
 comment on function spend_private.lock_before_quota_change is
-  'Trigger: takes the locks of a change of quotas before those of its rows. A changed shape (period, subject) stops calls until the transaction ends; a changed limit or number of slots does not.';
+  'Trigger: administration goes one after the other, before it locks rows. An owner, whom row-level security confines to tenants, waits for these and for the operator alone.';
 
-create trigger lock_change before update on spend.cost_quotas
+create trigger lock_change before update or delete on spend.cost_quotas
 for each statement execute function spend_private.lock_before_quota_change();
-create trigger lock_shape before update of scope, tenant_id, scope_id, resource_type, period, task, product
-on spend.cost_quotas
-for each statement execute function spend_private.lock_before_quota_change('shape');
+create trigger lock_change before update of plan_id, time_zone or delete on spend.tenants
+for each statement execute function spend_private.lock_before_quota_change();
+create trigger lock_change before insert or update or delete on spend.plan_quotas
+for each statement execute function spend_private.lock_before_quota_change();
+create trigger lock_change before update of tenant_id, user_id or delete on spend.tenant_members
+for each statement execute function spend_private.lock_before_quota_change();
 
 -- schemas/30_quotas/lock_rank.sql
 create function spend_private.lock_rank(p_scope text)
@@ -1911,12 +2327,14 @@ grant update (limit_usd, warning_threshold) on spend.cost_quotas to authenticate
 grant delete on spend.cost_quotas to authenticated;
 
 -- schemas/30_quotas/open_balances.sql
-create function spend_private.open_balances(
-  p_quota_id bigint,
-  p_now timestamptz default now(),
-  p_spent_usd numeric default 0,
-  p_reserved_usd numeric default 0
-)
+create type spend_private.slot_usd as (
+  slot integer,
+  usd numeric
+);
+comment on type spend_private.slot_usd is
+  'USD that open reservations hold in a slot of a quota.';
+
+create function spend_private.open_balances(p_quota_id bigint, p_now timestamptz default now())
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -1924,40 +2342,85 @@ as $$
 declare
   v_quota spend.cost_quotas;
   v_bounds tstzrange;
-  v_is_calm boolean;
-  v_allotment numeric;
-  v_share numeric;
 begin
-  -- Share: a limit that is being changed is waited for, and a later change finds these rows.
-  select * into v_quota from spend.cost_quotas as q where q.id = p_quota_id for share;
+  select * into v_quota from spend.cost_quotas as q where q.id = p_quota_id;
   if not found then
     return;
   end if;
   v_bounds := spend_private.quota_bounds(v_quota, p_now);
-  v_is_calm := p_spent_usd + p_reserved_usd < v_quota.limit_usd * v_quota.warning_threshold;
-  v_allotment := spend_private.allotment_usd(v_quota, v_is_calm);
-  v_share := trunc(greatest(v_allotment - p_spent_usd - p_reserved_usd, 0) / v_quota.slots, 12);
+  perform spend_private.insert_balances(
+    v_quota, v_bounds,
+    spend_private.ledger_usd(v_quota, lower(v_bounds), upper(v_bounds)),
+    spend_private.held_usd(v_quota, lower(v_bounds))
+  );
+end;
+$$;
+comment on function spend_private.open_balances is
+  'Opens a quota''s balances for the period that contains p_now, with what the ledger and the open reservations say of it. A new period needs no reset: its first call opens it, and whoever comes second finds it open.';
 
-  -- What is used already sits in slot 0, with the room that does not divide evenly.
+create function spend_private.held_usd(p_quota spend.cost_quotas, p_period_start timestamptz)
+returns spend_private.slot_usd[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+begin
+  return array(
+    select row(h.slot, sum(r.estimated_cost_usd))::spend_private.slot_usd
+    from spend.reservations as r
+    cross join lateral unnest(r.holds) as h
+    where r.status = 'held' and (p_quota.tenant_id is null or r.tenant_id = p_quota.tenant_id)
+      and h.quota_id = p_quota.id and h.period_start = p_period_start
+    group by h.slot
+  );
+end;
+$$;
+comment on function spend_private.held_usd is
+  'What open reservations hold in the slots of a quota''s period, as they say themselves.';
+
+create function spend_private.insert_balances(
+  p_quota spend.cost_quotas,
+  p_bounds tstzrange,
+  p_spent_usd numeric,
+  p_held spend_private.slot_usd[]
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_used_usd numeric := p_spent_usd + coalesce((select sum(h.usd) from unnest(p_held) as h), 0);
+  v_is_calm boolean := v_used_usd < p_quota.limit_usd * p_quota.warning_threshold;
+  v_room_usd numeric := spend_private.allotment_usd(p_quota, v_is_calm) - v_used_usd;
+  v_share_usd numeric := trunc(greatest(v_room_usd, 0) / p_quota.slots, 12);
+begin
+  -- What is spent already sits in slot 0, with the room that does not divide evenly. A slot beyond the quota's number
+  -- is there only where a reservation holds something in it.
   insert into spend_private.quota_balances (
     quota_id, period_start, slot, tenant_id, period_end,
     allotted_usd, spent_usd, reserved_usd, is_split, is_calm
   )
   select
-    v_quota.id, lower(v_bounds), s.slot,
-    coalesce(v_quota.tenant_id, '00000000-0000-0000-0000-000000000000'), upper(v_bounds),
-    case s.slot when 0 then v_allotment - v_share * (v_quota.slots - 1) else v_share end,
+    p_quota.id, lower(p_bounds), s.slot,
+    coalesce(p_quota.tenant_id, '00000000-0000-0000-0000-000000000000'), upper(p_bounds),
+    case
+      when s.slot = 0 then p_spent_usd + s.held_usd + v_room_usd - v_share_usd * (p_quota.slots - 1)
+      when s.slot < p_quota.slots then s.held_usd + v_share_usd
+      else s.held_usd
+    end,
     case s.slot when 0 then p_spent_usd else 0 end,
-    case s.slot when 0 then p_reserved_usd else 0 end,
-    v_allotment >= p_spent_usd + p_reserved_usd,
-    v_is_calm
-  from generate_series(0, v_quota.slots - 1) as s (slot)
+    s.held_usd, v_room_usd >= 0, v_is_calm
+  from (
+    select coalesce(n.slot, h.slot) as slot, coalesce(h.usd, 0) as held_usd
+    from generate_series(0, p_quota.slots - 1) as n (slot)
+    full join unnest(p_held) as h on h.slot = n.slot
+  ) as s
   order by s.slot
   on conflict do nothing;
 end;
 $$;
-comment on function spend_private.open_balances is
-  'Opens a quota''s balances for the period that contains p_now, allotted evenly over its slots. A new period needs no reset: its first call opens it, and whoever comes second finds it open.';
+comment on function spend_private.insert_balances is
+  'Writes the balances of a quota''s period, which have none yet: what is spent, what is held in each slot, and the room shared out evenly.';
 
 create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_calm boolean)
 returns numeric
@@ -2023,92 +2486,275 @@ comment on view spend.quota_status is
   'Every quota that the reader may see, with what is spent, held and left of it in its current period, in USD.';
 grant select on spend.quota_status to authenticated, service_role;
 
--- schemas/30_quotas/rebase_quota.sql
-create function spend_private.rebase_quota(p_quota_id bigint)
+-- schemas/30_quotas/rebuild_balances.sql
+create function spend.rebuild_balances(quota_id bigint)
+returns void
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quota spend.cost_quotas;
+  v_period record;
+begin
+  perform spend_private.lock_quota_changes();
+  select * into v_quota from spend.cost_quotas as q where q.id = rebuild_balances.quota_id;
+  if not found then
+    perform spend_private.fail(
+      'PT404', 'unknown_quota', jsonb_build_object('quota_id', rebuild_balances.quota_id),
+      'Pass the id of a row of spend.cost_quotas.'
+    );
+  end if;
+  perform spend_private.stop_calls(array[v_quota.tenant_id]);
+  perform spend_private.recount_quotas(array[v_quota.id], p_from_events => true);
+
+  -- Periods that ended: those that its present shape explains.
+  for v_period in
+    with gone as (
+      delete from spend_private.quota_balances as b
+      where b.quota_id = v_quota.id and b.period_end <= now()
+        and b.period_end > greatest(
+          v_quota.shape_since, (select t.time_zone_since from spend.tenants as t where t.id = v_quota.tenant_id)
+        )
+      returning b.period_start
+    )
+
+    select distinct g.period_start from gone as g order by g.period_start
+  loop
+    perform spend_private.open_balances(v_quota.id, v_period.period_start);
+  end loop;
+end;
+$$;
+comment on function spend.rebuild_balances is
+  'Repairs the balances of a quota from the ledger and the open reservations, for when verify_balances() names it. Calls that count in it wait meanwhile. Errors: PT404 unknown_quota, 55P03. For service_role.';
+grant execute on function spend.rebuild_balances to service_role;
+
+-- schemas/30_quotas/recount_quotas.sql
+create type spend_private.recounted_quota as (
+  quota spend.cost_quotas,
+  bounds tstzrange
+);
+comment on type spend_private.recounted_quota is
+  'A quota whose balances are counted anew, and its period.';
+
+create function spend_private.recount_quotas(
+  p_quota_ids bigint[],
+  p_now timestamptz default clock_timestamp(),
+  p_from_events boolean default false
+)
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_quota spend.cost_quotas;
-  v_bounds tstzrange;
-  v_spent_usd numeric;
-  v_reserved_usd numeric;
-begin
-  -- Running calls end first, and new ones wait until this transaction does: what is counted below is all there is.
-  lock table spend.reservations in share row exclusive mode;
-
-  -- The quota before its balances, as every change of a limit.
-  select * into v_quota from spend.cost_quotas as q where q.id = p_quota_id for no key update;
-  v_bounds := spend_private.quota_bounds(v_quota);
-  delete from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_end > now();
-
-  v_spent_usd := spend_private.ledger_usd(v_quota, lower(v_bounds), upper(v_bounds));
-
-  -- The calls of the period count in the new balance from now on, and where a late settle may come, so will it.
-  with counted as (
-    update spend.reservations as r set
-      holds = spend_private.put_hold(
-        r.holds, p_quota_id, lower(v_bounds),
-        (v_quota.tenant_id is null or r.tenant_id = v_quota.tenant_id)
-        and (v_quota.scope <> 'user' or r.user_id = v_quota.scope_id)
-        and v_quota.resource_type in ('all', r.resource_type)
-        and (v_quota.task is null or r.task = v_quota.task)
-        and (v_quota.product is null or r.product = v_quota.product)
-        and r.created_at >= lower(v_bounds) and r.created_at < upper(v_bounds)
-      )
-    where r.status <> 'settled'
-      and (v_quota.tenant_id is null or r.tenant_id = v_quota.tenant_id)
-      and (r.status = 'held' or r.created_at >= lower(v_bounds))
-    returning r.status, r.holds, r.estimated_cost_usd
-  )
-  select coalesce(sum(c.estimated_cost_usd), 0) into v_reserved_usd
-  from counted as c
-  where c.status = 'held' and exists (
-    select from unnest(c.holds) as h
-    where h.quota_id = p_quota_id and h.period_start = lower(v_bounds)
+  v_quotas spend_private.recounted_quota[] := array(
+    select row(q, spend_private.quota_bounds(q, p_now))::spend_private.recounted_quota
+    from spend.cost_quotas as q
+    where q.id = any (p_quota_ids)
+    order by q.tenant_id, q.id
   );
-
-  perform spend_private.open_balances(p_quota_id, now(), v_spent_usd, v_reserved_usd);
+begin
+  -- Also a period that ended a moment ago: a transaction that began in it may still spend in it, and opens it anew.
+  delete from spend_private.quota_balances as b
+  using unnest(v_quotas) as n
+  where b.quota_id = (n.quota).id
+    and (b.period_end > least(now(), p_now) - interval '1 hour' or b.period_start = lower(n.bounds));
+  perform spend_private.recount_holds(v_quotas);
+  perform spend_private.recount_spend(v_quotas, p_from_events);
 end;
 $$;
-comment on function spend_private.rebase_quota is
-  'Opens the current balance of a quota anew, from the ledger and the open reservations. For quotas that are new or count something else than before; balances of periods that have ended stay.';
+comment on function spend_private.recount_quotas is
+  'Counts the current balances of quotas anew, from the ledger and the open reservations: for quotas that are new, or count something else than before. The caller has stopped the calls that count in them. Balances of periods that have ended stay. p_from_events: sums every event, even where roll-ups have the sum.';
 
-create function spend_private.put_hold(
-  p_holds spend.reservation_hold[],
-  p_quota_id bigint,
-  p_period_start timestamptz,
-  p_counts boolean
+create function spend_private.recount_holds(p_quotas spend_private.recounted_quota[])
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_ids bigint[] := array(select (n.quota).id from unnest(p_quotas) as n);
+  v_tenant_ids uuid[] := array(
+    select distinct (n.quota).tenant_id from unnest(p_quotas) as n where (n.quota).tenant_id is not null
+  );
+  v_is_platform boolean := exists (select from unnest(p_quotas) as n where (n.quota).tenant_id is null);
+begin
+  with open as materialized (
+    select r.tenant_id, r.id, r.user_id, r.resource_type, r.task, r.product, r.created_at, r.holds
+    from spend.reservations as r
+    where r.status = 'held' and (
+      v_is_platform or r.tenant_id = any (v_tenant_ids)
+      -- A quota that was another tenant's before.
+      or exists (select from unnest(r.holds) as h where h.quota_id = any (v_ids))
+    )
+  ),
+
+  hold as (
+    -- What is held elsewhere; and in balances of these quotas that are still there, of periods that have ended.
+    select o.tenant_id, o.id, h.quota_id, h.period_start, h.slot
+    from open as o
+    cross join lateral unnest(o.holds) as h
+    where h.quota_id <> all (v_ids) or exists (
+      select from spend_private.quota_balances as b
+      where b.quota_id = h.quota_id and b.period_start = h.period_start
+    )
+    union all
+    select o.tenant_id, o.id, (n.quota).id, lower(n.bounds), 0
+    from open as o
+    join unnest(p_quotas) as n
+      on ((n.quota).tenant_id is null or (n.quota).tenant_id = o.tenant_id)
+      and ((n.quota).scope <> 'user' or (n.quota).scope_id = o.user_id)
+      and (n.quota).resource_type in ('all', o.resource_type)
+      and coalesce((n.quota).task, o.task) = o.task
+      and coalesce((n.quota).product, o.product) = o.product
+      and o.created_at >= lower(n.bounds) and o.created_at < upper(n.bounds)
+  ),
+
+  counted as (
+    select
+      h.tenant_id, h.id,
+      array_agg(
+        row(h.quota_id, h.period_start, h.slot)::spend.reservation_hold
+        order by spend_private.lock_rank(q.scope), h.quota_id, h.period_start
+      ) as holds
+    from hold as h
+    join spend.cost_quotas as q on q.id = h.quota_id
+    group by h.tenant_id, h.id
+  )
+
+  update spend.reservations as r set holds = coalesce(c.holds, '{}')
+  from open as o
+  left join counted as c on c.tenant_id = o.tenant_id and c.id = o.id
+  where r.tenant_id = o.tenant_id and r.id = o.id
+    and r.holds is distinct from coalesce(c.holds, '{}');
+end;
+$$;
+comment on function spend_private.recount_holds is
+  'Makes every open reservation hold its estimate in those of these quotas that count it in their period, and in no balance that is gone; in lock order.';
+
+create function spend_private.recount_spend(
+  p_quotas spend_private.recounted_quota[],
+  p_from_events boolean
 )
-returns spend.reservation_hold[]
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_group record;
+  v_quota record;
+begin
+  for v_group in
+    select
+      (n.quota).tenant_id as tenant_id, n.bounds,
+      -- An hour may be cut where the roll-ups' is not.
+      p_from_events or (n.quota).period = 'hour' as from_events,
+      array_agg((n.quota).id) as quota_ids,
+      case when bool_and((n.quota).scope = 'user') then array_agg(distinct (n.quota).scope_id) end as user_ids
+    from unnest(p_quotas) as n
+    group by 1, 2, 3
+  loop
+    for v_quota in
+      with cost as (
+        select c.user_id, c.resource_type, c.task, c.product, c.cost_usd
+        from spend_private.costs_between(
+          v_group.tenant_id, v_group.user_ids, lower(v_group.bounds), upper(v_group.bounds), v_group.from_events
+        ) as c
+      ),
+
+      spent as (
+        select n.quota_id, sum(c.cost_usd) as usd
+        from (
+          select q.id as quota_id, q.scope_id, q.resource_type, q.task, q.product
+          from spend.cost_quotas as q
+          where q.id = any (v_group.quota_ids) and q.scope = 'user'
+        ) as n
+        join cost as c on c.user_id = n.scope_id
+        where n.resource_type in ('all', c.resource_type)
+          and (n.task is null or n.task = c.task) and (n.product is null or n.product = c.product)
+        group by n.quota_id
+        union all
+        select q.id, sum(c.cost_usd)
+        from spend.cost_quotas as q
+        cross join cost as c
+        where q.id = any (v_group.quota_ids) and q.scope <> 'user'
+          and q.resource_type in ('all', c.resource_type)
+          and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
+        group by q.id
+      ),
+
+      held as (
+        select s.quota_id, array_agg(row(s.slot, s.usd)::spend_private.slot_usd) as slots
+        from (
+          select h.quota_id, h.slot, sum(r.estimated_cost_usd) as usd
+          from spend.reservations as r
+          cross join lateral unnest(r.holds) as h
+          where r.status = 'held' and (v_group.tenant_id is null or r.tenant_id = v_group.tenant_id)
+            and h.quota_id = any (v_group.quota_ids) and h.period_start = lower(v_group.bounds)
+          group by h.quota_id, h.slot
+        ) as s
+        group by s.quota_id
+      )
+
+      select q as quota, coalesce(s.usd, 0) as spent_usd, coalesce(h.slots, '{}') as held
+      from spend.cost_quotas as q
+      left join spent as s on s.quota_id = q.id
+      left join held as h on h.quota_id = q.id
+      where q.id = any (v_group.quota_ids) and (s.usd <> 0 or h.slots is not null)
+      order by q.id
+    loop
+      perform spend_private.insert_balances(v_quota.quota, v_group.bounds, v_quota.spent_usd, v_quota.held);
+    end loop;
+  end loop;
+end;
+$$;
+comment on function spend_private.recount_spend is
+  'Opens the balances of those of the quotas that have spent or hold anything in their period; the others are opened by their next call.';
+
+create function spend_private.costs_between(
+  p_tenant_id uuid,
+  p_user_ids uuid[],
+  p_from timestamptz,
+  p_before timestamptz,
+  p_from_events boolean
+)
+returns table (
+  user_id uuid,
+  resource_type text,
+  task text,
+  product text,
+  cost_usd numeric
+)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
 as $$
+declare
+  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
 begin
-  return coalesce((
-    select array_agg(
-      row(h.quota_id, h.period_start, h.slot)::spend.reservation_hold
-      order by spend_private.lock_rank(q.scope), h.quota_id
-    )
-    from (
-      -- Balances of this quota that are still there are of ended periods, and stay.
-      select o.quota_id, o.period_start, o.slot
-      from unnest(p_holds) as o
-      where o.quota_id <> p_quota_id or exists (
-        select from spend_private.quota_balances as b
-        where b.quota_id = o.quota_id and b.period_start = o.period_start
-      )
-      union all
-      select p_quota_id, p_period_start, 0 where p_counts
-    ) as h
-    join spend.cost_quotas as q on q.id = h.quota_id
-  ), '{}');
+  if p_from_events and p_from >= v_kept_from then
+    return query
+      select e.user_id, e.resource_type, e.task, e.product, sum(e.cost_usd)
+      from spend.cost_events as e
+      where (p_tenant_id is null or e.tenant_id = p_tenant_id)
+        and (p_user_ids is null or e.user_id = any (p_user_ids))
+        and e.occurred_at >= p_from and e.occurred_at < p_before
+      group by e.user_id, e.resource_type, e.task, e.product;
+    return;
+  end if;
+  return query
+    select h.user_id, h.resource_type, h.task, h.product, sum(h.cost_usd)
+    from spend.hourly_costs as h
+    where (p_tenant_id is null or h.tenant_id = p_tenant_id)
+      and (p_user_ids is null or h.user_id = any (p_user_ids))
+      and h.hour >= p_from and h.hour < p_before
+    group by h.user_id, h.resource_type, h.task, h.product;
 end;
 $$;
-comment on function spend_private.put_hold is
-  'Holds of a reservation after a quota was counted anew: without its deleted balances, and with the new one where the reservation counts in it; in lock order.';
+comment on function spend_private.costs_between is
+  'Booked cost in USD from p_from to before p_before, which are ends of periods of the tenant (null: of the platform): of these users, or of all. By events, or by the roll-ups and what is not in them yet.';
 
 -- schemas/30_quotas/resize_quota.sql
 create function spend_private.resize_quota(p_quota_id bigint)
@@ -2224,6 +2870,49 @@ end;
 $$;
 comment on function spend_private.lock_all_slots is
   'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: a wait does not refresh the snapshot of its own.';
+
+-- schemas/30_quotas/stop_calls.sql
+create function spend_private.stop_calls(p_tenant_ids uuid[])
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_keys integer[] := array(
+    select distinct spend_private.tenant_key(t.id) as tenant_key
+    from unnest(p_tenant_ids) as t (id)
+    where t.id is not null
+    order by tenant_key
+  );
+  v_has_table boolean;
+  v_tenants bigint;
+  v_key integer;
+begin
+  select
+    coalesce(bool_or(l.relation = 'spend.reservations'::regclass and l.mode = 'ShareRowExclusiveLock'), false),
+    count(*) filter (where l.locktype = 'advisory' and l.classid = 1936748132)
+  into v_has_table, v_tenants
+  from pg_catalog.pg_locks as l
+  where l.pid = pg_backend_pid() and l.granted;
+
+  -- Calls take their tenant's lock before the table's. Who has the table's knows that no call is beyond its first step,
+  -- and must not wait for one there, which waits for this table. The server's lock table is no place for thousands.
+  if v_has_table then
+    return;
+  elsif array_position(p_tenant_ids, null) is not null or v_tenants + cardinality(v_keys) > 1000 then
+    lock table spend.reservations in share row exclusive mode;
+    return;
+  end if;
+  foreach v_key in array v_keys loop
+    perform pg_advisory_xact_lock(1936748132, v_key);
+  end loop;
+  -- A change of the platform's quotas, which asks for no tenant's lock, is waited for here.
+  lock table spend.reservations in row exclusive mode;
+end;
+$$;
+comment on function spend_private.stop_calls is
+  'Before the balances of these tenants are counted anew: waits until their running calls have ended, and makes new ones wait until this transaction ends; so what is counted is all there is. Null among the ids is the platform: then all calls wait. Calls of other tenants go on. Raises 55P03 when a call does not end within 3 s.';
 
 -- schemas/40_reservations/reservations.sql
 create table spend.reservations (
@@ -2559,7 +3248,9 @@ begin
   where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id;
 
   -- Last of all: what others wait for is locked for the shortest time.
-  if v_cost_usd > v_held_usd then
+  if p_reservation.status <> 'held' then
+    v_busy := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
+  elsif v_cost_usd > v_held_usd then
     perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   else
     v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
@@ -2575,7 +3266,7 @@ begin
 end;
 $$;
 comment on function spend_private.book is
-  'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that the reservation recorded.';
+  'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that hold it; after its end, those that count it now.';
 
 create function spend_private.settle_answer(p_reservation spend.reservations)
 returns spend.settle_result
@@ -2783,6 +3474,60 @@ end;
 $$;
 comment on function spend_private.check_reserve_arguments is
   'Raises 22023 invalid_usage with the field when an argument of reserve is out of bounds.';
+
+-- schemas/40_reservations/correct_balances.sql
+create function spend_private.correct_balances(
+  p_reservation spend.reservations,
+  p_usd numeric,
+  p_now timestamptz
+)
+returns spend.reservation_hold[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quota record;
+  v_hold spend.reservation_hold;
+  v_holds spend.reservation_hold[] := '{}';
+begin
+  for v_quota in
+    select q.id, b.period_start
+    from (
+      select o.*
+      from spend.cost_quotas as o
+      where o.tenant_id = p_reservation.tenant_id and o.scope_id in (p_reservation.user_id, p_reservation.tenant_id)
+      union all
+      select s.* from spend.cost_quotas as s where s.tenant_id is null
+    ) as q
+    left join spend.tenants as t on t.id = q.tenant_id
+    left join spend_private.quota_balances as b
+      on b.quota_id = q.id and b.slot = 0
+      and p_reservation.created_at >= b.period_start and p_reservation.created_at < b.period_end
+      and b.period_end > greatest(q.shape_since, t.time_zone_since)
+    where q.resource_type in (p_reservation.resource_type, 'all')
+      and (q.task is null or q.task = p_reservation.task)
+      and (q.product is null or q.product = p_reservation.product)
+      and (b.quota_id is not null or p_reservation.created_at <@ spend_private.quota_bounds(q::spend.cost_quotas, p_now))
+    order by spend_private.lock_rank(q.scope), q.id
+  loop
+    if v_quota.period_start is null then
+      -- Nobody spent in it since it was made: it opens with the event that is booked.
+      perform spend_private.open_balances(v_quota.id, p_now);
+      continue;
+    end if;
+    v_hold := row(v_quota.id, v_quota.period_start, 0);
+    if p_usd > 0 then
+      perform spend_private.overrun_balances(array[v_hold], 0, p_usd);
+    else
+      perform spend_private.move_balances(array[v_hold], 0, p_usd);
+    end if;
+    v_holds := v_holds || v_hold;
+  end loop;
+  return v_holds;
+end;
+$$;
+comment on function spend_private.correct_balances is
+  'Adds p_usd, which was just booked for a reservation that had ended before, to the balances that count it now: not to those that held it, for a quota that changed since is counted anew from the ledger. In lock order; returns those balances.';
 
 -- schemas/40_reservations/expire_reservations.sql
 create function spend.expire_reservations(max_rows integer default 1000)
@@ -3512,9 +4257,7 @@ declare
   v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
   v_reservation spend.reservations;
 begin
-  -- A change of the quotas' shape (rebase_quotas) waits for running calls, and calls for it: before any row lock.
-  lock table spend.reservations in row exclusive mode;
-
+  perform spend_private.join_calls(v_tenant_key);
   select r.* into v_reservation
   from spend.tenants as t
   join spend.reservations as r on r.tenant_id = t.id and r.id = p_reservation_id
@@ -3597,8 +4340,7 @@ declare
   v_hash uuid;
   v_admission spend_private.admission;
 begin
-  -- A change of the quotas' shape (rebase_quota) waits for running calls, and calls for it: before any row lock.
-  lock table spend.reservations in row exclusive mode;
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
 
   perform spend_private.check_reserve_arguments(
     p_conversation_id, p_path_id, p_idempotency_key, p_ttl_seconds, p_metadata
@@ -3955,6 +4697,7 @@ comment on table spend_private.cost_rollups is
   'Booked cost in USD and number of calls by hour, of the events that are rolled up. Read it through spend.hourly_costs, which adds the others. Outlives the events that retention drops.';
 comment on column spend_private.cost_rollups.hour is 'Begins at a full hour of UTC and of the tenant''s time zone, whichever is later: no hour lies in two days or two months of either.';
 create index cost_rollups_hour_idx on spend_private.cost_rollups (hour);
+create index cost_rollups_tenant_id_user_id_hour_idx on spend_private.cost_rollups (tenant_id, user_id, hour);
 
 create table spend_private.conversation_rollups (
   tenant_id uuid not null,
@@ -4093,7 +4836,7 @@ declare
   v_hash uuid;
   v_event_id bigint;
 begin
-  lock table spend.reservations in row exclusive mode;
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
   perform spend_private.check_adjustment(p_amount_usd, p_reason, p_resource_type, p_idempotency_key);
   select t.time_zone into v_time_zone from spend.tenants as t where t.id = p_tenant_id;
   if not found then
@@ -4441,31 +5184,24 @@ $$;
 comment on function spend_private.rebuild_rollups is
   'Rolls up a tenant''s events anew, from the ledger; returns how many. What retention dropped stays as it is.';
 
-create function spend_private.follow_time_zone_in_rollups()
-returns trigger
-language plpgsql
--- Definer: roll-ups are written by nobody else, whoever changes a tenant.
-security definer
+create function spend_private.follow_time_zone_in_rollups(p_tenant spend.tenants)
+returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Between zones that are whole hours apart no hour changes.
   if exists (
     select from spend_private.cost_rollups as r
-    where r.tenant_id = new.id
-      and date_trunc('hour', r.hour, new.time_zone) <> r.hour
+    where r.tenant_id = p_tenant.id
+      and date_trunc('hour', r.hour, p_tenant.time_zone) <> r.hour
   ) then
-    perform spend_private.rebuild_rollups(new.id);
+    perform spend_private.rebuild_rollups(p_tenant.id);
   end if;
-  return null;
 end;
 $$;
 comment on function spend_private.follow_time_zone_in_rollups is
-  'Trigger: where the hours of a tenant''s new time zone are cut elsewhere, its events are rolled up anew, so that its days stay exact.';
-
-create trigger follow_time_zone_in_rollups after update of time_zone on spend.tenants
-for each row when (old.time_zone is distinct from new.time_zone)
-execute function spend_private.follow_time_zone_in_rollups();
+  'Where the hours of a tenant''s new time zone are cut elsewhere, its events are rolled up anew, so that its days stay exact.';
 
 create function spend_private.adopt_ledger()
 returns bigint
@@ -5254,8 +5990,7 @@ as $$
 declare
   v_context spend.execution_contexts;
 begin
-  -- Before any row lock: see spend_private.reserve.
-  lock table spend.reservations in row exclusive mode;
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
   select c.* into v_context
   from spend.execution_contexts as c
   where c.tenant_id = p_tenant_id and c.id = p_context_id
@@ -5404,7 +6139,7 @@ declare
   v_live spend.execution_contexts;
   v_answer spend.context_claim;
 begin
-  lock table spend.reservations in row exclusive mode;
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
   v_new := spend_private.new_context(
     p_tenant_id, p_user_id, p_conversation_id, p_claim_id, p_path_id, p_template,
     p_timeout_seconds, p_run_seconds, p_task, p_claim_seconds, p_now
@@ -6145,7 +6880,7 @@ declare
   v_usage jsonb;
   v_held spend.reserve_result;
 begin
-  lock table spend.reservations in row exclusive mode;
+  perform spend_private.join_calls(spend_private.tenant_key(book_stray_sandbox.tenant_id));
   perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));
   v_from := greatest(
     book_stray_sandbox.started_at,
@@ -6247,7 +6982,12 @@ as $$
 declare
   v_context spend.execution_contexts;
 begin
-  lock table spend.reservations in row exclusive mode;
+  perform spend_private.join_calls(spend_private.tenant_key((
+    select c.tenant_id
+    from spend.tenant_members as m
+    join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = p_context_id
+    where m.user_id = p_user_id
+  )));
   select c.* into v_context
   from spend.tenant_members as m
   join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = p_context_id
@@ -6596,9 +7336,10 @@ declare
   v_old jsonb := case when tg_op in ('UPDATE', 'DELETE') and tg_level = 'ROW' then to_jsonb(old) end;
   v_new jsonb := case when tg_op in ('INSERT', 'UPDATE') and tg_level = 'ROW' then to_jsonb(new) end;
   v_row jsonb := coalesce(v_new, v_old);
+  v_marks text[] := array['first_used_at', 'version', 'plan_version', 'is_seeded'];
 begin
-  -- The first use of a price is no change of it, and marks it in the middle of a call.
-  if v_old - 'first_used_at' = v_new - 'first_used_at' then
+  -- The first use of a price is no change of it, nor is a tenant that follows its plan.
+  if v_old - v_marks = v_new - v_marks then
     return null;
   end if;
 

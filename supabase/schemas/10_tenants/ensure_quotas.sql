@@ -6,12 +6,32 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform spend_private.lock_quota_changes();
   return spend_private.follow_plan(ensure_quotas.tenant_id);
 end;
 $$;
 comment on function spend.ensure_quotas is
-  'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, leaves alone what was overridden by hand (source manual). Returns how many changed. Triggers do the same; call it yourself where triggers do not run. For service_role.';
+  'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, leaves alone what was overridden by hand (source manual). Returns how many changed. Triggers and spend.maintain() do the same; call it yourself where neither runs. For service_role.';
 grant execute on function spend.ensure_quotas to service_role;
+
+create function spend_private.lock_plan(p_tenant_id uuid)
+returns spend.plans
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_plan_id text;
+  v_plan spend.plans;
+begin
+  -- The tenant before its plan, as everybody: neither can change until this transaction ends, and what changed a moment
+  -- ago is seen by the statements that follow.
+  select t.plan_id into v_plan_id from spend.tenants as t where t.id = p_tenant_id for share;
+  select * into v_plan from spend.plans as p where p.id = v_plan_id for share;
+  return v_plan;
+end;
+$$;
+comment on function spend_private.lock_plan is
+  'The plan of a tenant, which stays as it is until the transaction ends: whoever seeds quotas from it, and whoever changes it, wait for each other, so that nobody slips past a change.';
 
 create function spend_private.follow_plan(p_tenant_id uuid, p_user_id uuid default null)
 returns integer
@@ -19,20 +39,20 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_plan spend.plans := spend_private.lock_plan(p_tenant_id);
   v_changed integer;
 begin
   perform set_config('spend.seeding', 'on', true);
   with wanted as (
-    select p.scope, t.id as tenant_id, s.scope_id, p.resource_type, p.period, p.limit_usd,
+    select p.scope, p_tenant_id as tenant_id, s.scope_id, p.resource_type, p.period, p.limit_usd,
       p.warning_threshold, p.estimate_policy, coalesce(p.slots, spend_private.default_slots(p.scope)) as slots
-    from spend.tenants as t
-    join spend.plan_quotas as p on p.plan_id = t.plan_id
+    from spend.plan_quotas as p
     cross join lateral (
-      select t.id as scope_id where p.scope = 'tenant'
+      select p_tenant_id as scope_id where p.scope = 'tenant'
       union all
-      select m.user_id from spend.tenant_members as m where m.tenant_id = t.id and p.scope = 'user'
+      select m.user_id from spend.tenant_members as m where m.tenant_id = p_tenant_id and p.scope = 'user'
     ) as s
-    where t.id = p_tenant_id and (p_user_id is null or s.scope_id = p_user_id)
+    where p.plan_id = v_plan.id and (p_user_id is null or s.scope_id = p_user_id)
   ),
 
   removed as (
@@ -56,7 +76,7 @@ begin
       w.estimate_policy, w.slots, 'plan'
     from wanted as w
     -- In lock order, as every change of several quotas.
-    order by w.scope desc, w.resource_type, w.period
+    order by w.scope desc, w.scope_id, w.resource_type, w.period
     on conflict on constraint one_quota_per_subject do update set
       limit_usd = excluded.limit_usd, warning_threshold = excluded.warning_threshold,
       estimate_policy = excluded.estimate_policy, slots = excluded.slots
@@ -68,8 +88,15 @@ begin
 
   select (select count(*) from removed) + (select count(*) from seeded) into v_changed;
   perform set_config('spend.seeding', 'off', true);
+
+  update spend.tenant_members as m set is_seeded = true
+  where m.tenant_id = p_tenant_id and not m.is_seeded and (p_user_id is null or m.user_id = p_user_id);
+  if p_user_id is null then
+    update spend.tenants as t set plan_version = v_plan.version
+    where t.id = p_tenant_id and t.plan_version <> v_plan.version;
+  end if;
   return v_changed;
 end;
 $$;
 comment on function spend_private.follow_plan is
-  'spend.ensure_quotas, of one member alone where p_user_id is given.';
+  'spend.ensure_quotas, of one member alone where p_user_id is given. Who calls it for a tenant or a member that is not new has locked the changes of quotas.';

@@ -6,9 +6,6 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if tg_op = 'UPDATE' then
-    perform spend_private.lock_quota_changes();
-  end if;
   perform spend_private.follow_plan(new.id);
   return null;
 end;
@@ -27,10 +24,13 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if tg_op = 'DELETE' then
+  if tg_op <> 'INSERT' then
     delete from spend.cost_quotas as q
     where q.tenant_id = old.tenant_id and q.scope_id = old.user_id and q.scope = 'user';
-  else
+    -- Also where there was none to delete: whoever comes back is new (is_new_subject).
+    perform spend_private.stop_calls(array[old.tenant_id]);
+  end if;
+  if tg_op <> 'DELETE' then
     perform spend_private.follow_plan(new.tenant_id, new.user_id);
   end if;
   return null;
@@ -39,34 +39,102 @@ $$;
 comment on function spend_private.seed_quotas_of_member is
   'Trigger: a new member gets the user quotas of the plan; a removed one loses its quotas, its history stays.';
 
-create trigger seed_quotas after insert or delete on spend.tenant_members
+create trigger seed_quotas after insert or update of tenant_id, user_id or delete on spend.tenant_members
 for each row execute function spend_private.seed_quotas_of_member();
 
-create function spend_private.seed_quotas_of_plan()
+create function spend_private.follow_changed_plans()
 returns trigger
 language plpgsql
 -- Definer: see seed_quotas_of_tenant.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_plan record;
 begin
-  perform spend_private.lock_quota_changes();
-  perform spend_private.follow_plan(t.id)
-  from spend.tenants as t
-  where t.plan_id in (select c.plan_id from changed as c)
-  order by t.id;
+  for v_plan in
+    update spend.plans as p set version = p.version + 1
+    where p.id in (select c.plan_id from changed as c)
+    returning p.id, p.version
+  loop
+    -- Few follow at once. Many would stop their calls for as long as all of them take.
+    if (select count(*) from (select from spend.tenants as t where t.plan_id = v_plan.id limit 101) as few) <= 100 then
+      perform spend_private.follow_plans(100, v_plan.id);
+    else
+      raise notice 'The tenants of plan "%" follow in batches, as spend.maintain() runs; spend.plan_progress says how far they are.', v_plan.id;
+    end if;
+  end loop;
   return null;
 end;
 $$;
-comment on function spend_private.seed_quotas_of_plan is
-  'Trigger: a change of a plan''s quotas reaches the tenants of the plan at once.';
+comment on function spend_private.follow_changed_plans is
+  'Trigger: a change of a plan''s quotas reaches its tenants: at once up to 100 of them, more in batches.';
 
 create trigger seed_quotas_after_insert after insert on spend.plan_quotas
 referencing new table as changed
-for each statement execute function spend_private.seed_quotas_of_plan();
+for each statement execute function spend_private.follow_changed_plans();
 create trigger seed_quotas_after_update after update on spend.plan_quotas
 referencing new table as changed
-for each statement execute function spend_private.seed_quotas_of_plan();
+for each statement execute function spend_private.follow_changed_plans();
 create trigger seed_quotas_after_delete after delete on spend.plan_quotas
 referencing old table as changed
-for each statement execute function spend_private.seed_quotas_of_plan();
+for each statement execute function spend_private.follow_changed_plans();
+
+create function spend_private.follow_plans(p_max_tenants integer, p_plan_id text default null)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_tenant_id uuid;
+  v_member record;
+  v_done bigint := 0;
+begin
+  perform spend_private.lock_quota_changes();
+  for v_tenant_id in
+    select t.id
+    from spend.plans as p
+    cross join lateral (
+      -- A tenant that somebody is changing is not waited for: it follows in a later batch.
+      select o.id
+      from spend.tenants as o
+      where o.plan_id = p.id and o.plan_version < p.version
+      order by o.plan_version
+      limit p_max_tenants
+      for no key update skip locked
+    ) as t
+    where p_plan_id is null or p.id = p_plan_id
+    limit p_max_tenants
+  loop
+    perform spend_private.follow_plan(v_tenant_id);
+    v_done := v_done + 1;
+  end loop;
+
+  for v_member in
+    select m.tenant_id, m.user_id
+    from spend.tenant_members as m
+    where not m.is_seeded
+    limit p_max_tenants - v_done
+  loop
+    perform spend_private.follow_plan(v_member.tenant_id, v_member.user_id);
+    v_done := v_done + 1;
+  end loop;
+  return v_done;
+end;
+$$;
+comment on function spend_private.follow_plans is
+  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not.';
+
+create view spend.plan_progress
+with (security_invoker = true)
+as
+select
+  p.id as plan_id, p.version,
+  count(t.id) as tenants,
+  count(t.id) filter (where t.plan_version = p.version) as up_to_date
+from spend.plans as p
+left join spend.tenants as t on t.plan_id = p.id
+group by p.id;
+comment on view spend.plan_progress is
+  'How far a change of a plan''s quotas has come: tenants on the plan, and how many of them follow its present version. The others come with the next runs of spend.maintain().';
+grant select on spend.plan_progress to service_role;

@@ -2,6 +2,7 @@ create table spend.tenant_members (
   tenant_id uuid not null references spend.tenants (id) on delete cascade,
   user_id uuid not null references auth.users (id) on delete cascade,
   role text not null default 'member',
+  is_seeded boolean not null default false,
   created_at timestamptz not null default now(),
   primary key (tenant_id, user_id),
   constraint role_is_known check (role in ('owner', 'admin', 'member'))
@@ -9,7 +10,11 @@ create table spend.tenant_members (
 comment on table spend.tenant_members is
   'Who belongs to a tenant. Members spend and see their own spend; owners and admins see the tenant''s and set quotas of its users. Inserting a member seeds the plan''s user quotas.';
 
+comment on column spend.tenant_members.is_seeded is
+  'Has the plan''s user quotas. Kept by a trigger; where triggers did not run, spend.maintain() adds them.';
+
 create index tenant_members_user_id_idx on spend.tenant_members (user_id);
+create index tenant_members_unseeded_idx on spend.tenant_members (tenant_id, user_id) where not is_seeded;
 
 alter table spend.tenant_members enable row level security;
 create policy "members read the members of their tenant" on spend.tenant_members

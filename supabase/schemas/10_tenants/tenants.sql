@@ -2,7 +2,9 @@ create table spend.tenants (
   id uuid primary key default gen_random_uuid(),
   name text not null,
   plan_id text not null default 'default' references spend.plans (id) on delete restrict,
+  plan_version bigint not null default 0,
   time_zone text not null default 'UTC',
+  time_zone_since timestamptz not null default '-infinity',
   created_at timestamptz not null default now(),
   closed_at timestamptz,
   constraint name_is_not_empty check (name <> ''),
@@ -12,10 +14,14 @@ comment on table spend.tenants is
   'Customers of the project. Inserting one seeds the quotas of its plan in the same transaction.';
 comment on column spend.tenants.time_zone is
   'IANA name. Days, weeks and months of the tenant''s and its users'' quotas begin at midnight of this zone.';
+comment on column spend.tenants.plan_version is
+  'Version of its plan (spend.plans) that its quotas follow. An older one than the plan''s: spend.maintain() brings them up to date. Kept by triggers.';
+comment on column spend.tenants.time_zone_since is
+  'When the time zone last changed; -infinity: never. Kept by a trigger.';
 comment on column spend.tenants.closed_at is
   'When set, new spend is refused (PT403 tenant_closed). Open reservations still settle, history stays.';
 
-create index tenants_plan_id_idx on spend.tenants (plan_id);
+create index tenants_plan_id_plan_version_idx on spend.tenants (plan_id, plan_version);
 -- A reservation's id carries this key, so that settle finds the tenant, and with it the rows, from the id alone.
 create index tenants_key_idx on spend.tenants (spend_private.tenant_key(id));
 

@@ -39,10 +39,11 @@ begin
       where s.tenant_id is null
     ) as q
     cross join lateral (
-      -- Lower bound of period_bounds, spelled out because every call computes it for every quota.
-      select case q.period
-        when 'lifetime' then '-infinity'
-        else date_trunc(q.period, p_now, case when q.tenant_id is null then 'UTC' else p_call.time_zone end)
+      -- Where clocks never change it is spelled out, because every call computes it for every quota.
+      select case
+        when q.period = 'lifetime' then '-infinity'
+        when q.tenant_id is null or p_call.time_zone = 'UTC' then date_trunc(q.period, p_now, 'UTC')
+        else spend_private.period_start(q.period, p_call.time_zone, p_now)
       end as period_start
     ) as p
     where q.resource_type in (p_call.resource_type, 'all')

@@ -17,11 +17,17 @@ begin
   then
     new.source := 'manual';
   end if;
+  if tg_op = 'UPDATE' then
+    new.shape_since := case
+      when spend_private.shape_of(new) is distinct from spend_private.shape_of(old) then now()
+      else old.shape_since
+    end;
+  end if;
   return new;
 end;
 $$;
 comment on function spend_private.complete_quota is
-  'Trigger: fills in scope_id and slots where they are omitted, and turns a plan''s quota that is edited by hand into a manual one.';
+  'Trigger: fills in scope_id and slots where they are omitted, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
 
 create trigger complete_quota before insert or update on spend.cost_quotas
 for each row execute function spend_private.complete_quota();

@@ -14,6 +14,7 @@ create table spend.cost_quotas (
   product text,
   source text not null default 'manual',
   created_at timestamptz not null default now(),
+  shape_since timestamptz not null default '-infinity',
   constraint one_quota_per_subject unique nulls not distinct (
     tenant_id, scope_id, resource_type, period, task, product
   ),
@@ -46,6 +47,7 @@ comment on column spend.cost_quotas.enforcement is 'block refuses; observe count
 comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held at the most that it can cost. expected: at what the tenant''s calls of its kind cost of late (spend_private.call_to_hold), if every quota that could refuse the call is expected too; spend may then pass the limit by as much as the open calls cost more than expected.';
 comment on column spend.cost_quotas.slots is 'Balances that the quota is split into, so that concurrent calls do not wait for one row. Default: platform 64, tenant 8, user 1. Splitting never changes an answer.';
 comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
+comment on column spend.cost_quotas.shape_since is 'When its period or subject last changed; -infinity: never. Kept by a trigger.';
 comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count.';
 
 alter table spend.cost_quotas enable row level security;

@@ -1,5 +1,5 @@
 create table spend_private.quota_balances (
-  quota_id bigint not null references spend.cost_quotas (id) on delete cascade,
+  quota_id bigint not null,
   period_start timestamptz not null,
   slot integer not null,
   tenant_id uuid not null,
@@ -20,8 +20,9 @@ with (
   autovacuum_vacuum_scale_factor = 0.05,
   autovacuum_analyze_scale_factor = 0.05
 );
+-- No foreign key: a call that opens a balance must not wait for a quota that is being changed (stop_calls).
 comment on table spend_private.quota_balances is
-  'What is spent and held of a quota in one period, split into slots that each have a part of the limit to give. Written by the functions of 40_reservations alone; derived from cost_events and open reservations (spend.verify_balances proves it).';
+  'What is spent and held of a quota in one period, split into slots that each have a part of the limit to give. Written by the functions of 40_reservations alone; derived from cost_events and open reservations (spend.verify_balances proves it). One that ends after its quota''s shape_since, and its tenant''s time_zone_since, counts what the quota counts now; an older one is history of another shape, until spend.maintain() deletes it.';
 comment on column spend_private.quota_balances.tenant_id is 'The quota''s tenant; all zeros for the platform. In the key for the day the table is distributed by it.';
 comment on column spend_private.quota_balances.period_start is '-infinity for lifetime quotas.';
 comment on column spend_private.quota_balances.allotted_usd is 'What this slot may give. The allotments sum to the limit, or, while is_calm, to just below the warning threshold. Negative when the whole is over its limit: then one slot carries the excess.';

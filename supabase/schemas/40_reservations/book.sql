@@ -40,7 +40,9 @@ begin
   where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id;
 
   -- Last of all: what others wait for is locked for the shortest time.
-  if v_cost_usd > v_held_usd then
+  if p_reservation.status <> 'held' then
+    v_busy := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
+  elsif v_cost_usd > v_held_usd then
     perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   else
     v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
@@ -56,7 +58,7 @@ begin
 end;
 $$;
 comment on function spend_private.book is
-  'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that the reservation recorded.';
+  'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that hold it; after its end, those that count it now.';
 
 create function spend_private.settle_answer(p_reservation spend.reservations)
 returns spend.settle_result

@@ -38,9 +38,7 @@ declare
   v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
   v_reservation spend.reservations;
 begin
-  -- A change of the quotas' shape (rebase_quotas) waits for running calls, and calls for it: before any row lock.
-  lock table spend.reservations in row exclusive mode;
-
+  perform spend_private.join_calls(v_tenant_key);
   select r.* into v_reservation
   from spend.tenants as t
   join spend.reservations as r on r.tenant_id = t.id and r.id = p_reservation_id

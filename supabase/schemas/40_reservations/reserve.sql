@@ -62,8 +62,7 @@ declare
   v_hash uuid;
   v_admission spend_private.admission;
 begin
-  -- A change of the quotas' shape (rebase_quota) waits for running calls, and calls for it: before any row lock.
-  lock table spend.reservations in row exclusive mode;
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
 
   perform spend_private.check_reserve_arguments(
     p_conversation_id, p_path_id, p_idempotency_key, p_ttl_seconds, p_metadata

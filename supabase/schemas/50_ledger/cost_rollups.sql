@@ -16,6 +16,7 @@ comment on table spend_private.cost_rollups is
   'Booked cost in USD and number of calls by hour, of the events that are rolled up. Read it through spend.hourly_costs, which adds the others. Outlives the events that retention drops.';
 comment on column spend_private.cost_rollups.hour is 'Begins at a full hour of UTC and of the tenant''s time zone, whichever is later: no hour lies in two days or two months of either.';
 create index cost_rollups_hour_idx on spend_private.cost_rollups (hour);
+create index cost_rollups_tenant_id_user_id_hour_idx on spend_private.cost_rollups (tenant_id, user_id, hour);
 
 create table spend_private.conversation_rollups (
   tenant_id uuid not null,

@@ -19,31 +19,24 @@ $$;
 comment on function spend_private.rebuild_rollups is
   'Rolls up a tenant''s events anew, from the ledger; returns how many. What retention dropped stays as it is.';
 
-create function spend_private.follow_time_zone_in_rollups()
-returns trigger
-language plpgsql
--- Definer: roll-ups are written by nobody else, whoever changes a tenant.
-security definer
+create function spend_private.follow_time_zone_in_rollups(p_tenant spend.tenants)
+returns void
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Between zones that are whole hours apart no hour changes.
   if exists (
     select from spend_private.cost_rollups as r
-    where r.tenant_id = new.id
-      and date_trunc('hour', r.hour, new.time_zone) <> r.hour
+    where r.tenant_id = p_tenant.id
+      and date_trunc('hour', r.hour, p_tenant.time_zone) <> r.hour
   ) then
-    perform spend_private.rebuild_rollups(new.id);
+    perform spend_private.rebuild_rollups(p_tenant.id);
   end if;
-  return null;
 end;
 $$;
 comment on function spend_private.follow_time_zone_in_rollups is
-  'Trigger: where the hours of a tenant''s new time zone are cut elsewhere, its events are rolled up anew, so that its days stay exact.';
-
-create trigger follow_time_zone_in_rollups after update of time_zone on spend.tenants
-for each row when (old.time_zone is distinct from new.time_zone)
-execute function spend_private.follow_time_zone_in_rollups();
+  'Where the hours of a tenant''s new time zone are cut elsewhere, its events are rolled up anew, so that its days stay exact.';
 
 create function spend_private.adopt_ledger()
 returns bigint

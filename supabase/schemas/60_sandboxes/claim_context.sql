@@ -56,7 +56,7 @@ declare
   v_live spend.execution_contexts;
   v_answer spend.context_claim;
 begin
-  lock table spend.reservations in row exclusive mode;
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
   v_new := spend_private.new_context(
     p_tenant_id, p_user_id, p_conversation_id, p_claim_id, p_path_id, p_template,
     p_timeout_seconds, p_run_seconds, p_task, p_claim_seconds, p_now

@@ -95,8 +95,7 @@ as $$
 declare
   v_context spend.execution_contexts;
 begin
-  -- Before any row lock: see spend_private.reserve.
-  lock table spend.reservations in row exclusive mode;
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
   select c.* into v_context
   from spend.execution_contexts as c
   where c.tenant_id = p_tenant_id and c.id = p_context_id

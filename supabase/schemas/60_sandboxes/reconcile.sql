@@ -137,7 +137,7 @@ declare
   v_usage jsonb;
   v_held spend.reserve_result;
 begin
-  lock table spend.reservations in row exclusive mode;
+  perform spend_private.join_calls(spend_private.tenant_key(book_stray_sandbox.tenant_id));
   perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));
   v_from := greatest(
     book_stray_sandbox.started_at,

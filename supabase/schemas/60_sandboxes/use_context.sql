@@ -41,7 +41,12 @@ as $$
 declare
   v_context spend.execution_contexts;
 begin
-  lock table spend.reservations in row exclusive mode;
+  perform spend_private.join_calls(spend_private.tenant_key((
+    select c.tenant_id
+    from spend.tenant_members as m
+    join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = p_context_id
+    where m.user_id = p_user_id
+  )));
   select c.* into v_context
   from spend.tenant_members as m
   join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = p_context_id

@@ -9,9 +9,10 @@ declare
   v_old jsonb := case when tg_op in ('UPDATE', 'DELETE') and tg_level = 'ROW' then to_jsonb(old) end;
   v_new jsonb := case when tg_op in ('INSERT', 'UPDATE') and tg_level = 'ROW' then to_jsonb(new) end;
   v_row jsonb := coalesce(v_new, v_old);
+  v_marks text[] := array['first_used_at', 'version', 'plan_version', 'is_seeded'];
 begin
-  -- The first use of a price is no change of it, and marks it in the middle of a call.
-  if v_old - 'first_used_at' = v_new - 'first_used_at' then
+  -- The first use of a price is no change of it, nor is a tenant that follows its plan.
+  if v_old - v_marks = v_new - v_marks then
     return null;
   end if;
 

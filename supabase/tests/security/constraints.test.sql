@@ -8,14 +8,14 @@ insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
 -- A row for each table that all constraints accept; the rows below differ from it in one thing.
 create temporary table good (place integer generated always as identity, name text, row_data jsonb);
 insert into good (name, row_data) values
-  ('spend.plans', '{"id": "p", "name": "P"}'),
+  ('spend.plans', '{"id": "p", "name": "P", "version": 1}'),
   ('spend.plan_quotas', '{"plan_id": "p", "scope": "tenant", "resource_type": "llm", "period": "day", "limit_usd": 1, "warning_threshold": 0.5, "estimate_policy": "strict", "slots": 4}'),
-  ('spend.tenants', '{"id": "00000000-0000-4000-8000-00000000000a", "name": "A", "plan_id": "p", "time_zone": "UTC", "created_at": "2026-01-01"}'),
-  ('spend.tenant_members', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "user_id": "00000000-0000-4000-8000-000000000001", "role": "member", "created_at": "2026-01-01"}'),
+  ('spend.tenants', '{"id": "00000000-0000-4000-8000-00000000000a", "name": "A", "plan_id": "p", "plan_version": 0, "time_zone": "UTC", "time_zone_since": "2026-01-01", "created_at": "2026-01-01"}'),
+  ('spend.tenant_members', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "user_id": "00000000-0000-4000-8000-000000000001", "role": "member", "is_seeded": false, "created_at": "2026-01-01"}'),
   ('spend.meters', '{"resource_type": "llm", "meter": "m", "provider_decides": true, "description": "M"}'),
   ('spend.prices', '{"id": 900001, "resource_type": "llm", "provider": "v", "product": "x", "meter": "m", "unit_size": 1, "usd": 1, "tier_from": 0, "service_tier": "standard", "effective_from": "2026-01-01", "revision": 0}'),
   ('spend.product_aliases', '{"provider": "v", "match_kind": "regex", "pattern": "x+", "product": "x"}'),
-  ('spend.cost_quotas', '{"id": 900001, "scope": "tenant", "tenant_id": "00000000-0000-4000-8000-00000000000a", "scope_id": "00000000-0000-4000-8000-00000000000a", "resource_type": "e2b", "period": "hour", "limit_usd": 1, "warning_threshold": 0.5, "enforcement": "block", "estimate_policy": "strict", "slots": 1, "source": "manual", "created_at": "2026-01-01"}'),
+  ('spend.cost_quotas', '{"id": 900001, "scope": "tenant", "tenant_id": "00000000-0000-4000-8000-00000000000a", "scope_id": "00000000-0000-4000-8000-00000000000a", "resource_type": "e2b", "period": "hour", "limit_usd": 1, "warning_threshold": 0.5, "enforcement": "block", "estimate_policy": "strict", "slots": 1, "source": "manual", "created_at": "2026-01-01", "shape_since": "2026-01-01"}'),
   ('spend_private.quota_balances', '{"quota_id": 900001, "period_start": "2020-01-01", "period_end": "2020-01-02", "slot": 0, "tenant_id": "00000000-0000-4000-8000-00000000000a", "allotted_usd": 1, "spent_usd": 0, "reserved_usd": 0, "is_split": true, "is_calm": true}'),
   ('spend.reservations', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "id": "00000000-0000-4000-8000-00000000000b", "resource_type": "llm", "provider": "v", "product": "x", "task": "chat", "idempotency_key": "k", "request_hash": "00000000-0000-4000-8000-00000000000c", "usage_estimate": {}, "estimated_cost_usd": 1, "is_estimated": false, "status": "held", "holds": [], "price_ids": [], "warnings": [], "metadata": {}, "created_at": "2026-01-01", "expires_at": "2026-01-02"}'),
   ('spend_private.refusals', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "idempotency_key": "k", "request_hash": "00000000-0000-4000-8000-00000000000c", "answer": {}, "created_at": "2026-01-01"}'),
@@ -96,7 +96,6 @@ insert into bad (name, constraint_name, change) values
   ('spend_private.quota_balances', 'reserved_is_not_negative', '{"reserved_usd": -0.01}'),
   ('spend_private.quota_balances', 'slot_is_not_negative', '{"slot": -1}'),
   ('spend_private.quota_balances', 'period_ends_after_it_starts', '{"period_end": "2020-01-01"}'),
-  ('spend_private.quota_balances', 'quota_balances_quota_id_fkey', '{"quota_id": 900003}'),
   ('spend_private.quota_balances', 'quota_balances_pkey', '{"spent_usd": 1}'),
   ('spend.reservations', 'estimate_is_not_negative', '{"estimated_cost_usd": -0.01}'),
   ('spend.reservations', 'actual_cost_is_not_negative', '{"status": "settled", "actual_cost_usd": -0.01, "ended_at": "2026-01-01"}'),

@@ -1,0 +1,37 @@
+create function spend_private.date_time_zone()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.time_zone_since := case when new.time_zone is distinct from old.time_zone then now() else old.time_zone_since end;
+  return new;
+end;
+$$;
+comment on function spend_private.date_time_zone is
+  'Trigger: keeps tenants.time_zone_since.';
+
+create trigger date_time_zone before update of time_zone, time_zone_since on spend.tenants
+for each row execute function spend_private.date_time_zone();
+
+create function spend_private.follow_time_zone()
+returns trigger
+language plpgsql
+-- Definer: see follow_quota_changes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The roll-ups first: their hours are summed below, and while they are made the tenant's calls go on.
+  perform spend_private.follow_time_zone_in_rollups(new);
+  perform spend_private.stop_calls(array[new.id]);
+  perform spend_private.recount_quotas(array(select q.id from spend.cost_quotas as q where q.tenant_id = new.id));
+  return null;
+end;
+$$;
+comment on function spend_private.follow_time_zone is
+  'Trigger: in another time zone other moments bound the periods; the tenant''s current ones are counted anew.';
+
+create trigger follow_time_zone after update of time_zone on spend.tenants
+for each row when (old.time_zone is distinct from new.time_zone)
+execute function spend_private.follow_time_zone();

@@ -1,0 +1,41 @@
+create function spend_private.stop_calls(p_tenant_ids uuid[])
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_keys integer[] := array(
+    select distinct spend_private.tenant_key(t.id) as tenant_key
+    from unnest(p_tenant_ids) as t (id)
+    where t.id is not null
+    order by tenant_key
+  );
+  v_has_table boolean;
+  v_tenants bigint;
+  v_key integer;
+begin
+  select
+    coalesce(bool_or(l.relation = 'spend.reservations'::regclass and l.mode = 'ShareRowExclusiveLock'), false),
+    count(*) filter (where l.locktype = 'advisory' and l.classid = 1936748132)
+  into v_has_table, v_tenants
+  from pg_catalog.pg_locks as l
+  where l.pid = pg_backend_pid() and l.granted;
+
+  -- Calls take their tenant's lock before the table's. Who has the table's knows that no call is beyond its first step,
+  -- and must not wait for one there, which waits for this table. The server's lock table is no place for thousands.
+  if v_has_table then
+    return;
+  elsif array_position(p_tenant_ids, null) is not null or v_tenants + cardinality(v_keys) > 1000 then
+    lock table spend.reservations in share row exclusive mode;
+    return;
+  end if;
+  foreach v_key in array v_keys loop
+    perform pg_advisory_xact_lock(1936748132, v_key);
+  end loop;
+  -- A change of the platform's quotas, which asks for no tenant's lock, is waited for here.
+  lock table spend.reservations in row exclusive mode;
+end;
+$$;
+comment on function spend_private.stop_calls is
+  'Before the balances of these tenants are counted anew: waits until their running calls have ended, and makes new ones wait until this transaction ends; so what is counted is all there is. Null among the ids is the platform: then all calls wait. Calls of other tenants go on. Raises 55P03 when a call does not end within 3 s.';
