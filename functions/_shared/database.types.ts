@@ -439,6 +439,7 @@ export type Database = {
           tier_from: number;
           unit_size: number;
           usd: number;
+          version: number;
         };
         ComputedFields: never;
         Insert: {
@@ -456,6 +457,7 @@ export type Database = {
           tier_from?: number;
           unit_size?: number;
           usd: number;
+          version?: number;
         };
         Update: {
           effective_from?: string;
@@ -472,6 +474,7 @@ export type Database = {
           tier_from?: number;
           unit_size?: number;
           usd?: number;
+          version?: number;
         };
         Relationships: [
           {
@@ -527,6 +530,8 @@ export type Database = {
           metadata: NonNullable<Json>;
           path_id: string | null;
           price_ids: number[];
+          price_version: number | null;
+          priced_as: string | null;
           product: string;
           provider: string;
           release_reason: string | null;
@@ -554,6 +559,8 @@ export type Database = {
           metadata?: NonNullable<Json>;
           path_id?: string | null;
           price_ids: number[];
+          price_version?: number | null;
+          priced_as?: string | null;
           product: string;
           provider: string;
           release_reason?: string | null;
@@ -580,6 +587,8 @@ export type Database = {
           metadata?: NonNullable<Json>;
           path_id?: string | null;
           price_ids?: number[];
+          price_version?: number | null;
+          priced_as?: string | null;
           product?: string;
           provider?: string;
           release_reason?: string | null;

@@ -19,7 +19,7 @@ const LOCKS: [RegExp, string][] = [
  * next. Each with its reason.
  */
 const NOT_NEEDED: Record<string, string> = {
-  "lock removed: spend_private.mark_prices_used: for no key update":
+  "lock removed: spend_private.fix_prices: for no key update":
     "the update that follows locks the same rows; only their order could differ, and one plan has one order",
   "lock removed: spend.book_stray_sandbox: perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));":
     "reserve's lock of the idempotency key makes the second of two wait as well, and answers it the first one's",
