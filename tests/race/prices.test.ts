@@ -183,11 +183,16 @@ describe("a price that comes later", () => {
       usd: 1,
       from: "2020-01-01",
     });
-    const call = await reserve(sql, { provider });
-    await addPrice(sql, { provider, usd: 40 });
-    await addPrice(sql, { provider, meter: "output_tokens", usd: 40 });
-    expect(await settle(sql, call.id, { provider })).toEqual({ usd: 2, guessed: false });
-    expect((await reserve(sql, { provider })).usd).toBe(80);
+    await onConnection(async (a) => {
+      await a`begin`;
+      await a`select now()`;
+      const call = await reserve(sql, { provider });
+      await addPrice(a, { provider, usd: 40 });
+      await addPrice(a, { provider, meter: "output_tokens", usd: 40 });
+      await a`commit`;
+      expect(await settle(sql, call.id, { provider })).toEqual({ usd: 2, guessed: false });
+      expect((await reserve(sql, { provider })).usd).toBe(80);
+    });
   });
 
   it("by a new alias of the name, beside a call that '*' priced: the call settles at the price of '*'", async () => {
