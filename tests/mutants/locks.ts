@@ -27,7 +27,7 @@ const NOT_NEEDED: Record<string, string> = {
 
 /** Tests by the folder of the schema; races are forced in race/locks, and stormed in the others. */
 const TESTS: Record<string, string[]> = {
-  "20_prices": [vitest("race/locks")],
+  "20_prices": [vitest("race/prices"), vitest("race/locks")],
   "30_quotas": [vitest("race/locks"), vitest("race/reserve"), vitest("race/deadlock")],
   "40_reservations": [vitest("race/locks"), vitest("race/reserve"), vitest("race/deadlock")],
   "50_ledger": [vitest("race/locks"), vitest("race/ledger"), pgtap("ledger/")],

@@ -322,6 +322,41 @@ describe("versions", () => {
     });
   });
 
+  it("reprice waits for whoever is stating a price, and books what it says", async () => {
+    const { sql } = database;
+    const call = await reserve(sql);
+    await settle(sql, call.id);
+    await onConnection(async (a) => {
+      await a`begin`;
+      await a`
+        insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, revision)
+        values ('llm', 'test', ${model}, 'input_tokens', 0.5, '2020-01-01', 1)`;
+      const repricing = sql`
+        select difference_usd::float8 as usd from spend.reprice(
+          'test', ${model}, now() - interval '1 day', now() + interval '1 day', false)`.execute();
+      await untilOneWaits();
+      await a`commit`;
+      expect((await repricing)[0]?.usd).toBe(-0.5);
+      expect(await verifyBalances(sql)).toEqual([]);
+    });
+  });
+
+  it("an open call settles at what it was held at though a revision states another price; once that is booked, it settles at the right one", async () => {
+    const { sql } = database;
+    const [first, second] = [await reserve(sql), await reserve(sql)];
+    await sql`
+      insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, revision)
+      values ('llm', 'test', ${model}, 'input_tokens', 0.5, '2020-01-01', 1)`;
+    expect((await settle(sql, first.id)).usd).toBe(3);
+    const reprice = () => sql`
+      select calls::int, difference_usd::float8 from spend.reprice(
+        'test', ${model}, now() - interval '1 day', now() + interval '1 day', false)`;
+    expect(await reprice()).toEqual([{ calls: 1, difference_usd: -0.5 }]);
+    expect((await settle(sql, second.id)).usd).toBe(2.5);
+    expect(await reprice()).toEqual([]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
   it("six callers, three who change prices in transactions of any length: each of 240 calls settles at what it was held at", async () => {
     const { sql } = database;
     let isDone = false;
