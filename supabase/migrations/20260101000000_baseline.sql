@@ -115,10 +115,13 @@ create type spend_private.call as (
   product text,
   usage jsonb,
   cost_usd numeric,
-  price_ids bigint[]
+  price_ids bigint[],
+  priced_as text,
+  price_version bigint,
+  is_first_use boolean
 );
 comment on type spend_private.call is
-  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold).';
+  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold). priced_as, price_version: the rows of spend.prices that it is priced by, now and later (spend.reservations). is_first_use: some of these rows are not fixed yet (mark_prices_used).';
 
 -- schemas/10_tenants/access.sql
 create function spend_private.member_tenant_ids()
@@ -220,7 +223,7 @@ create table spend.plan_quotas (
   constraint scope_is_known check (scope in ('tenant', 'user')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b', 'all')),
   constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
-  constraint limit_is_not_negative check (limit_usd >= 0),
+  constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd <> 'NaN'),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
   constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
   constraint slots_are_in_range check (slots between 1 and 256)
@@ -634,13 +637,14 @@ create table spend.prices (
   revision integer not null default 0,
   note text,
   first_used_at timestamptz,
+  version bigint not null default 0,
   foreign key (resource_type, meter) references spend.meters (resource_type, meter) on delete restrict,
   constraint one_price_per_moment unique nulls not distinct (
     provider, product, resource_type, meter, tier_from, service_tier, tenant_id, effective_from, revision
   ),
   constraint provider_is_not_empty check (provider <> ''),
   constraint product_is_not_empty check (product <> ''),
-  constraint unit_size_is_positive check (unit_size > 0),
+  constraint unit_size_is_positive check (unit_size > 0 and unit_size <> 'NaN' and unit_size <> 'Infinity'),
   constraint usd_is_not_negative check (usd >= 0 and usd <> 'NaN' and usd <> 'Infinity'),
   constraint tier_from_is_not_negative check (tier_from >= 0),
   constraint revision_is_not_negative check (revision >= 0)
@@ -653,10 +657,14 @@ comment on column spend.prices.tier_from is 'The row is for calls with strictly 
 comment on column spend.prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
 comment on column spend.prices.revision is '0, or 1 and more for a row that corrects a wrong price found late: such a row may take effect in the past, and of several for one moment the highest counts. spend.reprice books what that changes about calls that were booked already.';
 comment on column spend.prices.tenant_id is 'Set: a negotiated price, for this tenant alone, that goes before the general one.';
-comment on column spend.prices.first_used_at is 'Set by the first reservation that used the row; from then on it is fixed.';
+comment on column spend.prices.first_used_at is 'Set by the first reservation that the row could price, whether or not its estimate has the meter; from then on the row is fixed.';
+comment on column spend.prices.version is 'Set by the database: greater than that of every row that was committed before. A call is priced by the rows up to the version that it was reserved at (spend.reservations.price_version), whatever is inserted, committed or dated later.';
 
 create index prices_tenant_id_idx on spend.prices (tenant_id);
 create index prices_resource_type_meter_idx on spend.prices (resource_type, meter);
+-- Every reserve asks whether a row of its product is not fixed yet: most often there is none.
+create index prices_unused_idx on spend.prices (provider, product, tenant_id, effective_from)
+where first_used_at is null;
 
 alter table spend.prices enable row level security;
 create policy "signed-in users read the general prices and their tenant's" on spend.prices
@@ -672,10 +680,11 @@ create type spend_private.usage_counts as (
   service_tier text,
   units jsonb,
   total_input bigint,
-  is_complete boolean
+  is_complete boolean,
+  usage jsonb
 );
 comment on type spend_private.usage_counts is
-  'Usage that was read. name: model or template; units: meter -> count; total_input: input tokens, which decide the tier; is_complete: no required count is missing or null.';
+  'Usage that was read. name: model or template; units: meter -> count; total_input: input tokens, which decide the tier; is_complete: no required count is missing or null; usage: as it is kept, each number in its one spelling (5, not 5.0).';
 
 create function spend_private.read_usage(p_resource_type text, p_usage jsonb)
 returns spend_private.usage_counts
@@ -718,11 +727,23 @@ begin
     );
   end if;
 
+  -- JSON writes five as 5, 5.0 or 5E0, and jsonb keeps the zeros; what is kept and cast has them no more.
+  if strpos(v_numbers::text, '.') > 0 then
+    v_numbers := (
+      select jsonb_object_agg(n.key, case jsonb_typeof(n.value)
+        when 'number' then to_jsonb(trim_scale(n.value::numeric)) else n.value
+      end)
+      from jsonb_each(v_numbers) as n
+    );
+    p_usage := p_usage || v_numbers;
+  end if;
+
   if p_resource_type = 'e2b' then
     v_numbers := spend_private.sandbox_units(v_numbers);
     return row(
       p_usage ->> 'provider', coalesce(p_usage ->> 'template', 'base'), 'standard'::text, v_numbers, 0::bigint,
-      v_numbers ->> 'vcpu_seconds' is not null and v_numbers ->> 'gib_seconds' is not null
+      v_numbers ->> 'vcpu_seconds' is not null and v_numbers ->> 'gib_seconds' is not null,
+      p_usage
     );
   end if;
   return row(
@@ -730,7 +751,8 @@ begin
     -- A reservation is one call, for where a provider charges per call.
     '{"requests": 1}' || v_numbers,
     coalesce((p_usage ->> 'input_tokens')::bigint, 0),
-    p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null
+    p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null,
+    p_usage
   );
 end;
 $$;
@@ -1076,28 +1098,72 @@ for each row when (new.effective_from < now() and new.revision = 0)
 execute function spend_private.guard_price_dates();
 
 -- schemas/20_prices/mark_prices_used.sql
-create function spend_private.mark_prices_used(p_price_ids bigint[])
+create function spend_private.has_unused_prices(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_provider text,
+  p_product text,
+  p_at timestamptz
+)
 returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Two searches: the negotiated prices of other tenants, however many, are not looked at.
+  return exists (
+    select from spend.prices as p
+    where p.provider = p_provider and p.product = p_product and p.tenant_id is null
+      and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
+  ) or exists (
+    select from spend.prices as p
+    where p.provider = p_provider and p.product = p_product and p.tenant_id = p_tenant_id
+      and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
+  );
+end;
+$$;
+comment on function spend_private.has_unused_prices is
+  'Whether a row that can price a call of a tenant with a product, at whatever it settles with, is not fixed yet.';
+
+create function spend_private.mark_prices_used(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_provider text,
+  p_product text,
+  p_at timestamptz
+)
+returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (
-    select from spend.prices as p where p.id = any (p_price_ids) and p.first_used_at is null
-  ) then
-    return false;
-  end if;
-  -- In the order of ids, since two calls may mark the same rows.
+  perform spend_private.fix_prices(array(
+    select p.id
+    from spend.prices as p
+    where p.provider = p_provider and p.product = p_product and (p.tenant_id is null or p.tenant_id = p_tenant_id)
+      and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
+  ));
+end;
+$$;
+comment on function spend_private.mark_prices_used is
+  'Fixes the rows that can price a call of a tenant with a product at p_at: all meters, tiers and service tiers, since a call may settle with what its estimate had not. Who is changing or deleting one of them is waited for: the caller prices again.';
+
+create function spend_private.fix_prices(p_price_ids bigint[])
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- In the order of ids, since two calls may fix the same rows.
   perform from spend.prices as p
   where p.id = any (p_price_ids) and p.first_used_at is null
   order by p.id for no key update;
   update spend.prices as p set first_used_at = now()
   where p.id = any (p_price_ids) and p.first_used_at is null;
-  return true;
 end;
 $$;
-comment on function spend_private.mark_prices_used is
-  'Fixes price rows before they are used for the first time. True when a row was fixed now, so that the caller prices again: it may have been changed a moment before.';
+comment on function spend_private.fix_prices is
+  'Marks price rows as used: from now on they stay as they are (protect_used_prices).';
 
 -- schemas/20_prices/other_names.sql
 create function spend_private.other_names(p_provider text, p_name text)
@@ -1128,6 +1194,49 @@ $$;
 comment on function spend_private.other_names is
   'Names whose prices may apply to a model or template that has none by its own, in their order: without a leading ''provider/'', then as the patterns of product_aliases say, the most specific first, at last the provider''s ''*''.';
 
+-- schemas/20_prices/plain_product.sql
+create function spend_private.plain_product(p_provider text, p_name text)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_prefix text := lower(p_provider) || '/';
+  v_name text := lower(btrim(p_name));
+begin
+  while starts_with(v_name, v_prefix) and v_name <> v_prefix loop
+    v_name := substr(v_name, length(v_prefix) + 1);
+  end loop;
+  return coalesce(
+    (
+      select min(p.product) from spend.prices as p
+      where p.provider = p_provider and lower(p.product) = v_name and p.product <> '*'
+    ),
+    (
+      select a.product
+      from spend.product_aliases as a
+      where a.provider = p_provider and case a.match_kind
+        when 'equals' then lower(a.pattern) = v_name
+        when 'starts_with' then starts_with(v_name, lower(a.pattern))
+        when 'ends_with' then right(v_name, length(a.pattern)) = lower(a.pattern)
+        when 'contains' then strpos(v_name, lower(a.pattern)) > 0
+        when 'regex' then v_name ~* a.pattern
+      end
+      order by
+        array_position(array['equals', 'starts_with', 'ends_with', 'contains', 'regex'], a.match_kind),
+        length(a.pattern) desc, a.pattern, a.product
+      limit 1
+    ),
+    v_name
+  );
+end;
+$$;
+comment on function spend_private.plain_product is
+  'The one name of a product that a provider''s ''*'' row prices, however it is written: without ''provider/'', in no case, as the product or the alias that says the same, else in small letters. Quotas by product are matched with it (resolve_quota_product).';
+
+-- Beside '*', a product is looked for in any case.
+create index prices_provider_lower_idx on spend.prices (provider, lower(product));
+
 -- schemas/20_prices/price_product.sql
 create type spend_private.bill_line as (
   meter text,
@@ -1145,10 +1254,11 @@ create type spend_private.priced_usage as (
   cost_usd numeric,
   price_ids bigint[],
   unpriced_meters text[],
-  lines spend_private.bill_line[]
+  lines spend_private.bill_line[],
+  priced_as text
 );
 comment on type spend_private.priced_usage is
-  'What usage costs. product: the resolved name; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
+  'What usage costs. product: the resolved name; priced_as: the product of the rows that price it, ''*'' where those do; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
 
 create function spend_private.price_product(
   p_tenant_id uuid,
@@ -1156,7 +1266,8 @@ create function spend_private.price_product(
   p_counts spend_private.usage_counts,
   p_name text,
   p_at timestamptz,
-  p_is_bound boolean
+  p_is_bound boolean,
+  p_version bigint default null
 )
 returns spend_private.priced_usage
 language plpgsql stable
@@ -1190,13 +1301,14 @@ begin
       and p.product = any (p_name || array(
         select a.product
         from spend.product_aliases as a
-        where a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
+        where p_version is null and a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
       ))
       and p.resource_type = p_resource_type
       and p.service_tier = p_counts.service_tier
       and (p.tenant_id is null or p.tenant_id = p_tenant_id)
       and (p.tier_from = 0 or p.tier_from < p_counts.total_input)
       and p.effective_from <= p_at
+      and (p_version is null or p.version <= p_version)
       and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
     order by
       p.product <> p_name,
@@ -1252,11 +1364,11 @@ begin
   elsif v_left <> '{}' then
     v_unpriced := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
   end if;
-  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines);
+  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines, v_product);
 end;
 $$;
 comment on function spend_private.price_product is
-  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
+  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. p_version, when given: by the rows of this very product alone, and of those that there were at this version of the price list. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
 p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
 Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
 
@@ -1320,9 +1432,9 @@ begin
 
   foreach v_name in array spend_private.other_names(p_counts.provider, p_counts.name) loop
     v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, v_name, p_at, p_is_bound);
-    if v_priced.cost_usd is not null then
-      -- A '*' row prices the product, but does not rename it.
-      v_priced.product := case v_priced.product when '*' then p_counts.name else v_priced.product end;
+    if v_priced.product = '*' then
+      return spend_private.price_any_product(p_tenant_id, p_resource_type, p_counts, v_priced, p_at, p_is_bound);
+    elsif v_priced.cost_usd is not null then
       return v_priced;
     end if;
   end loop;
@@ -1333,6 +1445,111 @@ end;
 $$;
 comment on function spend_private.price_usage is
   'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price. The product is the first of these that has a price for any of what is counted: the exact name, the alias that equals it, other_names. p_is_bound and errors: as price_product.';
+
+create function spend_private.price_any_product(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_priced spend_private.priced_usage,
+  p_at timestamptz,
+  p_is_bound boolean
+)
+returns spend_private.priced_usage
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_product text := spend_private.plain_product(p_counts.provider, p_counts.name);
+  v_priced spend_private.priced_usage;
+begin
+  -- 'GPT-4o' is no way to what gpt-4o does not cost.
+  if v_product <> p_counts.name then
+    v_priced := spend_private.price_product(
+      p_tenant_id, p_resource_type, p_counts, v_product, p_at, p_is_bound
+    );
+    if v_priced.cost_usd is not null then
+      return v_priced;
+    end if;
+  end if;
+  p_priced.product := v_product;
+  return p_priced;
+end;
+$$;
+comment on function spend_private.price_any_product is
+  'What a ''*'' row prices (p_priced), under the one name that all spellings of the product have (plain_product); at the product''s own price where it has one under that name.';
+
+-- schemas/20_prices/price_versions.sql
+create table spend_private.price_state (
+  is_only_row boolean primary key default true,
+  version bigint not null,
+  constraint is_only_row check (is_only_row)
+);
+comment on table spend_private.price_state is
+  'The version of the price list. One row. Who changes prices raises it first, and so holds it until the end of the transaction: versions are committed in their order. Who sees a version sees all rows up to it, and each row that is committed later has a greater one. Reading waits for nobody.';
+insert into spend_private.price_state (version) values (0);
+alter table spend_private.price_state enable row level security;
+
+create function spend_private.raise_price_version()
+returns trigger
+language plpgsql volatile
+-- Definer: whoever may change prices has no right on the version.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update spend_private.price_state as s set version = s.version + 1;
+  return null;
+end;
+$$;
+comment on function spend_private.raise_price_version is
+  'Trigger: one more version of the price list for each statement that changes it, and one transaction that changes it at a time.';
+
+-- Before any row is locked, and so in one order. Not for marking a row as used, which is no change of it.
+create trigger a_raise_price_version before insert or update of
+  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
+  version
+on spend.prices
+for each statement execute function spend_private.raise_price_version();
+-- Not for the prices that go with their tenant: who deletes a tenant holds its row, which a new price of it waits for.
+create trigger a_raise_price_version_for_delete before delete on spend.prices
+for each statement when (pg_trigger_depth() = 0)
+execute function spend_private.raise_price_version();
+
+create function spend_private.set_price_version()
+returns trigger
+language plpgsql volatile
+-- Definer: see raise_price_version.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  select s.version into new.version from spend_private.price_state as s;
+  return new;
+end;
+$$;
+comment on function spend_private.set_price_version is
+  'Trigger: a row that is new or changed is of the new version, whatever it says itself.';
+
+-- The name decides the order: last, after all that refuses the row.
+create trigger z_set_price_version before insert or update of
+  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
+  version
+on spend.prices
+for each row execute function spend_private.set_price_version();
+
+create function spend_private.lock_price_version()
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from spend_private.price_state for no key update;
+  -- Another statement, which sees what the wait was for.
+  return (select s.version from spend_private.price_state as s);
+end;
+$$;
+comment on function spend_private.lock_price_version is
+  'Waits until nobody is changing prices, and keeps them as they are until the end of the transaction. Returns the version of the price list.';
 
 -- schemas/20_prices/product_aliases.sql
 create table spend.product_aliases (
@@ -1933,7 +2150,8 @@ declare
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(
     row(
       p_tenant_id, p_time_zone, p_user_id, p_resource_type,
-      null::text, null::text, null::text, null::jsonb, 0::numeric, null::bigint[]
+      null::text, null::text, null::text, null::jsonb, 0::numeric, null::bigint[],
+      null::text, null::bigint, false
     ), p_at
   );
   v_quota spend_private.applicable_quota;
@@ -2789,6 +3007,160 @@ $$;
 comment on function spend_private.resize_quota is
   'Shares a changed limit or warning threshold out over a quota''s open balances, and adds slots where it has more now. Slots beyond a smaller number get no more room and drain.';
 
+-- schemas/30_quotas/resolve_quota_product.sql
+create function spend_private.resolve_quota_product()
+returns trigger
+language plpgsql
+-- Definer: whoever may write quotas need not be able to read the prices.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_resource_type text;
+  v_products text[];
+begin
+  if tg_op = 'UPDATE' and new.product = old.product and new.resource_type = old.resource_type then
+    return new;
+  end if;
+  foreach v_resource_type in array case new.resource_type
+    when 'all' then array['llm', 'e2b'] else array[new.resource_type]
+  end loop
+    v_products := spend_private.quota_products(new.product, v_resource_type, new.tenant_id);
+    -- Any name is one of a sandbox, where '*' prices all of them: models go first.
+    exit when v_products <> '{}';
+  end loop;
+  if cardinality(v_products) = 1 then
+    new.product := v_products[1];
+    return new;
+  end if;
+  perform spend_private.fail(
+    '22023', 'invalid_quota',
+    jsonb_build_object('field', 'product', 'product', new.product, 'products', v_products),
+    case cardinality(v_products)
+      when 0 then 'No call would count in this quota: spend.prices has no such product. Take one of it, or insert its price first.'
+      else 'Several products have this name. Take one of them: as ''provider/product'', or as it is where it has a name of its own.'
+    end
+  );
+end;
+$$;
+comment on function spend_private.resolve_quota_product is
+  'Trigger: a quota is kept under the name that its calls are (spend.reservations.product), also when it was written as an alias, with ''provider/'' in front or in another case. Raises 22023 invalid_quota (product) where no product is meant, or more than one.';
+
+create function spend_private.quota_products(p_name text, p_resource_type text, p_tenant_id uuid)
+returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_name text := btrim(p_name);
+  v_products text[];
+begin
+  -- '*' is the name of prices, not of a product.
+  if v_name in ('', '*') or v_name like '%/' or v_name like '%/*' then
+    return '{}';
+  end if;
+
+  -- 'openai/gpt-4o' is gpt-4o of openai, and the name of a product of those who sell what others make.
+  v_products := array(
+    select distinct o.product
+    from (
+      select distinct p.provider from spend.prices as p
+      where strpos(v_name, '/') > 1 and lower(p.provider) = lower(split_part(v_name, '/', 1))
+    ) as v
+    cross join lateral spend_private.provider_product(
+      v.provider, substr(v_name, strpos(v_name, '/') + 1), p_resource_type, p_tenant_id
+    ) as o
+  );
+  if spend_private.is_priced(null, v_name, p_resource_type, p_tenant_id) then
+    return array(select distinct o.product from unnest(v_products || v_name) as o (product));
+  elsif v_products <> '{}' then
+    return v_products;
+  end if;
+  with meant as (
+    select o.product, o.is_named
+    from (select distinct p.provider from spend.prices as p where p.resource_type = p_resource_type) as v
+    cross join lateral spend_private.provider_product(v.provider, v_name, p_resource_type, p_tenant_id) as o
+  )
+
+  -- Where somebody has that name, it does not matter that '*' and patterns match whatever there is.
+  select coalesce(array_agg(distinct m.product), '{}') into v_products
+  from meant as m
+  where m.is_named or not exists (select from meant as n where n.is_named);
+  -- What one tenant negotiated under a name of its own is another product for everybody's quota.
+  if p_tenant_id is null and exists (
+    select from spend.prices as p where p.product = v_name and p.resource_type = p_resource_type
+  ) then
+    v_products := array(select distinct o.product from unnest(v_products || v_name) as o (product));
+  end if;
+  return v_products;
+end;
+$$;
+comment on function spend_private.quota_products is
+  'The products of a resource type that a quota can mean by a name: the product of that very name, and what is so called of the provider in front of it; else what it is to any provider.';
+
+create function spend_private.provider_product(
+  p_provider text,
+  p_name text,
+  p_resource_type text,
+  p_tenant_id uuid
+)
+returns table (product text, is_named boolean)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_names text[] := p_name || array(
+    select a.product
+    from spend.product_aliases as a
+    where a.provider = p_provider and a.match_kind = 'equals' and a.pattern = p_name
+    order by a.product
+  );
+  v_plain text := spend_private.plain_product(p_provider, p_name);
+  v_name text;
+begin
+  -- As price_usage looks for it, and then in any case.
+  foreach v_name in array v_names || spend_private.other_names(p_provider, p_name) || v_plain loop
+    if v_name <> '*' and spend_private.is_priced(p_provider, v_name, p_resource_type, p_tenant_id) then
+      return query select v_name, v_name = any (v_names) or lower(v_name) = lower(p_name);
+      return;
+    end if;
+  end loop;
+  if spend_private.is_priced(p_provider, '*', p_resource_type, p_tenant_id) then
+    return query select v_plain, false;
+  end if;
+end;
+$$;
+comment on function spend_private.provider_product is
+  'The product that calls of a provider by this name are of; no row when it has no price for it. is_named: by its name, in any case, or an alias that equals it, not by a pattern or ''*''.';
+
+create function spend_private.is_priced(
+  p_provider text,
+  p_product text,
+  p_resource_type text,
+  p_tenant_id uuid
+)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from spend.prices as p
+    where p.product = p_product
+      and (p_provider is null or p.provider = p_provider)
+      and p.resource_type = p_resource_type
+      and (p.tenant_id is null or p.tenant_id = p_tenant_id)
+  );
+end;
+$$;
+comment on function spend_private.is_priced is
+  'Whether a product has a price, of any meter and from any day on, that a call of the tenant can have (null: that everybody has); p_provider null: of any provider.';
+
+-- The name decides the order: before complete_quota, and so before all that looks at the subject.
+create trigger a_resolve_quota_product before insert or update of product, resource_type on spend.cost_quotas
+for each row when (new.product is not null)
+execute function spend_private.resolve_quota_product();
+
 -- schemas/30_quotas/slots.sql
 create function spend_private.roomy_slot(
   p_quota_id bigint,
@@ -2846,7 +3218,8 @@ begin
     return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
   end if;
 
-  if p_is_enforced and (v_used_usd + p_cost_usd > v_limit_usd or v_limit_usd = 0) then
+  -- What costs nothing passes no limit, and none that is passed already.
+  if p_is_enforced and ((p_cost_usd > 0 and v_used_usd + p_cost_usd > v_limit_usd) or v_limit_usd = 0) then
     return null;
   end if;
   perform spend_private.allot(p_quota_id, p_period_start, v_slot, p_cost_usd);
@@ -2889,6 +3262,8 @@ declare
   v_tenants bigint;
   v_key integer;
 begin
+  -- See stop_recounts.
+  perform pg_advisory_xact_lock_shared(1936748135, 0);
   select
     coalesce(bool_or(l.relation = 'spend.reservations'::regclass and l.mode = 'ShareRowExclusiveLock'), false),
     count(*) filter (where l.locktype = 'advisory' and l.classid = 1936748132)
@@ -2914,6 +3289,18 @@ $$;
 comment on function spend_private.stop_calls is
   'Before the balances of these tenants are counted anew: waits until their running calls have ended, and makes new ones wait until this transaction ends; so what is counted is all there is. Null among the ids is the platform: then all calls wait. Calls of other tenants go on. Raises 55P03 when a call does not end within 3 s.';
 
+create function spend_private.stop_recounts()
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_advisory_xact_lock(1936748135, 0);
+end;
+$$;
+comment on function spend_private.stop_recounts is
+  'For what books for more tenants than it could join the calls of: no balance is counted anew until this transaction ends (stop_calls waits), while calls go on. Before any other lock.';
+
 -- schemas/40_reservations/reservations.sql
 create table spend.reservations (
   tenant_id uuid not null,
@@ -2935,6 +3322,8 @@ create table spend.reservations (
   release_reason text,
   holds spend.reservation_hold[] not null,
   price_ids bigint[] not null,
+  priced_as text,
+  price_version bigint,
   warnings spend.quota_details[] not null default '{}',
   metadata jsonb not null default '{}',
   created_at timestamptz not null default now(),
@@ -2955,12 +3344,14 @@ with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 comment on table spend.reservations is
   'One row per gated call: what is held for it, and what became of it. held -> settled (real cost booked), released (nothing spent), expired (nobody answered: booked at the estimate, until a late settle corrects it). Written by reserve, settle, release, extend and expire_reservations alone.';
 comment on column spend.reservations.id is 'UUIDv8: time, the first 32 bits of tenant_id, random. settle finds the tenant by it.';
-comment on column spend.reservations.product is 'Model or template after aliases.';
+comment on column spend.reservations.product is 'Model or template after aliases; where ''*'' prices it, in its one spelling (spend_private.plain_product).';
 comment on column spend.reservations.usage_estimate is 'Usage that is held for: the upper bound, as reserve or the last extend got it, or with its expected output (spend.cost_quotas.estimate_policy).';
 comment on column spend.reservations.estimated_cost_usd is 'USD held while the status is held.';
 comment on column spend.reservations.actual_cost_usd is 'USD booked in all: 0 after a release, the estimate after expiry.';
 comment on column spend.reservations.is_estimated is 'The provider never reported the usage; actual_cost_usd is the estimate, or by what the caller counted.';
 comment on column spend.reservations.holds is 'Balances that hold the estimate, in lock order. Settle and release go back to these.';
+comment on column spend.reservations.priced_as is 'The product of the rows of spend.prices that price the call: product, or ''*'' where the provider''s ''*'' does.';
+comment on column spend.reservations.price_version is 'The call is priced, extended and settled by the rows of spend.prices up to this version, whatever comes later; spend.reprice alone moves it. Null in a row that reserve did not write: by what the rows say when it ends.';
 comment on column spend.reservations.warnings is 'Quotas above their warning threshold when the call was admitted.';
 
 -- No foreign keys: checking them would lock rows that many calls share.
@@ -2998,25 +3389,22 @@ declare
   v_time_zone text;
   v_closed_at timestamptz;
   v_is_member boolean;
+  v_price_version bigint;
   v_counts spend_private.usage_counts;
   v_priced spend_private.priced_usage;
 begin
-  select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null
-  into v_time_zone, v_closed_at, v_is_member
+  -- The version of the prices is read in the same snapshot as the prices are, below: this function is stable.
+  select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
+  into v_time_zone, v_closed_at, v_is_member, v_price_version
   from spend.tenants as t
+  cross join spend_private.price_state as s
   left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
   where t.id = p_tenant_id;
   -- One error for an unknown tenant and for somebody else's: the answer must not tell which tenants there are.
   if v_is_member is not true then
-    perform spend_private.fail(
-      '42501', 'not_a_member', jsonb_build_object('tenant_id', p_tenant_id, 'user_id', p_user_id),
-      'Add the user to spend.tenant_members of this tenant.'
-    );
+    perform spend_private.fail_not_a_member(p_tenant_id, p_user_id);
   elsif v_closed_at is not null and not p_closed_too then
-    perform spend_private.fail(
-      'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', v_closed_at),
-      'Set spend.tenants.closed_at to null to open the tenant again.'
-    );
+    perform spend_private.fail_tenant_closed(p_tenant_id, v_closed_at);
   elsif length(p_task) not between 1 and 200 then
     perform spend_private.fail_usage('task', 'is not a text of 1 to 200 characters');
   end if;
@@ -3032,12 +3420,45 @@ begin
 
   return row(
     p_tenant_id, v_time_zone, p_user_id, p_resource_type, coalesce(p_task, 'chat'), v_counts.provider,
-    v_priced.product, p_usage, v_priced.cost_usd, v_priced.price_ids
+    v_priced.product, v_counts.usage, v_priced.cost_usd, v_priced.price_ids, v_priced.priced_as, v_price_version,
+    spend_private.has_unused_prices(
+      p_tenant_id, p_resource_type, v_counts.provider, v_priced.priced_as, p_now
+    )
   );
 end;
 $$;
 comment on function spend_private.read_call is
   'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+
+create function spend_private.fail_not_a_member(p_tenant_id uuid, p_user_id uuid)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.fail(
+    '42501', 'not_a_member', jsonb_build_object('tenant_id', p_tenant_id, 'user_id', p_user_id),
+    'Add the user to spend.tenant_members of this tenant.'
+  );
+end;
+$$;
+comment on function spend_private.fail_not_a_member is
+  'Raises 42501 not_a_member.';
+
+create function spend_private.fail_tenant_closed(p_tenant_id uuid, p_closed_at timestamptz)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.fail(
+    'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', p_closed_at),
+    'Set spend.tenants.closed_at to null to open the tenant again.'
+  );
+end;
+$$;
+comment on function spend_private.fail_tenant_closed is
+  'Raises PT403 tenant_closed.';
 
 create function spend_private.fail_incomplete(p_resource_type text, p_usage jsonb)
 returns void
@@ -3096,45 +3517,33 @@ begin
   -- The product that was admitted is the product that is billed: quotas and prices were chosen for it.
   v_counts.provider := p_reservation.provider;
   v_counts.name := p_reservation.product;
-  v_priced := spend_private.price_usage(
-    p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.created_at,
-    p_is_bound
-  );
+  if p_reservation.price_version is null then
+    v_priced := spend_private.price_usage(
+      p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.created_at, p_is_bound
+    );
+  else
+    v_priced := spend_private.price_product(
+      p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.priced_as,
+      p_reservation.created_at, p_is_bound, p_reservation.price_version
+    );
+    if v_priced.cost_usd is null then
+      -- Nothing of it has a price: is it a meter at all?
+      perform spend_private.unpriced_meters(p_reservation.resource_type, v_counts.units, v_counts.units - 'requests');
+    end if;
+  end if;
 
   if v_counts.is_complete and v_priced.unpriced_meters is null and v_priced.cost_usd is not null then
-    return row(v_priced.cost_usd, p_usage, v_priced.price_ids, false);
+    return row(v_priced.cost_usd, v_counts.usage, v_priced.price_ids, false);
   end if;
   -- Unknown usage is not zero: at least the estimate, or what is known where that is more.
   return row(
-    greatest(v_priced.cost_usd, p_reservation.estimated_cost_usd), p_usage,
+    greatest(v_priced.cost_usd, p_reservation.estimated_cost_usd), v_counts.usage,
     coalesce(v_priced.price_ids, p_reservation.price_ids), true
   );
 end;
 $$;
 comment on function spend_private.actual_cost is
-  'Prices the usage that a reservation is settled with, at the prices in force when it was made. p_is_bound: it is an upper bound of that (price_product). Raises 22023 invalid_usage.';
-
-create function spend_private.actual_cost_at_fixed_prices(
-  p_reservation spend.reservations,
-  p_usage jsonb,
-  p_is_bound boolean default false
-)
-returns spend_private.actual_cost
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_actual spend_private.actual_cost := spend_private.actual_cost(p_reservation, p_usage, p_is_bound);
-begin
-  -- Usage may have meters, and so prices, that the estimate had not: those of the estimate are fixed already.
-  if not v_actual.price_ids <@ p_reservation.price_ids and spend_private.mark_prices_used(v_actual.price_ids) then
-    return spend_private.actual_cost(p_reservation, p_usage, p_is_bound);
-  end if;
-  return v_actual;
-end;
-$$;
-comment on function spend_private.actual_cost_at_fixed_prices is
-  'actual_cost, and the prices that it used are fixed from now on.';
+  'Prices the usage that a reservation is settled with, by the rows that priced the reservation (priced_as, price_version), which are fixed; in a copy of it without price_version, by what all rows say now of its product at the time that it was made. p_is_bound: it is an upper bound of that (price_product). Raises 22023 invalid_usage.';
 
 -- schemas/40_reservations/admit.sql
 create type spend_private.admission as (
@@ -3334,10 +3743,9 @@ begin
   ));
   p_call.usage := p_call.usage || jsonb_build_object('output_tokens', v_output);
   v_counts := spend_private.read_usage('llm', p_call.usage);
-  v_counts.name := p_call.product;
-  p_call.cost_usd := (
-    spend_private.price_usage(p_call.tenant_id, 'llm', v_counts, p_now, p_is_bound => true)
-  ).cost_usd;
+  p_call.cost_usd := (spend_private.price_product(
+    p_call.tenant_id, 'llm', v_counts, p_call.priced_as, p_now, true, p_call.price_version
+  )).cost_usd;
   return p_call;
 end;
 $$;
@@ -3357,10 +3765,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
-    select case when count(*) >= 20 then percentile_disc(0.95) within group (order by e.output_tokens) end
+    select case when count(*) >= 20 then percentile_disc(0.95) within group (order by e.output_tokens)::bigint end
     from (
       -- The key's order: however much a tenant spent, no more than these are read.
-      select c.kind, c.task, c.provider, c.product, c.is_estimated, (c.usage ->> 'output_tokens')::bigint as output_tokens
+      select c.kind, c.task, c.provider, c.product, c.is_estimated,
+        case jsonb_typeof(c.usage -> 'output_tokens')
+          when 'number' then (c.usage ->> 'output_tokens')::numeric
+        end as output_tokens
       from spend.cost_events as c
       where c.tenant_id = p_tenant_id and c.occurred_at <= p_now and c.occurred_at > p_now - interval '30 days'
       order by c.occurred_at desc
@@ -3646,8 +4057,8 @@ begin
 end;
 $$;
 comment on function spend.extend is
-  'Raises what an open reservation holds, and moves its expiry to ttl_seconds from now (never earlier than it was). usage is the new upper bound of the whole call, not an addition, so that asking twice holds nothing twice; the hold never shrinks. Checked like a reserve, against the quotas and period of the reservation; refused: allowed = false, and the reservation stays as it was.
-Errors: 22023 invalid_usage, PT404 unknown_reservation, PT409 reservation_ended, PT422 unpriced_product. For service_role.';
+  'Raises what an open reservation holds, and moves its expiry to ttl_seconds from now (never earlier than it was). usage is the new upper bound of the whole call, not an addition, so that asking twice holds nothing twice; the hold never shrinks. Checked like a reserve, against the quotas and period of the reservation; refused: allowed = false, and the reservation stays as it was. Priced at the prices that the reservation was made at.
+Errors: 22023 invalid_usage, 42501 not_a_member (the reservation''s user has left), PT403 tenant_closed, PT404 unknown_reservation, PT409 reservation_ended, PT422 unpriced_product. For service_role.';
 grant execute on function spend.extend to service_role;
 
 create function spend_private.extend(
@@ -3674,8 +4085,9 @@ begin
       'Only an open reservation can be extended. Make a new one.'
     );
   end if;
+  perform spend_private.check_caller(v_reservation.tenant_id, v_reservation.user_id);
   perform spend_private.check_reserve_arguments(null, null, null, p_ttl_seconds, '{}');
-  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage, p_is_bound => true);
+  v_actual := spend_private.actual_cost(v_reservation, p_usage, p_is_bound => true);
   if v_actual.is_estimated then
     perform spend_private.fail_usage('usage', 'lacks a count or a price; an extension needs an upper bound');
   end if;
@@ -3691,7 +4103,7 @@ begin
   v_answer.estimated_cost_usd := v_reservation.estimated_cost_usd + v_extra_usd;
   update spend.reservations as r set
     estimated_cost_usd = v_answer.estimated_cost_usd,
-    usage_estimate = case when v_extra_usd > 0 then p_usage else r.usage_estimate end,
+    usage_estimate = case when v_extra_usd > 0 then v_actual.usage else r.usage_estimate end,
     price_ids = case when v_extra_usd > 0 then v_actual.price_ids else r.price_ids end,
     expires_at = greatest(r.expires_at, p_now + make_interval(secs => p_ttl_seconds))
   where r.tenant_id = v_reservation.tenant_id and r.id = v_reservation.id
@@ -3701,6 +4113,30 @@ end;
 $$;
 comment on function spend_private.extend is
   'spend.extend with a clock.';
+
+create function spend_private.check_caller(p_tenant_id uuid, p_user_id uuid)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_closed_at timestamptz;
+  v_is_member boolean;
+begin
+  select t.closed_at, p_user_id is null or m.user_id is not null
+  into v_closed_at, v_is_member
+  from spend.tenants as t
+  left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
+  where t.id = p_tenant_id;
+  if v_is_member is not true then
+    perform spend_private.fail_not_a_member(p_tenant_id, p_user_id);
+  elsif v_closed_at is not null then
+    perform spend_private.fail_tenant_closed(p_tenant_id, v_closed_at);
+  end if;
+end;
+$$;
+comment on function spend_private.check_caller is
+  'Whose reservation it is may still spend. Raises 42501 not_a_member, PT403 tenant_closed. What runs already is settled, released or expires all the same.';
 
 create function spend_private.hold_more(
   p_reservation spend.reservations,
@@ -4017,8 +4453,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
-    when p_quota.limit_usd > 0 and p_quota.current_spend_usd + p_quota.estimated_cost_usd <= p_quota.limit_usd
-      then null
+    when p_quota.limit_usd > 0 and (
+      p_quota.estimated_cost_usd = 0
+      or p_quota.current_spend_usd + p_quota.estimated_cost_usd <= p_quota.limit_usd
+    ) then null
     when p_quota.estimated_cost_usd > p_quota.limit_usd or p_quota.limit_usd = 0 then 'exceeds_limit'
     when p_quota.spent_usd + p_quota.estimated_cost_usd > p_quota.limit_usd then 'limit_reached'
     else 'in_flight'
@@ -4026,7 +4464,7 @@ begin
 end;
 $$;
 comment on function spend_private.refusal_reason is
-  'Why a quota refuses: exceeds_limit (the call alone is larger than the limit), limit_reached (what is spent leaves no room), in_flight (what is held leaves no room), or null when it does not.';
+  'Why a quota refuses: exceeds_limit (the call alone is larger than the limit), limit_reached (what is spent leaves no room), in_flight (what is held leaves no room), or null when it does not: as for a call that costs nothing, wherever the limit is above zero.';
 
 create function spend_private.refusal_message(p_reason text, p_quota spend.quota_details)
 returns text
@@ -4143,11 +4581,11 @@ as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
 begin
-  if v_reservation.status in ('settled', 'released') then
-    return spend_private.settle_answer(v_reservation);
-  end if;
   if length(p_reason) > 200 then
     perform spend_private.fail_usage('reason', 'is longer than 200 characters');
+  end if;
+  if v_reservation.status in ('settled', 'released') then
+    return spend_private.settle_answer(v_reservation);
   end if;
   return spend_private.book(
     v_reservation, 'released', row(0, null, v_reservation.price_ids, false),
@@ -4349,7 +4787,7 @@ begin
 
   if p_idempotency_key is not null then
     v_hash := spend_private.request_hash(
-      p_user_id, p_resource_type, p_usage, v_call.task, p_conversation_id, p_path_id
+      p_user_id, p_resource_type, v_call.usage, v_call.task, p_conversation_id, p_path_id
     );
     v_answer := spend_private.replay(p_tenant_id, p_idempotency_key, v_hash);
     if v_answer.replayed then
@@ -4357,9 +4795,13 @@ begin
     end if;
   end if;
 
-  if spend_private.mark_prices_used(v_call.price_ids) then
+  -- Until nothing that prices it can change any more.
+  while v_call.is_first_use loop
+    perform spend_private.mark_prices_used(
+      p_tenant_id, p_resource_type, v_call.provider, v_call.priced_as, p_now
+    );
     v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
-  end if;
+  end loop;
 
   v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
   v_call := v_admission.call;
@@ -4376,13 +4818,14 @@ begin
   v_answer.warnings := spend_private.warn(p_tenant_id, v_admission.busy, v_call.cost_usd, p_now);
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
-    idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, warnings,
-    metadata, created_at, expires_at
+    idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, priced_as, price_version,
+    warnings, metadata, created_at, expires_at
   )
   values (
     p_tenant_id, spend_private.new_reservation_id(p_tenant_id), p_user_id, p_resource_type, v_call.provider,
     v_call.product, v_call.task, p_conversation_id, p_path_id,
     p_idempotency_key, v_hash, v_call.usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
+    v_call.priced_as, v_call.price_version,
     v_answer.warnings, coalesce(p_metadata, '{}'), p_now, p_now + make_interval(secs => p_ttl_seconds)
   )
   returning true, id, estimated_cost_usd, expires_at, false
@@ -4410,9 +4853,9 @@ begin
 end;
 $$;
 comment on function spend.settle is
-  'Books the real cost of a reservation and gives its hold back, in one transaction. Booked in full, even above the hold or over a limit, at the prices in force when the reservation was made.
+  'Books the real cost of a reservation and gives its hold back, in one transaction. Booked in full, even above the hold or over a limit, at the prices that the reservation was made at.
 usage: as in reserve; null, or with a count missing, is unknown usage: booked at the estimate (or at the known part, where that is dearer) and flagged is_estimated. metadata {"is_estimated": true} says that the usage was counted by the caller, not reported by the provider: booked as it is, and flagged. Settling again answers the first result and books nothing. After a release the cost is booked (it was spent), after expiry the booking is corrected.
-Errors: 22023 invalid_usage, PT404 unknown_reservation. For service_role.';
+Errors: 22023 invalid_usage (also metadata that is no object of at most 8 KiB), PT404 unknown_reservation. For service_role.';
 grant execute on function spend.settle to service_role;
 
 create function spend_private.settle(
@@ -4429,10 +4872,12 @@ declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
   v_actual spend_private.actual_cost;
 begin
-  if v_reservation.status = 'settled' then
+  if jsonb_typeof(p_metadata) <> 'object' or pg_column_size(p_metadata) > 8192 then
+    perform spend_private.fail_usage('metadata', 'is not an object of at most 8 KiB');
+  elsif v_reservation.status = 'settled' then
     return spend_private.settle_answer(v_reservation);
   end if;
-  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage);
+  v_actual := spend_private.actual_cost(v_reservation, p_usage);
   v_actual.is_estimated := v_actual.is_estimated or coalesce(p_metadata @> '{"is_estimated": true}', false);
   return spend_private.book(v_reservation, 'settled', v_actual, p_metadata, p_now);
 end;
@@ -5269,7 +5714,7 @@ begin
 end;
 $$;
 comment on function spend.reprice is
-  'Makes the bookings of calls made from "from" to before "to" what the price rows say now: state the right price first, as rows of spend.prices with a higher revision. One line per tenant with a difference. dry_run = true only shows; false books one event of kind correction per call, in the periods of the call, and nothing a second time. product: as in spend.reservations; ''*'' is every product of the provider. Open calls are left: they settle at the right price.
+  'Makes the bookings of calls made from "from" to before "to" what the price rows say now: state the right price first, as rows of spend.prices with a higher revision. One line per tenant with a difference. dry_run = true only shows; false books one event of kind correction per call, in the periods of the call, and nothing a second time. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; what they hold stays as it is. A right price that is only stated changes no call by itself.
 Errors: 22023 invalid_usage (a bound is missing), 55P03 when a lock is not had within 3 s (try again). For service_role.';
 grant execute on function spend.reprice to service_role;
 
@@ -5287,6 +5732,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_calls uuid[];
+  v_price_version bigint;
   v_price_ids bigint[];
 begin
   if p_provider is null or p_product is null or p_from is null or p_to is null then
@@ -5302,7 +5748,10 @@ begin
 
   -- The locks of every booking, in the same order: table, reservations, balances. Open calls too: one that is being
   -- settled right now read the prices before they were set right.
+  perform spend_private.stop_recounts();
   lock table spend.reservations in row exclusive mode;
+  -- The prices stand still from here on, so that what is booked is what they say.
+  v_price_version := spend_private.lock_price_version();
   select array_agg(l.id) into v_calls
   from (
     select r.id
@@ -5314,18 +5763,77 @@ begin
     for no key update
   ) as l;
 
-  select array_agg(distinct i.price_id order by i.price_id) into v_price_ids
+  perform spend_private.move_open_calls(p_provider, p_product, p_from, p_to, v_calls, v_price_version);
+
+  select array_agg(distinct i.price_id) into v_price_ids
   from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, v_calls) as w
   cross join lateral unnest(w.price_ids) as i (price_id);
-  if v_price_ids is not null then
-    -- From here on these rows cannot change, so that what is booked is what they say.
-    perform spend_private.mark_prices_used(v_price_ids);
-    return query select * from spend_private.rebook(p_provider, p_product, p_from, p_to, v_calls, p_now);
-  end if;
+  perform spend_private.fix_prices(v_price_ids);
+  return query select * from spend_private.rebook(p_provider, p_product, p_from, p_to, v_calls, p_now);
 end;
 $$;
 comment on function spend_private.reprice is
   'spend.reprice with a clock.';
+
+create function spend_private.move_open_calls(
+  p_provider text,
+  p_product text,
+  p_from timestamptz,
+  p_to timestamptz,
+  p_calls uuid[],
+  p_price_version bigint
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_priced record;
+begin
+  for v_priced in
+    with moved as (
+      update spend.reservations as r set
+        price_version = p_price_version,
+        priced_as = coalesce(spend_private.priced_as_now(r), r.priced_as)
+      where r.provider = p_provider and p_product in (r.product, '*')
+        and r.created_at >= p_from and r.created_at < p_to
+        and r.status in ('held', 'expired')
+        and r.id = any (p_calls)
+      returning r.tenant_id, r.resource_type, r.provider, r.priced_as, r.created_at
+    )
+
+    select m.tenant_id, m.resource_type, m.provider, m.priced_as, max(m.created_at) as last_call_at
+    from moved as m
+    group by m.tenant_id, m.resource_type, m.provider, m.priced_as
+    order by m.provider, m.priced_as, m.resource_type, m.tenant_id
+  loop
+    perform spend_private.mark_prices_used(
+      v_priced.tenant_id, v_priced.resource_type, v_priced.provider, v_priced.priced_as, v_priced.last_call_at
+    );
+  end loop;
+end;
+$$;
+comment on function spend_private.move_open_calls is
+  'Of p_calls, which the caller has locked: those that may still be settled are priced by the rows up to p_price_version from now on, and these are fixed.';
+
+create function spend_private.priced_as_now(p_reservation spend.reservations)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_counts spend_private.usage_counts := spend_private.read_usage(
+    p_reservation.resource_type, p_reservation.usage_estimate
+  );
+begin
+  v_counts.name := p_reservation.product;
+  return (spend_private.price_usage(
+    p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.created_at, true
+  )).priced_as;
+end;
+$$;
+comment on function spend_private.priced_as_now is
+  'The product whose rows price a call by what they say now of the time that it was made; null when none do.';
 
 create function spend_private.wrong_bookings(
   p_provider text,
@@ -5383,10 +5891,11 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_estimate spend_private.actual_cost := spend_private.actual_cost(
-    p_reservation, p_reservation.usage_estimate, p_is_bound => true
-  );
+  v_estimate spend_private.actual_cost;
 begin
+  -- By all rows, whenever they came.
+  p_reservation.price_version := null;
+  v_estimate := spend_private.actual_cost(p_reservation, p_reservation.usage_estimate, p_is_bound => true);
   -- The estimate was as wrong as the price, and unknown usage costs at least the estimate.
   p_reservation.estimated_cost_usd := v_estimate.cost_usd;
   p_reservation.price_ids := v_estimate.price_ids;
@@ -5482,7 +5991,7 @@ begin
 end;
 $$;
 comment on function spend_private.rebook is
-  'Books what wrong_bookings says of p_calls, which the caller has locked, and whose prices are fixed: an event each, the reservations, and each balance once.';
+  'Books what wrong_bookings says of p_calls, which the caller has locked, and whose prices stand still: an event each, the reservations, and each balance once.';
 
 -- schemas/50_ledger/roll_up.sql
 create function spend_private.roll_up(p_max_events integer default 500000)
@@ -5733,6 +6242,7 @@ declare
 begin
   if v_days is null or v_days not between 1 and 366 or v_baseline is null or v_baseline not between 7 and 364
     or unusual_spend.factor is null or unusual_spend.factor <= 0 or unusual_spend.at_least_usd is null
+    or unusual_spend.factor in ('NaN', 'Infinity') or unusual_spend.at_least_usd in ('NaN', 'Infinity', '-Infinity')
   then
     raise exception using
       errcode = '22023', message = 'invalid_report',
@@ -5876,7 +6386,7 @@ create table spend.sandbox_templates (
   memory_gib numeric not null,
   constraint template_is_not_empty check (template <> ''),
   constraint vcpus_is_positive check (vcpus > 0),
-  constraint memory_is_positive check (memory_gib > 0)
+  constraint memory_is_positive check (memory_gib > 0 and memory_gib <> 'NaN' and memory_gib <> 'Infinity')
 );
 comment on table spend.sandbox_templates is
   'What a sandbox of a template is given, and so what a second of it costs. A template that is not here cannot be started: insert a row for each of your own.';
@@ -5922,7 +6432,7 @@ create table spend.execution_contexts (
   primary key (tenant_id, id),
   constraint status_is_known check (status in ('creating', 'running', 'paused', 'terminated', 'failed')),
   constraint vcpus_is_positive check (vcpus > 0),
-  constraint memory_is_positive check (memory_gib > 0),
+  constraint memory_is_positive check (memory_gib > 0 and memory_gib <> 'NaN' and memory_gib <> 'Infinity'),
   constraint timeout_is_positive check (timeout_seconds > 0),
   constraint claim_ends_after_it_began check (claim_expires_at > claimed_at),
   constraint creating_does_not_run check (status <> 'creating' or (started_at is null and expires_at is null)),
@@ -6326,7 +6836,7 @@ end;
 $$;
 comment on function spend.confirm_context is
   'Records what E2B says of a sandbox that was started, resumed or extended, and returns the context''s status. Other than running: the claim was lost, the caller kills the sandbox and calls end_context with its times.
-Errors: PT404 unknown_context, 22023 invalid_usage (sandbox_id, expires_at). For service_role.';
+Errors: PT404 unknown_context, 22023 invalid_usage (sandbox_id, a time, vcpus, memory_gib). For service_role.';
 grant execute on function spend.confirm_context to service_role;
 
 create function spend_private.confirm_context(
@@ -6345,11 +6855,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+  -- What cannot be booked in the end is not taken in the beginning.
+  v_wrong text[] := case
+    when p_sandbox_id is null then array['sandbox_id', 'is missing']
+    when p_expires_at is null then array['expires_at', 'is missing']
+    when not isfinite(p_expires_at) then array['expires_at', 'is not a moment']
+    when not isfinite(p_started_at) then array['started_at', 'is not a moment']
+    when p_vcpus <= 0 then array['vcpus', 'is not a number above 0']
+    when p_memory_gib <= 0 or p_memory_gib in ('NaN', 'Infinity') then array['memory_gib', 'is not a number above 0']
+  end;
 begin
-  if p_sandbox_id is null or p_expires_at is null then
-    perform spend_private.fail_usage(
-      case when p_sandbox_id is null then 'sandbox_id' else 'expires_at' end, 'is missing'
-    );
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
   end if;
   if v_context.status = 'creating' and coalesce(v_context.sandbox_id = p_sandbox_id, v_context.claim_id = p_claim_id) then
     update spend.execution_contexts as c set
@@ -6411,7 +6928,7 @@ end;
 $$;
 comment on function spend.end_context is
   'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated).
-Errors: PT404 unknown_context, 22023 invalid_usage (status). For service_role.';
+Errors: PT404 unknown_context, 22023 invalid_usage (status, a time, reason). For service_role.';
 grant execute on function spend.end_context to service_role;
 
 create function spend_private.end_context(
@@ -6435,6 +6952,10 @@ declare
 begin
   if p_status is null or p_status not in ('paused', 'terminated', 'failed') then
     perform spend_private.fail_usage('status', 'is not paused, terminated or failed');
+  elsif not isfinite(p_started_at) or not isfinite(p_ended_at) then
+    perform spend_private.fail_usage('started_at, ended_at', 'are not both moments');
+  elsif length(p_reason) > 200 then
+    perform spend_private.fail_usage('reason', 'is longer than 200 characters');
   end if;
   if v_context.booked_at is not null and (v_context.status <> 'paused' or p_status = 'paused') then
     return v_context.status;

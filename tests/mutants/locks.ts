@@ -19,7 +19,7 @@ const LOCKS: [RegExp, string][] = [
  * next. Each with its reason.
  */
 const NOT_NEEDED: Record<string, string> = {
-  "lock removed: spend_private.mark_prices_used: for no key update":
+  "lock removed: spend_private.fix_prices: for no key update":
     "the update that follows locks the same rows; only their order could differ, and one plan has one order",
   "lock removed: spend.book_stray_sandbox: perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));":
     "reserve's lock of the idempotency key makes the second of two wait as well, and answers it the first one's",
@@ -27,7 +27,7 @@ const NOT_NEEDED: Record<string, string> = {
 
 /** Tests by the folder of the schema; races are forced in race/locks, and stormed in the others. */
 const TESTS: Record<string, string[]> = {
-  "20_prices": [vitest("race/locks")],
+  "20_prices": [vitest("race/prices"), vitest("race/locks")],
   "30_quotas": [vitest("race/locks"), vitest("race/reserve"), vitest("race/deadlock")],
   "40_reservations": [vitest("race/locks"), vitest("race/reserve"), vitest("race/deadlock")],
   "50_ledger": [vitest("race/locks"), vitest("race/ledger"), pgtap("ledger/")],

@@ -38,10 +38,13 @@ it("what a newer catalogue adds to a product in use takes effect now, once, and 
     select (spend.reserve(${tenant?.id}, null, 'llm', ${usage})).reservation_id as id`;
   await sql`select spend.settle(${call?.id}, ${usage})`;
   // As if the catalogue did not know these yet: of a product in use, and of one that is not.
-  const gone = await sql`
-    delete from spend.prices
-    where provider = 'openai' and product in ('gpt-4o', 'gpt-4o-mini') and meter = 'cache_read_tokens'
-    returning product`;
+  const gone = await sql.begin(async (session) => {
+    await session`set local session_replication_role = replica`;
+    return session`
+      delete from spend.prices
+      where provider = 'openai' and product in ('gpt-4o', 'gpt-4o-mini') and meter = 'cache_read_tokens'
+      returning product`;
+  });
   expect(gone.map(({ product }) => product).sort()).toEqual(["gpt-4o", "gpt-4o-mini"]);
 
   await load();

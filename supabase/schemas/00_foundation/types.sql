@@ -60,7 +60,10 @@ create type spend_private.call as (
   product text,
   usage jsonb,
   cost_usd numeric,
-  price_ids bigint[]
+  price_ids bigint[],
+  priced_as text,
+  price_version bigint,
+  is_first_use boolean
 );
 comment on type spend_private.call is
-  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold).';
+  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold). priced_as, price_version: the rows of spend.prices that it is priced by, now and later (spend.reservations). is_first_use: some of these rows are not fixed yet (mark_prices_used).';

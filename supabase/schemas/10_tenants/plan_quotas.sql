@@ -11,7 +11,7 @@ create table spend.plan_quotas (
   constraint scope_is_known check (scope in ('tenant', 'user')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b', 'all')),
   constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
-  constraint limit_is_not_negative check (limit_usd >= 0),
+  constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd <> 'NaN'),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
   constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
   constraint slots_are_in_range check (slots between 1 and 256)

@@ -1,22 +1,66 @@
-create function spend_private.mark_prices_used(p_price_ids bigint[])
+create function spend_private.has_unused_prices(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_provider text,
+  p_product text,
+  p_at timestamptz
+)
 returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Two searches: the negotiated prices of other tenants, however many, are not looked at.
+  return exists (
+    select from spend.prices as p
+    where p.provider = p_provider and p.product = p_product and p.tenant_id is null
+      and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
+  ) or exists (
+    select from spend.prices as p
+    where p.provider = p_provider and p.product = p_product and p.tenant_id = p_tenant_id
+      and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
+  );
+end;
+$$;
+comment on function spend_private.has_unused_prices is
+  'Whether a row that can price a call of a tenant with a product, at whatever it settles with, is not fixed yet.';
+
+create function spend_private.mark_prices_used(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_provider text,
+  p_product text,
+  p_at timestamptz
+)
+returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (
-    select from spend.prices as p where p.id = any (p_price_ids) and p.first_used_at is null
-  ) then
-    return false;
-  end if;
-  -- In the order of ids, since two calls may mark the same rows.
+  perform spend_private.fix_prices(array(
+    select p.id
+    from spend.prices as p
+    where p.provider = p_provider and p.product = p_product and (p.tenant_id is null or p.tenant_id = p_tenant_id)
+      and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
+  ));
+end;
+$$;
+comment on function spend_private.mark_prices_used is
+  'Fixes the rows that can price a call of a tenant with a product at p_at: all meters, tiers and service tiers, since a call may settle with what its estimate had not. Who is changing or deleting one of them is waited for: the caller prices again.';
+
+create function spend_private.fix_prices(p_price_ids bigint[])
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- In the order of ids, since two calls may fix the same rows.
   perform from spend.prices as p
   where p.id = any (p_price_ids) and p.first_used_at is null
   order by p.id for no key update;
   update spend.prices as p set first_used_at = now()
   where p.id = any (p_price_ids) and p.first_used_at is null;
-  return true;
 end;
 $$;
-comment on function spend_private.mark_prices_used is
-  'Fixes price rows before they are used for the first time. True when a row was fixed now, so that the caller prices again: it may have been changed a moment before.';
+comment on function spend_private.fix_prices is
+  'Marks price rows as used: from now on they stay as they are (protect_used_prices).';

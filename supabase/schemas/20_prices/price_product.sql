@@ -14,10 +14,11 @@ create type spend_private.priced_usage as (
   cost_usd numeric,
   price_ids bigint[],
   unpriced_meters text[],
-  lines spend_private.bill_line[]
+  lines spend_private.bill_line[],
+  priced_as text
 );
 comment on type spend_private.priced_usage is
-  'What usage costs. product: the resolved name; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
+  'What usage costs. product: the resolved name; priced_as: the product of the rows that price it, ''*'' where those do; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
 
 create function spend_private.price_product(
   p_tenant_id uuid,
@@ -25,7 +26,8 @@ create function spend_private.price_product(
   p_counts spend_private.usage_counts,
   p_name text,
   p_at timestamptz,
-  p_is_bound boolean
+  p_is_bound boolean,
+  p_version bigint default null
 )
 returns spend_private.priced_usage
 language plpgsql stable
@@ -59,13 +61,14 @@ begin
       and p.product = any (p_name || array(
         select a.product
         from spend.product_aliases as a
-        where a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
+        where p_version is null and a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
       ))
       and p.resource_type = p_resource_type
       and p.service_tier = p_counts.service_tier
       and (p.tenant_id is null or p.tenant_id = p_tenant_id)
       and (p.tier_from = 0 or p.tier_from < p_counts.total_input)
       and p.effective_from <= p_at
+      and (p_version is null or p.version <= p_version)
       and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
     order by
       p.product <> p_name,
@@ -121,11 +124,11 @@ begin
   elsif v_left <> '{}' then
     v_unpriced := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
   end if;
-  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines);
+  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines, v_product);
 end;
 $$;
 comment on function spend_private.price_product is
-  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
+  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. p_version, when given: by the rows of this very product alone, and of those that there were at this version of the price list. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
 p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
 Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
 

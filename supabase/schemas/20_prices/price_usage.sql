@@ -23,9 +23,9 @@ begin
 
   foreach v_name in array spend_private.other_names(p_counts.provider, p_counts.name) loop
     v_priced := spend_private.price_product(p_tenant_id, p_resource_type, p_counts, v_name, p_at, p_is_bound);
-    if v_priced.cost_usd is not null then
-      -- A '*' row prices the product, but does not rename it.
-      v_priced.product := case v_priced.product when '*' then p_counts.name else v_priced.product end;
+    if v_priced.product = '*' then
+      return spend_private.price_any_product(p_tenant_id, p_resource_type, p_counts, v_priced, p_at, p_is_bound);
+    elsif v_priced.cost_usd is not null then
       return v_priced;
     end if;
   end loop;
@@ -36,3 +36,35 @@ end;
 $$;
 comment on function spend_private.price_usage is
   'Cost in USD, exact to 12 decimals, of usage at the prices in force at p_at for a tenant; null when the product has no price. The product is the first of these that has a price for any of what is counted: the exact name, the alias that equals it, other_names. p_is_bound and errors: as price_product.';
+
+create function spend_private.price_any_product(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_priced spend_private.priced_usage,
+  p_at timestamptz,
+  p_is_bound boolean
+)
+returns spend_private.priced_usage
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_product text := spend_private.plain_product(p_counts.provider, p_counts.name);
+  v_priced spend_private.priced_usage;
+begin
+  -- 'GPT-4o' is no way to what gpt-4o does not cost.
+  if v_product <> p_counts.name then
+    v_priced := spend_private.price_product(
+      p_tenant_id, p_resource_type, p_counts, v_product, p_at, p_is_bound
+    );
+    if v_priced.cost_usd is not null then
+      return v_priced;
+    end if;
+  end if;
+  p_priced.product := v_product;
+  return p_priced;
+end;
+$$;
+comment on function spend_private.price_any_product is
+  'What a ''*'' row prices (p_priced), under the one name that all spellings of the product have (plain_product); at the product''s own price where it has one under that name.';

@@ -13,13 +13,14 @@ create table spend.prices (
   revision integer not null default 0,
   note text,
   first_used_at timestamptz,
+  version bigint not null default 0,
   foreign key (resource_type, meter) references spend.meters (resource_type, meter) on delete restrict,
   constraint one_price_per_moment unique nulls not distinct (
     provider, product, resource_type, meter, tier_from, service_tier, tenant_id, effective_from, revision
   ),
   constraint provider_is_not_empty check (provider <> ''),
   constraint product_is_not_empty check (product <> ''),
-  constraint unit_size_is_positive check (unit_size > 0),
+  constraint unit_size_is_positive check (unit_size > 0 and unit_size <> 'NaN' and unit_size <> 'Infinity'),
   constraint usd_is_not_negative check (usd >= 0 and usd <> 'NaN' and usd <> 'Infinity'),
   constraint tier_from_is_not_negative check (tier_from >= 0),
   constraint revision_is_not_negative check (revision >= 0)
@@ -32,10 +33,14 @@ comment on column spend.prices.tier_from is 'The row is for calls with strictly 
 comment on column spend.prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
 comment on column spend.prices.revision is '0, or 1 and more for a row that corrects a wrong price found late: such a row may take effect in the past, and of several for one moment the highest counts. spend.reprice books what that changes about calls that were booked already.';
 comment on column spend.prices.tenant_id is 'Set: a negotiated price, for this tenant alone, that goes before the general one.';
-comment on column spend.prices.first_used_at is 'Set by the first reservation that used the row; from then on it is fixed.';
+comment on column spend.prices.first_used_at is 'Set by the first reservation that the row could price, whether or not its estimate has the meter; from then on the row is fixed.';
+comment on column spend.prices.version is 'Set by the database: greater than that of every row that was committed before. A call is priced by the rows up to the version that it was reserved at (spend.reservations.price_version), whatever is inserted, committed or dated later.';
 
 create index prices_tenant_id_idx on spend.prices (tenant_id);
 create index prices_resource_type_meter_idx on spend.prices (resource_type, meter);
+-- Every reserve asks whether a row of its product is not fixed yet: most often there is none.
+create index prices_unused_idx on spend.prices (provider, product, tenant_id, effective_from)
+where first_used_at is null;
 
 alter table spend.prices enable row level security;
 create policy "signed-in users read the general prices and their tenant's" on spend.prices

@@ -4,10 +4,11 @@ create type spend_private.usage_counts as (
   service_tier text,
   units jsonb,
   total_input bigint,
-  is_complete boolean
+  is_complete boolean,
+  usage jsonb
 );
 comment on type spend_private.usage_counts is
-  'Usage that was read. name: model or template; units: meter -> count; total_input: input tokens, which decide the tier; is_complete: no required count is missing or null.';
+  'Usage that was read. name: model or template; units: meter -> count; total_input: input tokens, which decide the tier; is_complete: no required count is missing or null; usage: as it is kept, each number in its one spelling (5, not 5.0).';
 
 create function spend_private.read_usage(p_resource_type text, p_usage jsonb)
 returns spend_private.usage_counts
@@ -50,11 +51,23 @@ begin
     );
   end if;
 
+  -- JSON writes five as 5, 5.0 or 5E0, and jsonb keeps the zeros; what is kept and cast has them no more.
+  if strpos(v_numbers::text, '.') > 0 then
+    v_numbers := (
+      select jsonb_object_agg(n.key, case jsonb_typeof(n.value)
+        when 'number' then to_jsonb(trim_scale(n.value::numeric)) else n.value
+      end)
+      from jsonb_each(v_numbers) as n
+    );
+    p_usage := p_usage || v_numbers;
+  end if;
+
   if p_resource_type = 'e2b' then
     v_numbers := spend_private.sandbox_units(v_numbers);
     return row(
       p_usage ->> 'provider', coalesce(p_usage ->> 'template', 'base'), 'standard'::text, v_numbers, 0::bigint,
-      v_numbers ->> 'vcpu_seconds' is not null and v_numbers ->> 'gib_seconds' is not null
+      v_numbers ->> 'vcpu_seconds' is not null and v_numbers ->> 'gib_seconds' is not null,
+      p_usage
     );
   end if;
   return row(
@@ -62,7 +75,8 @@ begin
     -- A reservation is one call, for where a provider charges per call.
     '{"requests": 1}' || v_numbers,
     coalesce((p_usage ->> 'input_tokens')::bigint, 0),
-    p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null
+    p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null,
+    p_usage
   );
 end;
 $$;

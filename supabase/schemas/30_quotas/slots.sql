@@ -54,7 +54,8 @@ begin
     return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
   end if;
 
-  if p_is_enforced and (v_used_usd + p_cost_usd > v_limit_usd or v_limit_usd = 0) then
+  -- What costs nothing passes no limit, and none that is passed already.
+  if p_is_enforced and ((p_cost_usd > 0 and v_used_usd + p_cost_usd > v_limit_usd) or v_limit_usd = 0) then
     return null;
   end if;
   perform spend_private.allot(p_quota_id, p_period_start, v_slot, p_cost_usd);

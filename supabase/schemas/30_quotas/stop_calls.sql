@@ -15,6 +15,8 @@ declare
   v_tenants bigint;
   v_key integer;
 begin
+  -- See stop_recounts.
+  perform pg_advisory_xact_lock_shared(1936748135, 0);
   select
     coalesce(bool_or(l.relation = 'spend.reservations'::regclass and l.mode = 'ShareRowExclusiveLock'), false),
     count(*) filter (where l.locktype = 'advisory' and l.classid = 1936748132)
@@ -39,3 +41,15 @@ end;
 $$;
 comment on function spend_private.stop_calls is
   'Before the balances of these tenants are counted anew: waits until their running calls have ended, and makes new ones wait until this transaction ends; so what is counted is all there is. Null among the ids is the platform: then all calls wait. Calls of other tenants go on. Raises 55P03 when a call does not end within 3 s.';
+
+create function spend_private.stop_recounts()
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform pg_advisory_xact_lock(1936748135, 0);
+end;
+$$;
+comment on function spend_private.stop_recounts is
+  'For what books for more tenants than it could join the calls of: no balance is counted anew until this transaction ends (stop_calls waits), while calls go on. Before any other lock.';

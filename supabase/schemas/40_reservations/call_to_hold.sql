@@ -48,10 +48,9 @@ begin
   ));
   p_call.usage := p_call.usage || jsonb_build_object('output_tokens', v_output);
   v_counts := spend_private.read_usage('llm', p_call.usage);
-  v_counts.name := p_call.product;
-  p_call.cost_usd := (
-    spend_private.price_usage(p_call.tenant_id, 'llm', v_counts, p_now, p_is_bound => true)
-  ).cost_usd;
+  p_call.cost_usd := (spend_private.price_product(
+    p_call.tenant_id, 'llm', v_counts, p_call.priced_as, p_now, true, p_call.price_version
+  )).cost_usd;
   return p_call;
 end;
 $$;
@@ -71,10 +70,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (
-    select case when count(*) >= 20 then percentile_disc(0.95) within group (order by e.output_tokens) end
+    select case when count(*) >= 20 then percentile_disc(0.95) within group (order by e.output_tokens)::bigint end
     from (
       -- The key's order: however much a tenant spent, no more than these are read.
-      select c.kind, c.task, c.provider, c.product, c.is_estimated, (c.usage ->> 'output_tokens')::bigint as output_tokens
+      select c.kind, c.task, c.provider, c.product, c.is_estimated,
+        case jsonb_typeof(c.usage -> 'output_tokens')
+          when 'number' then (c.usage ->> 'output_tokens')::numeric
+        end as output_tokens
       from spend.cost_events as c
       where c.tenant_id = p_tenant_id and c.occurred_at <= p_now and c.occurred_at > p_now - interval '30 days'
       order by c.occurred_at desc

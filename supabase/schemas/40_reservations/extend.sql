@@ -21,8 +21,8 @@ begin
 end;
 $$;
 comment on function spend.extend is
-  'Raises what an open reservation holds, and moves its expiry to ttl_seconds from now (never earlier than it was). usage is the new upper bound of the whole call, not an addition, so that asking twice holds nothing twice; the hold never shrinks. Checked like a reserve, against the quotas and period of the reservation; refused: allowed = false, and the reservation stays as it was.
-Errors: 22023 invalid_usage, PT404 unknown_reservation, PT409 reservation_ended, PT422 unpriced_product. For service_role.';
+  'Raises what an open reservation holds, and moves its expiry to ttl_seconds from now (never earlier than it was). usage is the new upper bound of the whole call, not an addition, so that asking twice holds nothing twice; the hold never shrinks. Checked like a reserve, against the quotas and period of the reservation; refused: allowed = false, and the reservation stays as it was. Priced at the prices that the reservation was made at.
+Errors: 22023 invalid_usage, 42501 not_a_member (the reservation''s user has left), PT403 tenant_closed, PT404 unknown_reservation, PT409 reservation_ended, PT422 unpriced_product. For service_role.';
 grant execute on function spend.extend to service_role;
 
 create function spend_private.extend(
@@ -49,8 +49,9 @@ begin
       'Only an open reservation can be extended. Make a new one.'
     );
   end if;
+  perform spend_private.check_caller(v_reservation.tenant_id, v_reservation.user_id);
   perform spend_private.check_reserve_arguments(null, null, null, p_ttl_seconds, '{}');
-  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage, p_is_bound => true);
+  v_actual := spend_private.actual_cost(v_reservation, p_usage, p_is_bound => true);
   if v_actual.is_estimated then
     perform spend_private.fail_usage('usage', 'lacks a count or a price; an extension needs an upper bound');
   end if;
@@ -66,7 +67,7 @@ begin
   v_answer.estimated_cost_usd := v_reservation.estimated_cost_usd + v_extra_usd;
   update spend.reservations as r set
     estimated_cost_usd = v_answer.estimated_cost_usd,
-    usage_estimate = case when v_extra_usd > 0 then p_usage else r.usage_estimate end,
+    usage_estimate = case when v_extra_usd > 0 then v_actual.usage else r.usage_estimate end,
     price_ids = case when v_extra_usd > 0 then v_actual.price_ids else r.price_ids end,
     expires_at = greatest(r.expires_at, p_now + make_interval(secs => p_ttl_seconds))
   where r.tenant_id = v_reservation.tenant_id and r.id = v_reservation.id
@@ -76,6 +77,30 @@ end;
 $$;
 comment on function spend_private.extend is
   'spend.extend with a clock.';
+
+create function spend_private.check_caller(p_tenant_id uuid, p_user_id uuid)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_closed_at timestamptz;
+  v_is_member boolean;
+begin
+  select t.closed_at, p_user_id is null or m.user_id is not null
+  into v_closed_at, v_is_member
+  from spend.tenants as t
+  left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
+  where t.id = p_tenant_id;
+  if v_is_member is not true then
+    perform spend_private.fail_not_a_member(p_tenant_id, p_user_id);
+  elsif v_closed_at is not null then
+    perform spend_private.fail_tenant_closed(p_tenant_id, v_closed_at);
+  end if;
+end;
+$$;
+comment on function spend_private.check_caller is
+  'Whose reservation it is may still spend. Raises 42501 not_a_member, PT403 tenant_closed. What runs already is settled, released or expires all the same.';
 
 create function spend_private.hold_more(
   p_reservation spend.reservations,

@@ -15,25 +15,22 @@ declare
   v_time_zone text;
   v_closed_at timestamptz;
   v_is_member boolean;
+  v_price_version bigint;
   v_counts spend_private.usage_counts;
   v_priced spend_private.priced_usage;
 begin
-  select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null
-  into v_time_zone, v_closed_at, v_is_member
+  -- The version of the prices is read in the same snapshot as the prices are, below: this function is stable.
+  select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
+  into v_time_zone, v_closed_at, v_is_member, v_price_version
   from spend.tenants as t
+  cross join spend_private.price_state as s
   left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
   where t.id = p_tenant_id;
   -- One error for an unknown tenant and for somebody else's: the answer must not tell which tenants there are.
   if v_is_member is not true then
-    perform spend_private.fail(
-      '42501', 'not_a_member', jsonb_build_object('tenant_id', p_tenant_id, 'user_id', p_user_id),
-      'Add the user to spend.tenant_members of this tenant.'
-    );
+    perform spend_private.fail_not_a_member(p_tenant_id, p_user_id);
   elsif v_closed_at is not null and not p_closed_too then
-    perform spend_private.fail(
-      'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', v_closed_at),
-      'Set spend.tenants.closed_at to null to open the tenant again.'
-    );
+    perform spend_private.fail_tenant_closed(p_tenant_id, v_closed_at);
   elsif length(p_task) not between 1 and 200 then
     perform spend_private.fail_usage('task', 'is not a text of 1 to 200 characters');
   end if;
@@ -49,12 +46,45 @@ begin
 
   return row(
     p_tenant_id, v_time_zone, p_user_id, p_resource_type, coalesce(p_task, 'chat'), v_counts.provider,
-    v_priced.product, p_usage, v_priced.cost_usd, v_priced.price_ids
+    v_priced.product, v_counts.usage, v_priced.cost_usd, v_priced.price_ids, v_priced.priced_as, v_price_version,
+    spend_private.has_unused_prices(
+      p_tenant_id, p_resource_type, v_counts.provider, v_priced.priced_as, p_now
+    )
   );
 end;
 $$;
 comment on function spend_private.read_call is
   'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+
+create function spend_private.fail_not_a_member(p_tenant_id uuid, p_user_id uuid)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.fail(
+    '42501', 'not_a_member', jsonb_build_object('tenant_id', p_tenant_id, 'user_id', p_user_id),
+    'Add the user to spend.tenant_members of this tenant.'
+  );
+end;
+$$;
+comment on function spend_private.fail_not_a_member is
+  'Raises 42501 not_a_member.';
+
+create function spend_private.fail_tenant_closed(p_tenant_id uuid, p_closed_at timestamptz)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.fail(
+    'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', p_closed_at),
+    'Set spend.tenants.closed_at to null to open the tenant again.'
+  );
+end;
+$$;
+comment on function spend_private.fail_tenant_closed is
+  'Raises PT403 tenant_closed.';
 
 create function spend_private.fail_incomplete(p_resource_type text, p_usage jsonb)
 returns void

@@ -85,8 +85,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
-    when p_quota.limit_usd > 0 and p_quota.current_spend_usd + p_quota.estimated_cost_usd <= p_quota.limit_usd
-      then null
+    when p_quota.limit_usd > 0 and (
+      p_quota.estimated_cost_usd = 0
+      or p_quota.current_spend_usd + p_quota.estimated_cost_usd <= p_quota.limit_usd
+    ) then null
     when p_quota.estimated_cost_usd > p_quota.limit_usd or p_quota.limit_usd = 0 then 'exceeds_limit'
     when p_quota.spent_usd + p_quota.estimated_cost_usd > p_quota.limit_usd then 'limit_reached'
     else 'in_flight'
@@ -94,7 +96,7 @@ begin
 end;
 $$;
 comment on function spend_private.refusal_reason is
-  'Why a quota refuses: exceeds_limit (the call alone is larger than the limit), limit_reached (what is spent leaves no room), in_flight (what is held leaves no room), or null when it does not.';
+  'Why a quota refuses: exceeds_limit (the call alone is larger than the limit), limit_reached (what is spent leaves no room), in_flight (what is held leaves no room), or null when it does not: as for a call that costs nothing, wherever the limit is above zero.';
 
 create function spend_private.refusal_message(p_reason text, p_quota spend.quota_details)
 returns text

@@ -30,11 +30,11 @@ as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
 begin
-  if v_reservation.status in ('settled', 'released') then
-    return spend_private.settle_answer(v_reservation);
-  end if;
   if length(p_reason) > 200 then
     perform spend_private.fail_usage('reason', 'is longer than 200 characters');
+  end if;
+  if v_reservation.status in ('settled', 'released') then
+    return spend_private.settle_answer(v_reservation);
   end if;
   return spend_private.book(
     v_reservation, 'released', row(0, null, v_reservation.price_ids, false),

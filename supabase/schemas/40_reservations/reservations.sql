@@ -18,6 +18,8 @@ create table spend.reservations (
   release_reason text,
   holds spend.reservation_hold[] not null,
   price_ids bigint[] not null,
+  priced_as text,
+  price_version bigint,
   warnings spend.quota_details[] not null default '{}',
   metadata jsonb not null default '{}',
   created_at timestamptz not null default now(),
@@ -38,12 +40,14 @@ with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 comment on table spend.reservations is
   'One row per gated call: what is held for it, and what became of it. held -> settled (real cost booked), released (nothing spent), expired (nobody answered: booked at the estimate, until a late settle corrects it). Written by reserve, settle, release, extend and expire_reservations alone.';
 comment on column spend.reservations.id is 'UUIDv8: time, the first 32 bits of tenant_id, random. settle finds the tenant by it.';
-comment on column spend.reservations.product is 'Model or template after aliases.';
+comment on column spend.reservations.product is 'Model or template after aliases; where ''*'' prices it, in its one spelling (spend_private.plain_product).';
 comment on column spend.reservations.usage_estimate is 'Usage that is held for: the upper bound, as reserve or the last extend got it, or with its expected output (spend.cost_quotas.estimate_policy).';
 comment on column spend.reservations.estimated_cost_usd is 'USD held while the status is held.';
 comment on column spend.reservations.actual_cost_usd is 'USD booked in all: 0 after a release, the estimate after expiry.';
 comment on column spend.reservations.is_estimated is 'The provider never reported the usage; actual_cost_usd is the estimate, or by what the caller counted.';
 comment on column spend.reservations.holds is 'Balances that hold the estimate, in lock order. Settle and release go back to these.';
+comment on column spend.reservations.priced_as is 'The product of the rows of spend.prices that price the call: product, or ''*'' where the provider''s ''*'' does.';
+comment on column spend.reservations.price_version is 'The call is priced, extended and settled by the rows of spend.prices up to this version, whatever comes later; spend.reprice alone moves it. Null in a row that reserve did not write: by what the rows say when it ends.';
 comment on column spend.reservations.warnings is 'Quotas above their warning threshold when the call was admitted.';
 
 -- No foreign keys: checking them would lock rows that many calls share.

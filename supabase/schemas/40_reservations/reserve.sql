@@ -71,7 +71,7 @@ begin
 
   if p_idempotency_key is not null then
     v_hash := spend_private.request_hash(
-      p_user_id, p_resource_type, p_usage, v_call.task, p_conversation_id, p_path_id
+      p_user_id, p_resource_type, v_call.usage, v_call.task, p_conversation_id, p_path_id
     );
     v_answer := spend_private.replay(p_tenant_id, p_idempotency_key, v_hash);
     if v_answer.replayed then
@@ -79,9 +79,13 @@ begin
     end if;
   end if;
 
-  if spend_private.mark_prices_used(v_call.price_ids) then
+  -- Until nothing that prices it can change any more.
+  while v_call.is_first_use loop
+    perform spend_private.mark_prices_used(
+      p_tenant_id, p_resource_type, v_call.provider, v_call.priced_as, p_now
+    );
     v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
-  end if;
+  end loop;
 
   v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
   v_call := v_admission.call;
@@ -98,13 +102,14 @@ begin
   v_answer.warnings := spend_private.warn(p_tenant_id, v_admission.busy, v_call.cost_usd, p_now);
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
-    idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, warnings,
-    metadata, created_at, expires_at
+    idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, priced_as, price_version,
+    warnings, metadata, created_at, expires_at
   )
   values (
     p_tenant_id, spend_private.new_reservation_id(p_tenant_id), p_user_id, p_resource_type, v_call.provider,
     v_call.product, v_call.task, p_conversation_id, p_path_id,
     p_idempotency_key, v_hash, v_call.usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
+    v_call.priced_as, v_call.price_version,
     v_answer.warnings, coalesce(p_metadata, '{}'), p_now, p_now + make_interval(secs => p_ttl_seconds)
   )
   returning true, id, estimated_cost_usd, expires_at, false

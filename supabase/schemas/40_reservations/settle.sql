@@ -14,9 +14,9 @@ begin
 end;
 $$;
 comment on function spend.settle is
-  'Books the real cost of a reservation and gives its hold back, in one transaction. Booked in full, even above the hold or over a limit, at the prices in force when the reservation was made.
+  'Books the real cost of a reservation and gives its hold back, in one transaction. Booked in full, even above the hold or over a limit, at the prices that the reservation was made at.
 usage: as in reserve; null, or with a count missing, is unknown usage: booked at the estimate (or at the known part, where that is dearer) and flagged is_estimated. metadata {"is_estimated": true} says that the usage was counted by the caller, not reported by the provider: booked as it is, and flagged. Settling again answers the first result and books nothing. After a release the cost is booked (it was spent), after expiry the booking is corrected.
-Errors: 22023 invalid_usage, PT404 unknown_reservation. For service_role.';
+Errors: 22023 invalid_usage (also metadata that is no object of at most 8 KiB), PT404 unknown_reservation. For service_role.';
 grant execute on function spend.settle to service_role;
 
 create function spend_private.settle(
@@ -33,10 +33,12 @@ declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
   v_actual spend_private.actual_cost;
 begin
-  if v_reservation.status = 'settled' then
+  if jsonb_typeof(p_metadata) <> 'object' or pg_column_size(p_metadata) > 8192 then
+    perform spend_private.fail_usage('metadata', 'is not an object of at most 8 KiB');
+  elsif v_reservation.status = 'settled' then
     return spend_private.settle_answer(v_reservation);
   end if;
-  v_actual := spend_private.actual_cost_at_fixed_prices(v_reservation, p_usage);
+  v_actual := spend_private.actual_cost(v_reservation, p_usage);
   v_actual.is_estimated := v_actual.is_estimated or coalesce(p_metadata @> '{"is_estimated": true}', false);
   return spend_private.book(v_reservation, 'settled', v_actual, p_metadata, p_now);
 end;

@@ -31,7 +31,7 @@ begin
 end;
 $$;
 comment on function spend.reprice is
-  'Makes the bookings of calls made from "from" to before "to" what the price rows say now: state the right price first, as rows of spend.prices with a higher revision. One line per tenant with a difference. dry_run = true only shows; false books one event of kind correction per call, in the periods of the call, and nothing a second time. product: as in spend.reservations; ''*'' is every product of the provider. Open calls are left: they settle at the right price.
+  'Makes the bookings of calls made from "from" to before "to" what the price rows say now: state the right price first, as rows of spend.prices with a higher revision. One line per tenant with a difference. dry_run = true only shows; false books one event of kind correction per call, in the periods of the call, and nothing a second time. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; what they hold stays as it is. A right price that is only stated changes no call by itself.
 Errors: 22023 invalid_usage (a bound is missing), 55P03 when a lock is not had within 3 s (try again). For service_role.';
 grant execute on function spend.reprice to service_role;
 
@@ -49,6 +49,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_calls uuid[];
+  v_price_version bigint;
   v_price_ids bigint[];
 begin
   if p_provider is null or p_product is null or p_from is null or p_to is null then
@@ -64,7 +65,10 @@ begin
 
   -- The locks of every booking, in the same order: table, reservations, balances. Open calls too: one that is being
   -- settled right now read the prices before they were set right.
+  perform spend_private.stop_recounts();
   lock table spend.reservations in row exclusive mode;
+  -- The prices stand still from here on, so that what is booked is what they say.
+  v_price_version := spend_private.lock_price_version();
   select array_agg(l.id) into v_calls
   from (
     select r.id
@@ -76,18 +80,77 @@ begin
     for no key update
   ) as l;
 
-  select array_agg(distinct i.price_id order by i.price_id) into v_price_ids
+  perform spend_private.move_open_calls(p_provider, p_product, p_from, p_to, v_calls, v_price_version);
+
+  select array_agg(distinct i.price_id) into v_price_ids
   from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, v_calls) as w
   cross join lateral unnest(w.price_ids) as i (price_id);
-  if v_price_ids is not null then
-    -- From here on these rows cannot change, so that what is booked is what they say.
-    perform spend_private.mark_prices_used(v_price_ids);
-    return query select * from spend_private.rebook(p_provider, p_product, p_from, p_to, v_calls, p_now);
-  end if;
+  perform spend_private.fix_prices(v_price_ids);
+  return query select * from spend_private.rebook(p_provider, p_product, p_from, p_to, v_calls, p_now);
 end;
 $$;
 comment on function spend_private.reprice is
   'spend.reprice with a clock.';
+
+create function spend_private.move_open_calls(
+  p_provider text,
+  p_product text,
+  p_from timestamptz,
+  p_to timestamptz,
+  p_calls uuid[],
+  p_price_version bigint
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_priced record;
+begin
+  for v_priced in
+    with moved as (
+      update spend.reservations as r set
+        price_version = p_price_version,
+        priced_as = coalesce(spend_private.priced_as_now(r), r.priced_as)
+      where r.provider = p_provider and p_product in (r.product, '*')
+        and r.created_at >= p_from and r.created_at < p_to
+        and r.status in ('held', 'expired')
+        and r.id = any (p_calls)
+      returning r.tenant_id, r.resource_type, r.provider, r.priced_as, r.created_at
+    )
+
+    select m.tenant_id, m.resource_type, m.provider, m.priced_as, max(m.created_at) as last_call_at
+    from moved as m
+    group by m.tenant_id, m.resource_type, m.provider, m.priced_as
+    order by m.provider, m.priced_as, m.resource_type, m.tenant_id
+  loop
+    perform spend_private.mark_prices_used(
+      v_priced.tenant_id, v_priced.resource_type, v_priced.provider, v_priced.priced_as, v_priced.last_call_at
+    );
+  end loop;
+end;
+$$;
+comment on function spend_private.move_open_calls is
+  'Of p_calls, which the caller has locked: those that may still be settled are priced by the rows up to p_price_version from now on, and these are fixed.';
+
+create function spend_private.priced_as_now(p_reservation spend.reservations)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_counts spend_private.usage_counts := spend_private.read_usage(
+    p_reservation.resource_type, p_reservation.usage_estimate
+  );
+begin
+  v_counts.name := p_reservation.product;
+  return (spend_private.price_usage(
+    p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.created_at, true
+  )).priced_as;
+end;
+$$;
+comment on function spend_private.priced_as_now is
+  'The product whose rows price a call by what they say now of the time that it was made; null when none do.';
 
 create function spend_private.wrong_bookings(
   p_provider text,
@@ -145,10 +208,11 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_estimate spend_private.actual_cost := spend_private.actual_cost(
-    p_reservation, p_reservation.usage_estimate, p_is_bound => true
-  );
+  v_estimate spend_private.actual_cost;
 begin
+  -- By all rows, whenever they came.
+  p_reservation.price_version := null;
+  v_estimate := spend_private.actual_cost(p_reservation, p_reservation.usage_estimate, p_is_bound => true);
   -- The estimate was as wrong as the price, and unknown usage costs at least the estimate.
   p_reservation.estimated_cost_usd := v_estimate.cost_usd;
   p_reservation.price_ids := v_estimate.price_ids;
@@ -244,4 +308,4 @@ begin
 end;
 $$;
 comment on function spend_private.rebook is
-  'Books what wrong_bookings says of p_calls, which the caller has locked, and whose prices are fixed: an event each, the reservations, and each balance once.';
+  'Books what wrong_bookings says of p_calls, which the caller has locked, and whose prices stand still: an event each, the reservations, and each balance once.';

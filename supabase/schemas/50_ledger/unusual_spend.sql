@@ -28,6 +28,7 @@ declare
 begin
   if v_days is null or v_days not between 1 and 366 or v_baseline is null or v_baseline not between 7 and 364
     or unusual_spend.factor is null or unusual_spend.factor <= 0 or unusual_spend.at_least_usd is null
+    or unusual_spend.factor in ('NaN', 'Infinity') or unusual_spend.at_least_usd in ('NaN', 'Infinity', '-Infinity')
   then
     raise exception using
       errcode = '22023', message = 'invalid_report',

@@ -25,7 +25,7 @@ end;
 $$;
 comment on function spend.confirm_context is
   'Records what E2B says of a sandbox that was started, resumed or extended, and returns the context''s status. Other than running: the claim was lost, the caller kills the sandbox and calls end_context with its times.
-Errors: PT404 unknown_context, 22023 invalid_usage (sandbox_id, expires_at). For service_role.';
+Errors: PT404 unknown_context, 22023 invalid_usage (sandbox_id, a time, vcpus, memory_gib). For service_role.';
 grant execute on function spend.confirm_context to service_role;
 
 create function spend_private.confirm_context(
@@ -44,11 +44,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+  -- What cannot be booked in the end is not taken in the beginning.
+  v_wrong text[] := case
+    when p_sandbox_id is null then array['sandbox_id', 'is missing']
+    when p_expires_at is null then array['expires_at', 'is missing']
+    when not isfinite(p_expires_at) then array['expires_at', 'is not a moment']
+    when not isfinite(p_started_at) then array['started_at', 'is not a moment']
+    when p_vcpus <= 0 then array['vcpus', 'is not a number above 0']
+    when p_memory_gib <= 0 or p_memory_gib in ('NaN', 'Infinity') then array['memory_gib', 'is not a number above 0']
+  end;
 begin
-  if p_sandbox_id is null or p_expires_at is null then
-    perform spend_private.fail_usage(
-      case when p_sandbox_id is null then 'sandbox_id' else 'expires_at' end, 'is missing'
-    );
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
   end if;
   if v_context.status = 'creating' and coalesce(v_context.sandbox_id = p_sandbox_id, v_context.claim_id = p_claim_id) then
     update spend.execution_contexts as c set

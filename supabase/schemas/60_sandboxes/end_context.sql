@@ -22,7 +22,7 @@ end;
 $$;
 comment on function spend.end_context is
   'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated).
-Errors: PT404 unknown_context, 22023 invalid_usage (status). For service_role.';
+Errors: PT404 unknown_context, 22023 invalid_usage (status, a time, reason). For service_role.';
 grant execute on function spend.end_context to service_role;
 
 create function spend_private.end_context(
@@ -46,6 +46,10 @@ declare
 begin
   if p_status is null or p_status not in ('paused', 'terminated', 'failed') then
     perform spend_private.fail_usage('status', 'is not paused, terminated or failed');
+  elsif not isfinite(p_started_at) or not isfinite(p_ended_at) then
+    perform spend_private.fail_usage('started_at, ended_at', 'are not both moments');
+  elsif length(p_reason) > 200 then
+    perform spend_private.fail_usage('reason', 'is longer than 200 characters');
   end if;
   if v_context.booked_at is not null and (v_context.status <> 'paused' or p_status = 'paused') then
     return v_context.status;

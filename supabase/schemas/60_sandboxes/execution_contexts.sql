@@ -27,7 +27,7 @@ create table spend.execution_contexts (
   primary key (tenant_id, id),
   constraint status_is_known check (status in ('creating', 'running', 'paused', 'terminated', 'failed')),
   constraint vcpus_is_positive check (vcpus > 0),
-  constraint memory_is_positive check (memory_gib > 0),
+  constraint memory_is_positive check (memory_gib > 0 and memory_gib <> 'NaN' and memory_gib <> 'Infinity'),
   constraint timeout_is_positive check (timeout_seconds > 0),
   constraint claim_ends_after_it_began check (claim_expires_at > claimed_at),
   constraint creating_does_not_run check (status <> 'creating' or (started_at is null and expires_at is null)),

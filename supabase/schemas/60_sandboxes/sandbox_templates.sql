@@ -4,7 +4,7 @@ create table spend.sandbox_templates (
   memory_gib numeric not null,
   constraint template_is_not_empty check (template <> ''),
   constraint vcpus_is_positive check (vcpus > 0),
-  constraint memory_is_positive check (memory_gib > 0)
+  constraint memory_is_positive check (memory_gib > 0 and memory_gib <> 'NaN' and memory_gib <> 'Infinity')
 );
 comment on table spend.sandbox_templates is
   'What a sandbox of a template is given, and so what a second of it costs. A template that is not here cannot be started: insert a row for each of your own.';

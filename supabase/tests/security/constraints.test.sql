@@ -13,7 +13,7 @@ insert into good (name, row_data) values
   ('spend.tenants', '{"id": "00000000-0000-4000-8000-00000000000a", "name": "A", "plan_id": "p", "plan_version": 0, "time_zone": "UTC", "time_zone_since": "2026-01-01", "created_at": "2026-01-01"}'),
   ('spend.tenant_members', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "user_id": "00000000-0000-4000-8000-000000000001", "role": "member", "is_seeded": false, "created_at": "2026-01-01"}'),
   ('spend.meters', '{"resource_type": "llm", "meter": "m", "provider_decides": true, "description": "M"}'),
-  ('spend.prices', '{"id": 900001, "resource_type": "llm", "provider": "v", "product": "x", "meter": "m", "unit_size": 1, "usd": 1, "tier_from": 0, "service_tier": "standard", "effective_from": "2026-01-01", "revision": 0}'),
+  ('spend.prices', '{"id": 900001, "resource_type": "llm", "provider": "v", "product": "x", "meter": "m", "unit_size": 1, "usd": 1, "tier_from": 0, "service_tier": "standard", "effective_from": "2026-01-01", "revision": 0, "version": 1}'),
   ('spend.product_aliases', '{"provider": "v", "match_kind": "regex", "pattern": "x+", "product": "x"}'),
   ('spend.cost_quotas', '{"id": 900001, "scope": "tenant", "tenant_id": "00000000-0000-4000-8000-00000000000a", "scope_id": "00000000-0000-4000-8000-00000000000a", "resource_type": "e2b", "period": "hour", "limit_usd": 1, "warning_threshold": 0.5, "enforcement": "block", "estimate_policy": "strict", "slots": 1, "source": "manual", "created_at": "2026-01-01", "shape_since": "2026-01-01"}'),
   ('spend_private.quota_balances', '{"quota_id": 900001, "period_start": "2020-01-01", "period_end": "2020-01-02", "slot": 0, "tenant_id": "00000000-0000-4000-8000-00000000000a", "allotted_usd": 1, "spent_usd": 0, "reserved_usd": 0, "is_split": true, "is_calm": true}'),
@@ -29,7 +29,7 @@ insert into good (name, row_data) values
   ('spend.alerts', '{"id": 900001, "tenant_id": "00000000-0000-4000-8000-00000000000a", "quota_id": 900001, "period_start": "2026-01-01", "kind": "warning", "threshold": 0.5, "details": {}, "created_at": "2026-01-01", "attempts": 0, "next_attempt_at": "2026-01-01"}'),
   ('spend.audit_log', '{"id": 900001, "changed_at": "2026-01-01", "table_name": "t", "command": "INSERT", "role_name": "r", "session_user_name": "s"}');
 
--- What is wrong about a row, beyond the good one. Of single rows (settings, ledger_state) there is one already.
+-- What is wrong about a row, beyond the good one. Of single rows (settings, ledger_state, price_state) there is one already.
 create temporary table bad (name text, constraint_name text, change jsonb);
 insert into bad (name, constraint_name, change) values
   ('spend.plans', 'id_is_not_empty', '{"id": ""}'),
@@ -39,6 +39,7 @@ insert into bad (name, constraint_name, change) values
   ('spend.plan_quotas', 'period_is_known', '{"period": "year"}'),
   ('spend.plan_quotas', 'scope_is_known', '{"scope": "platform"}'),
   ('spend.plan_quotas', 'limit_is_not_negative', '{"limit_usd": -0.01}'),
+  ('spend.plan_quotas', 'limit_is_not_negative', '{"limit_usd": "NaN"}'),
   ('spend.plan_quotas', 'warning_threshold_is_a_share', '{"warning_threshold": 0}'),
   ('spend.plan_quotas', 'warning_threshold_is_a_share', '{"warning_threshold": 1.001}'),
   ('spend.plan_quotas', 'estimate_policy_is_known', '{"estimate_policy": "average"}'),
@@ -62,6 +63,8 @@ insert into bad (name, constraint_name, change) values
   ('spend.prices', 'provider_is_not_empty', '{"provider": ""}'),
   ('spend.prices', 'product_is_not_empty', '{"product": ""}'),
   ('spend.prices', 'unit_size_is_positive', '{"unit_size": 0}'),
+  ('spend.prices', 'unit_size_is_positive', '{"unit_size": "NaN"}'),
+  ('spend.prices', 'unit_size_is_positive', '{"unit_size": "Infinity"}'),
   ('spend.prices', 'usd_is_not_negative', '{"usd": -0.01}'),
   ('spend.prices', 'usd_is_not_negative', '{"usd": "NaN"}'),
   ('spend.prices', 'usd_is_not_negative', '{"usd": "Infinity"}'),
@@ -123,10 +126,14 @@ insert into bad (name, constraint_name, change) values
   ('spend.sandbox_templates', 'vcpus_is_positive', '{"vcpus": 0}'),
   ('spend.sandbox_templates', 'template_is_not_empty', '{"template": ""}'),
   ('spend.sandbox_templates', 'memory_is_positive', '{"memory_gib": 0}'),
+  ('spend.sandbox_templates', 'memory_is_positive', '{"memory_gib": "NaN"}'),
+  ('spend.sandbox_templates', 'memory_is_positive', '{"memory_gib": "Infinity"}'),
   ('spend.sandbox_templates', 'sandbox_templates_pkey', '{"vcpus": 2}'),
   ('spend.execution_contexts', 'status_is_known', '{"status": "lost"}'),
   ('spend.execution_contexts', 'vcpus_is_positive', '{"vcpus": 0}'),
   ('spend.execution_contexts', 'memory_is_positive', '{"memory_gib": 0}'),
+  ('spend.execution_contexts', 'memory_is_positive', '{"memory_gib": "NaN"}'),
+  ('spend.execution_contexts', 'memory_is_positive', '{"memory_gib": "Infinity"}'),
   ('spend.execution_contexts', 'timeout_is_positive', '{"timeout_seconds": 0}'),
   ('spend.execution_contexts', 'claim_ends_after_it_began', '{"claim_expires_at": "2026-01-01"}'),
   ('spend.execution_contexts', 'creating_does_not_run', '{"status": "creating"}'),
@@ -154,7 +161,9 @@ insert into bad (name, constraint_name, change) values
   ('spend.settings', 'keep_alert_days_is_positive', '{"keep_alert_days": 0}'),
   ('spend.settings', 'keep_refusal_hours_is_positive', '{"keep_refusal_hours": 0}'),
   ('spend_private.ledger_state', 'is_only_row', '{"is_only_row": false}'),
-  ('spend_private.ledger_state', 'ledger_state_pkey', '{}');
+  ('spend_private.ledger_state', 'ledger_state_pkey', '{}'),
+  ('spend_private.price_state', 'is_only_row', '{"is_only_row": false}'),
+  ('spend_private.price_state', 'price_state_pkey', '{}');
 
 -- Those that no row of its own can show: a pattern that is no regular expression is an error of its own.
 create temporary table elsewhere (name text, constraint_name text);
@@ -176,6 +185,7 @@ where n.nspname in ('spend', 'spend_private') and not c.relispartition and i.ind
   and not exists (select from pg_constraint as k where k.conindid = i.indexrelid);
 update bad set change = to_jsonb(s) || change from spend.settings as s where name = 'spend.settings';
 update bad set change = to_jsonb(l) || change from spend_private.ledger_state as l where name = 'spend_private.ledger_state';
+update bad set change = to_jsonb(s) || change from spend_private.price_state as s where name = 'spend_private.price_state';
 
 select plan(2 + (select count(*) from good)::integer + (select count(*) from bad)::integer);
 

@@ -22,6 +22,7 @@ insert into placement (name, place) values
   ('spend.plans', 'reference'),
   ('spend.prices', 'reference'),
   ('spend.product_aliases', 'reference'),
+  ('spend_private.price_state', 'reference'),
   ('spend.sandbox_templates', 'reference'),
   ('spend.tenant_members', 'reference'),
   ('spend.tenants', 'reference'),
