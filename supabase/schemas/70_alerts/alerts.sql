@@ -5,8 +5,8 @@ create table spend.alerts (
   period_start timestamptz,
   kind text not null,
   threshold numeric(4, 3),
-  limit_usd numeric(24, 12),
   details spend.quota_details,
+  limit_usd numeric(24, 12) generated always as ((details).limit_usd) stored,
   facts jsonb,
   caused_by_tenant_id uuid,
   created_at timestamptz not null default now(),
@@ -20,8 +20,8 @@ create table spend.alerts (
   constraint is_about_a_quota_or_has_facts check (
     case
       when kind in ('warning', 'limit')
-        then num_nulls(quota_id, period_start, threshold, limit_usd, details) = 0 and facts is null
-      else num_nonnulls(tenant_id, quota_id, period_start, threshold, limit_usd, details) = 0 and facts is not null
+        then num_nulls(quota_id, period_start, threshold, details) = 0 and facts is null
+      else num_nonnulls(tenant_id, quota_id, period_start, threshold, details) = 0 and facts is not null
     end
   )
 );

@@ -58,11 +58,11 @@ begin
     return;
   end if;
   insert into spend.alerts (
-    tenant_id, quota_id, period_start, kind, threshold, limit_usd, details, caused_by_tenant_id,
+    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id,
     created_at, next_attempt_at
   )
   values (
-    p_quota_tenant_id, p_quota.quota_id, p_period_start, p_kind, p_threshold, p_quota.limit_usd,
+    p_quota_tenant_id, p_quota.quota_id, p_period_start, p_kind, p_threshold,
     p_quota, p_tenant_id, p_now, p_now
   )
   on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing;

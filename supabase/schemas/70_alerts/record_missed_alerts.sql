@@ -90,11 +90,11 @@ begin
     return 0;
   end if;
   insert into spend.alerts (
-    tenant_id, quota_id, period_start, kind, threshold, limit_usd, details, caused_by_tenant_id,
+    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id,
     created_at, next_attempt_at
   )
   select
-    (a.quota).tenant_id, (a.quota).id, a.period_start, a.kind, a.threshold, (a.quota).limit_usd,
+    (a.quota).tenant_id, (a.quota).id, a.period_start, a.kind, a.threshold,
     spend_private.details_of(a.quota, a.spent_usd, a.reserved_usd, 0, a.period_end),
     (a.quota).tenant_id, p_now, p_now
   from unnest(p_alerts) as a

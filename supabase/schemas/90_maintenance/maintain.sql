@@ -24,7 +24,7 @@ comment on function spend.maintenance_jobs is
   'Jobs of spend.maintain(), in the order in which a run does them, each in a transaction of its own. batch: what one step does at most; a step that did as much has more to do, and is repeated while there is time. Null: one step is all. For service_role.';
 grant execute on function spend.maintenance_jobs to service_role;
 
-create function spend.maintain(job text default null)
+create function spend.maintain()
 returns jsonb
 language plpgsql volatile
 -- Definer: it makes and drops partitions and writes what nobody else may.
@@ -32,39 +32,52 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_job record;
+  v_job text;
   v_count bigint;
   v_is_over boolean := false;
   v_done jsonb := '{}';
 begin
-  if maintain.job is not null and not exists (
-    select from spend.maintenance_jobs() as j where j.job = maintain.job
-  ) then
-    perform spend_private.fail(
-      '22023', 'unknown_job', jsonb_build_object('job', maintain.job), 'Pass a job of spend.maintenance_jobs(), or none.'
-    );
-  end if;
-
   for v_job in
-    select j.job, case when maintain.job is not null then j.batch end as batch
+    select j.job
     from spend.maintenance_jobs() with ordinality as j (job, batch, place)
-    where maintain.job is null or j.job = maintain.job
     -- All in one transaction: what calls wait for comes last, since its locks are held until the end.
     order by j.job in ('make_partitions', 'drop_months') desc, j.job in ('follow_plans', 'expire_reservations'), j.place
   loop
-    v_count := case when not v_is_over then spend_private.run_job(v_job.job, now(), v_job.batch) end;
-    v_done := v_done || jsonb_build_object(v_job.job, v_count);
+    v_count := case when not v_is_over then spend_private.run_job(v_job) end;
+    v_done := v_done || jsonb_build_object(v_job, v_count);
     -- These stop bookings and reports until the transaction ends: the others wait for the next run.
-    v_is_over := v_is_over or (v_job.job in ('make_partitions', 'drop_months') and coalesce(v_count, 0) > 0);
+    v_is_over := v_is_over or (v_job in ('make_partitions', 'drop_months') and coalesce(v_count, 0) > 0);
   end loop;
   return v_done;
 end;
 $$;
-comment on function spend.maintain is
-  'Does what is periodic, and returns what it did: {"expire_reservations": 3, "roll_up": 240, …}, in rows; null for a job that is left to the next run: another session is at it, the ledger''s months were just changed, a lock was not had, or it failed (spend.problems and an alert say why). Safe to run at any time, beside traffic and beside itself.
-job: that one alone, one batch of it (spend.maintenance_jobs). Null: all, in one transaction. A scheduler does better with call spend.run_maintenance(), or the edge function maintenance, which commit after each job.
+comment on function spend.maintain() is
+  'Does all that is periodic, in one transaction, and returns what it did: {"expire_reservations": 3, "roll_up": 240, …}, in rows; null for a job that is left to the next run: another session is at it, the ledger''s months were just changed, a lock was not had, or it failed (spend.problems and an alert say why). Safe to run at any time, beside traffic and beside itself. A scheduler does better with call spend.run_maintenance(), or the edge function maintenance, which commit after each step. For service_role.';
+grant execute on function spend.maintain() to service_role;
+
+create function spend.maintain(job text)
+returns jsonb
+language plpgsql volatile
+-- Definer: see spend.maintain().
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_batch bigint;
+begin
+  select j.batch into v_batch from spend.maintenance_jobs() as j where j.job = maintain.job;
+  if not found then
+    perform spend_private.fail(
+      '22023', 'unknown_job', jsonb_build_object('job', maintain.job), 'Pass a job of spend.maintenance_jobs().'
+    );
+  end if;
+  return jsonb_build_object(maintain.job, spend_private.run_job(maintain.job, now(), v_batch));
+end;
+$$;
+comment on function spend.maintain(text) is
+  'One step of one job of spend.maintain(): {"roll_up": 240}. A job that did its whole batch (spend.maintenance_jobs) has more to do.
 Errors: 22023 unknown_job. For service_role.';
-grant execute on function spend.maintain to service_role;
+grant execute on function spend.maintain(text) to service_role;
 
 create procedure spend.run_maintenance(max_seconds integer default 50)
 language plpgsql
@@ -79,7 +92,7 @@ declare
 begin
   for v_place in 1..pg_catalog.cardinality(v_jobs) loop
     loop
-      v_count := pg_catalog.jsonb_extract_path_text(spend.maintain(v_jobs[v_place]), v_jobs[v_place])::pg_catalog.int8;
+      v_count := pg_catalog.jsonb_extract_path_text(spend.maintain(job => v_jobs[v_place]), v_jobs[v_place])::pg_catalog.int8;
       -- What this step locked is free, and what it did is done, whatever comes.
       commit;
       exit when (v_count operator(pg_catalog.<) v_batches[v_place]) is not false
