@@ -5806,7 +5806,9 @@ begin
   select c.* into v_live
   from spend.execution_contexts as c
   where c.tenant_id = p_tenant_id and c.conversation_id = p_conversation_id
-    and c.path_id is not distinct from p_path_id and c.status in ('creating', 'running', 'paused')
+    -- Not "is not distinct from", which no index finds.
+    and (c.path_id = p_path_id or (p_path_id is null and c.path_id is null))
+    and c.status in ('creating', 'running', 'paused')
   for no key update;
   if found then
     if not spend_private.may_use_context(v_live, p_user_id) then
@@ -6922,7 +6924,8 @@ declare
 begin
   if report_problems.job is null or length(report_problems.job) not between 1 and 100
     or report_problems.job = any (array(select j.job from spend.maintenance_jobs() as j))
-    or report_problems.problems is null or jsonb_typeof(report_problems.problems) <> 'array'
+    or jsonb_typeof(report_problems.problems) is distinct from 'array'
+    or jsonb_path_exists(report_problems.problems, '$[*] ? (@.type() != "object")')
   then
     perform spend_private.fail(
       '22023', 'invalid_problem', jsonb_build_object('job', report_problems.job),
@@ -7603,7 +7606,7 @@ language plpgsql
 as $$
 declare
   v_end pg_catalog.timestamptz := pg_catalog.clock_timestamp()
-    operator(pg_catalog.+) pg_catalog.make_interval(secs => run_maintenance.max_seconds);
+    operator(pg_catalog.+) pg_catalog.make_interval(secs => coalesce(run_maintenance.max_seconds, 50));
   v_jobs pg_catalog.text[] := array(select j.job from spend.maintenance_jobs() as j);
   v_batches pg_catalog.int8[] := array(select j.batch from spend.maintenance_jobs() as j);
   v_count pg_catalog.int8;

@@ -126,7 +126,8 @@ declare
 begin
   if report_problems.job is null or length(report_problems.job) not between 1 and 100
     or report_problems.job = any (array(select j.job from spend.maintenance_jobs() as j))
-    or report_problems.problems is null or jsonb_typeof(report_problems.problems) <> 'array'
+    or jsonb_typeof(report_problems.problems) is distinct from 'array'
+    or jsonb_path_exists(report_problems.problems, '$[*] ? (@.type() != "object")')
   then
     perform spend_private.fail(
       '22023', 'invalid_problem', jsonb_build_object('job', report_problems.job),

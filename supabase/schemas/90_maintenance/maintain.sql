@@ -85,7 +85,7 @@ language plpgsql
 as $$
 declare
   v_end pg_catalog.timestamptz := pg_catalog.clock_timestamp()
-    operator(pg_catalog.+) pg_catalog.make_interval(secs => run_maintenance.max_seconds);
+    operator(pg_catalog.+) pg_catalog.make_interval(secs => coalesce(run_maintenance.max_seconds, 50));
   v_jobs pg_catalog.text[] := array(select j.job from spend.maintenance_jobs() as j);
   v_batches pg_catalog.int8[] := array(select j.batch from spend.maintenance_jobs() as j);
   v_count pg_catalog.int8;
