@@ -33,7 +33,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
       end;
       $$`);
   const settle = (sql: Sql, id: string) =>
-    sql`select status from spend.settle(${id}, ${sql.json(usageOf(1))})`;
+    sql`select status from spend.settle(${id}, ${sql.json(usageOf(1))})`.execute();
   const held = async (sql: Sql) => (await reserve(sql, tenantId, null, 1)).reservation_id as string;
   const makePartitions = (sql: Sql) => sql`select spend_private.ensure_partitions()`;
   const waiting = (sql: Sql, part: string, count = 1) =>
@@ -57,6 +57,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
       await maker`commit`;
       expect((await settling).flat()).toEqual(ids.map(() => ({ status: "settled" })));
     } finally {
+      await maker`rollback`;
       maker.release();
     }
     expect(await verifyBalances(sql)).toEqual([]);
@@ -83,6 +84,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
         [{ status: "settled" }],
       ]);
     } finally {
+      await booker`rollback`;
       booker.release();
     }
     const [row] = await sql`select count(*)::int as strayed from spend_private.cost_events_default`;
@@ -119,6 +121,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
       expect(row?.made).toBe(true);
       await booker`commit`;
     } finally {
+      await booker`rollback`;
       booker.release();
     }
   });
