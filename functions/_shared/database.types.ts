@@ -28,15 +28,18 @@ export type Database = {
           caused_by_tenant_id: string | null;
           created_at: string;
           delivered_at: string | null;
-          details: Database["spend"]["CompositeTypes"]["quota_details"];
+          details: Database["spend"]["CompositeTypes"]["quota_details"] | null;
+          ended_at: string | null;
+          facts: Json | null;
           id: number;
           kind: string;
           last_error: string | null;
+          limit_usd: number | null;
           next_attempt_at: string;
-          period_start: string;
-          quota_id: number;
+          period_start: string | null;
+          quota_id: number | null;
           tenant_id: string | null;
-          threshold: number;
+          threshold: number | null;
         };
         ComputedFields: never;
         Insert: {
@@ -44,30 +47,36 @@ export type Database = {
           caused_by_tenant_id?: string | null;
           created_at?: string;
           delivered_at?: string | null;
-          details: Database["spend"]["CompositeTypes"]["quota_details"];
+          details?: Database["spend"]["CompositeTypes"]["quota_details"] | null;
+          ended_at?: string | null;
+          facts?: Json | null;
           id?: never;
           kind: string;
           last_error?: string | null;
+          limit_usd?: never;
           next_attempt_at?: string;
-          period_start: string;
-          quota_id: number;
+          period_start?: string | null;
+          quota_id?: number | null;
           tenant_id?: string | null;
-          threshold: number;
+          threshold?: number | null;
         };
         Update: {
           attempts?: number;
           caused_by_tenant_id?: string | null;
           created_at?: string;
           delivered_at?: string | null;
-          details?: Database["spend"]["CompositeTypes"]["quota_details"];
+          details?: Database["spend"]["CompositeTypes"]["quota_details"] | null;
+          ended_at?: string | null;
+          facts?: Json | null;
           id?: never;
           kind?: string;
           last_error?: string | null;
+          limit_usd?: never;
           next_attempt_at?: string;
-          period_start?: string;
-          quota_id?: number;
+          period_start?: string | null;
+          quota_id?: number | null;
           tenant_id?: string | null;
-          threshold?: number;
+          threshold?: number | null;
         };
         Relationships: [];
       };
@@ -505,6 +514,46 @@ export type Database = {
             referencedColumns: ["id"];
           },
         ];
+      };
+      problems: {
+        Row: {
+          details: NonNullable<Json>;
+          first_seen_at: string;
+          id: number;
+          job: string;
+          last_seen_at: string;
+          message: string;
+          resolved_at: string | null;
+          retry_at: string;
+          subject: string;
+          times: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          details?: NonNullable<Json>;
+          first_seen_at?: string;
+          id?: never;
+          job: string;
+          last_seen_at?: string;
+          message: string;
+          resolved_at?: string | null;
+          retry_at?: string;
+          subject: string;
+          times?: number;
+        };
+        Update: {
+          details?: NonNullable<Json>;
+          first_seen_at?: string;
+          id?: never;
+          job?: string;
+          last_seen_at?: string;
+          message?: string;
+          resolved_at?: string | null;
+          retry_at?: string;
+          subject?: string;
+          times?: number;
+        };
+        Relationships: [];
       };
       product_aliases: {
         Row: {
@@ -999,15 +1048,18 @@ export type Database = {
           caused_by_tenant_id: string | null;
           created_at: string;
           delivered_at: string | null;
-          details: Database["spend"]["CompositeTypes"]["quota_details"];
+          details: Database["spend"]["CompositeTypes"]["quota_details"] | null;
+          ended_at: string | null;
+          facts: Json | null;
           id: number;
           kind: string;
           last_error: string | null;
+          limit_usd: number | null;
           next_attempt_at: string;
-          period_start: string;
-          quota_id: number;
+          period_start: string | null;
+          quota_id: number | null;
           tenant_id: string | null;
-          threshold: number;
+          threshold: number | null;
         }[];
         SetofOptions: {
           from: "*";
@@ -1158,7 +1210,16 @@ export type Database = {
         };
       };
       finish_alert: { Args: { alert_id: number; error?: string }; Returns: boolean };
-      maintain: { Args: Record<PropertyKey, never>; Returns: Json };
+      maintain:
+        | { Args: Record<PropertyKey, never>; Returns: Json }
+        | { Args: { job: string }; Returns: Json };
+      maintenance_jobs: {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          batch: number;
+          job: string;
+        }[];
+      };
       open_contexts: {
         Args: { after_id?: string; max_rows?: number };
         Returns: {
@@ -1206,6 +1267,7 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      report_problems: { Args: { job: string; problems: Json }; Returns: number };
       reprice: {
         Args: { dry_run?: boolean; from: string; product: string; provider: string; to: string };
         Returns: Database["spend"]["CompositeTypes"]["repriced_tenant"][];

@@ -6,7 +6,7 @@ import type { Gate } from "../_shared/gate.ts";
 import { expectMethod } from "../_shared/http.ts";
 import { log, messageOf } from "../_shared/log.ts";
 import { requireSecretKey } from "../_shared/secret_key.ts";
-import { type Alert, alerts } from "./alert.ts";
+import { alertShape, type Claimed, claimedShape } from "./alert.ts";
 import { deliver } from "./webhook.ts";
 
 /** Alerts that are delivered at a time, and milliseconds after which no more are begun. */
@@ -23,9 +23,12 @@ export async function handleAlerts(request: Request, env: Env, gate: Gate): Prom
   const deadline = Date.now() + ENOUGH_MS;
   while (Date.now() < deadline) {
     // What is claimed is nobody else's for a while; what fails comes again by itself.
-    const claimed = await gate.call("claim_alerts", alerts, { max_rows: BATCH });
+    const claimed = await gate.call("claim_alerts", claimedShape, { max_rows: BATCH });
     const delivered = await Promise.all(
-      claimed.map((alert) => deliverOne(alert, gate, () => deliver(alert, url, secret))),
+      // Each is read by itself: one that nobody can read does not keep the others.
+      claimed.map((alert) =>
+        deliverOne(alert, gate, async () => deliver(alertShape.parse(alert), url, secret)),
+      ),
     );
     for (const isDelivered of delivered) counts[isDelivered ? "delivered" : "failed"]++;
     if (claimed.length < BATCH) break;
@@ -35,7 +38,7 @@ export async function handleAlerts(request: Request, env: Env, gate: Gate): Prom
 
 /** Whether it was delivered, and that is on record: else it is delivered again. */
 async function deliverOne(
-  alert: Alert,
+  alert: Claimed,
   gate: Gate,
   deliver: () => Promise<void>,
 ): Promise<boolean> {

@@ -13,7 +13,7 @@ export async function deliver(
   secret: string | undefined,
 ): Promise<void> {
   const body = JSON.stringify({
-    type: `quota.${alert.kind}`,
+    type: typeOf(alert),
     timestamp: alert.created_at,
     data: toData(alert),
   });
@@ -35,7 +35,15 @@ export async function deliver(
   if (!response.ok) throw new Error(`the webhook answered ${response.status}`);
 }
 
-function toData({ id, tenant_id, caused_by_tenant_id, period_start, threshold, details }: Alert) {
+const typeOf = (alert: Alert) =>
+  "facts" in alert ? `spendgate.${alert.kind}` : `quota.${alert.kind}`;
+
+function toData(alert: Alert) {
+  if ("facts" in alert) {
+    const { problem_id, job, subject, message, details } = alert.facts;
+    return { alertId: alert.id, problemId: problem_id, job, subject, message, details };
+  }
+  const { id, tenant_id, caused_by_tenant_id, period_start, threshold, details } = alert;
   return {
     alertId: id,
     tenantId: tenant_id,
@@ -50,6 +58,8 @@ function toData({ id, tenant_id, caused_by_tenant_id, period_start, threshold, d
       periodStart: period_start,
       periodEnd: details.period_end,
       limitUsd: details.limit_usd,
+      spentUsd: details.spent_usd,
+      reservedUsd: details.reserved_usd,
       currentSpendUsd: details.current_spend_usd,
       utilizationPercent: details.utilization_percent,
     },

@@ -1,5 +1,4 @@
 // What has to be done from time to time: in the database, and with sandboxes. Called by a scheduler.
-import { z } from "zod";
 import type { Env } from "../_shared/env.ts";
 import type { Gate } from "../_shared/gate.ts";
 import { expectMethod } from "../_shared/http.ts";
@@ -7,6 +6,7 @@ import { log, messageOf } from "../_shared/log.ts";
 import { hasSandboxes } from "../_shared/metered_sandbox.ts";
 import { requireSecretKey } from "../_shared/secret_key.ts";
 import { flushTelemetry } from "../_shared/telemetry.ts";
+import { maintain } from "./maintain.ts";
 import { reconcile } from "./reconcile.ts";
 
 /** Answers what was done: rows of each job of spend.maintain(), sandboxes by what became of them. */
@@ -14,11 +14,9 @@ export async function handleMaintenance(request: Request, env: Env, gate: Gate):
   await requireSecretKey(request, env);
   expectMethod(request, "POST");
   // Where the one fails, the other is done all the same.
-  const database = await gate
-    .call("maintain", z.record(z.string(), z.number().nullable()), {})
-    .catch((error) =>
-      log("error", "maintain_failed", { message: messageOf(error.cause ?? error) }),
-    );
+  const database = await maintain(gate).catch((error) =>
+    log("error", "maintain_failed", { message: messageOf(error.cause ?? error) }),
+  );
   const sandboxes = hasSandboxes() ? await reconcile(env, gate) : null;
   flushTelemetry();
   return Response.json({ database: database ?? null, sandboxes });

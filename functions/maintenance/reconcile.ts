@@ -2,6 +2,7 @@
 //
 // Safe beside itself, beside traffic, and after a crash at any point: whoever kills or pauses a sandbox books it,
 // a context books its interval once, a stray is booked up to a time that only moves forward.
+import { z } from "zod";
 import type { Env } from "../_shared/env.ts";
 import type { Gate } from "../_shared/gate.ts";
 import { log, messageOf } from "../_shared/log.ts";
@@ -36,11 +37,33 @@ export interface Reconciled {
   failed: number;
 }
 
+/** A thing that failed, as spend.report_problems takes it. */
+interface Problem {
+  subject: string;
+  message: string;
+  details: Record<string, string>;
+}
+
 /** Things that are done at a time. */
 const PARALLEL = 8;
 
 export async function reconcile(env: Env, gate: Gate): Promise<Reconciled> {
-  return new Reconciliation(env, new Contexts(gate)).run();
+  const reconciliation = new Reconciliation(env, new Contexts(gate));
+  try {
+    return await reconciliation.run();
+  } catch (error) {
+    reconciliation.problems.push({ subject: "job", message: messageOf(error), details: {} });
+    throw error;
+  } finally {
+    await report(gate, reconciliation.problems);
+  }
+}
+
+/** Puts on record what failed, and that the rest did not: spend.problems. */
+async function report(gate: Gate, problems: Problem[]): Promise<void> {
+  await gate
+    .call("report_problems", z.number(), { job: "reconcile", problems })
+    .catch((error) => log("error", "problems_not_reported", { message: messageOf(error) }));
 }
 
 class Reconciliation {
@@ -55,6 +78,8 @@ class Reconciliation {
     resolved: 0,
     failed: 0,
   };
+
+  readonly problems: Problem[] = [];
 
   /** Before the contexts were read: what had run out by then, nobody can have put off since. */
   #now = new Date();
@@ -80,8 +105,16 @@ class Reconciliation {
       if (sandbox) strays.delete(sandbox.sandboxId);
       return { context, sandbox };
     });
-    await this.#each(pairs, ({ context, sandbox }) => this.#context(context, sandbox));
-    await this.#each([...strays.values()], (sandbox) => this.#stray(sandbox));
+    await this.#each(
+      pairs,
+      ({ context }) => ({ contextId: context.id, tenantId: context.tenant_id }),
+      ({ context, sandbox }) => this.#context(context, sandbox),
+    );
+    await this.#each(
+      [...strays.values()],
+      ({ sandboxId }) => ({ sandboxId }),
+      (sandbox) => this.#stray(sandbox),
+    );
     const { listed: _, open: __, ...changes } = this.counts;
     if (Object.values(changes).some((count) => count > 0)) {
       log("info", "reconciled", { ...this.counts });
@@ -90,19 +123,30 @@ class Reconciliation {
   }
 
   /** Does the work for each; what fails does not keep the others. */
-  async #each<T>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
+  async #each<T>(
+    items: T[],
+    nameOf: (item: T) => Record<string, string>,
+    work: (item: T) => Promise<void>,
+  ): Promise<void> {
     const left = [...items];
     const worker = async () => {
       for (let item = left.shift(); item !== undefined; item = left.shift()) {
         try {
           await work(item);
         } catch (error) {
-          this.counts.failed++;
-          log("error", "reconcile_failed", { message: messageOf(error) });
+          this.#failed("reconcile_failed", nameOf(item), error);
         }
       }
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
+  }
+
+  #failed(event: string, details: Record<string, string>, error: unknown): void {
+    const message = messageOf(error);
+    this.counts.failed++;
+    log("error", event, { ...details, message });
+    const subject = details.contextId ?? details.sandboxId ?? "job";
+    this.problems.push({ subject, message, details });
   }
 
   #context(context: Context, sandbox: ListedSandbox | undefined): Promise<void> {
@@ -225,11 +269,7 @@ class Reconciliation {
       await this.#book(sandbox, tenantId, until);
       return true;
     } catch (error) {
-      this.counts.failed++;
-      log("error", "stray_not_booked", {
-        sandboxId: sandbox.sandboxId,
-        message: messageOf(error),
-      });
+      this.#failed("stray_not_booked", { sandboxId: sandbox.sandboxId }, error);
       return false;
     }
   }

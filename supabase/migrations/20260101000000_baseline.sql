@@ -540,6 +540,7 @@ begin
       select o.id
       from spend.tenants as o
       where o.plan_id = p.id and o.plan_version < p.version
+        and not spend_private.is_put_off('follow_plans', o.id::text)
       order by o.plan_version
       limit p_max_tenants
       for no key update skip locked
@@ -547,17 +548,17 @@ begin
     where p_plan_id is null or p.id = p_plan_id
     limit p_max_tenants
   loop
-    perform spend_private.follow_plan(v_tenant_id);
+    perform spend_private.follow_plan_or_record(v_tenant_id);
     v_done := v_done + 1;
   end loop;
 
   for v_member in
     select m.tenant_id, m.user_id
     from spend.tenant_members as m
-    where not m.is_seeded
+    where not m.is_seeded and not spend_private.is_put_off('follow_plans', m.tenant_id::text)
     limit p_max_tenants - v_done
   loop
-    perform spend_private.follow_plan(v_member.tenant_id, v_member.user_id);
+    perform spend_private.follow_plan_or_record(v_member.tenant_id, v_member.user_id);
     v_done := v_done + 1;
   end loop;
   return v_done;
@@ -565,6 +566,24 @@ end;
 $$;
 comment on function spend_private.follow_plans is
   'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not.';
+
+create function spend_private.follow_plan_or_record(p_tenant_id uuid, p_user_id uuid default null)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.follow_plan(p_tenant_id, p_user_id);
+  perform spend_private.resolve_problem('follow_plans', p_tenant_id::text);
+exception
+  when others then
+    perform spend_private.record_problem(
+      'follow_plans', p_tenant_id::text, sqlerrm, jsonb_build_object('sqlstate', sqlstate, 'tenant_id', p_tenant_id)
+    );
+end;
+$$;
+comment on function spend_private.follow_plan_or_record is
+  'follow_plan for one of many: what is wrong about it goes to spend.problems, and the others follow without it.';
 
 create view spend.plan_progress
 with (security_invoker = true)
@@ -1928,24 +1947,37 @@ begin
   from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_start = p_period_start;
 
-  v_details.quota_id := v_quota.id;
-  v_details.limit_usd := v_quota.limit_usd;
-  v_details.scope := v_quota.scope;
-  v_details.scope_id := v_quota.scope_id;
-  v_details.resource_type := v_quota.resource_type;
-  v_details.period := v_quota.period;
-  v_details.current_spend_usd := v_details.spent_usd + v_details.reserved_usd;
-  v_details.estimated_cost_usd := p_cost_usd;
-  v_details.remaining_usd := greatest(v_details.limit_usd - v_details.current_spend_usd, 0);
-  v_details.utilization_percent := spend_private.utilization_percent(
-    v_details.current_spend_usd, v_details.limit_usd
+  return spend_private.details_of(
+    v_quota, v_details.spent_usd, v_details.reserved_usd, p_cost_usd, v_details.period_end
   );
-  v_details.period_end := nullif(v_details.period_end, 'infinity');
-  return v_details;
 end;
 $$;
 comment on function spend_private.quota_details is
   'State of a quota in the period that begins at p_period_start, over all of its slots.';
+
+create function spend_private.details_of(
+  p_quota spend.cost_quotas,
+  p_spent_usd numeric,
+  p_reserved_usd numeric,
+  p_cost_usd numeric,
+  p_period_end timestamptz
+)
+returns spend.quota_details
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_used_usd numeric := p_spent_usd + p_reserved_usd;
+begin
+  return row(
+    p_quota.id, p_quota.scope, p_quota.scope_id, p_quota.resource_type, p_quota.period, p_quota.limit_usd,
+    p_spent_usd, p_reserved_usd, v_used_usd, p_cost_usd, greatest(p_quota.limit_usd - v_used_usd, 0),
+    spend_private.utilization_percent(v_used_usd, p_quota.limit_usd), nullif(p_period_end, 'infinity')
+  );
+end;
+$$;
+comment on function spend_private.details_of is
+  'quota_details from what is spent and held, in USD, in the period that ends at p_period_end.';
 
 create function spend_private.utilization_percent(p_used_usd numeric, p_limit_usd numeric)
 returns numeric
@@ -3550,10 +3582,11 @@ create type spend_private.admission as (
   call spend_private.call,
   holds spend.reservation_hold[],
   busy spend.reservation_hold[],
-  refusal spend.reserve_result
+  refusal spend.reserve_result,
+  refused_from timestamptz
 );
 comment on type spend_private.admission is
-  'Decision on a call. call: as it is held. Admitted: holds are the balances that hold it now, busy those of them that are not calm. Refused: holds is null, and refusal the answer to give.';
+  'Decision on a call. call: as it is held. Admitted: holds are the balances that hold it now, busy those of them that are not calm. Refused: holds is null, and refusal the answer to give; refused_from is the start of the period of the quota that it names.';
 
 create function spend_private.admit(
   p_call spend_private.call,
@@ -3583,7 +3616,7 @@ begin
   if v_is_tight then
     v_refusal := spend_private.refusal(v_quotas, v_call, p_enforce, p_now);
     if not v_refusal.allowed then
-      return row(v_call, null::spend.reservation_hold[], null::spend.reservation_hold[], v_refusal);
+      return spend_private.refused(v_call, v_refusal, v_quotas);
     end if;
     if spend_private.open_periods(v_quotas, p_now) then
       v_quotas := spend_private.applicable_quotas(v_call, p_now);
@@ -3593,7 +3626,7 @@ begin
   loop
     v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
     if v_holding.full_place is null then
-      return row(v_call, v_holding.holds, v_holding.busy, null::spend.reserve_result);
+      return row(v_call, v_holding.holds, v_holding.busy, null::spend.reserve_result, null::timestamptz);
     end if;
 
     -- Next time a slot of this quota is waited for, and if that has no room then, all of them are locked.
@@ -3605,7 +3638,7 @@ begin
     else
       v_refusal := spend_private.refusal(array[v_quota], v_call, p_enforce, p_now);
       if not v_refusal.allowed then
-        return row(v_call, null::spend.reservation_hold[], null::spend.reservation_hold[], v_refusal);
+        return spend_private.refused(v_call, v_refusal, v_quotas);
       end if;
     end if;
   end loop;
@@ -3613,6 +3646,28 @@ end;
 $$;
 comment on function spend_private.admit is
   'Decides on a call: looks at all of its quotas without a lock, then holds it in all of them, in the order user, tenant, platform.';
+
+create function spend_private.refused(
+  p_call spend_private.call,
+  p_refusal spend.reserve_result,
+  p_quotas spend_private.applicable_quota[]
+)
+returns spend_private.admission
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return row(
+    p_call, null::spend.reservation_hold[], null::spend.reservation_hold[], p_refusal,
+    (
+      select q.period_start from unnest(p_quotas) as q
+      where q.quota_id = (p_refusal.quota).quota_id
+    )
+  );
+end;
+$$;
+comment on function spend_private.refused is
+  'Admission of a call that is refused by one of p_quotas.';
 
 -- schemas/40_reservations/book.sql
 create function spend_private.book(
@@ -3663,6 +3718,9 @@ begin
     perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   else
     v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+  end if;
+  if v_cost_usd < 0 then
+    perform spend_private.end_alerts(p_reservation.holds, p_now);
   end if;
 
   return row(
@@ -3954,7 +4012,7 @@ begin
 end;
 $$;
 comment on function spend.expire_reservations is
-  'Books up to max_rows reservations whose time is over at their estimate (kind expiry) and gives their holds back; returns how many. Nobody said what they cost, and unknown is not zero; a late settle corrects. May run beside traffic and beside itself. For service_role.';
+  'Books up to max_rows reservations whose time is over at their estimate (kind expiry) and gives their holds back; returns how many. Nobody said what they cost, and unknown is not zero; a late settle corrects. May run beside traffic and beside itself. One that cannot be booked does not keep the others: spend.problems says why, and it is tried again later. For service_role.';
 grant execute on function spend.expire_reservations to service_role;
 
 create function spend_private.expire_reservations(
@@ -3966,17 +4024,209 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_passed_over uuid[] := '{}';
+  v_due spend_private.due_hold[];
+  v_count integer;
+  v_done integer := 0;
+begin
+  perform spend_private.resolve_expiries(p_now);
+  -- Each turn passes over more tenants, those whose quotas or balances are locked just now: nobody waits for them.
+  for v_turn in 1..10 loop
+    v_due := spend_private.due_holds(p_max_rows - v_done, v_passed_over, p_now);
+    exit when v_due is null;
+    v_passed_over := v_passed_over
+      || array(select distinct d.tenant_id from unnest(v_due) as d where not d.is_joined);
+    v_due := array(select d from unnest(v_due) as d where d.is_joined);
+    continue when v_due = '{}';
+
+    -- Tenants' locks come before that of the table, in calls too.
+    lock table spend.reservations in row exclusive mode;
+    v_count := spend_private.expire_batch(v_due, p_now);
+    v_done := v_done + v_count;
+    exit when v_done >= p_max_rows;
+    -- Whose were not booked now, they are not in the way of others.
+    v_passed_over := v_passed_over || array(
+      select distinct d.tenant_id
+      from unnest(v_due) as d
+      join spend.reservations as r on r.tenant_id = d.tenant_id and r.id = d.id
+      where r.status = 'held'
+    );
+  end loop;
+  return v_done;
+end;
+$$;
+comment on function spend_private.expire_reservations is
+  'spend.expire_reservations with a clock.';
+
+create type spend_private.due_hold as (
+  tenant_id uuid,
+  id uuid,
+  is_joined boolean
+);
+comment on type spend_private.due_hold is
+  'A reservation that is to expire. is_joined: its tenant''s quotas are not being changed, and will not be until the transaction ends.';
+
+create function spend_private.due_holds(
+  p_max_rows integer,
+  p_passed_over uuid[],
+  p_now timestamptz
+)
+returns spend_private.due_hold[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    with due as materialized (
+      select r.tenant_id, r.id, r.expires_at
+      from spend.reservations as r
+      where r.status = 'held' and r.expires_at <= p_now and r.tenant_id <> all (p_passed_over)
+        -- One that failed is not the first in line for ever.
+        and not exists (
+          select from spend.problems as p
+          where p.job = 'expire_reservations' and p.subject = spend_private.hold_subject(r.tenant_id, r.id)
+            and p.resolved_at is null and p.retry_at > p_now
+        )
+      order by r.expires_at
+      limit greatest(p_max_rows, 0)
+    ),
+
+    joined as materialized (
+      select t.tenant_id, spend_private.try_join_calls(spend_private.tenant_key(t.tenant_id)) as is_joined
+      from (select distinct d.tenant_id from due as d) as t
+    )
+
+    select array_agg(row(d.tenant_id, d.id, j.is_joined)::spend_private.due_hold order by d.tenant_id, d.expires_at)
+    from due as d
+    join joined as j on j.tenant_id = d.tenant_id
+  );
+end;
+$$;
+comment on function spend_private.due_holds is
+  'Reservations to expire, the oldest p_max_rows, by tenant; null when there are none. Left out: those of p_passed_over, and those that failed a moment ago. Joins the calls of their tenants.';
+
+create function spend_private.hold_subject(p_tenant_id uuid, p_id uuid)
+returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_tenant_id || '/' || p_id;
+end;
+$$;
+comment on function spend_private.hold_subject is
+  'Subject of a problem with a reservation: tenant/reservation.';
+
+create function spend_private.expire_batch(p_due spend_private.due_hold[], p_now timestamptz)
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.expire_together(p_due, p_now);
+exception
+  -- From here on nothing is waited for: the halves lock their balances one after the other, not in the order of calls.
+  when others then
+    return coalesce(spend_private.expire_apart(spend_private.lock_due_balances(p_due), p_now), 0);
+end;
+$$;
+comment on function spend_private.expire_batch is
+  'Expires a batch and returns how many it booked: all together, as long as that works; else those whose balances nobody has locked, without the ones that fail.';
+
+create function spend_private.lock_due_balances(p_due spend_private.due_hold[])
+returns spend_private.due_hold[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    with held as materialized (
+      select d as due, h.quota_id, h.period_start, h.slot
+      from unnest(p_due) as d
+      join spend.reservations as r on r.tenant_id = d.tenant_id and r.id = d.id
+      left join lateral unnest(r.holds) as h on true
+    ),
+
+    locked as materialized (
+      select b.quota_id, b.period_start, b.slot
+      from spend_private.quota_balances as b
+      where (b.quota_id, b.period_start, b.slot) in (select h.quota_id, h.period_start, h.slot from held as h)
+      for no key update skip locked
+    )
+
+    select array_agg(f.due order by (f.due).tenant_id)
+    from (
+      select h.due
+      from held as h
+      group by h.due
+      having bool_and(
+        exists (
+          select from locked as l
+          where l.quota_id = h.quota_id and l.period_start = h.period_start and l.slot = h.slot
+        )
+        -- Of a quota that was deleted: there is no balance to lock.
+        or not exists (
+          select from spend_private.quota_balances as b
+          where b.quota_id = h.quota_id and b.period_start = h.period_start and b.slot = h.slot
+        )
+      )
+    ) as f
+  );
+end;
+$$;
+comment on function spend_private.lock_due_balances is
+  'Locks what it can of the balances that reservations are held in, without waiting, and returns those of p_due of which it has all.';
+
+create function spend_private.expire_apart(p_due spend_private.due_hold[], p_now timestamptz)
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_size integer := coalesce(cardinality(p_due), 0);
+  v_constraint text;
+begin
+  if v_size = 0 then
+    return 0;
+  end if;
+  return spend_private.expire_together(p_due, p_now);
+exception
+  when lock_not_available or deadlock_detected then
+    return 0;
+  when others then
+    if v_size > 1 then
+      return spend_private.expire_apart(p_due[:v_size / 2], p_now)
+        + spend_private.expire_apart(p_due[v_size / 2 + 1:], p_now);
+    end if;
+    get stacked diagnostics v_constraint = constraint_name;
+    perform spend_private.record_problem(
+      'expire_reservations', spend_private.hold_subject(p_due[1].tenant_id, p_due[1].id), sqlerrm,
+      jsonb_build_object(
+        'sqlstate', sqlstate, 'constraint', v_constraint,
+        'tenant_id', p_due[1].tenant_id, 'reservation_id', p_due[1].id
+      ), p_now
+    );
+    return 0;
+end;
+$$;
+comment on function spend_private.expire_apart is
+  'Expires reservations by halves, so that the ones that cannot be booked are found in a few steps and go to spend.problems; the others are booked. The caller has locked their balances.';
+
+create function spend_private.expire_together(p_due spend_private.due_hold[], p_now timestamptz)
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
   v_expired spend.reservations[];
 begin
-  lock table spend.reservations in row exclusive mode;
   select array_agg(e.reservation) into v_expired
   from (
     -- Whoever is settling one right now goes first.
     select r as reservation
     from spend.reservations as r
-    where r.status = 'held' and r.expires_at <= p_now
-    order by r.expires_at
-    limit greatest(p_max_rows, 0)
+    where (r.tenant_id, r.id) in (select d.tenant_id, d.id from unnest(p_due) as d)
+      and r.status = 'held' and r.expires_at <= p_now
     for no key update skip locked
   ) as e;
   if v_expired is null then
@@ -4003,8 +4253,26 @@ begin
   return cardinality(v_expired);
 end;
 $$;
-comment on function spend_private.expire_reservations is
-  'spend.expire_reservations with a clock.';
+comment on function spend_private.expire_together is
+  'Books reservations at their estimate, all or none, and returns how many: those that are not being settled.';
+
+create function spend_private.resolve_expiries(p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update spend.problems as p set resolved_at = p_now
+  where p.job = 'expire_reservations' and p.resolved_at is null and p.subject <> 'job'
+    and not exists (
+      select from spend.reservations as r
+      where r.tenant_id = (p.details ->> 'tenant_id')::uuid and r.id = (p.details ->> 'reservation_id')::uuid
+        and r.status = 'held'
+    );
+end;
+$$;
+comment on function spend_private.resolve_expiries is
+  'Closes the problems of reservations that have ended since: expired, settled or released.';
 
 create function spend_private.expire_holds(p_expired spend.reservations[])
 returns void
@@ -4176,7 +4444,11 @@ begin
       v_details := spend_private.quota_details(
         v_hold.quota_id, v_hold.period_start, p_extra_usd, p_now
       );
-      perform spend_private.record_alert('limit', v_details, p_reservation.tenant_id, p_now);
+      if spend_private.refusal_reason(v_details) = 'limit_reached' then
+        perform spend_private.record_alerts(
+          v_details, v_hold.period_start, p_reservation.tenant_id, p_now, p_is_refused => true
+        );
+      end if;
       v_answer.allowed := false;
       return spend_private.explain_refusal(
         v_answer, v_details, p_reservation.tenant_id, p_reservation.user_id, p_now
@@ -4807,7 +5079,11 @@ begin
   v_call := v_admission.call;
   if v_admission.holds is null then
     v_answer := v_admission.refusal;
-    perform spend_private.record_alert('limit', v_answer.quota, p_tenant_id, p_now);
+    if v_answer.reason = 'limit_reached' then
+      perform spend_private.record_alerts(
+        v_answer.quota, v_admission.refused_from, p_tenant_id, p_now, p_is_refused => true
+      );
+    end if;
     if p_idempotency_key is not null then
       insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer)
       values (p_tenant_id, p_idempotency_key, v_hash, v_answer);
@@ -5051,8 +5327,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
-  v_month timestamptz;
+  v_month timestamp;
   v_made integer := 0;
+  v_is_busy boolean := false;
 begin
   for v_month in
     select date_trunc('month', p_now, 'UTC') at time zone 'UTC' + make_interval(months => m.ahead)
@@ -5064,15 +5341,28 @@ begin
     where d.occurred_at >= v_kept_from
     order by 1
   loop
-    v_made := v_made + spend_private.ensure_partition(v_month::date)::integer;
+    begin
+      v_made := v_made + spend_private.ensure_partition(v_month::date, p_now)::integer;
+      perform spend_private.resolve_problem('make_partitions', to_char(v_month, 'YYYY-MM'), p_now);
+    exception
+      when lock_not_available or deadlock_detected then
+        v_is_busy := true;
+      when others then
+        perform spend_private.record_problem(
+          'make_partitions', to_char(v_month, 'YYYY-MM'), sqlerrm, jsonb_build_object('sqlstate', sqlstate), p_now
+        );
+    end;
   end loop;
+  if v_is_busy and v_made = 0 then
+    raise exception using errcode = '55P03', message = 'ledger_is_busy';
+  end if;
   return v_made;
 end;
 $$;
 comment on function spend_private.ensure_partitions is
-  'Makes the partitions of cost_events for this month and the next two, and for months that the default partition has events of; returns how many it made.';
+  'Makes the partitions of cost_events for this month and the next two, and for months that the default partition has events of; returns how many it made. A month that fails does not keep the others (spend.problems); raises 55P03 when the ledger is so busy that none could be made.';
 
-create function spend_private.ensure_partition(p_month date)
+create function spend_private.ensure_partition(p_month date, p_now timestamptz default now())
 returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -5101,7 +5391,17 @@ begin
     'Partition of spend.cost_events: ' || to_char(p_month, 'FMMonth YYYY') || ', UTC.'
   );
 
-  lock table only spend.cost_events in share update exclusive mode;
+  if v_from <= p_now + interval '1 day' or exists (
+    select from spend_private.cost_events_default as d where d.occurred_at >= v_from and d.occurred_at < v_before
+  ) then
+    -- Bookings of this month may be on their way. They wait here, before they choose a partition: one that had chosen
+    -- the default partition would be refused by it afterwards.
+    lock table only spend.cost_events in access exclusive mode;
+  else
+    -- Nobody books into a month ahead. It is made while others book, or, where reports are at it, by a later run.
+    set local lock_timeout = '100ms';
+    lock table only spend.cost_events in share update exclusive mode;
+  end if;
   lock table spend_private.cost_events_default in access exclusive mode;
   perform set_config('spend.retention', 'on', true);
   execute format(
@@ -5313,6 +5613,9 @@ begin
   if p_idempotency_key is not null then
     insert into spend_private.adjustments (tenant_id, idempotency_key, request_hash, event_id)
     values (p_tenant_id, p_idempotency_key, v_hash, v_event_id);
+  end if;
+  if p_amount_usd < 0 then
+    perform spend_private.end_alerts(v_holds, p_now);
   end if;
   perform spend_private.warn(p_tenant_id, v_holds, p_amount_usd, p_now);
   return v_event_id;
@@ -5529,6 +5832,8 @@ begin
   if v_from <= v_state.kept_from or exists (
     select from spend.cost_events as e
     where e.occurred_at < v_from and e.booked_xid >= v_state.rolled_up_before
+  ) or exists (
+    select from spend.problems as p where p.job = 'roll_up' and p.resolved_at is null
   ) then
     return 0;
   end if;
@@ -5549,13 +5854,12 @@ begin
   perform set_config('spend.retention', 'on', true);
   delete from spend_private.cost_events_default as d where d.occurred_at < v_from;
   perform set_config('spend.retention', 'off', true);
-  delete from spend_private.conversation_rollups as r where r.hour < v_from;
   update spend_private.ledger_state as s set kept_from = v_from;
   return v_dropped;
 end;
 $$;
 comment on function spend_private.drop_months is
-  'Retention: drops the events of months that ended more than p_keep_months months ago, whole partitions at a time; returns how many. Their sums by hour stay in cost_rollups. Null keeps everything; nothing is dropped that is not rolled up.';
+  'Retention: drops the events of months that ended more than p_keep_months months ago, whole partitions at a time; returns how many. Their sums by hour stay in cost_rollups, those by conversation are deleted by the job delete_conversations. Null keeps everything; nothing is dropped that is not rolled up.';
 
 -- schemas/50_ledger/ledger_usd.sql
 create function spend_private.ledger_usd(
@@ -5599,14 +5903,6 @@ $$;
 comment on function spend_private.ledger_usd is
   'What the ledger says that a quota''s subject spent from p_from to before p_before, in USD: the sum of its events, and of the roll-ups for months that retention dropped.';
 
--- schemas/50_ledger/partitions.sql
--- What spend.maintain() does from then on.
-do $$
-begin
-  perform spend_private.ensure_partitions();
-end;
-$$;
-
 -- schemas/50_ledger/rebuild_rollups.sql
 create function spend_private.rebuild_rollups(p_tenant_id uuid)
 returns bigint
@@ -5621,6 +5917,9 @@ begin
   where r.tenant_id = p_tenant_id and r.hour >= v_state.kept_from;
   delete from spend_private.conversation_rollups as r
   where r.tenant_id = p_tenant_id and r.hour >= v_state.kept_from;
+  -- What roll_up left out is counted with the rest.
+  update spend.problems as p set resolved_at = now()
+  where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'tenant_id' = p_tenant_id::text;
   return spend_private.count_events(
     '0', v_state.rolled_up_before, p_tenant_id, v_state.kept_from
   );
@@ -5670,6 +5969,9 @@ begin
   delete from spend_private.cost_rollups as r where r.hour >= v_state.kept_from;
   delete from spend_private.conversation_rollups as r where r.hour >= v_state.kept_from;
   update spend.cost_events as e set booked_xid = '3' where e.booked_xid >= v_before;
+  -- What roll_up left out is counted with the rest.
+  update spend.problems as p set resolved_at = now()
+  where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'booked_xid' is not null;
   v_events := spend_private.count_events('0', v_before, null, v_state.kept_from);
 
   update spend_private.ledger_state as s set
@@ -5986,6 +6288,11 @@ begin
     perform spend_private.overrun_balances(
       array[row(v_move.quota_id, v_move.period_start, 0)::spend.reservation_hold], 0, v_move.usd
     );
+    if v_move.usd < 0 then
+      perform spend_private.end_alerts(
+        array[row(v_move.quota_id, v_move.period_start, 0)::spend.reservation_hold], p_now
+      );
+    end if;
   end loop;
   return query select * from unnest(v_tenants);
 end;
@@ -5994,7 +6301,10 @@ comment on function spend_private.rebook is
   'Books what wrong_bookings says of p_calls, which the caller has locked, and whose prices stand still: an event each, the reservations, and each balance once.';
 
 -- schemas/50_ledger/roll_up.sql
-create function spend_private.roll_up(p_max_events integer default 500000)
+create function spend_private.roll_up(
+  p_max_events integer default 500000,
+  p_now timestamptz default now()
+)
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -6002,6 +6312,7 @@ as $$
 declare
   v_state spend_private.ledger_state;
   v_before xid8;
+  v_late bigint;
 begin
   select * into v_state from spend_private.ledger_state as s for no key update;
   if v_state.cluster_id <> spend_private.cluster_id()
@@ -6012,6 +6323,7 @@ begin
 
   -- Every transaction below has ended, so whatever it booked is visible to the statements that follow.
   -- An event's id or time could not say that: a transaction that is still running may hold an earlier one.
+  v_late := spend_private.roll_up_late(p_now);
   v_before := least(
     pg_snapshot_xmin(pg_current_snapshot()),
     (
@@ -6025,11 +6337,90 @@ begin
   );
   update spend_private.ledger_state as s set rolled_up_before = v_before
   where s.rolled_up_before <> v_before;
-  return spend_private.count_events(v_state.rolled_up_before, v_before);
+  return v_late + spend_private.count_apart(v_state.rolled_up_before, v_before, null, p_now);
 end;
 $$;
 comment on function spend_private.roll_up is
-  'Adds events that are not in the roll-ups yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together.';
+  'Adds events that are not in the roll-ups yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together. A transaction''s events of a tenant that cannot be counted are left out, and do not keep the others: spend.problems says why, and they are tried again later.';
+
+create function spend_private.count_apart(p_from xid8, p_before xid8, p_tenant_id uuid, p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from numeric := p_from::text;
+  v_before numeric := p_before::text;
+  v_middle xid8;
+  v_constraint text;
+begin
+  if v_from >= v_before then
+    return 0;
+  end if;
+  return spend_private.count_events(p_from, p_before, p_tenant_id);
+exception
+  when lock_not_available or deadlock_detected then
+    raise;
+  when others then
+    if v_before - v_from > 1 then
+      v_middle := trunc((v_from + v_before) / 2)::text::xid8;
+      return spend_private.count_apart(p_from, v_middle, p_tenant_id, p_now)
+        + spend_private.count_apart(v_middle, p_before, p_tenant_id, p_now);
+    elsif p_tenant_id is null then
+      return (
+        select coalesce(sum(spend_private.count_apart(p_from, p_before, t.tenant_id, p_now)), 0)
+        from (select distinct e.tenant_id from spend.cost_events as e where e.booked_xid = p_from) as t
+      );
+    end if;
+    get stacked diagnostics v_constraint = constraint_name;
+    perform spend_private.record_problem(
+      'roll_up', p_tenant_id || '/' || p_from, sqlerrm,
+      jsonb_build_object(
+        'sqlstate', sqlstate, 'constraint', v_constraint, 'tenant_id', p_tenant_id, 'booked_xid', p_from::text
+      ), p_now
+    );
+    return 0;
+end;
+$$;
+comment on function spend_private.count_apart is
+  'count_events by halves, as soon as it fails: what one transaction booked for one tenant and cannot be counted goes to spend.problems, all else is counted.';
+
+create function spend_private.roll_up_late(p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem spend.problems;
+  v_events bigint := 0;
+begin
+  for v_problem in
+    select * from spend.problems as p
+    where p.job = 'roll_up' and p.resolved_at is null and p.retry_at <= p_now
+      and p.details ->> 'booked_xid' is not null
+    order by p.retry_at
+    limit 100
+    for no key update skip locked
+  loop
+    begin
+      v_events := v_events + spend_private.count_events(
+        (v_problem.details ->> 'booked_xid')::xid8,
+        ((v_problem.details ->> 'booked_xid')::numeric + 1)::text::xid8,
+        (v_problem.details ->> 'tenant_id')::uuid
+      );
+      perform spend_private.resolve_problem('roll_up', v_problem.subject, p_now);
+    exception
+      when lock_not_available or deadlock_detected then
+        raise;
+      when others then
+        perform spend_private.record_problem('roll_up', v_problem.subject, sqlerrm, v_problem.details, p_now);
+    end;
+  end loop;
+  return v_events;
+end;
+$$;
+comment on function spend_private.roll_up_late is
+  'Tries events again that roll_up left out, 100 problems at most; returns how many events are counted now.';
 
 create function spend_private.count_events(
   p_from xid8,
@@ -6666,7 +7057,9 @@ begin
   select c.* into v_live
   from spend.execution_contexts as c
   where c.tenant_id = p_tenant_id and c.conversation_id = p_conversation_id
-    and c.path_id is not distinct from p_path_id and c.status in ('creating', 'running', 'paused')
+    -- Not "is not distinct from", which no index finds.
+    and (c.path_id = p_path_id or (p_path_id is null and c.path_id is null))
+    and c.status in ('creating', 'running', 'paused')
   for no key update;
   if found then
     if not spend_private.may_use_context(v_live, p_user_id) then
@@ -7554,37 +7947,57 @@ grant execute on function spend.find_context to service_role;
 create table spend.alerts (
   id bigint generated always as identity primary key,
   tenant_id uuid,
-  quota_id bigint not null,
-  period_start timestamptz not null,
+  quota_id bigint,
+  period_start timestamptz,
   kind text not null,
-  threshold numeric(4, 3) not null,
-  details spend.quota_details not null,
+  threshold numeric(4, 3),
+  details spend.quota_details,
+  limit_usd numeric(24, 12) generated always as ((details).limit_usd) stored,
+  facts jsonb,
   caused_by_tenant_id uuid,
   created_at timestamptz not null default now(),
+  ended_at timestamptz,
   delivered_at timestamptz,
   attempts integer not null default 0,
   next_attempt_at timestamptz not null default now(),
   last_error text,
-  constraint once_per_period unique nulls not distinct (tenant_id, quota_id, period_start, kind, threshold),
-  constraint kind_is_known check (kind in ('warning', 'limit')),
-  constraint attempts_are_not_negative check (attempts >= 0)
+  constraint kind_is_known check (kind in ('warning', 'limit', 'verification_failed', 'job_failed')),
+  constraint attempts_are_not_negative check (attempts >= 0),
+  constraint is_about_a_quota_or_has_facts check (
+    case
+      when kind in ('warning', 'limit')
+        then num_nulls(quota_id, period_start, threshold, details) = 0 and facts is null
+      else num_nonnulls(tenant_id, quota_id, period_start, threshold, details) = 0 and facts is not null
+    end
+  )
 );
 comment on table spend.alerts is
-  'Outbox. One row per quota, period and threshold, written in the transaction that crossed it: kind warning at the quota''s warning_threshold, kind limit when the limit is reached or a call is refused.';
-comment on column spend.alerts.tenant_id is 'Null for quotas of the platform.';
-comment on column spend.alerts.threshold is 'Share of the limit; 1 for kind limit.';
+  'Outbox. Kinds warning and limit: what is spent, not held, of a quota in a period has reached its warning threshold or its limit, or a call was refused near it; once for each limit that the quota has had in the period, and again after spend fell below it. Kinds verification_failed and job_failed: for the operator, about no quota. Written in the transaction that found it.';
+comment on column spend.alerts.tenant_id is 'Null for quotas of the platform, and for what is about no quota.';
+comment on column spend.alerts.period_start is 'Period of the balance that it is about; -infinity for lifetime quotas.';
+comment on column spend.alerts.threshold is 'Share of the limit that was reached: the quota''s warning threshold, or 1. A limit alert below 1 says that a call was refused for which there was no room any more.';
+comment on column spend.alerts.limit_usd is 'Limit when the alert was recorded: another limit has alerts of its own.';
 comment on column spend.alerts.details is 'The quota when the alert was recorded, in USD.';
+comment on column spend.alerts.facts is 'What the other kinds tell: {"problem_id", "job", "subject", "message", "details"}.';
+comment on column spend.alerts.caused_by_tenant_id is 'Tenant whose call crossed the threshold.';
+comment on column spend.alerts.ended_at is 'When a credit or a correction took spend below the threshold again: reaching it once more is a new alert.';
+comment on column spend.alerts.delivered_at is 'When a receiver took it.';
 comment on column spend.alerts.attempts is 'How often somebody claimed it to deliver it.';
 comment on column spend.alerts.next_attempt_at is 'Nobody else tries before: a deliverer that dies loses only time.';
 comment on column spend.alerts.last_error is 'Why the last attempt failed.';
-comment on column spend.alerts.caused_by_tenant_id is 'Tenant whose call crossed the threshold.';
 
+-- Begins with what a call knows: each look-up is one probe, however many alerts there are.
+create unique index alerts_once_idx
+on spend.alerts (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null;
 create index alerts_undelivered_idx on spend.alerts (next_attempt_at, id) where delivered_at is null;
+create index alerts_tenant_id_id_idx on spend.alerts (tenant_id, id);
+create index alerts_created_at_idx on spend.alerts (created_at);
 
 alter table spend.alerts enable row level security;
+-- An array, not a sub-select: an index on tenant_id can find what it lists.
 create policy "owners and admins read their tenant's alerts" on spend.alerts
 for select to authenticated
-using (tenant_id in (select spend_private.managed_tenant_ids()));
+using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
 grant select on spend.alerts to authenticated, service_role;
 
 -- schemas/70_alerts/deliver_alerts.sql
@@ -7649,11 +8062,45 @@ comment on function spend.finish_alert is
   'An alert was delivered, or was not: error says why, and the alert stays in the outbox. False when it was delivered already or is not there. For service_role.';
 grant execute on function spend.finish_alert to service_role;
 
--- schemas/70_alerts/record_alert.sql
-create function spend_private.record_alert(
-  p_kind text,
-  p_quota spend.quota_details,
-  p_tenant_id uuid,
+-- schemas/70_alerts/problems.sql
+create table spend.problems (
+  id bigint generated always as identity primary key,
+  job text not null,
+  subject text not null,
+  message text not null,
+  details jsonb not null default '{}',
+  times bigint not null default 1,
+  first_seen_at timestamptz not null default now(),
+  last_seen_at timestamptz not null default now(),
+  retry_at timestamptz not null default now(),
+  resolved_at timestamptz,
+  constraint one_problem_per_subject unique (job, subject),
+  constraint times_is_positive check (times > 0)
+);
+comment on table spend.problems is
+  'What maintenance could not do, one row per job and thing that it failed at: the others were done without it. Open while resolved_at is null. Written by spend_private.record_problem and resolve_problem alone; service_role reads it.';
+comment on column spend.problems.job is 'Job of spend.maintain(), or the name of another worker: reconcile for the sandboxes.';
+comment on column spend.problems.subject is 'What it failed at: tenant/reservation, a quota''s id, a month, a context''s id; job where all of the job failed.';
+comment on column spend.problems.message is 'The last error, in the database''s or the provider''s words.';
+comment on column spend.problems.details is 'What else is known of the last error: {"sqlstate", "constraint", "table"}, ids.';
+comment on column spend.problems.times is 'How often it failed, over all.';
+comment on column spend.problems.first_seen_at is 'When it failed first.';
+comment on column spend.problems.last_seen_at is 'When it failed last.';
+comment on column spend.problems.retry_at is 'The job passes over the subject until then: a minute after the first failure, twice as long after each further one, an hour at most. Set it to now() for a try in the next run.';
+comment on column spend.problems.resolved_at is 'When it was done after all. Null while the problem is open.';
+
+-- The open ones of a job: few, whatever was resolved before.
+create index problems_open_idx on spend.problems (job, retry_at) where resolved_at is null;
+create index problems_resolved_at_idx on spend.problems (resolved_at) where resolved_at is not null;
+
+alter table spend.problems enable row level security;
+grant select on spend.problems to service_role;
+
+create function spend_private.record_problem(
+  p_job text,
+  p_subject text,
+  p_message text,
+  p_details jsonb default '{}',
   p_now timestamptz default now()
 )
 returns void
@@ -7661,52 +8108,271 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_quota spend.cost_quotas;
-  v_period_start timestamptz;
+  v_before spend.problems;
+  v_problem spend.problems;
+begin
+  select * into v_before
+  from spend.problems as p
+  where p.job = p_job and p.subject = p_subject
+  for no key update;
+
+  insert into spend.problems as p (
+    job, subject, message, details, first_seen_at, last_seen_at, retry_at
+  )
+  values (
+    p_job, p_subject, p_message, coalesce(p_details, '{}'), p_now, p_now, p_now + interval '1 minute'
+  )
+  on conflict on constraint one_problem_per_subject do update set
+    message = excluded.message, details = excluded.details, times = p.times + 1,
+    last_seen_at = p_now, resolved_at = null,
+    retry_at = p_now + least(interval '1 minute' * 2 ^ least(p.times, 10), interval '1 hour')
+  returning p.* into v_problem;
+
+  -- New, or back again. Two that meet it first at once tell of it once: the second finds times = 2.
+  if v_problem.times = 1 or v_before.resolved_at is not null then
+    insert into spend.alerts (kind, facts, created_at, next_attempt_at)
+    values (
+      case p_job when 'verify' then 'verification_failed' else 'job_failed' end,
+      jsonb_build_object(
+        'problem_id', v_problem.id, 'job', p_job, 'subject', p_subject, 'message', p_message,
+        'details', v_problem.details
+      ),
+      p_now, p_now
+    );
+  end if;
+end;
+$$;
+comment on function spend_private.record_problem is
+  'Puts what a job failed at on record (spend.problems), and one alert for when it is new or back after it was resolved: verification_failed for job verify, else job_failed. Again while it is open: counts, and tries less often. The jobs call it.';
+
+create function spend_private.is_put_off(p_job text, p_subject text, p_now timestamptz default now())
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from spend.problems as p
+    where p.job = p_job and p.subject = p_subject and p.resolved_at is null and p.retry_at > p_now
+  );
+end;
+$$;
+comment on function spend_private.is_put_off is
+  'Whether a job failed at a subject a moment ago, and is to pass over it.';
+
+create function spend_private.resolve_problem(
+  p_job text,
+  p_subject text,
+  p_now timestamptz default now()
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.resolve_problems(p_job, array[p_subject], p_now);
+end;
+$$;
+comment on function spend_private.resolve_problem is
+  'Closes the problem of a job with a subject, if there is an open one. The jobs call it.';
+
+create function spend_private.resolve_problems(
+  p_job text,
+  p_subjects text[],
+  p_now timestamptz default now()
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update spend.problems as p set resolved_at = p_now
+  where p.job = p_job and p.resolved_at is null and p.subject = any (p_subjects);
+end;
+$$;
+comment on function spend_private.resolve_problems is
+  'resolve_problem for many subjects.';
+
+create function spend.report_problems(job text, problems jsonb)
+returns integer
+language plpgsql volatile
+-- Definer: problems are written by functions alone.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem record;
+  v_subjects text[] := '{}';
+begin
+  if report_problems.job is null or length(report_problems.job) not between 1 and 100
+    or report_problems.job = any (array(select j.job from spend.maintenance_jobs() as j))
+    or jsonb_typeof(report_problems.problems) is distinct from 'array'
+    or jsonb_path_exists(report_problems.problems, '$[*] ? (@.type() != "object")')
+  then
+    perform spend_private.fail(
+      '22023', 'invalid_problem', jsonb_build_object('job', report_problems.job),
+      'job: a name that is not one of spend.maintenance_jobs(). problems: [{"subject", "message", "details"}, …].'
+    );
+  end if;
+  for v_problem in
+    select
+      coalesce(left(p.subject, 500), 'job') as subject, coalesce(left(p.message, 2000), 'unknown') as message,
+      p.details
+    from jsonb_to_recordset(report_problems.problems) as p (subject text, message text, details jsonb)
+    order by 1
+  loop
+    perform spend_private.record_problem(
+      report_problems.job, v_problem.subject, v_problem.message, v_problem.details
+    );
+    v_subjects := v_subjects || v_problem.subject;
+  end loop;
+
+  update spend.problems as p set resolved_at = now()
+  where p.job = report_problems.job and p.resolved_at is null and p.subject <> all (v_subjects);
+  return cardinality(v_subjects);
+end;
+$$;
+comment on function spend.report_problems is
+  'What a worker outside of the database failed at in a run over everything: records each of problems, [{"subject","message","details"}, …], and closes those of the job that are not among them. Returns how many are open. The edge function maintenance calls it for job reconcile.
+Errors: 22023 invalid_problem. For service_role.';
+grant execute on function spend.report_problems to service_role;
+
+-- schemas/70_alerts/record_alert.sql
+create function spend_private.record_alerts(
+  p_quota spend.quota_details,
+  p_period_start timestamptz,
+  p_tenant_id uuid,
+  p_now timestamptz default now(),
+  p_is_refused boolean default false
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quota_tenant_id uuid;
   v_threshold numeric;
 begin
-  select * into v_quota from spend.cost_quotas as q where q.id = p_quota.quota_id;
-  v_threshold := case p_kind when 'limit' then 1 else v_quota.warning_threshold end;
-  v_period_start := lower(spend_private.quota_bounds(
-    v_quota, coalesce(p_quota.period_end - interval '1 microsecond', p_now)
-  ));
+  -- Most calls near a threshold have not spent it yet, and need no look at anything.
+  if p_quota.spent_usd <= 0 then
+    return;
+  end if;
+  select q.tenant_id, q.warning_threshold into v_quota_tenant_id, v_threshold
+  from spend.cost_quotas as q where q.id = p_quota.quota_id;
+  if not found or p_quota.spent_usd < p_quota.limit_usd * v_threshold then
+    return;
+  end if;
 
+  perform spend_private.record_alert('warning', v_threshold, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
+  if p_quota.spent_usd >= p_quota.limit_usd then
+    perform spend_private.record_alert('limit', 1, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
+  elsif p_is_refused then
+    -- A mark of its own: the alert of the limit itself is still to come.
+    perform spend_private.record_alert('limit', v_threshold, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.record_alerts is
+  'Records what p_quota''s spend in the period from p_period_start says, held cost left out: kind warning from the warning threshold on, kind limit when the limit is spent, or when a call was refused (p_is_refused) above the warning threshold. p_tenant_id: whose call it was. Never of a quota of which nothing is spent.';
+
+create function spend_private.record_alert(
+  p_kind text,
+  p_threshold numeric,
+  p_quota spend.quota_details,
+  p_period_start timestamptz,
+  p_quota_tenant_id uuid,
+  p_tenant_id uuid,
+  p_now timestamptz
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
   -- Looked up first: on conflict alone would draw an id from the sequence in every call above the threshold.
   if exists (
     select from spend.alerts as a
-    where a.tenant_id is not distinct from v_quota.tenant_id and a.quota_id = v_quota.id
-      and a.period_start = v_period_start and a.kind = p_kind and a.threshold = v_threshold
+    where a.quota_id = p_quota.quota_id and a.period_start = p_period_start and a.kind = p_kind
+      and a.threshold = p_threshold and a.limit_usd = p_quota.limit_usd and a.ended_at is null
   ) then
     return;
   end if;
   insert into spend.alerts (
-    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id, created_at
+    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id,
+    created_at, next_attempt_at
   )
   values (
-    v_quota.tenant_id, v_quota.id, v_period_start, p_kind, v_threshold, p_quota, p_tenant_id, p_now
+    p_quota_tenant_id, p_quota.quota_id, p_period_start, p_kind, p_threshold,
+    p_quota, p_tenant_id, p_now, p_now
   )
-  on conflict do nothing;
+  on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing;
 end;
 $$;
 comment on function spend_private.record_alert is
-  'Records that a quota crossed its warning threshold (kind warning) or its limit (kind limit), once per period.';
+  'Records one alert about a quota, once per period, kind, threshold and limit. record_alerts calls it.';
+
+create function spend_private.end_alerts(p_holds spend.reservation_hold[], p_now timestamptz default now())
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update spend.alerts as a set ended_at = p_now
+  from (
+    select b.quota_id, b.period_start, sum(b.spent_usd) as spent_usd
+    from unnest(p_holds) as h
+    join spend_private.quota_balances as b on b.quota_id = h.quota_id and b.period_start = h.period_start
+    group by b.quota_id, b.period_start
+  ) as s
+  where a.quota_id = s.quota_id and a.period_start = s.period_start and a.ended_at is null
+    and s.spent_usd < a.limit_usd * a.threshold;
+end;
+$$;
+comment on function spend_private.end_alerts is
+  'After spend went down (a credit, a correction): alerts whose threshold it fell below have ended, so that reaching it again is a new one.';
 
 -- schemas/70_alerts/record_missed_alerts.sql
 create index quota_balances_busy_idx on spend_private.quota_balances (period_end) where not is_calm;
 
-create function spend_private.record_missed_alerts(p_now timestamptz default now())
+create type spend_private.missed_alert as (
+  kind text,
+  threshold numeric,
+  quota spend.cost_quotas,
+  period_start timestamptz,
+  period_end timestamptz,
+  spent_usd numeric,
+  reserved_usd numeric
+);
+comment on type spend_private.missed_alert is
+  'An alert that what is spent of a quota calls for, and that nobody has recorded.';
+
+create function spend_private.record_missed_alerts(
+  p_now timestamptz default now(),
+  p_max_rows integer default null
+)
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_quota record;
-  v_before bigint := (select count(*) from spend.alerts as a);
-  v_details spend.quota_details;
+  v_missed spend_private.missed_alert[] := spend_private.missed_alerts(p_max_rows, p_now);
 begin
-  for v_quota in
+  return spend_private.insert_alerts(v_missed, p_now);
+end;
+$$;
+comment on function spend_private.record_missed_alerts is
+  'Records the alerts of thresholds that calls crossed together without seeing each other, or that a lowered limit or an expiry crossed, p_max_rows at most (null: all); returns how many. Once per quota, period and limit, like all alerts. One that cannot be recorded does not keep the others: spend.problems says why.';
+
+create function spend_private.missed_alerts(p_max_rows integer, p_now timestamptz)
+returns spend_private.missed_alert[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
     with busy as (
-      select b.quota_id, b.period_start, sum(b.spent_usd + b.reserved_usd) as used_usd
+      select b.quota_id, b.period_start, max(b.period_end) as period_end,
+        sum(b.spent_usd) as spent_usd, sum(b.reserved_usd) as reserved_usd
       from spend_private.quota_balances as b
       where (b.quota_id, b.period_start) in (
         select n.quota_id, n.period_start
@@ -7714,35 +8380,83 @@ begin
         where not n.is_calm and n.period_end > p_now and n.period_start <= p_now
       )
       group by b.quota_id, b.period_start
-    )
-    select b.quota_id, b.period_start, q.tenant_id, b.used_usd >= q.limit_usd as is_reached
-    from busy as b
-    join spend.cost_quotas as q on q.id = b.quota_id
-    -- A quota of 0 is no threshold that anybody crossed.
-    where b.used_usd >= q.limit_usd * q.warning_threshold and b.used_usd > 0
-      and (
-        not exists (
+    ),
+
+    missed as (
+      select row(k.kind, k.threshold, q, b.period_start, b.period_end, b.spent_usd, b.reserved_usd)
+        ::spend_private.missed_alert as alert
+      from busy as b
+      join spend.cost_quotas as q on q.id = b.quota_id
+      cross join lateral (values ('warning', q.warning_threshold), ('limit', 1)) as k (kind, threshold)
+      -- As record_alerts: of a quota of which nothing is spent there is nothing to tell.
+      where b.spent_usd > 0 and b.spent_usd >= q.limit_usd * k.threshold
+        and not exists (
           select from spend.alerts as a
-          where a.quota_id = b.quota_id and a.period_start = b.period_start
-            and a.kind = 'warning' and a.threshold = q.warning_threshold
+          where a.quota_id = b.quota_id and a.period_start = b.period_start and a.kind = k.kind
+            and a.threshold = k.threshold and a.limit_usd = q.limit_usd and a.ended_at is null
         )
-        or (b.used_usd >= q.limit_usd and not exists (
-          select from spend.alerts as a
-          where a.quota_id = b.quota_id and a.period_start = b.period_start and a.kind = 'limit'
-        ))
-      )
-  loop
-    v_details := spend_private.quota_details(v_quota.quota_id, v_quota.period_start, 0, p_now);
-    perform spend_private.record_alert('warning', v_details, v_quota.tenant_id, p_now);
-    if v_quota.is_reached then
-      perform spend_private.record_alert('limit', v_details, v_quota.tenant_id, p_now);
-    end if;
-  end loop;
-  return (select count(*) from spend.alerts as a) - v_before;
+        and not exists (
+          select from spend.problems as p
+          where p.job = 'record_alerts' and p.subject = b.quota_id::text
+            and p.resolved_at is null and p.retry_at > p_now
+        )
+      order by b.quota_id, k.threshold
+      limit p_max_rows
+    )
+
+    select array_agg(m.alert) from missed as m
+  );
 end;
 $$;
-comment on function spend_private.record_missed_alerts is
-  'Records the alerts of thresholds that calls crossed together without seeing each other, or that a lowered limit or an expiry crossed; returns how many. Once per quota and period, like all alerts.';
+comment on function spend_private.missed_alerts is
+  'Alerts that are to be recorded, p_max_rows at most, without those that failed a moment ago.';
+
+create function spend_private.insert_alerts(p_alerts spend_private.missed_alert[], p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint := coalesce(cardinality(p_alerts), 0);
+  v_constraint text;
+begin
+  if v_count = 0 then
+    return 0;
+  end if;
+  insert into spend.alerts (
+    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id,
+    created_at, next_attempt_at
+  )
+  select
+    (a.quota).tenant_id, (a.quota).id, a.period_start, a.kind, a.threshold,
+    spend_private.details_of(a.quota, a.spent_usd, a.reserved_usd, 0, a.period_end),
+    (a.quota).tenant_id, p_now, p_now
+  from unnest(p_alerts) as a
+  on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing;
+  get diagnostics v_count = row_count;
+  perform spend_private.resolve_problems(
+    'record_alerts', array(select (a.quota).id::text from unnest(p_alerts) as a), p_now
+  );
+  return v_count;
+exception
+  when lock_not_available or deadlock_detected then
+    raise;
+  when others then
+    -- All together, as long as that works; else the halves, so that the bad one is found in a few steps.
+    if cardinality(p_alerts) > 1 then
+      return spend_private.insert_alerts(p_alerts[:cardinality(p_alerts) / 2], p_now)
+        + spend_private.insert_alerts(p_alerts[cardinality(p_alerts) / 2 + 1:], p_now);
+    end if;
+    get stacked diagnostics v_constraint = constraint_name;
+    perform spend_private.record_problem(
+      'record_alerts', (p_alerts[1].quota).id::text, sqlerrm,
+      jsonb_build_object('sqlstate', sqlstate, 'constraint', v_constraint, 'kind', p_alerts[1].kind), p_now
+    );
+    return 0;
+end;
+$$;
+comment on function spend_private.insert_alerts is
+  'Records these alerts and returns how many it did; one that cannot be recorded goes to spend.problems, the others are.';
 
 -- schemas/70_alerts/warn.sql
 create function spend_private.warn(
@@ -7766,16 +8480,13 @@ begin
   foreach v_hold in array spend_private.holds_above_threshold(p_holds) loop
     v_details := spend_private.quota_details(v_hold.quota_id, v_hold.period_start, p_cost_usd, p_now);
     v_warnings := v_warnings || v_details;
-    perform spend_private.record_alert('warning', v_details, p_tenant_id, p_now);
-    if v_details.current_spend_usd >= v_details.limit_usd then
-      perform spend_private.record_alert('limit', v_details, p_tenant_id, p_now);
-    end if;
+    perform spend_private.record_alerts(v_details, v_hold.period_start, p_tenant_id, p_now);
   end loop;
   return v_warnings;
 end;
 $$;
 comment on function spend_private.warn is
-  'Quotas among p_holds that are at or above their warning threshold now; records the alert of each. With several slots, calls that commit in the same instant do not see each other: the next call, or spend.maintain(), records what they crossed together.';
+  'Quotas among p_holds that are at or above their warning threshold now, held cost included; records the alerts of what is spent of each (record_alerts). With several slots, calls that commit in the same instant do not see each other: the next call, or spend.maintain(), records what they crossed together.';
 
 create function spend_private.holds_above_threshold(p_holds spend.reservation_hold[])
 returns spend.reservation_hold[]
@@ -7930,7 +8641,7 @@ comment on table spend.settings is
   'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
 comment on column spend.settings.keep_event_months is 'Full months of cost_events before the current one; null, the default, keeps all. Of dropped months the sums by hour remain.';
 comment on column spend.settings.keep_balance_days is 'Balances of quota periods that ended earlier are deleted; the ledger knows what was spent.';
-comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not.';
+comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not, but for those of periods that still run; so are problems that were resolved earlier.';
 comment on column spend.settings.keep_refusal_hours is 'How long a refused idempotency key gets the same answer.';
 
 insert into spend.settings default values;
@@ -7940,6 +8651,121 @@ grant select, update on spend.settings to service_role;
 
 create trigger audit after insert or update or delete on spend.settings
 for each row execute function spend_private.audit('is_only_row');
+
+-- schemas/90_maintenance/delete_old.sql
+create function spend_private.delete_old_alerts(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  with old as (
+    select a.id
+    from spend.alerts as a
+    where a.created_at < p_now - make_interval(days => p_keep_days)
+      -- In a period that still runs, it is what keeps the same alert from being sent again.
+      and (
+        a.quota_id is null or a.ended_at is not null
+        or not exists (
+          select from spend_private.quota_balances as b
+          where b.quota_id = a.quota_id and b.period_start = a.period_start and b.period_end > p_now
+        )
+      )
+    order by a.created_at
+    limit p_max_rows
+  )
+  delete from spend.alerts as a using old as o where a.id = o.id;
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_alerts is
+  'Deletes alerts that were recorded more than p_keep_days ago, delivered or not, p_max_rows at most; returns how many. Those of periods that still run stay: a lifetime quota''s are not sent again.';
+
+create function spend_private.delete_old_refusals(
+  p_keep_hours integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  with old as (
+    select r.tenant_id, r.idempotency_key
+    from spend_private.refusals as r
+    where r.created_at < p_now - make_interval(hours => p_keep_hours)
+    order by r.created_at
+    limit p_max_rows
+  )
+  delete from spend_private.refusals as r
+  using old as o
+  where r.tenant_id = o.tenant_id and r.idempotency_key = o.idempotency_key;
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_refusals is
+  'Deletes refused idempotency keys that are older than p_keep_hours, p_max_rows at most; returns how many.';
+
+create function spend_private.delete_old_problems(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  with old as (
+    select p.id
+    from spend.problems as p
+    where p.resolved_at < p_now - make_interval(days => p_keep_days)
+    order by p.resolved_at
+    limit p_max_rows
+  )
+  delete from spend.problems as p using old as o where p.id = o.id;
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_problems is
+  'Deletes problems that were resolved more than p_keep_days ago, p_max_rows at most; returns how many.';
+
+create function spend_private.delete_old_conversations(p_max_rows integer default 10000)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  delete from spend_private.conversation_rollups as r
+  where r.ctid = any (array(
+    select o.ctid
+    from spend_private.conversation_rollups as o
+    where o.hour < (select s.kept_from from spend_private.ledger_state as s)
+    order by o.hour
+    limit p_max_rows
+  ));
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_conversations is
+  'Deletes sums by conversation of the months that drop_months has dropped, p_max_rows at most; returns how many.';
 
 -- schemas/90_maintenance/delete_old_balances.sql
 create index quota_balances_period_end_idx on spend_private.quota_balances (period_end);
@@ -7976,6 +8802,32 @@ comment on function spend_private.delete_old_balances is
   'Deletes balances of periods that ended more than p_keep_days ago and hold nothing; returns how many. A late settle passes over them and books into the ledger all the same.';
 
 -- schemas/90_maintenance/maintain.sql
+create function spend.maintenance_jobs()
+returns table (job text, batch bigint)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What holds money or quota back comes first, what only tidies up last.
+  return query values
+    ('expire_reservations', 200::bigint),
+    ('follow_plans', 50),
+    ('make_partitions', null),
+    ('roll_up', 50000),
+    ('record_alerts', 5000),
+    ('verify', null),
+    ('drop_months', null),
+    ('delete_refusals', 10000),
+    ('delete_alerts', 10000),
+    ('delete_balances', 10000),
+    ('delete_conversations', 10000),
+    ('delete_problems', 10000);
+end;
+$$;
+comment on function spend.maintenance_jobs is
+  'Jobs of spend.maintain(), in the order in which a run does them, each in a transaction of its own. batch: what one step does at most; a step that did as much has more to do, and is repeated while there is time. Null: one step is all. For service_role.';
+grant execute on function spend.maintenance_jobs to service_role;
+
 create function spend.maintain()
 returns jsonb
 language plpgsql volatile
@@ -7989,7 +8841,12 @@ declare
   v_is_over boolean := false;
   v_done jsonb := '{}';
 begin
-  foreach v_job in array spend_private.maintenance_jobs() loop
+  for v_job in
+    select j.job
+    from spend.maintenance_jobs() with ordinality as j (job, batch, place)
+    -- All in one transaction: what calls wait for comes last, since its locks are held until the end.
+    order by j.job in ('make_partitions', 'drop_months') desc, j.job in ('follow_plans', 'expire_reservations'), j.place
+  loop
     v_count := case when not v_is_over then spend_private.run_job(v_job) end;
     v_done := v_done || jsonb_build_object(v_job, v_count);
     -- These stop bookings and reports until the transaction ends: the others wait for the next run.
@@ -7998,93 +8855,161 @@ begin
   return v_done;
 end;
 $$;
-comment on function spend.maintain is
-  'Does all that is periodic, and returns what it did: {"make_partitions": 1, "roll_up": 240, …, "expire_reservations": 3}, in rows; null for a job that is left to the next run: another session is at it, the ledger''s months were just changed, or it failed (a warning in the server''s log says why). Safe to run at any time, beside traffic and beside itself. pg_cron runs it every minute where it exists. For service_role.';
-grant execute on function spend.maintain to service_role;
+comment on function spend.maintain() is
+  'Does all that is periodic, in one transaction, and returns what it did: {"expire_reservations": 3, "roll_up": 240, …}, in rows; null for a job that is left to the next run: another session is at it, the ledger''s months were just changed, a lock was not had, or it failed (spend.problems and an alert say why). Safe to run at any time, beside traffic and beside itself. A scheduler does better with call spend.run_maintenance(), or the edge function maintenance, which commit after each step. For service_role.';
+grant execute on function spend.maintain() to service_role;
 
-create function spend_private.maintenance_jobs()
-returns text[]
-language plpgsql immutable
+create function spend.maintain(job text)
+returns jsonb
+language plpgsql volatile
+-- Definer: see spend.maintain().
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_batch bigint;
 begin
-  -- Expiry locks balances that calls want, and so comes last: the locks are held until the transaction ends.
-  return array[
-    'make_partitions', 'drop_months', 'roll_up', 'delete_alerts', 'delete_refusals',
-    'delete_balances', 'record_alerts', 'expire_reservations'
-  ];
+  select j.batch into v_batch from spend.maintenance_jobs() as j where j.job = maintain.job;
+  if not found then
+    perform spend_private.fail(
+      '22023', 'unknown_job', jsonb_build_object('job', maintain.job), 'Pass a job of spend.maintenance_jobs().'
+    );
+  end if;
+  return jsonb_build_object(maintain.job, spend_private.run_job(maintain.job, now(), v_batch));
 end;
 $$;
-comment on function spend_private.maintenance_jobs is
-  'Jobs of spend.maintain(), in their order.';
+comment on function spend.maintain(text) is
+  'One step of one job of spend.maintain(): {"roll_up": 240}. A job that did its whole batch (spend.maintenance_jobs) has more to do.
+Errors: 22023 unknown_job. For service_role.';
+grant execute on function spend.maintain(text) to service_role;
 
-create function spend_private.run_job(p_job text, p_now timestamptz default now())
+create procedure spend.run_maintenance(max_seconds integer default 50)
+language plpgsql
+-- No SET, which would forbid to commit, and so each name with its schema. Invoker: maintain() does what needs the owner.
+as $$
+declare
+  v_end pg_catalog.timestamptz := pg_catalog.clock_timestamp()
+    operator(pg_catalog.+) pg_catalog.make_interval(secs => coalesce(run_maintenance.max_seconds, 50));
+  v_jobs pg_catalog.text[] := array(select j.job from spend.maintenance_jobs() as j);
+  v_batches pg_catalog.int8[] := array(select j.batch from spend.maintenance_jobs() as j);
+  v_count pg_catalog.int8;
+begin
+  for v_place in 1..pg_catalog.cardinality(v_jobs) loop
+    loop
+      v_count := pg_catalog.jsonb_extract_path_text(spend.maintain(job => v_jobs[v_place]), v_jobs[v_place])::pg_catalog.int8;
+      -- What this step locked is free, and what it did is done, whatever comes.
+      commit;
+      exit when (v_count operator(pg_catalog.<) v_batches[v_place]) is not false
+        or pg_catalog.clock_timestamp() operator(pg_catalog.>=) v_end;
+    end loop;
+  end loop;
+end;
+$$;
+comment on procedure spend.run_maintenance is
+  'Does all jobs of spend.maintain(), each step committed, the dearest first, and repeats a job that has more to do for as long as max_seconds last; then each is done once still. Not to be called within a transaction. pg_cron calls it every minute where it exists. For service_role.';
+grant execute on procedure spend.run_maintenance to service_role;
+
+create function spend_private.run_job(p_job text, p_now timestamptz default now(), p_batch bigint default null)
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 declare
-  v_settings spend.settings;
   v_count bigint;
+  v_constraint text;
 begin
   if not pg_try_advisory_xact_lock(hashtextextended('spend.maintain ' || p_job, 0)) then
     return null;
   end if;
-  select * into v_settings from spend.settings as s;
-  case p_job
-    when 'make_partitions' then
-      v_count := spend_private.ensure_partitions(p_now);
-    when 'roll_up' then
-      v_count := spend_private.roll_up();
-    when 'drop_months' then
-      v_count := spend_private.drop_months(v_settings.keep_event_months, p_now);
-    when 'delete_alerts' then
-      delete from spend.alerts as a
-      where a.created_at < p_now - make_interval(days => v_settings.keep_alert_days);
-      get diagnostics v_count = row_count;
-    when 'delete_refusals' then
-      delete from spend_private.refusals as r
-      where r.created_at < p_now - make_interval(hours => v_settings.keep_refusal_hours);
-      get diagnostics v_count = row_count;
-    when 'delete_balances' then
-      v_count := spend_private.delete_old_balances(v_settings.keep_balance_days, p_now => p_now);
-    when 'record_alerts' then
-      v_count := spend_private.record_missed_alerts(p_now);
-    when 'expire_reservations' then
-      -- A change of time zone holds this lock and waits for the roll-ups, which this transaction has locked.
-      lock table spend.reservations in row exclusive mode nowait;
-      v_count := spend_private.expire_reservations(200, p_now);
-  end case;
+  v_count := spend_private.do_job(p_job, p_now, p_batch);
+  perform spend_private.resolve_problem(p_job, 'job', p_now);
   return v_count;
 exception
+  -- Somebody else is at it: no fault of the job, the next run does it.
+  when lock_not_available or deadlock_detected then
+    raise warning 'spend.maintain: % is left to the next run: % (%)', p_job, sqlerrm, sqlstate;
+    return null;
   -- One job that fails must not stop the others.
   when others then
+    get stacked diagnostics v_constraint = constraint_name;
     raise warning 'spend.maintain: % failed: % (%)', p_job, sqlerrm, sqlstate;
+    perform spend_private.record_problem(
+      p_job, 'job', sqlerrm, jsonb_build_object('sqlstate', sqlstate, 'constraint', v_constraint), p_now
+    );
     return null;
 end;
 $$;
 comment on function spend_private.run_job is
-  'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is at it, or when it failed.';
+  'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is at it, or when it failed: then spend.problems says why, with subject job.';
+
+create function spend_private.do_job(p_job text, p_now timestamptz, p_batch bigint)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_settings spend.settings;
+  v_batch integer := coalesce(p_batch, (select j.batch from spend.maintenance_jobs() as j where j.job = p_job));
+begin
+  select * into v_settings from spend.settings as s;
+  return case p_job
+    when 'expire_reservations' then spend_private.expire_reservations(v_batch, p_now)
+    when 'follow_plans' then spend_private.follow_plans(v_batch)
+    when 'make_partitions' then spend_private.ensure_partitions(p_now)
+    when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
+    when 'record_alerts' then spend_private.record_missed_alerts(p_now, p_batch::integer)
+    when 'verify' then spend_private.verify_slice()
+    when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
+    when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)
+    when 'delete_alerts' then spend_private.delete_old_alerts(v_settings.keep_alert_days, v_batch, p_now)
+    when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
+    when 'delete_conversations' then spend_private.delete_old_conversations(v_batch)
+    when 'delete_problems' then spend_private.delete_old_problems(v_settings.keep_alert_days, v_batch, p_now)
+  end;
+end;
+$$;
+comment on function spend_private.do_job is
+  'One step of a job, p_batch at most (null: all that may be done in one transaction); returns how many rows it touched.';
+
+-- schemas/90_maintenance/partitions.sql
+-- What spend.maintain() does from then on.
+do $$
+begin
+  perform spend_private.ensure_partitions();
+end;
+$$;
 
 -- schemas/90_maintenance/schedule.sql
--- Hosted Supabase has pg_cron, other servers may not: there, call spend.maintain() every minute by other means
--- (the edge function `maintenance` does).
+-- Hosted Supabase has pg_cron, other servers may not: there, call spend.run_maintenance() every minute by other means
+-- (the edge function `maintenance` does the same).
 do $$
 begin
   if not exists (select from pg_catalog.pg_available_extensions as e where e.name = 'pg_cron') then
     return;
   end if;
   create extension if not exists pg_cron with schema pg_catalog;
-  perform cron.schedule('spend-maintain', '* * * * *', 'select spend.maintain()');
+  perform cron.schedule('spend-maintain', '* * * * *', 'call spend.run_maintenance()');
   -- Often and in small transactions: the balances of a batch are locked until it commits.
   perform cron.schedule('spend-expire', '10 seconds', 'select spend.expire_reservations(200)');
 exception
   -- pg_cron lives in one database of a server; a copy of this one, made to compare schemas, is another.
   when others then
-    raise notice 'spend.maintain() is not scheduled: % Schedule it yourself.', sqlerrm;
+    raise notice 'spend.run_maintenance() is not scheduled: % Schedule it yourself.', sqlerrm;
 end;
 $$;
+
+-- schemas/90_maintenance/stubs.sql
+create function spend_private.verify_slice()
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return 0;
+end;
+$$;
+comment on function spend_private.verify_slice is 'Placeholder: 0.';
 
 -- schemas/99_privileges/functions.sql
 -- Postgres lets everybody call a new function. Here nobody may but whom a grant beside the function names; default

@@ -93,6 +93,8 @@ it("a warning is posted, signed, once", async () => {
         periodStart: expect.any(String),
         periodEnd: expect.any(String),
         limitUsd: 50,
+        spentUsd: 41,
+        reservedUsd: 0,
         currentSpendUsd: 41,
         utilizationPercent: 82,
       },
@@ -160,6 +162,26 @@ it("five calls at once: each of ten alerts is posted once", async () => {
   expect(answers.reduce((sum, { delivered }) => sum + delivered, 0)).toBe(10);
   expect(received).toHaveLength(10);
   expect(new Set(received.map(({ headers }) => headers["webhook-id"])).size).toBe(10);
+});
+
+it("a job that failed is posted too: what, and why", async () => {
+  await stack.sql`
+    select spend_private.record_problem('roll_up', 'job', 'disk full', '{"sqlstate": "53100"}')`;
+
+  expect(await deliver()).toEqual({ delivered: 1, failed: 0 });
+  expect(JSON.parse(received[0]?.body ?? "")).toMatchObject({
+    type: "spendgate.job_failed",
+    data: { job: "roll_up", subject: "job", message: "disk full", details: { sqlstate: "53100" } },
+  });
+});
+
+it("an alert that nobody can read keeps none of the others, and says so in its row", async () => {
+  await spend(41);
+  await stack.sql`insert into spend.alerts (kind, facts) values ('job_failed', '{}')`;
+
+  expect(await deliver()).toEqual({ delivered: 1, failed: 1 });
+  const [unread] = await stack.sql`select last_error from spend.alerts where kind = 'job_failed'`;
+  expect(unread?.last_error).toContain("problem_id");
 });
 
 it("a deliverer that died is followed by the next, after a while", async () => {

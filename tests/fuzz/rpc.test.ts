@@ -69,7 +69,8 @@ beforeAll(async () => {
     select p.proname as name, coalesce(p.proargnames[1:p.pronargs], '{}') as names,
       coalesce((select array_agg(format_type(t, null) order by o) from unnest(p.proargtypes) with ordinality as a (t, o)), '{}') as types
     from pg_proc as p
-    where p.pronamespace = 'spend'::regnamespace and has_function_privilege('service_role', p.oid, 'execute')
+    where p.pronamespace = 'spend'::regnamespace and p.prokind = 'f'
+      and has_function_privilege('service_role', p.oid, 'execute')
     order by 1`;
   functions = found.map(({ name, names, types }) => ({
     name,

@@ -28,7 +28,7 @@ let database: TestDatabase;
 let session: ReservedSql;
 let world: World;
 let relations: Relation[];
-let functions: { name: string; call: string }[];
+let functions: { name: string; statement: string }[];
 let internals: { name: string; statement: string }[];
 
 beforeAll(async () => {
@@ -51,12 +51,16 @@ beforeAll(async () => {
     join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
     where c.relnamespace = 'spend'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f')
     group by c.oid, c.relname order by c.relname`;
-  functions = await sql<{ name: string; call: string }[]>`
-    select p.proname as name, format('%s(%s)', p.oid::regproc, (
-      select string_agg('null::' || format_type(t.type, null), ', ' order by t.place)
-      from unnest(p.proargtypes) with ordinality as t (type, place)
-    )) as call
-    from pg_proc as p where p.pronamespace = 'spend'::regnamespace order by p.proname`;
+  functions = await sql<{ name: string; statement: string }[]>`
+    select c.name, case c.kind when 'p' then 'call ' || c.call else 'select ' || c.call || ' as answer' end as statement
+    from (
+      select p.proname as name, p.prokind as kind, format('spend.%I(%s)', p.proname, (
+        select string_agg('null::' || format_type(t.type, null), ', ' order by t.place)
+        from unnest(p.proargtypes) with ordinality as t (type, place)
+      )) as call
+      from pg_proc as p where p.pronamespace = 'spend'::regnamespace
+    ) as c
+    order by c.name, c.call`;
   internals = await sql<{ name: string; statement: string }[]>`
     select c.relname::text as name, format('select from spend_private.%I', c.relname) as statement
     from pg_class as c
@@ -303,15 +307,16 @@ describe("amounts of quotas", () => {
 describe("functions of spend", () => {
   it("each × everybody: as expected.md says; what users may call reads no more than their rows", async () => {
     const found = new Map<string, Answers>();
-    for (const { name, call } of functions) {
+    for (const { name, statement } of functions) {
       const answers = {} as Answers;
       const reads = READS[name];
       const all = reads ? await allLabels(name, reads) : [];
       for (const actor of ACTORS) {
-        const outcome = await attempt(actor, rows(`select ${call} as answer`));
+        const isCall = statement.startsWith("call");
+        const outcome = await attempt(actor, isCall ? statement : rows(statement));
         const refused =
           !Array.isArray(outcome) &&
-          /^permission denied for (function|schema)/.test(outcome.message);
+          /^permission denied for (function|procedure|schema)/.test(outcome.message);
         if (refused) answers[actor] = "denied";
         else if (actor === "service" || reads === null) answers[actor] = "allowed";
         else if (reads === undefined)

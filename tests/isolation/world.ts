@@ -74,6 +74,7 @@ export async function buildWorld(sql: Sql, users: Record<Person, string>): Promi
       values ('tenant', ${id}, ${id}, 'llm', 'hour', 0.01)`;
     await sql`select spend.check_quota(${id}, null, 'llm', ${sql.json(usageOf(2))})`;
     await sql`select spend.reserve(${id}, null, 'llm', ${sql.json(usageOf(2))})`;
+    await sql`select spend_private.record_problem('expire_reservations', ${`${id}/x`}, 'broken')`;
     // A change that a user made: audited in the user's name.
     await asUser(sql, users[id === tenant ? "owner" : "other owner"], async (transaction) => {
       await transaction`

@@ -99,6 +99,7 @@ begin
       select o.id
       from spend.tenants as o
       where o.plan_id = p.id and o.plan_version < p.version
+        and not spend_private.is_put_off('follow_plans', o.id::text)
       order by o.plan_version
       limit p_max_tenants
       for no key update skip locked
@@ -106,17 +107,17 @@ begin
     where p_plan_id is null or p.id = p_plan_id
     limit p_max_tenants
   loop
-    perform spend_private.follow_plan(v_tenant_id);
+    perform spend_private.follow_plan_or_record(v_tenant_id);
     v_done := v_done + 1;
   end loop;
 
   for v_member in
     select m.tenant_id, m.user_id
     from spend.tenant_members as m
-    where not m.is_seeded
+    where not m.is_seeded and not spend_private.is_put_off('follow_plans', m.tenant_id::text)
     limit p_max_tenants - v_done
   loop
-    perform spend_private.follow_plan(v_member.tenant_id, v_member.user_id);
+    perform spend_private.follow_plan_or_record(v_member.tenant_id, v_member.user_id);
     v_done := v_done + 1;
   end loop;
   return v_done;
@@ -124,6 +125,24 @@ end;
 $$;
 comment on function spend_private.follow_plans is
   'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not.';
+
+create function spend_private.follow_plan_or_record(p_tenant_id uuid, p_user_id uuid default null)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.follow_plan(p_tenant_id, p_user_id);
+  perform spend_private.resolve_problem('follow_plans', p_tenant_id::text);
+exception
+  when others then
+    perform spend_private.record_problem(
+      'follow_plans', p_tenant_id::text, sqlerrm, jsonb_build_object('sqlstate', sqlstate, 'tenant_id', p_tenant_id)
+    );
+end;
+$$;
+comment on function spend_private.follow_plan_or_record is
+  'follow_plan for one of many: what is wrong about it goes to spend.problems, and the others follow without it.';
 
 create view spend.plan_progress
 with (security_invoker = true)

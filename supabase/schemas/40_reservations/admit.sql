@@ -2,10 +2,11 @@ create type spend_private.admission as (
   call spend_private.call,
   holds spend.reservation_hold[],
   busy spend.reservation_hold[],
-  refusal spend.reserve_result
+  refusal spend.reserve_result,
+  refused_from timestamptz
 );
 comment on type spend_private.admission is
-  'Decision on a call. call: as it is held. Admitted: holds are the balances that hold it now, busy those of them that are not calm. Refused: holds is null, and refusal the answer to give.';
+  'Decision on a call. call: as it is held. Admitted: holds are the balances that hold it now, busy those of them that are not calm. Refused: holds is null, and refusal the answer to give; refused_from is the start of the period of the quota that it names.';
 
 create function spend_private.admit(
   p_call spend_private.call,
@@ -35,7 +36,7 @@ begin
   if v_is_tight then
     v_refusal := spend_private.refusal(v_quotas, v_call, p_enforce, p_now);
     if not v_refusal.allowed then
-      return row(v_call, null::spend.reservation_hold[], null::spend.reservation_hold[], v_refusal);
+      return spend_private.refused(v_call, v_refusal, v_quotas);
     end if;
     if spend_private.open_periods(v_quotas, p_now) then
       v_quotas := spend_private.applicable_quotas(v_call, p_now);
@@ -45,7 +46,7 @@ begin
   loop
     v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
     if v_holding.full_place is null then
-      return row(v_call, v_holding.holds, v_holding.busy, null::spend.reserve_result);
+      return row(v_call, v_holding.holds, v_holding.busy, null::spend.reserve_result, null::timestamptz);
     end if;
 
     -- Next time a slot of this quota is waited for, and if that has no room then, all of them are locked.
@@ -57,7 +58,7 @@ begin
     else
       v_refusal := spend_private.refusal(array[v_quota], v_call, p_enforce, p_now);
       if not v_refusal.allowed then
-        return row(v_call, null::spend.reservation_hold[], null::spend.reservation_hold[], v_refusal);
+        return spend_private.refused(v_call, v_refusal, v_quotas);
       end if;
     end if;
   end loop;
@@ -65,3 +66,25 @@ end;
 $$;
 comment on function spend_private.admit is
   'Decides on a call: looks at all of its quotas without a lock, then holds it in all of them, in the order user, tenant, platform.';
+
+create function spend_private.refused(
+  p_call spend_private.call,
+  p_refusal spend.reserve_result,
+  p_quotas spend_private.applicable_quota[]
+)
+returns spend_private.admission
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return row(
+    p_call, null::spend.reservation_hold[], null::spend.reservation_hold[], p_refusal,
+    (
+      select q.period_start from unnest(p_quotas) as q
+      where q.quota_id = (p_refusal.quota).quota_id
+    )
+  );
+end;
+$$;
+comment on function spend_private.refused is
+  'Admission of a call that is refused by one of p_quotas.';

@@ -47,6 +47,9 @@ begin
   else
     v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   end if;
+  if v_cost_usd < 0 then
+    perform spend_private.end_alerts(p_reservation.holds, p_now);
+  end if;
 
   return row(
     p_reservation.id, p_status,

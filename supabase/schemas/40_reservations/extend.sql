@@ -140,7 +140,11 @@ begin
       v_details := spend_private.quota_details(
         v_hold.quota_id, v_hold.period_start, p_extra_usd, p_now
       );
-      perform spend_private.record_alert('limit', v_details, p_reservation.tenant_id, p_now);
+      if spend_private.refusal_reason(v_details) = 'limit_reached' then
+        perform spend_private.record_alerts(
+          v_details, v_hold.period_start, p_reservation.tenant_id, p_now, p_is_refused => true
+        );
+      end if;
       v_answer.allowed := false;
       return spend_private.explain_refusal(
         v_answer, v_details, p_reservation.tenant_id, p_reservation.user_id, p_now

@@ -91,7 +91,11 @@ begin
   v_call := v_admission.call;
   if v_admission.holds is null then
     v_answer := v_admission.refusal;
-    perform spend_private.record_alert('limit', v_answer.quota, p_tenant_id, p_now);
+    if v_answer.reason = 'limit_reached' then
+      perform spend_private.record_alerts(
+        v_answer.quota, v_admission.refused_from, p_tenant_id, p_now, p_is_refused => true
+      );
+    end if;
     if p_idempotency_key is not null then
       insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer)
       values (p_tenant_id, p_idempotency_key, v_hash, v_answer);

@@ -77,6 +77,9 @@ begin
     insert into spend_private.adjustments (tenant_id, idempotency_key, request_hash, event_id)
     values (p_tenant_id, p_idempotency_key, v_hash, v_event_id);
   end if;
+  if p_amount_usd < 0 then
+    perform spend_private.end_alerts(v_holds, p_now);
+  end if;
   perform spend_private.warn(p_tenant_id, v_holds, p_amount_usd, p_now);
   return v_event_id;
 end;

@@ -21,6 +21,8 @@ begin
   if v_from <= v_state.kept_from or exists (
     select from spend.cost_events as e
     where e.occurred_at < v_from and e.booked_xid >= v_state.rolled_up_before
+  ) or exists (
+    select from spend.problems as p where p.job = 'roll_up' and p.resolved_at is null
   ) then
     return 0;
   end if;
@@ -41,10 +43,9 @@ begin
   perform set_config('spend.retention', 'on', true);
   delete from spend_private.cost_events_default as d where d.occurred_at < v_from;
   perform set_config('spend.retention', 'off', true);
-  delete from spend_private.conversation_rollups as r where r.hour < v_from;
   update spend_private.ledger_state as s set kept_from = v_from;
   return v_dropped;
 end;
 $$;
 comment on function spend_private.drop_months is
-  'Retention: drops the events of months that ended more than p_keep_months months ago, whole partitions at a time; returns how many. Their sums by hour stay in cost_rollups. Null keeps everything; nothing is dropped that is not rolled up.';
+  'Retention: drops the events of months that ended more than p_keep_months months ago, whole partitions at a time; returns how many. Their sums by hour stay in cost_rollups, those by conversation are deleted by the job delete_conversations. Null keeps everything; nothing is dropped that is not rolled up.';

@@ -5,8 +5,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
-  v_month timestamptz;
+  v_month timestamp;
   v_made integer := 0;
+  v_is_busy boolean := false;
 begin
   for v_month in
     select date_trunc('month', p_now, 'UTC') at time zone 'UTC' + make_interval(months => m.ahead)
@@ -18,15 +19,28 @@ begin
     where d.occurred_at >= v_kept_from
     order by 1
   loop
-    v_made := v_made + spend_private.ensure_partition(v_month::date)::integer;
+    begin
+      v_made := v_made + spend_private.ensure_partition(v_month::date, p_now)::integer;
+      perform spend_private.resolve_problem('make_partitions', to_char(v_month, 'YYYY-MM'), p_now);
+    exception
+      when lock_not_available or deadlock_detected then
+        v_is_busy := true;
+      when others then
+        perform spend_private.record_problem(
+          'make_partitions', to_char(v_month, 'YYYY-MM'), sqlerrm, jsonb_build_object('sqlstate', sqlstate), p_now
+        );
+    end;
   end loop;
+  if v_is_busy and v_made = 0 then
+    raise exception using errcode = '55P03', message = 'ledger_is_busy';
+  end if;
   return v_made;
 end;
 $$;
 comment on function spend_private.ensure_partitions is
-  'Makes the partitions of cost_events for this month and the next two, and for months that the default partition has events of; returns how many it made.';
+  'Makes the partitions of cost_events for this month and the next two, and for months that the default partition has events of; returns how many it made. A month that fails does not keep the others (spend.problems); raises 55P03 when the ledger is so busy that none could be made.';
 
-create function spend_private.ensure_partition(p_month date)
+create function spend_private.ensure_partition(p_month date, p_now timestamptz default now())
 returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -55,7 +69,17 @@ begin
     'Partition of spend.cost_events: ' || to_char(p_month, 'FMMonth YYYY') || ', UTC.'
   );
 
-  lock table only spend.cost_events in share update exclusive mode;
+  if v_from <= p_now + interval '1 day' or exists (
+    select from spend_private.cost_events_default as d where d.occurred_at >= v_from and d.occurred_at < v_before
+  ) then
+    -- Bookings of this month may be on their way. They wait here, before they choose a partition: one that had chosen
+    -- the default partition would be refused by it afterwards.
+    lock table only spend.cost_events in access exclusive mode;
+  else
+    -- Nobody books into a month ahead. It is made while others book, or, where reports are at it, by a later run.
+    set local lock_timeout = '100ms';
+    lock table only spend.cost_events in share update exclusive mode;
+  end if;
   lock table spend_private.cost_events_default in access exclusive mode;
   perform set_config('spend.retention', 'on', true);
   execute format(

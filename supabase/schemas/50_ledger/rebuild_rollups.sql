@@ -11,6 +11,9 @@ begin
   where r.tenant_id = p_tenant_id and r.hour >= v_state.kept_from;
   delete from spend_private.conversation_rollups as r
   where r.tenant_id = p_tenant_id and r.hour >= v_state.kept_from;
+  -- What roll_up left out is counted with the rest.
+  update spend.problems as p set resolved_at = now()
+  where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'tenant_id' = p_tenant_id::text;
   return spend_private.count_events(
     '0', v_state.rolled_up_before, p_tenant_id, v_state.kept_from
   );
@@ -60,6 +63,9 @@ begin
   delete from spend_private.cost_rollups as r where r.hour >= v_state.kept_from;
   delete from spend_private.conversation_rollups as r where r.hour >= v_state.kept_from;
   update spend.cost_events as e set booked_xid = '3' where e.booked_xid >= v_before;
+  -- What roll_up left out is counted with the rest.
+  update spend.problems as p set resolved_at = now()
+  where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'booked_xid' is not null;
   v_events := spend_private.count_events('0', v_before, null, v_state.kept_from);
 
   update spend_private.ledger_state as s set

@@ -303,6 +303,11 @@ begin
     perform spend_private.overrun_balances(
       array[row(v_move.quota_id, v_move.period_start, 0)::spend.reservation_hold], 0, v_move.usd
     );
+    if v_move.usd < 0 then
+      perform spend_private.end_alerts(
+        array[row(v_move.quota_id, v_move.period_start, 0)::spend.reservation_hold], p_now
+      );
+    end if;
   end loop;
   return query select * from unnest(v_tenants);
 end;

@@ -1,4 +1,7 @@
-create function spend_private.roll_up(p_max_events integer default 500000)
+create function spend_private.roll_up(
+  p_max_events integer default 500000,
+  p_now timestamptz default now()
+)
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -6,6 +9,7 @@ as $$
 declare
   v_state spend_private.ledger_state;
   v_before xid8;
+  v_late bigint;
 begin
   select * into v_state from spend_private.ledger_state as s for no key update;
   if v_state.cluster_id <> spend_private.cluster_id()
@@ -16,6 +20,7 @@ begin
 
   -- Every transaction below has ended, so whatever it booked is visible to the statements that follow.
   -- An event's id or time could not say that: a transaction that is still running may hold an earlier one.
+  v_late := spend_private.roll_up_late(p_now);
   v_before := least(
     pg_snapshot_xmin(pg_current_snapshot()),
     (
@@ -29,11 +34,90 @@ begin
   );
   update spend_private.ledger_state as s set rolled_up_before = v_before
   where s.rolled_up_before <> v_before;
-  return spend_private.count_events(v_state.rolled_up_before, v_before);
+  return v_late + spend_private.count_apart(v_state.rolled_up_before, v_before, null, p_now);
 end;
 $$;
 comment on function spend_private.roll_up is
-  'Adds events that are not in the roll-ups yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together.';
+  'Adds events that are not in the roll-ups yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together. A transaction''s events of a tenant that cannot be counted are left out, and do not keep the others: spend.problems says why, and they are tried again later.';
+
+create function spend_private.count_apart(p_from xid8, p_before xid8, p_tenant_id uuid, p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from numeric := p_from::text;
+  v_before numeric := p_before::text;
+  v_middle xid8;
+  v_constraint text;
+begin
+  if v_from >= v_before then
+    return 0;
+  end if;
+  return spend_private.count_events(p_from, p_before, p_tenant_id);
+exception
+  when lock_not_available or deadlock_detected then
+    raise;
+  when others then
+    if v_before - v_from > 1 then
+      v_middle := trunc((v_from + v_before) / 2)::text::xid8;
+      return spend_private.count_apart(p_from, v_middle, p_tenant_id, p_now)
+        + spend_private.count_apart(v_middle, p_before, p_tenant_id, p_now);
+    elsif p_tenant_id is null then
+      return (
+        select coalesce(sum(spend_private.count_apart(p_from, p_before, t.tenant_id, p_now)), 0)
+        from (select distinct e.tenant_id from spend.cost_events as e where e.booked_xid = p_from) as t
+      );
+    end if;
+    get stacked diagnostics v_constraint = constraint_name;
+    perform spend_private.record_problem(
+      'roll_up', p_tenant_id || '/' || p_from, sqlerrm,
+      jsonb_build_object(
+        'sqlstate', sqlstate, 'constraint', v_constraint, 'tenant_id', p_tenant_id, 'booked_xid', p_from::text
+      ), p_now
+    );
+    return 0;
+end;
+$$;
+comment on function spend_private.count_apart is
+  'count_events by halves, as soon as it fails: what one transaction booked for one tenant and cannot be counted goes to spend.problems, all else is counted.';
+
+create function spend_private.roll_up_late(p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem spend.problems;
+  v_events bigint := 0;
+begin
+  for v_problem in
+    select * from spend.problems as p
+    where p.job = 'roll_up' and p.resolved_at is null and p.retry_at <= p_now
+      and p.details ->> 'booked_xid' is not null
+    order by p.retry_at
+    limit 100
+    for no key update skip locked
+  loop
+    begin
+      v_events := v_events + spend_private.count_events(
+        (v_problem.details ->> 'booked_xid')::xid8,
+        ((v_problem.details ->> 'booked_xid')::numeric + 1)::text::xid8,
+        (v_problem.details ->> 'tenant_id')::uuid
+      );
+      perform spend_private.resolve_problem('roll_up', v_problem.subject, p_now);
+    exception
+      when lock_not_available or deadlock_detected then
+        raise;
+      when others then
+        perform spend_private.record_problem('roll_up', v_problem.subject, sqlerrm, v_problem.details, p_now);
+    end;
+  end loop;
+  return v_events;
+end;
+$$;
+comment on function spend_private.roll_up_late is
+  'Tries events again that roll_up left out, 100 problems at most; returns how many events are counted now.';
 
 create function spend_private.count_events(
   p_from xid8,

@@ -73,7 +73,9 @@ begin
   select c.* into v_live
   from spend.execution_contexts as c
   where c.tenant_id = p_tenant_id and c.conversation_id = p_conversation_id
-    and c.path_id is not distinct from p_path_id and c.status in ('creating', 'running', 'paused')
+    -- Not "is not distinct from", which no index finds.
+    and (c.path_id = p_path_id or (p_path_id is null and c.path_id is null))
+    and c.status in ('creating', 'running', 'paused')
   for no key update;
   if found then
     if not spend_private.may_use_context(v_live, p_user_id) then

@@ -1,35 +1,55 @@
 create table spend.alerts (
   id bigint generated always as identity primary key,
   tenant_id uuid,
-  quota_id bigint not null,
-  period_start timestamptz not null,
+  quota_id bigint,
+  period_start timestamptz,
   kind text not null,
-  threshold numeric(4, 3) not null,
-  details spend.quota_details not null,
+  threshold numeric(4, 3),
+  details spend.quota_details,
+  limit_usd numeric(24, 12) generated always as ((details).limit_usd) stored,
+  facts jsonb,
   caused_by_tenant_id uuid,
   created_at timestamptz not null default now(),
+  ended_at timestamptz,
   delivered_at timestamptz,
   attempts integer not null default 0,
   next_attempt_at timestamptz not null default now(),
   last_error text,
-  constraint once_per_period unique nulls not distinct (tenant_id, quota_id, period_start, kind, threshold),
-  constraint kind_is_known check (kind in ('warning', 'limit')),
-  constraint attempts_are_not_negative check (attempts >= 0)
+  constraint kind_is_known check (kind in ('warning', 'limit', 'verification_failed', 'job_failed')),
+  constraint attempts_are_not_negative check (attempts >= 0),
+  constraint is_about_a_quota_or_has_facts check (
+    case
+      when kind in ('warning', 'limit')
+        then num_nulls(quota_id, period_start, threshold, details) = 0 and facts is null
+      else num_nonnulls(tenant_id, quota_id, period_start, threshold, details) = 0 and facts is not null
+    end
+  )
 );
 comment on table spend.alerts is
-  'Outbox. One row per quota, period and threshold, written in the transaction that crossed it: kind warning at the quota''s warning_threshold, kind limit when the limit is reached or a call is refused.';
-comment on column spend.alerts.tenant_id is 'Null for quotas of the platform.';
-comment on column spend.alerts.threshold is 'Share of the limit; 1 for kind limit.';
+  'Outbox. Kinds warning and limit: what is spent, not held, of a quota in a period has reached its warning threshold or its limit, or a call was refused near it; once for each limit that the quota has had in the period, and again after spend fell below it. Kinds verification_failed and job_failed: for the operator, about no quota. Written in the transaction that found it.';
+comment on column spend.alerts.tenant_id is 'Null for quotas of the platform, and for what is about no quota.';
+comment on column spend.alerts.period_start is 'Period of the balance that it is about; -infinity for lifetime quotas.';
+comment on column spend.alerts.threshold is 'Share of the limit that was reached: the quota''s warning threshold, or 1. A limit alert below 1 says that a call was refused for which there was no room any more.';
+comment on column spend.alerts.limit_usd is 'Limit when the alert was recorded: another limit has alerts of its own.';
 comment on column spend.alerts.details is 'The quota when the alert was recorded, in USD.';
+comment on column spend.alerts.facts is 'What the other kinds tell: {"problem_id", "job", "subject", "message", "details"}.';
+comment on column spend.alerts.caused_by_tenant_id is 'Tenant whose call crossed the threshold.';
+comment on column spend.alerts.ended_at is 'When a credit or a correction took spend below the threshold again: reaching it once more is a new alert.';
+comment on column spend.alerts.delivered_at is 'When a receiver took it.';
 comment on column spend.alerts.attempts is 'How often somebody claimed it to deliver it.';
 comment on column spend.alerts.next_attempt_at is 'Nobody else tries before: a deliverer that dies loses only time.';
 comment on column spend.alerts.last_error is 'Why the last attempt failed.';
-comment on column spend.alerts.caused_by_tenant_id is 'Tenant whose call crossed the threshold.';
 
+-- Begins with what a call knows: each look-up is one probe, however many alerts there are.
+create unique index alerts_once_idx
+on spend.alerts (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null;
 create index alerts_undelivered_idx on spend.alerts (next_attempt_at, id) where delivered_at is null;
+create index alerts_tenant_id_id_idx on spend.alerts (tenant_id, id);
+create index alerts_created_at_idx on spend.alerts (created_at);
 
 alter table spend.alerts enable row level security;
+-- An array, not a sub-select: an index on tenant_id can find what it lists.
 create policy "owners and admins read their tenant's alerts" on spend.alerts
 for select to authenticated
-using (tenant_id in (select spend_private.managed_tenant_ids()));
+using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
 grant select on spend.alerts to authenticated, service_role;

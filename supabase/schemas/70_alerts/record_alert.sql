@@ -1,40 +1,92 @@
-create function spend_private.record_alert(
-  p_kind text,
+create function spend_private.record_alerts(
   p_quota spend.quota_details,
+  p_period_start timestamptz,
   p_tenant_id uuid,
-  p_now timestamptz default now()
+  p_now timestamptz default now(),
+  p_is_refused boolean default false
 )
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_quota spend.cost_quotas;
-  v_period_start timestamptz;
+  v_quota_tenant_id uuid;
   v_threshold numeric;
 begin
-  select * into v_quota from spend.cost_quotas as q where q.id = p_quota.quota_id;
-  v_threshold := case p_kind when 'limit' then 1 else v_quota.warning_threshold end;
-  v_period_start := lower(spend_private.quota_bounds(
-    v_quota, coalesce(p_quota.period_end - interval '1 microsecond', p_now)
-  ));
+  -- Most calls near a threshold have not spent it yet, and need no look at anything.
+  if p_quota.spent_usd <= 0 then
+    return;
+  end if;
+  select q.tenant_id, q.warning_threshold into v_quota_tenant_id, v_threshold
+  from spend.cost_quotas as q where q.id = p_quota.quota_id;
+  if not found or p_quota.spent_usd < p_quota.limit_usd * v_threshold then
+    return;
+  end if;
 
+  perform spend_private.record_alert('warning', v_threshold, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
+  if p_quota.spent_usd >= p_quota.limit_usd then
+    perform spend_private.record_alert('limit', 1, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
+  elsif p_is_refused then
+    -- A mark of its own: the alert of the limit itself is still to come.
+    perform spend_private.record_alert('limit', v_threshold, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.record_alerts is
+  'Records what p_quota''s spend in the period from p_period_start says, held cost left out: kind warning from the warning threshold on, kind limit when the limit is spent, or when a call was refused (p_is_refused) above the warning threshold. p_tenant_id: whose call it was. Never of a quota of which nothing is spent.';
+
+create function spend_private.record_alert(
+  p_kind text,
+  p_threshold numeric,
+  p_quota spend.quota_details,
+  p_period_start timestamptz,
+  p_quota_tenant_id uuid,
+  p_tenant_id uuid,
+  p_now timestamptz
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
   -- Looked up first: on conflict alone would draw an id from the sequence in every call above the threshold.
   if exists (
     select from spend.alerts as a
-    where a.tenant_id is not distinct from v_quota.tenant_id and a.quota_id = v_quota.id
-      and a.period_start = v_period_start and a.kind = p_kind and a.threshold = v_threshold
+    where a.quota_id = p_quota.quota_id and a.period_start = p_period_start and a.kind = p_kind
+      and a.threshold = p_threshold and a.limit_usd = p_quota.limit_usd and a.ended_at is null
   ) then
     return;
   end if;
   insert into spend.alerts (
-    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id, created_at
+    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id,
+    created_at, next_attempt_at
   )
   values (
-    v_quota.tenant_id, v_quota.id, v_period_start, p_kind, v_threshold, p_quota, p_tenant_id, p_now
+    p_quota_tenant_id, p_quota.quota_id, p_period_start, p_kind, p_threshold,
+    p_quota, p_tenant_id, p_now, p_now
   )
-  on conflict do nothing;
+  on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing;
 end;
 $$;
 comment on function spend_private.record_alert is
-  'Records that a quota crossed its warning threshold (kind warning) or its limit (kind limit), once per period.';
+  'Records one alert about a quota, once per period, kind, threshold and limit. record_alerts calls it.';
+
+create function spend_private.end_alerts(p_holds spend.reservation_hold[], p_now timestamptz default now())
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update spend.alerts as a set ended_at = p_now
+  from (
+    select b.quota_id, b.period_start, sum(b.spent_usd) as spent_usd
+    from unnest(p_holds) as h
+    join spend_private.quota_balances as b on b.quota_id = h.quota_id and b.period_start = h.period_start
+    group by b.quota_id, b.period_start
+  ) as s
+  where a.quota_id = s.quota_id and a.period_start = s.period_start and a.ended_at is null
+    and s.spent_usd < a.limit_usd * a.threshold;
+end;
+$$;
+comment on function spend_private.end_alerts is
+  'After spend went down (a credit, a correction): alerts whose threshold it fell below have ended, so that reaching it again is a new one.';

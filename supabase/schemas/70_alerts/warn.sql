@@ -19,16 +19,13 @@ begin
   foreach v_hold in array spend_private.holds_above_threshold(p_holds) loop
     v_details := spend_private.quota_details(v_hold.quota_id, v_hold.period_start, p_cost_usd, p_now);
     v_warnings := v_warnings || v_details;
-    perform spend_private.record_alert('warning', v_details, p_tenant_id, p_now);
-    if v_details.current_spend_usd >= v_details.limit_usd then
-      perform spend_private.record_alert('limit', v_details, p_tenant_id, p_now);
-    end if;
+    perform spend_private.record_alerts(v_details, v_hold.period_start, p_tenant_id, p_now);
   end loop;
   return v_warnings;
 end;
 $$;
 comment on function spend_private.warn is
-  'Quotas among p_holds that are at or above their warning threshold now; records the alert of each. With several slots, calls that commit in the same instant do not see each other: the next call, or spend.maintain(), records what they crossed together.';
+  'Quotas among p_holds that are at or above their warning threshold now, held cost included; records the alerts of what is spent of each (record_alerts). With several slots, calls that commit in the same instant do not see each other: the next call, or spend.maintain(), records what they crossed together.';
 
 create function spend_private.holds_above_threshold(p_holds spend.reservation_hold[])
 returns spend.reservation_hold[]

@@ -4,12 +4,10 @@ set search_path = public, extensions;
 select plan(12);
 
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
-select spend_private.record_alert(
-  k.kind,
-  spend_private.quota_details(q.id, lower(spend_private.quota_bounds(q, now())), 0, now()),
-  q.tenant_id, now() - interval '1 minute'
+select spend_private.record_alerts(
+  spend_private.details_of(q, q.limit_usd, 0, 0, 'infinity'), '-infinity', q.tenant_id, now() - interval '1 minute'
 )
-from spend.cost_quotas as q, unnest(array['warning', 'limit']) as k (kind)
+from spend.cost_quotas as q
 where q.tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and q.resource_type = 'llm';
 create function pg_temp.claimed(p_seconds numeric, p_rows integer default 10) returns text language sql as $$
   select string_agg(a.kind, ' ' order by a.id)

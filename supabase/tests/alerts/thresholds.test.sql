@@ -1,55 +1,185 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(9);
+select plan(40);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
-insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
-insert into spend.tenant_members (tenant_id, user_id) values
-  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a');
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
   ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
   ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
+insert into spend.plans (id, name) values ('bare', 'Without quotas');
 
--- Usage that costs p_usd dollars.
+-- A tenant with one quota, and what becomes of it. Its name is how the other functions find it.
+create function pg_temp.tenant(p_name text, p_limit numeric, p_period text, p_zone text default 'UTC') returns void language sql as $$
+  with tenant as (
+    insert into spend.tenants (name, plan_id, time_zone) values (p_name, 'bare', p_zone) returning id
+  )
+  insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd)
+  select 'tenant', t.id, 'llm', p_period, p_limit from tenant as t
+$$;
+create function pg_temp.id(p_name text) returns uuid language sql as $$ select id from spend.tenants where name = p_name $$;
 create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
   select jsonb_build_object(
     'provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0
   )
 $$;
-create function pg_temp.reserve(p_usd numeric, p_now timestamptz default now(), p_task text default 'chat')
+create function pg_temp.reserve(p_name text, p_usd numeric, p_now timestamptz default now())
 returns spend.reserve_result language sql as $$
-  select spend_private.reserve(
-    'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'llm',
-    pg_temp.usage(p_usd), p_task, p_now => p_now
+  select spend_private.reserve(pg_temp.id(p_name), null, 'llm', pg_temp.usage(p_usd), p_now => p_now)
+$$;
+-- Holds an amount and settles at a cost; why it was refused, where it was.
+create function pg_temp.spend(p_name text, p_usd numeric, p_cost numeric default null, p_now timestamptz default now())
+returns text language plpgsql as $$
+declare
+  v_answer spend.reserve_result := pg_temp.reserve(p_name, p_usd, p_now);
+begin
+  if v_answer.allowed then
+    perform spend_private.settle(v_answer.reservation_id, pg_temp.usage(coalesce(p_cost, p_usd)), p_now => p_now);
+  end if;
+  return v_answer.reason;
+end;
+$$;
+create function pg_temp.alerts(p_name text) returns text language sql as $$
+  select string_agg(
+    format('%s %s of %s', a.kind, trim_scale((a.details).spent_usd), trim_scale(a.limit_usd)), ', ' order by a.id
   )
+  from spend.alerts as a where a.tenant_id = pg_temp.id(p_name)
 $$;
--- The tenant's llm quota: spent and held.
-create function pg_temp.balance() returns text language sql as $$
-  select format('%s spent, %s held', trim_scale(spent_usd), trim_scale(reserved_usd))
-  from spend.quota_status where scope = 'tenant' and resource_type = 'llm'
-    and tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and task is null and product is null
+create function pg_temp.set_limit(p_name text, p_usd numeric) returns void language sql as $$
+  update spend.cost_quotas set limit_usd = p_usd where tenant_id = pg_temp.id(p_name)
 $$;
 
-create function pg_temp.alerts() returns text language sql as $$
-  select string_agg(format('%s at %s', a.kind, (a.details).utilization_percent), ', ' order by a.id)
-  from spend.alerts as a join spend.cost_quotas as q on q.id = a.quota_id
-  where q.resource_type = 'llm'
-$$;
-
-select is(cardinality((pg_temp.reserve(79)).warnings), 0, '79 of 100: no warning');
-select is(pg_temp.alerts(), null, 'and no alert');
+-- Answers warn of what is held too, alerts of what is spent.
+select pg_temp.tenant('answers', 100, 'month');
+select is(cardinality((pg_temp.reserve('answers', 79)).warnings), 0, '79 of 100 held: no warning in the answer');
 select is(
-  (select array_agg((w).scope || ' ' || (w).resource_type) from unnest((pg_temp.reserve(1)).warnings) as w),
-  array['tenant llm'], '80 of 100: the answer names the quota'
+  (select array_agg((w).scope || ' ' || (w).resource_type) from unnest((pg_temp.reserve('answers', 1)).warnings) as w),
+  array['tenant llm'], '80 of 100 held: the answer names the quota'
 );
-select is(pg_temp.alerts(), 'warning at 80.00', 'one alert is recorded');
-select is(cardinality((pg_temp.reserve(5)).warnings), 1, '85: the answer warns again');
-select is(pg_temp.alerts(), 'warning at 80.00', 'but the alert is there already');
-select is((pg_temp.reserve(50)).allowed, false, 'a refusal');
-select is(pg_temp.alerts(), 'warning at 80.00, limit at 85.00', 'records the limit');
-select is((select count(*) from (select (pg_temp.reserve(15)).allowed) as r, spend.alerts), 2::bigint, 'reaching it records nothing more');
+select is(pg_temp.alerts('answers'), null, 'but nothing is spent, and so there is no alert');
+
+-- Thresholds
+select pg_temp.tenant('thresholds', 100, 'month');
+select is(pg_temp.spend('thresholds', 79.999999), null, '79.999999 of 100 are spent');
+select is(pg_temp.alerts('thresholds'), null, 'no alert');
+select is(pg_temp.spend('thresholds', 0.000001), null, '80 are');
+select is(pg_temp.alerts('thresholds'), 'warning 80 of 100', 'a warning');
+select pg_temp.spend('thresholds', 5);
+select is(pg_temp.alerts('thresholds'), 'warning 80 of 100', 'one, whatever follows');
+select pg_temp.spend('thresholds', 14.999999);
+select is(pg_temp.alerts('thresholds'), 'warning 80 of 100', '99.999999: the limit is not reached');
+select pg_temp.spend('thresholds', 0.000001);
+select is(pg_temp.alerts('thresholds'), 'warning 80 of 100, limit 100 of 100', '100: it is');
+select is(pg_temp.spend('thresholds', 1), 'limit_reached', 'the next call is refused');
+select is(pg_temp.alerts('thresholds'), 'warning 80 of 100, limit 100 of 100', 'and no further alert recorded');
+
+-- A hold that costs little
+select pg_temp.tenant('dear hold', 10, 'day');
+select pg_temp.spend('dear hold', 9, 0.01);
+select is(pg_temp.alerts('dear hold'), null, 'a hold of 9 of 10 that costs 0.01: nothing to tell');
+select pg_temp.spend('dear hold', 8, 7.99);
+select is(pg_temp.alerts('dear hold'), 'warning 8 of 10', 'when 8 are spent, the warning is there');
+
+-- Refusals
+select pg_temp.tenant('refusals', 10, 'day');
+select is(pg_temp.spend('refusals', 11), 'exceeds_limit', 'a call of 11 of 10');
+select is(pg_temp.alerts('refusals'), null, 'is no alert');
+select is((pg_temp.reserve('refusals', 6)).allowed, true, '6 are held');
+select is(pg_temp.spend('refusals', 5), 'in_flight', 'and leave no room for 5');
+select is(pg_temp.alerts('refusals'), null, 'that is no alert either');
+select pg_temp.tenant('refusals near the limit', 10, 'day');
+select pg_temp.spend('refusals near the limit', 5);
+select is(pg_temp.spend('refusals near the limit', 6), 'limit_reached', 'at 5 of 10 there is no room for 6');
+select is(pg_temp.alerts('refusals near the limit'), null, 'half is spent: no alert');
+select pg_temp.spend('refusals near the limit', 4);
+select is(pg_temp.spend('refusals near the limit', 2), 'limit_reached', 'at 9 there is none for 2');
+select is(pg_temp.alerts('refusals near the limit'), 'warning 9 of 10, limit 9 of 10', 'that is told: calls are refused');
+select pg_temp.spend('refusals near the limit', 3);
+select pg_temp.spend('refusals near the limit', 1);
+select is(pg_temp.alerts('refusals near the limit'), 'warning 9 of 10, limit 9 of 10, limit 10 of 10', 'once, and the real end all the same');
+select is(
+  (select array_agg(threshold order by id) from spend.alerts where kind = 'limit' and tenant_id = pg_temp.id('refusals near the limit')),
+  '{0.8,1}', 'told apart by their threshold'
+);
+select pg_temp.tenant('nothing', 0, 'day');
+select is(pg_temp.spend('nothing', 1), 'exceeds_limit', 'a limit of 0 refuses');
+select is(pg_temp.alerts('nothing'), null, 'and tells of nothing that was spent');
+
+-- An extension that is refused
+select pg_temp.tenant('extension', 10, 'day');
+select pg_temp.spend('extension', 8);
+select spend.extend((pg_temp.reserve('extension', 1)).reservation_id, pg_temp.usage(4));
+select is(pg_temp.alerts('extension'), 'warning 8 of 10, limit 8 of 10', 'an extension that is refused tells as a call does');
+
+-- Raised limits
+select pg_temp.tenant('topped up', 10, 'lifetime');
+select pg_temp.spend('topped up', 10);
+select pg_temp.set_limit('topped up', 30);
+select pg_temp.spend('topped up', 14);
+select pg_temp.spend('topped up', 6);
+select is(
+  pg_temp.alerts('topped up'), 'warning 10 of 10, limit 10 of 10, warning 24 of 30, limit 30 of 30',
+  'prepaid 10 and topped up to 30: used up twice, told twice'
+);
+select pg_temp.tenant('raised', 10, 'month');
+select pg_temp.spend('raised', 9);
+select pg_temp.set_limit('raised', 100);
+select pg_temp.spend('raised', 80);
+select is(pg_temp.alerts('raised'), 'warning 9 of 10, warning 89 of 100', 'raised within the month: warned of again');
+select pg_temp.set_limit('raised', 89);
+select spend_private.record_missed_alerts();
+select is(
+  pg_temp.alerts('raised'), 'warning 9 of 10, warning 89 of 100, warning 89 of 89, limit 89 of 89',
+  'a limit that is lowered to what is spent is reached: maintenance finds it'
+);
+
+-- Spend that goes down again
+select pg_temp.tenant('credit', 10, 'month');
+select pg_temp.spend('credit', 10);
+select spend.adjust(pg_temp.id('credit'), -5, 'credit');
+select pg_temp.spend('credit', 5);
+select is(
+  pg_temp.alerts('credit'), 'warning 10 of 10, limit 10 of 10, warning 10 of 10, limit 10 of 10',
+  'after a credit of 5 the same limit is reached again, and told again'
+);
+select pg_temp.tenant('small credit', 10, 'month');
+select pg_temp.spend('small credit', 9);
+select spend.adjust(pg_temp.id('small credit'), -0.5, 'credit');
+select pg_temp.spend('small credit', 0.1);
+select is(pg_temp.alerts('small credit'), 'warning 9 of 10', 'a credit that leaves it above the threshold changes nothing');
+select pg_temp.tenant('expired', 10, 'month');
+create temporary table expired as select (pg_temp.reserve('expired', 10, now() - interval '1 hour')).reservation_id as id;
+select spend.expire_reservations();
+select spend_private.record_missed_alerts();
+select is(pg_temp.alerts('expired'), 'warning 10 of 10, limit 10 of 10', 'an expiry is spend');
+select spend.settle(e.id, pg_temp.usage(1)) from expired as e;
+select pg_temp.spend('expired', 7.5);
+select is(
+  pg_temp.alerts('expired'), 'warning 10 of 10, limit 10 of 10, warning 8.5 of 10',
+  'it cost 1 after all: 8.5 spent later is a new warning'
+);
+
+-- Retention
+update spend.alerts set created_at = now() - interval '91 days';
+select spend_private.delete_old_alerts(90, 10);
+select is((select count(*) from spend.alerts where tenant_id = pg_temp.id('topped up')), 4::bigint, 'those of a lifetime quota are kept: its period runs');
+select spend_private.record_missed_alerts();
+select is(pg_temp.alerts('topped up'), 'warning 10 of 10, limit 10 of 10, warning 24 of 30, limit 30 of 30', 'and so not sent again');
+select is(spend_private.delete_old_alerts(90, 2, now() + interval '32 days'), 2::bigint, 'when the months are over, theirs are deleted, two at a time');
+select spend_private.delete_old_alerts(90, 1000, now() + interval '32 days');
+select isnt_empty($$select from spend.alerts as a join spend.cost_quotas as q on q.id = a.quota_id where q.period = 'lifetime'$$, 'but not the lifetime quota''s');
+
+-- Periods: in Havana clocks go back at midnight, the first hour of that day comes twice.
+select pg_temp.tenant('Havana', 10, 'day', 'America/Havana');
+select pg_temp.spend('Havana', 9, p_now => '2026-11-01 04:30+00');
+select is(
+  (select a.period_start from spend.alerts as a where a.tenant_id = pg_temp.id('Havana')),
+  (select b.period_start from spend_private.quota_balances as b join spend.cost_quotas as q on q.id = b.quota_id
+   where q.tenant_id = pg_temp.id('Havana') and b.slot = 0 and (select sum(o.spent_usd) from spend_private.quota_balances as o
+     where o.quota_id = b.quota_id and o.period_start = b.period_start) = 9),
+  'an alert is of the period of the balance that it is about'
+);
 
 select * from finish();
 rollback;

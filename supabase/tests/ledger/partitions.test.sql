@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(39);
+select plan(41);
 
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 create function pg_temp.book(p_usd numeric, p_at timestamptz, p_ended boolean default true) returns void language sql as $$
@@ -100,7 +100,9 @@ select is((select min(occurred_at) from spend.cost_events), '2030-07-01 00:00+00
 select hasnt_table('spend_private', 'cost_events_2030_06', 'June''s partition is not');
 select is((select count(*) from spend.cost_events where occurred_at < '2030-07-01'), 0::bigint, 'nor is May''s in the default partition');
 select is((select sum(cost_usd) from spend.hourly_costs where hour < '2030-07-01' and hour >= '2030-05-01'), 700::numeric, 'their sums by hour are');
-select is((select count(*) from spend_private.conversation_rollups where hour < '2030-07-01'), 0::bigint, 'those by conversation are not');
+select is(spend_private.delete_old_conversations(3), 3::bigint, 'those by conversation go three at a time');
+select is(spend_private.delete_old_conversations(), 1::bigint, 'to the last');
+select is((select count(*) from spend_private.conversation_rollups where hour < '2030-07-01'), 0::bigint, 'and none is left');
 select is_empty('select * from spend.verify_balances()', 'a lifetime quota still equals the ledger, of which the sums are a part');
 update spend.cost_quotas set period = 'week' where period = 'lifetime';
 update spend.cost_quotas set period = 'lifetime' where limit_usd = 10000;

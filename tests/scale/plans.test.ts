@@ -1,0 +1,138 @@
+// Plans hold at scale: what a call or a job of maintenance reads does not grow with the tables. Measured in buffers, which
+// neither the machine nor its load change, on a project of a few rows and on the same one grown (fill.sql).
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Sql } from "postgres";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { addTenant, addTestModel, reserve, usageOf } from "../race/spend.ts";
+import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+
+const USAGE = JSON.stringify(usageOf(0.01));
+
+interface World {
+  sql: Sql;
+  calm: string;
+  /** 90 % of its quota is spent, and it has been warned. */
+  warned: string;
+  full: string;
+}
+
+let databases: TestDatabase[];
+let small: World;
+let large: World;
+
+beforeAll(async () => {
+  databases = await Promise.all([
+    cloneDatabase({ connections: 1 }),
+    cloneDatabase({ connections: 1 }),
+  ]);
+  const [first, second] = databases as [TestDatabase, TestDatabase];
+  await second.sql.unsafe(await readFile(join(import.meta.dirname, "fill.sql"), "utf8")).simple();
+  small = await makeWorld(first.sql);
+  large = await makeWorld(second.sql);
+}, 90_000);
+afterAll(() => Promise.all(databases.map((database) => database.close())));
+
+async function makeWorld(sql: Sql): Promise<World> {
+  await addTestModel(sql);
+  const tenants = [];
+  for (const spent of [1, 90, 100]) {
+    const id = await addTenant(sql, 100, 8);
+    await sql`select spend.adjust(${id}, ${spent}, 'test')`;
+    tenants.push(id);
+  }
+  const [calm, warned, full] = tenants as [string, string, string];
+  return { sql, calm, warned, full };
+}
+
+/** Buffers that a statement, with all that its functions read, hits or reads; planned and warm. */
+async function buffersOf(sql: Sql, statement: () => Promise<string>): Promise<number> {
+  const counts: number[] = [];
+  for (let i = 0; i < 8; i++) {
+    const [row] = await sql.unsafe(`explain (analyze, buffers, format json) ${await statement()}`);
+    const plan = row?.["QUERY PLAN"][0].Plan;
+    counts.push(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]);
+  }
+  return Math.min(...counts);
+}
+
+const held = async (sql: Sql, tenantId: string) =>
+  (await reserve(sql, tenantId, null, 0.01)).reservation_id;
+const call = (name: string, tenantId: string) =>
+  `select spend.${name}('${tenantId}', null, 'llm', '${USAGE}')`;
+
+type Statement = (world: World) => Promise<string>;
+
+const calls: Record<string, Statement> = {
+  "reserve of a calm tenant": async ({ calm }) => call("reserve", calm),
+  "reserve of a tenant at 90 %": async ({ warned }) => call("reserve", warned),
+  "settle of a calm tenant": async ({ sql, calm }) =>
+    `select spend.settle('${await held(sql, calm)}', '${USAGE}')`,
+  "settle of a tenant at 90 %": async ({ sql, warned }) =>
+    `select spend.settle('${await held(sql, warned)}', '${USAGE}')`,
+  release: async ({ sql, calm }) => `select spend.release('${await held(sql, calm)}')`,
+  extend: async ({ sql, warned }) =>
+    `select spend.extend('${await held(sql, warned)}', '${JSON.stringify(usageOf(0.02))}')`,
+  "a refusal": async ({ full }) => call("reserve", full),
+  "check_quota of a tenant at 90 %": async ({ warned }) => call("check_quota", warned),
+  "check_quota that is refused": async ({ full }) => call("check_quota", full),
+  "the expiry of a hold": async ({ sql, calm }) => {
+    await sql`
+      update spend.reservations set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'
+      where id = ${await held(sql, calm)}`;
+    return "select spend.expire_reservations(1)";
+  },
+};
+
+/** Jobs that have nothing to do. record_alerts has balances to look at, and is measured below. */
+const jobs = [
+  "expire_reservations",
+  "make_partitions",
+  "roll_up",
+  "drop_months",
+  "delete_refusals",
+  "delete_alerts",
+  "delete_balances",
+  "delete_conversations",
+  "delete_problems",
+];
+
+describe("20,000 tenants, 600,000 reservations, 250,000 alerts, 30,000 balances above their threshold", () => {
+  it.each(Object.entries(calls))(
+    "%s reads as much as where there are none",
+    async (_, statement) => {
+      const few = await buffersOf(small.sql, () => statement(small));
+      const many = await buffersOf(large.sql, () => statement(large));
+      // Trees are a level or two deeper.
+      expect(many, `${many} buffers, ${few} where there are few rows`).toBeLessThanOrEqual(
+        few * 2 + 20,
+      );
+    },
+  );
+
+  it.each(jobs)("maintenance: %s, with nothing to do, reads as much", async (job) => {
+    for (const { sql } of [small, large]) await sql`select spend.maintain(${job})`;
+    const few = await buffersOf(small.sql, async () => `select spend.maintain('${job}')`);
+    const many = await buffersOf(large.sql, async () => `select spend.maintain('${job}')`);
+    expect(many, `${many} buffers, ${few} where there are few rows`).toBeLessThanOrEqual(
+      few * 2 + 20,
+    );
+  });
+
+  it("maintenance: missed alerts of 30,000 balances are recorded once, at a few probes each", async () => {
+    const { sql } = large;
+    const recorded = await sql`select count(*)::int as alerts from spend.alerts`;
+    const [row] = await sql.unsafe(
+      "explain (analyze, buffers, format json) select spend_private.record_missed_alerts()",
+    );
+    const { Plan: plan } = row?.["QUERY PLAN"][0];
+    console.log(`record_missed_alerts: ${plan["Actual Total Time"]} ms`, plan["Shared Hit Blocks"]);
+    const [after] = await sql`select count(*)::int as alerts from spend.alerts`;
+    expect(after?.alerts - recorded[0]?.alerts).toBe(30_000);
+    expect(await sql`select spend_private.record_missed_alerts()::int as alerts`).toEqual([
+      { alerts: 0 },
+    ]);
+    const again = await buffersOf(sql, async () => "select spend_private.record_missed_alerts()");
+    expect(again / 30_000).toBeLessThan(15);
+  });
+});
