@@ -137,12 +137,30 @@ async function switches(sql: Sql): Promise<Mutant[]> {
       },
       tests: SECURITY,
     })),
+    ...(await searchPaths(sql)),
     ...functions.map(({ name }) => ({
       name: `function reads as its owner: ${name}`,
       change: { sql: `alter function ${name} security definer` },
       tests: [vitest("isolation/matrix")],
     })),
   ];
+}
+
+/** Each function that runs as its owner, or that users may call, without its search_path, and with one that leaves pg_temp first. */
+async function searchPaths(sql: Sql): Promise<Mutant[]> {
+  const found = await sql`
+    select p.oid::regprocedure::text as name
+    from pg_proc as p
+    where p.pronamespace in ('spend'::regnamespace, 'spend_private'::regnamespace) and p.prokind = 'f'
+      and (p.prosecdef or p.pronamespace = 'spend'::regnamespace)
+    order by 1`;
+  return found.flatMap(({ name }) =>
+    ["reset search_path", "set search_path = ''"].map((change) => ({
+      name: `search_path lost: ${change}: ${name}`,
+      change: { sql: `alter function ${name} ${change}` },
+      tests: [pgtap("security/names")],
+    })),
+  );
 }
 
 /** Each check, key and unique index dropped. */
