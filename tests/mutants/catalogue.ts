@@ -39,7 +39,9 @@ async function policies(sql: Sql): Promise<Mutant[]> {
   return found.flatMap(({ table, name, cmd, qual, with_check }) => {
     const policy = `"${name}" on ${table}`;
     const tests =
-      table === "spend.cost_quotas" ? [...SECURITY, pgtap("tenants/user_quotas")] : SECURITY;
+      table === "spend.cost_quotas"
+        ? [...SECURITY, pgtap("tenants/user_quotas"), vitest("isolation/owners")]
+        : SECURITY;
     const dropped = {
       name: `policy dropped: ${table}: ${name}`,
       change: { sql: `drop policy ${policy}` },
@@ -98,7 +100,7 @@ async function grants(sql: Sql): Promise<Mutant[]> {
     ...columns.map(({ name, column, privilege }) => ({
       name: `grant widened: ${privilege} (${column}) on ${name} to authenticated`,
       change: { sql: `grant ${privilege} (${column}) on ${name} to authenticated` },
-      tests: SECURITY,
+      tests: [...SECURITY, vitest("isolation/owners")],
     })),
     ...functions.map(({ name, role }) => ({
       name: `grant widened: execute on ${name} to ${role}`,

@@ -128,7 +128,7 @@ select set_eq(
   $$ select distinct who from reference where what like 'public.borrowed(%)' $$,
   $$ values ('rule _RETURN on view spend_private.lent'), ('default value for column x of table spend_private.leaning'),
     ('constraint is_borrowed on table spend_private.leaning'), ('index spend_private.leaning_idx'),
-    ('policy "borrowers read" on table spend_private.leaning') $$,
+    ('policy borrowers read on table spend_private.leaning') $$,
   'a view, a default, a check, an index and a policy that use a function of public are found'
 );
 create function spend_private.careless() returns void language plpgsql security definer set search_path = '' as 'begin end';
