@@ -17,6 +17,7 @@ const TRIGGERS: Record<string, string[]> = {
   complete_quota: [pgtap("quotas/"), pgtap("tenants/")],
   follow_new_quotas: [pgtap("quotas/"), pgtap("tenants/")],
   follow_quota_changes: [pgtap("quotas/")],
+  demand_read_committed: [vitest("isolation/settings", "changes of quotas")],
   lock_change: [vitest("race/locks"), vitest("race/reserve")],
   lock_shape: [vitest("race/locks"), vitest("race/reserve")],
 };
