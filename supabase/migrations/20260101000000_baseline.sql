@@ -5024,20 +5024,26 @@ as $$
 declare
   v_by text[] := coalesce(cost_report.group_by, '{}');
   v_by_conversation boolean := cost_report.conversation_id is not null or 'conversation' = any (v_by);
-  -- Days are the tenants' own: a day more than UTC's on either side holds all of them.
-  v_from timestamptz := (
-    coalesce(cost_report.from_day, (now() at time zone 'UTC')::date - 30) - 1
-  )::timestamp at time zone 'UTC';
-  v_before timestamptz := (cost_report.to_day + 2)::timestamp at time zone 'UTC';
+  v_from timestamptz;
+  v_before timestamptz;
 begin
   if not v_by <@ array['tenant', 'user', 'task', 'conversation', 'resource_type', 'provider', 'product', 'day']
     or cost_report.top < 1
+    or isfinite(cost_report.from_day) and cost_report.from_day not between '0001-01-01' and '9999-12-31'
+    or isfinite(cost_report.to_day) and cost_report.to_day not between '0001-01-01' and '9999-12-31'
   then
     raise exception using
       errcode = '22023', message = 'invalid_report',
-      detail = jsonb_build_object('group_by', v_by, 'top', cost_report.top)::text,
-      hint = 'group_by: any of tenant, user, task, conversation, resource_type, provider, product, day; top: at least 1.';
+      detail = jsonb_build_object(
+        'group_by', v_by, 'top', cost_report.top, 'from_day', cost_report.from_day, 'to_day', cost_report.to_day
+      )::text,
+      hint = 'group_by: any of tenant, user, task, conversation, resource_type, provider, product, day; top: at least 1; from_day, to_day: of the years 1 to 9999, or infinite.';
   end if;
+  -- Days are the tenants' own: a day more than UTC's on either side holds all of them.
+  v_from := (
+    coalesce(cost_report.from_day, (now() at time zone 'UTC')::date - 30) - 1
+  )::timestamp at time zone 'UTC';
+  v_before := (cost_report.to_day + 2)::timestamp at time zone 'UTC';
 
   return query
   with costs as (
@@ -5768,9 +5774,10 @@ set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   v_days integer := unusual_spend.days;
-  v_baseline integer := 7 * unusual_spend.weeks;
+  v_baseline integer;
 begin
-  if v_days is null or v_days not between 1 and 366 or v_baseline is null or v_baseline not between 7 and 364
+  if v_days is null or v_days not between 1 and 366
+    or unusual_spend.weeks is null or unusual_spend.weeks not between 1 and 52
     or unusual_spend.factor is null or unusual_spend.factor <= 0 or unusual_spend.at_least_usd is null
   then
     raise exception using
@@ -5781,6 +5788,7 @@ begin
       )::text,
       hint = 'days: 1 to 366; weeks: 1 to 52; factor: above 0; at_least_usd: an amount.';
   end if;
+  v_baseline := 7 * unusual_spend.weeks;
 
   return query
   with spent as (
@@ -6239,15 +6247,10 @@ declare
 begin
   if p_conversation_id is null then
     perform spend_private.fail_usage('conversation_id', 'is missing');
-  elsif p_claim_id is null then
-    perform spend_private.fail_usage('claim_id', 'is missing');
   elsif p_timeout_seconds is null or p_timeout_seconds not between 1 and 86400 then
     perform spend_private.fail_usage('timeout_seconds', 'is not between 1 and 86400 (a day)');
-  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
-    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
-  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
-    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
   end if;
+  perform spend_private.check_use(p_claim_id, p_run_seconds, p_claim_seconds);
   perform spend_private.check_reserve_arguments(p_conversation_id, p_path_id, null, 1, '{}');
 
   select t.template, t.vcpus, t.memory_gib into v_context.template, v_context.vcpus, v_context.memory_gib
@@ -6919,6 +6922,9 @@ declare
   v_usage jsonb;
   v_held spend.reserve_result;
 begin
+  if book_stray_sandbox.sandbox_id is null then
+    perform spend_private.fail_usage('sandbox_id', 'is missing');
+  end if;
   perform spend_private.join_calls(spend_private.tenant_key(book_stray_sandbox.tenant_id));
   perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));
   v_from := greatest(
@@ -7021,6 +7027,7 @@ as $$
 declare
   v_context spend.execution_contexts;
 begin
+  perform spend_private.check_use(p_claim_id, p_run_seconds, p_claim_seconds);
   perform spend_private.join_calls(spend_private.tenant_key((
     select c.tenant_id
     from spend.tenant_members as m
@@ -7048,6 +7055,24 @@ end;
 $$;
 comment on function spend_private.use_context is
   'spend.use_context with a clock.';
+
+create function spend_private.check_use(p_claim_id uuid, p_run_seconds integer, p_claim_seconds integer)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_claim_id is null then
+    perform spend_private.fail_usage('claim_id', 'is missing');
+  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
+    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
+  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
+    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
+  end if;
+end;
+$$;
+comment on function spend_private.check_use is
+  'Raises 22023 invalid_usage with the field of a use of a context that is missing or out of its range.';
 
 create function spend.find_context(context_id uuid, user_id uuid)
 returns setof spend.execution_contexts

@@ -1,7 +1,10 @@
 // Whoever has SQL may make types, functions, operators and tables of any name, in pg_temp at least. None of our functions,
 // triggers, views or policies may find one of them while it runs as somebody else.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { PROJECT } from "../../scripts/stack/paths.ts";
 import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
 import {
   addFixture,
@@ -184,6 +187,31 @@ describe("objects in pg_temp and in a schema of one's own", () => {
     expect(Object.keys(CALLS).filter((name) => !functions.has(name))).toEqual([]);
     expect(Object.keys(WRITES).filter((key) => !writes.has(key))).toEqual([]);
   });
+});
+
+describe("triggers that docs/attach.md teaches", () => {
+  it("a member who may write organizations mirrors one: nothing of the member's own runs as the triggers' owner", async () => {
+    const text = readFileSync(join(PROJECT, "docs/attach.md"), "utf8");
+    const taught = /```sql\n(.*?)```/s.exec(text)?.[1] ?? "";
+    await sql.unsafe(`
+      create table public.organizations (id uuid primary key, name text not null, time_zone text, deleted_at timestamptz);
+      create table public.organization_members (organization_id uuid, user_id uuid, role text);
+      grant select, insert, update, delete on public.organizations, public.organization_members to authenticated`);
+    await sql.unsafe(taught);
+    const { ran, failed } = await attack(MEMBER, HOSTILE_PATH, ({ stranger, member }) => [
+      `insert into public.organizations (id, name) values ('${stranger}', 'New')`,
+      `insert into public.organization_members (organization_id, user_id, role) values ('${stranger}', '${member}', 'owner')`,
+      `update public.organizations set name = 'Renamed', time_zone = 'Asia/Tokyo' where id = '${stranger}'`,
+      `update public.organization_members set role = 'guest' where organization_id = '${stranger}'`,
+      `delete from public.organization_members where organization_id = '${stranger}'`,
+      `delete from public.organizations where id = '${stranger}'`,
+    ]);
+    expect({ ran, failed }).toEqual({ ran: [], failed: [] });
+    const closed =
+      await sql`select from spend.tenants where name = 'Renamed' and closed_at is not null`;
+    expect(closed).toHaveLength(1);
+    expect(await membersOfVictim()).toBe(0);
+  }, 60_000);
 });
 
 describe("a session that is used by somebody else afterwards", () => {
