@@ -196,6 +196,7 @@ export type Database = {
           resource_type: string;
           scope: string;
           scope_id: string | null;
+          shape_since: string;
           slots: number;
           source: string;
           task: string | null;
@@ -214,6 +215,7 @@ export type Database = {
           resource_type: string;
           scope: string;
           scope_id?: string | null;
+          shape_since?: string;
           slots: number;
           source?: string;
           task?: string | null;
@@ -231,6 +233,7 @@ export type Database = {
           resource_type?: string;
           scope?: string;
           scope_id?: string | null;
+          shape_since?: string;
           slots?: number;
           source?: string;
           task?: string | null;
@@ -402,6 +405,13 @@ export type Database = {
             foreignKeyName: "plan_quotas_plan_id_fkey";
             columns: ["plan_id"];
             isOneToOne: false;
+            referencedRelation: "plan_progress";
+            referencedColumns: ["plan_id"];
+          },
+          {
+            foreignKeyName: "plan_quotas_plan_id_fkey";
+            columns: ["plan_id"];
+            isOneToOne: false;
             referencedRelation: "plans";
             referencedColumns: ["id"];
           },
@@ -411,15 +421,18 @@ export type Database = {
         Row: {
           id: string;
           name: string;
+          version: number;
         };
         ComputedFields: never;
         Insert: {
           id: string;
           name: string;
+          version?: number;
         };
         Update: {
           id?: string;
           name?: string;
+          version?: number;
         };
         Relationships: [];
       };
@@ -641,6 +654,7 @@ export type Database = {
       tenant_members: {
         Row: {
           created_at: string;
+          is_seeded: boolean;
           role: string;
           tenant_id: string;
           user_id: string;
@@ -648,12 +662,14 @@ export type Database = {
         ComputedFields: never;
         Insert: {
           created_at?: string;
+          is_seeded?: boolean;
           role?: string;
           tenant_id: string;
           user_id: string;
         };
         Update: {
           created_at?: string;
+          is_seeded?: boolean;
           role?: string;
           tenant_id?: string;
           user_id?: string;
@@ -675,7 +691,9 @@ export type Database = {
           id: string;
           name: string;
           plan_id: string;
+          plan_version: number;
           time_zone: string;
+          time_zone_since: string;
         };
         ComputedFields: never;
         Insert: {
@@ -684,7 +702,9 @@ export type Database = {
           id?: string;
           name: string;
           plan_id?: string;
+          plan_version?: number;
           time_zone?: string;
+          time_zone_since?: string;
         };
         Update: {
           closed_at?: string | null;
@@ -692,9 +712,18 @@ export type Database = {
           id?: string;
           name?: string;
           plan_id?: string;
+          plan_version?: number;
           time_zone?: string;
+          time_zone_since?: string;
         };
         Relationships: [
+          {
+            foreignKeyName: "tenants_plan_id_fkey";
+            columns: ["plan_id"];
+            isOneToOne: false;
+            referencedRelation: "plan_progress";
+            referencedColumns: ["plan_id"];
+          },
           {
             foreignKeyName: "tenants_plan_id_fkey";
             columns: ["plan_id"];
@@ -767,6 +796,16 @@ export type Database = {
           task: string | null;
           tenant_id: string | null;
           user_id: string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
+      };
+      plan_progress: {
+        Row: {
+          plan_id: string;
+          tenants: number | null;
+          up_to_date: number | null;
+          version: number;
         };
         ComputedFields: never;
         Relationships: [];
@@ -1147,6 +1186,7 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      rebuild_balances: { Args: { quota_id: number }; Returns: undefined };
       release: {
         Args: { reason?: string; reservation_id: string };
         Returns: Database["spend"]["CompositeTypes"]["settle_result"];

@@ -160,6 +160,7 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
   ],
   maintain: () => ["select spend.maintain()"],
   open_contexts: () => ["select * from spend.open_contexts()"],
+  rebuild_balances: ({ busyQuota }) => [`select * from spend.rebuild_balances(${busyQuota})`],
   release: ({ held }) => [`select * from spend.release('${held.release}')`],
   reprice: () => [
     `select * from spend.reprice('test', 'model', '2020-01-01', '2099-01-01')`,
