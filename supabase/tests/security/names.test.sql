@@ -25,7 +25,7 @@ from pg_proc as p
 join pg_namespace as n on n.oid = p.pronamespace
 where n.nspname in ('spend', 'spend_private');
 
-select plan(14);
+select plan(15);
 
 -- Functions
 select is_empty(
@@ -62,6 +62,14 @@ select is_empty(
   $$ select n.nspname, a.grantee::regrole from pg_namespace as n, aclexplode(n.nspacl) as a
      where n.nspname in ('spend', 'spend_private') and a.privilege_type = 'CREATE' and a.grantee <> n.nspowner $$,
   'nobody but the owner creates anything in spend and spend_private'
+);
+
+select is_empty(
+  $$ select r.name, a.role from routine as r
+     cross join (values ('authenticated'), ('service_role')) as a (role)
+     where not r.is_definer and has_function_privilege(a.role, r.oid, 'execute') and r.source ~ 'spend_private\.'
+       and not exists (select from without_search_path as w where w.name = r.name) $$,
+  'what runs as a caller, who may not use spend_private, names nothing in it: it would fail as it runs'
 );
 
 -- What is stored as an expression is resolved once, by whoever created it; so it is safe if what it found is. Views,
