@@ -1761,6 +1761,8 @@ create function spend_private.period_bounds(
 )
 returns tstzrange
 language plpgsql stable
+-- Definer: whoever reads spend.quota_status may not use the schema of what this calls. It reads no table.
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -1832,7 +1834,6 @@ end;
 $$;
 comment on function spend_private.period_start is
   'Lower bound of period_bounds, in few steps on all but the days around a change of the clock: every call asks for it.';
-grant execute on function spend_private.period_start to authenticated, service_role;
 
 create function spend_private.hour_bounds(p_time_zone text, p_now timestamptz)
 returns tstzrange
@@ -1852,7 +1853,6 @@ end;
 $$;
 comment on function spend_private.hour_bounds is
   'Hour that contains p_now, as the clock of p_time_zone shows it; where the clock is changed within an hour, one ends and the next begins there.';
-grant execute on function spend_private.hour_bounds to authenticated, service_role;
 
 create function spend_private.clock_reaches(p_clock timestamp, p_time_zone text)
 returns timestamptz
@@ -1892,7 +1892,6 @@ end;
 $$;
 comment on function spend_private.clock_reaches is
   'First moment at which the clock of p_time_zone shows p_clock, or, where it skips that, a later time.';
-grant execute on function spend_private.clock_reaches to authenticated, service_role;
 
 create function spend_private.clock_change(p_after timestamptz, p_until timestamptz, p_time_zone text)
 returns timestamptz
@@ -1922,7 +1921,6 @@ end;
 $$;
 comment on function spend_private.clock_change is
   'Moment after p_after, and until p_until, at which the clock of p_time_zone is changed; null when it is not. Not for spans in which it is changed twice.';
-grant execute on function spend_private.clock_change to authenticated, service_role;
 
 -- schemas/30_quotas/quota_details.sql
 create function spend_private.quota_details(
@@ -2199,6 +2197,45 @@ $$;
 comment on function spend_private.current_holds is
   'Balances, opened where they are not, that a booking at p_at without a reservation, and so without task or product, counts in; in lock order.';
 
+-- schemas/30_quotas/demand_read_committed.sql
+create function spend_private.demand_read_committed()
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+    perform spend_private.fail(
+      '0A000', 'isolation_not_supported',
+      jsonb_build_object('transaction_isolation', current_setting('transaction_isolation')),
+      'Use a transaction of isolation level read committed: any other sees balances and bookings as they were when it began.'
+    );
+  end if;
+end;
+$$;
+comment on function spend_private.demand_read_committed is
+  'Raises 0A000 isolation_not_supported in a transaction that sees the past: what it counted would be wrong by what others booked since, whatever it locks. Called before quotas are changed.';
+
+create function spend_private.refuse_old_snapshot()
+returns trigger
+language plpgsql
+-- Definer: whoever makes the change need not be able to call demand_read_committed().
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.demand_read_committed();
+  return null;
+end;
+$$;
+comment on function spend_private.refuse_old_snapshot is
+  'Trigger: quotas, and the time zones that bound their periods, are changed in transactions of isolation level read committed alone (0A000 isolation_not_supported).';
+
+create trigger demand_read_committed before insert or update or delete on spend.cost_quotas
+for each statement execute function spend_private.refuse_old_snapshot();
+create trigger demand_read_committed before update of time_zone on spend.tenants
+for each statement execute function spend_private.refuse_old_snapshot();
+
 -- schemas/30_quotas/follow_quota_changes.sql
 create function spend_private.follow_quota_changes()
 returns trigger
@@ -2419,13 +2456,16 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform spend_private.demand_read_committed();
+  end if;
   -- In this order, and before any row is locked (spend_private.stop_calls says why).
   perform pg_advisory_xact_lock_shared(1936748132, p_tenant_key);
   lock table spend.reservations in row exclusive mode;
 end;
 $$;
 comment on function spend_private.join_calls is
-  'First step of everything that holds or books money of a tenant (its tenant_key): waits while the tenant''s quotas, or the platform''s, are being changed, and makes such a change wait until this transaction ends. Calls never wait for each other here. Raises 55P03.';
+  'First step of everything that holds or books money of a tenant (its tenant_key): waits while the tenant''s quotas, or the platform''s, are being changed, and makes such a change wait until this transaction ends. Calls never wait for each other here. Raises 55P03, and 0A000 isolation_not_supported.';
 
 create function spend_private.try_join_calls(p_tenant_key integer)
 returns boolean
@@ -5733,20 +5773,26 @@ as $$
 declare
   v_by text[] := coalesce(cost_report.group_by, '{}');
   v_by_conversation boolean := cost_report.conversation_id is not null or 'conversation' = any (v_by);
-  -- Days are the tenants' own: a day more than UTC's on either side holds all of them.
-  v_from timestamptz := (
-    coalesce(cost_report.from_day, (now() at time zone 'UTC')::date - 30) - 1
-  )::timestamp at time zone 'UTC';
-  v_before timestamptz := (cost_report.to_day + 2)::timestamp at time zone 'UTC';
+  v_from timestamptz;
+  v_before timestamptz;
 begin
   if not v_by <@ array['tenant', 'user', 'task', 'conversation', 'resource_type', 'provider', 'product', 'day']
     or cost_report.top < 1
+    or isfinite(cost_report.from_day) and cost_report.from_day not between '0001-01-01' and '9999-12-31'
+    or isfinite(cost_report.to_day) and cost_report.to_day not between '0001-01-01' and '9999-12-31'
   then
     raise exception using
       errcode = '22023', message = 'invalid_report',
-      detail = jsonb_build_object('group_by', v_by, 'top', cost_report.top)::text,
-      hint = 'group_by: any of tenant, user, task, conversation, resource_type, provider, product, day; top: at least 1.';
+      detail = jsonb_build_object(
+        'group_by', v_by, 'top', cost_report.top, 'from_day', cost_report.from_day, 'to_day', cost_report.to_day
+      )::text,
+      hint = 'group_by: any of tenant, user, task, conversation, resource_type, provider, product, day; top: at least 1; from_day, to_day: of the years 1 to 9999, or infinite.';
   end if;
+  -- Days are the tenants' own: a day more than UTC's on either side holds all of them.
+  v_from := (
+    coalesce(cost_report.from_day, (now() at time zone 'UTC')::date - 30) - 1
+  )::timestamp at time zone 'UTC';
+  v_before := (cost_report.to_day + 2)::timestamp at time zone 'UTC';
 
   return query
   with costs as (
@@ -6629,9 +6675,10 @@ set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   v_days integer := unusual_spend.days;
-  v_baseline integer := 7 * unusual_spend.weeks;
+  v_baseline integer;
 begin
-  if v_days is null or v_days not between 1 and 366 or v_baseline is null or v_baseline not between 7 and 364
+  if v_days is null or v_days not between 1 and 366
+    or unusual_spend.weeks is null or unusual_spend.weeks not between 1 and 52
     or unusual_spend.factor is null or unusual_spend.factor <= 0 or unusual_spend.at_least_usd is null
     or unusual_spend.factor in ('NaN', 'Infinity') or unusual_spend.at_least_usd in ('NaN', 'Infinity', '-Infinity')
   then
@@ -6643,6 +6690,7 @@ begin
       )::text,
       hint = 'days: 1 to 366; weeks: 1 to 52; factor: above 0; at_least_usd: an amount.';
   end if;
+  v_baseline := 7 * unusual_spend.weeks;
 
   return query
   with spent as (
@@ -7103,15 +7151,10 @@ declare
 begin
   if p_conversation_id is null then
     perform spend_private.fail_usage('conversation_id', 'is missing');
-  elsif p_claim_id is null then
-    perform spend_private.fail_usage('claim_id', 'is missing');
   elsif p_timeout_seconds is null or p_timeout_seconds not between 1 and 86400 then
     perform spend_private.fail_usage('timeout_seconds', 'is not between 1 and 86400 (a day)');
-  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
-    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
-  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
-    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
   end if;
+  perform spend_private.check_use(p_claim_id, p_run_seconds, p_claim_seconds);
   perform spend_private.check_reserve_arguments(p_conversation_id, p_path_id, null, 1, '{}');
 
   select t.template, t.vcpus, t.memory_gib into v_context.template, v_context.vcpus, v_context.memory_gib
@@ -7794,6 +7837,9 @@ declare
   v_usage jsonb;
   v_held spend.reserve_result;
 begin
+  if book_stray_sandbox.sandbox_id is null then
+    perform spend_private.fail_usage('sandbox_id', 'is missing');
+  end if;
   perform spend_private.join_calls(spend_private.tenant_key(book_stray_sandbox.tenant_id));
   perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));
   v_from := greatest(
@@ -7896,6 +7942,7 @@ as $$
 declare
   v_context spend.execution_contexts;
 begin
+  perform spend_private.check_use(p_claim_id, p_run_seconds, p_claim_seconds);
   perform spend_private.join_calls(spend_private.tenant_key((
     select c.tenant_id
     from spend.tenant_members as m
@@ -7923,6 +7970,24 @@ end;
 $$;
 comment on function spend_private.use_context is
   'spend.use_context with a clock.';
+
+create function spend_private.check_use(p_claim_id uuid, p_run_seconds integer, p_claim_seconds integer)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_claim_id is null then
+    perform spend_private.fail_usage('claim_id', 'is missing');
+  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
+    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
+  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
+    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
+  end if;
+end;
+$$;
+comment on function spend_private.check_use is
+  'Raises 22023 invalid_usage with the field of a use of a context that is missing or out of its range.';
 
 create function spend.find_context(context_id uuid, user_id uuid)
 returns setof spend.execution_contexts

@@ -19,14 +19,6 @@ const CONNECTIONS = 4;
 
 /** Errors of the contract; all others would be a fault of ours. */
 const CONTRACT = /^(22023|42501|PT4\d\d|55P03)$/;
-/** PostgreSQL's own words, class 22 (a 400 at the Data API), about a row count or a date out of range; no money moves. */
-const OUT_OF_RANGE: Record<string, string[]> = {
-  cost_report: ["22008"],
-  expire_reservations: ["2201W"],
-  open_contexts: ["2201W"],
-  unusual_spend: ["22003", "22008"],
-};
-
 interface Parameter {
   name: string;
   type: string;
@@ -206,7 +198,7 @@ async function check({ name, args }: Call): Promise<void> {
       );
     })
     .catch((error) => {
-      if (!CONTRACT.test(error.code) && !OUT_OF_RANGE[name]?.includes(error.code)) {
+      if (!CONTRACT.test(error.code)) {
         throw new Error(
           `${error.code} ${error.message}\n${error.detail ?? ""}\n${error.where ?? ""}`,
         );

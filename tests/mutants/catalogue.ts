@@ -17,6 +17,7 @@ const TRIGGERS: Record<string, string[]> = {
   complete_quota: [pgtap("quotas/"), pgtap("tenants/")],
   follow_new_quotas: [pgtap("quotas/"), pgtap("tenants/")],
   follow_quota_changes: [pgtap("quotas/")],
+  demand_read_committed: [vitest("isolation/settings", "changes of quotas")],
   lock_change: [vitest("race/locks"), vitest("race/reserve")],
   lock_shape: [vitest("race/locks"), vitest("race/reserve")],
 };
@@ -39,7 +40,9 @@ async function policies(sql: Sql): Promise<Mutant[]> {
   return found.flatMap(({ table, name, cmd, qual, with_check }) => {
     const policy = `"${name}" on ${table}`;
     const tests =
-      table === "spend.cost_quotas" ? [...SECURITY, pgtap("tenants/user_quotas")] : SECURITY;
+      table === "spend.cost_quotas"
+        ? [...SECURITY, pgtap("tenants/user_quotas"), vitest("isolation/owners")]
+        : SECURITY;
     const dropped = {
       name: `policy dropped: ${table}: ${name}`,
       change: { sql: `drop policy ${policy}` },
@@ -98,7 +101,7 @@ async function grants(sql: Sql): Promise<Mutant[]> {
     ...columns.map(({ name, column, privilege }) => ({
       name: `grant widened: ${privilege} (${column}) on ${name} to authenticated`,
       change: { sql: `grant ${privilege} (${column}) on ${name} to authenticated` },
-      tests: SECURITY,
+      tests: [...SECURITY, vitest("isolation/owners")],
     })),
     ...functions.map(({ name, role }) => ({
       name: `grant widened: execute on ${name} to ${role}`,
@@ -137,12 +140,30 @@ async function switches(sql: Sql): Promise<Mutant[]> {
       },
       tests: SECURITY,
     })),
+    ...(await searchPaths(sql)),
     ...functions.map(({ name }) => ({
       name: `function reads as its owner: ${name}`,
       change: { sql: `alter function ${name} security definer` },
       tests: [vitest("isolation/matrix")],
     })),
   ];
+}
+
+/** Each function that runs as its owner, or that users may call, without its search_path, and with one that leaves pg_temp first. */
+async function searchPaths(sql: Sql): Promise<Mutant[]> {
+  const found = await sql`
+    select p.oid::regprocedure::text as name
+    from pg_proc as p
+    where p.pronamespace in ('spend'::regnamespace, 'spend_private'::regnamespace) and p.prokind = 'f'
+      and (p.prosecdef or p.pronamespace = 'spend'::regnamespace)
+    order by 1`;
+  return found.flatMap(({ name }) =>
+    ["reset search_path", "set search_path = ''"].map((change) => ({
+      name: `search_path lost: ${change}: ${name}`,
+      change: { sql: `alter function ${name} ${change}` },
+      tests: [pgtap("security/names")],
+    })),
+  );
 }
 
 /** Each check, key and unique index dropped. */

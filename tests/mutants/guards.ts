@@ -638,4 +638,19 @@ export const guardMutants: Mutant[] = [
     "p_status not in ('paused', 'terminated', 'failed')",
     [pgtap("sandboxes/guards")],
   ),
+  // Whom a session may pretend to be, and what it may pretend to see.
+  guard(
+    "quotas are changed by what a transaction saw when it began",
+    "30_quotas/demand_read_committed.sql",
+    "if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then",
+    "if false then",
+    [vitest("isolation/settings", "changes of quotas")],
+  ),
+  guard(
+    "history is deleted by whoever sets what retention sets",
+    "50_ledger/refuse_change.sql",
+    "if tg_op = 'DELETE' and current_setting('spend.retention', true) = 'on' then",
+    "if tg_op = 'DELETE' then",
+    [pgtap("ledger/"), pgtap("audit/")],
+  ),
 ];

@@ -4,13 +4,16 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform spend_private.demand_read_committed();
+  end if;
   -- In this order, and before any row is locked (spend_private.stop_calls says why).
   perform pg_advisory_xact_lock_shared(1936748132, p_tenant_key);
   lock table spend.reservations in row exclusive mode;
 end;
 $$;
 comment on function spend_private.join_calls is
-  'First step of everything that holds or books money of a tenant (its tenant_key): waits while the tenant''s quotas, or the platform''s, are being changed, and makes such a change wait until this transaction ends. Calls never wait for each other here. Raises 55P03.';
+  'First step of everything that holds or books money of a tenant (its tenant_key): waits while the tenant''s quotas, or the platform''s, are being changed, and makes such a change wait until this transaction ends. Calls never wait for each other here. Raises 55P03, and 0A000 isolation_not_supported.';
 
 create function spend_private.try_join_calls(p_tenant_key integer)
 returns boolean

@@ -5,6 +5,8 @@ create function spend_private.period_bounds(
 )
 returns tstzrange
 language plpgsql stable
+-- Definer: whoever reads spend.quota_status may not use the schema of what this calls. It reads no table.
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -76,7 +78,6 @@ end;
 $$;
 comment on function spend_private.period_start is
   'Lower bound of period_bounds, in few steps on all but the days around a change of the clock: every call asks for it.';
-grant execute on function spend_private.period_start to authenticated, service_role;
 
 create function spend_private.hour_bounds(p_time_zone text, p_now timestamptz)
 returns tstzrange
@@ -96,7 +97,6 @@ end;
 $$;
 comment on function spend_private.hour_bounds is
   'Hour that contains p_now, as the clock of p_time_zone shows it; where the clock is changed within an hour, one ends and the next begins there.';
-grant execute on function spend_private.hour_bounds to authenticated, service_role;
 
 create function spend_private.clock_reaches(p_clock timestamp, p_time_zone text)
 returns timestamptz
@@ -136,7 +136,6 @@ end;
 $$;
 comment on function spend_private.clock_reaches is
   'First moment at which the clock of p_time_zone shows p_clock, or, where it skips that, a later time.';
-grant execute on function spend_private.clock_reaches to authenticated, service_role;
 
 create function spend_private.clock_change(p_after timestamptz, p_until timestamptz, p_time_zone text)
 returns timestamptz
@@ -166,4 +165,3 @@ end;
 $$;
 comment on function spend_private.clock_change is
   'Moment after p_after, and until p_until, at which the clock of p_time_zone is changed; null when it is not. Not for spans in which it is changed twice.';
-grant execute on function spend_private.clock_change to authenticated, service_role;

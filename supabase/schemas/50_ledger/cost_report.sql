@@ -37,20 +37,26 @@ as $$
 declare
   v_by text[] := coalesce(cost_report.group_by, '{}');
   v_by_conversation boolean := cost_report.conversation_id is not null or 'conversation' = any (v_by);
-  -- Days are the tenants' own: a day more than UTC's on either side holds all of them.
-  v_from timestamptz := (
-    coalesce(cost_report.from_day, (now() at time zone 'UTC')::date - 30) - 1
-  )::timestamp at time zone 'UTC';
-  v_before timestamptz := (cost_report.to_day + 2)::timestamp at time zone 'UTC';
+  v_from timestamptz;
+  v_before timestamptz;
 begin
   if not v_by <@ array['tenant', 'user', 'task', 'conversation', 'resource_type', 'provider', 'product', 'day']
     or cost_report.top < 1
+    or isfinite(cost_report.from_day) and cost_report.from_day not between '0001-01-01' and '9999-12-31'
+    or isfinite(cost_report.to_day) and cost_report.to_day not between '0001-01-01' and '9999-12-31'
   then
     raise exception using
       errcode = '22023', message = 'invalid_report',
-      detail = jsonb_build_object('group_by', v_by, 'top', cost_report.top)::text,
-      hint = 'group_by: any of tenant, user, task, conversation, resource_type, provider, product, day; top: at least 1.';
+      detail = jsonb_build_object(
+        'group_by', v_by, 'top', cost_report.top, 'from_day', cost_report.from_day, 'to_day', cost_report.to_day
+      )::text,
+      hint = 'group_by: any of tenant, user, task, conversation, resource_type, provider, product, day; top: at least 1; from_day, to_day: of the years 1 to 9999, or infinite.';
   end if;
+  -- Days are the tenants' own: a day more than UTC's on either side holds all of them.
+  v_from := (
+    coalesce(cost_report.from_day, (now() at time zone 'UTC')::date - 30) - 1
+  )::timestamp at time zone 'UTC';
+  v_before := (cost_report.to_day + 2)::timestamp at time zone 'UTC';
 
   return query
   with costs as (

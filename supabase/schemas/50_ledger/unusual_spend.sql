@@ -24,9 +24,10 @@ set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   v_days integer := unusual_spend.days;
-  v_baseline integer := 7 * unusual_spend.weeks;
+  v_baseline integer;
 begin
-  if v_days is null or v_days not between 1 and 366 or v_baseline is null or v_baseline not between 7 and 364
+  if v_days is null or v_days not between 1 and 366
+    or unusual_spend.weeks is null or unusual_spend.weeks not between 1 and 52
     or unusual_spend.factor is null or unusual_spend.factor <= 0 or unusual_spend.at_least_usd is null
     or unusual_spend.factor in ('NaN', 'Infinity') or unusual_spend.at_least_usd in ('NaN', 'Infinity', '-Infinity')
   then
@@ -38,6 +39,7 @@ begin
       )::text,
       hint = 'days: 1 to 366; weeks: 1 to 52; factor: above 0; at_least_usd: an amount.';
   end if;
+  v_baseline := 7 * unusual_spend.weeks;
 
   return query
   with spent as (

@@ -119,15 +119,10 @@ declare
 begin
   if p_conversation_id is null then
     perform spend_private.fail_usage('conversation_id', 'is missing');
-  elsif p_claim_id is null then
-    perform spend_private.fail_usage('claim_id', 'is missing');
   elsif p_timeout_seconds is null or p_timeout_seconds not between 1 and 86400 then
     perform spend_private.fail_usage('timeout_seconds', 'is not between 1 and 86400 (a day)');
-  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
-    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
-  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
-    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
   end if;
+  perform spend_private.check_use(p_claim_id, p_run_seconds, p_claim_seconds);
   perform spend_private.check_reserve_arguments(p_conversation_id, p_path_id, null, 1, '{}');
 
   select t.template, t.vcpus, t.memory_gib into v_context.template, v_context.vcpus, v_context.memory_gib

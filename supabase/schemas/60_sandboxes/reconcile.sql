@@ -137,6 +137,9 @@ declare
   v_usage jsonb;
   v_held spend.reserve_result;
 begin
+  if book_stray_sandbox.sandbox_id is null then
+    perform spend_private.fail_usage('sandbox_id', 'is missing');
+  end if;
   perform spend_private.join_calls(spend_private.tenant_key(book_stray_sandbox.tenant_id));
   perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));
   v_from := greatest(

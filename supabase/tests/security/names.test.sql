@@ -1,0 +1,155 @@
+begin;
+create extension if not exists pgtap with schema extensions;
+set search_path = public, extensions;
+
+-- Whoever has SQL may make types, functions, operators and tables in pg_temp, and in any schema where the project lets
+-- them. Ours must never find those: every function says where it looks names up, and what is stored as an expression
+-- names nothing of a schema that somebody else could write to.
+
+-- Schemas that only their owner and the server's can create in.
+create temporary table trusted_schema (name text);
+insert into trusted_schema (name) values ('pg_catalog'), ('spend'), ('spend_private');
+
+-- Functions without a search_path of their own, each with its reason. A procedure that commits cannot have one; it must
+-- then be security invoker, and name the schema of everything in it.
+create temporary table without_search_path (name text, reason text);
+
+create temporary view routine as
+select p.oid, p.oid::regprocedure::text as name, p.prosecdef as is_definer, p.prosrc as source, p.prokind as kind,
+  -- search_path as a list of names: {pg_catalog,pg_temp}; null where it is not set.
+  (
+    select array(select trim(both ' "' from e.name) from unnest(string_to_array(substr(s.setting, 13), ',')) as e (name))
+    from unnest(p.proconfig) as s (setting) where s.setting like 'search\_path=%'
+  ) as path
+from pg_proc as p
+join pg_namespace as n on n.oid = p.pronamespace
+where n.nspname in ('spend', 'spend_private');
+
+select plan(15);
+
+-- Functions
+select is_empty(
+  $$ select name, path from routine
+     where name not in (select w.name from without_search_path as w)
+       and (path is null or path[1] <> 'pg_catalog' or path[cardinality(path)] <> 'pg_temp' or cardinality(path) < 2) $$,
+  'every function looks names up in pg_catalog first and in pg_temp last'
+);
+select is_empty(
+  $$ select name, p from routine, unnest(path) as p
+     where p <> 'pg_temp' and p not in (select t.name from trusted_schema as t) $$,
+  'and in no schema between them that others may create in'
+);
+select is_empty(
+  $$ select w.name from without_search_path as w left join routine as r on r.name = w.name
+     where r.name is null or r.is_definer or r.kind <> 'p' or r.path is not null $$,
+  'whatever is excepted is a procedure that runs as its caller'
+);
+select is_empty(
+  $$ select name from routine where is_definer and not coalesce(path[cardinality(path)] = 'pg_temp', false) $$,
+  'nothing runs as its owner that looks into pg_temp before the end'
+);
+select is_empty(
+  $$ select name from routine where source ~* '\msearch_path\M' or source ~* 'set_config\s*\(\s*''(role|session_authorization)''' $$,
+  'no function changes where names are looked up, or who runs it, while it runs'
+);
+select is_empty(
+  $$ select p.oid::regprocedure, a.grantee
+     from pg_proc as p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+     where p.oid in (select r.oid from routine as r) and a.grantee = 0 $$,
+  'nobody executes a function because everybody may'
+);
+select is_empty(
+  $$ select n.nspname, a.grantee::regrole from pg_namespace as n, aclexplode(n.nspacl) as a
+     where n.nspname in ('spend', 'spend_private') and a.privilege_type = 'CREATE' and a.grantee <> n.nspowner $$,
+  'nobody but the owner creates anything in spend and spend_private'
+);
+
+select is_empty(
+  $$ select r.name, a.role from routine as r
+     cross join (values ('authenticated'), ('service_role')) as a (role)
+     where not r.is_definer and has_function_privilege(a.role, r.oid, 'execute') and r.source ~ 'spend_private\.'
+       and not exists (select from without_search_path as w where w.name = r.name) $$,
+  'what runs as a caller, who may not use spend_private, names nothing in it: it would fail as it runs'
+);
+
+-- What is stored as an expression is resolved once, by whoever created it; so it is safe if what it found is. Views,
+-- policies, WHEN clauses, defaults, checks, indexes, generated columns, arguments' defaults, columns' types, aggregates:
+-- all leave their dependencies here. What PostgreSQL itself brought is not listed, and cannot be changed by others.
+create temporary view reference as
+with ours as (
+  select d.classid, d.objid, d.refclassid, d.refobjid, pg_describe_object(d.classid, d.objid, d.objsubid) as who
+  from pg_depend as d
+  cross join lateral pg_identify_object(d.classid, d.objid, d.objsubid) as i
+  left join pg_rewrite as w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
+  left join pg_policy as y on d.classid = 'pg_policy'::regclass and y.oid = d.objid
+  left join pg_trigger as g on d.classid = 'pg_trigger'::regclass and g.oid = d.objid
+  left join pg_attrdef as f on d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
+  left join pg_constraint as k on d.classid = 'pg_constraint'::regclass and k.oid = d.objid
+  left join pg_class as c on c.oid = coalesce(w.ev_class, y.polrelid, g.tgrelid, f.adrelid, nullif(k.conrelid, 0))
+  left join pg_namespace as n on n.oid = c.relnamespace
+  where coalesce(n.nspname, i.schema) in ('spend', 'spend_private')
+)
+
+select o.who, o.refclassid::regclass::text as kind, r.schema as schema, r.identity as what
+from ours as o
+cross join lateral pg_identify_object(o.refclassid, o.refobjid, 0) as r
+where o.refclassid in (
+  'pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass, 'pg_class'::regclass, 'pg_collation'::regclass,
+  'pg_opclass'::regclass, 'pg_opfamily'::regclass, 'pg_cast'::regclass
+);
+select cmp_ok(
+  (select count(distinct what) from reference where kind = 'pg_proc' and schema = 'spend_private')::integer, '>', 10,
+  'more than ten functions are used in expressions: the next test looks at something'
+);
+select is_empty(
+  $$ select distinct kind, what, who from reference
+     where schema is not null and schema not in (select t.name from trusted_schema as t)
+       -- Supabase's own, which nobody else writes to: who is signed in, and whom the members refer to.
+       and (kind, what) not in (('pg_proc', 'auth.uid()'), ('pg_class', 'auth.users'), ('pg_class', 'auth.users_pkey')) $$,
+  'no view, policy, trigger, default, check, index or column uses anything of a schema that others may write to'
+);
+
+-- A value of a type with a check runs the check wherever it goes: there are no domains, and so none to get wrong.
+select is_empty(
+  $$ select t.typname from pg_type as t join pg_namespace as n on n.oid = t.typnamespace
+     where n.nspname in ('spend', 'spend_private') and t.typtype = 'd' $$,
+  'no type of ours has a check'
+);
+select is_empty(
+  $$ select c.oid::regclass from pg_class as c
+     join pg_namespace as n on n.oid = c.relnamespace
+     where n.nspname in ('spend', 'spend_private') and c.relkind in ('v', 'm')
+       and not (c.relkind = 'v' and coalesce('security_invoker=true' = any (c.reloptions), false)) $$,
+  'every view looks with its reader''s eyes'
+);
+select is_empty(
+  $$ select r.rulename from pg_rules as r where r.schemaname in ('spend', 'spend_private') $$, 'there are no rules beside the views'
+);
+
+-- The checks themselves: each finds what it is there for.
+create function public.borrowed(p_text text) returns boolean language sql immutable as 'select true';
+create view spend_private.lent with (security_invoker = true) as select public.borrowed('x') as x;
+create table spend_private.leaning (x text default public.borrowed('x')::text constraint is_borrowed check (public.borrowed(x)));
+create index leaning_idx on spend_private.leaning (public.borrowed(x));
+create policy "borrowers read" on spend_private.leaning for select to authenticated using (public.borrowed(x));
+select set_eq(
+  $$ select distinct who from reference where what like 'public.borrowed(%)' $$,
+  $$ values ('rule _RETURN on view spend_private.lent'), ('default value for column x of table spend_private.leaning'),
+    ('constraint is_borrowed on table spend_private.leaning'), ('index spend_private.leaning_idx'),
+    ('policy borrowers read on table spend_private.leaning') $$,
+  'a view, a default, a check, an index and a policy that use a function of public are found'
+);
+create function spend_private.careless() returns void language plpgsql security definer set search_path = '' as 'begin end';
+create function spend_private.silent() returns void language plpgsql as 'begin end';
+create function spend_private.inviting() returns void language plpgsql set search_path = pg_catalog, public, pg_temp as 'begin end';
+select results_eq(
+  $$ select name from routine
+     where path is null or path[1] <> 'pg_catalog' or path[cardinality(path)] <> 'pg_temp'
+       or exists (select from unnest(path) as p where p <> 'pg_temp' and p not in (select t.name from trusted_schema as t))
+     order by name $$,
+  $$ values ('spend_private.careless()'), ('spend_private.inviting()'), ('spend_private.silent()') $$,
+  'one with search_path '''', one with none and one with public in it are found'
+);
+
+select * from finish();
+rollback;
