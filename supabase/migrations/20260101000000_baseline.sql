@@ -669,7 +669,7 @@ create table spend.prices (
   constraint revision_is_not_negative check (revision >= 0)
 );
 comment on table spend.prices is
-  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row that a reservation or a booking used cannot be changed or deleted; a row with a higher revision takes its place.';
+  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row in force of a product that a call has used cannot be changed or deleted; a row with a higher revision takes its place.';
 comment on column spend.prices.product is 'Model or sandbox template; ''*'' is any product of the provider that has no row of its own.';
 comment on column spend.prices.usd is 'USD per unit_size units of the meter.';
 comment on column spend.prices.tier_from is 'The row is for calls with strictly more input tokens in all than this (a cliff: then for all of them); 0 is the base price.';
@@ -1107,7 +1107,7 @@ begin
 end;
 $$;
 comment on function spend_private.guard_price_dates is
-  'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history).';
+  'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history). Calls that cannot be seen yet keep their price by its version (spend.reservations.price_version).';
 
 -- The name decides the order: after protect_used_prices, whose error says more.
 create trigger then_guard_price_dates before insert or update of
@@ -1683,7 +1683,7 @@ comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held a
 comment on column spend.cost_quotas.slots is 'Balances that the quota is split into, so that concurrent calls do not wait for one row. Default: platform 64, tenant 8, user 1. Splitting never changes an answer.';
 comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
 comment on column spend.cost_quotas.shape_since is 'When its period or subject last changed; -infinity: never. Kept by a trigger.';
-comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count.';
+comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count. Kept under the name that reservations have (resolve_quota_product), however it was written.';
 
 alter table spend.cost_quotas enable row level security;
 create policy "members read their tenant's quotas and their own" on spend.cost_quotas

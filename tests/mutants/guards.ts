@@ -135,13 +135,6 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "what costs nothing is refused by a limit that is passed",
-    "30_quotas/slots.sql",
-    "p_cost_usd > 0 and ",
-    "",
-    [pgtap("quotas/free_calls")],
-  ),
-  guard(
-    "what costs nothing is said to be refused by a limit that is passed",
     "40_reservations/refusal.sql",
     "p_quota.estimated_cost_usd = 0",
     "false",

@@ -35,7 +35,7 @@ begin
 end;
 $$;
 comment on function spend_private.guard_price_dates is
-  'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history).';
+  'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history). Calls that cannot be seen yet keep their price by its version (spend.reservations.price_version).';
 
 -- The name decides the order: after protect_used_prices, whose error says more.
 create trigger then_guard_price_dates before insert or update of

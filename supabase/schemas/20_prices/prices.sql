@@ -26,7 +26,7 @@ create table spend.prices (
   constraint revision_is_not_negative check (revision >= 0)
 );
 comment on table spend.prices is
-  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row that a reservation or a booking used cannot be changed or deleted; a row with a higher revision takes its place.';
+  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row in force of a product that a call has used cannot be changed or deleted; a row with a higher revision takes its place.';
 comment on column spend.prices.product is 'Model or sandbox template; ''*'' is any product of the provider that has no row of its own.';
 comment on column spend.prices.usd is 'USD per unit_size units of the meter.';
 comment on column spend.prices.tier_from is 'The row is for calls with strictly more input tokens in all than this (a cliff: then for all of them); 0 is the base price.';

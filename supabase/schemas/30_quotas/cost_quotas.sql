@@ -48,7 +48,7 @@ comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held a
 comment on column spend.cost_quotas.slots is 'Balances that the quota is split into, so that concurrent calls do not wait for one row. Default: platform 64, tenant 8, user 1. Splitting never changes an answer.';
 comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
 comment on column spend.cost_quotas.shape_since is 'When its period or subject last changed; -infinity: never. Kept by a trigger.';
-comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count.';
+comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count. Kept under the name that reservations have (resolve_quota_product), however it was written.';
 
 alter table spend.cost_quotas enable row level security;
 create policy "members read their tenant's quotas and their own" on spend.cost_quotas
