@@ -1945,37 +1945,24 @@ begin
   from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_start = p_period_start;
 
-  return spend_private.details_of(
-    v_quota, v_details.spent_usd, v_details.reserved_usd, p_cost_usd, v_details.period_end
+  v_details.quota_id := v_quota.id;
+  v_details.limit_usd := v_quota.limit_usd;
+  v_details.scope := v_quota.scope;
+  v_details.scope_id := v_quota.scope_id;
+  v_details.resource_type := v_quota.resource_type;
+  v_details.period := v_quota.period;
+  v_details.current_spend_usd := v_details.spent_usd + v_details.reserved_usd;
+  v_details.estimated_cost_usd := p_cost_usd;
+  v_details.remaining_usd := greatest(v_details.limit_usd - v_details.current_spend_usd, 0);
+  v_details.utilization_percent := spend_private.utilization_percent(
+    v_details.current_spend_usd, v_details.limit_usd
   );
+  v_details.period_end := nullif(v_details.period_end, 'infinity');
+  return v_details;
 end;
 $$;
 comment on function spend_private.quota_details is
   'State of a quota in the period that begins at p_period_start, over all of its slots.';
-
-create function spend_private.details_of(
-  p_quota spend.cost_quotas,
-  p_spent_usd numeric,
-  p_reserved_usd numeric,
-  p_cost_usd numeric,
-  p_period_end timestamptz
-)
-returns spend.quota_details
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_used_usd numeric := p_spent_usd + p_reserved_usd;
-begin
-  return row(
-    p_quota.id, p_quota.scope, p_quota.scope_id, p_quota.resource_type, p_quota.period, p_quota.limit_usd,
-    p_spent_usd, p_reserved_usd, v_used_usd, p_cost_usd, greatest(p_quota.limit_usd - v_used_usd, 0),
-    spend_private.utilization_percent(v_used_usd, p_quota.limit_usd), nullif(p_period_end, 'infinity')
-  );
-end;
-$$;
-comment on function spend_private.details_of is
-  'quota_details from what is spent and held, in USD, in the period that ends at p_period_end.';
 
 create function spend_private.utilization_percent(p_used_usd numeric, p_limit_usd numeric)
 returns numeric
@@ -4069,6 +4056,8 @@ declare
   v_count integer;
   v_done integer := 0;
 begin
+  -- Before the tenants' locks, which are only tried: nothing is waited for with one of them in hand.
+  lock table spend.reservations in row exclusive mode;
   perform spend_private.resolve_expiries(p_now);
   -- Each turn passes over more tenants, those whose quotas or balances are locked just now: nobody waits for them.
   for v_turn in 1..10 loop
@@ -4079,8 +4068,6 @@ begin
     v_due := array(select d from unnest(v_due) as d where d.is_joined);
     continue when v_due = '{}';
 
-    -- Tenants' locks come before that of the table, in calls too.
-    lock table spend.reservations in row exclusive mode;
     v_count := spend_private.expire_batch(v_due, p_now);
     v_done := v_done + v_count;
     exit when v_done >= p_max_rows;
@@ -8400,13 +8387,12 @@ comment on function spend_private.end_alerts is
 create index quota_balances_busy_idx on spend_private.quota_balances (period_end) where not is_calm;
 
 create type spend_private.missed_alert as (
+  tenant_id uuid,
+  quota_id bigint,
+  period_start timestamptz,
   kind text,
   threshold numeric,
-  quota spend.cost_quotas,
-  period_start timestamptz,
-  period_end timestamptz,
-  spent_usd numeric,
-  reserved_usd numeric
+  details spend.quota_details
 );
 comment on type spend_private.missed_alert is
   'An alert that what is spent of a quota calls for, and that nobody has recorded.';
@@ -8420,21 +8406,39 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_missed spend_private.missed_alert[] := spend_private.missed_alerts(p_max_rows, p_now);
+  v_count bigint;
 begin
-  return spend_private.insert_alerts(v_missed, p_now);
+  insert into spend.alerts (
+    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id, created_at, next_attempt_at
+  )
+  select m.tenant_id, m.quota_id, m.period_start, m.kind, m.threshold, m.details, m.tenant_id, p_now, p_now
+  from spend_private.missed_alerts(p_max_rows, p_now) as m
+  on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing;
+  get diagnostics v_count = row_count;
+  perform spend_private.resolve_missed_alerts(p_now);
+  return v_count;
+exception
+  when lock_not_available or deadlock_detected then
+    raise;
+  -- All together, as long as that works; else by halves.
+  when others then
+    v_count := spend_private.insert_alerts(
+      array(select m from spend_private.missed_alerts(p_max_rows, p_now) as m), p_now
+    );
+    perform spend_private.resolve_missed_alerts(p_now);
+    return v_count;
 end;
 $$;
 comment on function spend_private.record_missed_alerts is
   'Records the alerts of thresholds that calls crossed together without seeing each other, or that a lowered limit or an expiry crossed, p_max_rows at most (null: all); returns how many. Once per quota, period and limit, like all alerts. One that cannot be recorded does not keep the others: spend.problems says why.';
 
 create function spend_private.missed_alerts(p_max_rows integer, p_now timestamptz)
-returns spend_private.missed_alert[]
-language plpgsql volatile
+returns setof spend_private.missed_alert
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return (
+  return query
     with busy as (
       select b.quota_id, b.period_start, max(b.period_end) as period_end,
         sum(b.spent_usd) as spent_usd, sum(b.reserved_usd) as reserved_usd
@@ -8445,36 +8449,38 @@ begin
         where not n.is_calm and n.period_end > p_now and n.period_start <= p_now
       )
       group by b.quota_id, b.period_start
-    ),
-
-    missed as (
-      select row(k.kind, k.threshold, q, b.period_start, b.period_end, b.spent_usd, b.reserved_usd)
-        ::spend_private.missed_alert as alert
-      from busy as b
-      join spend.cost_quotas as q on q.id = b.quota_id
-      cross join lateral (values ('warning', q.warning_threshold), ('limit', 1)) as k (kind, threshold)
-      -- As record_alerts: of a quota of which nothing is spent there is nothing to tell.
-      where b.spent_usd > 0 and b.spent_usd >= q.limit_usd * k.threshold
-        and not exists (
-          select from spend.alerts as a
-          where a.quota_id = b.quota_id and a.period_start = b.period_start and a.kind = k.kind
-            and a.threshold = k.threshold and a.limit_usd = q.limit_usd and a.ended_at is null
-        )
-        and not exists (
-          select from spend.problems as p
-          where p.job = 'record_alerts' and p.subject = b.quota_id::text
-            and p.resolved_at is null and p.retry_at > p_now
-        )
-      order by b.quota_id, k.threshold
-      limit p_max_rows
     )
 
-    select array_agg(m.alert) from missed as m
-  );
+    select
+      q.tenant_id, q.id, b.period_start, k.kind, k.threshold,
+      -- As quota_details, which would look at each quota by itself.
+      row(
+        q.id, q.scope, q.scope_id, q.resource_type, q.period, q.limit_usd, b.spent_usd, b.reserved_usd,
+        b.spent_usd + b.reserved_usd, 0, greatest(q.limit_usd - b.spent_usd - b.reserved_usd, 0),
+        case when q.limit_usd > 0 then round(100 * (b.spent_usd + b.reserved_usd) / q.limit_usd, 2) else 100 end,
+        nullif(b.period_end, 'infinity')
+      )::spend.quota_details
+    from busy as b
+    join spend.cost_quotas as q on q.id = b.quota_id
+    cross join lateral (values ('warning', q.warning_threshold), ('limit', 1)) as k (kind, threshold)
+    -- As record_alerts: of a quota of which nothing is spent there is nothing to tell.
+    where b.spent_usd > 0 and b.spent_usd >= q.limit_usd * k.threshold
+      and not exists (
+        select from spend.alerts as a
+        where a.quota_id = b.quota_id and a.period_start = b.period_start and a.kind = k.kind
+          and a.threshold = k.threshold and a.limit_usd = q.limit_usd and a.ended_at is null
+      )
+      and not exists (
+        select from spend.problems as p
+        where p.job = 'record_alerts' and p.subject = b.quota_id::text
+          and p.resolved_at is null and p.retry_at > p_now
+      )
+    order by b.quota_id, k.threshold
+    limit p_max_rows;
 end;
 $$;
 comment on function spend_private.missed_alerts is
-  'Alerts that are to be recorded, p_max_rows at most, without those that failed a moment ago.';
+  'Alerts that are to be recorded, p_max_rows at most (null: all), without those that failed a moment ago.';
 
 create function spend_private.insert_alerts(p_alerts spend_private.missed_alert[], p_now timestamptz)
 returns bigint
@@ -8482,46 +8488,55 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_count bigint := coalesce(cardinality(p_alerts), 0);
+  v_count bigint := cardinality(p_alerts);
   v_constraint text;
 begin
   if v_count = 0 then
     return 0;
   end if;
   insert into spend.alerts (
-    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id,
-    created_at, next_attempt_at
+    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id, created_at, next_attempt_at
   )
-  select
-    (a.quota).tenant_id, (a.quota).id, a.period_start, a.kind, a.threshold,
-    spend_private.details_of(a.quota, a.spent_usd, a.reserved_usd, 0, a.period_end),
-    (a.quota).tenant_id, p_now, p_now
-  from unnest(p_alerts) as a
+  select m.tenant_id, m.quota_id, m.period_start, m.kind, m.threshold, m.details, m.tenant_id, p_now, p_now
+  from unnest(p_alerts) as m
   on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing;
   get diagnostics v_count = row_count;
-  perform spend_private.resolve_problems(
-    'record_alerts', array(select (a.quota).id::text from unnest(p_alerts) as a), p_now
-  );
   return v_count;
 exception
   when lock_not_available or deadlock_detected then
     raise;
   when others then
-    -- All together, as long as that works; else the halves, so that the bad one is found in a few steps.
     if cardinality(p_alerts) > 1 then
       return spend_private.insert_alerts(p_alerts[:cardinality(p_alerts) / 2], p_now)
         + spend_private.insert_alerts(p_alerts[cardinality(p_alerts) / 2 + 1:], p_now);
     end if;
     get stacked diagnostics v_constraint = constraint_name;
     perform spend_private.record_problem(
-      'record_alerts', (p_alerts[1].quota).id::text, sqlerrm,
+      'record_alerts', p_alerts[1].quota_id::text, sqlerrm,
       jsonb_build_object('sqlstate', sqlstate, 'constraint', v_constraint, 'kind', p_alerts[1].kind), p_now
     );
     return 0;
 end;
 $$;
 comment on function spend_private.insert_alerts is
-  'Records these alerts and returns how many it did; one that cannot be recorded goes to spend.problems, the others are.';
+  'Records these alerts and returns how many it did; one that cannot be recorded is found by halves and goes to spend.problems, the others are recorded.';
+
+create function spend_private.resolve_missed_alerts(p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Tried now, and not failed now: a failure sets retry_at anew.
+  update spend.problems as p set resolved_at = p_now
+  where p.job = 'record_alerts' and p.subject <> 'job' and p.resolved_at is null and p.retry_at <= p_now
+    and not exists (
+      select from spend_private.missed_alerts(null, p_now) as m where m.quota_id::text = p.subject
+    );
+end;
+$$;
+comment on function spend_private.resolve_missed_alerts is
+  'Closes the problems of quotas whose alerts could be recorded after all, or are no longer called for.';
 
 -- schemas/70_alerts/warn.sql
 create function spend_private.warn(
@@ -8834,6 +8849,8 @@ comment on function spend_private.delete_old_conversations is
 
 -- schemas/90_maintenance/delete_old_balances.sql
 create index quota_balances_period_end_idx on spend_private.quota_balances (period_end);
+create index cost_quotas_shape_since_idx on spend.cost_quotas (shape_since) where shape_since > '-infinity';
+create index tenants_time_zone_since_idx on spend.tenants (time_zone_since) where time_zone_since > '-infinity';
 
 create function spend_private.delete_old_balances(
   p_keep_days integer,
@@ -8855,16 +8872,31 @@ begin
     -- A call that is open for so long still gives back what it holds.
     having sum(b.reserved_usd) = 0
     limit p_max_rows
+  ),
+
+  -- Of quotas that have changed since: what is older than that is found above, by its end.
+  other_shape as (
+    select b.quota_id, b.period_start
+    from spend.cost_quotas as q
+    join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= q.shape_since
+    where q.shape_since > '-infinity' and q.shape_since > p_now - make_interval(days => p_keep_days)
+    union
+    select b.quota_id, b.period_start
+    from spend.tenants as t
+    join spend.cost_quotas as q on q.tenant_id = t.id
+    join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= t.time_zone_since
+    where t.time_zone_since > '-infinity' and t.time_zone_since > p_now - make_interval(days => p_keep_days)
+    limit p_max_rows
   )
   delete from spend_private.quota_balances as b
-  using old as o
+  using (select * from old union select * from other_shape) as o
   where b.quota_id = o.quota_id and b.period_start = o.period_start;
   get diagnostics v_deleted = row_count;
   return v_deleted;
 end;
 $$;
 comment on function spend_private.delete_old_balances is
-  'Deletes balances of periods that ended more than p_keep_days ago and hold nothing; returns how many. A late settle passes over them and books into the ledger all the same.';
+  'Deletes balances of periods that ended more than p_keep_days ago and hold nothing, and those that a quota''s older period, subject or time zone left behind; returns how many. A late settle passes over them and books into the ledger all the same.';
 
 -- schemas/90_maintenance/maintain.sql
 create function spend.maintenance_jobs()

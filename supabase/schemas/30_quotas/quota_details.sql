@@ -20,37 +20,24 @@ begin
   from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_start = p_period_start;
 
-  return spend_private.details_of(
-    v_quota, v_details.spent_usd, v_details.reserved_usd, p_cost_usd, v_details.period_end
+  v_details.quota_id := v_quota.id;
+  v_details.limit_usd := v_quota.limit_usd;
+  v_details.scope := v_quota.scope;
+  v_details.scope_id := v_quota.scope_id;
+  v_details.resource_type := v_quota.resource_type;
+  v_details.period := v_quota.period;
+  v_details.current_spend_usd := v_details.spent_usd + v_details.reserved_usd;
+  v_details.estimated_cost_usd := p_cost_usd;
+  v_details.remaining_usd := greatest(v_details.limit_usd - v_details.current_spend_usd, 0);
+  v_details.utilization_percent := spend_private.utilization_percent(
+    v_details.current_spend_usd, v_details.limit_usd
   );
+  v_details.period_end := nullif(v_details.period_end, 'infinity');
+  return v_details;
 end;
 $$;
 comment on function spend_private.quota_details is
   'State of a quota in the period that begins at p_period_start, over all of its slots.';
-
-create function spend_private.details_of(
-  p_quota spend.cost_quotas,
-  p_spent_usd numeric,
-  p_reserved_usd numeric,
-  p_cost_usd numeric,
-  p_period_end timestamptz
-)
-returns spend.quota_details
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_used_usd numeric := p_spent_usd + p_reserved_usd;
-begin
-  return row(
-    p_quota.id, p_quota.scope, p_quota.scope_id, p_quota.resource_type, p_quota.period, p_quota.limit_usd,
-    p_spent_usd, p_reserved_usd, v_used_usd, p_cost_usd, greatest(p_quota.limit_usd - v_used_usd, 0),
-    spend_private.utilization_percent(v_used_usd, p_quota.limit_usd), nullif(p_period_end, 'infinity')
-  );
-end;
-$$;
-comment on function spend_private.details_of is
-  'quota_details from what is spent and held, in USD, in the period that ends at p_period_end.';
 
 create function spend_private.utilization_percent(p_used_usd numeric, p_limit_usd numeric)
 returns numeric

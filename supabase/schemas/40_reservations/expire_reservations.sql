@@ -28,6 +28,8 @@ declare
   v_count integer;
   v_done integer := 0;
 begin
+  -- Before the tenants' locks, which are only tried: nothing is waited for with one of them in hand.
+  lock table spend.reservations in row exclusive mode;
   perform spend_private.resolve_expiries(p_now);
   -- Each turn passes over more tenants, those whose quotas or balances are locked just now: nobody waits for them.
   for v_turn in 1..10 loop
@@ -38,8 +40,6 @@ begin
     v_due := array(select d from unnest(v_due) as d where d.is_joined);
     continue when v_due = '{}';
 
-    -- Tenants' locks come before that of the table, in calls too.
-    lock table spend.reservations in row exclusive mode;
     v_count := spend_private.expire_batch(v_due, p_now);
     v_done := v_done + v_count;
     exit when v_done >= p_max_rows;

@@ -1,4 +1,6 @@
 create index quota_balances_period_end_idx on spend_private.quota_balances (period_end);
+create index cost_quotas_shape_since_idx on spend.cost_quotas (shape_since) where shape_since > '-infinity';
+create index tenants_time_zone_since_idx on spend.tenants (time_zone_since) where time_zone_since > '-infinity';
 
 create function spend_private.delete_old_balances(
   p_keep_days integer,
@@ -20,13 +22,28 @@ begin
     -- A call that is open for so long still gives back what it holds.
     having sum(b.reserved_usd) = 0
     limit p_max_rows
+  ),
+
+  -- Of quotas that have changed since: what is older than that is found above, by its end.
+  other_shape as (
+    select b.quota_id, b.period_start
+    from spend.cost_quotas as q
+    join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= q.shape_since
+    where q.shape_since > '-infinity' and q.shape_since > p_now - make_interval(days => p_keep_days)
+    union
+    select b.quota_id, b.period_start
+    from spend.tenants as t
+    join spend.cost_quotas as q on q.tenant_id = t.id
+    join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= t.time_zone_since
+    where t.time_zone_since > '-infinity' and t.time_zone_since > p_now - make_interval(days => p_keep_days)
+    limit p_max_rows
   )
   delete from spend_private.quota_balances as b
-  using old as o
+  using (select * from old union select * from other_shape) as o
   where b.quota_id = o.quota_id and b.period_start = o.period_start;
   get diagnostics v_deleted = row_count;
   return v_deleted;
 end;
 $$;
 comment on function spend_private.delete_old_balances is
-  'Deletes balances of periods that ended more than p_keep_days ago and hold nothing; returns how many. A late settle passes over them and books into the ledger all the same.';
+  'Deletes balances of periods that ended more than p_keep_days ago and hold nothing, and those that a quota''s older period, subject or time zone left behind; returns how many. A late settle passes over them and books into the ledger all the same.';
