@@ -388,7 +388,9 @@ begin
     order by w.scope desc, w.scope_id, w.resource_type, w.period
     on conflict on constraint one_quota_per_subject do update set
       limit_usd = excluded.limit_usd, warning_threshold = excluded.warning_threshold,
-      estimate_policy = excluded.estimate_policy, slots = excluded.slots
+      estimate_policy = excluded.estimate_policy, slots = excluded.slots,
+      -- Tells complete_quota that it is the plan that writes; owners have no grant on this column.
+      source = 'following'
     where q.source = 'plan'
       and (q.limit_usd, q.warning_threshold, q.estimate_policy, q.slots)
         is distinct from (excluded.limit_usd, excluded.warning_threshold, excluded.estimate_policy, excluded.slots)
@@ -2129,9 +2131,11 @@ begin
     new.scope_id := coalesce(new.scope_id, new.tenant_id);
   end if;
   new.slots := coalesce(new.slots, spend_private.default_slots(new.scope));
-  -- Whoever edits a plan's quota by hand takes it out of the plan's care; the plan's own updates keep source = 'plan'.
-  if tg_op = 'UPDATE' and old.source = 'plan'
-    and current_setting('spend.seeding', true) is distinct from 'on'
+  -- Whoever edits a plan's quota by hand takes it out of the plan's care. The plan's own updates say that they are its own
+  -- in the column that no owner may write: a setting could be made by anybody.
+  if tg_op = 'UPDATE' and new.source = 'following' then
+    new.source := 'plan';
+  elsif tg_op = 'UPDATE' and old.source = 'plan'
     and (to_jsonb(new) - 'source') is distinct from (to_jsonb(old) - 'source')
   then
     new.source := 'manual';

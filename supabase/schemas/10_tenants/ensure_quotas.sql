@@ -79,7 +79,9 @@ begin
     order by w.scope desc, w.scope_id, w.resource_type, w.period
     on conflict on constraint one_quota_per_subject do update set
       limit_usd = excluded.limit_usd, warning_threshold = excluded.warning_threshold,
-      estimate_policy = excluded.estimate_policy, slots = excluded.slots
+      estimate_policy = excluded.estimate_policy, slots = excluded.slots,
+      -- Tells complete_quota that it is the plan that writes; owners have no grant on this column.
+      source = 'following'
     where q.source = 'plan'
       and (q.limit_usd, q.warning_threshold, q.estimate_policy, q.slots)
         is distinct from (excluded.limit_usd, excluded.warning_threshold, excluded.estimate_policy, excluded.slots)

@@ -10,9 +10,11 @@ begin
     new.scope_id := coalesce(new.scope_id, new.tenant_id);
   end if;
   new.slots := coalesce(new.slots, spend_private.default_slots(new.scope));
-  -- Whoever edits a plan's quota by hand takes it out of the plan's care; the plan's own updates keep source = 'plan'.
-  if tg_op = 'UPDATE' and old.source = 'plan'
-    and current_setting('spend.seeding', true) is distinct from 'on'
+  -- Whoever edits a plan's quota by hand takes it out of the plan's care. The plan's own updates say that they are its own
+  -- in the column that no owner may write: a setting could be made by anybody.
+  if tg_op = 'UPDATE' and new.source = 'following' then
+    new.source := 'plan';
+  elsif tg_op = 'UPDATE' and old.source = 'plan'
     and (to_jsonb(new) - 'source') is distinct from (to_jsonb(old) - 'source')
   then
     new.source := 'manual';
