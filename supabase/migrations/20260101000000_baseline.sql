@@ -3711,23 +3711,28 @@ as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
   v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
+  -- Whatever becomes of a call, and however often: its events count it once, and not at all in the end when it was released.
+  v_calls integer := (p_status <> 'released')::integer - (p_reservation.status in ('settled', 'expired'))::integer;
+  v_kind text := case
+    when p_reservation.status <> 'held' then 'correction'
+    when p_status = 'expired' then 'expiry'
+    else 'charge'
+  end;
   v_busy spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
 begin
-  if p_status <> 'released' or v_cost_usd <> 0 then
+  if p_reservation.status = 'released' and not spend_private.is_booked(p_reservation) then
+    v_kind := 'charge';
+  end if;
+  if p_status <> 'released' or v_cost_usd <> 0 or v_calls <> 0 then
     insert into spend.cost_events (
       tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
-      task, resource_type, provider, product, usage, cost_usd, price_ids, is_estimated, metadata
+      task, resource_type, provider, product, usage, cost_usd, calls, price_ids, is_estimated, metadata
     )
     values (
-      p_reservation.tenant_id, p_reservation.created_at, p_now,
-      case
-        when p_reservation.status = 'expired' then 'correction'
-        when p_status = 'expired' then 'expiry'
-        else 'charge'
-      end,
+      p_reservation.tenant_id, p_reservation.created_at, p_now, v_kind,
       p_reservation.id, p_reservation.user_id, p_reservation.conversation_id, p_reservation.path_id,
       p_reservation.task, p_reservation.resource_type, p_reservation.provider, p_reservation.product,
-      p_actual.usage, v_cost_usd, p_actual.price_ids, p_actual.is_estimated,
+      p_actual.usage, v_cost_usd, v_calls, p_actual.price_ids, p_actual.is_estimated,
       p_reservation.metadata || coalesce(p_metadata, '{}')
     );
   end if;
@@ -3761,6 +3766,22 @@ end;
 $$;
 comment on function spend_private.book is
   'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that hold it; after its end, those that count it now.';
+
+create function spend_private.is_booked(p_reservation spend.reservations)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from spend.cost_events as e
+    where e.tenant_id = p_reservation.tenant_id and e.occurred_at = p_reservation.created_at
+      and e.reservation_id = p_reservation.id
+  );
+end;
+$$;
+comment on function spend_private.is_booked is
+  'Whether the ledger has an event of a reservation: a released one expired before, then.';
 
 create function spend_private.settle_answer(p_reservation spend.reservations)
 returns spend.settle_result
@@ -4262,12 +4283,12 @@ begin
 
   insert into spend.cost_events (
     tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
-    task, resource_type, provider, product, usage, cost_usd, price_ids, is_estimated, metadata
+    task, resource_type, provider, product, usage, cost_usd, calls, price_ids, is_estimated, metadata
   )
   select
     e.tenant_id, e.created_at, p_now, 'expiry', e.id, e.user_id, e.conversation_id, e.path_id,
     e.task, e.resource_type, e.provider, e.product, e.usage_estimate, e.estimated_cost_usd,
-    e.price_ids, true, e.metadata
+    1, e.price_ids, true, e.metadata
   from unnest(v_expired) as e;
 
   update spend.reservations as r set
@@ -5206,12 +5227,14 @@ create table spend.cost_events (
   product text,
   usage jsonb,
   cost_usd numeric(24, 12) not null,
+  calls smallint not null default 0,
   price_ids bigint[] not null default '{}',
   is_estimated boolean not null default false,
   metadata jsonb not null default '{}',
   primary key (tenant_id, occurred_at, id),
   constraint kind_is_known check (kind in ('charge', 'correction', 'expiry', 'adjustment')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b')),
+  constraint an_event_counts_one_call_at_most check (calls between -1 and 1),
   constraint adjustments_alone_have_no_reservation check ((kind = 'adjustment') = (reservation_id is null))
 ) partition by range (occurred_at);
 comment on table spend.cost_events is
@@ -5219,7 +5242,8 @@ comment on table spend.cost_events is
 comment on column spend.cost_events.occurred_at is 'When the call was made: the moment of its reservation. Decides the period that it counts in.';
 comment on column spend.cost_events.booked_at is 'When the event was written.';
 comment on column spend.cost_events.booked_xid is 'Transaction that wrote the event: tells the roll-ups, in an order that no late commit upsets, what they have counted (spend_private.roll_up).';
-comment on column spend.cost_events.kind is 'charge: a settled call; expiry: the estimate of a call that nobody settled; correction: what a late settle changes about an expiry; adjustment: a credit (negative) or debit by hand.';
+comment on column spend.cost_events.kind is 'charge: a settled call; expiry: the estimate of a call that nobody settled; correction: what a late settle or release, or a right price, changes about what was booked before; adjustment: a credit (negative) or debit by hand.';
+comment on column spend.cost_events.calls is 'What the event adds to the number of calls: 1 when a call is booked first, -1 when it turns out not to have been made, else 0. A call''s events sum to 1, or to 0 when it was released.';
 comment on column spend.cost_events.price_ids is 'Rows of spend.prices that the cost was computed with.';
 comment on column spend.cost_events.is_estimated is 'The real usage is not known; the estimate was booked.';
 
@@ -5528,7 +5552,7 @@ select
     else date_trunc('minute', e.occurred_at, 'UTC')
   end as hour,
   e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id, e.cost_usd,
-  case when e.kind in ('charge', 'expiry') then 1 else 0 end::bigint as calls
+  e.calls::bigint as calls
 from spend.cost_events as e
 left join spend.tenants as t on t.id = e.tenant_id;
 comment on view spend_private.events_by_hour is
