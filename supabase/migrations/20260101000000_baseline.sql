@@ -6813,6 +6813,8 @@ begin
     from (
       select * from spend_private.wrong_balances()
       union all
+      select * from spend_private.orphaned_balances()
+      union all
       select * from spend_private.wrong_reservations()
       union all
       select * from spend_private.lost_reservations()
@@ -6827,6 +6829,357 @@ $$;
 comment on function spend.verify_balances is
   'Proves what is kept from what it follows from: balances (spent, held, allotted, bounds, slots, flags) from the ledger, the open reservations and the quotas; ended reservations from their events; events from there being a reservation; the roll-ups and their mark from the ledger. One row for each value that differs: the kept one in balance_usd, the right one in ledger_usd (bounds: seconds since 1970; flags: 1 is true; slots and calls: numbers), whose it is in subject. quota_id: null where it is no balance. Empty = all is right. One statement, one snapshot: it may run beside traffic. For service_role.';
 grant execute on function spend.verify_balances to service_role;
+
+-- schemas/50_ledger/verify_slice.sql
+create table spend_private.verification_state (
+  is_only_row boolean primary key default true,
+  stage text not null default 'platform',
+  tenant_id uuid,
+  after_quota_id bigint,
+  after_reservation_id uuid,
+  from_hour timestamptz,
+  cycle_started_at timestamptz not null default now(),
+  cycle_ended_at timestamptz,
+  constraint is_only_row check (is_only_row),
+  constraint stage_is_known check (stage in ('platform', 'quotas', 'reservations', 'ledger'))
+);
+comment on table spend_private.verification_state is
+  'How far spend.maintain() has come with verifying everything, slice by slice (spend_private.verify_slice): the platform''s quotas, then tenant by tenant its quotas, reservations and ledger. One row.';
+comment on column spend_private.verification_state.stage is 'What the next slice verifies, from the after_ or from_ column on.';
+comment on column spend_private.verification_state.cycle_started_at is 'When the cycle that runs began.';
+comment on column spend_private.verification_state.cycle_ended_at is 'When the last full cycle ended: what it did not find is verified since. Null: none has yet.';
+alter table spend_private.verification_state enable row level security;
+insert into spend_private.verification_state default values;
+
+create function spend_private.verify_slice(p_max_rows integer default 5000, p_now timestamptz default now())
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_state spend_private.verification_state;
+  v_end timestamptz := clock_timestamp() + interval '2 seconds';
+  v_rows bigint := 0;
+begin
+  select * into v_state from spend_private.verification_state as s for update;
+  perform spend_private.verify_again(p_now);
+  while v_rows < p_max_rows and clock_timestamp() < v_end loop
+    v_rows := v_rows + case v_state.stage
+      when 'platform' then spend_private.verify_platform(p_now)
+      when 'quotas' then spend_private.verify_quotas(p_max_rows, p_now)
+      when 'reservations' then spend_private.verify_reservations(p_max_rows, p_now)
+      when 'ledger' then spend_private.verify_ledger(p_max_rows, p_now)
+    end;
+    select * into v_state from spend_private.verification_state as s;
+    -- A cycle that ended is enough for one slice, however small the world is.
+    exit when v_state.stage = 'platform';
+  end loop;
+  return v_rows;
+end;
+$$;
+comment on function spend_private.verify_slice is
+  'Verifies the next p_max_rows rows or so (quotas, reservations, events), for two seconds at most, and returns how many; begins again when it has been through everything. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Beside traffic: each check is one statement. Balances are compared with the roll-ups, and where they differ with the events; roll-ups with the events.';
+
+create function spend_private.verify_platform(p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quota_ids bigint[] := array(select q.id from spend.cost_quotas as q where q.tenant_id is null order by q.id);
+begin
+  perform spend_private.record_findings(
+    array(
+      select f from spend_private.wrong_quotas(v_quota_ids, p_now) as f
+      union all
+      select f from spend_private.orphaned_balances() as f
+      union all
+      select f from spend_private.wrong_mark() as f
+    ), null, p_now
+  );
+  perform spend_private.verify_next_tenant(p_now);
+  return greatest(cardinality(v_quota_ids), 1);
+end;
+$$;
+comment on function spend_private.verify_platform is
+  'Stage of verify_slice: the platform''s quotas, balances of no quota, and the mark of the roll-ups.';
+
+create function spend_private.verify_quotas(p_max_rows integer, p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_state spend_private.verification_state;
+  v_quota_ids bigint[];
+begin
+  select * into v_state from spend_private.verification_state as s;
+  v_quota_ids := array(
+    select q.id from spend.cost_quotas as q
+    where q.tenant_id = v_state.tenant_id and q.id > coalesce(v_state.after_quota_id, 0)
+    order by q.id limit p_max_rows
+  );
+  perform spend_private.record_findings(
+    array(select f from spend_private.wrong_quotas(v_quota_ids, p_now) as f), v_state.tenant_id, p_now
+  );
+  update spend_private.verification_state as s set
+    stage = case when cardinality(v_quota_ids) < p_max_rows then 'reservations' else 'quotas' end,
+    after_quota_id = v_quota_ids[cardinality(v_quota_ids)];
+  return greatest(cardinality(v_quota_ids), 1);
+end;
+$$;
+comment on function spend_private.verify_quotas is
+  'Stage of verify_slice: the balances of the tenant''s next quotas.';
+
+create function spend_private.wrong_quotas(p_quota_ids bigint[], p_now timestamptz)
+returns setof spend_private.finding
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_suspects bigint[] := array(
+    select distinct f.quota_id from spend_private.wrong_balances(p_quota_ids, false, p_now) as f
+  );
+begin
+  -- The roll-ups may be what is wrong.
+  if v_suspects <> '{}' then
+    return query select * from spend_private.wrong_balances(v_suspects, true, p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.wrong_quotas is
+  'wrong_balances of these quotas: by the roll-ups, as they are fewer, and what differs from them by the events.';
+
+create function spend_private.verify_reservations(p_max_rows integer, p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_state spend_private.verification_state;
+  v_ids uuid[];
+begin
+  select * into v_state from spend_private.verification_state as s;
+  v_ids := array(
+    select r.id from spend.reservations as r
+    where r.tenant_id = v_state.tenant_id
+      and r.id > coalesce(v_state.after_reservation_id, '00000000-0000-0000-0000-000000000000')
+    order by r.id limit p_max_rows
+  );
+  if v_ids <> '{}' then
+    perform spend_private.record_findings(
+      array(
+        select f from spend_private.wrong_reservations(v_state.tenant_id, v_ids[1], v_ids[cardinality(v_ids)]) as f
+      ), v_state.tenant_id, p_now
+    );
+  end if;
+  update spend_private.verification_state as s set
+    stage = case when cardinality(v_ids) < p_max_rows then 'ledger' else 'reservations' end,
+    after_reservation_id = v_ids[cardinality(v_ids)];
+  return greatest(cardinality(v_ids), 1);
+end;
+$$;
+comment on function spend_private.verify_reservations is
+  'Stage of verify_slice: the tenant''s next reservations.';
+
+create function spend_private.verify_ledger(p_max_rows integer, p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_state spend_private.verification_state;
+  v_from timestamptz;
+  v_last timestamptz;
+  v_before timestamptz := 'infinity';
+  v_events bigint;
+begin
+  select * into v_state from spend_private.verification_state as s;
+  v_from := coalesce(v_state.from_hour, '-infinity');
+  select max(e.occurred_at), count(*) into v_last, v_events
+  from (
+    select e.occurred_at from spend.cost_events as e
+    where e.tenant_id = v_state.tenant_id and e.occurred_at >= v_from
+    order by e.occurred_at limit p_max_rows
+  ) as e;
+  -- Between full hours: the roll-ups' hours lie in those.
+  if v_events >= p_max_rows then
+    v_before := date_trunc('hour', v_last, 'UTC') + interval '1 hour';
+  end if;
+  perform spend_private.record_findings(
+    array(
+      select f from spend_private.wrong_rollups(v_state.tenant_id, v_from, v_before) as f
+      union all
+      select f from spend_private.lost_reservations(v_state.tenant_id, v_from, v_before) as f
+    ), v_state.tenant_id, p_now
+  );
+  if v_before < 'infinity' then
+    update spend_private.verification_state as s set from_hour = v_before;
+  else
+    perform spend_private.verify_next_tenant(p_now);
+  end if;
+  return greatest(v_events, 1);
+end;
+$$;
+comment on function spend_private.verify_ledger is
+  'Stage of verify_slice: the tenant''s next events, and the roll-ups of their hours.';
+
+create function spend_private.verify_next_tenant(p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_after uuid;
+  v_next uuid;
+begin
+  select coalesce(s.tenant_id, '00000000-0000-0000-0000-000000000000') into v_after
+  from spend_private.verification_state as s;
+  -- Of each table the first one by its index: also what is left of tenants that are gone is verified.
+  select min(n.tenant_id::text)::uuid into v_next
+  from (
+    (select t.id from spend.tenants as t where t.id > v_after order by t.id limit 1)
+    union all
+    (select r.tenant_id from spend.reservations as r where r.tenant_id > v_after order by r.tenant_id limit 1)
+    union all
+    (select e.tenant_id from spend.cost_events as e where e.tenant_id > v_after order by e.tenant_id limit 1)
+    union all
+    (select r.tenant_id from spend_private.cost_rollups as r where r.tenant_id > v_after order by r.tenant_id limit 1)
+    union all
+    (
+      select r.tenant_id from spend_private.conversation_rollups as r
+      where r.tenant_id > v_after order by r.tenant_id limit 1
+    )
+  ) as n (tenant_id);
+  update spend_private.verification_state as s set
+    stage = case when v_next is null then 'platform' else 'quotas' end,
+    tenant_id = v_next, after_quota_id = null, after_reservation_id = null, from_hour = null,
+    cycle_started_at = case when v_next is null then p_now else s.cycle_started_at end,
+    cycle_ended_at = case when v_next is null then p_now else s.cycle_ended_at end;
+end;
+$$;
+comment on function spend_private.verify_next_tenant is
+  'Goes on to the next tenant; after the last one the cycle has ended, and the next begins.';
+
+create function spend_private.record_findings(
+  p_findings spend_private.finding[],
+  p_tenant_id uuid,
+  p_now timestamptz
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem record;
+begin
+  for v_problem in
+    with finding as (
+      select n.*, row_number() over (partition by n.problem order by n.period_start, n.column_name) as place
+      from (
+        select f.*,
+          case
+            when f.column_name like '%rollups.%'
+              then 'rollups ' || p_tenant_id || ' ' || (f.period_start at time zone 'UTC')::date
+            when f.subject like 'quota %' then 'quota ' || f.quota_id
+            else f.subject
+          end as problem
+        from unnest(p_findings) as f
+      ) as n
+    )
+
+    select
+      f.problem as subject, count(*) as findings, min(f.quota_id) as quota_id, min(f.period_start) as period_start,
+      max(f.column_name) filter (where f.place = 1) as column_name,
+      max(f.balance_usd) filter (where f.place = 1) as kept,
+      max(f.ledger_usd) filter (where f.place = 1) as wanted,
+      jsonb_agg(to_jsonb(f) - 'place' - 'problem' order by f.place) filter (where f.place <= 20) as list
+    from finding as f
+    group by f.problem
+    order by f.problem
+    -- Where very much is wrong, so many tell it.
+    limit 100
+  loop
+    perform spend_private.record_problem(
+      'verify', v_problem.subject,
+      format(
+        '%s is %s and should be %s (%s in all)', v_problem.column_name, v_problem.kept,
+        coalesce(v_problem.wanted::text, 'gone'), v_problem.findings
+      ),
+      jsonb_build_object(
+        'tenant_id', p_tenant_id, 'quota_id', v_problem.quota_id, 'period_start', v_problem.period_start,
+        'findings', v_problem.list
+      ), p_now
+    );
+  end loop;
+end;
+$$;
+comment on function spend_private.record_findings is
+  'Makes findings problems of job verify: one for each quota, reservation, and day of a tenant''s roll-ups.';
+
+create function spend_private.verify_again(p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem spend.problems;
+  v_is_wrong boolean;
+begin
+  for v_problem in
+    select * from spend.problems as p
+    where p.job = 'verify' and p.subject <> 'job' and p.resolved_at is null
+    order by random() limit 20
+  loop
+    v_is_wrong := case split_part(v_problem.subject, ' ', 1)
+      when 'quota' then exists (
+        select from spend_private.wrong_quotas(array[(v_problem.details ->> 'quota_id')::bigint], p_now)
+        union all
+        select from spend_private.orphaned_balances() as o where o.quota_id = (v_problem.details ->> 'quota_id')::bigint
+      )
+      when 'rollups' then exists (
+        select from spend_private.wrong_rollups(
+          (v_problem.details ->> 'tenant_id')::uuid,
+          split_part(v_problem.subject, ' ', 3)::date::timestamp at time zone 'UTC',
+          (split_part(v_problem.subject, ' ', 3)::date + 1)::timestamp at time zone 'UTC'
+        )
+      )
+      when 'reservation' then spend_private.is_wrong_reservation(
+        split_part(split_part(v_problem.subject, ' ', 2), '/', 1)::uuid,
+        split_part(v_problem.subject, '/', 2)::uuid,
+        (v_problem.details ->> 'period_start')::timestamptz
+      )
+      else exists (select from spend_private.wrong_mark())
+    end;
+    if not v_is_wrong then
+      perform spend_private.resolve_problem('verify', v_problem.subject, p_now);
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.verify_again is
+  'Looks again at what verify_slice found, twenty problems at a time, and closes those that are gone.';
+
+create function spend_private.is_wrong_reservation(p_tenant_id uuid, p_id uuid, p_created_at timestamptz)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from spend_private.wrong_reservations(p_tenant_id, p_id, p_id)
+    union all
+    select from spend_private.lost_reservations(
+      p_tenant_id, p_created_at, p_created_at + interval '1 microsecond'
+    ) as l
+    where l.subject = 'reservation ' || p_tenant_id || '/' || p_id
+  );
+end;
+$$;
+comment on function spend_private.is_wrong_reservation is
+  'Whether a reservation, there or not, differs from its events.';
 
 -- schemas/50_ledger/wrong_balances.sql
 create function spend_private.wrong_balances(
@@ -6863,13 +7216,11 @@ begin
       ) as strange_tenants,
       bool_or(b.is_calm) as is_calm, bool_and(b.is_calm) as is_all_calm,
       bool_or(b.is_split) as is_split, bool_and(b.is_split) as is_all_split,
-      coalesce(bool_or(b.spent_usd + b.reserved_usd > b.allotted_usd), false) as is_overdrawn,
+      bool_or(b.spent_usd + b.reserved_usd > b.allotted_usd) as is_overdrawn,
       -- What ended before is of another period, subject or time zone.
-      max(b.period_end) > min(q.shape_since) as is_present,
-      min(q.id) is null as is_orphan
+      max(b.period_end) > min(q.shape_since) as is_present
     from spend_private.quota_balances as b
-    left join quota as q on q.id = b.quota_id
-    where p_quota_ids is null or b.quota_id = any (p_quota_ids)
+    join quota as q on q.id = b.quota_id
     group by b.quota_id, b.period_start
   ),
 
@@ -6971,15 +7322,27 @@ begin
     'quota ' || o.quota_id || ' slot ' || o.slot
   from slot as o
   where o.reserved_usd <> o.held_usd
-    and exists (select from quota as q where q.id = o.quota_id)
-  union all
-  select b.quota_id, b.period_start, 'quota_id', b.quota_id, null, 'quota ' || b.quota_id
-  from balance as b
-  where b.is_orphan;
+    and exists (select from quota as q where q.id = o.quota_id);
 end;
 $$;
 comment on function spend_private.wrong_balances is
   'Values of balances that do not follow from the ledger, the open reservations and their quota: of these quotas, or of all. A quota whose current period has spend or holds, and no balance, is found by what it misses. p_from_events: sums the events, else the roll-ups and what is not in them yet. Of balances that are older than their quota''s shape only what they hold is compared.';
+
+create function spend_private.orphaned_balances()
+returns setof spend_private.finding
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select b.quota_id, b.period_start, 'quota_id', b.quota_id::numeric, null::numeric, 'quota ' || b.quota_id
+  from spend_private.quota_balances as b
+  where not exists (select from spend.cost_quotas as q where q.id = b.quota_id)
+  group by b.quota_id, b.period_start;
+end;
+$$;
+comment on function spend_private.orphaned_balances is
+  'Balances whose quota is not there: deleting it deletes them.';
 
 create function spend_private.spent_in_periods(
   p_quota_ids bigint[],
@@ -7080,7 +7443,7 @@ comment on function spend_private.spent_in_periods is
 -- schemas/50_ledger/wrong_reservations.sql
 create function spend_private.wrong_reservations(
   p_tenant_id uuid default null,
-  p_after uuid default null,
+  p_from uuid default null,
   p_until uuid default null
 )
 returns setof spend_private.finding
@@ -7106,7 +7469,7 @@ begin
       on e.tenant_id = r.tenant_id and e.occurred_at = r.created_at and e.reservation_id = r.id
     where r.created_at >= v_state.kept_from
       and (p_tenant_id is null or r.tenant_id = p_tenant_id)
-      and (p_after is null or r.id > p_after) and (p_until is null or r.id <= p_until)
+      and (p_from is null or r.id >= p_from) and (p_until is null or r.id <= p_until)
     group by r.tenant_id, r.id
   ) as b
   cross join lateral (
@@ -7138,7 +7501,7 @@ begin
   ) as o
   where r.status = 'held'
     and (p_tenant_id is null or r.tenant_id = p_tenant_id)
-    and (p_after is null or r.id > p_after) and (p_until is null or r.id <= p_until)
+    and (p_from is null or r.id >= p_from) and (p_until is null or r.id <= p_until)
     and q.resource_type in ('all', r.resource_type)
     and (q.task is null or q.task = r.task) and (q.product is null or q.product = r.product)
     -- A quota that came or changed later counts the open calls of the period that it found; at its very end, of the next.
@@ -7149,7 +7512,7 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_reservations is
-  'Reservations that differ from their events (cost, number of calls; open ones have none), and open ones that are not held in a quota that counts them: of a tenant, of ids after p_after and until p_until, or all. Those of dropped months are left out.';
+  'Reservations that differ from their events (cost, number of calls; open ones have none), and open ones that are not held in a quota that counts them: of a tenant, of ids from p_from to p_until, both included, or all. Those of dropped months are left out.';
 
 create function spend_private.lost_reservations(
   p_tenant_id uuid default null,
@@ -9602,18 +9965,6 @@ exception
     raise notice 'spend.run_maintenance() is not scheduled: % Schedule it yourself.', sqlerrm;
 end;
 $$;
-
--- schemas/90_maintenance/stubs.sql
-create function spend_private.verify_slice()
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return 0;
-end;
-$$;
-comment on function spend_private.verify_slice is 'Placeholder: 0.';
 
 -- schemas/99_privileges/functions.sql
 -- Postgres lets everybody call a new function. Here nobody may but whom a grant beside the function names; default

@@ -30,6 +30,8 @@ begin
     from (
       select * from spend_private.wrong_balances()
       union all
+      select * from spend_private.orphaned_balances()
+      union all
       select * from spend_private.wrong_reservations()
       union all
       select * from spend_private.lost_reservations()

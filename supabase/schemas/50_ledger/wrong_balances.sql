@@ -32,13 +32,11 @@ begin
       ) as strange_tenants,
       bool_or(b.is_calm) as is_calm, bool_and(b.is_calm) as is_all_calm,
       bool_or(b.is_split) as is_split, bool_and(b.is_split) as is_all_split,
-      coalesce(bool_or(b.spent_usd + b.reserved_usd > b.allotted_usd), false) as is_overdrawn,
+      bool_or(b.spent_usd + b.reserved_usd > b.allotted_usd) as is_overdrawn,
       -- What ended before is of another period, subject or time zone.
-      max(b.period_end) > min(q.shape_since) as is_present,
-      min(q.id) is null as is_orphan
+      max(b.period_end) > min(q.shape_since) as is_present
     from spend_private.quota_balances as b
-    left join quota as q on q.id = b.quota_id
-    where p_quota_ids is null or b.quota_id = any (p_quota_ids)
+    join quota as q on q.id = b.quota_id
     group by b.quota_id, b.period_start
   ),
 
@@ -140,15 +138,27 @@ begin
     'quota ' || o.quota_id || ' slot ' || o.slot
   from slot as o
   where o.reserved_usd <> o.held_usd
-    and exists (select from quota as q where q.id = o.quota_id)
-  union all
-  select b.quota_id, b.period_start, 'quota_id', b.quota_id, null, 'quota ' || b.quota_id
-  from balance as b
-  where b.is_orphan;
+    and exists (select from quota as q where q.id = o.quota_id);
 end;
 $$;
 comment on function spend_private.wrong_balances is
   'Values of balances that do not follow from the ledger, the open reservations and their quota: of these quotas, or of all. A quota whose current period has spend or holds, and no balance, is found by what it misses. p_from_events: sums the events, else the roll-ups and what is not in them yet. Of balances that are older than their quota''s shape only what they hold is compared.';
+
+create function spend_private.orphaned_balances()
+returns setof spend_private.finding
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select b.quota_id, b.period_start, 'quota_id', b.quota_id::numeric, null::numeric, 'quota ' || b.quota_id
+  from spend_private.quota_balances as b
+  where not exists (select from spend.cost_quotas as q where q.id = b.quota_id)
+  group by b.quota_id, b.period_start;
+end;
+$$;
+comment on function spend_private.orphaned_balances is
+  'Balances whose quota is not there: deleting it deletes them.';
 
 create function spend_private.spent_in_periods(
   p_quota_ids bigint[],

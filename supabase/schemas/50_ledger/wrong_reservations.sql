@@ -1,6 +1,6 @@
 create function spend_private.wrong_reservations(
   p_tenant_id uuid default null,
-  p_after uuid default null,
+  p_from uuid default null,
   p_until uuid default null
 )
 returns setof spend_private.finding
@@ -26,7 +26,7 @@ begin
       on e.tenant_id = r.tenant_id and e.occurred_at = r.created_at and e.reservation_id = r.id
     where r.created_at >= v_state.kept_from
       and (p_tenant_id is null or r.tenant_id = p_tenant_id)
-      and (p_after is null or r.id > p_after) and (p_until is null or r.id <= p_until)
+      and (p_from is null or r.id >= p_from) and (p_until is null or r.id <= p_until)
     group by r.tenant_id, r.id
   ) as b
   cross join lateral (
@@ -58,7 +58,7 @@ begin
   ) as o
   where r.status = 'held'
     and (p_tenant_id is null or r.tenant_id = p_tenant_id)
-    and (p_after is null or r.id > p_after) and (p_until is null or r.id <= p_until)
+    and (p_from is null or r.id >= p_from) and (p_until is null or r.id <= p_until)
     and q.resource_type in ('all', r.resource_type)
     and (q.task is null or q.task = r.task) and (q.product is null or q.product = r.product)
     -- A quota that came or changed later counts the open calls of the period that it found; at its very end, of the next.
@@ -69,7 +69,7 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_reservations is
-  'Reservations that differ from their events (cost, number of calls; open ones have none), and open ones that are not held in a quota that counts them: of a tenant, of ids after p_after and until p_until, or all. Those of dropped months are left out.';
+  'Reservations that differ from their events (cost, number of calls; open ones have none), and open ones that are not held in a quota that counts them: of a tenant, of ids from p_from to p_until, both included, or all. Those of dropped months are left out.';
 
 create function spend_private.lost_reservations(
   p_tenant_id uuid default null,
