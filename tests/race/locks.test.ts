@@ -123,8 +123,11 @@ async function runningContext(conversation: string = randomUUID()): Promise<stri
   return claimed?.context_id;
 }
 
-describe("a change of the quotas' shape is under way", () => {
-  const lock: Work = (a) => a`lock table spend.reservations in share row exclusive mode`;
+describe("quotas are being changed", () => {
+  const changes: Record<string, Work> = {
+    "of the tenant": (a) => a`select spend_private.stop_calls(array[${tenantId}::uuid])`,
+    "of the platform": (a) => a`select spend_private.stop_calls(array[null::uuid])`,
+  };
 
   /** Calls that book or hold, and what each needs first. */
   const calls: Record<string, () => Promise<Work>> = {
@@ -141,10 +144,6 @@ describe("a change of the quotas' shape is under way", () => {
     extend: async () => {
       const id = await hold(1);
       return (b) => b`select spend.extend(${id}, ${b.json(usageOf(2))})`;
-    },
-    expire_reservations: async () => {
-      await hold(1);
-      return (b) => b`select spend_private.expire_reservations(10, now() + interval '1 hour')`;
     },
     adjust: async () => (b) =>
       b`select spend.adjust(${tenantId}, 1, 'test', idempotency_key => 'key')`,
@@ -168,45 +167,88 @@ describe("a change of the quotas' shape is under way", () => {
       b`select spend.book_stray_sandbox(${tenantId}, ${randomUUID()}, 'base', 2, 0.5, now() - interval '1 minute', now())`,
   };
 
-  it.each(Object.keys(calls))("%s waits for it, and locks nothing before", async (name) => {
-    const call = await (calls[name] as () => Promise<Work>)();
-    await interleave(lock, call, async (b) => expect(await held(b)).toEqual([]));
-    expect(await verifyBalances(sql)).toEqual([]);
-  });
+  for (const [whose, change] of Object.entries(changes)) {
+    it.each(Object.keys(calls))(
+      `${whose}: %s waits for it, and locks nothing before`,
+      async (name) => {
+        const call = await (calls[name] as () => Promise<Work>)();
+        await interleave(change, call, async (b) =>
+          // Where the platform's are changed, it has joined the calls of its tenant, which makes nobody wait.
+          expect((await held(b)).filter((lock) => lock !== "ShareLock advisory")).toEqual([]),
+        );
+        expect(await verifyBalances(sql)).toEqual([]);
+      },
+    );
+  }
 
-  it("maintenance leaves the expiry to its next run, at once", async () => {
-    await hold(1);
+  it("of the tenant: another tenant's calls do not wait for it", async () => {
     const a = await open();
     try {
       await a.sql`begin`;
-      await lock(a.sql);
-      const start = Date.now();
-      const [row] = await sql`select spend_private.run_job('expire_reservations') as count`;
-      expect(row?.count).toBeNull();
-      expect(Date.now() - start).toBeLessThan(1500);
+      await (changes["of the tenant"] as Work)(a.sql);
+      tenantId = await addTenant(sql, 100, 1);
+      for (const name of Object.keys(calls)) {
+        if (name === "reprice") continue; // It books for all tenants.
+        const call = await (calls[name] as () => Promise<Work>)();
+        await sql.begin((b) => call(b as unknown as Session["sql"]));
+      }
     } finally {
       await a.sql`rollback`;
       a.sql.release();
     }
+    expect(await verifyBalances(sql)).toEqual([]);
   });
+
+  it.each(Object.keys(changes))(
+    "%s: expiry passes over what it is about, at once",
+    async (whose) => {
+      const id = await hold(1);
+      const other = await addTenant(sql, 100, 1);
+      const [theirs] = await sql`
+      select reservation_id as id from spend.reserve(${other}, null, 'llm', ${sql.json(usageOf(1))})`;
+      const a = await open();
+      try {
+        await a.sql`begin`;
+        await (changes[whose] as Work)(a.sql);
+        const start = Date.now();
+        await sql`select spend_private.run_job('expire_reservations', now() + interval '1 hour')`;
+        expect(Date.now() - start).toBeLessThan(2900);
+        const rows = await sql`
+        select status from spend.reservations where id in (${id}, ${theirs?.id}) order by id = ${id} desc`;
+        expect(rows.map((row) => row.status)).toEqual([
+          "held",
+          whose === "of the tenant" ? "expired" : "held",
+        ]);
+      } finally {
+        await a.sql`rollback`;
+        a.sql.release();
+      }
+      expect(await verifyBalances(sql)).toEqual([]);
+    },
+  );
 });
 
 describe("a call is under way", () => {
-  const call: Work = (a) => a`lock table spend.reservations in row exclusive mode`;
+  const call: Work = (a) =>
+    a`select spend.reserve(${tenantId}, null, 'llm', ${a.json(usageOf(3))})`;
+  /** B waits, and has not touched what the call holds. */
+  const hasTouchedNothing = async (b: Session) =>
+    expect((await held(b)).join()).not.toMatch(/quota_balances|reservations/);
 
-  it("a changed period waits for it before it locks the quota, which the call may want", async () => {
-    const quota = await addQuota(sql, { scope: "tenant", tenantId, limitUsd: 50, period: "day" });
-    await interleave(
-      call,
-      (b) => b`update spend.cost_quotas set period = 'week' where id = ${quota}`,
-      async () =>
-        expect(await isFree(`select from spend.cost_quotas where id = ${quota}`)).toBe(true),
-    );
+  it.each([
+    ["period", "update spend.cost_quotas set period = 'week' where tenant_id = $1"],
+    ["limit", "update spend.cost_quotas set limit_usd = 50 where tenant_id = $1"],
+    ["number of slots", "update spend.cost_quotas set slots = 5 where tenant_id = $1"],
+    ["deletion", "delete from spend.cost_quotas where tenant_id = $1"],
+  ])("another %s of its quota waits for it, and has touched no balance", async (_, change) => {
+    tenantId = await addTenant(sql, 100, 3);
+    await interleave(call, (b) => b.unsafe(change, [tenantId]), hasTouchedNothing);
+    expect(await verifyBalances(sql)).toEqual([]);
   });
 
   it("a new quota waits for it, and counts what it holds", async () => {
     await interleave(
-      (a) => a`select spend.reserve(${tenantId}, null, 'llm', ${a.json(usageOf(3))})`,
+      call,
       (b) => b`
         insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd)
         values ('tenant', ${tenantId}, 'all', 'lifetime', 50)`,
@@ -218,17 +260,21 @@ describe("a call is under way", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("a limit is being changed: another time zone waits for it, and has touched no balance", async () => {
+  it("another time zone waits for it, and has touched no balance", async () => {
     await hold(1);
-    const [quota] = await sql`select id from spend.cost_quotas where tenant_id = ${tenantId}`;
     await interleave(
-      (a) => a`select from spend.cost_quotas where id = ${quota?.id} for no key update`,
+      call,
       (b) => b`update spend.tenants set time_zone = 'Asia/Tokyo' where id = ${tenantId}`,
-      async () =>
-        expect(
-          await isFree(`select from spend_private.quota_balances where quota_id = ${quota?.id}`),
-        ).toBe(true),
+      hasTouchedNothing,
     );
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it("its tenant is deleted: that waits for it, and is refused", async () => {
+    await sql`delete from spend.cost_quotas where tenant_id = ${tenantId}`;
+    await expect(
+      interleave(call, (b) => b`delete from spend.tenants where id = ${tenantId}`),
+    ).rejects.toMatchObject({ code: "PT409" });
     expect(await verifyBalances(sql)).toEqual([]);
   });
 });
@@ -313,9 +359,12 @@ describe("slots", () => {
     }
   });
 
-  it("two calls cross the warning threshold at once: one alert, both are admitted", async () => {
+  it("two calls cross the warning threshold at once: one alert, both are settled", async () => {
     await share(5, 5, 0.1);
-    expect(await interleave(reserved(4), reserved(4))).toMatchObject([{ allowed: true }]);
+    const ids = [await hold(4), await hold(4)];
+    const settled = (id: string | undefined) => (session: Sql) =>
+      session`select status from spend.settle(${id as string}, ${session.json(usageOf(4))})`;
+    expect(await interleave(settled(ids[0]), settled(ids[1]))).toEqual([{ status: "settled" }]);
     expect(
       await sql`select kind from spend.alerts where tenant_id = ${tenantId} and kind = 'warning'`,
     ).toHaveLength(1);
@@ -403,6 +452,7 @@ describe("sandboxes", () => {
         expect(await held(b)).toEqual([
           "RowExclusiveLock spend.reservations",
           "RowShareLock spend.execution_contexts",
+          "ShareLock advisory",
         ]),
     );
   });
@@ -416,7 +466,7 @@ it("an alert is being claimed by A: B does not wait for it, and does not get it 
     limitUsd: 1,
     period: "day",
   });
-  await hold(1);
+  await sql`select spend.settle(${await hold(1)}, ${sql.json(usageOf(1))})`;
   const claim = (session: Sql) => session`
     select a.id from spend.claim_alerts() as a where a.tenant_id = ${tenantId}`;
   const a = await open();
