@@ -12,6 +12,7 @@ import { printResults } from "./print.ts";
 import type { Effort, Result } from "./rounds.ts";
 import { isMet } from "./rounds.ts";
 import type { Scenario } from "./scenario.ts";
+import { alerts } from "./scenarios/alerts.ts";
 import { floor } from "./scenarios/floor.ts";
 import { growth } from "./scenarios/growth.ts";
 import { hotTenant } from "./scenarios/hot_tenant.ts";
@@ -30,6 +31,7 @@ const SCENARIOS: Record<string, Scenario> = {
   hot_user: hotUser,
   refusals,
   near_limit: nearLimit,
+  alerts,
   rate_limiter: rateLimiter,
   http,
   growth,

@@ -583,10 +583,55 @@ export const guardMutants: Mutant[] = [
     "where false",
     [pgtap("reservations/"), pgtap("ledger/"), pgtap("quotas/")],
   ),
-  guard("an alert is recorded again", "70_alerts/record_alert.sql", "on conflict do nothing", "", [
-    pgtap("alerts/"),
-    vitest("race/locks"),
-  ]),
+  guard(
+    "an alert is recorded again",
+    "70_alerts/record_alert.sql",
+    "on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing",
+    "",
+    [pgtap("alerts/"), vitest("race/locks")],
+  ),
+  guard(
+    "an alert is decided on what is held",
+    "70_alerts/record_alert.sql",
+    "not found or p_quota.spent_usd < p_quota.limit_usd * v_threshold",
+    "not found or p_quota.current_spend_usd < p_quota.limit_usd * v_threshold",
+    [pgtap("alerts/")],
+  ),
+  guard(
+    "any refusal is a limit that is reached",
+    "40_reservations/reserve.sql",
+    "if v_answer.reason = 'limit_reached' then",
+    "if true then",
+    [pgtap("alerts/")],
+  ),
+  guard(
+    "alerts of periods that run are deleted",
+    "90_maintenance/delete_old.sql",
+    "b.period_start = a.period_start and b.period_end > p_now",
+    "b.period_start = a.period_start and false",
+    [pgtap("alerts/")],
+  ),
+  guard(
+    "a bad row is the first in line for ever",
+    "40_reservations/expire_reservations.sql",
+    "and p.resolved_at is null and p.retry_at > p_now",
+    "and false",
+    [pgtap("ledger/bad_rows")],
+  ),
+  guard(
+    "bookings choose a partition while it is made",
+    "50_ledger/ensure_partitions.sql",
+    "lock table only spend.cost_events in access exclusive mode;",
+    "lock table only spend.cost_events in share update exclusive mode;",
+    [vitest("race/maintenance")],
+  ),
+  guard(
+    "a resolved problem that is back is not told",
+    "70_alerts/problems.sql",
+    "v_problem.times = 1 or v_before.resolved_at is not null",
+    "v_problem.times = 1",
+    [pgtap("alerts/problems")],
+  ),
 
   // Sandboxes.
   guard(
