@@ -158,6 +158,8 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
     `select spend.finish_alert('${alert}', 'no answer')`,
     `select spend.finish_alert('${alert}')`,
   ],
+  maintenance_jobs: () => ["select * from spend.maintenance_jobs()"],
+  run_maintenance: () => ["call spend.run_maintenance(1)"],
   maintain: () => ["select spend.maintain()"],
   open_contexts: () => ["select * from spend.open_contexts()"],
   rebuild_balances: ({ busyQuota }) => [`select * from spend.rebuild_balances(${busyQuota})`],
