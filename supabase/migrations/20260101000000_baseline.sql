@@ -162,15 +162,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform pg_catalog.timezone(p_name, '2000-01-01 00:00:00+00'::timestamptz);
-  -- Offsets and POSIX forms such as 'XYZ+5' are accepted by timezone() but know no DST.
-  return p_name = 'UTC' or p_name ~ '^[A-Z][A-Za-z_]+/[A-Za-z_/+0-9-]+$';
+  -- timezone() takes abbreviations and POSIX forms too, 'Europe/Dublni5' among them. Those know no DST, and all have
+  -- a digit; of IANA's zones only the fixed offsets have one.
+  return p_name = 'UTC' or p_name ~ '^[A-Z][A-Za-z]+/[A-Za-z_/-]+$'
+    or p_name ~ '^Etc/GMT(0|[+-]0|\+([1-9]|1[0-2])|-([1-9]|1[0-4]))$';
 exception
   when invalid_parameter_value then
     return false;
 end;
 $$;
 comment on function spend_private.is_time_zone is
-  'Whether p_name is UTC or an IANA zone name such as Europe/Dublin. Immutable for the constraint that uses it: zones are added to tzdata, never removed.';
+  'Whether p_name is UTC or an IANA zone name such as Europe/Dublin: of those, the names with an area, not their old short forms (Japan, EST5EDT). Immutable for the constraint that uses it: zones are added to tzdata, never removed.';
 grant execute on function spend_private.is_time_zone to service_role;
 
 -- schemas/10_tenants/tenant_key.sql
@@ -1762,7 +1764,7 @@ create function spend_private.period_bounds(
   p_now timestamptz default now()
 )
 returns tstzrange
-language plpgsql stable
+language plpgsql stable strict
 -- Definer: whoever reads spend.quota_status may not use the schema of what this calls. It reads no table.
 security definer
 set search_path = pg_catalog, pg_temp
@@ -1800,7 +1802,7 @@ create function spend_private.period_start(
   p_now timestamptz default now()
 )
 returns timestamptz
-language plpgsql stable
+language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -1839,7 +1841,7 @@ comment on function spend_private.period_start is
 
 create function spend_private.hour_bounds(p_time_zone text, p_now timestamptz)
 returns tstzrange
-language plpgsql stable
+language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -1858,12 +1860,11 @@ comment on function spend_private.hour_bounds is
 
 create function spend_private.clock_reaches(p_clock timestamp, p_time_zone text)
 returns timestamptz
-language plpgsql stable
+language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_at timestamptz := p_clock at time zone p_time_zone;
-  v_left interval;
   v_next timestamptz;
   v_change timestamptz;
 begin
@@ -1873,22 +1874,17 @@ begin
     return v_at;
   end if;
 
-  -- The clock was changed shortly before. Clocks differ from UTC by less than 16 hours: two days before, it is earlier.
-  v_at := (p_clock at time zone 'UTC') - interval '48 hours';
+  -- The clock was changed shortly before. No clock was ever changed by more than a day, nor twice within three.
+  v_at := v_at - interval '28 hours';
   loop
-    v_left := p_clock - (v_at at time zone p_time_zone);
-    v_next := v_at + least(v_left, interval '6 hours');
+    v_next := v_at + make_interval(secs => extract(epoch from p_clock - (v_at at time zone p_time_zone)));
     v_change := spend_private.clock_change(v_at, v_next, p_time_zone);
     if v_change is null then
-      v_at := v_next;
-    elsif v_change at time zone p_time_zone < p_clock then
-      v_at := v_change;
-    else
+      return v_next;
+    elsif v_change at time zone p_time_zone >= p_clock then
       return v_change;
     end if;
-    if v_change is null and v_left <= interval '6 hours' then
-      return v_at;
-    end if;
+    v_at := v_change;
   end loop;
 end;
 $$;
@@ -1897,7 +1893,7 @@ comment on function spend_private.clock_reaches is
 
 create function spend_private.clock_change(p_after timestamptz, p_until timestamptz, p_time_zone text)
 returns timestamptz
-language plpgsql stable
+language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -5524,10 +5520,17 @@ with (security_invoker = true)
 as
 select
   e.tenant_id, e.occurred_at, e.booked_xid,
-  greatest(
-    date_trunc('hour', e.occurred_at, 'UTC'),
-    date_trunc('hour', e.occurred_at, coalesce(t.time_zone, 'UTC'))
-  ) as hour,
+  case
+    when coalesce(t.time_zone, 'UTC') = 'UTC' then date_trunc('hour', e.occurred_at, 'UTC')
+    -- The clock was not changed since the hour began.
+    when date_trunc('hour', e.occurred_at, t.time_zone) at time zone t.time_zone
+      = date_trunc('hour', e.occurred_at at time zone t.time_zone)
+      then greatest(
+        date_trunc('hour', e.occurred_at, 'UTC'), date_trunc('hour', e.occurred_at, t.time_zone)
+      )
+    -- Such an hour is counted by the minute: a clock is changed at a full minute.
+    else date_trunc('minute', e.occurred_at, 'UTC')
+  end as hour,
   e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id, e.cost_usd,
   case when e.kind in ('charge', 'expiry') then 1 else 0 end::bigint as calls
 from spend.cost_events as e

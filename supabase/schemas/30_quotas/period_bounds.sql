@@ -4,7 +4,7 @@ create function spend_private.period_bounds(
   p_now timestamptz default now()
 )
 returns tstzrange
-language plpgsql stable
+language plpgsql stable strict
 -- Definer: whoever reads spend.quota_status may not use the schema of what this calls. It reads no table.
 security definer
 set search_path = pg_catalog, pg_temp
@@ -42,7 +42,7 @@ create function spend_private.period_start(
   p_now timestamptz default now()
 )
 returns timestamptz
-language plpgsql stable
+language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -81,7 +81,7 @@ comment on function spend_private.period_start is
 
 create function spend_private.hour_bounds(p_time_zone text, p_now timestamptz)
 returns tstzrange
-language plpgsql stable
+language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -100,12 +100,11 @@ comment on function spend_private.hour_bounds is
 
 create function spend_private.clock_reaches(p_clock timestamp, p_time_zone text)
 returns timestamptz
-language plpgsql stable
+language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_at timestamptz := p_clock at time zone p_time_zone;
-  v_left interval;
   v_next timestamptz;
   v_change timestamptz;
 begin
@@ -115,22 +114,17 @@ begin
     return v_at;
   end if;
 
-  -- The clock was changed shortly before. Clocks differ from UTC by less than 16 hours: two days before, it is earlier.
-  v_at := (p_clock at time zone 'UTC') - interval '48 hours';
+  -- The clock was changed shortly before. No clock was ever changed by more than a day, nor twice within three.
+  v_at := v_at - interval '28 hours';
   loop
-    v_left := p_clock - (v_at at time zone p_time_zone);
-    v_next := v_at + least(v_left, interval '6 hours');
+    v_next := v_at + make_interval(secs => extract(epoch from p_clock - (v_at at time zone p_time_zone)));
     v_change := spend_private.clock_change(v_at, v_next, p_time_zone);
     if v_change is null then
-      v_at := v_next;
-    elsif v_change at time zone p_time_zone < p_clock then
-      v_at := v_change;
-    else
+      return v_next;
+    elsif v_change at time zone p_time_zone >= p_clock then
       return v_change;
     end if;
-    if v_change is null and v_left <= interval '6 hours' then
-      return v_at;
-    end if;
+    v_at := v_change;
   end loop;
 end;
 $$;
@@ -139,7 +133,7 @@ comment on function spend_private.clock_reaches is
 
 create function spend_private.clock_change(p_after timestamptz, p_until timestamptz, p_time_zone text)
 returns timestamptz
-language plpgsql stable
+language plpgsql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
 declare

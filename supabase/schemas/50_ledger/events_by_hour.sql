@@ -3,10 +3,17 @@ with (security_invoker = true)
 as
 select
   e.tenant_id, e.occurred_at, e.booked_xid,
-  greatest(
-    date_trunc('hour', e.occurred_at, 'UTC'),
-    date_trunc('hour', e.occurred_at, coalesce(t.time_zone, 'UTC'))
-  ) as hour,
+  case
+    when coalesce(t.time_zone, 'UTC') = 'UTC' then date_trunc('hour', e.occurred_at, 'UTC')
+    -- The clock was not changed since the hour began.
+    when date_trunc('hour', e.occurred_at, t.time_zone) at time zone t.time_zone
+      = date_trunc('hour', e.occurred_at at time zone t.time_zone)
+      then greatest(
+        date_trunc('hour', e.occurred_at, 'UTC'), date_trunc('hour', e.occurred_at, t.time_zone)
+      )
+    -- Such an hour is counted by the minute: a clock is changed at a full minute.
+    else date_trunc('minute', e.occurred_at, 'UTC')
+  end as hour,
   e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id, e.cost_usd,
   case when e.kind in ('charge', 'expiry') then 1 else 0 end::bigint as calls
 from spend.cost_events as e
