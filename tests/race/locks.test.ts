@@ -1,10 +1,18 @@
 // Each lock, one at a time: A is in the middle of something, B wants the same; what B waits for, what it holds while it
 // waits, and what it answers when A is done. (The storms of the other files find what nobody thought of.)
 import { randomUUID } from "node:crypto";
-import type { ReservedSql, Row, Sql } from "postgres";
+import type { Row, Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
 import { until } from "../setup/until.ts";
+import {
+  held as heldBy,
+  interleave as interleaveSessions,
+  isFree as isFreeNow,
+  openSession,
+  type Session,
+  type Work,
+} from "./sessions.ts";
 import {
   addQuota,
   addTenant,
@@ -29,84 +37,15 @@ beforeEach(async () => {
   tenantId = await addTenant(sql, 100, 1);
 });
 
-/** A session, and the process that serves it. */
-interface Session {
-  sql: ReservedSql;
-  pid: number;
-}
-
-async function open(): Promise<Session> {
-  const session = await sql.reserve();
-  const [row] = await session`select pg_backend_pid() as pid`;
-  return { sql: session, pid: row?.pid as number };
-}
-
-async function untilWaits({ pid }: Session): Promise<void> {
-  await until("B waits for a lock", async () => {
-    const [row] = await sql`
-      select wait_event_type from pg_stat_activity where pid = ${pid} and state = 'active'`;
-    return row?.wait_event_type === "Lock";
-  });
-}
-
-/** What a session holds beyond reading: `mode relation`, and advisory locks; not what it waits for. */
-async function held({ pid }: Session): Promise<string[]> {
-  const rows = await sql`
-    select l.mode || ' ' || coalesce(l.relation::regclass::text, l.locktype) as lock
-    from pg_locks as l
-    left join pg_class as c on c.oid = l.relation
-    where l.pid = ${pid} and l.granted and l.mode <> 'AccessShareLock'
-      and (l.locktype = 'advisory' or l.locktype = 'relation' and c.relnamespace in ('spend'::regnamespace, 'spend_private'::regnamespace))
-      and coalesce(c.relkind, 'r') <> 'i'
-    order by 1`;
-  return rows.map((row) => row.lock);
-}
-
-type Work = (session: Sql) => Promise<Row[]>;
-
-/**
- * A does `first` in an open transaction; B begins `second` and is seen waiting; `meanwhile` looks at B; A commits.
- * Answers what B's statement answered. B's transaction is committed too.
- */
-async function interleave(
+/** The sessions of this file (sessions.ts). */
+const open = () => openSession(sql);
+const held = (session: Session) => heldBy(sql, session);
+const isFree = (query: string) => isFreeNow(sql, query);
+const interleave = (
   first: Work,
   second: Work,
-  meanwhile: (b: Session) => Promise<unknown> = async () => {},
-): Promise<Row[]> {
-  const a = await open();
-  const b = await open();
-  try {
-    await a.sql`begin`;
-    await first(a.sql);
-    await b.sql`begin`;
-    const answer = second(b.sql);
-    answer.catch(() => {});
-    await untilWaits(b);
-    await meanwhile(b);
-    await a.sql`commit`;
-    const rows = await answer;
-    await b.sql`commit`;
-    return rows;
-  } finally {
-    for (const session of [a, b]) {
-      await session.sql`rollback`;
-      session.sql.release();
-    }
-  }
-}
-
-/** Whether somebody else could lock the rows of a query at once. */
-async function isFree(query: string): Promise<boolean> {
-  return sql
-    .begin((transaction) => transaction.unsafe(`${query} for no key update nowait`))
-    .then(
-      () => true,
-      (error) => {
-        if (error.code !== "55P03") throw error;
-        return false;
-      },
-    );
-}
+  meanwhile?: (b: Session) => Promise<unknown>,
+): Promise<Row[]> => interleaveSessions(sql, first, second, meanwhile);
 
 async function hold(usd: number): Promise<string> {
   return (await reserve(sql, tenantId, null, usd)).reservation_id as string;
