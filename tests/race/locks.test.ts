@@ -5,13 +5,18 @@ import type { Row, Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
 import { until } from "../setup/until.ts";
+import { wrongQuotas } from "./oracle.ts";
 import {
+  deadlocks,
+  endsOrWaits,
   held as heldBy,
   interleave as interleaveSessions,
   isFree as isFreeNow,
   openSession,
   type Session,
+  untilWaits,
   type Work,
+  withSessions,
 } from "./sessions.ts";
 import {
   addQuota,
@@ -216,6 +221,143 @@ describe("a call is under way", () => {
     ).rejects.toMatchObject({ code: "PT409" });
     expect(await verifyBalances(sql)).toEqual([]);
   });
+});
+
+describe("several changes in one transaction beside calls, in either order", () => {
+  /** Changes that lock balances, and then want more; each with the tenant's quota before the user's, and after it. */
+  const scopes = [
+    ["tenant", "user"],
+    ["user", "tenant"],
+  ] as const;
+  let userId: string;
+  let plan: string;
+
+  beforeEach(async () => {
+    userId = await addUser(sql, tenantId);
+    await addQuota(sql, { scope: "user", tenantId, userId, limitUsd: 50, period: "day" });
+    plan = randomUUID();
+    await sql`insert into spend.plans (id, name) values (${plan}, 'Plan'), (${`other ${plan}`}, 'Other')`;
+    await sql`
+      insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
+      values (${plan}, 'tenant', 'all', 'week', 100), (${plan}, 'user', 'all', 'week', 100),
+        (${`other ${plan}`}, 'tenant', 'all', 'day', 100), (${`other ${plan}`}, 'user', 'all', 'day', 100)`;
+    await sql`update spend.tenants set plan_id = ${plan} where id = ${tenantId}`;
+  });
+
+  const call: Work = (s) =>
+    s`select spend.reserve(${tenantId}, ${userId}, 'llm', ${s.json(usageOf(1))})`;
+  const cases = scopes.flatMap(([first, second]) => {
+    const ofScope = (s: Sql, scope: string) =>
+      s`tenant_id = ${tenantId} and scope = ${scope} and source = 'manual'`;
+    return [
+      {
+        name: "two quotas are deleted",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`delete from spend.cost_quotas where ${ofScope(s, scope)}`,
+        ),
+      },
+      {
+        name: "two limits are changed",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`update spend.cost_quotas set limit_usd = limit_usd + 1 where ${ofScope(s, scope)}`,
+        ),
+      },
+      {
+        name: "two periods are changed",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`update spend.cost_quotas set period = 'week' where ${ofScope(s, scope)}`,
+        ),
+      },
+      {
+        name: "two numbers of slots are changed",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`update spend.cost_quotas set slots = 3 where ${ofScope(s, scope)}`,
+        ),
+      },
+    ];
+  });
+  const single = [
+    {
+      name: "another plan drops one quota and adds another",
+      order: "in one statement",
+      statements: [
+        ((s) =>
+          s`update spend.tenants set plan_id = ${`other ${plan}`} where id = ${tenantId}`) as Work,
+      ],
+    },
+    {
+      name: "a member is removed and added",
+      order: "in one transaction",
+      statements: [
+        ((s) => s`delete from spend.tenant_members where user_id = ${userId}`) as Work,
+        ((s) =>
+          s`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${userId})`) as Work,
+      ],
+    },
+  ];
+
+  it.each([...cases, ...single])(
+    "$name, $order, between two statements of a call's transaction: both end",
+    async ({ statements }) => {
+      await call(sql);
+      const before = await deadlocks(sql);
+      await withSessions(sql, 2, async (a, b) => {
+        if (a === undefined || b === undefined) throw new Error("two sessions are needed");
+        // The call's transaction holds some balances, or only what a call takes first.
+        await a.sql`begin`;
+        await call(a.sql);
+        const changed = inOneTransaction(b, statements);
+        changed.catch(() => {});
+        await untilWaits(sql, b);
+        await call(a.sql);
+        await a.sql`commit`;
+        await changed;
+      });
+      expect(await deadlocks(sql)).toBe(before);
+      expect(await verifyBalances(sql)).toEqual([]);
+      expect(await wrongQuotas(sql, [tenantId])).toEqual([]);
+    },
+  );
+
+  it.each([...cases, ...single].filter(({ statements }) => statements.length > 1))(
+    "$name, $order; a call comes between the two: it waits, and both end",
+    async ({ statements }) => {
+      const before = await deadlocks(sql);
+      await withSessions(sql, 2, async (a, b) => {
+        if (a === undefined || b === undefined) throw new Error("two sessions are needed");
+        await a.sql`begin`;
+        await (statements[0] as Work)(a.sql);
+        // The first call of its periods: it opens balances, too.
+        const called = call(b.sql);
+        called.catch(() => {});
+        await endsOrWaits(sql, b, called);
+        await (statements[1] as Work)(a.sql);
+        await a.sql`commit`;
+        await called;
+      });
+      expect(await deadlocks(sql)).toBe(before);
+      expect(await verifyBalances(sql)).toEqual([]);
+      expect(await wrongQuotas(sql, [tenantId])).toEqual([]);
+    },
+  );
+
+  async function inOneTransaction(session: Session, statements: Work[]): Promise<void> {
+    await session.sql`begin`;
+    for (const statement of statements) await statement(session.sql);
+    await session.sql`commit`;
+  }
 });
 
 describe("slots", () => {

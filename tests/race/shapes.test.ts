@@ -42,18 +42,19 @@ beforeEach(async () => {
   userId = await addUser(sql, tenantId);
 });
 
-/** A call of `usd` dollars at a moment of the clock; answers its id. */
-async function callAt(
-  at: string,
+/** A call of `usd` dollars at each of these moments of the clock; answers their ids. */
+async function callsAt(
+  moments: string[],
   usd: number,
   { tenant = tenantId, ttl = 604800 } = {},
-): Promise<string> {
-  const [row] = await sql`
+): Promise<string[]> {
+  const rows = await sql`
     select (spend_private.reserve(
-      ${tenant}, null, 'llm', ${sql.json(usageOf(usd))}, p_now => ${at}::timestamptz,
+      ${tenant}, null, 'llm', ${sql.json(usageOf(usd))}, p_now => m::timestamptz,
       p_ttl_seconds => ${ttl}, p_enforce => false
-    )).reservation_id as id`;
-  return row?.id;
+    )).reservation_id as id
+    from unnest(${moments}::text[]) as m`;
+  return rows.map(({ id }) => id);
 }
 
 /** When the tenant's periods that contain now begin, and the microsecond before: hours, days, weeks and months collide there. */
@@ -69,18 +70,15 @@ async function collisions(): Promise<string[]> {
 
 /** Calls of every fate at each of these moments, and now. Answers those that are open. */
 async function callsOfEveryFate(moments: string[]): Promise<string[]> {
-  const open: string[] = [];
-  for (const at of [...moments, "now"]) {
-    const settled = await callAt(at, 1);
-    await sql`
-      select spend_private.settle(${settled}, ${sql.json(usageOf(1.25))},
-        p_now => ${at}::timestamptz + interval '1 minute')`;
-    await sql`select spend.release(${await callAt(at, 2)})`;
-    await callAt(at, 0.5, { ttl: 1 });
-  }
+  const all = [...moments, "now"];
+  await sql`
+    select spend_private.settle(r.id, ${sql.json(usageOf(1.25))}, p_now => r.created_at + interval '1 minute')
+    from spend.reservations as r where r.id = any (${await callsAt(all, 1)})`;
+  await sql`
+    select spend.release(r.id) from spend.reservations as r where r.id = any (${await callsAt(all, 2)})`;
+  await callsAt(all, 0.5, { ttl: 1 });
   await sql`select spend_private.expire_reservations(100, now() + interval '2 seconds')`;
-  for (const at of [...moments, "now"]) open.push(await callAt(at, 0.25), await callAt(at, 0.75));
-  return open;
+  return [...(await callsAt(all, 0.25)), ...(await callsAt(all, 0.75))];
 }
 
 async function expectRight(tenants = [tenantId]): Promise<void> {
@@ -102,16 +100,19 @@ async function expectRoom(quotaId: number, usd: number): Promise<void> {
 
 /** Open calls end in each way, and none is left. */
 async function endAll(open: string[], tenants = [tenantId]): Promise<void> {
-  for (const [index, id] of open.entries()) {
-    if (index % 3 === 0) await sql`select spend.settle(${id}, ${sql.json(usageOf(0.6))})`;
-    if (index % 3 === 1) await sql`select spend.release(${id})`;
-  }
+  const every = (start: number) => open.filter((_, index) => index % 3 === start);
+  await sql`
+    select spend.settle(r.id, ${sql.json(usageOf(0.6))})
+    from spend.reservations as r where r.id = any (${every(0)})`;
+  await sql`select spend.release(r.id) from spend.reservations as r where r.id = any (${every(1)})`;
   await expectRight(tenants);
   await sql`select spend_private.expire_reservations(1000, now() + interval '40 days')`;
   expect(await openCalls(sql, tenants)).toEqual([]);
   await expectRight(tenants);
   // An expired call whose cost comes late is corrected where it counted.
-  for (const id of open) await sql`select spend.settle(${id}, ${sql.json(usageOf(0.3))})`;
+  await sql`
+    select spend.settle(r.id, ${sql.json(usageOf(0.3))})
+    from spend.reservations as r where r.id = any (${open})`;
   await expectRight(tenants);
   expect(await wrongCalls(sql, tenants)).toEqual([]);
   expect(await wrongReports(sql, tenants)).toEqual([]);
@@ -185,15 +186,15 @@ describe("a quota's period changes with calls at every moment where periods begi
     async (period) => {
       const quota = await addQuota(sql, { scope: "tenant", tenantId, limitUsd: 1000, period });
       const open = await callsOfEveryFate([]);
-      const next = "'2 months'";
+      const next = "2 months";
       const [later] = await sql`
       select (spend_private.reserve(${tenantId}, null, 'llm', ${sql.json(usageOf(2))},
-        p_now => now() + ${next}::interval)).reservation_id as id`;
+        p_now => now() + ${next}::text::interval)).reservation_id as id`;
       for (const id of open) {
-        await sql`select spend_private.settle(${id}, ${sql.json(usageOf(3))}, p_now => now() + ${next}::interval)`;
+        await sql`select spend_private.settle(${id}, ${sql.json(usageOf(3))}, p_now => now() + ${next}::text::interval)`;
       }
       expect(await verifyBalances(sql)).toEqual([]);
-      await sql`select spend_private.settle(${later?.id}, null, p_now => now() + ${next}::interval)`;
+      await sql`select spend_private.settle(${later?.id}, null, p_now => now() + ${next}::text::interval)`;
       expect(await verifyBalances(sql)).toEqual([]);
       await sql`delete from spend.cost_quotas where id = ${quota}`;
     },
@@ -234,7 +235,7 @@ describe("a quota moves to another subject with calls open", () => {
       insert into spend.cost_quotas ${sql({ ...base, ...subjects[from as string]?.(other), period: "month", limit_usd: 1000, slots: 2 })}
       returning *`;
       const open = await callsOfEveryFate(await collisions());
-      open.push(await callAt("now", 1, { tenant: other }));
+      open.push(...(await callsAt(["now"], 1, { tenant: other })));
       const own = (await reserve(sql, tenantId, userId, 1)).reservation_id as string;
       open.push(own);
 

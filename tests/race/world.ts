@@ -107,7 +107,7 @@ export async function removeWorld(sql: Sql): Promise<void> {
 async function addHistory(sql: Sql, world: World, dice: Dice): Promise<void> {
   for (const tenantId of world.tenants) {
     const rows = await sql`
-      select m.at, (spend_private.reserve(
+      select m.at::text as at, (spend_private.reserve(
         t.id, null, 'llm', ${sql.json(usageOf(1, { provider: world.provider }))}, p_now => m.at,
         p_ttl_seconds => 604800, p_enforce => false
       )).reservation_id as id
@@ -122,7 +122,7 @@ async function addHistory(sql: Sql, world: World, dice: Dice): Promise<void> {
       if (dice.chance(0.4)) {
         await sql`
           select spend_private.settle(${id}, ${sql.json(usageOf(0.5, { provider: world.provider }))},
-            p_now => ${at}::timestamptz + interval '2 minutes')`;
+            p_now => ${at}::text::timestamptz + interval '2 minutes')`;
       }
     }
   }
