@@ -1,10 +1,23 @@
 // Each lock, one at a time: A is in the middle of something, B wants the same; what B waits for, what it holds while it
 // waits, and what it answers when A is done. (The storms of the other files find what nobody thought of.)
 import { randomUUID } from "node:crypto";
-import type { ReservedSql, Row, Sql } from "postgres";
+import type { Row, Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
 import { until } from "../setup/until.ts";
+import { wrongQuotas } from "./oracle.ts";
+import {
+  deadlocks,
+  endsOrWaits,
+  held as heldBy,
+  interleave as interleaveSessions,
+  isFree as isFreeNow,
+  openSession,
+  type Session,
+  untilWaits,
+  type Work,
+  withSessions,
+} from "./sessions.ts";
 import {
   addQuota,
   addTenant,
@@ -29,84 +42,15 @@ beforeEach(async () => {
   tenantId = await addTenant(sql, 100, 1);
 });
 
-/** A session, and the process that serves it. */
-interface Session {
-  sql: ReservedSql;
-  pid: number;
-}
-
-async function open(): Promise<Session> {
-  const session = await sql.reserve();
-  const [row] = await session`select pg_backend_pid() as pid`;
-  return { sql: session, pid: row?.pid as number };
-}
-
-async function untilWaits({ pid }: Session): Promise<void> {
-  await until("B waits for a lock", async () => {
-    const [row] = await sql`
-      select wait_event_type from pg_stat_activity where pid = ${pid} and state = 'active'`;
-    return row?.wait_event_type === "Lock";
-  });
-}
-
-/** What a session holds beyond reading: `mode relation`, and advisory locks; not what it waits for. */
-async function held({ pid }: Session): Promise<string[]> {
-  const rows = await sql`
-    select l.mode || ' ' || coalesce(l.relation::regclass::text, l.locktype) as lock
-    from pg_locks as l
-    left join pg_class as c on c.oid = l.relation
-    where l.pid = ${pid} and l.granted and l.mode <> 'AccessShareLock'
-      and (l.locktype = 'advisory' or l.locktype = 'relation' and c.relnamespace in ('spend'::regnamespace, 'spend_private'::regnamespace))
-      and coalesce(c.relkind, 'r') <> 'i'
-    order by 1`;
-  return rows.map((row) => row.lock);
-}
-
-type Work = (session: Sql) => Promise<Row[]>;
-
-/**
- * A does `first` in an open transaction; B begins `second` and is seen waiting; `meanwhile` looks at B; A commits.
- * Answers what B's statement answered. B's transaction is committed too.
- */
-async function interleave(
+/** The sessions of this file (sessions.ts). */
+const open = () => openSession(sql);
+const held = (session: Session) => heldBy(sql, session);
+const isFree = (query: string) => isFreeNow(sql, query);
+const interleave = (
   first: Work,
   second: Work,
-  meanwhile: (b: Session) => Promise<unknown> = async () => {},
-): Promise<Row[]> {
-  const a = await open();
-  const b = await open();
-  try {
-    await a.sql`begin`;
-    await first(a.sql);
-    await b.sql`begin`;
-    const answer = second(b.sql);
-    answer.catch(() => {});
-    await untilWaits(b);
-    await meanwhile(b);
-    await a.sql`commit`;
-    const rows = await answer;
-    await b.sql`commit`;
-    return rows;
-  } finally {
-    for (const session of [a, b]) {
-      await session.sql`rollback`;
-      session.sql.release();
-    }
-  }
-}
-
-/** Whether somebody else could lock the rows of a query at once. */
-async function isFree(query: string): Promise<boolean> {
-  return sql
-    .begin((transaction) => transaction.unsafe(`${query} for no key update nowait`))
-    .then(
-      () => true,
-      (error) => {
-        if (error.code !== "55P03") throw error;
-        return false;
-      },
-    );
-}
+  meanwhile?: (b: Session) => Promise<unknown>,
+): Promise<Row[]> => interleaveSessions(sql, first, second, meanwhile);
 
 async function hold(usd: number): Promise<string> {
   return (await reserve(sql, tenantId, null, usd)).reservation_id as string;
@@ -277,6 +221,143 @@ describe("a call is under way", () => {
     ).rejects.toMatchObject({ code: "PT409" });
     expect(await verifyBalances(sql)).toEqual([]);
   });
+});
+
+describe("several changes in one transaction beside calls, in either order", () => {
+  /** Changes that lock balances, and then want more; each with the tenant's quota before the user's, and after it. */
+  const scopes = [
+    ["tenant", "user"],
+    ["user", "tenant"],
+  ] as const;
+  let userId: string;
+  let plan: string;
+
+  beforeEach(async () => {
+    userId = await addUser(sql, tenantId);
+    await addQuota(sql, { scope: "user", tenantId, userId, limitUsd: 50, period: "day" });
+    plan = randomUUID();
+    await sql`insert into spend.plans (id, name) values (${plan}, 'Plan'), (${`other ${plan}`}, 'Other')`;
+    await sql`
+      insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
+      values (${plan}, 'tenant', 'all', 'week', 100), (${plan}, 'user', 'all', 'week', 100),
+        (${`other ${plan}`}, 'tenant', 'all', 'day', 100), (${`other ${plan}`}, 'user', 'all', 'day', 100)`;
+    await sql`update spend.tenants set plan_id = ${plan} where id = ${tenantId}`;
+  });
+
+  const call: Work = (s) =>
+    s`select spend.reserve(${tenantId}, ${userId}, 'llm', ${s.json(usageOf(1))})`;
+  const cases = scopes.flatMap(([first, second]) => {
+    const ofScope = (s: Sql, scope: string) =>
+      s`tenant_id = ${tenantId} and scope = ${scope} and source = 'manual'`;
+    return [
+      {
+        name: "two quotas are deleted",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`delete from spend.cost_quotas where ${ofScope(s, scope)}`,
+        ),
+      },
+      {
+        name: "two limits are changed",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`update spend.cost_quotas set limit_usd = limit_usd + 1 where ${ofScope(s, scope)}`,
+        ),
+      },
+      {
+        name: "two periods are changed",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`update spend.cost_quotas set period = 'week' where ${ofScope(s, scope)}`,
+        ),
+      },
+      {
+        name: "two numbers of slots are changed",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`update spend.cost_quotas set slots = 3 where ${ofScope(s, scope)}`,
+        ),
+      },
+    ];
+  });
+  const single = [
+    {
+      name: "another plan drops one quota and adds another",
+      order: "in one statement",
+      statements: [
+        ((s) =>
+          s`update spend.tenants set plan_id = ${`other ${plan}`} where id = ${tenantId}`) as Work,
+      ],
+    },
+    {
+      name: "a member is removed and added",
+      order: "in one transaction",
+      statements: [
+        ((s) => s`delete from spend.tenant_members where user_id = ${userId}`) as Work,
+        ((s) =>
+          s`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${userId})`) as Work,
+      ],
+    },
+  ];
+
+  it.each([...cases, ...single])(
+    "$name, $order, between two statements of a call's transaction: both end",
+    async ({ statements }) => {
+      await call(sql);
+      const before = await deadlocks(sql);
+      await withSessions(sql, 2, async (a, b) => {
+        if (a === undefined || b === undefined) throw new Error("two sessions are needed");
+        // The call's transaction holds some balances, or only what a call takes first.
+        await a.sql`begin`;
+        await call(a.sql);
+        const changed = inOneTransaction(b, statements);
+        changed.catch(() => {});
+        await untilWaits(sql, b);
+        await call(a.sql);
+        await a.sql`commit`;
+        await changed;
+      });
+      expect(await deadlocks(sql)).toBe(before);
+      expect(await verifyBalances(sql)).toEqual([]);
+      expect(await wrongQuotas(sql, [tenantId])).toEqual([]);
+    },
+  );
+
+  it.each([...cases, ...single].filter(({ statements }) => statements.length > 1))(
+    "$name, $order; a call comes between the two: it waits, and both end",
+    async ({ statements }) => {
+      const before = await deadlocks(sql);
+      await withSessions(sql, 2, async (a, b) => {
+        if (a === undefined || b === undefined) throw new Error("two sessions are needed");
+        await a.sql`begin`;
+        await (statements[0] as Work)(a.sql);
+        // The first call of its periods: it opens balances, too.
+        const called = call(b.sql);
+        called.catch(() => {});
+        await endsOrWaits(sql, b, called);
+        await (statements[1] as Work)(a.sql);
+        await a.sql`commit`;
+        await called;
+      });
+      expect(await deadlocks(sql)).toBe(before);
+      expect(await verifyBalances(sql)).toEqual([]);
+      expect(await wrongQuotas(sql, [tenantId])).toEqual([]);
+    },
+  );
+
+  async function inOneTransaction(session: Session, statements: Work[]): Promise<void> {
+    await session.sql`begin`;
+    for (const statement of statements) await statement(session.sql);
+    await session.sql`commit`;
+  }
 });
 
 describe("slots", () => {
