@@ -88,11 +88,11 @@ begin
 
   insert into spend.cost_events (
     tenant_id, occurred_at, kind, reservation_id, user_id, task, resource_type, provider, product,
-    usage, cost_usd, price_ids
+    usage, cost_usd, calls, price_ids
   )
   values (
     p_tenant_id, now(), 'charge', p_id, p_user_id, 'chat', 'llm', 'openai', 'gpt-4o-mini', p_usage,
-    p_usd, '{1,2}'
+    p_usd, 1, '{1,2}'
   );
 end;
 $$;

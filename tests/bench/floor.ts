@@ -67,10 +67,10 @@ const SETTLE = `
 const EVENT = `
   insert into spend.cost_events (
     tenant_id, occurred_at, kind, reservation_id, user_id, task, resource_type, provider, product,
-    usage, cost_usd, price_ids
+    usage, cost_usd, calls, price_ids
   )
   values (
-    $1, now(), 'charge', $2, $3, 'chat', 'llm', 'openai', 'gpt-4o-mini', $4, $5, '{1,2}'
+    $1, now(), 'charge', $2, $3, 'chat', 'llm', 'openai', 'gpt-4o-mini', $4, $5, 1, '{1,2}'
   )`;
 
 /**

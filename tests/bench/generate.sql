@@ -17,7 +17,7 @@ begin
   -- Ten calls make a conversation: of one user, about one task, with one model, a minute after another.
   insert into spend.cost_events (
     tenant_id, occurred_at, booked_at, booked_xid, kind, reservation_id, user_id, conversation_id, task,
-    resource_type, provider, product, usage, cost_usd, price_ids
+    resource_type, provider, product, usage, cost_usd, calls, price_ids
   )
   select
     bench.tenant_id(e.tenant), e.at, e.at, e.xid, 'charge',
@@ -26,7 +26,7 @@ begin
     ('00000000-0000-4000-9000-' || lpad((e.tenant * 20 + e.c % 20)::text, 12, '0'))::uuid,
     'conversation-' || e.c, (array['chat', 'agent', 'compact'])[1 + e.c % 3],
     'llm', 'bench', 'model-' || e.c * 7 % 20, '{"input_tokens": 1000, "output_tokens": 200}',
-    (e.g % 1000) * 0.00001, '{1,2}'
+    (e.g % 1000) * 0.00001, 1, '{1,2}'
   from (
     select
       g, g / 10 as c,

@@ -100,7 +100,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
-    when p_is_calm then p_quota.limit_usd * p_quota.warning_threshold - 0.000000000001
+    -- As the balances keep it, so that its parts sum to it.
+    when p_is_calm then trunc(p_quota.limit_usd * p_quota.warning_threshold - 0.000000000001, 12)
     else p_quota.limit_usd
   end;
 end;

@@ -12,23 +12,28 @@ as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
   v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
+  -- Whatever becomes of a call, and however often: its events count it once, and not at all in the end when it was released.
+  v_calls integer := (p_status <> 'released')::integer - (p_reservation.status in ('settled', 'expired'))::integer;
+  v_kind text := case
+    when p_reservation.status <> 'held' then 'correction'
+    when p_status = 'expired' then 'expiry'
+    else 'charge'
+  end;
   v_busy spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
 begin
-  if p_status <> 'released' or v_cost_usd <> 0 then
+  if p_reservation.status = 'released' and not spend_private.is_booked(p_reservation) then
+    v_kind := 'charge';
+  end if;
+  if p_status <> 'released' or v_cost_usd <> 0 or v_calls <> 0 then
     insert into spend.cost_events (
       tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
-      task, resource_type, provider, product, usage, cost_usd, price_ids, is_estimated, metadata
+      task, resource_type, provider, product, usage, cost_usd, calls, price_ids, is_estimated, metadata
     )
     values (
-      p_reservation.tenant_id, p_reservation.created_at, p_now,
-      case
-        when p_reservation.status = 'expired' then 'correction'
-        when p_status = 'expired' then 'expiry'
-        else 'charge'
-      end,
+      p_reservation.tenant_id, p_reservation.created_at, p_now, v_kind,
       p_reservation.id, p_reservation.user_id, p_reservation.conversation_id, p_reservation.path_id,
       p_reservation.task, p_reservation.resource_type, p_reservation.provider, p_reservation.product,
-      p_actual.usage, v_cost_usd, p_actual.price_ids, p_actual.is_estimated,
+      p_actual.usage, v_cost_usd, v_calls, p_actual.price_ids, p_actual.is_estimated,
       p_reservation.metadata || coalesce(p_metadata, '{}')
     );
   end if;
@@ -62,6 +67,22 @@ end;
 $$;
 comment on function spend_private.book is
   'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that hold it; after its end, those that count it now.';
+
+create function spend_private.is_booked(p_reservation spend.reservations)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from spend.cost_events as e
+    where e.tenant_id = p_reservation.tenant_id and e.occurred_at = p_reservation.created_at
+      and e.reservation_id = p_reservation.id
+  );
+end;
+$$;
+comment on function spend_private.is_booked is
+  'Whether the ledger has an event of a reservation: a released one expired before, then.';
 
 create function spend_private.settle_answer(p_reservation spend.reservations)
 returns spend.settle_result

@@ -234,12 +234,12 @@ begin
 
   insert into spend.cost_events (
     tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
-    task, resource_type, provider, product, usage, cost_usd, price_ids, is_estimated, metadata
+    task, resource_type, provider, product, usage, cost_usd, calls, price_ids, is_estimated, metadata
   )
   select
     e.tenant_id, e.created_at, p_now, 'expiry', e.id, e.user_id, e.conversation_id, e.path_id,
     e.task, e.resource_type, e.provider, e.product, e.usage_estimate, e.estimated_cost_usd,
-    e.price_ids, true, e.metadata
+    1, e.price_ids, true, e.metadata
   from unnest(v_expired) as e;
 
   update spend.reservations as r set

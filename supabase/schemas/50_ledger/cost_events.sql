@@ -15,12 +15,14 @@ create table spend.cost_events (
   product text,
   usage jsonb,
   cost_usd numeric(24, 12) not null,
+  calls smallint not null default 0,
   price_ids bigint[] not null default '{}',
   is_estimated boolean not null default false,
   metadata jsonb not null default '{}',
   primary key (tenant_id, occurred_at, id),
   constraint kind_is_known check (kind in ('charge', 'correction', 'expiry', 'adjustment')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b')),
+  constraint an_event_counts_one_call_at_most check (calls between -1 and 1),
   constraint adjustments_alone_have_no_reservation check ((kind = 'adjustment') = (reservation_id is null))
 ) partition by range (occurred_at);
 comment on table spend.cost_events is
@@ -28,7 +30,8 @@ comment on table spend.cost_events is
 comment on column spend.cost_events.occurred_at is 'When the call was made: the moment of its reservation. Decides the period that it counts in.';
 comment on column spend.cost_events.booked_at is 'When the event was written.';
 comment on column spend.cost_events.booked_xid is 'Transaction that wrote the event: tells the roll-ups, in an order that no late commit upsets, what they have counted (spend_private.roll_up).';
-comment on column spend.cost_events.kind is 'charge: a settled call; expiry: the estimate of a call that nobody settled; correction: what a late settle changes about an expiry; adjustment: a credit (negative) or debit by hand.';
+comment on column spend.cost_events.kind is 'charge: a settled call; expiry: the estimate of a call that nobody settled; correction: what a late settle or release, or a right price, changes about what was booked before; adjustment: a credit (negative) or debit by hand.';
+comment on column spend.cost_events.calls is 'What the event adds to the number of calls: 1 when a call is booked first, -1 when it turns out not to have been made, else 0. A call''s events sum to 1, or to 0 when it was released.';
 comment on column spend.cost_events.price_ids is 'Rows of spend.prices that the cost was computed with.';
 comment on column spend.cost_events.is_estimated is 'The real usage is not known; the estimate was booked.';
 

@@ -15,7 +15,7 @@ select
     else date_trunc('minute', e.occurred_at, 'UTC')
   end as hour,
   e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id, e.cost_usd,
-  case when e.kind in ('charge', 'expiry') then 1 else 0 end::bigint as calls
+  e.calls::bigint as calls
 from spend.cost_events as e
 left join spend.tenants as t on t.id = e.tenant_id;
 comment on view spend_private.events_by_hour is

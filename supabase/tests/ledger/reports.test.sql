@@ -16,13 +16,13 @@ insert into spend.tenant_members (tenant_id, user_id, role) values
 
 -- Half of the events are rolled up, the others are not.
 insert into spend.cost_events (
-  booked_xid, kind, reservation_id, tenant_id, occurred_at, user_id, conversation_id, task, resource_type, provider, product, cost_usd
+  booked_xid, kind, reservation_id, tenant_id, occurred_at, user_id, conversation_id, task, resource_type, provider, product, cost_usd, calls
 )
 select
   case when e.is_rolled_up then '3'::xid8 else pg_current_xact_id() end,
   e.kind, gen_random_uuid(), (case e.tenant when 'a' then 'aaaaaaaa-0000-4000-8000-000000000001' else 'bbbbbbbb-0000-4000-8000-000000000002' end)::uuid,
   e.at::timestamptz, ('00000000-0000-4000-8000-00000000000' || e.usr)::uuid, e.conversation, e.task,
-  case e.provider when 'e2b' then 'e2b' else 'llm' end, e.provider, e.product, e.usd
+  case e.provider when 'e2b' then 'e2b' else 'llm' end, e.provider, e.product, e.usd, (e.kind in ('charge', 'expiry'))::integer
 from (values
   -- 03:30 UTC is still the day before in New York.
   (true,  'charge', 'a', '2026-04-02 03:30+00', 'a', 'c1', 'chat',  'openai', 'gpt',    1),

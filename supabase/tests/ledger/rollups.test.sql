@@ -23,11 +23,11 @@ create function pg_temp.book(
 ) returns void language sql as $$
   insert into spend.cost_events (
     tenant_id, occurred_at, booked_xid, kind, reservation_id, user_id, conversation_id, task,
-    resource_type, provider, product, cost_usd
+    resource_type, provider, product, cost_usd, calls
   )
   values (
     p_tenant, p_at, case when p_ended then '3'::xid8 else pg_current_xact_id() end, p_kind,
-    gen_random_uuid(), p_user, p_conversation, 'chat', 'llm', 'test', p_product, p_usd
+    gen_random_uuid(), p_user, p_conversation, 'chat', 'llm', 'test', p_product, p_usd, (p_kind = 'charge')::integer
   )
 $$;
 -- The mark as after a start from nothing, so that events numbered 3 lie beyond it.
