@@ -172,6 +172,28 @@ describe("quotas are being changed", () => {
   );
 });
 
+describe("a tenant's time zone is being changed", () => {
+  it("maintenance, which has locked the roll-ups by then, leaves the plans to its next run", async () => {
+    await withSessions(sql, 2, async (a, b) => {
+      if (a === undefined || b === undefined) throw new Error("two sessions are needed");
+      await a.sql`begin`;
+      await a.sql`select spend_private.roll_up()`;
+      await a.sql`select from spend_private.ledger_state for no key update`;
+      await b.sql`begin`;
+      const changed = b.sql`update spend.tenants set time_zone = 'Asia/Tokyo' where id = ${tenantId}`;
+      changed.catch(() => {});
+      void changed.execute();
+      await untilWaits(sql, b);
+      const [done] = await a.sql`select spend_private.run_job('follow_plans') as count`;
+      expect(done?.count).toBeNull();
+      await a.sql`commit`;
+      await changed;
+      await b.sql`commit`;
+    });
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+});
+
 describe("a call is under way", () => {
   const call: Work = (a) =>
     a`select spend.reserve(${tenantId}, null, 'llm', ${a.json(usageOf(3))})`;

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PostgresError, Sql } from "postgres";
 import { expect } from "vitest";
-import { maintain, usageOf } from "./spend.ts";
+import { maintain, usageOf, verifyBalances } from "./spend.ts";
 
 /** What a run works with. Ids of what ended or was deleted stay in it, so that it is tried again. */
 export interface World {
@@ -490,8 +490,8 @@ export const administration: Record<string, Operation> = {
   },
   price_in_use: {
     refusals: ["PT409 price_in_use"],
-    run: (sql, world) => sql`
-      update spend.prices set usd = usd + 1
+    run: (sql, world, dice) => sql`
+      update spend.prices set usd = usd + ${dice.pick([0, 1])}, note = ${String(dice.below(9))}
       where provider = ${world.provider} and meter = 'output_tokens' and first_used_at is not null`,
   },
   alias: {
@@ -527,7 +527,7 @@ export const administration: Record<string, Operation> = {
   },
   verify: {
     async run(sql) {
-      const wrong = await sql`select * from spend.verify_balances()`;
+      const wrong = await verifyBalances(sql);
       if (wrong.length > 0) throw new Error(`beside traffic: ${JSON.stringify(wrong.slice(0, 3))}`);
     },
   },
