@@ -4113,18 +4113,10 @@ begin
     v_due := array(select d from unnest(v_due) as d where d.is_joined);
     continue when v_due = '{}';
 
-<<<<<<< Updated upstream
-    v_count := spend_private.expire_batch(v_due, p_now);
-    v_done := v_done + v_count;
-    exit when v_done >= p_max_rows;
-=======
-    -- Tenants' locks come before that of the table, in calls too.
-    lock table spend.reservations in row exclusive mode;
     v_done := spend_private.expire_batch(v_due, p_now);
     -- Its balances are locked now, the platform's too: another turn would lock others' after them, against the order of
     -- calls. What is left is for the next run.
     exit when v_done > 0;
->>>>>>> Stashed changes
     -- Whose were not booked now, they are not in the way of others.
     v_passed_over := v_passed_over || array(
       select distinct d.tenant_id

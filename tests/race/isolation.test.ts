@@ -37,7 +37,7 @@ beforeAll(async () => {
       ('third', 'tenant', 'llm', 'month', 1000), ('third', 'user', 'llm', 'day', 100),
       ('another', 'tenant', 'llm', 'day', 1000), ('another', 'user', 'all', 'week', 100)`;
   const tenants = await sql`
-    insert into spend.tenants (name, plan_id) values ('Busy', ${plan}), ('Other', ${plan}) returning id`;
+    insert into spend.tenants (name, plan_id) values ('Busy', ${plan}), ('Other', 'third') returning id`;
   [busy, other] = tenants.map(({ id }) => id) as [string, string];
   owner = await addUser(sql, busy);
   await sql`update spend.tenant_members set role = 'owner' where user_id = ${owner}`;
