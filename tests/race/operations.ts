@@ -491,7 +491,7 @@ export const administration: Record<string, Operation> = {
   price_in_use: {
     refusals: ["PT409 price_in_use"],
     run: (sql, world, dice) => sql`
-      update spend.prices set usd = usd + ${dice.pick([0, 1])}, note = ${String(dice.below(9))}
+      update spend.prices set ${dice.chance(0.5) ? sql`usd = usd + 1` : sql`note = 'checked'`}
       where provider = ${world.provider} and meter = 'output_tokens' and first_used_at is not null`,
   },
   alias: {
