@@ -172,24 +172,18 @@ describe("quotas are being changed", () => {
   );
 });
 
-describe("a tenant's time zone is being changed", () => {
-  it("maintenance, which has locked the roll-ups by then, leaves the plans to its next run", async () => {
-    await withSessions(sql, 2, async (a, b) => {
-      if (a === undefined || b === undefined) throw new Error("two sessions are needed");
-      await a.sql`begin`;
-      await a.sql`select spend_private.roll_up()`;
-      await a.sql`select from spend_private.ledger_state for no key update`;
-      await b.sql`begin`;
-      const changed = b.sql`update spend.tenants set time_zone = 'Asia/Kolkata' where id = ${tenantId}`;
-      changed.catch(() => {});
-      await untilWaits(sql, b);
-      const [done] = await a.sql`select spend_private.run_job('follow_plans') as count`;
-      expect(done?.count).toBeNull();
-      await a.sql`commit`;
-      await changed;
-      await b.sql`commit`;
-    });
-    expect(await verifyBalances(sql)).toEqual([]);
+it("quotas are being changed: maintenance, which has locked the roll-ups by then, leaves the plans to its next run", async () => {
+  await withSessions(sql, 2, async (a, b) => {
+    await a?.sql`begin`;
+    await a?.sql`select spend_private.lock_quota_changes()`;
+    const [done] = (await b?.sql`select spend_private.run_job('follow_plans') as count`) ?? [];
+    expect(done?.count).toBeNull();
+    // In a transaction of its own it waits: a plan's tenants are not left behind by owners who are never done.
+    const step = b?.sql`select spend.maintain(job => 'follow_plans')` as unknown as Promise<unknown>;
+    step.catch(() => {});
+    await untilWaits(sql, b as Session);
+    await a?.sql`commit`;
+    await step;
   });
 });
 

@@ -242,6 +242,7 @@ export const calls: Record<string, Operation> = {
         ${randomUUID()}, ${dice.pick([0, 600])})`,
   },
   end_context: {
+    refusals: ["PT404 unknown_context"],
     async run(sql, world, dice) {
       if (world.contexts.length === 0) return;
       const { id, tenantId } = dice.pick(world.contexts);
