@@ -89,7 +89,7 @@ const NO_CONTEXT = [
   "PT404 unknown_context",
   "PT409 reservation_ended",
 ];
-const TAKEN = ["23505 one_quota_per_subject"];
+const TAKEN = ["23505 one_quota_per_subject", "23503 cost_quotas_tenant_id_fkey"];
 
 /** A random quota of the run's tenants or the platform, as a condition of an update or delete. */
 function someQuota(
@@ -476,14 +476,18 @@ export const administration: Record<string, Operation> = {
       ),
   },
   price: {
-    refusals: ["PT409 price_would_rewrite_history", "23505 one_price_per_moment"],
+    refusals: [
+      "PT409 price_would_rewrite_history",
+      "PT409 duplicate_price",
+      "23505 one_price_per_moment",
+    ],
     run: (sql, world, dice) => sql`
       insert into spend.prices (resource_type, provider, product, meter, usd, tenant_id)
       values ('llm', ${world.provider}, ${dice.pick(MODELS)}, 'input_tokens', ${dice.pick([1, 1.5, 2])},
         ${dice.chance(0.5) ? dice.pick(world.tenants.slice(0, 2)) : null})`,
   },
   price_revision: {
-    refusals: ["23505 one_price_per_moment"],
+    refusals: ["PT409 duplicate_price", "23505 one_price_per_moment"],
     run: (sql, world, dice) => sql`
       insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, revision)
       values ('llm', ${world.provider}, ${dice.pick(MODELS)}, 'input_tokens', ${dice.pick([0.5, 1, 1.25])},
