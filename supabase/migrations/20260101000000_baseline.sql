@@ -525,7 +525,11 @@ create trigger seed_quotas_after_delete after delete on spend.plan_quotas
 referencing old table as changed
 for each statement execute function spend_private.follow_changed_plans();
 
-create function spend_private.follow_plans(p_max_tenants integer, p_plan_id text default null)
+create function spend_private.follow_plans(
+  p_max_tenants integer,
+  p_plan_id text default null,
+  p_waits boolean default true
+)
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -535,7 +539,11 @@ declare
   v_member record;
   v_done bigint := 0;
 begin
-  perform spend_private.lock_quota_changes();
+  if p_waits then
+    perform spend_private.lock_quota_changes();
+  elsif not spend_private.try_lock_quota_changes() then
+    return null;
+  end if;
   for v_tenant_id in
     select t.id
     from spend.plans as p
@@ -569,7 +577,7 @@ begin
 end;
 $$;
 comment on function spend_private.follow_plans is
-  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not.';
+  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not. p_waits false: null, at once, while somebody changes quotas; for a transaction that has locked the roll-ups, which a change of time zone waits for.';
 
 create function spend_private.follow_plan_or_record(p_tenant_id uuid, p_user_id uuid default null)
 returns void
@@ -2481,6 +2489,18 @@ $$;
 comment on function spend_private.lock_quota_changes is
   'Lets one transaction at a time change quotas that are in use, whoever they belong to, so that two that change several never wait for each other. Calls do not take this lock.';
 
+create function spend_private.try_lock_quota_changes()
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return pg_try_advisory_xact_lock(1936748133, 0);
+end;
+$$;
+comment on function spend_private.try_lock_quota_changes is
+  'lock_quota_changes, without waiting: false while somebody changes quotas.';
+
 create function spend_private.lock_tenant_quota_changes(p_tenant_ids uuid[])
 returns void
 language plpgsql volatile
@@ -4079,24 +4099,30 @@ as $$
 declare
   v_passed_over uuid[] := '{}';
   v_due spend_private.due_hold[];
-  v_count integer;
   v_done integer := 0;
 begin
-  -- Before the tenants' locks, which are only tried: nothing is waited for with one of them in hand.
-  lock table spend.reservations in row exclusive mode;
+  -- Before the tenants' locks, which are only tried, as this one is: while the platform's quotas are being changed there
+  -- is nothing to do.
+  begin
+    lock table spend.reservations in row exclusive mode nowait;
+  exception
+    when lock_not_available then
+      return 0;
+  end;
   perform spend_private.resolve_expiries(p_now);
   -- Each turn passes over more tenants, those whose quotas or balances are locked just now: nobody waits for them.
   for v_turn in 1..10 loop
-    v_due := spend_private.due_holds(p_max_rows - v_done, v_passed_over, p_now);
+    v_due := spend_private.due_holds(p_max_rows, v_passed_over, p_now);
     exit when v_due is null;
     v_passed_over := v_passed_over
       || array(select distinct d.tenant_id from unnest(v_due) as d where not d.is_joined);
     v_due := array(select d from unnest(v_due) as d where d.is_joined);
     continue when v_due = '{}';
 
-    v_count := spend_private.expire_batch(v_due, p_now);
-    v_done := v_done + v_count;
-    exit when v_done >= p_max_rows;
+    v_done := spend_private.expire_batch(v_due, p_now);
+    -- Its balances are locked now, the platform's too: another turn would lock others' after them, against the order of
+    -- calls. What is left is for the next run.
+    exit when v_done > 0;
     -- Whose were not booked now, they are not in the way of others.
     v_passed_over := v_passed_over || array(
       select distinct d.tenant_id
@@ -9493,7 +9519,8 @@ begin
   select * into v_settings from spend.settings as s;
   return case p_job
     when 'expire_reservations' then spend_private.expire_reservations(v_batch, p_now)
-    when 'follow_plans' then spend_private.follow_plans(v_batch)
+    -- Without a batch it is one job of many in a transaction.
+    when 'follow_plans' then spend_private.follow_plans(v_batch, p_waits => p_batch is not null)
     when 'make_partitions' then spend_private.ensure_partitions(p_now)
     when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
     when 'record_alerts' then spend_private.record_missed_alerts(p_now, p_batch::integer)

@@ -12,6 +12,7 @@ import { printResults } from "./print.ts";
 import type { Effort, Result } from "./rounds.ts";
 import { isMet } from "./rounds.ts";
 import type { Scenario } from "./scenario.ts";
+import { administration } from "./scenarios/administration.ts";
 import { alerts } from "./scenarios/alerts.ts";
 import { floor } from "./scenarios/floor.ts";
 import { growth } from "./scenarios/growth.ts";
@@ -29,6 +30,7 @@ const SCENARIOS: Record<string, Scenario> = {
   shared_quota: sharedQuota,
   hot_tenant: hotTenant,
   hot_user: hotUser,
+  administration,
   refusals,
   near_limit: nearLimit,
   alerts,

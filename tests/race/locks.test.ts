@@ -172,6 +172,22 @@ describe("quotas are being changed", () => {
   );
 });
 
+it("quotas are being changed: maintenance, which has locked the roll-ups by then, leaves the plans to its next run", async () => {
+  await withSessions(sql, 2, async (...sessions) => {
+    const [a, b] = sessions as [Session, Session];
+    await a.sql`begin`;
+    await a.sql`select spend_private.lock_quota_changes()`;
+    const [done] = await b.sql`select spend_private.run_job('follow_plans') as count`;
+    expect(done?.count).toBeNull();
+    // In a transaction of its own it waits: a plan's tenants are not left behind by owners who are never done.
+    const step = b.sql`select spend.maintain(job => 'follow_plans')`;
+    step.catch(() => {});
+    await untilWaits(sql, b);
+    await a.sql`commit`;
+    await step;
+  });
+});
+
 describe("a call is under way", () => {
   const call: Work = (a) =>
     a`select spend.reserve(${tenantId}, null, 'llm', ${a.json(usageOf(3))})`;

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PostgresError, Sql } from "postgres";
 import { expect } from "vitest";
-import { maintain, usageOf } from "./spend.ts";
+import { maintain, usageOf, verifyBalances } from "./spend.ts";
 
 /** What a run works with. Ids of what ended or was deleted stay in it, so that it is tried again. */
 export interface World {
@@ -89,7 +89,7 @@ const NO_CONTEXT = [
   "PT404 unknown_context",
   "PT409 reservation_ended",
 ];
-const TAKEN = ["23505 one_quota_per_subject"];
+const TAKEN = ["23505 one_quota_per_subject", "23503 cost_quotas_tenant_id_fkey"];
 
 /** A random quota of the run's tenants or the platform, as a condition of an update or delete. */
 function someQuota(
@@ -242,6 +242,7 @@ export const calls: Record<string, Operation> = {
         ${randomUUID()}, ${dice.pick([0, 600])})`,
   },
   end_context: {
+    refusals: ["PT404 unknown_context"],
     async run(sql, world, dice) {
       if (world.contexts.length === 0) return;
       const { id, tenantId } = dice.pick(world.contexts);
@@ -475,14 +476,18 @@ export const administration: Record<string, Operation> = {
       ),
   },
   price: {
-    refusals: ["PT409 price_would_rewrite_history", "23505 one_price_per_moment"],
+    refusals: [
+      "PT409 price_would_rewrite_history",
+      "PT409 duplicate_price",
+      "23505 one_price_per_moment",
+    ],
     run: (sql, world, dice) => sql`
       insert into spend.prices (resource_type, provider, product, meter, usd, tenant_id)
       values ('llm', ${world.provider}, ${dice.pick(MODELS)}, 'input_tokens', ${dice.pick([1, 1.5, 2])},
         ${dice.chance(0.5) ? dice.pick(world.tenants.slice(0, 2)) : null})`,
   },
   price_revision: {
-    refusals: ["23505 one_price_per_moment"],
+    refusals: ["PT409 duplicate_price", "23505 one_price_per_moment"],
     run: (sql, world, dice) => sql`
       insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, revision)
       values ('llm', ${world.provider}, ${dice.pick(MODELS)}, 'input_tokens', ${dice.pick([0.5, 1, 1.25])},
@@ -490,8 +495,8 @@ export const administration: Record<string, Operation> = {
   },
   price_in_use: {
     refusals: ["PT409 price_in_use"],
-    run: (sql, world) => sql`
-      update spend.prices set usd = usd + 1
+    run: (sql, world, dice) => sql`
+      update spend.prices set ${dice.chance(0.5) ? sql`usd = usd + 1` : sql`note = 'checked'`}
       where provider = ${world.provider} and meter = 'output_tokens' and first_used_at is not null`,
   },
   alias: {
@@ -527,7 +532,7 @@ export const administration: Record<string, Operation> = {
   },
   verify: {
     async run(sql) {
-      const wrong = await sql`select * from spend.verify_balances()`;
+      const wrong = await verifyBalances(sql);
       if (wrong.length > 0) throw new Error(`beside traffic: ${JSON.stringify(wrong.slice(0, 3))}`);
     },
   },

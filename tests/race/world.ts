@@ -136,8 +136,10 @@ export async function expectExact(sql: Sql, { tenants }: World): Promise<void> {
   await followPlans(sql);
   expect(await verifyBalances(sql)).toEqual([]);
   expect(await wrongQuotas(sql, tenants)).toEqual([]);
-  expect(await missingPlanQuotas(sql, tenants)).toEqual([]);
   expect(await leftOverQuotas(sql, tenants)).toEqual([]);
+  // What somebody deleted by hand, or made a quota of something else, comes back by this alone.
+  for (const id of tenants) await sql`select spend.ensure_quotas(${id})`;
+  expect(await missingPlanQuotas(sql, tenants)).toEqual([]);
 
   await sql`select spend_private.expire_reservations(100000, now() + interval '40 days')`;
   expect(await openCalls(sql, tenants)).toEqual([]);
