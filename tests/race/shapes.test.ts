@@ -11,6 +11,7 @@ import {
   addTenant,
   addTestModel,
   addUser,
+  maintain,
   reserve,
   usageOf,
   verifyBalances,
@@ -200,6 +201,24 @@ describe("a quota's period changes with calls at every moment where periods begi
     },
   );
 });
+
+it.each(PERIODS.slice(0, 4))(
+  "%s: a call is open in an ended period, the quota changes, maintenance tidies up: the call still ends",
+  async (period) => {
+    const quota = await addQuota(sql, { scope: "tenant", tenantId, limitUsd: 1000, period });
+    const open = await callsAt(
+      (await sql`select (now() - interval '2 months')::text as at`).map(({ at }) => at),
+      1,
+    );
+    await sql`update spend.reservations set expires_at = now() + interval '1 day' where id = any (${open})`;
+    await sql`update spend.cost_quotas set period = 'lifetime' where id = ${quota}`;
+    await maintain(sql);
+    expect(await verifyBalances(sql)).toEqual([]);
+    await endAll(open);
+    await maintain(sql);
+    expect(await verifyBalances(sql)).toEqual([]);
+  },
+);
 
 describe("a quota moves to another subject with calls open", () => {
   /** What it limits before and after; a move that cannot be done exactly is refused. */
