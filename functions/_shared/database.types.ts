@@ -130,6 +130,7 @@ export type Database = {
         Row: {
           booked_at: string;
           booked_xid: unknown;
+          calls: number;
           conversation_id: string | null;
           cost_usd: number;
           id: number;
@@ -152,6 +153,7 @@ export type Database = {
         Insert: {
           booked_at?: string;
           booked_xid?: unknown;
+          calls?: number;
           conversation_id?: string | null;
           cost_usd: number;
           id?: never;
@@ -173,6 +175,7 @@ export type Database = {
         Update: {
           booked_at?: string;
           booked_xid?: unknown;
+          calls?: number;
           conversation_id?: string | null;
           cost_usd?: number;
           id?: never;
@@ -1355,6 +1358,7 @@ export type Database = {
           ledger_usd: number;
           period_start: string;
           quota_id: number;
+          subject: string;
         }[];
       };
     };

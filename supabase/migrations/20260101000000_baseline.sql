@@ -525,7 +525,11 @@ create trigger seed_quotas_after_delete after delete on spend.plan_quotas
 referencing old table as changed
 for each statement execute function spend_private.follow_changed_plans();
 
-create function spend_private.follow_plans(p_max_tenants integer, p_plan_id text default null)
+create function spend_private.follow_plans(
+  p_max_tenants integer,
+  p_plan_id text default null,
+  p_waits boolean default true
+)
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -535,7 +539,11 @@ declare
   v_member record;
   v_done bigint := 0;
 begin
-  perform spend_private.lock_quota_changes();
+  if p_waits then
+    perform spend_private.lock_quota_changes();
+  elsif not spend_private.try_lock_quota_changes() then
+    return null;
+  end if;
   for v_tenant_id in
     select t.id
     from spend.plans as p
@@ -569,7 +577,7 @@ begin
 end;
 $$;
 comment on function spend_private.follow_plans is
-  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not.';
+  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not. p_waits false: null, at once, while somebody changes quotas; for a transaction that has locked the roll-ups, which a change of time zone waits for.';
 
 create function spend_private.follow_plan_or_record(p_tenant_id uuid, p_user_id uuid default null)
 returns void
@@ -1776,6 +1784,8 @@ declare
 begin
   if p_period = 'lifetime' then
     return tstzrange('-infinity', 'infinity');
+  elsif not isfinite(p_now) then
+    return tstzrange(p_now, p_now, '[]');
   elsif p_period = 'hour' then
     return spend_private.hour_bounds(p_time_zone, p_now);
   end if;
@@ -2216,11 +2226,13 @@ begin
 end;
 $$;
 comment on function spend_private.refuse_old_snapshot is
-  'Trigger: quotas, and the time zones that bound their periods, are changed in transactions of isolation level read committed alone (0A000 isolation_not_supported).';
+  'Trigger: quotas, plans'' quotas, who follows them, and the time zones that bound periods are changed in transactions of isolation level read committed alone (0A000 isolation_not_supported).';
 
 create trigger demand_read_committed before insert or update or delete on spend.cost_quotas
 for each statement execute function spend_private.refuse_old_snapshot();
-create trigger demand_read_committed before update of time_zone on spend.tenants
+create trigger demand_read_committed before update of time_zone, plan_id on spend.tenants
+for each statement execute function spend_private.refuse_old_snapshot();
+create trigger demand_read_committed before insert or update or delete on spend.plan_quotas
 for each statement execute function spend_private.refuse_old_snapshot();
 
 -- schemas/30_quotas/follow_quota_changes.sql
@@ -2478,6 +2490,18 @@ end;
 $$;
 comment on function spend_private.lock_quota_changes is
   'Lets one transaction at a time change quotas that are in use, whoever they belong to, so that two that change several never wait for each other. Calls do not take this lock.';
+
+create function spend_private.try_lock_quota_changes()
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return pg_try_advisory_xact_lock(1936748133, 0);
+end;
+$$;
+comment on function spend_private.try_lock_quota_changes is
+  'lock_quota_changes, without waiting: false while somebody changes quotas.';
 
 create function spend_private.lock_tenant_quota_changes(p_tenant_ids uuid[])
 returns void
@@ -2981,7 +3005,9 @@ begin
       from spend.cost_quotas as q
       left join spent as s on s.quota_id = q.id
       left join held as h on h.quota_id = q.id
-      where q.id = any (v_group.quota_ids) and (s.usd <> 0 or h.slots is not null)
+      where q.id = any (v_group.quota_ids)
+        -- The first calls of a period wait for each other to open it: not where few quotas can be open already.
+        and (s.usd <> 0 or h.slots is not null or cardinality(v_group.quota_ids) <= 20)
       order by q.id
     loop
       perform spend_private.insert_balances(v_quota.quota, v_group.bounds, v_quota.spent_usd, v_quota.held);
@@ -2990,7 +3016,7 @@ begin
 end;
 $$;
 comment on function spend_private.recount_spend is
-  'Opens the balances of those of the quotas that have spent or hold anything in their period; the others are opened by their next call.';
+  'Opens the balances of few quotas, or of those of many that have spent or hold anything in their period; the others are opened by their next call.';
 
 create function spend_private.costs_between(
   p_tenant_id uuid,
@@ -4076,24 +4102,30 @@ as $$
 declare
   v_passed_over uuid[] := '{}';
   v_due spend_private.due_hold[];
-  v_count integer;
   v_done integer := 0;
 begin
-  -- Before the tenants' locks, which are only tried: nothing is waited for with one of them in hand.
-  lock table spend.reservations in row exclusive mode;
+  -- Before the tenants' locks, which are only tried, as this one is: while the platform's quotas are being changed there
+  -- is nothing to do.
+  begin
+    lock table spend.reservations in row exclusive mode nowait;
+  exception
+    when lock_not_available then
+      return 0;
+  end;
   perform spend_private.resolve_expiries(p_now);
   -- Each turn passes over more tenants, those whose quotas or balances are locked just now: nobody waits for them.
   for v_turn in 1..10 loop
-    v_due := spend_private.due_holds(p_max_rows - v_done, v_passed_over, p_now);
+    v_due := spend_private.due_holds(p_max_rows, v_passed_over, p_now);
     exit when v_due is null;
     v_passed_over := v_passed_over
       || array(select distinct d.tenant_id from unnest(v_due) as d where not d.is_joined);
     v_due := array(select d from unnest(v_due) as d where d.is_joined);
     continue when v_due = '{}';
 
-    v_count := spend_private.expire_batch(v_due, p_now);
-    v_done := v_done + v_count;
-    exit when v_done >= p_max_rows;
+    v_done := spend_private.expire_batch(v_due, p_now);
+    -- Its balances are locked now, the platform's too: another turn would lock others' after them, against the order of
+    -- calls. What is left is for the next run.
+    exit when v_done > 0;
     -- Whose were not booked now, they are not in the way of others.
     v_passed_over := v_passed_over || array(
       select distinct d.tenant_id
@@ -5229,7 +5261,7 @@ create table spend.cost_events (
   product text,
   usage jsonb,
   cost_usd numeric(24, 12) not null,
-  calls smallint not null default 0,
+  calls integer not null default 0,
   price_ids bigint[] not null default '{}',
   is_estimated boolean not null default false,
   metadata jsonb not null default '{}',
@@ -9746,16 +9778,21 @@ begin
 
   -- Of quotas that have changed since: what is older than that is found above, by its end.
   other_shape as (
-    select b.quota_id, b.period_start
-    from spend.cost_quotas as q
-    join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= q.shape_since
-    where q.shape_since > '-infinity' and q.shape_since > p_now - make_interval(days => p_keep_days)
-    union
-    select b.quota_id, b.period_start
-    from spend.tenants as t
-    join spend.cost_quotas as q on q.tenant_id = t.id
-    join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= t.time_zone_since
-    where t.time_zone_since > '-infinity' and t.time_zone_since > p_now - make_interval(days => p_keep_days)
+    select o.quota_id, o.period_start
+    from (
+      select b.*
+      from spend.cost_quotas as q
+      join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= q.shape_since
+      where q.shape_since > '-infinity' and q.shape_since > p_now - make_interval(days => p_keep_days)
+      union
+      select b.*
+      from spend.tenants as t
+      join spend.cost_quotas as q on q.tenant_id = t.id
+      join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= t.time_zone_since
+      where t.time_zone_since > '-infinity' and t.time_zone_since > p_now - make_interval(days => p_keep_days)
+    ) as o
+    group by o.quota_id, o.period_start
+    having sum(o.reserved_usd) = 0
     limit p_max_rows
   )
   delete from spend_private.quota_balances as b
@@ -9766,7 +9803,7 @@ begin
 end;
 $$;
 comment on function spend_private.delete_old_balances is
-  'Deletes balances of periods that ended more than p_keep_days ago and hold nothing, and those that a quota''s older period, subject or time zone left behind; returns how many. A late settle passes over them and books into the ledger all the same.';
+  'Deletes balances that hold nothing of periods that ended more than p_keep_days ago, or that a quota''s older period, subject or time zone left behind; returns how many. A late settle passes over them and books into the ledger all the same.';
 
 -- schemas/90_maintenance/maintain.sql
 create function spend.maintenance_jobs()
@@ -9922,7 +9959,8 @@ begin
   select * into v_settings from spend.settings as s;
   return case p_job
     when 'expire_reservations' then spend_private.expire_reservations(v_batch, p_now)
-    when 'follow_plans' then spend_private.follow_plans(v_batch)
+    -- Without a batch it is one job of many in a transaction.
+    when 'follow_plans' then spend_private.follow_plans(v_batch, p_waits => p_batch is not null)
     when 'make_partitions' then spend_private.ensure_partitions(p_now)
     when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
     when 'record_alerts' then spend_private.record_missed_alerts(p_now, p_batch::integer)

@@ -12,6 +12,8 @@ import { printResults } from "./print.ts";
 import type { Effort, Result } from "./rounds.ts";
 import { isMet } from "./rounds.ts";
 import type { Scenario } from "./scenario.ts";
+import { administration } from "./scenarios/administration.ts";
+import { alerts } from "./scenarios/alerts.ts";
 import { floor } from "./scenarios/floor.ts";
 import { growth } from "./scenarios/growth.ts";
 import { hotTenant } from "./scenarios/hot_tenant.ts";
@@ -28,8 +30,10 @@ const SCENARIOS: Record<string, Scenario> = {
   shared_quota: sharedQuota,
   hot_tenant: hotTenant,
   hot_user: hotUser,
+  administration,
   refusals,
   near_limit: nearLimit,
+  alerts,
   rate_limiter: rateLimiter,
   http,
   growth,

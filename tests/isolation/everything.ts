@@ -158,10 +158,15 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
     `select spend.finish_alert('${alert}', 'no answer')`,
     `select spend.finish_alert('${alert}')`,
   ],
+  maintenance_jobs: () => ["select * from spend.maintenance_jobs()"],
+  run_maintenance: () => ["call spend.run_maintenance(1)"],
   maintain: () => ["select spend.maintain()"],
   open_contexts: () => ["select * from spend.open_contexts()"],
   rebuild_balances: ({ busyQuota }) => [`select * from spend.rebuild_balances(${busyQuota})`],
   release: ({ held }) => [`select * from spend.release('${held.release}')`],
+  report_problems: ({ tenant }) => [
+    `select spend.report_problems('test', '[{"kind": "test", "subject": "${tenant}", "message": "A test", "details": {}}]')`,
+  ],
   reprice: () => [
     `select * from spend.reprice('test', 'model', '2020-01-01', '2099-01-01')`,
     `select * from spend.reprice('test', 'model', '2020-01-01', '2099-01-01', false)`,

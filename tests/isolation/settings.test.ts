@@ -186,7 +186,9 @@ describe("settings that change what SQL means", () => {
       expect(await call(transaction)).toBe(true),
     );
     await as("service_role", null, HOSTILE_SETTINGS, async (transaction) => {
-      for (const statement of everythingFor("service_role", catalogue, fixture)) {
+      // A procedure that commits is not called within a transaction.
+      const statements = everythingFor("service_role", catalogue, fixture);
+      for (const statement of statements.filter((each) => !each.startsWith("call "))) {
         await transaction
           .savepoint((s) => s.unsafe(statement))
           .catch((error) => failed.push(`${error.code} ${error.message}: ${statement}`));

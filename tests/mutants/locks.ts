@@ -8,7 +8,7 @@ import { type Mutant, pgtap, vitest } from "./mutant.ts";
 /** What takes a lock, or lets others pass one. */
 const LOCKS: [RegExp, string][] = [
   [/^ *lock table [^;]+;\n/gm, ""],
-  [/^ *perform pg_advisory_xact_lock\([^;]*\);\n/gm, ""],
+  [/^ *perform pg_advisory_xact_lock(_shared)?\([^;]*\);\n/gm, ""],
   [/\bif not pg_try_advisory_xact_lock\(.*\) then/g, "if false then"],
   [/(?<=\S)\s+for (no key update|share|update)(?! to )( of \w+)?( skip locked)?(?=[;\s])/g, ""],
   [/ (skip locked|nowait)(?=[;\s])/g, ""],
@@ -27,13 +27,19 @@ const NOT_NEEDED: Record<string, string> = {
 
 /** Tests by the folder of the schema; races are forced in race/locks, and stormed in the others. */
 const TESTS: Record<string, string[]> = {
+  "10_tenants": [vitest("race/arrivals"), vitest("race/property")],
   "20_prices": [vitest("race/prices"), vitest("race/locks")],
-  "30_quotas": [vitest("race/locks"), vitest("race/reserve"), vitest("race/deadlock")],
+  "30_quotas": [
+    vitest("race/locks"),
+    vitest("race/shapes"),
+    vitest("race/property"),
+    vitest("race/deadlock"),
+  ],
   "40_reservations": [vitest("race/locks"), vitest("race/reserve"), vitest("race/deadlock")],
   "50_ledger": [vitest("race/locks"), vitest("race/ledger"), pgtap("ledger/")],
   "60_sandboxes": [vitest("race/locks"), vitest("race/contexts"), pgtap("sandboxes/")],
   "70_alerts": [vitest("race/locks"), pgtap("alerts/")],
-  "90_maintenance": [vitest("race/locks"), vitest("race/ledger")],
+  "90_maintenance": [vitest("race/locks"), vitest("race/ledger"), vitest("race/maintenance")],
 };
 
 export async function lockMutants(): Promise<Mutant[]> {

@@ -3,7 +3,7 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
 import { until } from "../setup/until.ts";
-import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "./spend.ts";
+import { addTenant, addTestModel, maintain, reserve, usageOf, verifyBalances } from "./spend.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -45,11 +45,6 @@ async function sums(sql: Sql) {
       (select coalesce(sum(cost_usd), 0)::float8 from spend.cost_events where tenant_id = ${tenantId}) as booked,
       (select coalesce(sum(cost_usd), 0)::float8 from spend_private.cost_rollups where tenant_id = ${tenantId}) as rolled_up`;
   return row as unknown as { reported: number; booked: number; rolled_up: number };
-}
-
-async function maintain(sql: Sql): Promise<Record<string, number | null>> {
-  const [row] = await sql`select spend.maintain() as done`;
-  return row?.done;
 }
 
 describe("roll-ups", () => {

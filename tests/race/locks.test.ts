@@ -1,10 +1,23 @@
 // Each lock, one at a time: A is in the middle of something, B wants the same; what B waits for, what it holds while it
 // waits, and what it answers when A is done. (The storms of the other files find what nobody thought of.)
 import { randomUUID } from "node:crypto";
-import type { ReservedSql, Row, Sql } from "postgres";
+import type { Row, Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
 import { until } from "../setup/until.ts";
+import { wrongQuotas } from "./oracle.ts";
+import {
+  deadlocks,
+  endsOrWaits,
+  held as heldBy,
+  interleave as interleaveSessions,
+  isFree as isFreeNow,
+  openSession,
+  type Session,
+  untilWaits,
+  type Work,
+  withSessions,
+} from "./sessions.ts";
 import {
   addQuota,
   addTenant,
@@ -29,84 +42,15 @@ beforeEach(async () => {
   tenantId = await addTenant(sql, 100, 1);
 });
 
-/** A session, and the process that serves it. */
-interface Session {
-  sql: ReservedSql;
-  pid: number;
-}
-
-async function open(): Promise<Session> {
-  const session = await sql.reserve();
-  const [row] = await session`select pg_backend_pid() as pid`;
-  return { sql: session, pid: row?.pid as number };
-}
-
-async function untilWaits({ pid }: Session): Promise<void> {
-  await until("B waits for a lock", async () => {
-    const [row] = await sql`
-      select wait_event_type from pg_stat_activity where pid = ${pid} and state = 'active'`;
-    return row?.wait_event_type === "Lock";
-  });
-}
-
-/** What a session holds beyond reading: `mode relation`, and advisory locks; not what it waits for. */
-async function held({ pid }: Session): Promise<string[]> {
-  const rows = await sql`
-    select l.mode || ' ' || coalesce(l.relation::regclass::text, l.locktype) as lock
-    from pg_locks as l
-    left join pg_class as c on c.oid = l.relation
-    where l.pid = ${pid} and l.granted and l.mode <> 'AccessShareLock'
-      and (l.locktype = 'advisory' or l.locktype = 'relation' and c.relnamespace in ('spend'::regnamespace, 'spend_private'::regnamespace))
-      and coalesce(c.relkind, 'r') <> 'i'
-    order by 1`;
-  return rows.map((row) => row.lock);
-}
-
-type Work = (session: Sql) => Promise<Row[]>;
-
-/**
- * A does `first` in an open transaction; B begins `second` and is seen waiting; `meanwhile` looks at B; A commits.
- * Answers what B's statement answered. B's transaction is committed too.
- */
-async function interleave(
+/** The sessions of this file (sessions.ts). */
+const open = () => openSession(sql);
+const held = (session: Session) => heldBy(sql, session);
+const isFree = (query: string) => isFreeNow(sql, query);
+const interleave = (
   first: Work,
   second: Work,
-  meanwhile: (b: Session) => Promise<unknown> = async () => {},
-): Promise<Row[]> {
-  const a = await open();
-  const b = await open();
-  try {
-    await a.sql`begin`;
-    await first(a.sql);
-    await b.sql`begin`;
-    const answer = second(b.sql);
-    answer.catch(() => {});
-    await untilWaits(b);
-    await meanwhile(b);
-    await a.sql`commit`;
-    const rows = await answer;
-    await b.sql`commit`;
-    return rows;
-  } finally {
-    for (const session of [a, b]) {
-      await session.sql`rollback`;
-      session.sql.release();
-    }
-  }
-}
-
-/** Whether somebody else could lock the rows of a query at once. */
-async function isFree(query: string): Promise<boolean> {
-  return sql
-    .begin((transaction) => transaction.unsafe(`${query} for no key update nowait`))
-    .then(
-      () => true,
-      (error) => {
-        if (error.code !== "55P03") throw error;
-        return false;
-      },
-    );
-}
+  meanwhile?: (b: Session) => Promise<unknown>,
+): Promise<Row[]> => interleaveSessions(sql, first, second, meanwhile);
 
 async function hold(usd: number): Promise<string> {
   return (await reserve(sql, tenantId, null, usd)).reservation_id as string;
@@ -123,8 +67,11 @@ async function runningContext(conversation: string = randomUUID()): Promise<stri
   return claimed?.context_id;
 }
 
-describe("a change of the quotas' shape is under way", () => {
-  const lock: Work = (a) => a`lock table spend.reservations in share row exclusive mode`;
+describe("quotas are being changed", () => {
+  const changes: Record<string, Work> = {
+    "of the tenant": (a) => a`select spend_private.stop_calls(array[${tenantId}::uuid])`,
+    "of the platform": (a) => a`select spend_private.stop_calls(array[null::uuid])`,
+  };
 
   /** Calls that book or hold, and what each needs first. */
   const calls: Record<string, () => Promise<Work>> = {
@@ -141,10 +88,6 @@ describe("a change of the quotas' shape is under way", () => {
     extend: async () => {
       const id = await hold(1);
       return (b) => b`select spend.extend(${id}, ${b.json(usageOf(2))})`;
-    },
-    expire_reservations: async () => {
-      await hold(1);
-      return (b) => b`select spend_private.expire_reservations(10, now() + interval '1 hour')`;
     },
     adjust: async () => (b) =>
       b`select spend.adjust(${tenantId}, 1, 'test', idempotency_key => 'key')`,
@@ -168,45 +111,104 @@ describe("a change of the quotas' shape is under way", () => {
       b`select spend.book_stray_sandbox(${tenantId}, ${randomUUID()}, 'base', 2, 0.5, now() - interval '1 minute', now())`,
   };
 
-  it.each(Object.keys(calls))("%s waits for it, and locks nothing before", async (name) => {
-    const call = await (calls[name] as () => Promise<Work>)();
-    await interleave(lock, call, async (b) => expect(await held(b)).toEqual([]));
-    expect(await verifyBalances(sql)).toEqual([]);
-  });
+  for (const [whose, change] of Object.entries(changes)) {
+    it.each(Object.keys(calls))(
+      `${whose}: %s waits for it, and locks nothing before`,
+      async (name) => {
+        const call = await (calls[name] as () => Promise<Work>)();
+        await interleave(change, call, async (b) =>
+          // Where the platform's are changed, it has joined the calls of its tenant, which makes nobody wait.
+          expect((await held(b)).filter((lock) => lock !== "ShareLock advisory")).toEqual([]),
+        );
+        expect(await verifyBalances(sql)).toEqual([]);
+      },
+    );
+  }
 
-  it("maintenance leaves the expiry to its next run, at once", async () => {
-    await hold(1);
+  it("of the tenant: another tenant's calls do not wait for it", async () => {
     const a = await open();
     try {
       await a.sql`begin`;
-      await lock(a.sql);
-      const start = Date.now();
-      const [row] = await sql`select spend_private.run_job('expire_reservations') as count`;
-      expect(row?.count).toBeNull();
-      expect(Date.now() - start).toBeLessThan(1500);
+      await (changes["of the tenant"] as Work)(a.sql);
+      tenantId = await addTenant(sql, 100, 1);
+      for (const name of Object.keys(calls)) {
+        if (name === "reprice") continue; // It books for all tenants.
+        const call = await (calls[name] as () => Promise<Work>)();
+        await sql.begin((b) => call(b as unknown as Session["sql"]));
+      }
     } finally {
       await a.sql`rollback`;
       a.sql.release();
     }
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it.each(Object.keys(changes))(
+    "%s: expiry passes over what it is about, at once",
+    async (whose) => {
+      const id = await hold(1);
+      const other = await addTenant(sql, 100, 1);
+      const [theirs] = await sql`
+      select reservation_id as id from spend.reserve(${other}, null, 'llm', ${sql.json(usageOf(1))})`;
+      const a = await open();
+      try {
+        await a.sql`begin`;
+        await (changes[whose] as Work)(a.sql);
+        const start = Date.now();
+        await sql`select spend_private.run_job('expire_reservations', now() + interval '1 hour')`;
+        expect(Date.now() - start).toBeLessThan(2900);
+        const rows = await sql`
+        select status from spend.reservations where id in (${id}, ${theirs?.id}) order by id = ${id} desc`;
+        expect(rows.map((row) => row.status)).toEqual([
+          "held",
+          whose === "of the tenant" ? "expired" : "held",
+        ]);
+      } finally {
+        await a.sql`rollback`;
+        a.sql.release();
+      }
+      expect(await verifyBalances(sql)).toEqual([]);
+    },
+  );
+});
+
+it("quotas are being changed: maintenance, which has locked the roll-ups by then, leaves the plans to its next run", async () => {
+  await withSessions(sql, 2, async (...sessions) => {
+    const [a, b] = sessions as [Session, Session];
+    await a.sql`begin`;
+    await a.sql`select spend_private.lock_quota_changes()`;
+    const [done] = await b.sql`select spend_private.run_job('follow_plans') as count`;
+    expect(done?.count).toBeNull();
+    // In a transaction of its own it waits: a plan's tenants are not left behind by owners who are never done.
+    const step = b.sql`select spend.maintain(job => 'follow_plans')`;
+    step.catch(() => {});
+    await untilWaits(sql, b);
+    await a.sql`commit`;
+    await step;
   });
 });
 
 describe("a call is under way", () => {
-  const call: Work = (a) => a`lock table spend.reservations in row exclusive mode`;
+  const call: Work = (a) =>
+    a`select spend.reserve(${tenantId}, null, 'llm', ${a.json(usageOf(3))})`;
+  /** B waits, and has not touched what the call holds. */
+  const hasTouchedNothing = async (b: Session) =>
+    expect((await held(b)).join()).not.toMatch(/quota_balances|reservations/);
 
-  it("a changed period waits for it before it locks the quota, which the call may want", async () => {
-    const quota = await addQuota(sql, { scope: "tenant", tenantId, limitUsd: 50, period: "day" });
-    await interleave(
-      call,
-      (b) => b`update spend.cost_quotas set period = 'week' where id = ${quota}`,
-      async () =>
-        expect(await isFree(`select from spend.cost_quotas where id = ${quota}`)).toBe(true),
-    );
+  it.each([
+    ["period", "update spend.cost_quotas set period = 'week' where tenant_id = $1"],
+    ["limit", "update spend.cost_quotas set limit_usd = 50 where tenant_id = $1"],
+    ["number of slots", "update spend.cost_quotas set slots = 5 where tenant_id = $1"],
+    ["deletion", "delete from spend.cost_quotas where tenant_id = $1"],
+  ])("another %s of its quota waits for it, and has touched no balance", async (_, change) => {
+    tenantId = await addTenant(sql, 100, 3);
+    await interleave(call, (b) => b.unsafe(change, [tenantId]), hasTouchedNothing);
+    expect(await verifyBalances(sql)).toEqual([]);
   });
 
   it("a new quota waits for it, and counts what it holds", async () => {
     await interleave(
-      (a) => a`select spend.reserve(${tenantId}, null, 'llm', ${a.json(usageOf(3))})`,
+      call,
       (b) => b`
         insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd)
         values ('tenant', ${tenantId}, 'all', 'lifetime', 50)`,
@@ -218,19 +220,160 @@ describe("a call is under way", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("a limit is being changed: another time zone waits for it, and has touched no balance", async () => {
+  it("another time zone waits for it, and has touched no balance", async () => {
     await hold(1);
-    const [quota] = await sql`select id from spend.cost_quotas where tenant_id = ${tenantId}`;
     await interleave(
-      (a) => a`select from spend.cost_quotas where id = ${quota?.id} for no key update`,
+      call,
       (b) => b`update spend.tenants set time_zone = 'Asia/Tokyo' where id = ${tenantId}`,
-      async () =>
-        expect(
-          await isFree(`select from spend_private.quota_balances where quota_id = ${quota?.id}`),
-        ).toBe(true),
+      hasTouchedNothing,
     );
     expect(await verifyBalances(sql)).toEqual([]);
   });
+
+  it("its tenant is deleted: that waits for it, and is refused", async () => {
+    await sql`delete from spend.cost_quotas where tenant_id = ${tenantId}`;
+    await expect(
+      interleave(call, (b) => b`delete from spend.tenants where id = ${tenantId}`),
+    ).rejects.toMatchObject({ code: "PT409" });
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+});
+
+describe("several changes in one transaction beside calls, in either order", () => {
+  /** Changes that lock balances, and then want more; each with the tenant's quota before the user's, and after it. */
+  const scopes = [
+    ["tenant", "user"],
+    ["user", "tenant"],
+  ] as const;
+  let userId: string;
+  let plan: string;
+
+  beforeEach(async () => {
+    userId = await addUser(sql, tenantId);
+    await addQuota(sql, { scope: "user", tenantId, userId, limitUsd: 50, period: "day" });
+    plan = randomUUID();
+    await sql`insert into spend.plans (id, name) values (${plan}, 'Plan'), (${`other ${plan}`}, 'Other')`;
+    await sql`
+      insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
+      values (${plan}, 'tenant', 'all', 'week', 100), (${plan}, 'user', 'all', 'week', 100),
+        (${`other ${plan}`}, 'tenant', 'all', 'day', 100), (${`other ${plan}`}, 'user', 'all', 'day', 100)`;
+    await sql`update spend.tenants set plan_id = ${plan} where id = ${tenantId}`;
+  });
+
+  const call: Work = (s) =>
+    s`select spend.reserve(${tenantId}, ${userId}, 'llm', ${s.json(usageOf(1))})`;
+  const cases = scopes.flatMap(([first, second]) => {
+    const ofScope = (s: Sql, scope: string) =>
+      s`tenant_id = ${tenantId} and scope = ${scope} and source = 'manual'`;
+    return [
+      {
+        name: "two quotas are deleted",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`delete from spend.cost_quotas where ${ofScope(s, scope)}`,
+        ),
+      },
+      {
+        name: "two limits are changed",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`update spend.cost_quotas set limit_usd = limit_usd + 1 where ${ofScope(s, scope)}`,
+        ),
+      },
+      {
+        name: "two periods are changed",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`update spend.cost_quotas set period = 'week' where ${ofScope(s, scope)}`,
+        ),
+      },
+      {
+        name: "two numbers of slots are changed",
+        order: `${first}'s first`,
+        statements: [first, second].map(
+          (scope): Work =>
+            (s) =>
+              s`update spend.cost_quotas set slots = 3 where ${ofScope(s, scope)}`,
+        ),
+      },
+    ];
+  });
+  const single = [
+    {
+      name: "another plan drops one quota and adds another",
+      order: "in one statement",
+      statements: [
+        ((s) =>
+          s`update spend.tenants set plan_id = ${`other ${plan}`} where id = ${tenantId}`) as Work,
+      ],
+    },
+    {
+      name: "a member is removed and added",
+      order: "in one transaction",
+      statements: [
+        ((s) => s`delete from spend.tenant_members where user_id = ${userId}`) as Work,
+        ((s) =>
+          s`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${userId})`) as Work,
+      ],
+    },
+  ];
+
+  it.each([...cases, ...single])(
+    "$name, $order, between two statements of a call's transaction: both end",
+    async ({ statements }) => {
+      await call(sql);
+      const before = await deadlocks(sql);
+      await withSessions(sql, 2, async (a, b) => {
+        if (a === undefined || b === undefined) throw new Error("two sessions are needed");
+        // The call's transaction holds some balances, or only what a call takes first.
+        await a.sql`begin`;
+        await call(a.sql);
+        const changed = inOneTransaction(b, statements);
+        changed.catch(() => {});
+        await untilWaits(sql, b);
+        await call(a.sql);
+        await a.sql`commit`;
+        await changed;
+      });
+      expect(await deadlocks(sql)).toBe(before);
+      expect(await verifyBalances(sql)).toEqual([]);
+      expect(await wrongQuotas(sql, [tenantId])).toEqual([]);
+    },
+  );
+
+  it.each([...cases, ...single].filter(({ statements }) => statements.length > 1))(
+    "$name, $order; a call comes between the two: it waits, and both end",
+    async ({ statements }) => {
+      const before = await deadlocks(sql);
+      await withSessions(sql, 2, async (a, b) => {
+        if (a === undefined || b === undefined) throw new Error("two sessions are needed");
+        await a.sql`begin`;
+        await (statements[0] as Work)(a.sql);
+        // The first call of its periods: it opens balances, too.
+        const called = call(b.sql);
+        called.catch(() => {});
+        await endsOrWaits(sql, b, called);
+        await (statements[1] as Work)(a.sql);
+        await a.sql`commit`;
+        await called;
+      });
+      expect(await deadlocks(sql)).toBe(before);
+      expect(await verifyBalances(sql)).toEqual([]);
+      expect(await wrongQuotas(sql, [tenantId])).toEqual([]);
+    },
+  );
+
+  async function inOneTransaction(session: Session, statements: Work[]): Promise<void> {
+    await session.sql`begin`;
+    for (const statement of statements) await statement(session.sql);
+    await session.sql`commit`;
+  }
 });
 
 describe("slots", () => {
@@ -313,9 +456,12 @@ describe("slots", () => {
     }
   });
 
-  it("two calls cross the warning threshold at once: one alert, both are admitted", async () => {
+  it("two calls cross the warning threshold at once: one alert, both are settled", async () => {
     await share(5, 5, 0.1);
-    expect(await interleave(reserved(4), reserved(4))).toMatchObject([{ allowed: true }]);
+    const ids = [await hold(4), await hold(4)];
+    const settled = (id: string | undefined) => (session: Sql) =>
+      session`select status from spend.settle(${id as string}, ${session.json(usageOf(4))})`;
+    expect(await interleave(settled(ids[0]), settled(ids[1]))).toEqual([{ status: "settled" }]);
     expect(
       await sql`select kind from spend.alerts where tenant_id = ${tenantId} and kind = 'warning'`,
     ).toHaveLength(1);
@@ -403,6 +549,7 @@ describe("sandboxes", () => {
         expect(await held(b)).toEqual([
           "RowExclusiveLock spend.reservations",
           "RowShareLock spend.execution_contexts",
+          "ShareLock advisory",
         ]),
     );
   });
@@ -416,7 +563,7 @@ it("an alert is being claimed by A: B does not wait for it, and does not get it 
     limitUsd: 1,
     period: "day",
   });
-  await hold(1);
+  await sql`select spend.settle(${await hold(1)}, ${sql.json(usageOf(1))})`;
   const claim = (session: Sql) => session`
     select a.id from spend.claim_alerts() as a where a.tenant_id = ${tenantId}`;
   const a = await open();

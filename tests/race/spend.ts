@@ -3,22 +3,22 @@ import type { JSONValue, Sql } from "postgres";
 
 export type Usage = Record<string, JSONValue>;
 
-/** Usage of the test model that costs exactly `usd` dollars ($1 per million input tokens). */
-export function usageOf(usd: number): Usage {
+/** Usage of a test model that costs exactly `usd` dollars ($1 per million input tokens). */
+export function usageOf(usd: number, { provider = "test", model = "model" } = {}): Usage {
   return {
-    provider: "test",
-    model: "model",
+    provider,
+    model,
     input_tokens: Math.round(usd * 1_000_000),
     output_tokens: 0,
   };
 }
 
-export async function addTestModel(sql: Sql): Promise<void> {
+export async function addTestModel(sql: Sql, provider = "test", model = "model"): Promise<void> {
   await sql`
     insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
     values
-      ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
-      ('llm', 'test', 'model', 'output_tokens', 1, '2020-01-01')`;
+      ('llm', ${provider}, ${model}, 'input_tokens', 1, '2020-01-01'),
+      ('llm', ${provider}, ${model}, 'output_tokens', 1, '2020-01-01')`;
 }
 
 /** A tenant whose only quota is on llm, lifetime, so that no run meets the end of a period. */
@@ -92,4 +92,15 @@ export async function heldUsd(sql: Sql, tenantId: string): Promise<number> {
     select sum(reserved_usd)::float8 as usd from spend.quota_status
     where scope = 'tenant' and tenant_id = ${tenantId}`;
   return row?.usd as number;
+}
+
+/** Runs maintenance once, and answers what each job did. */
+export async function maintain(sql: Sql): Promise<Record<string, number | null>> {
+  const [row] = await sql`select spend.maintain() as done`;
+  return row?.done;
+}
+
+/** Until every tenant has what its plan gives. */
+export async function followPlans(sql: Sql): Promise<void> {
+  await maintain(sql);
 }

@@ -80,7 +80,11 @@ create trigger seed_quotas_after_delete after delete on spend.plan_quotas
 referencing old table as changed
 for each statement execute function spend_private.follow_changed_plans();
 
-create function spend_private.follow_plans(p_max_tenants integer, p_plan_id text default null)
+create function spend_private.follow_plans(
+  p_max_tenants integer,
+  p_plan_id text default null,
+  p_waits boolean default true
+)
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -90,7 +94,11 @@ declare
   v_member record;
   v_done bigint := 0;
 begin
-  perform spend_private.lock_quota_changes();
+  if p_waits then
+    perform spend_private.lock_quota_changes();
+  elsif not spend_private.try_lock_quota_changes() then
+    return null;
+  end if;
   for v_tenant_id in
     select t.id
     from spend.plans as p
@@ -124,7 +132,7 @@ begin
 end;
 $$;
 comment on function spend_private.follow_plans is
-  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not.';
+  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not. p_waits false: null, at once, while somebody changes quotas; for a transaction that has locked the roll-ups, which a change of time zone waits for.';
 
 create function spend_private.follow_plan_or_record(p_tenant_id uuid, p_user_id uuid default null)
 returns void

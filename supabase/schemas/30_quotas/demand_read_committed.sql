@@ -29,9 +29,11 @@ begin
 end;
 $$;
 comment on function spend_private.refuse_old_snapshot is
-  'Trigger: quotas, and the time zones that bound their periods, are changed in transactions of isolation level read committed alone (0A000 isolation_not_supported).';
+  'Trigger: quotas, plans'' quotas, who follows them, and the time zones that bound periods are changed in transactions of isolation level read committed alone (0A000 isolation_not_supported).';
 
 create trigger demand_read_committed before insert or update or delete on spend.cost_quotas
 for each statement execute function spend_private.refuse_old_snapshot();
-create trigger demand_read_committed before update of time_zone on spend.tenants
+create trigger demand_read_committed before update of time_zone, plan_id on spend.tenants
+for each statement execute function spend_private.refuse_old_snapshot();
+create trigger demand_read_committed before insert or update or delete on spend.plan_quotas
 for each statement execute function spend_private.refuse_old_snapshot();

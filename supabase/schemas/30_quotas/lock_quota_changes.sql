@@ -10,6 +10,18 @@ $$;
 comment on function spend_private.lock_quota_changes is
   'Lets one transaction at a time change quotas that are in use, whoever they belong to, so that two that change several never wait for each other. Calls do not take this lock.';
 
+create function spend_private.try_lock_quota_changes()
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return pg_try_advisory_xact_lock(1936748133, 0);
+end;
+$$;
+comment on function spend_private.try_lock_quota_changes is
+  'lock_quota_changes, without waiting: false while somebody changes quotas.';
+
 create function spend_private.lock_tenant_quota_changes(p_tenant_ids uuid[])
 returns void
 language plpgsql volatile

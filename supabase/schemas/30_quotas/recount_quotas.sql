@@ -169,7 +169,9 @@ begin
       from spend.cost_quotas as q
       left join spent as s on s.quota_id = q.id
       left join held as h on h.quota_id = q.id
-      where q.id = any (v_group.quota_ids) and (s.usd <> 0 or h.slots is not null)
+      where q.id = any (v_group.quota_ids)
+        -- The first calls of a period wait for each other to open it: not where few quotas can be open already.
+        and (s.usd <> 0 or h.slots is not null or cardinality(v_group.quota_ids) <= 20)
       order by q.id
     loop
       perform spend_private.insert_balances(v_quota.quota, v_group.bounds, v_quota.spent_usd, v_quota.held);
@@ -178,7 +180,7 @@ begin
 end;
 $$;
 comment on function spend_private.recount_spend is
-  'Opens the balances of those of the quotas that have spent or hold anything in their period; the others are opened by their next call.';
+  'Opens the balances of few quotas, or of those of many that have spent or hold anything in their period; the others are opened by their next call.';
 
 create function spend_private.costs_between(
   p_tenant_id uuid,

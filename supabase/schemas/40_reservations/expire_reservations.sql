@@ -25,24 +25,30 @@ as $$
 declare
   v_passed_over uuid[] := '{}';
   v_due spend_private.due_hold[];
-  v_count integer;
   v_done integer := 0;
 begin
-  -- Before the tenants' locks, which are only tried: nothing is waited for with one of them in hand.
-  lock table spend.reservations in row exclusive mode;
+  -- Before the tenants' locks, which are only tried, as this one is: while the platform's quotas are being changed there
+  -- is nothing to do.
+  begin
+    lock table spend.reservations in row exclusive mode nowait;
+  exception
+    when lock_not_available then
+      return 0;
+  end;
   perform spend_private.resolve_expiries(p_now);
   -- Each turn passes over more tenants, those whose quotas or balances are locked just now: nobody waits for them.
   for v_turn in 1..10 loop
-    v_due := spend_private.due_holds(p_max_rows - v_done, v_passed_over, p_now);
+    v_due := spend_private.due_holds(p_max_rows, v_passed_over, p_now);
     exit when v_due is null;
     v_passed_over := v_passed_over
       || array(select distinct d.tenant_id from unnest(v_due) as d where not d.is_joined);
     v_due := array(select d from unnest(v_due) as d where d.is_joined);
     continue when v_due = '{}';
 
-    v_count := spend_private.expire_batch(v_due, p_now);
-    v_done := v_done + v_count;
-    exit when v_done >= p_max_rows;
+    v_done := spend_private.expire_batch(v_due, p_now);
+    -- Its balances are locked now, the platform's too: another turn would lock others' after them, against the order of
+    -- calls. What is left is for the next run.
+    exit when v_done > 0;
     -- Whose were not booked now, they are not in the way of others.
     v_passed_over := v_passed_over || array(
       select distinct d.tenant_id

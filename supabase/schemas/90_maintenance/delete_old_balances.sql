@@ -26,16 +26,21 @@ begin
 
   -- Of quotas that have changed since: what is older than that is found above, by its end.
   other_shape as (
-    select b.quota_id, b.period_start
-    from spend.cost_quotas as q
-    join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= q.shape_since
-    where q.shape_since > '-infinity' and q.shape_since > p_now - make_interval(days => p_keep_days)
-    union
-    select b.quota_id, b.period_start
-    from spend.tenants as t
-    join spend.cost_quotas as q on q.tenant_id = t.id
-    join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= t.time_zone_since
-    where t.time_zone_since > '-infinity' and t.time_zone_since > p_now - make_interval(days => p_keep_days)
+    select o.quota_id, o.period_start
+    from (
+      select b.*
+      from spend.cost_quotas as q
+      join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= q.shape_since
+      where q.shape_since > '-infinity' and q.shape_since > p_now - make_interval(days => p_keep_days)
+      union
+      select b.*
+      from spend.tenants as t
+      join spend.cost_quotas as q on q.tenant_id = t.id
+      join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= t.time_zone_since
+      where t.time_zone_since > '-infinity' and t.time_zone_since > p_now - make_interval(days => p_keep_days)
+    ) as o
+    group by o.quota_id, o.period_start
+    having sum(o.reserved_usd) = 0
     limit p_max_rows
   )
   delete from spend_private.quota_balances as b
@@ -46,4 +51,4 @@ begin
 end;
 $$;
 comment on function spend_private.delete_old_balances is
-  'Deletes balances of periods that ended more than p_keep_days ago and hold nothing, and those that a quota''s older period, subject or time zone left behind; returns how many. A late settle passes over them and books into the ledger all the same.';
+  'Deletes balances that hold nothing of periods that ended more than p_keep_days ago, or that a quota''s older period, subject or time zone left behind; returns how many. A late settle passes over them and books into the ledger all the same.';

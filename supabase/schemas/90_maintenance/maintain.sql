@@ -151,7 +151,8 @@ begin
   select * into v_settings from spend.settings as s;
   return case p_job
     when 'expire_reservations' then spend_private.expire_reservations(v_batch, p_now)
-    when 'follow_plans' then spend_private.follow_plans(v_batch)
+    -- Without a batch it is one job of many in a transaction.
+    when 'follow_plans' then spend_private.follow_plans(v_batch, p_waits => p_batch is not null)
     when 'make_partitions' then spend_private.ensure_partitions(p_now)
     when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
     when 'record_alerts' then spend_private.record_missed_alerts(p_now, p_batch::integer)

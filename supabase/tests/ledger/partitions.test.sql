@@ -103,9 +103,7 @@ select is((select sum(cost_usd) from spend.hourly_costs where hour < '2030-07-01
 select is(spend_private.delete_old_conversations(3), 3::bigint, 'those by conversation go three at a time');
 select is(spend_private.delete_old_conversations(), 1::bigint, 'to the last');
 select is((select count(*) from spend_private.conversation_rollups where hour < '2030-07-01'), 0::bigint, 'and none is left');
--- Events that were written by hand are in no balance of this month.
-select spend.rebuild_balances(id) from spend.cost_quotas where period = 'month';
-select is_empty('select * from spend.verify_balances()', 'a lifetime quota still equals the ledger, of which the sums are a part');
+select is_empty($$ select * from spend.verify_balances() where quota_id = (select id from spend.cost_quotas where period = 'lifetime') $$, 'a lifetime quota still equals the ledger, of which the sums are a part');
 update spend.cost_quotas set period = 'week' where period = 'lifetime';
 update spend.cost_quotas set period = 'lifetime' where limit_usd = 10000;
 select is((select spent_usd from spend.quota_status where period = 'lifetime'), (select sum(cost_usd) from spend.hourly_costs), 'also when it is counted anew');

@@ -86,6 +86,7 @@ select is((pg_temp.reserve(3, now(), 'agent')).allowed, true, 'observe never ref
 select is(
   (select trim_scale(current_spend_usd) from spend.quota_status where task = 'agent'), 3::numeric, 'but counts'
 );
+select spend.settle(id, pg_temp.usage(3)) from spend.reservations where task = 'agent';
 select isnt_empty(
   $$ select from spend.alerts a join spend.cost_quotas q on q.id = a.quota_id where q.task = 'agent' and a.kind = 'limit' $$, 'and alerts'
 );

@@ -19,14 +19,15 @@ insert into good (name, row_data) values
   ('spend_private.quota_balances', '{"quota_id": 900001, "period_start": "2020-01-01", "period_end": "2020-01-02", "slot": 0, "tenant_id": "00000000-0000-4000-8000-00000000000a", "allotted_usd": 1, "spent_usd": 0, "reserved_usd": 0, "is_split": true, "is_calm": true}'),
   ('spend.reservations', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "id": "00000000-0000-4000-8000-00000000000b", "resource_type": "llm", "provider": "v", "product": "x", "task": "chat", "idempotency_key": "k", "request_hash": "00000000-0000-4000-8000-00000000000c", "usage_estimate": {}, "estimated_cost_usd": 1, "is_estimated": false, "status": "held", "holds": [], "price_ids": [], "warnings": [], "metadata": {}, "created_at": "2026-01-01", "expires_at": "2026-01-02"}'),
   ('spend_private.refusals', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "idempotency_key": "k", "request_hash": "00000000-0000-4000-8000-00000000000c", "answer": {}, "created_at": "2026-01-01"}'),
-  ('spend.cost_events', '{"id": 900001, "tenant_id": "00000000-0000-4000-8000-00000000000a", "occurred_at": "2026-01-01", "booked_at": "2026-01-01", "booked_xid": "1", "kind": "charge", "reservation_id": "00000000-0000-4000-8000-00000000000b", "resource_type": "llm", "cost_usd": 1, "price_ids": [], "is_estimated": false, "metadata": {}}'),
+  ('spend.cost_events', '{"id": 900001, "tenant_id": "00000000-0000-4000-8000-00000000000a", "occurred_at": "2026-01-01", "booked_at": "2026-01-01", "booked_xid": "1", "kind": "charge", "reservation_id": "00000000-0000-4000-8000-00000000000b", "resource_type": "llm", "cost_usd": 1, "calls": 1, "price_ids": [], "is_estimated": false, "metadata": {}}'),
   ('spend_private.cost_rollups', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "hour": "2026-01-01", "resource_type": "llm", "cost_usd": 1, "calls": 1}'),
   ('spend_private.conversation_rollups', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "hour": "2026-01-01", "conversation_id": "c", "resource_type": "llm", "cost_usd": 1, "calls": 1}'),
   ('spend_private.adjustments', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "idempotency_key": "k", "request_hash": "00000000-0000-4000-8000-00000000000c", "event_id": 1}'),
   ('spend.sandbox_templates', '{"template": "t", "vcpus": 1, "memory_gib": 1}'),
   ('spend.execution_contexts', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "id": "00000000-0000-4000-8000-00000000000d", "conversation_id": "c", "task": "sandbox", "template": "t", "vcpus": 1, "memory_gib": 1, "timeout_seconds": 1, "status": "running", "sandbox_id": "s", "reservation_id": "00000000-0000-4000-8000-00000000000b", "claim_id": "00000000-0000-4000-8000-00000000000e", "claimed_at": "2026-01-01", "claim_expires_at": "2026-01-02", "started_at": "2026-01-01", "expires_at": "2026-01-02", "created_at": "2026-01-01"}'),
   ('spend_private.stray_sandboxes', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "sandbox_id": "s", "paid_until": "2026-01-01"}'),
-  ('spend.alerts', '{"id": 900001, "tenant_id": "00000000-0000-4000-8000-00000000000a", "quota_id": 900001, "period_start": "2026-01-01", "kind": "warning", "threshold": 0.5, "details": {}, "created_at": "2026-01-01", "attempts": 0, "next_attempt_at": "2026-01-01"}'),
+  ('spend.alerts', '{"id": 900001, "tenant_id": "00000000-0000-4000-8000-00000000000a", "quota_id": 900001, "period_start": "2026-01-01", "kind": "warning", "threshold": 0.5, "details": {"limit_usd": 1}, "created_at": "2026-01-01", "attempts": 0, "next_attempt_at": "2026-01-01"}'),
+  ('spend.problems', '{"id": 900001, "job": "j", "subject": "s", "message": "m", "details": {}, "times": 1, "first_seen_at": "2026-01-01", "last_seen_at": "2026-01-01", "retry_at": "2026-01-01"}'),
   ('spend.audit_log', '{"id": 900001, "changed_at": "2026-01-01", "table_name": "t", "command": "INSERT", "role_name": "r", "session_user_name": "s"}');
 
 -- What is wrong about a row, beyond the good one. Of single rows (settings, ledger_state, price_state) there is one already.
@@ -148,9 +149,18 @@ insert into bad (name, constraint_name, change) values
   ('spend.execution_contexts', 'execution_contexts_pkey', '{"conversation_id": "d"}'),
   ('spend.execution_contexts', 'execution_contexts_live_idx', '{"id": "00000000-0000-4000-8000-00000000001d"}'),
   ('spend_private.stray_sandboxes', 'stray_sandboxes_pkey', '{"paid_until": "2026-01-02"}'),
-  ('spend.alerts', 'kind_is_known', '{"kind": "note"}'),
+  ('spend.alerts', 'kind_is_known', '{"kind": "note", "tenant_id": null, "quota_id": null, "period_start": null, "threshold": null, "details": null, "facts": {}}'),
+  ('spend.alerts', 'is_about_a_quota_or_has_facts', '{"facts": {}}'),
+  ('spend.alerts', 'is_about_a_quota_or_has_facts', '{"threshold": null}'),
+  ('spend.alerts', 'is_about_a_quota_or_has_facts', '{"kind": "job_failed"}'),
+  ('spend.alerts', 'is_about_a_quota_or_has_facts', '{"kind": "verification_failed", "tenant_id": null, "quota_id": null, "period_start": null, "threshold": null, "details": null}'),
+  ('spend.problems', 'times_is_positive', '{"times": 0}'),
+  ('spend.problems', 'one_problem_per_subject', '{"id": 900002}'),
+  ('spend.problems', 'problems_pkey', '{"subject": "t"}'),
+  ('spend.cost_events', 'an_event_counts_one_call_at_most', '{"calls": 2}'),
+  ('spend.cost_events', 'an_event_counts_one_call_at_most', '{"calls": -2}'),
   ('spend.alerts', 'attempts_are_not_negative', '{"attempts": -1}'),
-  ('spend.alerts', 'once_per_period', '{"id": 900002}'),
+  ('spend.alerts', 'alerts_once_idx', '{"id": 900002}'),
   ('spend.alerts', 'alerts_pkey', '{"kind": "limit"}'),
   ('spend.audit_log', 'command_is_known', '{"command": "SELECT"}'),
   ('spend.audit_log', 'audit_log_pkey', '{"table_name": "u"}'),
@@ -192,9 +202,15 @@ select plan(2 + (select count(*) from good)::integer + (select count(*) from bad
 create function pg_temp.insert_row(p_name text, p_row jsonb) returns text language plpgsql as $$
 declare
   v_constraint text;
+  v_columns text := (
+    select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute as a
+    where a.attrelid = p_name::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+  );
 begin
-  execute format('insert into %1$s overriding system value select * from jsonb_populate_record(null::%1$s, $1)', p_name)
-    using p_row;
+  execute format(
+    'insert into %1$s (%2$s) overriding system value select %2$s from jsonb_populate_record(null::%1$s, $1)',
+    p_name, v_columns
+  ) using p_row;
   return 'accepted';
 exception
   when check_violation or unique_violation or foreign_key_violation then

@@ -46,8 +46,8 @@ insert into expected_table (name, role, privileges) values
   ('spend.meters', 'service_role', 'SELECT INSERT UPDATE DELETE'),
   ('spend.plan_quotas', 'service_role', 'SELECT INSERT UPDATE DELETE'),
   ('spend.plan_progress', 'service_role', 'SELECT'),
+  ('spend.problems', 'service_role', 'SELECT'),
   ('spend.plans', 'service_role', 'SELECT INSERT UPDATE DELETE'),
-  ('spend.plan_progress', 'service_role', 'SELECT'),
   ('spend.prices', 'service_role', 'SELECT INSERT UPDATE DELETE'),
   ('spend.product_aliases', 'service_role', 'SELECT INSERT UPDATE DELETE'),
   ('spend.quota_status', 'service_role', 'SELECT'),
@@ -109,7 +109,10 @@ insert into expected_function (name, role) values
   ('spend.find_context', 'service_role'),
   ('spend.maintain', 'service_role'),
   ('spend.open_contexts', 'service_role'),
+  ('spend.maintenance_jobs', 'service_role'),
   ('spend.rebuild_balances', 'service_role'),
+  ('spend.report_problems', 'service_role'),
+  ('spend.run_maintenance', 'service_role'),
   ('spend.release', 'service_role'),
   ('spend.reserve', 'service_role'),
   ('spend.resolve_context', 'service_role'),
@@ -117,7 +120,6 @@ insert into expected_function (name, role) values
   ('spend.unusual_spend', 'service_role'),
   ('spend.use_context', 'service_role'),
   ('spend.verify_balances', 'service_role'),
-  ('spend.rebuild_balances', 'service_role'),
   ('spend_private.default_slots', 'service_role'),
   ('spend_private.is_time_zone', 'service_role'),
   ('spend_private.period_bounds', 'service_role'),
@@ -277,7 +279,7 @@ from routine as r
 cross join (values ('anon'), ('authenticated')) as a (role)
 cross join lateral (
   select format(
-    'select %s(%s)', r.name,
+    '%s %s(%s)', case (select p.prokind from pg_proc as p where p.oid = r.oid) when 'p' then 'call' else 'select' end, r.name,
     (select string_agg('null::' || format_type(t.type, null), ', ' order by t.place) from unnest(r.argument_types) with ordinality as t (type, place))
   ) as sql
 ) as call

@@ -29,6 +29,7 @@ insert into placement (name, place) values
   -- Written once per threshold, change or run: on the coordinator alone.
   ('spend.alerts', 'coordinator'),
   ('spend.audit_log', 'coordinator'),
+  ('spend.problems', 'coordinator'),
   ('spend.settings', 'coordinator'),
   ('spend_private.ledger_state', 'coordinator');
 

@@ -1,0 +1,183 @@
+// Who is there, and what applies to him: a member or tenant that comes, goes or changes plan beside a change of the plan,
+// a first call that is under way. Whichever commits first, everybody ends with what his plan gives, and every call counts.
+import type { Sql } from "postgres";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { leftOverQuotas, missingPlanQuotas, wrongQuotas } from "./oracle.ts";
+import { overlap, type Work } from "./sessions.ts";
+import { addTestModel, followPlans, reserve, usageOf, verifyBalances } from "./spend.ts";
+
+let database: TestDatabase;
+let sql: Sql;
+let plan: string;
+let otherPlan: string;
+let tenantId: string;
+let member: string;
+let stranger: string;
+let count = 0;
+
+beforeAll(async () => {
+  database = await cloneDatabase({ connections: 10 });
+  sql = database.sql;
+  await addTestModel(sql);
+});
+afterAll(() => database?.close());
+beforeEach(async () => {
+  count++;
+  plan = `plan ${count}`;
+  otherPlan = `other plan ${count}`;
+  await sql`insert into spend.plans (id, name) values (${plan}, 'Plan'), (${otherPlan}, 'Other')`;
+  await sql`
+    insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
+    values (${plan}, 'tenant', 'llm', 'month', 100), (${plan}, 'user', 'all', 'week', 50),
+      (${otherPlan}, 'tenant', 'llm', 'month', 30), (${otherPlan}, 'user', 'all', 'day', 20)`;
+  const users = await sql`
+    insert into auth.users (id) values (gen_random_uuid()), (gen_random_uuid()) returning id`;
+  [member, stranger] = users.map(({ id }) => id) as [string, string];
+  const [tenant] = await sql`
+    insert into spend.tenants (name, plan_id) values ('Tenant', ${plan}) returning id`;
+  tenantId = tenant?.id;
+  await sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${member})`;
+});
+
+/** Changes of what a plan gives. */
+const planChanges: Record<string, Work> = {
+  "the plan gains a user quota": (s) => s`
+    insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
+    values (${plan}, 'user', 'llm', 'day', 0.01)`,
+  "the plan gains a tenant quota": (s) => s`
+    insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
+    values (${plan}, 'tenant', 'all', 'day', 1.5)`,
+  "the plan's limits change": (s) =>
+    s`update spend.plan_quotas set limit_usd = 1 where plan_id = ${plan}`,
+  "a quota of the plan gets another period": (s) => s`
+    update spend.plan_quotas set period = 'hour' where plan_id = ${plan} and scope = 'user'`,
+  "the plan loses its user quota": (s) =>
+    s`delete from spend.plan_quotas where plan_id = ${plan} and scope = 'user'`,
+};
+
+/** Changes of who is on it. */
+const arrivals: Record<string, Work> = {
+  "a member joins": (s) => s`
+    insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${stranger})`,
+  "a member leaves": (s) => s`
+    delete from spend.tenant_members where tenant_id = ${tenantId} and user_id = ${member}`,
+  "a member becomes somebody else": (s) => s`
+    update spend.tenant_members set user_id = ${stranger}
+    where tenant_id = ${tenantId} and user_id = ${member}`,
+  "a tenant is created": (s) =>
+    s`insert into spend.tenants (name, plan_id) values ('New', ${plan})`,
+  "a tenant goes to another plan": (s) =>
+    s`update spend.tenants set plan_id = ${otherPlan} where id = ${tenantId}`,
+  "a tenant comes from another plan and back": (s) => s`
+    with moved as (update spend.tenants set plan_id = ${otherPlan} where id = ${tenantId} returning id)
+    insert into spend.tenants (name, plan_id) select 'New', ${plan} from moved`,
+  "an owner overrides a quota": (s) => s`
+    update spend.cost_quotas set limit_usd = 7 where tenant_id = ${tenantId} and scope = 'user'`,
+  "the first call is made": (s) =>
+    s`select spend.reserve(${tenantId}, ${member}, 'llm', ${s.json(usageOf(1.25))})`,
+};
+
+/** All tenants of these plans, with their members, have what their plan gives, and count what was spent and is held. */
+async function expectFollowed(): Promise<void> {
+  await followPlans(sql);
+  const tenants = (
+    await sql`select id from spend.tenants where plan_id in (${plan}, ${otherPlan})`
+  ).map(({ id }) => id);
+  expect(await missingPlanQuotas(sql, tenants)).toEqual([]);
+  expect(await leftOverQuotas(sql, tenants)).toEqual([]);
+  expect(await wrongQuotas(sql, tenants)).toEqual([]);
+  expect(await verifyBalances(sql)).toEqual([]);
+  for (const id of tenants) {
+    const [row] = await sql`select spend.ensure_quotas(${id}) as changed`;
+    expect(row?.changed).toBe(0);
+  }
+}
+
+const orders = ["first", "last"] as const;
+const pairs = Object.keys(arrivals).flatMap((arrival) =>
+  Object.keys(planChanges).flatMap((change) => orders.map((order) => [arrival, change, order])),
+);
+
+describe("two that do not see each other", () => {
+  it.each(pairs)(
+    "%s (open), %s; the former commits %s: all have what the plan gives",
+    async (arrival, change, order) => {
+      await overlap(
+        sql,
+        arrivals[arrival as string] as Work,
+        planChanges[change as string] as Work,
+        order === "last",
+      );
+      await expectFollowed();
+    },
+  );
+
+  it.each(pairs)(
+    "%s, while %s is open and commits %s: all have what the plan gives",
+    async (arrival, change, order) => {
+      await overlap(
+        sql,
+        planChanges[change as string] as Work,
+        arrivals[arrival as string] as Work,
+        order === "last",
+      );
+      await expectFollowed();
+    },
+  );
+});
+
+it("a member who joined beside a new user quota of 0.01: a call of 1.25 is refused", async () => {
+  await overlap(
+    sql,
+    arrivals["a member joins"] as Work,
+    planChanges["the plan gains a user quota"] as Work,
+    true,
+  );
+  await followPlans(sql);
+  expect(await reserve(sql, tenantId, stranger, 1.25)).toMatchObject({ allowed: false });
+});
+
+it("the first call of 1.25 beside a new tenant quota of 1.5: the next call of 0.75 is refused", async () => {
+  await overlap(
+    sql,
+    arrivals["the first call is made"] as Work,
+    planChanges["the plan gains a tenant quota"] as Work,
+  );
+  await followPlans(sql);
+  expect(await reserve(sql, tenantId, null, 0.75)).toMatchObject({ allowed: false });
+});
+
+describe("a tenant is deleted beside its first call", () => {
+  const remove: Work = (s) => s`delete from spend.tenants where id = ${tenantId}`;
+  const call = arrivals["the first call is made"] as Work;
+  const answer = (work: Promise<unknown>) =>
+    work.then(
+      () => "done",
+      (error) => `${error.code} ${error.message}`,
+    );
+
+  it("the call is open: the deletion waits, and is refused", async () => {
+    expect(await answer(overlap(sql, call, remove))).toBe("PT409 tenant_has_history");
+    const open = await sql`select id from spend.reservations where tenant_id = ${tenantId}`;
+    expect(open).toHaveLength(1);
+    expect(await sql`select (spend.settle(${open[0]?.id}, null)).status`).toEqual([
+      { status: "settled" },
+    ]);
+  });
+
+  it("the deletion is open: the call waits, and is one of nobody", async () => {
+    expect(await answer(overlap(sql, remove, call, true))).toBe("42501 not_a_member");
+    expect(await sql`select from spend.reservations where tenant_id = ${tenantId}`).toHaveLength(0);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+});
+
+it("a member becomes somebody else: the newcomer has the plan's quotas with what he spent, the other has none", async () => {
+  const quotas = (userId: string) => sql`
+    select limit_usd::float8 as usd from spend.cost_quotas where tenant_id = ${tenantId} and scope_id = ${userId}`;
+  await sql`update spend.tenant_members set user_id = ${stranger} where user_id = ${member}`;
+  expect(await quotas(member)).toEqual([]);
+  expect(await quotas(stranger)).toEqual([{ usd: 50 }]);
+  await expectFollowed();
+});
