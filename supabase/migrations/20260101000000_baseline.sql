@@ -1784,6 +1784,8 @@ declare
 begin
   if p_period = 'lifetime' then
     return tstzrange('-infinity', 'infinity');
+  elsif not isfinite(p_now) then
+    return tstzrange(p_now, p_now, '[]');
   elsif p_period = 'hour' then
     return spend_private.hour_bounds(p_time_zone, p_now);
   end if;
@@ -2728,8 +2730,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
-    -- As the balances keep it, so that its parts sum to it.
-    when p_is_calm then trunc(p_quota.limit_usd * p_quota.warning_threshold - 0.000000000001, 12)
+    -- Rounded here, once, to what a balance can keep: limit and threshold have fifteen decimals together.
+    when p_is_calm
+      then ceil(p_quota.limit_usd * p_quota.warning_threshold * 1000000000000) * 0.000000000001 - 0.000000000001
     else p_quota.limit_usd
   end;
 end;
@@ -5357,12 +5360,14 @@ create table spend_private.ledger_state (
   rolled_up_before xid8 not null,
   kept_from timestamptz not null default '-infinity',
   cluster_id bigint not null,
+  reservations_kept_from timestamptz not null default '-infinity',
   constraint is_only_row check (is_only_row)
 );
 comment on table spend_private.ledger_state is
   'How far the ledger is rolled up, and from when on it is kept. One row; whoever changes roll-ups locks it first.';
 comment on column spend_private.ledger_state.rolled_up_before is 'Events of transactions before this one are in the roll-ups, all others are not. Never above the oldest transaction that still runs.';
 comment on column spend_private.ledger_state.kept_from is 'Events that occurred earlier were dropped by retention; cost_rollups alone remembers their sums.';
+comment on column spend_private.ledger_state.reservations_kept_from is 'Reservations that were made earlier may be gone; an event of such a one is no damage.';
 comment on column spend_private.ledger_state.cluster_id is 'Server that rolled_up_before counts the transactions of; after a restore into another one they say nothing.';
 alter table spend_private.ledger_state enable row level security;
 
@@ -6808,6 +6813,17 @@ Errors: 22023 invalid_report.';
 grant execute on function spend.unusual_spend to authenticated, service_role;
 
 -- schemas/50_ledger/verify_balances.sql
+create type spend_private.finding as (
+  quota_id bigint,
+  period_start timestamptz,
+  column_name text,
+  balance_usd numeric,
+  ledger_usd numeric,
+  subject text
+);
+comment on type spend_private.finding is
+  'What spend.verify_balances found: the value that is kept (balance_usd) is not the one that follows (ledger_usd).';
+
 create function spend.verify_balances()
 returns table (
   quota_id bigint,
@@ -6823,454 +6839,873 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Stable: all of it reads one snapshot.
+  -- Stable: all of them see the snapshot of the statement that calls this.
   return query
-    select f.quota_id, f.period_start, f.column_name, f.found, f.expected, f.subject
-    from spend_private.verify_quotas() as f
-    union all
-    select f.quota_id, f.period_start, f.column_name, f.found, f.expected, f.subject
-    from spend_private.verify_holds() as f
-    union all
-    select f.quota_id, f.period_start, f.column_name, f.found, f.expected, f.subject
-    from spend_private.verify_reservations() as f
-    union all
-    select f.quota_id, f.period_start, f.column_name, f.found, f.expected, f.subject
-    from spend_private.verify_rollups() as f
-    order by 1, 2, 3, 6;
+    select f.*
+    from (
+      select * from spend_private.wrong_balances()
+      union all
+      select * from spend_private.orphaned_balances()
+      union all
+      select * from spend_private.wrong_reservations()
+      union all
+      select * from spend_private.lost_reservations()
+      union all
+      select * from spend_private.wrong_rollups()
+      union all
+      select * from spend_private.wrong_mark()
+    ) as f
+    order by f.quota_id, f.period_start, f.column_name, f.subject;
 end;
 $$;
 comment on function spend.verify_balances is
-  'Proves the books, starting from the ledger: one row for each thing that is not what the ledger, the open reservations or the limits say; empty = all is right. Balances: quota_id, period_start, and in column_name what is wrong (spent_usd, reserved_usd, allotted_usd, period_start and period_end in seconds since 1970, slot, is_calm, is_split, tenant_id), found and as it should be. Others say in subject what they are about: reservation.… (against its events; holds that a quota misses), cost_rollups.…, conversation_rollups.…, ledger_state.rolled_up_before.
-One snapshot: it may run beside traffic. spend.maintain() does the same in slices. spend.rebuild_balances repairs a quota. For service_role.';
+  'Proves what is kept from what it follows from: balances (spent, held, allotted, bounds, slots, flags) from the ledger, the open reservations and the quotas; ended reservations from their events; events from there being a reservation; the roll-ups and their mark from the ledger. One row for each value that differs: the kept one in balance_usd, the right one in ledger_usd (bounds: seconds since 1970; flags: 1 is true; slots and calls: numbers), whose it is in subject. quota_id: null where it is no balance. Empty = all is right. One statement, one snapshot: it may run beside traffic. For service_role.';
 grant execute on function spend.verify_balances to service_role;
 
-create type spend_private.finding as (
-  quota_id bigint,
-  period_start timestamptz,
-  column_name text,
-  found numeric,
-  expected numeric,
-  subject text
+-- schemas/50_ledger/verify_slice.sql
+create table spend_private.verification_state (
+  is_only_row boolean primary key default true,
+  stage text not null default 'platform',
+  tenant_id uuid,
+  after_quota_id bigint,
+  after_reservation_id uuid,
+  from_hour timestamptz,
+  cycle_started_at timestamptz not null default now(),
+  cycle_ended_at timestamptz,
+  constraint is_only_row check (is_only_row),
+  constraint stage_is_known check (stage in ('platform', 'quotas', 'reservations', 'ledger'))
 );
-comment on type spend_private.finding is
-  'Line of spend.verify_balances().';
+comment on table spend_private.verification_state is
+  'How far spend.maintain() has come with verifying everything, slice by slice (spend_private.verify_slice): the platform''s quotas, then tenant by tenant its quotas, reservations and ledger. One row.';
+comment on column spend_private.verification_state.stage is 'What the next slice verifies, from the after_ or from_ column on.';
+comment on column spend_private.verification_state.cycle_started_at is 'When the cycle that runs began.';
+comment on column spend_private.verification_state.cycle_ended_at is 'When the last full cycle ended: what it did not find is verified since. Null: none has yet.';
+alter table spend_private.verification_state enable row level security;
+insert into spend_private.verification_state default values;
 
-create function spend_private.verify_quotas(
-  p_from bigint default 0,
-  p_before bigint default 9223372036854775807,
+create function spend_private.verify_slice(p_max_rows integer default 5000, p_now timestamptz default now())
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_state spend_private.verification_state;
+  v_end timestamptz := clock_timestamp() + interval '2 seconds';
+  v_rows bigint := 0;
+begin
+  select * into v_state from spend_private.verification_state as s for update;
+  perform spend_private.verify_again(p_now);
+  while v_rows < p_max_rows and clock_timestamp() < v_end loop
+    v_rows := v_rows + case v_state.stage
+      when 'platform' then spend_private.verify_platform(p_now)
+      when 'quotas' then spend_private.verify_quotas(p_max_rows, p_now)
+      when 'reservations' then spend_private.verify_reservations(p_max_rows, p_now)
+      when 'ledger' then spend_private.verify_ledger(p_max_rows, p_now)
+    end;
+    select * into v_state from spend_private.verification_state as s;
+    -- A cycle that ended is enough for one slice, however small the world is.
+    exit when v_state.stage = 'platform';
+  end loop;
+  return v_rows;
+end;
+$$;
+comment on function spend_private.verify_slice is
+  'Verifies the next p_max_rows rows or so (quotas, reservations, events), for two seconds at most, and returns how many; begins again when it has been through everything. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Beside traffic: each check is one statement. Balances are compared with the roll-ups, and where they differ with the events; roll-ups with the events.';
+
+create function spend_private.verify_platform(p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quota_ids bigint[] := array(select q.id from spend.cost_quotas as q where q.tenant_id is null order by q.id);
+begin
+  perform spend_private.record_findings(
+    array(
+      select f from spend_private.wrong_quotas(v_quota_ids, p_now) as f
+      union all
+      select f from spend_private.orphaned_balances() as f
+      union all
+      select f from spend_private.wrong_mark() as f
+    ), null, p_now
+  );
+  perform spend_private.verify_next_tenant(p_now);
+  return greatest(cardinality(v_quota_ids), 1);
+end;
+$$;
+comment on function spend_private.verify_platform is
+  'Stage of verify_slice: the platform''s quotas, balances of no quota, and the mark of the roll-ups.';
+
+create function spend_private.verify_quotas(p_max_rows integer, p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_state spend_private.verification_state;
+  v_quota_ids bigint[];
+begin
+  select * into v_state from spend_private.verification_state as s;
+  v_quota_ids := array(
+    select q.id from spend.cost_quotas as q
+    where q.tenant_id = v_state.tenant_id and q.id > coalesce(v_state.after_quota_id, 0)
+    order by q.id limit p_max_rows
+  );
+  perform spend_private.record_findings(
+    array(select f from spend_private.wrong_quotas(v_quota_ids, p_now) as f), v_state.tenant_id, p_now
+  );
+  update spend_private.verification_state as s set
+    stage = case when cardinality(v_quota_ids) < p_max_rows then 'reservations' else 'quotas' end,
+    after_quota_id = v_quota_ids[cardinality(v_quota_ids)];
+  return greatest(cardinality(v_quota_ids), 1);
+end;
+$$;
+comment on function spend_private.verify_quotas is
+  'Stage of verify_slice: the balances of the tenant''s next quotas.';
+
+create function spend_private.wrong_quotas(p_quota_ids bigint[], p_now timestamptz)
+returns setof spend_private.finding
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_suspects bigint[] := array(
+    select distinct f.quota_id from spend_private.wrong_balances(p_quota_ids, false, p_now) as f
+  );
+begin
+  -- The roll-ups may be what is wrong.
+  if v_suspects <> '{}' then
+    return query select * from spend_private.wrong_balances(v_suspects, true, p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.wrong_quotas is
+  'wrong_balances of these quotas: by the roll-ups, as they are fewer, and what differs from them by the events.';
+
+create function spend_private.verify_reservations(p_max_rows integer, p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_state spend_private.verification_state;
+  v_ids uuid[];
+begin
+  select * into v_state from spend_private.verification_state as s;
+  v_ids := array(
+    select r.id from spend.reservations as r
+    where r.tenant_id = v_state.tenant_id
+      and r.id > coalesce(v_state.after_reservation_id, '00000000-0000-0000-0000-000000000000')
+    order by r.id limit p_max_rows
+  );
+  if v_ids <> '{}' then
+    perform spend_private.record_findings(
+      array(
+        select f from spend_private.wrong_reservations(v_state.tenant_id, v_ids[1], v_ids[cardinality(v_ids)]) as f
+      ), v_state.tenant_id, p_now
+    );
+  end if;
+  update spend_private.verification_state as s set
+    stage = case when cardinality(v_ids) < p_max_rows then 'ledger' else 'reservations' end,
+    after_reservation_id = v_ids[cardinality(v_ids)];
+  return greatest(cardinality(v_ids), 1);
+end;
+$$;
+comment on function spend_private.verify_reservations is
+  'Stage of verify_slice: the tenant''s next reservations.';
+
+create function spend_private.verify_ledger(p_max_rows integer, p_now timestamptz)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_state spend_private.verification_state;
+  v_from timestamptz;
+  v_last timestamptz;
+  v_before timestamptz := 'infinity';
+  v_events bigint;
+begin
+  select * into v_state from spend_private.verification_state as s;
+  v_from := coalesce(v_state.from_hour, '-infinity');
+  select max(e.occurred_at), count(*) into v_last, v_events
+  from (
+    select e.occurred_at from spend.cost_events as e
+    where e.tenant_id = v_state.tenant_id and e.occurred_at >= v_from
+    order by e.occurred_at limit p_max_rows
+  ) as e;
+  -- Between full hours: the roll-ups' hours lie in those.
+  if v_events >= p_max_rows then
+    v_before := date_trunc('hour', v_last, 'UTC') + interval '1 hour';
+  end if;
+  perform spend_private.record_findings(
+    array(
+      select f from spend_private.wrong_rollups(v_state.tenant_id, v_from, v_before) as f
+      union all
+      select f from spend_private.lost_reservations(v_state.tenant_id, v_from, v_before) as f
+    ), v_state.tenant_id, p_now
+  );
+  if v_before < 'infinity' then
+    update spend_private.verification_state as s set from_hour = v_before;
+  else
+    perform spend_private.verify_next_tenant(p_now);
+  end if;
+  return greatest(v_events, 1);
+end;
+$$;
+comment on function spend_private.verify_ledger is
+  'Stage of verify_slice: the tenant''s next events, and the roll-ups of their hours.';
+
+create function spend_private.verify_next_tenant(p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_after uuid;
+  v_next uuid;
+begin
+  select coalesce(s.tenant_id, '00000000-0000-0000-0000-000000000000') into v_after
+  from spend_private.verification_state as s;
+  -- Of each table the first one by its index: also what is left of tenants that are gone is verified.
+  select min(n.tenant_id::text)::uuid into v_next
+  from (
+    (select t.id from spend.tenants as t where t.id > v_after order by t.id limit 1)
+    union all
+    (select r.tenant_id from spend.reservations as r where r.tenant_id > v_after order by r.tenant_id limit 1)
+    union all
+    (select e.tenant_id from spend.cost_events as e where e.tenant_id > v_after order by e.tenant_id limit 1)
+    union all
+    (select r.tenant_id from spend_private.cost_rollups as r where r.tenant_id > v_after order by r.tenant_id limit 1)
+    union all
+    (
+      select r.tenant_id from spend_private.conversation_rollups as r
+      where r.tenant_id > v_after order by r.tenant_id limit 1
+    )
+  ) as n (tenant_id);
+  update spend_private.verification_state as s set
+    stage = case when v_next is null then 'platform' else 'quotas' end,
+    tenant_id = v_next, after_quota_id = null, after_reservation_id = null, from_hour = null,
+    cycle_started_at = case when v_next is null then p_now else s.cycle_started_at end,
+    cycle_ended_at = case when v_next is null then p_now else s.cycle_ended_at end;
+end;
+$$;
+comment on function spend_private.verify_next_tenant is
+  'Goes on to the next tenant; after the last one the cycle has ended, and the next begins.';
+
+create function spend_private.record_findings(
+  p_findings spend_private.finding[],
+  p_tenant_id uuid,
+  p_now timestamptz
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem record;
+begin
+  for v_problem in
+    with finding as (
+      select n.*, row_number() over (partition by n.problem order by n.period_start, n.column_name) as place
+      from (
+        select f.*,
+          case
+            when f.column_name like '%rollups.%'
+              then 'rollups ' || p_tenant_id || ' ' || (f.period_start at time zone 'UTC')::date
+            when f.subject like 'quota %' then 'quota ' || f.quota_id
+            else f.subject
+          end as problem
+        from unnest(p_findings) as f
+      ) as n
+    )
+
+    select
+      f.problem as subject, count(*) as findings, min(f.quota_id) as quota_id, min(f.period_start) as period_start,
+      max(f.column_name) filter (where f.place = 1) as column_name,
+      max(f.balance_usd) filter (where f.place = 1) as kept,
+      max(f.ledger_usd) filter (where f.place = 1) as wanted,
+      jsonb_agg(to_jsonb(f) - 'place' - 'problem' order by f.place) filter (where f.place <= 20) as list
+    from finding as f
+    group by f.problem
+    order by f.problem
+    -- Where very much is wrong, so many tell it.
+    limit 100
+  loop
+    perform spend_private.record_problem(
+      'verify', v_problem.subject,
+      format(
+        '%s is %s and should be %s (%s in all)', v_problem.column_name, v_problem.kept,
+        coalesce(v_problem.wanted::text, 'gone'), v_problem.findings
+      ),
+      jsonb_build_object(
+        'tenant_id', p_tenant_id, 'quota_id', v_problem.quota_id, 'period_start', v_problem.period_start,
+        'findings', v_problem.list
+      ), p_now
+    );
+  end loop;
+end;
+$$;
+comment on function spend_private.record_findings is
+  'Makes findings problems of job verify: one for each quota, reservation, and day of a tenant''s roll-ups.';
+
+create function spend_private.verify_again(p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem spend.problems;
+  v_is_wrong boolean;
+begin
+  for v_problem in
+    select * from spend.problems as p
+    where p.job = 'verify' and p.subject <> 'job' and p.resolved_at is null
+    order by random() limit 20
+  loop
+    v_is_wrong := case split_part(v_problem.subject, ' ', 1)
+      when 'quota' then exists (
+        select from spend_private.wrong_quotas(array[(v_problem.details ->> 'quota_id')::bigint], p_now)
+        union all
+        select from spend_private.orphaned_balances() as o where o.quota_id = (v_problem.details ->> 'quota_id')::bigint
+      )
+      when 'rollups' then exists (
+        select from spend_private.wrong_rollups(
+          (v_problem.details ->> 'tenant_id')::uuid,
+          split_part(v_problem.subject, ' ', 3)::date::timestamp at time zone 'UTC',
+          (split_part(v_problem.subject, ' ', 3)::date + 1)::timestamp at time zone 'UTC'
+        )
+      )
+      when 'reservation' then spend_private.is_wrong_reservation(
+        split_part(split_part(v_problem.subject, ' ', 2), '/', 1)::uuid,
+        split_part(v_problem.subject, '/', 2)::uuid,
+        (v_problem.details ->> 'period_start')::timestamptz
+      )
+      else exists (select from spend_private.wrong_mark())
+    end;
+    if not v_is_wrong then
+      perform spend_private.resolve_problem('verify', v_problem.subject, p_now);
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.verify_again is
+  'Looks again at what verify_slice found, twenty problems at a time, and closes those that are gone.';
+
+create function spend_private.is_wrong_reservation(p_tenant_id uuid, p_id uuid, p_created_at timestamptz)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from spend_private.wrong_reservations(p_tenant_id, p_id, p_id)
+    union all
+    select from spend_private.lost_reservations(
+      p_tenant_id, p_created_at, p_created_at + interval '1 microsecond'
+    ) as l
+    where l.subject = 'reservation ' || p_tenant_id || '/' || p_id
+  );
+end;
+$$;
+comment on function spend_private.is_wrong_reservation is
+  'Whether a reservation, there or not, differs from its events.';
+
+-- schemas/50_ledger/wrong_balances.sql
+create function spend_private.wrong_balances(
+  p_quota_ids bigint[] default null,
+  p_from_events boolean default true,
   p_now timestamptz default now()
 )
 returns setof spend_private.finding
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
--- The sums are over what a period has, whatever the planner believes of it.
-set enable_nestloop = 'on'
+set work_mem = '64MB'
 as $$
 begin
   return query
   with quota as materialized (
     select
-      q as quota, q.id, q.tenant_id, q.scope, q.scope_id, q.resource_type, q.task, q.product, q.period, q.slots,
-      q.limit_usd, q.warning_threshold, coalesce(t.time_zone, 'UTC') as time_zone,
-      greatest(q.shape_since, t.time_zone_since) as shaped_at
+      q.id, q.scope, q.tenant_id, q.scope_id, q.resource_type, q.period, q.task, q.product, q.slots,
+      q.limit_usd * q.warning_threshold as warning_usd,
+      spend_private.allotment_usd(q, true) as calm_usd, spend_private.allotment_usd(q, false) as whole_usd,
+      coalesce(t.time_zone, 'UTC') as time_zone, greatest(q.shape_since, t.time_zone_since) as shape_since
     from spend.cost_quotas as q
     left join spend.tenants as t on t.id = q.tenant_id
-    where q.id >= p_from and q.id < p_before
+    where p_quota_ids is null or q.id = any (p_quota_ids)
   ),
 
   balance as materialized (
     select
       b.quota_id, b.period_start, min(b.period_end) as first_end, max(b.period_end) as last_end,
       sum(b.spent_usd) as spent_usd, sum(b.reserved_usd) as reserved_usd, sum(b.allotted_usd) as allotted_usd,
-      bool_and(b.is_calm) as is_calm, bool_or(b.is_calm) as is_partly_calm,
-      bool_and(b.is_split) as is_split, bool_or(b.is_split) as is_partly_split,
-      array_agg(b.slot) as slots, array_agg(distinct b.tenant_id) as tenant_ids
+      count(*) filter (where b.slot < q.slots) as slots, min(q.slots) as right_slots,
+      count(*) filter (
+        where b.tenant_id <> coalesce(q.tenant_id, '00000000-0000-0000-0000-000000000000')
+      ) as strange_tenants,
+      bool_or(b.is_calm) as is_calm, bool_and(b.is_calm) as is_all_calm,
+      bool_or(b.is_split) as is_split, bool_and(b.is_split) as is_all_split,
+      bool_or(b.spent_usd + b.reserved_usd > b.allotted_usd) as is_overdrawn,
+      -- What ended before is of another period, subject or time zone.
+      max(b.period_end) > min(q.shape_since) as is_present
     from spend_private.quota_balances as b
-    where b.quota_id >= p_from and b.quota_id < p_before
+    join quota as q on q.id = b.quota_id
     group by b.quota_id, b.period_start
   ),
 
-  -- Periods as quota and zone bound them, whatever the balances say: of each balance, and the current one.
-  moment as materialized (
-    select distinct q.period, q.time_zone, b.period_start as at
-    from quota as q
-    join balance as b on b.quota_id = q.id and b.last_end > q.shaped_at
+  -- The moments whose periods are needed, each once: the bounds are never taken from the balance.
+  moment as (
+    select q.period, q.time_zone, p_now as at from quota as q
     union
-    select distinct q.period, q.time_zone, p_now from quota as q
+    select q.period, q.time_zone, case when isfinite(b.period_start) then b.period_start else p_now end
+    from balance as b
+    join quota as q on q.id = b.quota_id
+    where b.is_present
   ),
 
   bounds as materialized (
-    select
-      m.period, m.time_zone, m.at, lower(p.bounds) as starts_at, upper(p.bounds) as ends_at
+    select m.*, lower(b.bounds) as period_start, upper(b.bounds) as period_end
     from moment as m
-    cross join lateral (select spend_private.period_bounds(m.period, m.time_zone, m.at) as bounds) as p
+    cross join lateral (select spend_private.period_bounds(m.period, m.time_zone, m.at) as bounds offset 0) as b
   ),
 
-  checked as materialized (
-    select q.id, b.period_start, o.starts_at, o.ends_at, o.ends_at > p_now as is_current
-    from quota as q
-    join balance as b on b.quota_id = q.id and b.last_end > q.shaped_at
-    join bounds as o on o.period = q.period and o.time_zone = q.time_zone and o.at = b.period_start
+  period as materialized (
+    select q.id as quota_id, b.period_start as kept_start, o.period_start, o.period_end
+    from balance as b
+    join quota as q on q.id = b.quota_id
+    join bounds as o
+      on o.period = q.period and o.time_zone = q.time_zone
+      and o.at = case when isfinite(b.period_start) then b.period_start else p_now end
+    where b.is_present
     union all
-    select q.id, null, o.starts_at, o.ends_at, true
+    select q.id, null, o.period_start, o.period_end
     from quota as q
     join bounds as o on o.period = q.period and o.time_zone = q.time_zone and o.at = p_now
-    where not exists (select from balance as b where b.quota_id = q.id and b.period_start = o.starts_at)
+    where not exists (
+      select from balance as b where b.quota_id = q.id and b.period_start = o.period_start and b.is_present
+    )
   ),
 
-  spent as (
-    select s.quota_id, s.starts_at, s.usd from spend_private.spent_in_periods(
-      array(select row(c.id, c.starts_at, c.ends_at)::spend_private.quota_period from checked as c)
-    ) as s
+  spent as materialized (
+    select s.quota_id, s.period_start, s.usd
+    from spend_private.spent_in_periods(p_quota_ids, p_from_events, p_now, (select min(p.period_start) from period as p)) as s
   ),
 
   held as materialized (
-    select h.quota_id, h.period_start, sum(r.estimated_cost_usd) as usd
+    select h.quota_id, h.period_start, h.slot, sum(r.estimated_cost_usd) as usd
     from spend.reservations as r
     cross join lateral unnest(r.holds) as h
-    where r.status = 'held' and h.quota_id >= p_from and h.quota_id < p_before
-    group by h.quota_id, h.period_start
+    where r.status = 'held' and (p_quota_ids is null or h.quota_id = any (p_quota_ids))
+    group by h.quota_id, h.period_start, h.slot
   ),
 
-  found as (
-    select c.id, c.starts_at, 'spent_usd' as column_name, coalesce(b.spent_usd, 0) as found, coalesce(s.usd, 0) as expected
-    from checked as c
-    left join balance as b on b.quota_id = c.id and b.period_start = c.period_start
-    left join spent as s on s.quota_id = c.id and s.starts_at = c.starts_at
-    union all
+  slot as (
     select
-      coalesce(b.quota_id, h.quota_id), coalesce(b.period_start, h.period_start), 'reserved_usd',
-      coalesce(b.reserved_usd, 0), coalesce(h.usd, 0)
-    from balance as b
-    full join held as h on h.quota_id = b.quota_id and h.period_start = b.period_start
-    where exists (select from quota as q where q.id = coalesce(b.quota_id, h.quota_id))
-    union all
-    select c.id, c.period_start, w.column_name, w.found, w.expected
-    from checked as c
-    join quota as q on q.id = c.id
-    join balance as b on b.quota_id = c.id and b.period_start = c.period_start
-    cross join lateral (
-      values
-        ('period_start', extract(epoch from c.period_start), extract(epoch from c.starts_at)),
-        ('period_end', extract(epoch from b.first_end), extract(epoch from c.ends_at)),
-        ('period_end', extract(epoch from b.last_end), extract(epoch from c.ends_at)),
-        (
-          'tenant_id', (
-            b.tenant_ids <> array[coalesce(q.tenant_id, '00000000-0000-0000-0000-000000000000')]
-          )::integer, 0
-        ),
-        ('slot', cardinality(array(select generate_series(0, q.slots - 1) except select unnest(b.slots))), 0),
-        ('is_calm', b.is_partly_calm::integer, b.is_calm::integer),
-        ('is_split', b.is_partly_split::integer, b.is_split::integer),
-        -- Calm: below the threshold, whatever happens within the allotments; then there is room to be split.
-        ('is_calm', 1, (b.spent_usd + b.reserved_usd < q.limit_usd * q.warning_threshold or not b.is_calm)::integer),
-        ('is_split', 1, (b.is_split or not b.is_calm)::integer),
-        -- Split: no slot has room that the whole has not.
-        ('is_split', 1, (not b.is_split or b.spent_usd + b.reserved_usd <= b.allotted_usd)::integer),
-        ('allotted_usd', b.allotted_usd, spend_private.allotment_usd(q.quota, b.is_calm))
-    ) as w (column_name, found, expected)
-    where c.is_current
-    union all
-    select c.id, c.period_start, 'period_start', extract(epoch from c.period_start), extract(epoch from c.starts_at)
-    from checked as c
-    where not c.is_current
-    union all
-    select b.quota_id, b.period_start, 'period_end', extract(epoch from e.ends_at), extract(epoch from c.ends_at)
-    from checked as c
-    join balance as b on b.quota_id = c.id and b.period_start = c.period_start
-    cross join lateral (values (b.first_end), (b.last_end)) as e (ends_at)
-    where not c.is_current
-    union all
-    select b.quota_id, b.period_start, 'quota_id', b.quota_id, 0
-    from balance as b
-    where not exists (select from spend.cost_quotas as q where q.id = b.quota_id)
+      coalesce(b.quota_id, h.quota_id) as quota_id, coalesce(b.period_start, h.period_start) as period_start,
+      coalesce(b.slot, h.slot) as slot, coalesce(b.usd, 0) as reserved_usd, coalesce(h.usd, 0) as held_usd
+    from (
+      select b.quota_id, b.period_start, b.slot, sum(b.reserved_usd) as usd
+      from spend_private.quota_balances as b
+      where p_quota_ids is null or b.quota_id = any (p_quota_ids)
+      group by b.quota_id, b.period_start, b.slot
+    ) as b
+    full join held as h on h.quota_id = b.quota_id and h.period_start = b.period_start and h.slot = b.slot
   )
 
-  select distinct f.id, f.starts_at, f.column_name, f.found, f.expected, 'quota ' || f.id
-  from found as f
-  where f.found <> f.expected;
+  select p.quota_id, coalesce(p.kept_start, p.period_start), v.column_name, v.kept, v.wanted, 'quota ' || p.quota_id
+  from period as p
+  join quota as q on q.id = p.quota_id
+  left join balance as b on b.quota_id = p.quota_id and b.period_start = p.kept_start
+  left join spent as s on s.quota_id = p.quota_id and s.period_start = p.period_start
+  cross join lateral (
+    select 'spent_usd' as column_name, coalesce(b.spent_usd, 0) as kept, coalesce(s.usd, 0) as wanted
+    union all
+    select 'period_start', extract(epoch from p.kept_start), extract(epoch from p.period_start)
+    union all
+    select 'period_end', extract(epoch from b.first_end), extract(epoch from p.period_end)
+    union all
+    select 'period_end', extract(epoch from b.last_end), extract(epoch from p.period_end)
+    where b.last_end <> b.first_end
+    union all
+    select 'tenant_id', b.strange_tenants, 0
+    union all
+    -- Only what is open follows the limit and the number of slots.
+    select o.column_name, o.kept, o.wanted
+    from (
+      select 'slots' as column_name, b.slots as kept, b.right_slots as wanted
+      union all
+      select 'allotted_usd', b.allotted_usd, case when b.is_all_calm then q.calm_usd else q.whole_usd end
+      union all
+      select 'is_calm', 1, 0
+      where b.is_calm and (not b.is_all_calm or b.spent_usd + b.reserved_usd >= q.warning_usd)
+      union all
+      -- While it is split, no slot gives more than it was allotted.
+      select 'is_split', 1, 0 where b.is_split and (not b.is_all_split or b.is_overdrawn)
+    ) as o
+    where b.last_end > p_now
+  ) as v
+  where v.kept <> v.wanted
+  union all
+  select
+    o.quota_id, o.period_start, 'reserved_usd', o.reserved_usd, o.held_usd,
+    'quota ' || o.quota_id || ' slot ' || o.slot
+  from slot as o
+  where o.reserved_usd <> o.held_usd
+    and exists (select from quota as q where q.id = o.quota_id);
 end;
 $$;
-comment on function spend_private.verify_quotas is
-  'spend.verify_balances() of the balances of quotas from id p_from to before p_before. Bounds and subject come from the quota itself, so that a balance under wrong bounds, or none where something was spent, is found. Balances of an earlier shape (cost_quotas.shape_since) are compared with what is held in them alone.';
+comment on function spend_private.wrong_balances is
+  'Values of balances that do not follow from the ledger, the open reservations and their quota: of these quotas, or of all. A quota whose current period has spend or holds, and no balance, is found by what it misses. p_from_events: sums the events, else the roll-ups and what is not in them yet. Of balances that are older than their quota''s shape only what they hold is compared.';
 
-create type spend_private.quota_period as (
-  quota_id bigint,
-  starts_at timestamptz,
-  ends_at timestamptz
-);
-comment on type spend_private.quota_period is
-  'A quota and a period of it.';
+create function spend_private.orphaned_balances()
+returns setof spend_private.finding
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select b.quota_id, b.period_start, 'quota_id', b.quota_id::numeric, null::numeric, 'quota ' || b.quota_id
+  from spend_private.quota_balances as b
+  where not exists (select from spend.cost_quotas as q where q.id = b.quota_id)
+  group by b.quota_id, b.period_start;
+end;
+$$;
+comment on function spend_private.orphaned_balances is
+  'Balances whose quota is not there: deleting it deletes them.';
 
-create function spend_private.spent_in_periods(p_periods spend_private.quota_period[])
-returns table (
-  quota_id bigint,
-  starts_at timestamptz,
-  usd numeric
+create function spend_private.spent_in_periods(
+  p_quota_ids bigint[],
+  p_from_events boolean,
+  p_now timestamptz,
+  p_from timestamptz
 )
+returns table (quota_id bigint, period_start timestamptz, usd numeric)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
+set work_mem = '64MB'
 as $$
 declare
   v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
+  v_tenant_ids uuid[];
+  v_user_ids uuid[];
 begin
+  if p_quota_ids is not null then
+    -- Null where the platform's, or not only users', quotas are among them: then all tenants, or users, count.
+    select
+      case when bool_and(q.tenant_id is not null) then array_agg(distinct q.tenant_id) end,
+      case when bool_and(q.scope = 'user') then array_agg(distinct q.scope_id) end
+    into v_tenant_ids, v_user_ids
+    from spend.cost_quotas as q
+    where q.id = any (p_quota_ids);
+  end if;
+
   return query
-  with checked as materialized (
-    select p.quota_id, p.starts_at, p.ends_at, q.tenant_id, q.scope, q.scope_id, q.resource_type, q.task, q.product
-    from unnest(p_periods) as p
-    join spend.cost_quotas as q on q.id = p.quota_id
+  with cost as materialized (
+    select c.tenant_id, c.user_id, c.resource_type, c.task, c.product, c.hour, sum(c.cost_usd) as usd
+    from (
+      select e.tenant_id, e.user_id, e.resource_type, e.task, e.product, e.hour, e.cost_usd
+      from spend_private.events_by_hour as e
+      where p_from_events and e.occurred_at >= greatest(p_from, v_kept_from)
+        and (v_tenant_ids is null or e.tenant_id = any (v_tenant_ids))
+        and (v_user_ids is null or e.user_id = any (v_user_ids))
+      union all
+      -- Of dropped months the roll-ups alone know.
+      select h.tenant_id, h.user_id, h.resource_type, h.task, h.product, h.hour, h.cost_usd
+      from spend.hourly_costs as h
+      where h.hour >= p_from and (not p_from_events or h.hour < v_kept_from)
+        and (v_tenant_ids is null or h.tenant_id = any (v_tenant_ids))
+        and (v_user_ids is null or h.user_id = any (v_user_ids))
+    ) as c
+    group by 1, 2, 3, 4, 5, 6
   ),
 
-  -- Each span of a tenant is summed once, for all of its quotas.
-  span as materialized (
-    select distinct c.tenant_id, c.starts_at, c.ends_at from checked as c
+  quota as materialized (
+    select q.id, q.scope, q.tenant_id, q.scope_id, q.resource_type, q.task, q.product, q.period,
+      coalesce(t.time_zone, 'UTC') as time_zone
+    from spend.cost_quotas as q
+    left join spend.tenants as t on t.id = q.tenant_id
+    where p_quota_ids is null or q.id = any (p_quota_ids)
   ),
 
-  cost as materialized (
-    select s.tenant_id, s.starts_at, s.ends_at, e.user_id, e.resource_type, e.task, e.product, sum(e.cost_usd) as usd
-    from span as s
-    join spend.cost_events as e
-      on e.tenant_id = s.tenant_id
-      and e.occurred_at >= greatest(s.starts_at, v_kept_from) and e.occurred_at < s.ends_at
-    group by s.tenant_id, s.starts_at, s.ends_at, e.user_id, e.resource_type, e.task, e.product
+  -- In which period an hour lies is asked once per zone.
+  hour as materialized (
+    select z.period, z.time_zone, h.hour, spend_private.period_start(z.period, z.time_zone, h.hour) as period_start
+    from (select distinct q.period, q.time_zone from quota as q) as z
+    cross join (select distinct c.hour from cost as c) as h
+  ),
+
+  counted as (
+    select q.id, q.period, q.time_zone, c.hour, sum(c.usd) as usd
+    from quota as q
+    join cost as c on c.tenant_id = q.tenant_id and c.user_id = q.scope_id
+    where q.scope = 'user' and q.resource_type in ('all', c.resource_type)
+      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
+    group by q.id, q.period, q.time_zone, c.hour
     union all
-    select s.tenant_id, s.starts_at, s.ends_at, e.user_id, e.resource_type, e.task, e.product, sum(e.cost_usd)
-    from span as s
-    join spend.cost_events as e
-      on e.occurred_at >= greatest(s.starts_at, v_kept_from) and e.occurred_at < s.ends_at
-    where s.tenant_id is null
-    group by s.tenant_id, s.starts_at, s.ends_at, e.user_id, e.resource_type, e.task, e.product
+    select q.id, q.period, q.time_zone, c.hour, sum(c.usd)
+    from quota as q
+    join cost as c on c.tenant_id = q.tenant_id
+    where q.scope = 'tenant' and q.resource_type in ('all', c.resource_type)
+      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
+    group by q.id, q.period, q.time_zone, c.hour
     union all
-    -- Months that retention dropped.
-    select s.tenant_id, s.starts_at, s.ends_at, h.user_id, h.resource_type, h.task, h.product, sum(h.cost_usd)
-    from span as s
-    join spend.hourly_costs as h
-      on (s.tenant_id is null or h.tenant_id = s.tenant_id)
-      and h.hour >= s.starts_at and h.hour < least(s.ends_at, v_kept_from)
-    where s.starts_at < v_kept_from
-    group by s.tenant_id, s.starts_at, s.ends_at, h.user_id, h.resource_type, h.task, h.product
+    select q.id, q.period, q.time_zone, c.hour, sum(c.usd)
+    from quota as q
+    cross join (
+      select c.resource_type, c.task, c.product, c.hour, sum(c.usd) as usd from cost as c group by 1, 2, 3, 4
+    ) as c
+    where q.scope = 'platform' and q.resource_type in ('all', c.resource_type)
+      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
+    group by q.id, q.period, q.time_zone, c.hour
   )
 
-  select c.quota_id, c.starts_at, sum(o.usd)
-  from checked as c
-  join cost as o
-    on o.tenant_id = c.tenant_id and o.starts_at = c.starts_at and o.ends_at = c.ends_at and o.user_id = c.scope_id
-  where c.scope = 'user' and c.resource_type in ('all', o.resource_type)
-    and (c.task is null or c.task = o.task) and (c.product is null or c.product = o.product)
-  group by c.quota_id, c.starts_at
-  union all
-  select c.quota_id, c.starts_at, sum(o.usd)
-  from checked as c
-  join cost as o
-    on coalesce(o.tenant_id, '00000000-0000-0000-0000-000000000000')
-      = coalesce(c.tenant_id, '00000000-0000-0000-0000-000000000000')
-    and o.starts_at = c.starts_at and o.ends_at = c.ends_at
-  where c.scope <> 'user' and c.resource_type in ('all', o.resource_type)
-    and (c.task is null or c.task = o.task) and (c.product is null or c.product = o.product)
-  group by c.quota_id, c.starts_at;
+  select c.id, h.period_start, sum(c.usd)
+  from counted as c
+  join hour as h on h.period = c.period and h.time_zone = c.time_zone and h.hour = c.hour
+  group by c.id, h.period_start;
 end;
 $$;
 comment on function spend_private.spent_in_periods is
-  'What the ledger says that quotas'' subjects spent in periods, in USD; no row where nothing was.';
+  'What the ledger says that quotas'' subjects spent, in USD, in each of their periods since p_from, of those that have any: the events, or the roll-ups and what is not in them yet. An hour of the roll-ups lies wholly in one period.';
 
-create function spend_private.verify_holds(
-  p_from uuid default '00000000-0000-0000-0000-000000000000',
-  p_to uuid default 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+-- schemas/50_ledger/wrong_reservations.sql
+create function spend_private.wrong_reservations(
+  p_tenant_id uuid default null,
+  p_from uuid default null,
+  p_until uuid default null
 )
 returns setof spend_private.finding
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
-as $$
-begin
-  return query
-  with open as materialized (
-    select r.tenant_id, r.id, r.user_id, r.resource_type, r.task, r.product, r.created_at, r.holds, r.estimated_cost_usd
-    from spend.reservations as r
-    where r.status = 'held' and r.tenant_id >= p_from and r.tenant_id <= p_to
-  ),
-
-  wanted as materialized (
-    select o.tenant_id, o.id, q.id as quota_id, b.period_start
-    from open as o
-    join spend.cost_quotas as q
-      on (q.tenant_id is null or q.tenant_id = o.tenant_id)
-      and (q.scope <> 'user' or q.scope_id = o.user_id)
-      and q.resource_type in ('all', o.resource_type)
-      and (q.task is null or q.task = o.task)
-      and (q.product is null or q.product = o.product)
-    left join spend.tenants as t on t.id = q.tenant_id
-    join spend_private.quota_balances as b
-      on b.quota_id = q.id and b.slot = 0 and o.created_at >= b.period_start and o.created_at < b.period_end
-      and b.period_end > greatest(q.shape_since, t.time_zone_since)
-  ),
-
-  had as materialized (
-    select o.tenant_id, o.id, h.quota_id, h.period_start
-    from open as o
-    cross join lateral unnest(o.holds) as h
-    join spend.cost_quotas as q on q.id = h.quota_id
-    left join spend.tenants as t on t.id = q.tenant_id
-    join spend_private.quota_balances as b
-      on b.quota_id = h.quota_id and b.period_start = h.period_start and b.slot = h.slot
-      and b.period_end > greatest(q.shape_since, t.time_zone_since)
-  )
-
-  select
-    coalesce(w.quota_id, h.quota_id), coalesce(w.period_start, h.period_start), 'reservation.holds',
-    case when h.id is null then 0 else o.estimated_cost_usd end,
-    case when w.id is null then 0 else o.estimated_cost_usd end,
-    format('reservation %s/%s', o.tenant_id, o.id)
-  from wanted as w
-  full join had as h
-    on h.tenant_id = w.tenant_id and h.id = w.id and h.quota_id = w.quota_id and h.period_start = w.period_start
-  join open as o on o.tenant_id = coalesce(w.tenant_id, h.tenant_id) and o.id = coalesce(w.id, h.id)
-  where w.id is null or h.id is null;
-end;
-$$;
-comment on function spend_private.verify_holds is
-  'spend.verify_balances() of the open reservations of tenants from p_from to p_to: each must hold its estimate in every balance that counts it, and in no other.';
-
-create function spend_private.verify_reservations(
-  p_from uuid default '00000000-0000-0000-0000-000000000000',
-  p_to uuid default 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-)
-returns setof spend_private.finding
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
-as $$
-declare
-  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
-begin
-  return query
-  with booked as (
-    select
-      e.tenant_id, e.reservation_id as id, sum(e.cost_usd) as usd, sum(e.calls) as calls,
-      count(*) filter (where e.kind = 'charge') as charges
-    from spend.cost_events as e
-    where e.reservation_id is not null and e.tenant_id >= p_from and e.tenant_id <= p_to
-      and e.occurred_at >= v_kept_from
-    group by e.tenant_id, e.reservation_id
-  ),
-
-  made as (
-    select
-      r.tenant_id, r.id, coalesce(r.actual_cost_usd, 0) as usd, (r.status in ('settled', 'expired'))::integer as calls
-    from spend.reservations as r
-    where r.tenant_id >= p_from and r.tenant_id <= p_to and r.created_at >= v_kept_from
-  )
-
-  select
-    null::bigint, null::timestamptz, w.column_name, w.found, w.expected,
-    format('reservation %s/%s', coalesce(m.tenant_id, b.tenant_id), coalesce(m.id, b.id))
-  from made as m
-  full join booked as b on b.tenant_id = m.tenant_id and b.id = m.id
-  cross join lateral (
-    values
-      ('reservation.actual_cost_usd', coalesce(m.usd, 0), coalesce(b.usd, 0)),
-      ('reservation.calls', coalesce(b.calls, 0)::numeric, coalesce(m.calls, 0)::numeric),
-      ('reservation.charges', greatest(b.charges, 1)::numeric, 1)
-  ) as w (column_name, found, expected)
-  where w.found <> w.expected;
-end;
-$$;
-comment on function spend_private.verify_reservations is
-  'spend.verify_balances() of the reservations of tenants from p_from to p_to against their events: what they say they cost, that one call was counted of each that was booked, and charged once.';
-
-create function spend_private.verify_rollups(
-  p_from uuid default '00000000-0000-0000-0000-000000000000',
-  p_to uuid default 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-)
-returns setof spend_private.finding
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
+set work_mem = '64MB'
 as $$
 declare
   v_state spend_private.ledger_state;
 begin
   select * into v_state from spend_private.ledger_state as s;
   return query
-  with late as materialized (
-    -- Known to be missing: roll_up tries them again.
-    select (p.details ->> 'tenant_id')::uuid as tenant_id, (p.details ->> 'booked_xid')::xid8 as booked_xid
-    from spend.problems as p
-    where p.job = 'roll_up' and p.resolved_at is null and p.details ? 'booked_xid'
-  ),
-
-  event as materialized (
+  select
+    null::bigint, b.created_at, v.column_name, v.kept, v.wanted, 'reservation ' || b.tenant_id || '/' || b.id
+  from (
     select
-      e.tenant_id, e.hour, e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id,
-      sum(e.cost_usd) as usd, sum(e.calls) as calls
-    from spend_private.events_by_hour as e
-    where e.booked_xid < v_state.rolled_up_before and e.occurred_at >= v_state.kept_from
-      and e.tenant_id >= p_from and e.tenant_id <= p_to
-      and not exists (select from late as l where l.tenant_id = e.tenant_id and l.booked_xid = e.booked_xid)
-    group by e.tenant_id, e.hour, e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id
-  ),
-
-  line as (
-    select
-      'cost_rollups' as name,
-      jsonb_build_array(e.tenant_id, e.hour, e.resource_type, e.provider, e.product, e.task, e.user_id) as key,
-      0::numeric as found_usd, 0::numeric as found_calls, e.usd as expected_usd, e.calls as expected_calls
-    from event as e
+      r.tenant_id, r.id, r.created_at, r.status, coalesce(r.actual_cost_usd, 0) as cost_usd,
+      coalesce(sum(e.cost_usd), 0) as booked_usd, coalesce(sum(e.calls), 0) as booked_calls,
+      count(e.id) as events
+    from spend.reservations as r
+    left join spend.cost_events as e
+      on e.tenant_id = r.tenant_id and e.occurred_at = r.created_at and e.reservation_id = r.id
+    where r.created_at >= v_state.kept_from
+      and (p_tenant_id is null or r.tenant_id = p_tenant_id)
+      and (p_from is null or r.id >= p_from) and (p_until is null or r.id <= p_until)
+    group by r.tenant_id, r.id
+  ) as b
+  cross join lateral (
+    select 'actual_cost_usd' as column_name, b.cost_usd as kept, b.booked_usd as wanted
     union all
-    select
-      'cost_rollups',
-      jsonb_build_array(r.tenant_id, r.hour, r.resource_type, r.provider, r.product, r.task, r.user_id),
-      r.cost_usd, r.calls, 0, 0
-    from spend_private.cost_rollups as r
-    where r.tenant_id >= p_from and r.tenant_id <= p_to and r.hour >= v_state.kept_from
+    select 'calls', (b.status in ('settled', 'expired'))::integer, b.booked_calls
     union all
-    select
-      'conversation_rollups',
-      jsonb_build_array(
-        e.tenant_id, e.hour, e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id
-      ),
-      0, 0, e.usd, e.calls
-    from event as e
-    where e.conversation_id is not null
+    select 'status', 0, b.events where b.status = 'held'
+  ) as v
+  where v.kept <> v.wanted
+  union all
+  -- A quota that counts an open call holds it too.
+  select
+    q.id, o.period_start, 'holds', 0, r.estimated_cost_usd, 'reservation ' || r.tenant_id || '/' || r.id
+  from spend.reservations as r
+  cross join lateral (
+    select u.* from spend.cost_quotas as u
+    where u.tenant_id = r.tenant_id and u.scope_id in (r.user_id, r.tenant_id)
     union all
-    select
-      'conversation_rollups',
-      jsonb_build_array(
-        r.tenant_id, r.hour, r.conversation_id, r.resource_type, r.provider, r.product, r.task, r.user_id
-      ),
-      r.cost_usd, r.calls, 0, 0
-    from spend_private.conversation_rollups as r
-    where r.tenant_id >= p_from and r.tenant_id <= p_to and r.hour >= v_state.kept_from
-  ),
+    select s.* from spend.cost_quotas as s where s.tenant_id is null
+  ) as q
+  left join spend.tenants as t on t.id = q.tenant_id
+  cross join lateral (
+    select lower(p.bounds) as period_start, upper(p.bounds) as period_end,
+      greatest(q.shape_since, t.time_zone_since, q.created_at) as since
+    from (
+      select spend_private.period_bounds(q.period, coalesce(t.time_zone, 'UTC'), r.created_at) as bounds offset 0
+    ) as p
+  ) as o
+  where r.status = 'held'
+    and (p_tenant_id is null or r.tenant_id = p_tenant_id)
+    and (p_from is null or r.id >= p_from) and (p_until is null or r.id <= p_until)
+    and q.resource_type in ('all', r.resource_type)
+    and (q.task is null or q.task = r.task) and (q.product is null or q.product = r.product)
+    -- A quota that came or changed later counts the open calls of the period that it found; at its very end, of the next.
+    and (o.since <= o.period_start or o.since < o.period_end - interval '1 hour')
+    and not exists (
+      select from unnest(r.holds) as h where h.quota_id = q.id and h.period_start = o.period_start
+    );
+end;
+$$;
+comment on function spend_private.wrong_reservations is
+  'Reservations that differ from their events (cost, number of calls; open ones have none), and open ones that are not held in a quota that counts them: of a tenant, of ids from p_from to p_until, both included, or all. Those of dropped months are left out.';
 
-  compared as (
-    select
-      l.name, l.key, sum(l.found_usd) as found_usd, sum(l.found_calls) as found_calls,
-      sum(l.expected_usd) as expected_usd, sum(l.expected_calls) as expected_calls
-    from line as l
-    group by l.name, l.key
-    having sum(l.found_usd) <> sum(l.expected_usd) or sum(l.found_calls) <> sum(l.expected_calls)
+create function spend_private.lost_reservations(
+  p_tenant_id uuid default null,
+  p_from timestamptz default '-infinity',
+  p_before timestamptz default 'infinity'
+)
+returns setof spend_private.finding
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+set work_mem = '64MB'
+as $$
+declare
+  v_state spend_private.ledger_state;
+begin
+  select * into v_state from spend_private.ledger_state as s;
+  return query
+  with lost as materialized (
+    select e.tenant_id, e.reservation_id, e.occurred_at, e.cost_usd
+    from spend.cost_events as e
+    where e.reservation_id is not null
+      and e.occurred_at >= greatest(p_from, v_state.kept_from, v_state.reservations_kept_from)
+      and e.occurred_at < p_before
+      and (p_tenant_id is null or e.tenant_id = p_tenant_id)
+      and not exists (
+        select from spend.reservations as r
+        where r.tenant_id = e.tenant_id and r.id = e.reservation_id and r.created_at = e.occurred_at
+      )
   )
 
   select
-    null::bigint, (c.key ->> 1)::timestamptz, c.name || '.' || w.column_name, w.found, w.expected, c.name || ' ' || c.key
-  from compared as c
-  cross join lateral (
-    values ('cost_usd', c.found_usd, c.expected_usd), ('calls', c.found_calls, c.expected_calls)
-  ) as w (column_name, found, expected)
-  where w.found <> w.expected
-  union all
-  select
-    null, null, 'ledger_state.rolled_up_before', v_state.rolled_up_before::text::numeric,
-    pg_snapshot_xmax(pg_current_snapshot())::text::numeric, 'ledger_state'
-  where v_state.cluster_id = spend_private.cluster_id()
-    and v_state.rolled_up_before > pg_snapshot_xmax(pg_current_snapshot());
+    null::bigint, l.occurred_at, 'reservation_id', 0::numeric, sum(l.cost_usd), 'reservation ' || l.tenant_id || '/' || l.reservation_id
+  from lost as l
+  -- Ids that reserve gave: a ledger that was imported from elsewhere has none of them.
+  where substr(l.reservation_id::text, 15, 1) = '8'
+    and spend_private.reservation_tenant_key(l.reservation_id) = spend_private.tenant_key(l.tenant_id)
+  group by l.tenant_id, l.reservation_id, l.occurred_at;
 end;
 $$;
-comment on function spend_private.verify_rollups is
-  'spend.verify_balances() of the roll-ups of tenants from p_from to p_to against the events below their mark, and of the mark itself.';
+comment on function spend_private.lost_reservations is
+  'Events of reservations that are not there, or were made at another time: of a tenant and a span of time, or all. What retention deleted is left out (ledger_state.reservations_kept_from).';
+
+-- schemas/50_ledger/wrong_rollups.sql
+create function spend_private.wrong_rollups(
+  p_tenant_id uuid default null,
+  p_from timestamptz default '-infinity',
+  p_before timestamptz default 'infinity'
+)
+returns setof spend_private.finding
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+set work_mem = '64MB'
+as $$
+declare
+  v_state spend_private.ledger_state;
+  v_from timestamptz;
+  v_left_out text[];
+begin
+  select * into v_state from spend_private.ledger_state as s;
+  -- Restored into another server: the mark says nothing until roll_up has adopted the ledger.
+  if v_state.cluster_id is distinct from spend_private.cluster_id() then
+    return;
+  end if;
+  v_from := greatest(p_from, v_state.kept_from);
+  -- What could not be counted is known already.
+  v_left_out := array(
+    select p.subject from spend.problems as p
+    where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'booked_xid' is not null
+  );
+
+  return query
+  with difference as (
+    select
+      d.tenant_id, d.hour, d.resource_type, d.provider, d.product, d.task, d.user_id,
+      sum(d.kept_usd) as kept_usd, sum(d.kept_calls) as kept_calls, sum(d.usd) as usd, sum(d.calls) as calls
+    from (
+      select r.tenant_id, r.hour, r.resource_type, r.provider, r.product, r.task, r.user_id,
+        r.cost_usd as kept_usd, r.calls as kept_calls, 0::numeric as usd, 0::bigint as calls
+      from spend_private.cost_rollups as r
+      where r.hour >= v_from and r.hour < p_before
+        and (p_tenant_id is null or r.tenant_id = p_tenant_id)
+      union all
+      select e.tenant_id, e.hour, e.resource_type, e.provider, e.product, e.task, e.user_id, 0, 0, e.cost_usd, e.calls
+      from spend_private.events_by_hour as e
+      where e.booked_xid < v_state.rolled_up_before
+        and e.occurred_at >= v_from and e.occurred_at < p_before
+        and (p_tenant_id is null or e.tenant_id = p_tenant_id)
+        and (v_left_out = '{}' or e.tenant_id || '/' || e.booked_xid <> all (v_left_out))
+    ) as d
+    group by 1, 2, 3, 4, 5, 6, 7
+    having sum(d.kept_usd) <> sum(d.usd) or sum(d.kept_calls) <> sum(d.calls)
+  ),
+
+  conversation_difference as (
+    select
+      d.tenant_id, d.hour, d.conversation_id, d.resource_type, d.provider, d.product, d.task, d.user_id,
+      sum(d.kept_usd) as kept_usd, sum(d.kept_calls) as kept_calls, sum(d.usd) as usd, sum(d.calls) as calls
+    from (
+      select r.tenant_id, r.hour, r.conversation_id, r.resource_type, r.provider, r.product, r.task, r.user_id,
+        r.cost_usd as kept_usd, r.calls as kept_calls, 0::numeric as usd, 0::bigint as calls
+      from spend_private.conversation_rollups as r
+      where r.hour >= v_from and r.hour < p_before
+        and (p_tenant_id is null or r.tenant_id = p_tenant_id)
+      union all
+      select e.tenant_id, e.hour, e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id,
+        0, 0, e.cost_usd, e.calls
+      from spend_private.events_by_hour as e
+      where e.booked_xid < v_state.rolled_up_before and e.conversation_id is not null
+        and e.occurred_at >= v_from and e.occurred_at < p_before
+        and (p_tenant_id is null or e.tenant_id = p_tenant_id)
+        and (v_left_out = '{}' or e.tenant_id || '/' || e.booked_xid <> all (v_left_out))
+    ) as d
+    group by 1, 2, 3, 4, 5, 6, 7, 8
+    having sum(d.kept_usd) <> sum(d.usd) or sum(d.kept_calls) <> sum(d.calls)
+  )
+
+  select
+    null::bigint, d.hour, v.column_name, v.kept, v.wanted,
+    concat_ws(' ', 'rollup', d.tenant_id, d.resource_type, d.provider, d.product, d.task, d.user_id)
+  from difference as d
+  cross join lateral (
+    values ('cost_rollups.cost_usd', d.kept_usd, d.usd), ('cost_rollups.calls', d.kept_calls, d.calls)
+  ) as v (column_name, kept, wanted)
+  where v.kept <> v.wanted
+  union all
+  select
+    null::bigint, d.hour, v.column_name, v.kept, v.wanted,
+    concat_ws(' ', 'rollup', d.tenant_id, d.conversation_id, d.resource_type, d.provider, d.product, d.task, d.user_id)
+  from conversation_difference as d
+  cross join lateral (
+    values
+      ('conversation_rollups.cost_usd', d.kept_usd, d.usd), ('conversation_rollups.calls', d.kept_calls, d.calls)
+  ) as v (column_name, kept, wanted)
+  where v.kept <> v.wanted;
+end;
+$$;
+comment on function spend_private.wrong_rollups is
+  'Rows of the roll-ups that are not the sums of their hour''s events, of the transactions before the mark: of a tenant and a span of time between full hours of UTC, or all. Dropped months are left out: the roll-ups alone know them. So is what roll_up could not count, and said so.';
+
+create function spend_private.wrong_mark()
+returns setof spend_private.finding
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+  select
+    null::bigint, null::timestamptz, 'rolled_up_before', s.rolled_up_before::text::numeric,
+    pg_snapshot_xmin(pg_current_snapshot())::text::numeric, 'ledger_state'
+  from spend_private.ledger_state as s
+  where s.rolled_up_before > pg_snapshot_xmin(pg_current_snapshot())
+    and s.cluster_id = spend_private.cluster_id()
+  union all
+  select null::bigint, null::timestamptz, 'rows', count(*)::numeric, 1::numeric, 'ledger_state'
+  from spend_private.ledger_state as s
+  having count(*) <> 1;
+end;
+$$;
+comment on function spend_private.wrong_mark is
+  'The mark of the roll-ups, where it lies beyond a transaction that may still book: such events would never be counted. A mark that lies elsewhere is found by what the roll-ups then have too much or too little.';
 
 -- schemas/60_sandboxes/sandbox_templates.sql
 create table spend.sandbox_templates (
@@ -9568,18 +10003,6 @@ exception
     raise notice 'spend.run_maintenance() is not scheduled: % Schedule it yourself.', sqlerrm;
 end;
 $$;
-
--- schemas/90_maintenance/stubs.sql
-create function spend_private.verify_slice()
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return 0;
-end;
-$$;
-comment on function spend_private.verify_slice is 'Placeholder: 0.';
 
 -- schemas/99_privileges/functions.sql
 -- Postgres lets everybody call a new function. Here nobody may but whom a grant beside the function names; default

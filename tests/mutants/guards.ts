@@ -655,9 +655,9 @@ export const guardMutants: Mutant[] = [
   // Proof and alerts.
   guard(
     "verify_balances sees no difference",
-    "50_ledger/verify_balances.sql",
-    "where f.found <> f.expected",
-    "where false",
+    "50_ledger/wrong_balances.sql",
+    "  where v.kept <> v.wanted",
+    "  where false",
     [pgtap("reservations/"), pgtap("ledger/"), pgtap("quotas/")],
   ),
   guard(

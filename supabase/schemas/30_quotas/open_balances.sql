@@ -100,8 +100,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
-    -- As the balances keep it, so that its parts sum to it.
-    when p_is_calm then trunc(p_quota.limit_usd * p_quota.warning_threshold - 0.000000000001, 12)
+    -- Rounded here, once, to what a balance can keep: limit and threshold have fifteen decimals together.
+    when p_is_calm
+      then ceil(p_quota.limit_usd * p_quota.warning_threshold * 1000000000000) * 0.000000000001 - 0.000000000001
     else p_quota.limit_usd
   end;
 end;

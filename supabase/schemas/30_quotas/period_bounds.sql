@@ -16,6 +16,8 @@ declare
 begin
   if p_period = 'lifetime' then
     return tstzrange('-infinity', 'infinity');
+  elsif not isfinite(p_now) then
+    return tstzrange(p_now, p_now, '[]');
   elsif p_period = 'hour' then
     return spend_private.hour_bounds(p_time_zone, p_now);
   end if;

@@ -3,12 +3,14 @@ create table spend_private.ledger_state (
   rolled_up_before xid8 not null,
   kept_from timestamptz not null default '-infinity',
   cluster_id bigint not null,
+  reservations_kept_from timestamptz not null default '-infinity',
   constraint is_only_row check (is_only_row)
 );
 comment on table spend_private.ledger_state is
   'How far the ledger is rolled up, and from when on it is kept. One row; whoever changes roll-ups locks it first.';
 comment on column spend_private.ledger_state.rolled_up_before is 'Events of transactions before this one are in the roll-ups, all others are not. Never above the oldest transaction that still runs.';
 comment on column spend_private.ledger_state.kept_from is 'Events that occurred earlier were dropped by retention; cost_rollups alone remembers their sums.';
+comment on column spend_private.ledger_state.reservations_kept_from is 'Reservations that were made earlier may be gone; an event of such a one is no damage.';
 comment on column spend_private.ledger_state.cluster_id is 'Server that rolled_up_before counts the transactions of; after a restore into another one they say nothing.';
 alter table spend_private.ledger_state enable row level security;
 
