@@ -6034,6 +6034,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Nobody rolls up meanwhile: it would cut the hours as they were cut before.
+  perform from spend_private.ledger_state as s for no key update;
   -- Between zones that are whole hours apart no hour changes.
   if exists (
     select from spend_private.cost_rollups as r
@@ -7346,6 +7348,9 @@ begin
       union all
       -- While it is split, no slot gives more than it was allotted.
       select 'is_split', 1, 0 where b.is_split and (not b.is_all_split or b.is_overdrawn)
+      union all
+      -- Below the threshold there is room, which was shared out.
+      select 'is_split', 0, 1 where b.is_calm and not b.is_split and b.spent_usd + b.reserved_usd < q.warning_usd
     ) as o
     where b.last_end > p_now
   ) as v
@@ -7525,7 +7530,7 @@ begin
     select
       r.tenant_id, r.id, r.created_at, r.status, coalesce(r.actual_cost_usd, 0) as cost_usd,
       coalesce(sum(e.cost_usd), 0) as booked_usd, coalesce(sum(e.calls), 0) as booked_calls,
-      count(e.id) as events
+      count(e.id) as events, count(e.id) filter (where e.kind = 'charge') as charges
     from spend.reservations as r
     left join spend.cost_events as e
       on e.tenant_id = r.tenant_id and e.occurred_at = r.created_at and e.reservation_id = r.id
@@ -7538,6 +7543,8 @@ begin
     select 'actual_cost_usd' as column_name, b.cost_usd as kept, b.booked_usd as wanted
     union all
     select 'calls', (b.status in ('settled', 'expired'))::integer, b.booked_calls
+    union all
+    select 'charges', 1, b.charges where b.charges > 1 and b.booked_calls = 1
     union all
     select 'status', 0, b.events where b.status = 'held'
   ) as v

@@ -63,6 +63,8 @@ beforeAll(async () => {
           conversation_id => 'secret')`;
       if (settle) await stack.sql`select spend.settle(${call?.id}, null)`;
     }
+    // Over the warning threshold: an alert.
+    await stack.sql`select spend.adjust(${tenants.B.id}, 0.4, 'test', 'llm', ${user.id})`;
     await stack.sql`
       select spend.claim_context(${tenants.B.id}, ${user.id}, 'secret', gen_random_uuid(), ${user.id})`;
   }

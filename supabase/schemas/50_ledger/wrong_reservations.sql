@@ -20,7 +20,7 @@ begin
     select
       r.tenant_id, r.id, r.created_at, r.status, coalesce(r.actual_cost_usd, 0) as cost_usd,
       coalesce(sum(e.cost_usd), 0) as booked_usd, coalesce(sum(e.calls), 0) as booked_calls,
-      count(e.id) as events
+      count(e.id) as events, count(e.id) filter (where e.kind = 'charge') as charges
     from spend.reservations as r
     left join spend.cost_events as e
       on e.tenant_id = r.tenant_id and e.occurred_at = r.created_at and e.reservation_id = r.id
@@ -33,6 +33,8 @@ begin
     select 'actual_cost_usd' as column_name, b.cost_usd as kept, b.booked_usd as wanted
     union all
     select 'calls', (b.status in ('settled', 'expired'))::integer, b.booked_calls
+    union all
+    select 'charges', 1, b.charges where b.charges > 1 and b.booked_calls = 1
     union all
     select 'status', 0, b.events where b.status = 'held'
   ) as v

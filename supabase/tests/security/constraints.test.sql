@@ -171,6 +171,9 @@ insert into bad (name, constraint_name, change) values
   ('spend.settings', 'keep_alert_days_is_positive', '{"keep_alert_days": 0}'),
   ('spend.settings', 'keep_refusal_hours_is_positive', '{"keep_refusal_hours": 0}'),
   ('spend_private.ledger_state', 'is_only_row', '{"is_only_row": false}'),
+  ('spend_private.verification_state', 'is_only_row', '{"is_only_row": false}'),
+  ('spend_private.verification_state', 'stage_is_known', '{"stage": "alerts"}'),
+  ('spend_private.verification_state', 'verification_state_pkey', '{}'),
   ('spend_private.ledger_state', 'ledger_state_pkey', '{}'),
   ('spend_private.verification_state', 'is_only_row', '{"is_only_row": false}'),
   ('spend_private.verification_state', 'verification_state_pkey', '{}'),
@@ -199,6 +202,7 @@ where n.nspname in ('spend', 'spend_private') and not c.relispartition and i.ind
 update bad set change = to_jsonb(s) || change from spend.settings as s where name = 'spend.settings';
 update bad set change = to_jsonb(v) || change from spend_private.verification_state as v where name = 'spend_private.verification_state';
 update bad set change = to_jsonb(l) || change from spend_private.ledger_state as l where name = 'spend_private.ledger_state';
+update bad set change = to_jsonb(s) || change from spend_private.verification_state as s where name = 'spend_private.verification_state';
 update bad set change = to_jsonb(s) || change from spend_private.price_state as s where name = 'spend_private.price_state';
 
 select plan(2 + (select count(*) from good)::integer + (select count(*) from bad)::integer);
