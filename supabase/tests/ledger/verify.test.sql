@@ -154,7 +154,7 @@ from (
     (pg_temp.call_of('held'), 'delete from spend.reservations where id = %L', 'reserved_usd', 'an open one'),
     (null, 'select pg_temp.event(%L, 1, 1)', 'actual_cost_usd calls spent_usd', 'a second charge'),
     (null, 'select pg_temp.event(%L, 0, 1)', 'calls', 'a second charge of nothing'),
-    (null, 'select pg_temp.event(%1$L, 1, 0); update spend.reservations set actual_cost_usd = actual_cost_usd + 1 where id = %1$L', 'spent_usd', 'a second charge that the reservation knows of'),
+    (null, 'select pg_temp.event(%1$L, 1, 0); update spend.reservations set actual_cost_usd = actual_cost_usd + 1 where id = %1$L', 'charges spent_usd', 'a second charge that the reservation knows of'),
     (null, 'select pg_temp.event(%L, 1, 1); select spend.rebuild_balances(id) from spend.cost_quotas', 'actual_cost_usd calls', 'a second charge that the balances know of'),
     (pg_temp.call_of('held'), 'select pg_temp.event(%L, 0, 0)', 'status', 'an open call with an event'),
     (pg_temp.call_of('held'), 'select pg_temp.event(%L, 0.25, 1)', 'actual_cost_usd calls spent_usd status', 'an open call with a charge'),
