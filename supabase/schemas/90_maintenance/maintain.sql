@@ -7,7 +7,8 @@ begin
   -- What holds money or quota back comes first, what only tidies up last.
   return query values
     ('expire_reservations', 200::bigint),
-    ('follow_plans', 50),
+    -- Their calls wait for the step: a few tenants at a time.
+    ('follow_plans', 10),
     ('make_partitions', null),
     ('roll_up', 50000),
     ('record_alerts', 5000),

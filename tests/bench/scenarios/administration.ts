@@ -18,7 +18,7 @@ export async function administration(bench: Bench): Promise<Result[]> {
   return [await ownersLoop(bench), await planChange(bench)];
 }
 
-/** An owner with 100,000 calls adds and deletes a user quota in a loop; others call. */
+/** An owner with 100,000 expired calls adds and deletes a user quota in a loop; others call. */
 async function ownersLoop({ scratch, world, effort }: Bench): Promise<Result> {
   const copy = await copyWorld(scratch, world, "owners_loop");
   const [owner, ...others] = copy.callers as [Caller, ...Caller[]];
@@ -30,7 +30,9 @@ async function ownersLoop({ scratch, world, effort }: Bench): Promise<Result> {
         select spend_private.reserve(${owner.tenant}, ${owner.user}, 'llm',
           '{"provider":"openai","model":"gpt-4o-mini","input_tokens":1,"output_tokens":1}', p_enforce => false)
         from generate_series(1, 1000)`;
+      await sql`select spend_private.expire_reservations(1000, now() + interval '1 hour')`;
     }
+    await sql`select spend_private.roll_up()`;
     await sql`vacuum analyze`;
   });
   const administrator = await connect(copy.url, 1);
