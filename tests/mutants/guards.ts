@@ -689,13 +689,6 @@ export const guardMutants: Mutant[] = [
     [pgtap("quotas/zones")],
   ),
   guard(
-    "an event is rolled up into an hour before the clock was changed",
-    "50_ledger/events_by_hour.sql",
-    "else date_trunc('minute', e.occurred_at, 'UTC')",
-    "else date_trunc('hour', e.occurred_at, 'UTC')",
-    [pgtap("quotas/zones")],
-  ),
-  guard(
     "a misspelt zone is taken for an offset",
     "10_tenants/is_time_zone.sql",
     "'^[A-Z][A-Za-z]+/[A-Za-z_/-]+$'",

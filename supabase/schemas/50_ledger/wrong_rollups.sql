@@ -13,6 +13,7 @@ declare
   v_state spend_private.ledger_state;
   v_from timestamptz;
   v_left_out text[];
+  v_tenant_ids uuid[] := array[p_tenant_id];
 begin
   select * into v_state from spend_private.ledger_state as s;
   -- Restored into another server: the mark says nothing until roll_up has adopted the ledger.
@@ -26,6 +27,13 @@ begin
     where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'booked_xid' is not null
   );
 
+  if p_tenant_id is null then
+    v_tenant_ids := spend_private.tenants_with_wrong_rollups(v_state.rolled_up_before, v_from, p_before, v_left_out);
+    if v_tenant_ids = '{}' then
+      return;
+    end if;
+  end if;
+
   return query
   with difference as (
     select
@@ -36,13 +44,13 @@ begin
         r.cost_usd as kept_usd, r.calls as kept_calls, 0::numeric as usd, 0::bigint as calls
       from spend_private.cost_rollups as r
       where r.hour >= v_from and r.hour < p_before
-        and (p_tenant_id is null or r.tenant_id = p_tenant_id)
+        and r.tenant_id = any (v_tenant_ids)
       union all
       select e.tenant_id, e.hour, e.resource_type, e.provider, e.product, e.task, e.user_id, 0, 0, e.cost_usd, e.calls
       from spend_private.events_by_hour as e
       where e.booked_xid < v_state.rolled_up_before
         and e.occurred_at >= v_from and e.occurred_at < p_before
-        and (p_tenant_id is null or e.tenant_id = p_tenant_id)
+        and e.tenant_id = any (v_tenant_ids)
         and (v_left_out = '{}' or e.tenant_id || '/' || e.booked_xid <> all (v_left_out))
     ) as d
     group by 1, 2, 3, 4, 5, 6, 7
@@ -58,14 +66,14 @@ begin
         r.cost_usd as kept_usd, r.calls as kept_calls, 0::numeric as usd, 0::bigint as calls
       from spend_private.conversation_rollups as r
       where r.hour >= v_from and r.hour < p_before
-        and (p_tenant_id is null or r.tenant_id = p_tenant_id)
+        and r.tenant_id = any (v_tenant_ids)
       union all
       select e.tenant_id, e.hour, e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id,
         0, 0, e.cost_usd, e.calls
       from spend_private.events_by_hour as e
       where e.booked_xid < v_state.rolled_up_before and e.conversation_id is not null
         and e.occurred_at >= v_from and e.occurred_at < p_before
-        and (p_tenant_id is null or e.tenant_id = p_tenant_id)
+        and e.tenant_id = any (v_tenant_ids)
         and (v_left_out = '{}' or e.tenant_id || '/' || e.booked_xid <> all (v_left_out))
     ) as d
     group by 1, 2, 3, 4, 5, 6, 7, 8
@@ -94,6 +102,66 @@ end;
 $$;
 comment on function spend_private.wrong_rollups is
   'Rows of the roll-ups that are not the sums of their hour''s events, of the transactions before the mark: of a tenant and a span of time between full hours of UTC, or all. Dropped months are left out: the roll-ups alone know them. So is what roll_up could not count, and said so.';
+
+create function spend_private.tenants_with_wrong_rollups(
+  p_rolled_up_before xid8,
+  p_from timestamptz,
+  p_before timestamptz,
+  p_left_out text[]
+)
+returns uuid[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+begin
+  -- Each amount times a number that its key hashes to: the sums of a tenant are equal when all amounts are, and else
+  -- but once in 2^63. So no key is grouped by, of which there may be as many as events. Cost and calls are one amount:
+  -- the factor has more decimals than money, so that neither can make up for the other.
+  return array(
+    select d.tenant_id
+    from (
+      select
+        r.tenant_id,
+        sum(
+          (r.cost_usd + r.calls * 0.7310585786300049)
+          * hash_record_extended(row(r.hour, r.resource_type, r.provider, r.product, r.task, r.user_id), 0)
+        ) as amount
+      from spend_private.cost_rollups as r
+      where r.hour >= p_from and r.hour < p_before
+      group by r.tenant_id
+      union all
+      select
+        r.tenant_id,
+        sum(
+          (r.cost_usd + r.calls * 0.7310585786300049)
+          * hash_record_extended(row(r.hour, r.resource_type, r.provider, r.product, r.task, r.user_id), 0)
+          * hashtextextended(r.conversation_id, 0)
+        )
+      from spend_private.conversation_rollups as r
+      where r.hour >= p_from and r.hour < p_before
+      group by r.tenant_id
+      union all
+      -- An event is in both, or in the first alone.
+      select
+        e.tenant_id,
+        -sum(
+          (e.cost_usd + e.calls * 0.7310585786300049)
+          * hash_record_extended(row(e.hour, e.resource_type, e.provider, e.product, e.task, e.user_id), 0)
+          * (1 + coalesce(hashtextextended(e.conversation_id, 0)::numeric, 0))
+        )
+      from spend_private.events_by_hour as e
+      where e.booked_xid < p_rolled_up_before and e.occurred_at >= p_from and e.occurred_at < p_before
+        and (p_left_out = '{}' or e.tenant_id || '/' || e.booked_xid <> all (p_left_out))
+      group by e.tenant_id
+    ) as d
+    group by d.tenant_id
+    having sum(d.amount) <> 0
+  );
+end;
+$$;
+comment on function spend_private.tenants_with_wrong_rollups is
+  'Tenants of whose roll-ups some are not the sums of their events: in one pass over both.';
 
 create function spend_private.wrong_mark()
 returns setof spend_private.finding

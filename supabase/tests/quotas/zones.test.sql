@@ -53,17 +53,18 @@ from (
 ) as h (zone, day);
 select is((select count(*) from changes as c where c.at is null), 0::bigint, 'and eight of other years, among them the oddest');
 
--- The time around each change, for hours minute by minute, and the period that each minute lies in.
+-- The time around each change, and the period that each minute lies in.
 create temp table minutes as
 select c.at as change, c.zone, c.before, c.after, p.period, t.at, spend_private.period_bounds(p.period, c.zone, t.at) as bounds
 from changes as c
 cross join generate_series(-150, 150) as m (minute)
 cross join lateral (select c.at + make_interval(mins => m.minute) as at) as t
 cross join unnest(array['hour', 'day', 'week', 'month']) as p (period)
-where case p.period
-  when 'hour' then m.minute between -65 and 65
-  when 'day' then m.minute between -65 and 65 and m.minute % 3 = 0 or m.minute % 15 = 0 or abs(m.minute) = 1
-  else m.minute % 30 = 0
+-- Changes by an hour are all alike; each minute of the odd ones.
+where case
+  when p.period in ('week', 'month') then m.minute % 30 = 0
+  when (c.after - c.before) in ('1 hour', '-1 hour') then m.minute % 15 = 0 or abs(m.minute) in (1, 59, 61)
+  else p.period = 'day' or m.minute between -65 and 65
 end;
 select is((select count(*) from minutes as m where not m.bounds @> m.at), 0::bigint, 'every moment lies in its period');
 select is(
