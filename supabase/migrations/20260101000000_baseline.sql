@@ -442,6 +442,29 @@ comment on function spend_private.keep_history is
 create trigger keep_history before delete on spend.tenants
 for each row execute function spend_private.keep_history();
 
+create function spend_private.keep_history_from_truncate()
+returns trigger
+language plpgsql
+-- Definer: see keep_history.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from spend.reservations) or exists (select from spend.cost_events) then
+    perform spend_private.fail(
+      'PT409', 'tenant_has_history', '{}',
+      'Tenants that have spent are closed instead: update spend.tenants set closed_at = now(). Delete the others row by row.'
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.keep_history_from_truncate is
+  'Trigger: see keep_history.';
+
+create trigger keep_history_from_truncate before truncate on spend.tenants
+for each statement execute function spend_private.keep_history_from_truncate();
+
 -- schemas/10_tenants/seed_quotas.sql
 create function spend_private.seed_quotas_of_tenant()
 returns trigger
@@ -2380,11 +2403,30 @@ begin
   delete from spend_private.quota_balances as b
   using old_quotas as o
   where b.quota_id = o.id;
+
+  -- No row would be no limit. Of a member who has left, or of a tenant that is gone, there is nothing to limit.
+  insert into spend.cost_quotas (
+    scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, estimate_policy, slots, source
+  )
+  select
+    p.scope, o.tenant_id, o.scope_id, p.resource_type, p.period, p.limit_usd, p.warning_threshold, p.estimate_policy,
+    coalesce(p.slots, spend_private.default_slots(p.scope)), 'plan'
+  from old_quotas as o
+  join spend.tenants as t on t.id = o.tenant_id
+  join spend.plan_quotas as p
+    on p.plan_id = t.plan_id and p.scope = o.scope and p.resource_type = o.resource_type and p.period = o.period
+  where o.source = 'manual' and o.task is null and o.product is null
+    and (
+      o.scope = 'tenant'
+      or exists (select from spend.tenant_members as m where m.tenant_id = o.tenant_id and m.user_id = o.scope_id)
+    )
+  order by p.scope desc, o.scope_id, p.resource_type, p.period
+  on conflict on constraint one_quota_per_subject do nothing;
   return null;
 end;
 $$;
 comment on function spend_private.follow_deleted_quotas is
-  'Trigger: the balances of a deleted quota go with it. No foreign key does that: a call that opens a balance must not wait for a row of cost_quotas.';
+  'Trigger: the balances of a deleted quota go with it, and a plan''s quota that it overrode comes back. No foreign key does that: a call that opens a balance must not wait for a row of cost_quotas.';
 
 create trigger follow_deleted_quotas after delete on spend.cost_quotas
 referencing old table as old_quotas
@@ -2598,11 +2640,17 @@ begin
       and q.resource_type = p_resource_type and q.period = p_period
       and q.task is null and q.product is null
       and q.limit_usd < p_limit_usd
+  ) and not exists (
+    -- The operator's rule: an owner may be stricter, never more generous.
+    select from spend.tenants as t
+    join spend.plan_quotas as p on p.plan_id = t.plan_id and p.scope = 'user'
+    where t.id = p_tenant_id and p.resource_type = p_resource_type and p.period = p_period
+      and p.limit_usd < p_limit_usd
   );
 end;
 $$;
 comment on function spend_private.fits_tenant is
-  'Whether a limit of a user is at most the tenant''s own for the same resource type and period (where the tenant has none, its other quotas still hold), and the user is its member. For RLS policies.';
+  'Whether a limit of a user is at most what the plan gives its members, and at most the tenant''s own, for the same resource type and period (where the tenant has none, its other quotas still hold), and the user is its member. For RLS policies.';
 grant execute on function spend_private.fits_tenant to authenticated;
 
 create policy "owners and admins add their users' quotas up to the tenant's" on spend.cost_quotas
@@ -2618,9 +2666,9 @@ with check (
   scope = 'user' and tenant_id = any (array(select spend_private.managed_tenant_ids()))
   and spend_private.fits_tenant(tenant_id, scope_id, resource_type, period, limit_usd)
 );
-create policy "owners and admins remove their users' quotas" on spend.cost_quotas
+create policy "owners and admins remove their users' quotas, not the plan's" on spend.cost_quotas
 for delete to authenticated
-using (scope = 'user' and tenant_id = any (array(select spend_private.managed_tenant_ids())));
+using (scope = 'user' and source = 'manual' and tenant_id = any (array(select spend_private.managed_tenant_ids())));
 
 -- Whose quota it is, of what and for how long, is fixed once it is there; slots and enforcement are the operator's.
 grant insert (scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold) on spend.cost_quotas to authenticated;
@@ -4663,6 +4711,35 @@ end;
 $$;
 comment on function spend_private.hold is
   'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it.';
+
+-- schemas/40_reservations/keep_open_reservations.sql
+create function spend_private.keep_open_reservations()
+returns trigger
+language plpgsql
+-- Definer: whoever is refused need not be able to call fail().
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op = 'DELETE' and old.status <> 'held' then
+    return old;
+  elsif tg_op = 'TRUNCATE' and not exists (select from spend.reservations as r where r.status = 'held') then
+    return null;
+  end if;
+  perform spend_private.fail(
+    'PT409', 'reservation_is_open', jsonb_build_object('reservation_id', case tg_op when 'DELETE' then old.id end),
+    'What it holds would be held for ever. Give it back first: select spend.release(id), or let spend.expire_reservations() book it.'
+  );
+  return null;
+end;
+$$;
+comment on function spend_private.keep_open_reservations is
+  'Trigger: an open reservation is not deleted, nor truncated away (PT409 reservation_is_open): it is released, settled or expires.';
+
+create trigger keep_open_reservations before delete on spend.reservations
+for each row execute function spend_private.keep_open_reservations();
+create trigger keep_open_reservations_from_truncate before truncate on spend.reservations
+for each statement execute function spend_private.keep_open_reservations();
 
 -- schemas/40_reservations/move_balances.sql
 create function spend_private.move_balances(

@@ -24,3 +24,26 @@ comment on function spend_private.keep_history is
 
 create trigger keep_history before delete on spend.tenants
 for each row execute function spend_private.keep_history();
+
+create function spend_private.keep_history_from_truncate()
+returns trigger
+language plpgsql
+-- Definer: see keep_history.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from spend.reservations) or exists (select from spend.cost_events) then
+    perform spend_private.fail(
+      'PT409', 'tenant_has_history', '{}',
+      'Tenants that have spent are closed instead: update spend.tenants set closed_at = now(). Delete the others row by row.'
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.keep_history_from_truncate is
+  'Trigger: see keep_history.';
+
+create trigger keep_history_from_truncate before truncate on spend.tenants
+for each statement execute function spend_private.keep_history_from_truncate();

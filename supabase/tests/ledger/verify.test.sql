@@ -151,7 +151,7 @@ from (
     ((select r.id from spend.reservations as r where r.status = 'released' order by r.id limit 1), 'update spend.reservations set status = ''settled'' where id = %L', 'calls', 'a released one that says it was settled'),
     (null, 'update spend.reservations set created_at = created_at - interval ''1 microsecond'' where id = %L', 'actual_cost_usd calls reservation_id', 'one that was made at another time than its event says'),
     (null, 'delete from spend.reservations where id = %L', 'reservation_id', 'one that was deleted'),
-    (pg_temp.call_of('held'), 'delete from spend.reservations where id = %L', 'reserved_usd', 'an open one'),
+    (pg_temp.call_of('held'), 'set local session_replication_role = replica; delete from spend.reservations where id = %L; set local session_replication_role = origin', 'reserved_usd', 'an open one'),
     (null, 'select pg_temp.event(%L, 1, 1)', 'actual_cost_usd calls spent_usd', 'a second charge'),
     (null, 'select pg_temp.event(%L, 0, 1)', 'calls', 'a second charge of nothing'),
     (null, 'select pg_temp.event(%1$L, 1, 0); update spend.reservations set actual_cost_usd = actual_cost_usd + 1 where id = %1$L', 'charges spent_usd', 'a second charge that the reservation knows of'),

@@ -125,13 +125,13 @@ select is((select count(*) from spend.cost_quotas where scope <> 'user'), 7::big
 -- A plan's user quota that an admin changes is his from then on.
 insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd) values ('default', 'user', 'all', 'month', 20);
 select is(
-  pg_temp.does('b', 'update spend.cost_quotas set limit_usd = 30 where resource_type = ''all'' and scope_id = ''00000000-0000-4000-8000-00000000000c'''),
-  '1 rows', 'an admin raises a user''s quota of the plan'
+  pg_temp.does('b', 'update spend.cost_quotas set limit_usd = 10 where resource_type = ''all'' and scope_id = ''00000000-0000-4000-8000-00000000000c'''),
+  '1 rows', 'an admin lowers a user''s quota of the plan'
 );
 update spend.plan_quotas set limit_usd = 25 where scope = 'user';
 select results_eq(
   'select limit_usd, source from spend.cost_quotas where resource_type = ''all'' and scope = ''user'' and tenant_id = ''aaaaaaaa-0000-4000-8000-000000000001'' order by 1',
-  $$values (25::numeric, 'plan'), (25, 'plan'), (30, 'manual')$$, 'a change of the plan leaves it alone, and reaches the others'
+  $$values (10::numeric, 'manual'), (25, 'plan'), (25, 'plan')$$, 'a change of the plan leaves it alone, and reaches the others'
 );
 select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger');
 select * from finish();
