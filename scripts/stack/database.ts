@@ -1,4 +1,4 @@
-// The embedded PostgreSQL 17 server: started, stopped, and found again after a crash.
+// The embedded PostgreSQL server: started, stopped, and found again after a crash.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, openSync, readFileSync } from "node:fs";
@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { findPostgres } from "./binaries.ts";
+import { findPostgres, postgresVersion } from "./binaries.ts";
 import { assertPortFree, freePort, StackError } from "./ports.ts";
 import { enterableFolder } from "./private_folders.ts";
 
@@ -47,7 +47,7 @@ async function dataOf(folder: string): Promise<string> {
 }
 
 /**
- * Starts PostgreSQL 17 as user `postgres` with password `postgres`, durable (fsync on).
+ * Starts PostgreSQL (17, or SPENDGATE_PG) as user `postgres` with password `postgres`, durable (fsync on).
  * A server that a killed run left behind on `dataDir` is stopped first; one that belongs to a
  * running stack is an error, and so is a port that is taken.
  */
@@ -154,9 +154,9 @@ async function createCluster(
         "--auth=scram-sha-256",
         "--encoding=UTF8",
         // The same order of text on every machine, and that of hosted Supabase.
-        "--locale=C",
-        "--locale-provider=builtin",
-        "--builtin-locale=C.UTF-8",
+        ...(postgresVersion() >= 17
+          ? ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+          : ["--locale=C.UTF-8"]),
         ...(temporary ? ["--no-sync"] : []),
       ],
       { ...account, cwd: tmpdir() },
