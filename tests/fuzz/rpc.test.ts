@@ -187,7 +187,9 @@ function calls(): fc.Arbitrary<Call> {
 }
 
 async function check({ name, args }: Call): Promise<void> {
-  const { parameters } = functions.find((each) => each.name === name) ?? { parameters: [] };
+  const { parameters } = functions.find(
+    (each) => each.name === name && each.parameters.length === args.length,
+  ) ?? { parameters: [] };
   const list = parameters.map(({ type }, index) => `$${index + 1}::text::${type}`).join(", ");
   await sql
     .begin(async (transaction) => {
