@@ -9962,16 +9962,21 @@ begin
   other_shape as (
     select o.quota_id, o.period_start
     from (
-      select b.*
+      select q.id, q.shape_since as before
       from spend.cost_quotas as q
-      join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= q.shape_since
       where q.shape_since > '-infinity' and q.shape_since > p_now - make_interval(days => p_keep_days)
       union
-      select b.*
+      select q.id, t.time_zone_since
       from spend.tenants as t
-      join spend.cost_quotas as q on q.tenant_id = t.id
-      join spend_private.quota_balances as b on b.quota_id = q.id and b.period_end <= t.time_zone_since
+      cross join lateral (select c.id from spend.cost_quotas as c where c.tenant_id = t.id offset 0) as q
       where t.time_zone_since > '-infinity' and t.time_zone_since > p_now - make_interval(days => p_keep_days)
+    ) as n
+    -- Quota by quota, whatever the planner believes: few have changed, and there are many balances.
+    cross join lateral (
+      select b.quota_id, b.period_start, b.reserved_usd
+      from spend_private.quota_balances as b
+      where b.quota_id = n.id and b.period_end <= n.before
+      offset 0
     ) as o
     group by o.quota_id, o.period_start
     having sum(o.reserved_usd) = 0
