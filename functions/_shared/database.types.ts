@@ -580,6 +580,52 @@ export type Database = {
         };
         Relationships: [];
       };
+      refusal_counts: {
+        Row: {
+          first_at: string;
+          hour: string;
+          last_at: string;
+          last_estimated_cost_usd: number;
+          last_limit_usd: number | null;
+          part: number;
+          quota_id: number;
+          reason: string;
+          refusals: number;
+          scope: string;
+          tenant_id: string;
+          user_id: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          first_at: string;
+          hour: string;
+          last_at: string;
+          last_estimated_cost_usd: number;
+          last_limit_usd?: number | null;
+          part: number;
+          quota_id: number;
+          reason: string;
+          refusals: number;
+          scope: string;
+          tenant_id: string;
+          user_id?: string | null;
+        };
+        Update: {
+          first_at?: string;
+          hour?: string;
+          last_at?: string;
+          last_estimated_cost_usd?: number;
+          last_limit_usd?: number | null;
+          part?: number;
+          quota_id?: number;
+          reason?: string;
+          refusals?: number;
+          scope?: string;
+          tenant_id?: string;
+          user_id?: string | null;
+        };
+        Relationships: [];
+      };
       reservations: {
         Row: {
           actual_cost_usd: number | null;
@@ -693,6 +739,7 @@ export type Database = {
           keep_alert_days: number;
           keep_balance_days: number;
           keep_event_months: number | null;
+          keep_refusal_days: number;
           keep_refusal_hours: number;
         };
         ComputedFields: never;
@@ -701,6 +748,7 @@ export type Database = {
           keep_alert_days?: number;
           keep_balance_days?: number;
           keep_event_months?: number | null;
+          keep_refusal_days?: number;
           keep_refusal_hours?: number;
         };
         Update: {
@@ -708,6 +756,7 @@ export type Database = {
           keep_alert_days?: number;
           keep_balance_days?: number;
           keep_event_months?: number | null;
+          keep_refusal_days?: number;
           keep_refusal_hours?: number;
         };
         Relationships: [];
@@ -903,6 +952,23 @@ export type Database = {
             referencedColumns: ["id"];
           },
         ];
+      };
+      refusals_by_hour: {
+        Row: {
+          first_at: string | null;
+          hour: string;
+          last_at: string | null;
+          last_estimated_cost_usd: number | null;
+          last_limit_usd: number | null;
+          quota_id: number;
+          reason: string;
+          refusals: number | null;
+          scope: string;
+          tenant_id: string;
+          user_id: string | null;
+        };
+        ComputedFields: never;
+        Relationships: [];
       };
       spend_by_conversation: {
         Row: {

@@ -1955,6 +1955,45 @@ comment on function spend_private.clock_change is
 
 -- schemas/30_quotas/quota_details.sql
 create function spend_private.quota_details(
+  p_quota spend.cost_quotas,
+  p_period_start timestamptz,
+  p_cost_usd numeric,
+  p_now timestamptz default now()
+)
+returns spend.quota_details
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_details spend.quota_details;
+begin
+  select
+    coalesce(sum(b.spent_usd), 0), coalesce(sum(b.reserved_usd), 0),
+    coalesce(max(b.period_end), upper(spend_private.quota_bounds(p_quota, p_now)))
+  into v_details.spent_usd, v_details.reserved_usd, v_details.period_end
+  from spend_private.quota_balances as b
+  where b.quota_id = p_quota.id and b.period_start = p_period_start;
+
+  v_details.quota_id := p_quota.id;
+  v_details.limit_usd := p_quota.limit_usd;
+  v_details.scope := p_quota.scope;
+  v_details.scope_id := p_quota.scope_id;
+  v_details.resource_type := p_quota.resource_type;
+  v_details.period := p_quota.period;
+  v_details.current_spend_usd := v_details.spent_usd + v_details.reserved_usd;
+  v_details.estimated_cost_usd := p_cost_usd;
+  v_details.remaining_usd := greatest(v_details.limit_usd - v_details.current_spend_usd, 0);
+  v_details.utilization_percent := spend_private.utilization_percent(
+    v_details.current_spend_usd, v_details.limit_usd
+  );
+  v_details.period_end := nullif(v_details.period_end, 'infinity');
+  return v_details;
+end;
+$$;
+comment on function spend_private.quota_details(spend.cost_quotas, timestamptz, numeric, timestamptz) is
+  'State of a quota in the period that begins at p_period_start, over all of its slots.';
+
+create function spend_private.quota_details(
   p_quota_id bigint,
   p_period_start timestamptz,
   p_cost_usd numeric,
@@ -1966,34 +2005,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_quota spend.cost_quotas;
-  v_details spend.quota_details;
 begin
   select * into v_quota from spend.cost_quotas as q where q.id = p_quota_id;
-  select
-    coalesce(sum(b.spent_usd), 0), coalesce(sum(b.reserved_usd), 0),
-    coalesce(max(b.period_end), upper(spend_private.quota_bounds(v_quota, p_now)))
-  into v_details.spent_usd, v_details.reserved_usd, v_details.period_end
-  from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_start = p_period_start;
-
-  v_details.quota_id := v_quota.id;
-  v_details.limit_usd := v_quota.limit_usd;
-  v_details.scope := v_quota.scope;
-  v_details.scope_id := v_quota.scope_id;
-  v_details.resource_type := v_quota.resource_type;
-  v_details.period := v_quota.period;
-  v_details.current_spend_usd := v_details.spent_usd + v_details.reserved_usd;
-  v_details.estimated_cost_usd := p_cost_usd;
-  v_details.remaining_usd := greatest(v_details.limit_usd - v_details.current_spend_usd, 0);
-  v_details.utilization_percent := spend_private.utilization_percent(
-    v_details.current_spend_usd, v_details.limit_usd
-  );
-  v_details.period_end := nullif(v_details.period_end, 'infinity');
-  return v_details;
+  return spend_private.quota_details(v_quota, p_period_start, p_cost_usd, p_now);
 end;
 $$;
-comment on function spend_private.quota_details is
-  'State of a quota in the period that begins at p_period_start, over all of its slots.';
+comment on function spend_private.quota_details(bigint, timestamptz, numeric, timestamptz) is
+  'State of the quota with this id, as quota_details of its row.';
 
 create function spend_private.utilization_percent(p_used_usd numeric, p_limit_usd numeric)
 returns numeric
@@ -2076,9 +2094,13 @@ create type spend_private.applicable_quota as (
   is_contended boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call. is_contended: whoever tried found all those slots locked (spend_private.hold).';
+  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots takes the call: it has room, or the whole is over its limit and cannot refuse this call. is_contended: whoever tried found all those slots locked (spend_private.hold).';
 
-create function spend_private.applicable_quotas(p_call spend_private.call, p_now timestamptz)
+create function spend_private.applicable_quotas(
+  p_call spend_private.call,
+  p_enforce boolean,
+  p_now timestamptz
+)
 returns spend_private.applicable_quota[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -2089,10 +2111,13 @@ begin
       coalesce(array_agg(
         row(
           q.id, p.period_start, q.slots, q.enforcement = 'block', q.estimate_policy = 'expected',
-          q.limit_usd > 0 and exists (
+          (q.limit_usd > 0 or q.enforcement <> 'block' or not p_enforce) and exists (
             select from spend_private.quota_balances as b
-            where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
-              and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_call.cost_usd
+            where b.quota_id = q.id and b.period_start = p.period_start
+              and case
+                when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_call.cost_usd
+                else q.enforcement <> 'block' or not p_enforce
+              end
           ),
           false
         )::spend_private.applicable_quota
@@ -2121,7 +2146,7 @@ begin
 end;
 $$;
 comment on function spend_private.applicable_quotas is
-  'Quotas that a call counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
+  'Quotas that a call counts in, in lock order: user, tenant, platform, then id. Empty when there is none. p_enforce: whether the call may be refused.';
 
 create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
 returns boolean
@@ -2202,7 +2227,7 @@ declare
       p_tenant_id, p_time_zone, p_user_id, p_resource_type,
       null::text, null::text, null::text, null::jsonb, 0::numeric, null::bigint[],
       null::text, null::bigint, false
-    ), p_at
+    ), true, p_at
   );
   v_quota spend_private.applicable_quota;
   v_holds spend.reservation_hold[] := '{}';
@@ -2281,7 +2306,8 @@ begin
     from new_quotas as n
     join old_quotas as o on o.id = n.id
     where spend_private.shape_of(n) is distinct from spend_private.shape_of(o)
-      or (n.limit_usd, n.warning_threshold, n.slots) is distinct from (o.limit_usd, o.warning_threshold, o.slots)
+      or (n.limit_usd, n.warning_threshold, n.slots, n.enforcement)
+        is distinct from (o.limit_usd, o.warning_threshold, o.slots, o.enforcement)
   ) as n;
   if v_reshaped is null and v_resized is null then
     return null;
@@ -2306,7 +2332,7 @@ begin
 end;
 $$;
 comment on function spend_private.follow_quota_changes is
-  'Trigger: a changed limit, warning threshold or number of slots reaches the open balances in the same transaction; another shape (whose spend, of what, in which period) counts other calls, so they are counted anew.';
+  'Trigger: a changed limit, warning threshold, number of slots or enforcement reaches the open balances in the same transaction, while no call runs that was decided by the one before; another shape (whose spend, of what, in which period) counts other calls, so they are counted anew.';
 
 create trigger follow_quota_changes after update on spend.cost_quotas
 referencing old table as old_quotas new table as new_quotas
@@ -3301,7 +3327,8 @@ create function spend_private.roomy_slot(
   p_quota_id bigint,
   p_period_start timestamptz,
   p_first integer,
-  p_cost_usd numeric
+  p_cost_usd numeric,
+  p_is_observed boolean
 )
 returns integer
 language plpgsql stable
@@ -3311,15 +3338,18 @@ begin
   return (
     select b.slot
     from spend_private.quota_balances as b
-    where b.quota_id = p_quota_id and b.period_start = p_period_start and b.is_split
-      and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+    where b.quota_id = p_quota_id and b.period_start = p_period_start
+      and case
+        when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+        else p_is_observed
+      end
     order by b.slot < p_first, b.slot
     limit 1
   );
 end;
 $$;
 comment on function spend_private.roomy_slot is
-  'A slot with room, locked by somebody or not, searched from p_first on; null when there is none.';
+  'A slot with room, locked by somebody or not, searched from p_first on; null when there is none. p_is_observed: the quota cannot refuse the call, so where the whole is over its limit any slot does.';
 
 create function spend_private.make_room(
   p_quota_id bigint,
@@ -3701,7 +3731,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(p_call, p_now);
+  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(p_call, p_enforce, p_now);
   v_call spend_private.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
   v_quota spend_private.applicable_quota;
   v_is_tight boolean := false;
@@ -3709,7 +3739,7 @@ declare
   v_refusal spend.reserve_result;
 begin
   if v_call.cost_usd < p_call.cost_usd then
-    v_quotas := spend_private.applicable_quotas(v_call, p_now);
+    v_quotas := spend_private.applicable_quotas(v_call, p_enforce, p_now);
   end if;
 
   -- What is exhausted already is refused here, before anything is locked.
@@ -3722,11 +3752,12 @@ begin
       return spend_private.refused(v_call, v_refusal, v_quotas);
     end if;
     if spend_private.open_periods(v_quotas, p_now) then
-      v_quotas := spend_private.applicable_quotas(v_call, p_now);
+      v_quotas := spend_private.applicable_quotas(v_call, p_enforce, p_now);
     end if;
   end if;
 
-  loop
+  -- Three for each quota, unless room comes and goes while it is looked for.
+  for v_attempt in 1..3 * cardinality(v_quotas) + 100 loop
     v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
     if v_holding.full_place is null then
       return row(v_call, v_holding.holds, v_holding.busy, null::spend.reserve_result, null::timestamptz);
@@ -3745,10 +3776,15 @@ begin
       end if;
     end if;
   end loop;
+  perform spend_private.fail(
+    '55P03', 'no_decision',
+    jsonb_build_object('quota_id', v_quota.quota_id, 'estimated_cost_usd', v_call.cost_usd),
+    'The room of this quota came and went while it was looked for. Try again; if it stays, see spend.verify_balances().'
+  );
 end;
 $$;
 comment on function spend_private.admit is
-  'Decides on a call: looks at all of its quotas without a lock, then holds it in all of them, in the order user, tenant, platform.';
+  'Decides on a call: looks at all of its quotas without a lock, then holds it in all of them, in the order user, tenant, platform. Raises 55P03 no_decision when a quota neither holds nor refuses it, again and again.';
 
 create function spend_private.refused(
   p_call spend_private.call,
@@ -4010,13 +4046,13 @@ declare
   v_call spend_private.call := spend_private.read_call(
     p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now
   );
-  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(v_call, p_now);
+  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(v_call, true, p_now);
   v_held spend_private.call := spend_private.call_to_hold(v_call, v_quotas, p_now);
   v_answer spend.reserve_result;
 begin
   if v_held.cost_usd < v_call.cost_usd then
     v_call := v_held;
-    v_quotas := spend_private.applicable_quotas(v_call, p_now);
+    v_quotas := spend_private.applicable_quotas(v_call, true, p_now);
   end if;
   v_answer := spend_private.refusal(v_quotas, v_call, true, p_now);
   v_answer.warnings := coalesce((
@@ -4495,6 +4531,7 @@ begin
   v_answer.reservation_id := p_reservation_id;
   if not v_answer.allowed then
     v_answer.expires_at := v_reservation.expires_at;
+    perform spend_private.count_refusal(v_reservation.tenant_id, v_reservation.user_id, v_answer, p_now);
     return v_answer;
   end if;
 
@@ -4550,6 +4587,7 @@ declare
   v_answer spend.reserve_result;
   v_hold spend.reservation_hold;
   v_quota spend.cost_quotas;
+  v_is_enforced boolean;
   v_details spend.quota_details;
 begin
   v_answer.allowed := true;
@@ -4564,19 +4602,21 @@ begin
     select * into v_quota from spend.cost_quotas as q where q.id = v_hold.quota_id;
     continue when not found;
 
+    v_is_enforced := p_enforce and v_quota.enforcement = 'block';
     if coalesce(
-      spend_private.await_slot(v_hold.quota_id, v_hold.period_start, v_hold.slot, p_extra_usd),
+      spend_private.await_slot(
+        v_hold.quota_id, v_hold.period_start, v_hold.slot, p_extra_usd,
+        not v_is_enforced
+      ),
       spend_private.make_room(
         v_hold.quota_id, v_hold.period_start, v_hold.slot, p_extra_usd,
-        p_enforce and v_quota.enforcement = 'block'
+        v_is_enforced
       )
     ) is null then
-      v_details := spend_private.quota_details(
-        v_hold.quota_id, v_hold.period_start, p_extra_usd, p_now
-      );
+      v_details := spend_private.quota_details(v_quota, v_hold.period_start, p_extra_usd, p_now);
       if spend_private.refusal_reason(v_details) = 'limit_reached' then
         perform spend_private.record_alerts(
-          v_details, v_hold.period_start, p_reservation.tenant_id, p_now, p_is_refused => true
+          v_quota, v_details, v_hold.period_start, p_reservation.tenant_id, p_now, p_is_refused => true
         );
       end if;
       v_answer.allowed := false;
@@ -4600,7 +4640,8 @@ create function spend_private.await_slot(
   p_quota_id bigint,
   p_period_start timestamptz,
   p_slot integer,
-  p_cost_usd numeric
+  p_cost_usd numeric,
+  p_is_observed boolean
 )
 returns integer
 language plpgsql volatile
@@ -4609,7 +4650,10 @@ as $$
 begin
   perform from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = p_slot
-    and b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+    and case
+      when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+      else p_is_observed
+    end
   for no key update;
   if found then
     return p_slot;
@@ -4622,7 +4666,7 @@ exception
 end;
 $$;
 comment on function spend_private.await_slot is
-  'Waits for a slot and returns it, locked, if it has room by then; else null, with nothing locked.';
+  'Waits for a slot and returns it, locked, if it has room by then, or p_is_observed (the quota cannot refuse) and the whole is over its limit; else null, with nothing locked.';
 
 -- schemas/40_reservations/hold.sql
 create type spend_private.holding as (
@@ -4645,6 +4689,7 @@ as $$
 declare
   v_holding spend_private.holding := row('{}', '{}', null);
   v_quota spend_private.applicable_quota;
+  v_is_observed boolean;
   v_first integer;
   v_from integer;
   v_slot integer;
@@ -4652,6 +4697,7 @@ declare
   v_hold spend.reservation_hold;
 begin
   foreach v_quota in array p_quotas loop
+    v_is_observed := not (p_enforce and v_quota.is_enforced);
     -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
     v_first := pg_backend_pid() % v_quota.slots;
     if v_quota.has_room and v_quota.slots > 1 and not v_quota.is_contended then
@@ -4663,7 +4709,10 @@ begin
             select o.slot
             from spend_private.quota_balances as o
             where o.quota_id = v_quota.quota_id and o.period_start = v_quota.period_start and o.slot >= v_from
-              and o.is_split and o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
+              and case
+                when o.is_split then o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
+                else v_is_observed
+              end
             order by o.slot
             limit 1
             for no key update skip locked
@@ -4674,10 +4723,10 @@ begin
     else
       v_slot := case
         when not v_quota.has_room then spend_private.make_room(
-          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, p_enforce and v_quota.is_enforced
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, not v_is_observed
         )
         when v_quota.slots > 1 then spend_private.roomy_slot(
-          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, v_is_observed
         )
         else 0
       end;
@@ -4685,7 +4734,10 @@ begin
       where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start and b.slot = v_slot
         and (
           not v_quota.has_room
-          or (b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd)
+          or case
+            when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+            else v_is_observed
+          end
         )
       returning b.is_calm into v_is_calm;
     end if;
@@ -4710,7 +4762,7 @@ exception
 end;
 $$;
 comment on function spend_private.hold is
-  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it.';
+  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it. A quota that cannot refuse the call and is over its limit (not is_split) takes it in any slot: its allotments say nothing, and a call that it could refuse looks at the whole.';
 
 -- schemas/40_reservations/keep_open_reservations.sql
 create function spend_private.keep_open_reservations()
@@ -4962,6 +5014,197 @@ end;
 $$;
 comment on function spend_private.seconds_until_hold_ends is
   'Seconds until the oldest open hold of a scope is expected to end: after as long as this tenant''s last 20 calls took, never later than its expiry, at least 1.';
+
+-- schemas/40_reservations/refusal_counts.sql
+create table spend.refusal_counts (
+  tenant_id uuid not null,
+  hour timestamptz not null,
+  quota_id bigint not null,
+  user_id uuid,
+  reason text not null,
+  part integer not null,
+  scope text not null,
+  refusals bigint not null,
+  first_at timestamptz not null,
+  last_at timestamptz not null,
+  last_estimated_cost_usd numeric(24, 12) not null,
+  last_limit_usd numeric(24, 12),
+  constraint one_refusal_count_per_part unique nulls not distinct (tenant_id, hour, quota_id, user_id, reason, part),
+  constraint reason_is_known check (reason in ('exceeds_limit', 'limit_reached', 'in_flight')),
+  constraint part_is_not_negative check (part >= 0),
+  constraint refusals_are_positive check (refusals > 0)
+)
+-- Counted in place, over and over: free space keeps the new versions beside the old.
+with (fillfactor = 50);
+comment on table spend.refusal_counts is
+  'How often each quota refused each user, by hour and reason, in parts: transactions that refuse at once write different rows. spend.refusals_by_hour adds the parts up. Kept for keep_refusal_days.';
+comment on column spend.refusal_counts.hour is 'The full hour, UTC, in which the transactions that refused began.';
+comment on column spend.refusal_counts.user_id is 'Whose call it was; null for work of the tenant itself.';
+comment on column spend.refusal_counts.reason is 'See spend_private.refusal_reason.';
+comment on column spend.refusal_counts.part is 'As many parts as transactions refused at the same moment; spend.maintain() puts them together an hour later.';
+comment on column spend.refusal_counts.scope is 'Scope of the quota, which may be gone by now.';
+comment on column spend.refusal_counts.last_estimated_cost_usd is 'What the last refused call would have held.';
+comment on column spend.refusal_counts.last_limit_usd is 'The quota''s limit then. Null for the platform''s quotas, whose limits are no tenant''s business.';
+
+create index refusal_counts_hour_idx on spend.refusal_counts (hour);
+create index refusal_counts_spare_idx on spend.refusal_counts (hour) where part > 0;
+
+alter table spend.refusal_counts enable row level security;
+create policy "members read their own refusals, owners and admins the tenant's" on spend.refusal_counts
+for select to authenticated
+using (
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+);
+grant select on spend.refusal_counts to authenticated, service_role;
+
+create view spend.refusals_by_hour
+with (security_invoker = true)
+as
+select
+  c.tenant_id, c.hour, c.quota_id, c.scope, c.user_id, c.reason,
+  sum(c.refusals)::bigint as refusals,
+  min(c.first_at) as first_at,
+  max(c.last_at) as last_at,
+  (array_agg(c.last_estimated_cost_usd order by c.last_at desc, c.part))[1] as last_estimated_cost_usd,
+  (array_agg(c.last_limit_usd order by c.last_at desc, c.part))[1] as last_limit_usd
+from spend.refusal_counts as c
+group by 1, 2, 3, 4, 5, 6;
+comment on view spend.refusals_by_hour is
+  'Why calls were refused: how often, by tenant, hour (UTC), quota, user and reason, with the first and last time, and what the last one would have cost. A call that several quotas refuse counts for the one that its answer names; a repeated idempotency key that gets its old answer does not count again.';
+grant select on spend.refusals_by_hour to authenticated, service_role;
+
+create function spend_private.count_refusal(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_answer spend.reserve_result,
+  p_now timestamptz
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quota spend.quota_details := p_answer.quota;
+  v_hour timestamptz := date_trunc('hour', p_now, 'UTC');
+  v_key text := concat_ws(
+    ' ', 'spend.refusal', p_tenant_id, extract(epoch from v_hour), v_quota.quota_id,
+    coalesce(p_user_id::text, '-'), p_answer.reason
+  );
+  v_part integer := 0;
+begin
+  -- Only where the request to the API is this refusal and no more, and nothing was written before: a crash may cost
+  -- the last counts, and nothing else. Whoever calls from SQL may go on to book, or to write rows of his own.
+  if pg_current_xact_id_if_assigned() is null
+    and current_setting('request.path', true) in ('/rpc/reserve', '/rpc/extend')
+  then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+
+  -- The first part that no other open transaction counts in: nobody waits, none is lost, and there are never more
+  -- parts than there were transactions at once.
+  while not pg_try_advisory_xact_lock(hashtextextended(v_key, v_part)) loop
+    v_part := v_part + 1;
+  end loop;
+  insert into spend.refusal_counts as c (
+    tenant_id, hour, quota_id, user_id, reason, part, scope, refusals, first_at, last_at,
+    last_estimated_cost_usd, last_limit_usd
+  )
+  values (
+    p_tenant_id, v_hour, v_quota.quota_id, p_user_id, p_answer.reason, v_part, v_quota.scope, 1, p_now, p_now,
+    p_answer.estimated_cost_usd, case when v_quota.scope <> 'platform' then v_quota.limit_usd end
+  )
+  on conflict on constraint one_refusal_count_per_part do update set
+    refusals = c.refusals + 1,
+    first_at = least(c.first_at, excluded.first_at),
+    last_at = greatest(c.last_at, excluded.last_at),
+    last_estimated_cost_usd = excluded.last_estimated_cost_usd,
+    last_limit_usd = excluded.last_limit_usd;
+end;
+$$;
+comment on function spend_private.count_refusal is
+  'Counts a refusal (spend.refusal_counts), exactly and without waiting for another one. reserve and extend call it last, after all that must not be lost.';
+
+create function spend_private.fold_refusals(
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_folded bigint;
+begin
+  with spare as materialized (
+    select c.ctid as place
+    from spend.refusal_counts as c
+    -- Of an hour that is over for an hour: transactions that began in it have ended.
+    where c.part > 0 and c.hour < p_now - interval '2 hours'
+    order by c.hour
+    limit p_max_rows
+    for update skip locked
+  ),
+  gone as (
+    delete from spend.refusal_counts as c
+    where c.ctid = any (array(select s.place from spare as s))
+    returning c.*
+  ),
+  folded as (
+    insert into spend.refusal_counts as c (
+      tenant_id, hour, quota_id, user_id, reason, part, scope, refusals, first_at, last_at,
+      last_estimated_cost_usd, last_limit_usd
+    )
+    select
+      g.tenant_id, g.hour, g.quota_id, g.user_id, g.reason, 0, min(g.scope), sum(g.refusals), min(g.first_at),
+      max(g.last_at), (array_agg(g.last_estimated_cost_usd order by g.last_at desc))[1],
+      (array_agg(g.last_limit_usd order by g.last_at desc))[1]
+    from gone as g
+    group by 1, 2, 3, 4, 5
+    on conflict on constraint one_refusal_count_per_part do update set
+      refusals = c.refusals + excluded.refusals,
+      first_at = least(c.first_at, excluded.first_at),
+      last_at = greatest(c.last_at, excluded.last_at),
+      last_estimated_cost_usd = case
+        when excluded.last_at > c.last_at then excluded.last_estimated_cost_usd else c.last_estimated_cost_usd
+      end,
+      last_limit_usd = case when excluded.last_at > c.last_at then excluded.last_limit_usd else c.last_limit_usd end
+    returning 1
+  )
+  select count(*) into v_folded from gone where (select count(*) from folded) is not null;
+  return v_folded;
+end;
+$$;
+comment on function spend_private.fold_refusals is
+  'Puts the parts of refusal counts together, one row for each hour and key, once the hour is over for an hour; p_max_rows parts at most. Returns how many parts are gone.';
+
+create function spend_private.delete_old_refusal_counts(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  delete from spend.refusal_counts as c
+  where c.ctid = any (array(
+    select o.ctid
+    from spend.refusal_counts as o
+    where o.hour < p_now - make_interval(days => p_keep_days)
+    order by o.hour
+    limit p_max_rows
+    for update skip locked
+  ));
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_refusal_counts is
+  'Deletes counts of refusals in hours that began more than p_keep_days ago, p_max_rows at most; returns how many.';
 
 -- schemas/40_reservations/refusals.sql
 create table spend_private.refusals (
@@ -5240,13 +5483,15 @@ begin
     v_answer := v_admission.refusal;
     if v_answer.reason = 'limit_reached' then
       perform spend_private.record_alerts(
-        v_answer.quota, v_admission.refused_from, p_tenant_id, p_now, p_is_refused => true
-      );
+        q, v_answer.quota, v_admission.refused_from, p_tenant_id, p_now, p_is_refused => true
+      )
+      from spend.cost_quotas as q where q.id = (v_answer.quota).quota_id;
     end if;
     if p_idempotency_key is not null then
       insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer)
       values (p_tenant_id, p_idempotency_key, v_hash, v_answer);
     end if;
+    perform spend_private.count_refusal(p_tenant_id, p_user_id, v_answer, p_now);
     return v_answer;
   end if;
 
@@ -9375,7 +9620,8 @@ grant execute on function spend.report_problems to service_role;
 
 -- schemas/70_alerts/record_alert.sql
 create function spend_private.record_alerts(
-  p_quota spend.quota_details,
+  p_quota spend.cost_quotas,
+  p_details spend.quota_details,
   p_period_start timestamptz,
   p_tenant_id uuid,
   p_now timestamptz default now(),
@@ -9386,37 +9632,56 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_quota_tenant_id uuid;
-  v_threshold numeric;
+  v_is_spent boolean := p_details.spent_usd >= p_quota.limit_usd;
 begin
-  -- Most calls near a threshold have not spent it yet, and need no look at anything.
-  if p_quota.spent_usd <= 0 then
-    return;
-  end if;
-  select q.tenant_id, q.warning_threshold into v_quota_tenant_id, v_threshold
-  from spend.cost_quotas as q where q.id = p_quota.quota_id;
-  if not found or p_quota.spent_usd < p_quota.limit_usd * v_threshold then
+  -- Most calls near a threshold have not spent it yet, and need no look at anything. Those beyond the limit need one:
+  -- the warning was recorded no later than the limit.
+  if p_details.spent_usd <= 0
+    or p_details.spent_usd < p_quota.limit_usd * p_quota.warning_threshold
+    or v_is_spent and spend_private.is_alerted(p_quota, p_period_start, 'limit', 1)
+  then
     return;
   end if;
 
-  perform spend_private.record_alert('warning', v_threshold, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
-  if p_quota.spent_usd >= p_quota.limit_usd then
-    perform spend_private.record_alert('limit', 1, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
+  perform spend_private.record_alert(p_quota, p_details, p_period_start, 'warning', p_quota.warning_threshold, p_tenant_id, p_now);
+  if v_is_spent then
+    perform spend_private.record_alert(p_quota, p_details, p_period_start, 'limit', 1, p_tenant_id, p_now);
   elsif p_is_refused then
     -- A mark of its own: the alert of the limit itself is still to come.
-    perform spend_private.record_alert('limit', v_threshold, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
+    perform spend_private.record_alert(p_quota, p_details, p_period_start, 'limit', p_quota.warning_threshold, p_tenant_id, p_now);
   end if;
 end;
 $$;
 comment on function spend_private.record_alerts is
-  'Records what p_quota''s spend in the period from p_period_start says, held cost left out: kind warning from the warning threshold on, kind limit when the limit is spent, or when a call was refused (p_is_refused) above the warning threshold. p_tenant_id: whose call it was. Never of a quota of which nothing is spent.';
+  'Records what the spend of a quota (p_details: its state) in the period from p_period_start says, held cost left out: kind warning from the warning threshold on, kind limit when the limit is spent, or when a call was refused (p_is_refused) above the warning threshold. p_tenant_id: whose call it was. Never of a quota of which nothing is spent.';
+
+create function spend_private.is_alerted(
+  p_quota spend.cost_quotas,
+  p_period_start timestamptz,
+  p_kind text,
+  p_threshold numeric
+)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from spend.alerts as a
+    where a.quota_id = p_quota.id and a.period_start = p_period_start and a.kind = p_kind
+      and a.threshold = p_threshold and a.limit_usd = p_quota.limit_usd and a.ended_at is null
+  );
+end;
+$$;
+comment on function spend_private.is_alerted is
+  'Whether there is an alert of this kind and threshold for the quota''s period at its present limit, and has not ended.';
 
 create function spend_private.record_alert(
+  p_quota spend.cost_quotas,
+  p_details spend.quota_details,
+  p_period_start timestamptz,
   p_kind text,
   p_threshold numeric,
-  p_quota spend.quota_details,
-  p_period_start timestamptz,
-  p_quota_tenant_id uuid,
   p_tenant_id uuid,
   p_now timestamptz
 )
@@ -9426,11 +9691,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Looked up first: on conflict alone would draw an id from the sequence in every call above the threshold.
-  if exists (
-    select from spend.alerts as a
-    where a.quota_id = p_quota.quota_id and a.period_start = p_period_start and a.kind = p_kind
-      and a.threshold = p_threshold and a.limit_usd = p_quota.limit_usd and a.ended_at is null
-  ) then
+  if spend_private.is_alerted(p_quota, p_period_start, p_kind, p_threshold) then
     return;
   end if;
   insert into spend.alerts (
@@ -9438,8 +9699,8 @@ begin
     created_at, next_attempt_at
   )
   values (
-    p_quota_tenant_id, p_quota.quota_id, p_period_start, p_kind, p_threshold,
-    p_quota, p_tenant_id, p_now, p_now
+    p_quota.tenant_id, p_quota.id, p_period_start, p_kind, p_threshold,
+    p_details, p_tenant_id, p_now, p_now
   )
   on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing;
 end;
@@ -9635,51 +9896,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_hold spend.reservation_hold;
+  v_quota spend.cost_quotas;
   v_details spend.quota_details;
   v_warnings spend.quota_details[] := '{}';
 begin
-  if p_holds = '{}' then
-    return v_warnings;
-  end if;
-  foreach v_hold in array spend_private.holds_above_threshold(p_holds) loop
-    v_details := spend_private.quota_details(v_hold.quota_id, v_hold.period_start, p_cost_usd, p_now);
+  foreach v_hold in array p_holds loop
+    select * into v_quota from spend.cost_quotas as q where q.id = v_hold.quota_id;
+    continue when not found;
+    v_details := spend_private.quota_details(v_quota, v_hold.period_start, p_cost_usd, p_now);
+    continue when v_details.current_spend_usd < v_quota.limit_usd * v_quota.warning_threshold;
     v_warnings := v_warnings || v_details;
-    perform spend_private.record_alerts(v_details, v_hold.period_start, p_tenant_id, p_now);
+    perform spend_private.record_alerts(v_quota, v_details, v_hold.period_start, p_tenant_id, p_now);
   end loop;
   return v_warnings;
 end;
 $$;
 comment on function spend_private.warn is
   'Quotas among p_holds that are at or above their warning threshold now, held cost included; records the alerts of what is spent of each (record_alerts). With several slots, calls that commit in the same instant do not see each other: the next call, or spend.maintain(), records what they crossed together.';
-
-create function spend_private.holds_above_threshold(p_holds spend.reservation_hold[])
-returns spend.reservation_hold[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return coalesce((
-    select array_agg(h.hold)
-    from (
-      select
-        row(h.quota_id, h.period_start, h.slot)::spend.reservation_hold as hold,
-        (
-          select sum(b.spent_usd + b.reserved_usd)
-          from spend_private.quota_balances as b
-          where b.quota_id = h.quota_id and b.period_start = h.period_start
-        ) as used_usd,
-        (
-          select q.limit_usd * q.warning_threshold
-          from spend.cost_quotas as q where q.id = h.quota_id
-        ) as threshold_usd
-      from unnest(p_holds) as h
-    ) as h
-    where h.used_usd >= h.threshold_usd
-  ), '{}');
-end;
-$$;
-comment on function spend_private.holds_above_threshold is
-  'Those of p_holds whose quota has used its warning threshold, over all slots.';
 
 -- schemas/80_audit/audit_log.sql
 create table spend.audit_log (
@@ -9796,10 +10029,12 @@ create table spend.settings (
   keep_balance_days integer not null default 100,
   keep_alert_days integer not null default 90,
   keep_refusal_hours integer not null default 24,
+  keep_refusal_days integer not null default 30,
   constraint is_only_row check (is_only_row),
   constraint keeps_the_current_periods check (keep_event_months >= 2 and keep_balance_days >= 40),
   constraint keep_alert_days_is_positive check (keep_alert_days > 0),
-  constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0)
+  constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0),
+  constraint keep_refusal_days_is_positive check (keep_refusal_days > 0)
 );
 comment on table spend.settings is
   'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
@@ -9807,6 +10042,7 @@ comment on column spend.settings.keep_event_months is 'Full months of cost_event
 comment on column spend.settings.keep_balance_days is 'Balances of quota periods that ended earlier are deleted; the ledger knows what was spent.';
 comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not, but for those of periods that still run; so are problems that were resolved earlier.';
 comment on column spend.settings.keep_refusal_hours is 'How long a refused idempotency key gets the same answer.';
+comment on column spend.settings.keep_refusal_days is 'Counts of refusals (spend.refusals_by_hour) of earlier hours are deleted.';
 
 insert into spend.settings default values;
 
@@ -10010,6 +10246,8 @@ begin
     ('verify', null),
     ('drop_months', null),
     ('delete_refusals', 10000),
+    ('fold_refusals', 10000),
+    ('delete_refusal_counts', 10000),
     ('delete_alerts', 10000),
     ('delete_balances', 10000),
     ('delete_conversations', 10000),
@@ -10155,6 +10393,8 @@ begin
     when 'verify' then spend_private.verify_slice()
     when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
     when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)
+    when 'fold_refusals' then spend_private.fold_refusals(v_batch, p_now)
+    when 'delete_refusal_counts' then spend_private.delete_old_refusal_counts(v_settings.keep_refusal_days, v_batch, p_now)
     when 'delete_alerts' then spend_private.delete_old_alerts(v_settings.keep_alert_days, v_batch, p_now)
     when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
     when 'delete_conversations' then spend_private.delete_old_conversations(v_batch)

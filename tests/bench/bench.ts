@@ -20,7 +20,9 @@ import { hotTenant } from "./scenarios/hot_tenant.ts";
 import { hotUser } from "./scenarios/hot_user.ts";
 import { http } from "./scenarios/http.ts";
 import { nearLimit } from "./scenarios/near_limit.ts";
+import { observe } from "./scenarios/observe.ts";
 import { rateLimiter } from "./scenarios/rate_limiter.ts";
+import { refusalFlood } from "./scenarios/refusal_flood.ts";
 import { refusals } from "./scenarios/refusals.ts";
 import { sharedQuota } from "./scenarios/shared_quota.ts";
 import { createWorld, warmUp, within } from "./world.ts";
@@ -32,7 +34,9 @@ const SCENARIOS: Record<string, Scenario> = {
   hot_user: hotUser,
   administration,
   refusals,
+  refusal_flood: refusalFlood,
   near_limit: nearLimit,
+  observe,
   alerts,
   rate_limiter: rateLimiter,
   http,

@@ -65,6 +65,8 @@ export async function buildWorld(sql: Sql, users: Record<Person, string>): Promi
       insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
       values ('user', ${id}, ${user}, 'llm', 'week', 0.5)`;
     await spendOf(sql, id, user, id === tenant ? (CENTS[person] as number) : OTHER_CENTS);
+    // More than the quota allows: a refusal of each.
+    await sql`select spend.reserve(${id}, ${user}, 'llm', ${sql.json(usageOf(10_000))})`;
   }
   for (const id of [tenant, other]) {
     await spendOf(sql, id, null, id === tenant ? (CENTS.tenant as number) : OTHER_CENTS);

@@ -17,6 +17,21 @@ const RESERVE = [pgtap("reservations/"), vitest("race/reserve")];
 const SETTLE = [pgtap("reservations/"), vitest("race/reserve")];
 
 export const guardMutants: Mutant[] = [
+  // Refusals leave a trace.
+  guard(
+    "a refusal switches off the wait for the disk of a transaction that wrote",
+    "40_reservations/refusal_counts.sql",
+    "if pg_current_xact_id_if_assigned() is null\n    and current_setting",
+    "if current_setting",
+    RESERVE,
+  ),
+  guard(
+    "refusals wait for each other",
+    "40_reservations/refusal_counts.sql",
+    "while not pg_try_advisory_xact_lock(hashtextextended(v_key, v_part)) loop",
+    "while false loop",
+    RESERVE,
+  ),
   // Who may spend, and on what.
   guard(
     "a stranger is taken for a member",
@@ -129,7 +144,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "a limit of zero admits what costs nothing",
     "30_quotas/applicable_quotas.sql",
-    "q.limit_usd > 0 and exists (",
+    "(q.limit_usd > 0 or q.enforcement <> 'block' or not p_enforce) and exists (",
     "exists (",
     RESERVE,
   ),
@@ -164,16 +179,37 @@ export const guardMutants: Mutant[] = [
   guard(
     "the room of a slot that was waited for is not asked for",
     "40_reservations/hold.sql",
-    "or (b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd)",
-    "or true",
+    "when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd",
+    "when b.is_split then true",
     [vitest("race/locks"), ...RESERVE],
   ),
   guard(
     "the room of a free slot is not asked for",
     "40_reservations/hold.sql",
-    "and o.is_split and o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd",
-    "",
+    "when o.is_split then o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd",
+    "when o.is_split then true",
     RESERVE,
+  ),
+  guard(
+    "a slot of a quota over its limit takes what the whole refuses",
+    "40_reservations/hold.sql",
+    "v_is_observed := not (p_enforce and v_quota.is_enforced);",
+    "v_is_observed := true;",
+    RESERVE,
+  ),
+  guard(
+    "another enforcement does not stop the calls that the one before admits",
+    "30_quotas/follow_quota_changes.sql",
+    /\(n\.limit_usd, n\.warning_threshold, n\.slots, n\.enforcement\)\s+is distinct from \(o\.limit_usd, o\.warning_threshold, o\.slots, o\.enforcement\)/,
+    "(n.limit_usd, n.warning_threshold, n.slots) is distinct from (o.limit_usd, o.warning_threshold, o.slots)",
+    [vitest("race/observe")],
+  ),
+  guard(
+    "a decision that is never made is looked for without end",
+    "40_reservations/admit.sql",
+    "for v_attempt in 1..3 * cardinality(v_quotas) + 100 loop",
+    "for v_attempt in 1..1000000 loop",
+    [pgtap("reservations/")],
   ),
   guard(
     "what is held before a quota refuses stays held",
@@ -796,8 +832,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "an alert is decided on what is held",
     "70_alerts/record_alert.sql",
-    "not found or p_quota.spent_usd < p_quota.limit_usd * v_threshold",
-    "not found or p_quota.current_spend_usd < p_quota.limit_usd * v_threshold",
+    "or p_details.spent_usd < p_quota.limit_usd * p_quota.warning_threshold",
+    "or p_details.current_spend_usd < p_quota.limit_usd * p_quota.warning_threshold",
     [pgtap("alerts/")],
   ),
   guard(

@@ -25,6 +25,20 @@ function untilSomebodyWaits(sql: Sql) {
     .toBe(1);
 }
 
+/** A tenant that has spent its limit of 5. */
+async function exhausted(sql: Sql): Promise<string> {
+  const tenantId = await addTenant(sql, 5, 8);
+  const { reservation_id } = await reserve(sql, tenantId, null, 5);
+  await sql`select spend.settle(${reservation_id}, ${sql.json(usageOf(5))})`;
+  return tenantId;
+}
+
+function refusalsOf(sql: Sql, tenantId: string) {
+  return sql<{ refusals: number; parts: number }[]>`
+    select sum(c.refusals)::int as refusals, (count(distinct c.part))::int as parts
+    from spend.refusal_counts as c where c.tenant_id = ${tenantId}`;
+}
+
 beforeAll(async () => {
   database = await cloneDatabase({ connections: 60 });
   await addTestModel(database.sql);
@@ -239,22 +253,88 @@ describe("a forced interleaving", () => {
     }
   });
 
-  it("a refusal of an exhausted quota locks no row and writes nothing, once the alert is there", async () => {
+  it("a refusal of an exhausted quota locks no balance and writes its count alone, once the alert is there", async () => {
     const { sql } = database;
-    const tenantId = await addTenant(sql, 5, 8);
-    const { reservation_id } = await reserve(sql, tenantId, null, 5);
-    await sql`select spend.settle(${reservation_id}, ${sql.json(usageOf(5))})`;
+    const tenantId = await exhausted(sql);
     await reserve(sql, tenantId, null, 1);
     const a = await sql.reserve();
     try {
       await a`begin`;
       expect((await reserve(a, tenantId, null, 1)).reason).toBe("limit_reached");
-      // Whoever locks a row or writes one has a transaction id.
-      expect(await a`select pg_current_xact_id_if_assigned() as xid`).toEqual([{ xid: null }]);
+      // What it has written, or locked a row of, beside what every call locks.
+      const locks = await a`
+        select distinct c.oid::regclass::text as name from pg_locks as l join pg_class as c on c.oid = l.relation
+        where l.pid = pg_backend_pid() and l.mode in ('RowShareLock', 'RowExclusiveLock')
+          and c.relkind in ('r', 'p') and c.relname not like 'pg\\_%' order by 1`;
+      expect(locks.map((lock) => lock.name)).toEqual([
+        "spend.refusal_counts",
+        "spend.reservations",
+      ]);
       await a`commit`;
     } finally {
       a.release();
     }
+  });
+
+  it("32 refusals at once, in transactions that stay open: none waits for another, and 32 are counted", async () => {
+    const { sql } = database;
+    const tenantId = await exhausted(sql);
+    await reserve(sql, tenantId, null, 1);
+    const [before] = await refusalsOf(sql, tenantId);
+    const connections = await Promise.all(Array.from({ length: 32 }, () => sql.reserve()));
+    try {
+      await Promise.all(
+        connections.map(async (a) => {
+          await a`begin`;
+          await a`set local lock_timeout = '100ms'`;
+        }),
+      );
+      // Twice in each: no transaction takes more than one part.
+      for (let round = 0; round < 2; round++) {
+        const answers = await Promise.all(connections.map((a) => reserve(a, tenantId, null, 1)));
+        expect(answers.map((answer) => answer.reason)).toEqual(Array(32).fill("limit_reached"));
+      }
+      await Promise.all(connections.slice(1).map((a) => a`commit`));
+      const [first] = connections;
+      if (first) await first`rollback`;
+    } finally {
+      for (const a of connections) a.release();
+    }
+    expect(before).toEqual({ refusals: 1, parts: 1 });
+    const [after] = await refusalsOf(sql, tenantId);
+    expect(after?.refusals).toBe(1 + 31 * 2);
+    expect(after?.parts).toBeLessThanOrEqual(32);
+
+    // Each in a transaction of its own.
+    await Promise.all(Array.from({ length: 320 }, () => reserve(sql, tenantId, null, 1)));
+    const [flooded] = await refusalsOf(sql, tenantId);
+    expect(flooded?.refusals).toBe(1 + 31 * 2 + 320);
+    expect(flooded?.parts).toBeLessThanOrEqual(60);
+  });
+
+  it("the commit of a refusal waits for the disk unless the request to the API is that refusal alone", async () => {
+    const { sql } = database;
+    const tenantId = await exhausted(sql);
+    await reserve(sql, tenantId, null, 1);
+    const commitOf = async (path: string, statement: string, limitUsd: number) => {
+      const a = await sql.reserve();
+      try {
+        await a`begin`;
+        await a`select set_config('request.path', ${path}, true)`;
+        await a.unsafe(statement);
+        await reserve(a, tenantId, null, limitUsd);
+        const [row] = await a`select current_setting('synchronous_commit') as value`;
+        await a`rollback`;
+        return row?.value;
+      } finally {
+        a.release();
+      }
+    };
+    expect(await commitOf("/rpc/reserve", "select 1", 1)).toBe("off");
+    expect(await commitOf("/rpc/reserve", "select 1", 0)).toBe("on");
+    expect(await commitOf("", "select 1", 1)).toBe("on");
+    expect(await commitOf("/rpc/of_my_own", "select 1", 1)).toBe("on");
+    expect(await commitOf("/rpc/reserve", "select pg_current_xact_id()", 1)).toBe("on");
   });
 
   it("a call is being settled when its hold expires: expiry passes over it, and takes the others", async () => {

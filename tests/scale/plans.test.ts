@@ -91,6 +91,8 @@ const jobs = [
   "roll_up",
   "drop_months",
   "delete_refusals",
+  "fold_refusals",
+  "delete_refusal_counts",
   "delete_alerts",
   "delete_balances",
   "delete_conversations",

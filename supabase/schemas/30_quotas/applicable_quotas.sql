@@ -8,9 +8,13 @@ create type spend_private.applicable_quota as (
   is_contended boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots has room for the call. is_contended: whoever tried found all those slots locked (spend_private.hold).';
+  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots takes the call: it has room, or the whole is over its limit and cannot refuse this call. is_contended: whoever tried found all those slots locked (spend_private.hold).';
 
-create function spend_private.applicable_quotas(p_call spend_private.call, p_now timestamptz)
+create function spend_private.applicable_quotas(
+  p_call spend_private.call,
+  p_enforce boolean,
+  p_now timestamptz
+)
 returns spend_private.applicable_quota[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -21,10 +25,13 @@ begin
       coalesce(array_agg(
         row(
           q.id, p.period_start, q.slots, q.enforcement = 'block', q.estimate_policy = 'expected',
-          q.limit_usd > 0 and exists (
+          (q.limit_usd > 0 or q.enforcement <> 'block' or not p_enforce) and exists (
             select from spend_private.quota_balances as b
-            where b.quota_id = q.id and b.period_start = p.period_start and b.is_split
-              and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_call.cost_usd
+            where b.quota_id = q.id and b.period_start = p.period_start
+              and case
+                when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_call.cost_usd
+                else q.enforcement <> 'block' or not p_enforce
+              end
           ),
           false
         )::spend_private.applicable_quota
@@ -53,7 +60,7 @@ begin
 end;
 $$;
 comment on function spend_private.applicable_quotas is
-  'Quotas that a call counts in, in lock order: user, tenant, platform, then id. Empty when there is none.';
+  'Quotas that a call counts in, in lock order: user, tenant, platform, then id. Empty when there is none. p_enforce: whether the call may be refused.';
 
 create function spend_private.open_periods(p_quotas spend_private.applicable_quota[], p_now timestamptz)
 returns boolean

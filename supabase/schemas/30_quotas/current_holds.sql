@@ -15,7 +15,7 @@ declare
       p_tenant_id, p_time_zone, p_user_id, p_resource_type,
       null::text, null::text, null::text, null::jsonb, 0::numeric, null::bigint[],
       null::text, null::bigint, false
-    ), p_at
+    ), true, p_at
   );
   v_quota spend_private.applicable_quota;
   v_holds spend.reservation_hold[] := '{}';

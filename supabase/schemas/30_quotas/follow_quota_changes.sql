@@ -20,7 +20,8 @@ begin
     from new_quotas as n
     join old_quotas as o on o.id = n.id
     where spend_private.shape_of(n) is distinct from spend_private.shape_of(o)
-      or (n.limit_usd, n.warning_threshold, n.slots) is distinct from (o.limit_usd, o.warning_threshold, o.slots)
+      or (n.limit_usd, n.warning_threshold, n.slots, n.enforcement)
+        is distinct from (o.limit_usd, o.warning_threshold, o.slots, o.enforcement)
   ) as n;
   if v_reshaped is null and v_resized is null then
     return null;
@@ -45,7 +46,7 @@ begin
 end;
 $$;
 comment on function spend_private.follow_quota_changes is
-  'Trigger: a changed limit, warning threshold or number of slots reaches the open balances in the same transaction; another shape (whose spend, of what, in which period) counts other calls, so they are counted anew.';
+  'Trigger: a changed limit, warning threshold, number of slots or enforcement reaches the open balances in the same transaction, while no call runs that was decided by the one before; another shape (whose spend, of what, in which period) counts other calls, so they are counted anew.';
 
 create trigger follow_quota_changes after update on spend.cost_quotas
 referencing old table as old_quotas new table as new_quotas

@@ -18,7 +18,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(p_call, p_now);
+  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(p_call, p_enforce, p_now);
   v_call spend_private.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
   v_quota spend_private.applicable_quota;
   v_is_tight boolean := false;
@@ -26,7 +26,7 @@ declare
   v_refusal spend.reserve_result;
 begin
   if v_call.cost_usd < p_call.cost_usd then
-    v_quotas := spend_private.applicable_quotas(v_call, p_now);
+    v_quotas := spend_private.applicable_quotas(v_call, p_enforce, p_now);
   end if;
 
   -- What is exhausted already is refused here, before anything is locked.
@@ -39,11 +39,12 @@ begin
       return spend_private.refused(v_call, v_refusal, v_quotas);
     end if;
     if spend_private.open_periods(v_quotas, p_now) then
-      v_quotas := spend_private.applicable_quotas(v_call, p_now);
+      v_quotas := spend_private.applicable_quotas(v_call, p_enforce, p_now);
     end if;
   end if;
 
-  loop
+  -- Three for each quota, unless room comes and goes while it is looked for.
+  for v_attempt in 1..3 * cardinality(v_quotas) + 100 loop
     v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
     if v_holding.full_place is null then
       return row(v_call, v_holding.holds, v_holding.busy, null::spend.reserve_result, null::timestamptz);
@@ -62,10 +63,15 @@ begin
       end if;
     end if;
   end loop;
+  perform spend_private.fail(
+    '55P03', 'no_decision',
+    jsonb_build_object('quota_id', v_quota.quota_id, 'estimated_cost_usd', v_call.cost_usd),
+    'The room of this quota came and went while it was looked for. Try again; if it stays, see spend.verify_balances().'
+  );
 end;
 $$;
 comment on function spend_private.admit is
-  'Decides on a call: looks at all of its quotas without a lock, then holds it in all of them, in the order user, tenant, platform.';
+  'Decides on a call: looks at all of its quotas without a lock, then holds it in all of them, in the order user, tenant, platform. Raises 55P03 no_decision when a quota neither holds nor refuses it, again and again.';
 
 create function spend_private.refused(
   p_call spend_private.call,

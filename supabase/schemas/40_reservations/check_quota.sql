@@ -40,13 +40,13 @@ declare
   v_call spend_private.call := spend_private.read_call(
     p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now
   );
-  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(v_call, p_now);
+  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(v_call, true, p_now);
   v_held spend_private.call := spend_private.call_to_hold(v_call, v_quotas, p_now);
   v_answer spend.reserve_result;
 begin
   if v_held.cost_usd < v_call.cost_usd then
     v_call := v_held;
-    v_quotas := spend_private.applicable_quotas(v_call, p_now);
+    v_quotas := spend_private.applicable_quotas(v_call, true, p_now);
   end if;
   v_answer := spend_private.refusal(v_quotas, v_call, true, p_now);
   v_answer.warnings := coalesce((

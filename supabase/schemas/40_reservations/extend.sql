@@ -61,6 +61,7 @@ begin
   v_answer.reservation_id := p_reservation_id;
   if not v_answer.allowed then
     v_answer.expires_at := v_reservation.expires_at;
+    perform spend_private.count_refusal(v_reservation.tenant_id, v_reservation.user_id, v_answer, p_now);
     return v_answer;
   end if;
 
@@ -116,6 +117,7 @@ declare
   v_answer spend.reserve_result;
   v_hold spend.reservation_hold;
   v_quota spend.cost_quotas;
+  v_is_enforced boolean;
   v_details spend.quota_details;
 begin
   v_answer.allowed := true;
@@ -130,19 +132,21 @@ begin
     select * into v_quota from spend.cost_quotas as q where q.id = v_hold.quota_id;
     continue when not found;
 
+    v_is_enforced := p_enforce and v_quota.enforcement = 'block';
     if coalesce(
-      spend_private.await_slot(v_hold.quota_id, v_hold.period_start, v_hold.slot, p_extra_usd),
+      spend_private.await_slot(
+        v_hold.quota_id, v_hold.period_start, v_hold.slot, p_extra_usd,
+        not v_is_enforced
+      ),
       spend_private.make_room(
         v_hold.quota_id, v_hold.period_start, v_hold.slot, p_extra_usd,
-        p_enforce and v_quota.enforcement = 'block'
+        v_is_enforced
       )
     ) is null then
-      v_details := spend_private.quota_details(
-        v_hold.quota_id, v_hold.period_start, p_extra_usd, p_now
-      );
+      v_details := spend_private.quota_details(v_quota, v_hold.period_start, p_extra_usd, p_now);
       if spend_private.refusal_reason(v_details) = 'limit_reached' then
         perform spend_private.record_alerts(
-          v_details, v_hold.period_start, p_reservation.tenant_id, p_now, p_is_refused => true
+          v_quota, v_details, v_hold.period_start, p_reservation.tenant_id, p_now, p_is_refused => true
         );
       end if;
       v_answer.allowed := false;
@@ -166,7 +170,8 @@ create function spend_private.await_slot(
   p_quota_id bigint,
   p_period_start timestamptz,
   p_slot integer,
-  p_cost_usd numeric
+  p_cost_usd numeric,
+  p_is_observed boolean
 )
 returns integer
 language plpgsql volatile
@@ -175,7 +180,10 @@ as $$
 begin
   perform from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_start = p_period_start and b.slot = p_slot
-    and b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+    and case
+      when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+      else p_is_observed
+    end
   for no key update;
   if found then
     return p_slot;
@@ -188,4 +196,4 @@ exception
 end;
 $$;
 comment on function spend_private.await_slot is
-  'Waits for a slot and returns it, locked, if it has room by then; else null, with nothing locked.';
+  'Waits for a slot and returns it, locked, if it has room by then, or p_is_observed (the quota cannot refuse) and the whole is over its limit; else null, with nothing locked.';

@@ -18,6 +18,7 @@ as $$
 declare
   v_holding spend_private.holding := row('{}', '{}', null);
   v_quota spend_private.applicable_quota;
+  v_is_observed boolean;
   v_first integer;
   v_from integer;
   v_slot integer;
@@ -25,6 +26,7 @@ declare
   v_hold spend.reservation_hold;
 begin
   foreach v_quota in array p_quotas loop
+    v_is_observed := not (p_enforce and v_quota.is_enforced);
     -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
     v_first := pg_backend_pid() % v_quota.slots;
     if v_quota.has_room and v_quota.slots > 1 and not v_quota.is_contended then
@@ -36,7 +38,10 @@ begin
             select o.slot
             from spend_private.quota_balances as o
             where o.quota_id = v_quota.quota_id and o.period_start = v_quota.period_start and o.slot >= v_from
-              and o.is_split and o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
+              and case
+                when o.is_split then o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
+                else v_is_observed
+              end
             order by o.slot
             limit 1
             for no key update skip locked
@@ -47,10 +52,10 @@ begin
     else
       v_slot := case
         when not v_quota.has_room then spend_private.make_room(
-          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, p_enforce and v_quota.is_enforced
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, not v_is_observed
         )
         when v_quota.slots > 1 then spend_private.roomy_slot(
-          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, v_is_observed
         )
         else 0
       end;
@@ -58,7 +63,10 @@ begin
       where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start and b.slot = v_slot
         and (
           not v_quota.has_room
-          or (b.is_split and b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd)
+          or case
+            when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+            else v_is_observed
+          end
         )
       returning b.is_calm into v_is_calm;
     end if;
@@ -83,4 +91,4 @@ exception
 end;
 $$;
 comment on function spend_private.hold is
-  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it.';
+  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it. A quota that cannot refuse the call and is over its limit (not is_split) takes it in any slot: its allotments say nothing, and a call that it could refuse looks at the whole.';

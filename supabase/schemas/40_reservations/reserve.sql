@@ -93,13 +93,15 @@ begin
     v_answer := v_admission.refusal;
     if v_answer.reason = 'limit_reached' then
       perform spend_private.record_alerts(
-        v_answer.quota, v_admission.refused_from, p_tenant_id, p_now, p_is_refused => true
-      );
+        q, v_answer.quota, v_admission.refused_from, p_tenant_id, p_now, p_is_refused => true
+      )
+      from spend.cost_quotas as q where q.id = (v_answer.quota).quota_id;
     end if;
     if p_idempotency_key is not null then
       insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer)
       values (p_tenant_id, p_idempotency_key, v_hash, v_answer);
     end if;
+    perform spend_private.count_refusal(p_tenant_id, p_user_id, v_answer, p_now);
     return v_answer;
   end if;
 

@@ -1,5 +1,6 @@
 create function spend_private.record_alerts(
-  p_quota spend.quota_details,
+  p_quota spend.cost_quotas,
+  p_details spend.quota_details,
   p_period_start timestamptz,
   p_tenant_id uuid,
   p_now timestamptz default now(),
@@ -10,37 +11,56 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_quota_tenant_id uuid;
-  v_threshold numeric;
+  v_is_spent boolean := p_details.spent_usd >= p_quota.limit_usd;
 begin
-  -- Most calls near a threshold have not spent it yet, and need no look at anything.
-  if p_quota.spent_usd <= 0 then
-    return;
-  end if;
-  select q.tenant_id, q.warning_threshold into v_quota_tenant_id, v_threshold
-  from spend.cost_quotas as q where q.id = p_quota.quota_id;
-  if not found or p_quota.spent_usd < p_quota.limit_usd * v_threshold then
+  -- Most calls near a threshold have not spent it yet, and need no look at anything. Those beyond the limit need one:
+  -- the warning was recorded no later than the limit.
+  if p_details.spent_usd <= 0
+    or p_details.spent_usd < p_quota.limit_usd * p_quota.warning_threshold
+    or v_is_spent and spend_private.is_alerted(p_quota, p_period_start, 'limit', 1)
+  then
     return;
   end if;
 
-  perform spend_private.record_alert('warning', v_threshold, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
-  if p_quota.spent_usd >= p_quota.limit_usd then
-    perform spend_private.record_alert('limit', 1, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
+  perform spend_private.record_alert(p_quota, p_details, p_period_start, 'warning', p_quota.warning_threshold, p_tenant_id, p_now);
+  if v_is_spent then
+    perform spend_private.record_alert(p_quota, p_details, p_period_start, 'limit', 1, p_tenant_id, p_now);
   elsif p_is_refused then
     -- A mark of its own: the alert of the limit itself is still to come.
-    perform spend_private.record_alert('limit', v_threshold, p_quota, p_period_start, v_quota_tenant_id, p_tenant_id, p_now);
+    perform spend_private.record_alert(p_quota, p_details, p_period_start, 'limit', p_quota.warning_threshold, p_tenant_id, p_now);
   end if;
 end;
 $$;
 comment on function spend_private.record_alerts is
-  'Records what p_quota''s spend in the period from p_period_start says, held cost left out: kind warning from the warning threshold on, kind limit when the limit is spent, or when a call was refused (p_is_refused) above the warning threshold. p_tenant_id: whose call it was. Never of a quota of which nothing is spent.';
+  'Records what the spend of a quota (p_details: its state) in the period from p_period_start says, held cost left out: kind warning from the warning threshold on, kind limit when the limit is spent, or when a call was refused (p_is_refused) above the warning threshold. p_tenant_id: whose call it was. Never of a quota of which nothing is spent.';
+
+create function spend_private.is_alerted(
+  p_quota spend.cost_quotas,
+  p_period_start timestamptz,
+  p_kind text,
+  p_threshold numeric
+)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from spend.alerts as a
+    where a.quota_id = p_quota.id and a.period_start = p_period_start and a.kind = p_kind
+      and a.threshold = p_threshold and a.limit_usd = p_quota.limit_usd and a.ended_at is null
+  );
+end;
+$$;
+comment on function spend_private.is_alerted is
+  'Whether there is an alert of this kind and threshold for the quota''s period at its present limit, and has not ended.';
 
 create function spend_private.record_alert(
+  p_quota spend.cost_quotas,
+  p_details spend.quota_details,
+  p_period_start timestamptz,
   p_kind text,
   p_threshold numeric,
-  p_quota spend.quota_details,
-  p_period_start timestamptz,
-  p_quota_tenant_id uuid,
   p_tenant_id uuid,
   p_now timestamptz
 )
@@ -50,11 +70,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- Looked up first: on conflict alone would draw an id from the sequence in every call above the threshold.
-  if exists (
-    select from spend.alerts as a
-    where a.quota_id = p_quota.quota_id and a.period_start = p_period_start and a.kind = p_kind
-      and a.threshold = p_threshold and a.limit_usd = p_quota.limit_usd and a.ended_at is null
-  ) then
+  if spend_private.is_alerted(p_quota, p_period_start, p_kind, p_threshold) then
     return;
   end if;
   insert into spend.alerts (
@@ -62,8 +78,8 @@ begin
     created_at, next_attempt_at
   )
   values (
-    p_quota_tenant_id, p_quota.quota_id, p_period_start, p_kind, p_threshold,
-    p_quota, p_tenant_id, p_now, p_now
+    p_quota.tenant_id, p_quota.id, p_period_start, p_kind, p_threshold,
+    p_details, p_tenant_id, p_now, p_now
   )
   on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing;
 end;

@@ -15,6 +15,8 @@ begin
     ('verify', null),
     ('drop_months', null),
     ('delete_refusals', 10000),
+    ('fold_refusals', 10000),
+    ('delete_refusal_counts', 10000),
     ('delete_alerts', 10000),
     ('delete_balances', 10000),
     ('delete_conversations', 10000),
@@ -160,6 +162,8 @@ begin
     when 'verify' then spend_private.verify_slice()
     when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
     when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)
+    when 'fold_refusals' then spend_private.fold_refusals(v_batch, p_now)
+    when 'delete_refusal_counts' then spend_private.delete_old_refusal_counts(v_settings.keep_refusal_days, v_batch, p_now)
     when 'delete_alerts' then spend_private.delete_old_alerts(v_settings.keep_alert_days, v_batch, p_now)
     when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
     when 'delete_conversations' then spend_private.delete_old_conversations(v_batch)

@@ -4,10 +4,12 @@ create table spend.settings (
   keep_balance_days integer not null default 100,
   keep_alert_days integer not null default 90,
   keep_refusal_hours integer not null default 24,
+  keep_refusal_days integer not null default 30,
   constraint is_only_row check (is_only_row),
   constraint keeps_the_current_periods check (keep_event_months >= 2 and keep_balance_days >= 40),
   constraint keep_alert_days_is_positive check (keep_alert_days > 0),
-  constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0)
+  constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0),
+  constraint keep_refusal_days_is_positive check (keep_refusal_days > 0)
 );
 comment on table spend.settings is
   'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
@@ -15,6 +17,7 @@ comment on column spend.settings.keep_event_months is 'Full months of cost_event
 comment on column spend.settings.keep_balance_days is 'Balances of quota periods that ended earlier are deleted; the ledger knows what was spent.';
 comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not, but for those of periods that still run; so are problems that were resolved earlier.';
 comment on column spend.settings.keep_refusal_hours is 'How long a refused idempotency key gets the same answer.';
+comment on column spend.settings.keep_refusal_days is 'Counts of refusals (spend.refusals_by_hour) of earlier hours are deleted.';
 
 insert into spend.settings default values;
 

@@ -5,7 +5,7 @@ select plan(12);
 
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 select spend_private.record_alerts(
-  row(q.id, q.scope, q.scope_id, q.resource_type, q.period, q.limit_usd, q.limit_usd, 0, q.limit_usd, 0, 0, 100, null),
+  q, row(q.id, q.scope, q.scope_id, q.resource_type, q.period, q.limit_usd, q.limit_usd, 0, q.limit_usd, 0, 0, 100, null),
   '-infinity', q.tenant_id, now() - interval '1 minute'
 )
 from spend.cost_quotas as q

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(25);
+select plan(26);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -103,6 +103,24 @@ select is(
   array['limit', 'warning'], 'however many calls and refusals: one alert at 80 %, one at the limit'
 );
 select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger');
+
+-- A decision that is never made: what refuses under the locks, and what explains it, disagree.
+update spend.tenants set closed_at = null where id = 'aaaaaaaa-0000-4000-8000-000000000001';
+create or replace function spend_private.refusal(
+  p_quotas spend_private.applicable_quota[], p_call spend_private.call, p_enforce boolean, p_now timestamptz
+)
+returns spend.reserve_result language plpgsql stable as $$
+declare
+  v_answer spend.reserve_result;
+begin
+  v_answer.allowed := true;
+  return v_answer;
+end;
+$$;
+select throws_ok(
+  'select pg_temp.reserve(1000)', '55P03', 'no_decision',
+  'a quota that neither holds nor refuses a call is asked 100 times, not for ever'
+);
 
 select * from finish();
 rollback;

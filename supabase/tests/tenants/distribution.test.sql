@@ -13,6 +13,7 @@ insert into placement (name, place) values
   ('spend_private.conversation_rollups', 'distributed'),
   ('spend_private.cost_rollups', 'distributed'),
   ('spend_private.quota_balances', 'distributed'),
+  ('spend.refusal_counts', 'distributed'),
   ('spend_private.refusals', 'distributed'),
   ('spend_private.stray_sandboxes', 'distributed'),
   -- Read by every call, changed by people: a copy on every node.

@@ -26,7 +26,8 @@ export async function refusals(bench: Bench): Promise<Result[]> {
     await sql`select spend.adjust(${poor.tenant}, 100, 'All that this tenant may spend')`;
     await sql`update spend.cost_quotas set limit_usd = 100 where id = ${poor.tenantQuota}`;
   });
-  const connections = await connect(copy.url, CONNECTIONS);
+  // As the API sends them: the commit of a refusal does not wait for the disk.
+  const connections = await connect(copy.url, CONNECTIONS, { "request.path": "/rpc/reserve" });
   const admitted = inTurns(others);
   const refuse = async (sql: ISql) => {
     if ((await reserve(sql, poor)).allowed) throw new Error("an exhausted quota admits");

@@ -1,0 +1,189 @@
+create table spend.refusal_counts (
+  tenant_id uuid not null,
+  hour timestamptz not null,
+  quota_id bigint not null,
+  user_id uuid,
+  reason text not null,
+  part integer not null,
+  scope text not null,
+  refusals bigint not null,
+  first_at timestamptz not null,
+  last_at timestamptz not null,
+  last_estimated_cost_usd numeric(24, 12) not null,
+  last_limit_usd numeric(24, 12),
+  constraint one_refusal_count_per_part unique nulls not distinct (tenant_id, hour, quota_id, user_id, reason, part),
+  constraint reason_is_known check (reason in ('exceeds_limit', 'limit_reached', 'in_flight')),
+  constraint part_is_not_negative check (part >= 0),
+  constraint refusals_are_positive check (refusals > 0)
+)
+-- Counted in place, over and over: free space keeps the new versions beside the old.
+with (fillfactor = 50);
+comment on table spend.refusal_counts is
+  'How often each quota refused each user, by hour and reason, in parts: transactions that refuse at once write different rows. spend.refusals_by_hour adds the parts up. Kept for keep_refusal_days.';
+comment on column spend.refusal_counts.hour is 'The full hour, UTC, in which the transactions that refused began.';
+comment on column spend.refusal_counts.user_id is 'Whose call it was; null for work of the tenant itself.';
+comment on column spend.refusal_counts.reason is 'See spend_private.refusal_reason.';
+comment on column spend.refusal_counts.part is 'As many parts as transactions refused at the same moment; spend.maintain() puts them together an hour later.';
+comment on column spend.refusal_counts.scope is 'Scope of the quota, which may be gone by now.';
+comment on column spend.refusal_counts.last_estimated_cost_usd is 'What the last refused call would have held.';
+comment on column spend.refusal_counts.last_limit_usd is 'The quota''s limit then. Null for the platform''s quotas, whose limits are no tenant''s business.';
+
+create index refusal_counts_hour_idx on spend.refusal_counts (hour);
+create index refusal_counts_spare_idx on spend.refusal_counts (hour) where part > 0;
+
+alter table spend.refusal_counts enable row level security;
+create policy "members read their own refusals, owners and admins the tenant's" on spend.refusal_counts
+for select to authenticated
+using (
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+);
+grant select on spend.refusal_counts to authenticated, service_role;
+
+create view spend.refusals_by_hour
+with (security_invoker = true)
+as
+select
+  c.tenant_id, c.hour, c.quota_id, c.scope, c.user_id, c.reason,
+  sum(c.refusals)::bigint as refusals,
+  min(c.first_at) as first_at,
+  max(c.last_at) as last_at,
+  (array_agg(c.last_estimated_cost_usd order by c.last_at desc, c.part))[1] as last_estimated_cost_usd,
+  (array_agg(c.last_limit_usd order by c.last_at desc, c.part))[1] as last_limit_usd
+from spend.refusal_counts as c
+group by 1, 2, 3, 4, 5, 6;
+comment on view spend.refusals_by_hour is
+  'Why calls were refused: how often, by tenant, hour (UTC), quota, user and reason, with the first and last time, and what the last one would have cost. A call that several quotas refuse counts for the one that its answer names; a repeated idempotency key that gets its old answer does not count again.';
+grant select on spend.refusals_by_hour to authenticated, service_role;
+
+create function spend_private.count_refusal(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_answer spend.reserve_result,
+  p_now timestamptz
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quota spend.quota_details := p_answer.quota;
+  v_hour timestamptz := date_trunc('hour', p_now, 'UTC');
+  v_key text := concat_ws(
+    ' ', 'spend.refusal', p_tenant_id, extract(epoch from v_hour), v_quota.quota_id,
+    coalesce(p_user_id::text, '-'), p_answer.reason
+  );
+  v_part integer := 0;
+begin
+  -- Only where the request to the API is this refusal and no more, and nothing was written before: a crash may cost
+  -- the last counts, and nothing else. Whoever calls from SQL may go on to book, or to write rows of his own.
+  if pg_current_xact_id_if_assigned() is null
+    and current_setting('request.path', true) in ('/rpc/reserve', '/rpc/extend')
+  then
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+
+  -- The first part that no other open transaction counts in: nobody waits, none is lost, and there are never more
+  -- parts than there were transactions at once.
+  while not pg_try_advisory_xact_lock(hashtextextended(v_key, v_part)) loop
+    v_part := v_part + 1;
+  end loop;
+  insert into spend.refusal_counts as c (
+    tenant_id, hour, quota_id, user_id, reason, part, scope, refusals, first_at, last_at,
+    last_estimated_cost_usd, last_limit_usd
+  )
+  values (
+    p_tenant_id, v_hour, v_quota.quota_id, p_user_id, p_answer.reason, v_part, v_quota.scope, 1, p_now, p_now,
+    p_answer.estimated_cost_usd, case when v_quota.scope <> 'platform' then v_quota.limit_usd end
+  )
+  on conflict on constraint one_refusal_count_per_part do update set
+    refusals = c.refusals + 1,
+    first_at = least(c.first_at, excluded.first_at),
+    last_at = greatest(c.last_at, excluded.last_at),
+    last_estimated_cost_usd = excluded.last_estimated_cost_usd,
+    last_limit_usd = excluded.last_limit_usd;
+end;
+$$;
+comment on function spend_private.count_refusal is
+  'Counts a refusal (spend.refusal_counts), exactly and without waiting for another one. reserve and extend call it last, after all that must not be lost.';
+
+create function spend_private.fold_refusals(
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_folded bigint;
+begin
+  with spare as materialized (
+    select c.ctid as place
+    from spend.refusal_counts as c
+    -- Of an hour that is over for an hour: transactions that began in it have ended.
+    where c.part > 0 and c.hour < p_now - interval '2 hours'
+    order by c.hour
+    limit p_max_rows
+    for update skip locked
+  ),
+  gone as (
+    delete from spend.refusal_counts as c
+    where c.ctid = any (array(select s.place from spare as s))
+    returning c.*
+  ),
+  folded as (
+    insert into spend.refusal_counts as c (
+      tenant_id, hour, quota_id, user_id, reason, part, scope, refusals, first_at, last_at,
+      last_estimated_cost_usd, last_limit_usd
+    )
+    select
+      g.tenant_id, g.hour, g.quota_id, g.user_id, g.reason, 0, min(g.scope), sum(g.refusals), min(g.first_at),
+      max(g.last_at), (array_agg(g.last_estimated_cost_usd order by g.last_at desc))[1],
+      (array_agg(g.last_limit_usd order by g.last_at desc))[1]
+    from gone as g
+    group by 1, 2, 3, 4, 5
+    on conflict on constraint one_refusal_count_per_part do update set
+      refusals = c.refusals + excluded.refusals,
+      first_at = least(c.first_at, excluded.first_at),
+      last_at = greatest(c.last_at, excluded.last_at),
+      last_estimated_cost_usd = case
+        when excluded.last_at > c.last_at then excluded.last_estimated_cost_usd else c.last_estimated_cost_usd
+      end,
+      last_limit_usd = case when excluded.last_at > c.last_at then excluded.last_limit_usd else c.last_limit_usd end
+    returning 1
+  )
+  select count(*) into v_folded from gone where (select count(*) from folded) is not null;
+  return v_folded;
+end;
+$$;
+comment on function spend_private.fold_refusals is
+  'Puts the parts of refusal counts together, one row for each hour and key, once the hour is over for an hour; p_max_rows parts at most. Returns how many parts are gone.';
+
+create function spend_private.delete_old_refusal_counts(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  delete from spend.refusal_counts as c
+  where c.ctid = any (array(
+    select o.ctid
+    from spend.refusal_counts as o
+    where o.hour < p_now - make_interval(days => p_keep_days)
+    order by o.hour
+    limit p_max_rows
+    for update skip locked
+  ));
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_refusal_counts is
+  'Deletes counts of refusals in hours that began more than p_keep_days ago, p_max_rows at most; returns how many.';
