@@ -7,14 +7,8 @@ import { log } from "./log.ts";
 import type { Metering } from "./metering.ts";
 import type { Product } from "./product.ts";
 import { CallTimeout, chargesNothing, upstreamError } from "./provider_error.ts";
-import {
-  countRefusal,
-  failSpan,
-  flushTelemetry,
-  recordDuration,
-  recordTokens,
-  startSpan,
-} from "./telemetry.ts";
+import { recordRefusal } from "./refusal.ts";
+import { failSpan, flushTelemetry, recordDuration, recordTokens, startSpan } from "./telemetry.ts";
 
 /** Tokens that are held more at a time when a provider produces more than it was asked for. */
 const EXTENSION_TOKENS = 256;
@@ -82,9 +76,7 @@ export class Attempt {
       span.setAttribute("spendgate.reservation", reservation.id);
       return new Attempt(reservation, bound, metering, attributes, span, params.abortSignal);
     } catch (error) {
-      if (error instanceof SpendgateError && error.code === "quota_exceeded") {
-        countRefusal({ ...attributes, "spendgate.reason": String(error.details.reason) });
-      }
+      recordRefusal("llm_call", error, describe(metering, bound), attributes);
       failSpan(span, error);
       span.end();
       throw error;
@@ -131,11 +123,18 @@ export class Attempt {
   async cover(outputTokens: number): Promise<void> {
     if (outputTokens <= this.#heldOutput) return;
     const wanted = outputTokens + EXTENSION_TOKENS;
-    await this.metering.gate.extend(
-      this.reservation.id,
-      { ...this.bound, output_tokens: wanted },
-      this.metering.env.enforceCostQuotas,
-    );
+    const { attributes, bound, metering, reservation } = this;
+    try {
+      await metering.gate.extend(
+        reservation.id,
+        { ...bound, output_tokens: wanted },
+        metering.env.enforceCostQuotas,
+      );
+    } catch (error) {
+      const who = { ...describe(metering, bound), reservationId: reservation.id };
+      recordRefusal("llm_call", error, who, attributes);
+      throw error;
+    }
     this.#heldOutput = wanted;
   }
 
@@ -181,14 +180,17 @@ export class Attempt {
       outcome,
       seconds,
       reservationId: this.reservation.id,
-      tenantId: this.metering.tenantId,
-      task: this.metering.task,
-      model: `${this.bound.provider}/${this.bound.model}`,
+      ...describe(this.metering, this.bound),
       costUsd: booked?.cost_usd,
       isEstimated: booked?.is_estimated,
     });
     flushTelemetry();
   }
+}
+
+/** Whose call it is, and of what, for the log. */
+function describe({ tenantId, userId, task }: Metering, { provider, model }: Usage) {
+  return { tenantId, userId, task, model: `${provider}/${model}` };
 }
 
 async function reserve(metering: Metering, usage: Usage): Promise<Reservation> {

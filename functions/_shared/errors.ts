@@ -47,6 +47,8 @@ export interface ErrorOptions {
   /** Headers of the answer, beside those that every error has. */
   headers?: Record<string, string>;
   cause?: unknown;
+  /** The quota that refused: for the log, not for the body. */
+  quotaId?: number;
 }
 
 export class SpendgateError extends Error {
@@ -54,6 +56,7 @@ export class SpendgateError extends Error {
   readonly details: Record<string, unknown>;
   readonly retryAfter?: number;
   readonly headers: Record<string, string>;
+  readonly quotaId?: number;
 
   constructor(
     readonly code: ErrorCode,
@@ -66,6 +69,7 @@ export class SpendgateError extends Error {
     this.details = options.details ?? {};
     this.retryAfter = options.retryAfter;
     this.headers = options.headers ?? {};
+    this.quotaId = options.quotaId;
     if (this.retryAfter !== undefined) this.headers["Retry-After"] = String(this.retryAfter);
   }
 
@@ -86,6 +90,7 @@ export function quotaExceeded(resourceType: "llm" | "e2b", answer: ReserveAnswer
     },
     retryAfter: answer.retry_after ?? undefined,
     headers: rateLimitHeaders(answer.quota ? [answer.quota] : []),
+    quotaId: answer.quota?.quota_id,
   });
 }
 

@@ -10,6 +10,7 @@ import { invalidRequest } from "./http.ts";
 import { log, messageOf } from "./log.ts";
 
 const quotaDetails = z.object({
+  quota_id: z.number(),
   scope: z.string(),
   scope_id: z.string().nullable(),
   resource_type: z.string(),

@@ -15,6 +15,7 @@ import { quotaExceeded, SpendgateError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import { log, messageOf } from "./log.ts";
 import type { Metering } from "./metering.ts";
+import { recordRefusal } from "./refusal.ts";
 import { type RunEvent, RunOutput, type RunResult } from "./run_output.ts";
 import {
   type ContextClaim,
@@ -23,13 +24,14 @@ import {
   type SandboxFacts,
 } from "./sandbox_contexts.ts";
 import { atStage } from "./sandbox_stage.ts";
-import { countRefusal } from "./telemetry.ts";
 
 /** Who uses a sandbox. */
 export interface SandboxCaller {
   gate: Gate;
   env: Env;
   userId: string;
+  /** Where it is known before the sandbox is found. */
+  tenantId?: string;
   /** Aborted when nobody waits for the output any more. */
   gone?: AbortSignal;
 }
@@ -212,7 +214,7 @@ async function enter(
   for (let turn = 0, waits = 0; turn < MAX_TURNS; ) {
     const claim = await atStage("quota_check", {}, () => ask(claimId));
     if (claim.outcome === "gone") throw noSandbox();
-    if (claim.outcome === "refused") await refuse(claim);
+    if (claim.outcome === "refused") await refuse(caller, claim);
     if (claim.outcome === "wait") {
       if (Date.now() >= deadline) break;
       await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 1.5 ** waits++, 1000)));
@@ -230,14 +232,15 @@ async function enter(
 }
 
 /** Answers the refusal; of one that runs already, what was refused is more of its time. */
-async function refuse(claim: ContextClaim): Promise<never> {
+async function refuse(caller: SandboxCaller, claim: ContextClaim): Promise<never> {
   const stage = claim.started_at ? "extend" : "quota_check";
   const { refusal } = claim;
   if (!refusal) throw new Error("a refused claim says why");
-  countRefusal({ "spendgate.resource_type": "e2b", "spendgate.reason": String(refusal.reason) });
-  return atStage(stage, { tenantId: claim.tenant_id ?? undefined }, () =>
-    Promise.reject(quotaExceeded("e2b", refusal)),
-  );
+  const error = quotaExceeded("e2b", refusal);
+  const tenantId = claim.tenant_id ?? caller.tenantId;
+  const who = { tenantId, userId: caller.userId, sandboxId: claim.sandbox_id };
+  recordRefusal("sandbox", error, who, { "spendgate.resource_type": "e2b" });
+  return atStage(stage, { tenantId }, () => Promise.reject(error));
 }
 
 /** Starts or resumes a sandbox that is held already; undefined when that came to nothing, and is to be asked again. */

@@ -63,5 +63,6 @@ function withStage(error: SpendgateError, stage: Stage): SpendgateError {
     retryAfter: error.retryAfter,
     headers: error.headers,
     cause: error.cause ?? error,
+    quotaId: error.quotaId,
   });
 }

@@ -223,6 +223,14 @@ describe("a provider that ignores the limit of its output", () => {
     expect(call?.cost).toBeLessThan(limit + (100 * 0.6) / 1e6);
     expect(call?.cost).toBeGreaterThan(limit / 3);
     expect(provider.journal).toHaveLength(1);
+    // Its extension was refused once, and the log says of which call.
+    const refused = stack.logs.filter(
+      (line) => line.includes('"refused"') && line.includes(tenant.id),
+    );
+    expect(refused).toHaveLength(1);
+    expect(refused[0]).toMatch(
+      /"event":"llm_call".*"reservationId":".*"reason":"(in_flight|exceeds_limit)"/,
+    );
   });
 });
 

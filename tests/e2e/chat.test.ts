@@ -276,6 +276,31 @@ describe("a call that does not fit", () => {
     expect(stack.journal()).toHaveLength(1);
   });
 
+  it("leaves a line in the log: who was refused, by which quota and why, and no word of the prompt", async () => {
+    await limitTo(0.001);
+    const [quota] = await stack.sql`
+      select id::int from spend.cost_quotas
+      where tenant_id = ${tenant.id} and scope = 'tenant' and resource_type = 'llm' and period = 'month'`;
+    stack.logs.length = 0;
+
+    expect((await chat({ ...say("whispered words"), task: "agent:clock" })).status).toBe(429);
+
+    const line = await until("the refusal is logged", () =>
+      stack.logs.find((logged) => logged.includes('"refused"')),
+    );
+    expect(JSON.parse(line.slice(line.indexOf("{")))).toMatchObject({
+      event: "llm_call",
+      outcome: "refused",
+      reason: "exceeds_limit",
+      tenantId: tenant.id,
+      userId: user.id,
+      quotaId: quota?.id,
+      task: "agent:clock",
+      model: "openai/gpt-4o-mini",
+    });
+    expect(stack.logs.join()).not.toContain("whispered");
+  });
+
   it("streaming: 429 as server-sent events, with Retry-After until the quota is back", async () => {
     await limitTo(0.01);
     await stack.sql`select spend.adjust(${tenant.id}, 0.01, 'used up')`;

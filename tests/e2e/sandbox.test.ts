@@ -309,6 +309,10 @@ describe("quotas", () => {
       retryAfter: null,
     });
     expect(stack.sandboxes.journal).toEqual([]);
+    const refused = stack.logs.filter((line) => line.includes('"refused"'));
+    expect(refused).toHaveLength(1);
+    expect(refused[0]).toMatch(/"event":"sandbox".*"quotaId":\d+,"reason":"exceeds_limit"/);
+    expect(refused[0]).toContain(`"tenantId":"${tenant.id}","userId":"${user.id}"`);
     expect((await stack.call("/chat", { user, json: say })).status).toBe(200);
   });
 
