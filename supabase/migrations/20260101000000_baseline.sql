@@ -70,6 +70,19 @@ create type spend.quota_details as (
 );
 comment on type spend.quota_details is
   'State of one quota in its current period, in USD. current_spend_usd = spent_usd + reserved_usd; remaining_usd is never negative; scope_id is null for the platform; period_end is null for lifetime quotas.';
+comment on column spend.quota_details.quota_id is 'Its row of spend.cost_quotas.';
+comment on column spend.quota_details.scope is 'Whose spend counts: platform, tenant or user.';
+comment on column spend.quota_details.scope_id is 'The tenant''s id, or the user''s; null for the platform.';
+comment on column spend.quota_details.resource_type is 'llm, e2b, or all for their sum.';
+comment on column spend.quota_details.period is 'hour, day, week, month or lifetime.';
+comment on column spend.quota_details.limit_usd is 'USD per period.';
+comment on column spend.quota_details.spent_usd is 'USD booked in the period. Negative after credits.';
+comment on column spend.quota_details.reserved_usd is 'USD that open calls hold.';
+comment on column spend.quota_details.current_spend_usd is 'USD used: spent_usd + reserved_usd.';
+comment on column spend.quota_details.estimated_cost_usd is 'USD of the call in question: what reserve holds, extend adds or settle booked; 0 in an alert that spend.maintain() found.';
+comment on column spend.quota_details.remaining_usd is 'USD that the limit leaves; 0 when it is passed.';
+comment on column spend.quota_details.utilization_percent is 'current_spend_usd in percent of the limit, two decimals; above 100 when it is passed. 100 where the limit is 0.';
+comment on column spend.quota_details.period_end is 'When the next period begins, with nothing spent; null for lifetime.';
 
 create type spend.reserve_result as (
   allowed boolean,
@@ -85,6 +98,16 @@ create type spend.reserve_result as (
 );
 comment on type spend.reserve_result is
   'Answer of reserve, check_quota and extend. reason: null when allowed, else limit_reached, in_flight or exceeds_limit. retry_after: seconds, null when waiting does not help. quota: the one that refused. warnings: quotas at or above their warning threshold. replayed: the idempotency key had been used by the same request before and this is the stored answer.';
+comment on column spend.reserve_result.allowed is 'True: the call may be made. False: it may not; reason and message say why.';
+comment on column spend.reserve_result.reservation_id is 'What settle, release and extend take. Null where nothing is held: after a refusal of reserve, and from check_quota.';
+comment on column spend.reserve_result.estimated_cost_usd is 'USD held for the call (check_quota: that would be held); of a refusal, USD that there was no room for.';
+comment on column spend.reserve_result.expires_at is 'When the hold is booked at its estimate, unless it is settled, released or extended before. Null where nothing is held.';
+comment on column spend.reserve_result.reason is 'Null when allowed; limit_reached: what is spent leaves no room; in_flight: what open calls hold leaves none; exceeds_limit: the call alone is larger than the limit.';
+comment on column spend.reserve_result.message is 'The refusal in words, for a person. Null when allowed.';
+comment on column spend.reserve_result.retry_after is 'Seconds after which to try again: until the period ends (limit_reached), or the oldest hold is expected to end (in_flight). Null when allowed, and when waiting does not help.';
+comment on column spend.reserve_result.quota is 'The quota that refused; of several, the one to wait longest for. Null when allowed.';
+comment on column spend.reserve_result.warnings is 'Quotas at or above their warning threshold, what is held included. Empty for none, and in a refusal of reserve or extend.';
+comment on column spend.reserve_result.replayed is 'True: the stored answer to the same request with the same idempotency key. Nothing more was held.';
 
 create type spend.settle_result as (
   reservation_id uuid,
@@ -96,6 +119,12 @@ create type spend.settle_result as (
 );
 comment on type spend.settle_result is
   'Answer of settle and release. cost_usd: what is booked for the reservation in all, 0 after a release. is_estimated: the usage was not known, the estimate was booked.';
+comment on column spend.settle_result.reservation_id is 'The reservation that was settled or released.';
+comment on column spend.settle_result.status is 'settled or released: what it is now.';
+comment on column spend.settle_result.cost_usd is 'USD booked for it in all; 0 when it is released.';
+comment on column spend.settle_result.estimated_cost_usd is 'USD held for it until its end.';
+comment on column spend.settle_result.is_estimated is 'True: the provider did not report the usage, and the cost is the estimate, or by what the caller counted.';
+comment on column spend.settle_result.warnings is 'Quotas at or above their warning threshold after it. Empty for none, and where nothing was left to do.';
 
 create type spend.reservation_hold as (
   quota_id bigint,
@@ -104,6 +133,9 @@ create type spend.reservation_hold as (
 );
 comment on type spend.reservation_hold is
   'One balance that a reservation holds its estimate in. A reservation lists them in lock order.';
+comment on column spend.reservation_hold.quota_id is 'Quota, of spend.cost_quotas; it may be gone by now.';
+comment on column spend.reservation_hold.period_start is 'Start of the period that the call counts in; -infinity for lifetime.';
+comment on column spend.reservation_hold.slot is 'Part of the quota''s balance that holds the estimate; the first is 0.';
 
 create type spend_private.call as (
   tenant_id uuid,
@@ -199,7 +231,8 @@ create table spend.plans (
 );
 comment on table spend.plans is
   'Plans that tenants are on. A plan''s quotas are in plan_quotas. New tenants are on the plan ''default''.';
-
+comment on column spend.plans.id is 'Name that tenants.plan_id uses. default is the plan of new tenants.';
+comment on column spend.plans.name is 'For people.';
 comment on column spend.plans.version is
   'Goes up with each change of the plan''s quotas; tenants.plan_version says which one a tenant follows. Kept by a trigger.';
 
@@ -232,6 +265,10 @@ create table spend.plan_quotas (
 );
 comment on table spend.plan_quotas is
   'Quotas that every tenant of a plan (scope tenant) and every member of such a tenant (scope user) gets. A change here reaches the tenants of the plan at once, except where a quota was overridden by hand (cost_quotas.source = ''manual'').';
+comment on column spend.plan_quotas.plan_id is 'Plan that it belongs to.';
+comment on column spend.plan_quotas.scope is 'tenant: one quota for each tenant of the plan. user: one for each member of such a tenant.';
+comment on column spend.plan_quotas.resource_type is 'llm, e2b, or all for their sum.';
+comment on column spend.plan_quotas.period is 'hour, day, week, month or lifetime, of the tenant''s time zone; weeks begin on Monday.';
 comment on column spend.plan_quotas.limit_usd is 'USD per period.';
 comment on column spend.plan_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning.';
 comment on column spend.plan_quotas.estimate_policy is 'What the quotas hold for a call: strict, or expected (see spend.cost_quotas).';
@@ -264,12 +301,16 @@ create table spend.tenants (
 );
 comment on table spend.tenants is
   'Customers of the project. Inserting one seeds the quotas of its plan in the same transaction.';
+comment on column spend.tenants.id is 'May be the project''s own id of the customer. Its first 32 bits are in the id of each of its reservations.';
+comment on column spend.tenants.name is 'For people; need not be unique.';
+comment on column spend.tenants.plan_id is 'Plan that its quotas follow. Setting another brings that one''s quotas; those set by hand stay.';
 comment on column spend.tenants.time_zone is
   'IANA name. Days, weeks and months of the tenant''s and its users'' quotas begin at midnight of this zone.';
 comment on column spend.tenants.plan_version is
   'Version of its plan (spend.plans) that its quotas follow. An older one than the plan''s: spend.maintain() brings them up to date. Kept by triggers.';
 comment on column spend.tenants.time_zone_since is
   'When the time zone last changed; -infinity: never. Kept by a trigger.';
+comment on column spend.tenants.created_at is 'When the tenant was inserted; to spend.unusual_spend its first day, unless it spent before.';
 comment on column spend.tenants.closed_at is
   'When set, new spend is refused (PT403 tenant_closed). Open reservations still settle, history stays.';
 
@@ -295,9 +336,12 @@ create table spend.tenant_members (
 );
 comment on table spend.tenant_members is
   'Who belongs to a tenant. Members spend and see their own spend; owners and admins see the tenant''s and set quotas of its users. Inserting a member seeds the plan''s user quotas.';
-
+comment on column spend.tenant_members.tenant_id is 'Tenant that pays for what the member spends here.';
+comment on column spend.tenant_members.user_id is 'Person, of auth.users. May belong to several tenants.';
+comment on column spend.tenant_members.role is 'owner, admin or member. All spend and see their own spend; owners and admins, with the same rights, also see the tenant''s and set its users'' quotas.';
 comment on column spend.tenant_members.is_seeded is
   'Has the plan''s user quotas. Kept by a trigger; where triggers did not run, spend.maintain() adds them.';
+comment on column spend.tenant_members.created_at is 'When the member was added.';
 
 create index tenant_members_user_id_idx on spend.tenant_members (user_id);
 create index tenant_members_unseeded_idx on spend.tenant_members (tenant_id, user_id) where not is_seeded;
@@ -632,6 +676,10 @@ left join spend.tenants as t on t.plan_id = p.id
 group by p.id;
 comment on view spend.plan_progress is
   'How far a change of a plan''s quotas has come: tenants on the plan, and how many of them follow its present version. The others come with the next runs of spend.maintain().';
+comment on column spend.plan_progress.plan_id is 'Plan, of spend.plans.';
+comment on column spend.plan_progress.version is 'Present version of its quotas.';
+comment on column spend.plan_progress.tenants is 'How many tenants are on the plan.';
+comment on column spend.plan_progress.up_to_date is 'How many of them follow the present version. Less than tenants: spend.maintain() is still at it.';
 grant select on spend.plan_progress to service_role;
 
 -- schemas/20_prices/meters.sql
@@ -647,10 +695,13 @@ create table spend.meters (
 );
 comment on table spend.meters is
   'What usage is counted in. A meter that is part of another is billed apart where a price for it exists, else as the other. LLM usage names its meters as keys; a new row is a new key, without a schema change.';
+comment on column spend.meters.resource_type is 'llm or e2b.';
+comment on column spend.meters.meter is 'Name in spend.prices and, for llm, key of usage. Those of e2b are computed: vcpus and memory_gib, each × seconds.';
 comment on column spend.meters.part_of is
   'The meter whose count includes this one: input_tokens includes cache_read_tokens.';
 comment on column spend.meters.provider_decides is
   'Of a part: true when the provider may count any share of the whole as it (what it caches, how long it reasons), so that an estimate which does not state it must cover it; false when only a request that asks for it has it (audio, images sent, a cache for an hour), so that who estimates knows and states it.';
+comment on column spend.meters.description is 'What is counted, for people.';
 
 alter table spend.meters enable row level security;
 create policy "signed-in users read the meters" on spend.meters
@@ -705,12 +756,19 @@ create table spend.prices (
 );
 comment on table spend.prices is
   'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row in force of a product that a call has used cannot be changed or deleted; a row with a higher revision takes its place.';
+comment on column spend.prices.id is 'What price_ids of reservations and events refer to.';
+comment on column spend.prices.resource_type is 'llm or e2b.';
+comment on column spend.prices.provider is 'Who sells it, as calls name it in usage: openai, e2b. Case counts.';
 comment on column spend.prices.product is 'Model or sandbox template; ''*'' is any product of the provider that has no row of its own.';
+comment on column spend.prices.meter is 'What is counted, of spend.meters.';
+comment on column spend.prices.unit_size is 'Units of the meter that cost usd: 1000000, the default, as tokens are quoted; 1000 for web searches; 1 for seconds of sandboxes.';
 comment on column spend.prices.usd is 'USD per unit_size units of the meter.';
 comment on column spend.prices.tier_from is 'The row is for calls with strictly more input tokens in all than this (a cliff: then for all of them); 0 is the base price.';
 comment on column spend.prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
 comment on column spend.prices.revision is '0, or 1 and more for a row that corrects a wrong price found late: such a row may take effect in the past, and of several for one moment the highest counts. spend.reprice books what that changes about calls that were booked already.';
+comment on column spend.prices.note is 'For people: source of the price, reason of a revision.';
 comment on column spend.prices.tenant_id is 'Set: a negotiated price, for this tenant alone, that goes before the general one.';
+comment on column spend.prices.effective_from is 'In force from this moment until that of the next row for the same; may lie in the future. In the past only where no call was priced since, or with a revision.';
 comment on column spend.prices.first_used_at is 'Set by the first reservation that the row could price, whether or not its estimate has the meter; from then on the row is fixed.';
 comment on column spend.prices.version is 'Set by the database: greater than that of every row that was committed before. A call is priced by the rows up to the version that it was reserved at (spend.reservations.price_version), whatever is inserted, committed or dated later.';
 
@@ -1031,6 +1089,19 @@ order by
   p.effective_from desc, p.revision desc;
 comment on view spend.current_prices is
   'Prices in force now, in USD per unit_size units; changes_at: when the next one takes over.';
+comment on column spend.current_prices.resource_type is 'llm or e2b.';
+comment on column spend.current_prices.provider is 'Who sells it, as calls name it in usage.';
+comment on column spend.current_prices.product is 'Model or sandbox template; ''*'' is any product of the provider that has no row of its own.';
+comment on column spend.current_prices.meter is 'What is counted, of spend.meters.';
+comment on column spend.current_prices.usd is 'USD per unit_size units of the meter.';
+comment on column spend.current_prices.unit_size is 'Units of the meter that cost usd: 1000000 as tokens are quoted, 1000 for web searches, 1 for seconds of sandboxes.';
+comment on column spend.current_prices.tier_from is 'For calls with strictly more input tokens in all than this; 0 is the base price.';
+comment on column spend.current_prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
+comment on column spend.current_prices.tenant_id is 'Tenant that negotiated it, and alone has it; null: everybody''s.';
+comment on column spend.current_prices.effective_from is 'Since when it is in force.';
+comment on column spend.current_prices.changes_at is 'When the next row takes over; null: none is stated yet.';
+comment on column spend.current_prices.note is 'Source of the price, reason of a revision.';
+comment on column spend.current_prices.price_id is 'Its row of spend.prices.';
 grant select on spend.current_prices to authenticated, service_role;
 
 -- schemas/20_prices/explain_cost.sql
@@ -1618,6 +1689,10 @@ create table spend.product_aliases (
 );
 comment on table spend.product_aliases is
   'Other names of priced products: dated model names and the like. The most specific rule wins: equals, starts_with, ends_with, contains, regex; among these the longest pattern, then the alphabet.';
+comment on column spend.product_aliases.provider is 'Provider whose products are meant, as in spend.prices.';
+comment on column spend.product_aliases.match_kind is 'How a call''s name is compared with pattern: equals, starts_with, ends_with, contains, or regex (PostgreSQL''s, matched anywhere in the name).';
+comment on column spend.product_aliases.pattern is 'What the name is compared with. Case counts.';
+comment on column spend.product_aliases.product is 'Product whose prices then apply, as in spend.prices. One without prices is passed over.';
 
 alter table spend.product_aliases enable row level security;
 create policy "signed-in users read the aliases" on spend.product_aliases
@@ -1708,6 +1783,9 @@ create table spend.cost_quotas (
 );
 comment on table spend.cost_quotas is
   'Limits. A call must fit into every quota that matches it; no matching quota means no limit. Rows of source plan follow plan_quotas; changing one by hand makes it manual.';
+comment on column spend.cost_quotas.id is 'What balances, reservations and alerts refer to.';
+comment on column spend.cost_quotas.scope is 'Whose spend counts: platform (all tenants'' together), tenant, or user (one member''s in one tenant).';
+comment on column spend.cost_quotas.tenant_id is 'Tenant of the quota, or of its user; null for the platform.';
 comment on column spend.cost_quotas.scope_id is 'Null for the platform, the tenant''s id, or the user''s id. May be omitted for the first two.';
 comment on column spend.cost_quotas.resource_type is 'llm, e2b, or all for their sum.';
 comment on column spend.cost_quotas.period is 'Calendar period in the tenant''s time zone (platform: UTC); weeks begin on Monday.';
@@ -1719,6 +1797,8 @@ comment on column spend.cost_quotas.slots is 'Balances that the quota is split i
 comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
 comment on column spend.cost_quotas.shape_since is 'When its period or subject last changed; -infinity: never. Kept by a trigger.';
 comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count. Kept under the name that reservations have (resolve_quota_product), however it was written.';
+comment on column spend.cost_quotas.source is 'plan: follows plan_quotas. manual: set or changed by hand; a plan leaves it alone.';
+comment on column spend.cost_quotas.created_at is 'When the quota was inserted. What was spent before, in its period, counts all the same.';
 
 alter table spend.cost_quotas enable row level security;
 create policy "members read their tenant's quotas and their own" on spend.cost_quotas
@@ -2861,6 +2941,25 @@ left join lateral (
 ) as b on true;
 comment on view spend.quota_status is
   'Every quota that the reader may see, with what is spent, held and left of it in its current period, in USD.';
+comment on column spend.quota_status.quota_id is 'Its row of spend.cost_quotas.';
+comment on column spend.quota_status.scope is 'Whose spend counts: platform, tenant or user.';
+comment on column spend.quota_status.tenant_id is 'Tenant of the quota, or of its user; null for the platform.';
+comment on column spend.quota_status.scope_id is 'The tenant''s id, or the user''s; null for the platform.';
+comment on column spend.quota_status.resource_type is 'llm, e2b, or all for their sum.';
+comment on column spend.quota_status.period is 'hour, day, week, month or lifetime.';
+comment on column spend.quota_status.task is 'When set, only calls of this task count.';
+comment on column spend.quota_status.product is 'When set, only calls of this model or template count.';
+comment on column spend.quota_status.enforcement is 'block refuses; observe counts and alerts but never refuses.';
+comment on column spend.quota_status.warning_threshold is 'Share of the limit, 0 to 1, from which on answers carry a warning and an alert is recorded.';
+comment on column spend.quota_status.source is 'plan: follows the plan''s. manual: set by hand.';
+comment on column spend.quota_status.limit_usd is 'USD per period. 0 refuses everything.';
+comment on column spend.quota_status.spent_usd is 'USD booked in the period. Negative after credits.';
+comment on column spend.quota_status.reserved_usd is 'USD that open calls hold.';
+comment on column spend.quota_status.current_spend_usd is 'USD used: spent_usd + reserved_usd.';
+comment on column spend.quota_status.remaining_usd is 'USD that the limit leaves; 0 when it is passed.';
+comment on column spend.quota_status.utilization_percent is 'current_spend_usd in percent of the limit, two decimals; above 100 when it is passed. 100 where the limit is 0.';
+comment on column spend.quota_status.period_start is 'Start of the current period, in the tenant''s time zone (platform: UTC); -infinity for lifetime.';
+comment on column spend.quota_status.period_end is 'When the next period begins, with nothing spent; infinity for lifetime.';
 grant select on spend.quota_status to authenticated, service_role;
 
 -- schemas/30_quotas/rebuild_balances.sql
@@ -3508,16 +3607,32 @@ create table spend.reservations (
 with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 comment on table spend.reservations is
   'One row per gated call: what is held for it, and what became of it. held -> settled (real cost booked), released (nothing spent), expired (nobody answered: booked at the estimate, until a late settle corrects it). Written by reserve, settle, release, extend and expire_reservations alone.';
+comment on column spend.reservations.tenant_id is 'Tenant that pays.';
 comment on column spend.reservations.id is 'UUIDv8: time, the first 32 bits of tenant_id, random. settle finds the tenant by it.';
+comment on column spend.reservations.user_id is 'Member who called; null for work of the tenant itself.';
+comment on column spend.reservations.resource_type is 'llm or e2b.';
+comment on column spend.reservations.provider is 'Who sells it, as the call named it: openai, e2b.';
 comment on column spend.reservations.product is 'Model or template after aliases; where ''*'' prices it, in its one spelling (spend_private.plain_product).';
+comment on column spend.reservations.task is 'What the call is for, in the caller''s words: chat where it said none. Reports and quotas can go by it.';
+comment on column spend.reservations.conversation_id is 'The caller''s, for reports and sandboxes; null: of none.';
+comment on column spend.reservations.path_id is 'Branch of the conversation; null: the caller named none.';
+comment on column spend.reservations.idempotency_key is 'The caller''s, once per tenant: asking again with it gets the same answer. Null: it gave none.';
+comment on column spend.reservations.request_hash is 'Fingerprint of the request that came with idempotency_key; another under the same key is refused (PT409). Null without a key.';
 comment on column spend.reservations.usage_estimate is 'Usage that is held for: the upper bound, as reserve or the last extend got it, or with its expected output (spend.cost_quotas.estimate_policy).';
 comment on column spend.reservations.estimated_cost_usd is 'USD held while the status is held.';
 comment on column spend.reservations.actual_cost_usd is 'USD booked in all: 0 after a release, the estimate after expiry.';
 comment on column spend.reservations.is_estimated is 'The provider never reported the usage; actual_cost_usd is the estimate, or by what the caller counted.';
+comment on column spend.reservations.status is 'held, settled, released or expired. A late settle turns released and expired into settled, a late release turns expired into released.';
+comment on column spend.reservations.release_reason is 'Why it was released, in the caller''s words; null for all others.';
 comment on column spend.reservations.holds is 'Balances that hold the estimate, in lock order. Settle and release go back to these.';
+comment on column spend.reservations.price_ids is 'Rows of spend.prices that the estimate was computed with; those of the cost are in spend.cost_events.';
 comment on column spend.reservations.priced_as is 'The product of the rows of spend.prices that price the call: product, or ''*'' where the provider''s ''*'' does.';
 comment on column spend.reservations.price_version is 'The call is priced, extended and settled by the rows of spend.prices up to this version, whatever comes later; spend.reprice alone moves it. Null in a row that reserve did not write: by what the rows say when it ends.';
 comment on column spend.reservations.warnings is 'Quotas above their warning threshold when the call was admitted.';
+comment on column spend.reservations.metadata is 'JSON object of the caller''s, of 8 KiB at most; its events carry it too.';
+comment on column spend.reservations.created_at is 'When the call was admitted. Decides its prices and the periods that it counts in.';
+comment on column spend.reservations.expires_at is 'When it is booked at its estimate, if it is still held then. extend moves it.';
+comment on column spend.reservations.ended_at is 'When it was settled, released or expired, or last corrected; null while it is held.';
 
 -- No foreign keys: checking them would lock rows that many calls share.
 create unique index reservations_tenant_id_idempotency_key_idx
@@ -5038,11 +5153,16 @@ create table spend.refusal_counts (
 with (fillfactor = 50);
 comment on table spend.refusal_counts is
   'How often each quota refused each user, by hour and reason, in parts: transactions that refuse at once write different rows. spend.refusals_by_hour adds the parts up. Kept for keep_refusal_days.';
+comment on column spend.refusal_counts.tenant_id is 'Tenant whose call was refused, also where the quota is the platform''s.';
 comment on column spend.refusal_counts.hour is 'The full hour, UTC, in which the transactions that refused began.';
+comment on column spend.refusal_counts.quota_id is 'Quota that the answer named, of spend.cost_quotas; it may be gone by now.';
 comment on column spend.refusal_counts.user_id is 'Whose call it was; null for work of the tenant itself.';
 comment on column spend.refusal_counts.reason is 'See spend_private.refusal_reason.';
 comment on column spend.refusal_counts.part is 'As many parts as transactions refused at the same moment; spend.maintain() puts them together an hour later.';
 comment on column spend.refusal_counts.scope is 'Scope of the quota, which may be gone by now.';
+comment on column spend.refusal_counts.refusals is 'Refusals in this part.';
+comment on column spend.refusal_counts.first_at is 'When the first of them was refused.';
+comment on column spend.refusal_counts.last_at is 'When the last of them was refused.';
 comment on column spend.refusal_counts.last_estimated_cost_usd is 'What the last refused call would have held.';
 comment on column spend.refusal_counts.last_limit_usd is 'The quota''s limit then. Null for the platform''s quotas, whose limits are no tenant''s business.';
 
@@ -5072,6 +5192,17 @@ from spend.refusal_counts as c
 group by 1, 2, 3, 4, 5, 6;
 comment on view spend.refusals_by_hour is
   'Why calls were refused: how often, by tenant, hour (UTC), quota, user and reason, with the first and last time, and what the last one would have cost. A call that several quotas refuse counts for the one that its answer names; a repeated idempotency key that gets its old answer does not count again.';
+comment on column spend.refusals_by_hour.tenant_id is 'Tenant whose call was refused, also where the quota is the platform''s.';
+comment on column spend.refusals_by_hour.hour is 'Start of the hour, full in UTC.';
+comment on column spend.refusals_by_hour.quota_id is 'Quota that the answer named, of spend.cost_quotas; it may be gone by now.';
+comment on column spend.refusals_by_hour.scope is 'Scope of the quota: platform, tenant or user.';
+comment on column spend.refusals_by_hour.user_id is 'Whose calls they were; null for work of the tenant itself.';
+comment on column spend.refusals_by_hour.reason is 'limit_reached: what was spent left no room; in_flight: what open calls held left none; exceeds_limit: the call alone was larger than the limit.';
+comment on column spend.refusals_by_hour.refusals is 'How often reserve and extend refused; not what enforce = false or observe let pass.';
+comment on column spend.refusals_by_hour.first_at is 'When the first was refused.';
+comment on column spend.refusals_by_hour.last_at is 'When the last was refused.';
+comment on column spend.refusals_by_hour.last_estimated_cost_usd is 'USD that the last refused call would have held, or held more.';
+comment on column spend.refusals_by_hour.last_limit_usd is 'USD per period that the quota allowed then. Null for the platform''s quotas, whose limits are no tenant''s business.';
 grant select on spend.refusals_by_hour to authenticated, service_role;
 
 create function spend_private.count_refusal(
@@ -5595,13 +5726,26 @@ create table spend.cost_events (
 ) partition by range (occurred_at);
 comment on table spend.cost_events is
   'The ledger: every booking, in USD. Append-only, partitioned by month. What was spent is the sum of cost_usd; everything else about money can be derived from here.';
+comment on column spend.cost_events.id is 'Number of the event; gaps mean nothing.';
+comment on column spend.cost_events.tenant_id is 'Tenant that pays.';
 comment on column spend.cost_events.occurred_at is 'When the call was made: the moment of its reservation. Decides the period that it counts in.';
 comment on column spend.cost_events.booked_at is 'When the event was written.';
 comment on column spend.cost_events.booked_xid is 'Transaction that wrote the event: tells the roll-ups, in an order that no late commit upsets, what they have counted (spend_private.roll_up).';
 comment on column spend.cost_events.kind is 'charge: a settled call; expiry: the estimate of a call that nobody settled; correction: what a late settle or release, or a right price, changes about what was booked before; adjustment: a credit (negative) or debit by hand.';
+comment on column spend.cost_events.reservation_id is 'Call that it is about, of spend.reservations, where retention may have deleted it; null for adjustments.';
+comment on column spend.cost_events.user_id is 'Member who called, or whom an adjustment is for; null: the tenant itself.';
+comment on column spend.cost_events.conversation_id is 'The caller''s; null: of none.';
+comment on column spend.cost_events.path_id is 'Branch of the conversation; null: the caller named none.';
+comment on column spend.cost_events.task is 'What the call was for; null for adjustments.';
+comment on column spend.cost_events.resource_type is 'llm or e2b.';
+comment on column spend.cost_events.provider is 'Who sold it; null for adjustments.';
+comment on column spend.cost_events.product is 'Model or template, as in spend.reservations; null for adjustments.';
+comment on column spend.cost_events.usage is 'What was used, as settle got it; where nobody knows, what was held for. Null for releases and adjustments.';
+comment on column spend.cost_events.cost_usd is 'USD that the event adds to what is spent. Negative for credits and for corrections downward.';
 comment on column spend.cost_events.calls is 'What the event adds to the number of calls: 1 when a call is booked first, -1 when it turns out not to have been made, else 0. A call''s events sum to 1, or to 0 when it was released.';
 comment on column spend.cost_events.price_ids is 'Rows of spend.prices that the cost was computed with.';
 comment on column spend.cost_events.is_estimated is 'The real usage is not known; the estimate was booked.';
+comment on column spend.cost_events.metadata is 'What reserve and settle were given, and why: reason of an adjustment, release_reason, end_reason of a sandbox.';
 
 -- The tail that is not yet rolled up, and in it one tenant's part.
 create index cost_events_booked_xid_tenant_id_idx on spend.cost_events (booked_xid, tenant_id);
@@ -5931,6 +6075,15 @@ from spend_private.events_by_hour as e
 where e.booked_xid >= spend_private.rolled_up_before();
 comment on view spend.hourly_costs is
   'Booked cost in USD and number of calls by hour: the roll-ups, and event by event what is not rolled up yet. Exact and current; an hour may come in several rows, so sum them.';
+comment on column spend.hourly_costs.tenant_id is 'Tenant that pays.';
+comment on column spend.hourly_costs.hour is 'Full hour of UTC or of the tenant''s time zone, whichever is later; in an hour in which its clock is changed, the minute. No row lies in two days of either.';
+comment on column spend.hourly_costs.resource_type is 'llm or e2b.';
+comment on column spend.hourly_costs.provider is 'Who sold it; null for adjustments.';
+comment on column spend.hourly_costs.product is 'Model or template, as in spend.reservations; null for adjustments.';
+comment on column spend.hourly_costs.task is 'What the calls were for; null for adjustments.';
+comment on column spend.hourly_costs.user_id is 'Member who called, or whom an adjustment is for; null: the tenant itself.';
+comment on column spend.hourly_costs.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.hourly_costs.calls is 'Calls booked; released ones do not count. 0 or less in a row of corrections; the rows of an hour sum to the right number.';
 grant select on spend.hourly_costs to authenticated, service_role;
 
 create view spend.hourly_conversation_costs
@@ -5948,6 +6101,16 @@ from spend_private.events_by_hour as e
 where e.booked_xid >= spend_private.rolled_up_before() and e.conversation_id is not null;
 comment on view spend.hourly_conversation_costs is
   'As spend.hourly_costs, by conversation: of calls that belong to one.';
+comment on column spend.hourly_conversation_costs.tenant_id is 'Tenant that pays.';
+comment on column spend.hourly_conversation_costs.hour is 'Full hour of UTC or of the tenant''s time zone, whichever is later; in an hour in which its clock is changed, the minute. No row lies in two days of either.';
+comment on column spend.hourly_conversation_costs.conversation_id is 'The caller''s; calls of none are left out.';
+comment on column spend.hourly_conversation_costs.resource_type is 'llm or e2b.';
+comment on column spend.hourly_conversation_costs.provider is 'Who sold it.';
+comment on column spend.hourly_conversation_costs.product is 'Model or template, as in spend.reservations.';
+comment on column spend.hourly_conversation_costs.task is 'What the calls were for.';
+comment on column spend.hourly_conversation_costs.user_id is 'Member who called; null: the tenant itself.';
+comment on column spend.hourly_conversation_costs.cost_usd is 'USD booked. Negative where corrections are more than what was spent.';
+comment on column spend.hourly_conversation_costs.calls is 'Calls booked; released ones do not count. 0 or less in a row of corrections; the rows of an hour sum to the right number.';
 grant select on spend.hourly_conversation_costs to authenticated, service_role;
 
 -- schemas/50_ledger/adjust.sql
@@ -6124,6 +6287,16 @@ create type spend.cost_report_line as (
 );
 comment on type spend.cost_report_line is
   'Line of spend.cost_report: what it is grouped by (all other columns are null), cost in USD, number of calls.';
+comment on column spend.cost_report_line.tenant_id is 'Tenant that pays. Null: not grouped by tenant.';
+comment on column spend.cost_report_line.user_id is 'Member who called, or whom an adjustment is for. Null: the tenant itself, or not grouped by user.';
+comment on column spend.cost_report_line.task is 'What the calls were for. Null: adjustments, or not grouped by task.';
+comment on column spend.cost_report_line.conversation_id is 'The caller''s. Null: not grouped by conversation.';
+comment on column spend.cost_report_line.resource_type is 'llm or e2b. Null: not grouped by resource_type.';
+comment on column spend.cost_report_line.provider is 'Who sold it. Null: adjustments, or not grouped by provider.';
+comment on column spend.cost_report_line.product is 'Model or template, as in spend.reservations. Null: adjustments, or not grouped by product.';
+comment on column spend.cost_report_line.day is 'Day in the tenant''s time zone. Null: not grouped by day.';
+comment on column spend.cost_report_line.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.cost_report_line.calls is 'Calls booked; released ones and adjustments do not count.';
 
 create function spend.cost_report(
   group_by text[] default '{day}',
@@ -6416,6 +6589,11 @@ create type spend.repriced_tenant as (
 );
 comment on type spend.repriced_tenant is
   'Line of spend.reprice: how many calls of a tenant are booked at a wrong price, what is booked for them, what is right, and right_usd - booked_usd, in USD.';
+comment on column spend.repriced_tenant.tenant_id is 'Tenant that pays.';
+comment on column spend.repriced_tenant.calls is 'How many of its calls are booked at a wrong price.';
+comment on column spend.repriced_tenant.booked_usd is 'USD booked for these calls before.';
+comment on column spend.repriced_tenant.right_usd is 'USD that they cost at the right prices.';
+comment on column spend.repriced_tenant.difference_usd is 'right_usd - booked_usd: what is booked, or with dry_run would be. Negative: given back.';
 
 create function spend.reprice(
   provider text,
@@ -6922,6 +7100,12 @@ left join spend.tenants as t on t.id = c.tenant_id
 group by 1, 2, 3, 4;
 comment on view spend.spend_by_conversation is
   'Booked cost in USD and number of calls by tenant, conversation, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+comment on column spend.spend_by_conversation.tenant_id is 'Tenant that pays.';
+comment on column spend.spend_by_conversation.month is 'First day of the month, in the tenant''s time zone.';
+comment on column spend.spend_by_conversation.resource_type is 'llm or e2b.';
+comment on column spend.spend_by_conversation.conversation_id is 'The caller''s; calls of none are left out.';
+comment on column spend.spend_by_conversation.cost_usd is 'USD booked. Negative where corrections are more than what was spent.';
+comment on column spend.spend_by_conversation.calls is 'Calls booked; released ones do not count.';
 grant select on spend.spend_by_conversation to authenticated, service_role;
 
 -- schemas/50_ledger/spend_by_day.sql
@@ -6939,6 +7123,15 @@ left join spend.tenants as t on t.id = c.tenant_id
 group by 1, 2, 3, 4, 5, 6, 7;
 comment on view spend.spend_by_day is
   'Booked cost in USD and number of calls, by day of the tenant''s time zone, resource type, provider, product, task and user.';
+comment on column spend.spend_by_day.tenant_id is 'Tenant that pays.';
+comment on column spend.spend_by_day.day is 'Day in the tenant''s time zone.';
+comment on column spend.spend_by_day.resource_type is 'llm or e2b.';
+comment on column spend.spend_by_day.provider is 'Who sold it; null for adjustments.';
+comment on column spend.spend_by_day.product is 'Model or template, as in spend.reservations; null for adjustments.';
+comment on column spend.spend_by_day.task is 'What the calls were for; null for adjustments.';
+comment on column spend.spend_by_day.user_id is 'Member who called, or whom an adjustment is for; null: the tenant itself.';
+comment on column spend.spend_by_day.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_day.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_day to authenticated, service_role;
 
 -- schemas/50_ledger/spend_by_product.sql
@@ -6956,6 +7149,13 @@ left join spend.tenants as t on t.id = c.tenant_id
 group by 1, 2, 3, 4, 5;
 comment on view spend.spend_by_product is
   'Booked cost in USD and number of calls by tenant, provider and product, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+comment on column spend.spend_by_product.tenant_id is 'Tenant that pays.';
+comment on column spend.spend_by_product.month is 'First day of the month, in the tenant''s time zone.';
+comment on column spend.spend_by_product.resource_type is 'llm or e2b.';
+comment on column spend.spend_by_product.provider is 'Who sold it; null for adjustments.';
+comment on column spend.spend_by_product.product is 'Model or template, as in spend.reservations; null for adjustments.';
+comment on column spend.spend_by_product.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_product.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_product to authenticated, service_role;
 
 -- schemas/50_ledger/spend_by_provider.sql
@@ -6973,6 +7173,12 @@ left join spend.tenants as t on t.id = c.tenant_id
 group by 1, 2, 3, 4;
 comment on view spend.spend_by_provider is
   'Booked cost in USD and number of calls by tenant, provider, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+comment on column spend.spend_by_provider.tenant_id is 'Tenant that pays.';
+comment on column spend.spend_by_provider.month is 'First day of the month, in the tenant''s time zone.';
+comment on column spend.spend_by_provider.resource_type is 'llm or e2b.';
+comment on column spend.spend_by_provider.provider is 'Who sold it; null for adjustments.';
+comment on column spend.spend_by_provider.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_provider.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_provider to authenticated, service_role;
 
 -- schemas/50_ledger/spend_by_task.sql
@@ -6990,6 +7196,12 @@ left join spend.tenants as t on t.id = c.tenant_id
 group by 1, 2, 3, 4;
 comment on view spend.spend_by_task is
   'Booked cost in USD and number of calls by tenant, task, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+comment on column spend.spend_by_task.tenant_id is 'Tenant that pays.';
+comment on column spend.spend_by_task.month is 'First day of the month, in the tenant''s time zone.';
+comment on column spend.spend_by_task.resource_type is 'llm or e2b.';
+comment on column spend.spend_by_task.task is 'What the calls were for; null for adjustments.';
+comment on column spend.spend_by_task.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_task.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_task to authenticated, service_role;
 
 -- schemas/50_ledger/spend_by_tenant.sql
@@ -7007,6 +7219,11 @@ left join spend.tenants as t on t.id = c.tenant_id
 group by 1, 2, 3;
 comment on view spend.spend_by_tenant is
   'Booked cost in USD and number of calls by tenant, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+comment on column spend.spend_by_tenant.tenant_id is 'Tenant that pays.';
+comment on column spend.spend_by_tenant.month is 'First day of the month, in the tenant''s time zone.';
+comment on column spend.spend_by_tenant.resource_type is 'llm or e2b.';
+comment on column spend.spend_by_tenant.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_tenant.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_tenant to authenticated, service_role;
 
 -- schemas/50_ledger/spend_by_user.sql
@@ -7024,6 +7241,12 @@ left join spend.tenants as t on t.id = c.tenant_id
 group by 1, 2, 3, 4;
 comment on view spend.spend_by_user is
   'Booked cost in USD and number of calls by tenant, user, month of the tenant''s time zone (its first day) and resource type. For other spans of time: spend.cost_report.';
+comment on column spend.spend_by_user.tenant_id is 'Tenant that pays.';
+comment on column spend.spend_by_user.month is 'First day of the month, in the tenant''s time zone.';
+comment on column spend.spend_by_user.resource_type is 'llm or e2b.';
+comment on column spend.spend_by_user.user_id is 'Member who called, or whom an adjustment is for; null: the tenant itself.';
+comment on column spend.spend_by_user.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_user.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_user to authenticated, service_role;
 
 -- schemas/50_ledger/unusual_spend.sql
@@ -7036,6 +7259,11 @@ create type spend.unusual_day as (
 );
 comment on type spend.unusual_day is
   'Line of spend.unusual_spend: a day that stands out, what it cost, what such a day usually costs (median), and from which cost on it stands out, in USD.';
+comment on column spend.unusual_day.tenant_id is 'Tenant that pays.';
+comment on column spend.unusual_day.day is 'Day in the tenant''s time zone; today''s is not over.';
+comment on column spend.unusual_day.cost_usd is 'USD booked that day, as far as the reader sees it.';
+comment on column spend.unusual_day.usual_usd is 'Median of the days of the weeks before, in USD; days without spend count.';
+comment on column spend.unusual_day.threshold_usd is 'USD above which the day stands out.';
 
 create function spend.unusual_spend(
   tenant_id uuid default null,
@@ -8145,6 +8373,9 @@ create table spend.sandbox_templates (
 );
 comment on table spend.sandbox_templates is
   'What a sandbox of a template is given, and so what a second of it costs. A template that is not here cannot be started: insert a row for each of your own.';
+comment on column spend.sandbox_templates.template is 'E2B''s name or id of it.';
+comment on column spend.sandbox_templates.vcpus is 'vCPUs of one sandbox.';
+comment on column spend.sandbox_templates.memory_gib is 'GiB of memory of one sandbox.';
 
 -- E2B's defaults: https://e2b.dev/pricing
 insert into spend.sandbox_templates (template, vcpus, memory_gib) values
@@ -8201,18 +8432,31 @@ create table spend.execution_contexts (
 );
 comment on table spend.execution_contexts is
   'The sandbox of a conversation''s path. creating (somebody holds the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause alone.';
+comment on column spend.execution_contexts.tenant_id is 'Tenant that pays.';
+comment on column spend.execution_contexts.id is 'What use_context and the HTTP API take; stays when it is paused and resumed.';
 comment on column spend.execution_contexts.user_id is 'Who asked for it first; null for work of the tenant itself.';
+comment on column spend.execution_contexts.conversation_id is 'The caller''s. A conversation''s path has one live context at most.';
 comment on column spend.execution_contexts.path_id is 'Branch of the conversation; null is a branch of its own.';
+comment on column spend.execution_contexts.task is 'What it is for, in the caller''s words: sandbox where it said none. Quotas and reports can go by it.';
+comment on column spend.execution_contexts.template is 'Of spend.sandbox_templates, when it was made.';
+comment on column spend.execution_contexts.vcpus is 'vCPUs that its seconds are priced by: the template''s, then what E2B says.';
+comment on column spend.execution_contexts.memory_gib is 'GiB of memory that its seconds are priced by: the template''s, then what E2B says.';
 comment on column spend.execution_contexts.timeout_seconds is 'Seconds that it may run until it is used again.';
+comment on column spend.execution_contexts.status is 'creating, running, paused, terminated or failed. The last two are its end.';
 comment on column spend.execution_contexts.sandbox_id is 'E2B''s id. In creating: null while it is made, not null while it is resumed.';
 comment on column spend.execution_contexts.reservation_id is 'Hold of the current running interval, or of the last one.';
 comment on column spend.execution_contexts.booked_at is 'When that hold was settled or released; null while it is open.';
 comment on column spend.execution_contexts.claim_id is 'Who may start or resume it: asking again with the same id gets the same answer.';
+comment on column spend.execution_contexts.claimed_at is 'When the present interval was claimed; taking over an expired claim leaves it. The interval cannot have begun earlier.';
 comment on column spend.execution_contexts.claim_expires_at is 'From then on a claim in creating is taken over.';
 comment on column spend.execution_contexts.started_at is 'Begin of the running interval, as E2B says.';
 comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself.';
 comment on column spend.execution_contexts.in_use_until is 'A run that was admitted may last until then: it is not idle before.';
 comment on column spend.execution_contexts.pause_claimed_until is 'Somebody is pausing it: runs wait.';
+comment on column spend.execution_contexts.paused_at is 'Since when it is paused; null in every other status.';
+comment on column spend.execution_contexts.ended_at is 'When it ended, or was given up; null while it lives.';
+comment on column spend.execution_contexts.end_reason is 'Why it ended: killed, timed_out, lost, claim_expired, or what the caller said. Null while it lives.';
+comment on column spend.execution_contexts.created_at is 'When it was first asked for.';
 
 create unique index execution_contexts_live_idx
 on spend.execution_contexts (tenant_id, conversation_id, path_id) nulls not distinct
@@ -8246,6 +8490,18 @@ create type spend.context_claim as (
 );
 comment on type spend.context_claim is
   'Answer of claim_context and use_context. outcome: create or resume (the caller does it now, with timeout_seconds, and confirms), ready (it runs; when set_timeout_seconds is not null, tell E2B this time-out first: it is paid for), wait (somebody else is at it: ask again), refused (refusal says why), gone (there is no such sandbox any more).';
+comment on column spend.context_claim.outcome is 'What to do: create, resume, ready, wait, refused or gone.';
+comment on column spend.context_claim.tenant_id is 'Its tenant. Null when creating was refused, and with gone for one that the user may not use.';
+comment on column spend.context_claim.context_id is 'Its id, of spend.execution_contexts. Null when creating was refused.';
+comment on column spend.context_claim.conversation_id is 'Conversation that it is of. Null where tenant_id is.';
+comment on column spend.context_claim.path_id is 'Branch of the conversation; null is a branch of its own.';
+comment on column spend.context_claim.template is 'Template to start, or that was started.';
+comment on column spend.context_claim.sandbox_id is 'E2B''s id; null until the first start is confirmed.';
+comment on column spend.context_claim.timeout_seconds is 'Seconds to start or resume it with.';
+comment on column spend.context_claim.set_timeout_seconds is 'Only with ready: seconds from now to set as E2B''s time-out before using it. Null: nothing to set.';
+comment on column spend.context_claim.started_at is 'Start of the running interval; null with create and resume.';
+comment on column spend.context_claim.expires_at is 'When E2B ends it by itself; null with create and resume.';
+comment on column spend.context_claim.refusal is 'With refused: the answer of reserve or extend. Null with all others.';
 
 create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
 returns spend.execution_contexts
@@ -9354,13 +9610,17 @@ create table spend.alerts (
 );
 comment on table spend.alerts is
   'Outbox. Kinds warning and limit: what is spent, not held, of a quota in a period has reached its warning threshold or its limit, or a call was refused near it; once for each limit that the quota has had in the period, and again after spend fell below it. Kinds verification_failed and job_failed: for the operator, about no quota. Written in the transaction that found it.';
+comment on column spend.alerts.id is 'What finish_alert takes.';
 comment on column spend.alerts.tenant_id is 'Null for quotas of the platform, and for what is about no quota.';
+comment on column spend.alerts.quota_id is 'Quota, of spend.cost_quotas, which may be gone; null for what is about no quota.';
 comment on column spend.alerts.period_start is 'Period of the balance that it is about; -infinity for lifetime quotas.';
+comment on column spend.alerts.kind is 'warning or limit: about a quota. verification_failed or job_failed: about maintenance, for the operator.';
 comment on column spend.alerts.threshold is 'Share of the limit that was reached: the quota''s warning threshold, or 1. A limit alert below 1 says that a call was refused for which there was no room any more.';
 comment on column spend.alerts.limit_usd is 'Limit when the alert was recorded: another limit has alerts of its own.';
 comment on column spend.alerts.details is 'The quota when the alert was recorded, in USD.';
 comment on column spend.alerts.facts is 'What the other kinds tell: {"problem_id", "job", "subject", "message", "details"}.';
 comment on column spend.alerts.caused_by_tenant_id is 'Tenant whose call crossed the threshold.';
+comment on column spend.alerts.created_at is 'When it was recorded.';
 comment on column spend.alerts.ended_at is 'When a credit or a correction took spend below the threshold again: reaching it once more is a new alert.';
 comment on column spend.alerts.delivered_at is 'When a receiver took it.';
 comment on column spend.alerts.attempts is 'How often somebody claimed it to deliver it.';
@@ -9460,6 +9720,7 @@ create table spend.problems (
 );
 comment on table spend.problems is
   'What maintenance could not do, one row per job and thing that it failed at: the others were done without it. Open while resolved_at is null. Written by spend_private.record_problem and resolve_problem alone; service_role reads it.';
+comment on column spend.problems.id is 'What an alert''s facts name as problem_id.';
 comment on column spend.problems.job is 'Job of spend.maintain(), or the name of another worker: reconcile for the sandboxes.';
 comment on column spend.problems.subject is 'What it failed at: tenant/reservation, a quota''s id, a month, a context''s id; job where all of the job failed.';
 comment on column spend.problems.message is 'The last error, in the database''s or the provider''s words.';
@@ -9932,12 +10193,18 @@ create table spend.audit_log (
 );
 comment on table spend.audit_log is
   'Who changed a price, a plan, a quota, a tenant, a member or a setting, when, from what to what. Written by triggers, append-only.';
+comment on column spend.audit_log.id is 'Number of the entry, in the order in which changes were made.';
 comment on column spend.audit_log.tenant_id is 'Tenant whose row it was; null for prices, plans and quotas of the platform.';
+comment on column spend.audit_log.changed_at is 'When the row was changed, by the clock, not the begin of the transaction.';
+comment on column spend.audit_log.table_name is 'Table of schema spend, without the schema.';
+comment on column spend.audit_log.command is 'INSERT, UPDATE, DELETE or TRUNCATE.';
+comment on column spend.audit_log.row_key is 'Primary key of the row: {"id": 7}. Null for a truncate.';
 comment on column spend.audit_log.old_row is 'The row before; null for an insert.';
 comment on column spend.audit_log.new_row is 'The row after; null for a delete.';
 comment on column spend.audit_log.user_id is 'Signed-in user (auth.uid()); null for service_role and for direct connections.';
 comment on column spend.audit_log.role_name is 'Role that made the change: authenticated, service_role, or whoever connected.';
 comment on column spend.audit_log.session_user_name is 'Role that opened the connection.';
+comment on column spend.audit_log.application_name is 'What the connection called itself; anybody may call itself anything.';
 
 create index audit_log_tenant_id_idx on spend.audit_log (tenant_id, id);
 create index audit_log_table_name_idx on spend.audit_log (table_name, id);
@@ -10038,6 +10305,7 @@ create table spend.settings (
 );
 comment on table spend.settings is
   'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
+comment on column spend.settings.is_only_row is 'Always true: there is one row.';
 comment on column spend.settings.keep_event_months is 'Full months of cost_events before the current one; null, the default, keeps all. Of dropped months the sums by hour remain.';
 comment on column spend.settings.keep_balance_days is 'Balances of quota periods that ended earlier are deleted; the ledger knows what was spent.';
 comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not, but for those of periods that still run; so are problems that were resolved earlier.';

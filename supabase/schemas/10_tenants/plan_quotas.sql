@@ -18,6 +18,10 @@ create table spend.plan_quotas (
 );
 comment on table spend.plan_quotas is
   'Quotas that every tenant of a plan (scope tenant) and every member of such a tenant (scope user) gets. A change here reaches the tenants of the plan at once, except where a quota was overridden by hand (cost_quotas.source = ''manual'').';
+comment on column spend.plan_quotas.plan_id is 'Plan that it belongs to.';
+comment on column spend.plan_quotas.scope is 'tenant: one quota for each tenant of the plan. user: one for each member of such a tenant.';
+comment on column spend.plan_quotas.resource_type is 'llm, e2b, or all for their sum.';
+comment on column spend.plan_quotas.period is 'hour, day, week, month or lifetime, of the tenant''s time zone; weeks begin on Monday.';
 comment on column spend.plan_quotas.limit_usd is 'USD per period.';
 comment on column spend.plan_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning.';
 comment on column spend.plan_quotas.estimate_policy is 'What the quotas hold for a call: strict, or expected (see spend.cost_quotas).';

@@ -7,7 +7,8 @@ create table spend.plans (
 );
 comment on table spend.plans is
   'Plans that tenants are on. A plan''s quotas are in plan_quotas. New tenants are on the plan ''default''.';
-
+comment on column spend.plans.id is 'Name that tenants.plan_id uses. default is the plan of new tenants.';
+comment on column spend.plans.name is 'For people.';
 comment on column spend.plans.version is
   'Goes up with each change of the plan''s quotas; tenants.plan_version says which one a tenant follows. Kept by a trigger.';
 

@@ -9,9 +9,12 @@ create table spend.tenant_members (
 );
 comment on table spend.tenant_members is
   'Who belongs to a tenant. Members spend and see their own spend; owners and admins see the tenant''s and set quotas of its users. Inserting a member seeds the plan''s user quotas.';
-
+comment on column spend.tenant_members.tenant_id is 'Tenant that pays for what the member spends here.';
+comment on column spend.tenant_members.user_id is 'Person, of auth.users. May belong to several tenants.';
+comment on column spend.tenant_members.role is 'owner, admin or member. All spend and see their own spend; owners and admins, with the same rights, also see the tenant''s and set its users'' quotas.';
 comment on column spend.tenant_members.is_seeded is
   'Has the plan''s user quotas. Kept by a trigger; where triggers did not run, spend.maintain() adds them.';
+comment on column spend.tenant_members.created_at is 'When the member was added.';
 
 create index tenant_members_user_id_idx on spend.tenant_members (user_id);
 create index tenant_members_unseeded_idx on spend.tenant_members (tenant_id, user_id) where not is_seeded;

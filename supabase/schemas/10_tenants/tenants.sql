@@ -12,12 +12,16 @@ create table spend.tenants (
 );
 comment on table spend.tenants is
   'Customers of the project. Inserting one seeds the quotas of its plan in the same transaction.';
+comment on column spend.tenants.id is 'May be the project''s own id of the customer. Its first 32 bits are in the id of each of its reservations.';
+comment on column spend.tenants.name is 'For people; need not be unique.';
+comment on column spend.tenants.plan_id is 'Plan that its quotas follow. Setting another brings that one''s quotas; those set by hand stay.';
 comment on column spend.tenants.time_zone is
   'IANA name. Days, weeks and months of the tenant''s and its users'' quotas begin at midnight of this zone.';
 comment on column spend.tenants.plan_version is
   'Version of its plan (spend.plans) that its quotas follow. An older one than the plan''s: spend.maintain() brings them up to date. Kept by triggers.';
 comment on column spend.tenants.time_zone_since is
   'When the time zone last changed; -infinity: never. Kept by a trigger.';
+comment on column spend.tenants.created_at is 'When the tenant was inserted; to spend.unusual_spend its first day, unless it spent before.';
 comment on column spend.tenants.closed_at is
   'When set, new spend is refused (PT403 tenant_closed). Open reservations still settle, history stays.';
 

@@ -10,10 +10,13 @@ create table spend.meters (
 );
 comment on table spend.meters is
   'What usage is counted in. A meter that is part of another is billed apart where a price for it exists, else as the other. LLM usage names its meters as keys; a new row is a new key, without a schema change.';
+comment on column spend.meters.resource_type is 'llm or e2b.';
+comment on column spend.meters.meter is 'Name in spend.prices and, for llm, key of usage. Those of e2b are computed: vcpus and memory_gib, each × seconds.';
 comment on column spend.meters.part_of is
   'The meter whose count includes this one: input_tokens includes cache_read_tokens.';
 comment on column spend.meters.provider_decides is
   'Of a part: true when the provider may count any share of the whole as it (what it caches, how long it reasons), so that an estimate which does not state it must cover it; false when only a request that asks for it has it (audio, images sent, a cache for an hour), so that who estimates knows and states it.';
+comment on column spend.meters.description is 'What is counted, for people.';
 
 alter table spend.meters enable row level security;
 create policy "signed-in users read the meters" on spend.meters

@@ -27,12 +27,19 @@ create table spend.prices (
 );
 comment on table spend.prices is
   'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row in force of a product that a call has used cannot be changed or deleted; a row with a higher revision takes its place.';
+comment on column spend.prices.id is 'What price_ids of reservations and events refer to.';
+comment on column spend.prices.resource_type is 'llm or e2b.';
+comment on column spend.prices.provider is 'Who sells it, as calls name it in usage: openai, e2b. Case counts.';
 comment on column spend.prices.product is 'Model or sandbox template; ''*'' is any product of the provider that has no row of its own.';
+comment on column spend.prices.meter is 'What is counted, of spend.meters.';
+comment on column spend.prices.unit_size is 'Units of the meter that cost usd: 1000000, the default, as tokens are quoted; 1000 for web searches; 1 for seconds of sandboxes.';
 comment on column spend.prices.usd is 'USD per unit_size units of the meter.';
 comment on column spend.prices.tier_from is 'The row is for calls with strictly more input tokens in all than this (a cliff: then for all of them); 0 is the base price.';
 comment on column spend.prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
 comment on column spend.prices.revision is '0, or 1 and more for a row that corrects a wrong price found late: such a row may take effect in the past, and of several for one moment the highest counts. spend.reprice books what that changes about calls that were booked already.';
+comment on column spend.prices.note is 'For people: source of the price, reason of a revision.';
 comment on column spend.prices.tenant_id is 'Set: a negotiated price, for this tenant alone, that goes before the general one.';
+comment on column spend.prices.effective_from is 'In force from this moment until that of the next row for the same; may lie in the future. In the past only where no call was priced since, or with a revision.';
 comment on column spend.prices.first_used_at is 'Set by the first reservation that the row could price, whether or not its estimate has the meter; from then on the row is fixed.';
 comment on column spend.prices.version is 'Set by the database: greater than that of every row that was committed before. A call is priced by the rows up to the version that it was reserved at (spend.reservations.price_version), whatever is inserted, committed or dated later.';
 

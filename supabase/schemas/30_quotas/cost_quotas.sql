@@ -38,6 +38,9 @@ create table spend.cost_quotas (
 );
 comment on table spend.cost_quotas is
   'Limits. A call must fit into every quota that matches it; no matching quota means no limit. Rows of source plan follow plan_quotas; changing one by hand makes it manual.';
+comment on column spend.cost_quotas.id is 'What balances, reservations and alerts refer to.';
+comment on column spend.cost_quotas.scope is 'Whose spend counts: platform (all tenants'' together), tenant, or user (one member''s in one tenant).';
+comment on column spend.cost_quotas.tenant_id is 'Tenant of the quota, or of its user; null for the platform.';
 comment on column spend.cost_quotas.scope_id is 'Null for the platform, the tenant''s id, or the user''s id. May be omitted for the first two.';
 comment on column spend.cost_quotas.resource_type is 'llm, e2b, or all for their sum.';
 comment on column spend.cost_quotas.period is 'Calendar period in the tenant''s time zone (platform: UTC); weeks begin on Monday.';
@@ -49,6 +52,8 @@ comment on column spend.cost_quotas.slots is 'Balances that the quota is split i
 comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
 comment on column spend.cost_quotas.shape_since is 'When its period or subject last changed; -infinity: never. Kept by a trigger.';
 comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count. Kept under the name that reservations have (resolve_quota_product), however it was written.';
+comment on column spend.cost_quotas.source is 'plan: follows plan_quotas. manual: set or changed by hand; a plan leaves it alone.';
+comment on column spend.cost_quotas.created_at is 'When the quota was inserted. What was spent before, in its period, counts all the same.';
 
 alter table spend.cost_quotas enable row level security;
 create policy "members read their tenant's quotas and their own" on spend.cost_quotas

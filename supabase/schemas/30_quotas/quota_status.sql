@@ -24,4 +24,23 @@ left join lateral (
 ) as b on true;
 comment on view spend.quota_status is
   'Every quota that the reader may see, with what is spent, held and left of it in its current period, in USD.';
+comment on column spend.quota_status.quota_id is 'Its row of spend.cost_quotas.';
+comment on column spend.quota_status.scope is 'Whose spend counts: platform, tenant or user.';
+comment on column spend.quota_status.tenant_id is 'Tenant of the quota, or of its user; null for the platform.';
+comment on column spend.quota_status.scope_id is 'The tenant''s id, or the user''s; null for the platform.';
+comment on column spend.quota_status.resource_type is 'llm, e2b, or all for their sum.';
+comment on column spend.quota_status.period is 'hour, day, week, month or lifetime.';
+comment on column spend.quota_status.task is 'When set, only calls of this task count.';
+comment on column spend.quota_status.product is 'When set, only calls of this model or template count.';
+comment on column spend.quota_status.enforcement is 'block refuses; observe counts and alerts but never refuses.';
+comment on column spend.quota_status.warning_threshold is 'Share of the limit, 0 to 1, from which on answers carry a warning and an alert is recorded.';
+comment on column spend.quota_status.source is 'plan: follows the plan''s. manual: set by hand.';
+comment on column spend.quota_status.limit_usd is 'USD per period. 0 refuses everything.';
+comment on column spend.quota_status.spent_usd is 'USD booked in the period. Negative after credits.';
+comment on column spend.quota_status.reserved_usd is 'USD that open calls hold.';
+comment on column spend.quota_status.current_spend_usd is 'USD used: spent_usd + reserved_usd.';
+comment on column spend.quota_status.remaining_usd is 'USD that the limit leaves; 0 when it is passed.';
+comment on column spend.quota_status.utilization_percent is 'current_spend_usd in percent of the limit, two decimals; above 100 when it is passed. 100 where the limit is 0.';
+comment on column spend.quota_status.period_start is 'Start of the current period, in the tenant''s time zone (platform: UTC); -infinity for lifetime.';
+comment on column spend.quota_status.period_end is 'When the next period begins, with nothing spent; infinity for lifetime.';
 grant select on spend.quota_status to authenticated, service_role;

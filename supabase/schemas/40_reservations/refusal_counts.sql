@@ -20,11 +20,16 @@ create table spend.refusal_counts (
 with (fillfactor = 50);
 comment on table spend.refusal_counts is
   'How often each quota refused each user, by hour and reason, in parts: transactions that refuse at once write different rows. spend.refusals_by_hour adds the parts up. Kept for keep_refusal_days.';
+comment on column spend.refusal_counts.tenant_id is 'Tenant whose call was refused, also where the quota is the platform''s.';
 comment on column spend.refusal_counts.hour is 'The full hour, UTC, in which the transactions that refused began.';
+comment on column spend.refusal_counts.quota_id is 'Quota that the answer named, of spend.cost_quotas; it may be gone by now.';
 comment on column spend.refusal_counts.user_id is 'Whose call it was; null for work of the tenant itself.';
 comment on column spend.refusal_counts.reason is 'See spend_private.refusal_reason.';
 comment on column spend.refusal_counts.part is 'As many parts as transactions refused at the same moment; spend.maintain() puts them together an hour later.';
 comment on column spend.refusal_counts.scope is 'Scope of the quota, which may be gone by now.';
+comment on column spend.refusal_counts.refusals is 'Refusals in this part.';
+comment on column spend.refusal_counts.first_at is 'When the first of them was refused.';
+comment on column spend.refusal_counts.last_at is 'When the last of them was refused.';
 comment on column spend.refusal_counts.last_estimated_cost_usd is 'What the last refused call would have held.';
 comment on column spend.refusal_counts.last_limit_usd is 'The quota''s limit then. Null for the platform''s quotas, whose limits are no tenant''s business.';
 
@@ -54,6 +59,17 @@ from spend.refusal_counts as c
 group by 1, 2, 3, 4, 5, 6;
 comment on view spend.refusals_by_hour is
   'Why calls were refused: how often, by tenant, hour (UTC), quota, user and reason, with the first and last time, and what the last one would have cost. A call that several quotas refuse counts for the one that its answer names; a repeated idempotency key that gets its old answer does not count again.';
+comment on column spend.refusals_by_hour.tenant_id is 'Tenant whose call was refused, also where the quota is the platform''s.';
+comment on column spend.refusals_by_hour.hour is 'Start of the hour, full in UTC.';
+comment on column spend.refusals_by_hour.quota_id is 'Quota that the answer named, of spend.cost_quotas; it may be gone by now.';
+comment on column spend.refusals_by_hour.scope is 'Scope of the quota: platform, tenant or user.';
+comment on column spend.refusals_by_hour.user_id is 'Whose calls they were; null for work of the tenant itself.';
+comment on column spend.refusals_by_hour.reason is 'limit_reached: what was spent left no room; in_flight: what open calls held left none; exceeds_limit: the call alone was larger than the limit.';
+comment on column spend.refusals_by_hour.refusals is 'How often reserve and extend refused; not what enforce = false or observe let pass.';
+comment on column spend.refusals_by_hour.first_at is 'When the first was refused.';
+comment on column spend.refusals_by_hour.last_at is 'When the last was refused.';
+comment on column spend.refusals_by_hour.last_estimated_cost_usd is 'USD that the last refused call would have held, or held more.';
+comment on column spend.refusals_by_hour.last_limit_usd is 'USD per period that the quota allowed then. Null for the platform''s quotas, whose limits are no tenant''s business.';
 grant select on spend.refusals_by_hour to authenticated, service_role;
 
 create function spend_private.count_refusal(

@@ -12,6 +12,16 @@ create type spend.cost_report_line as (
 );
 comment on type spend.cost_report_line is
   'Line of spend.cost_report: what it is grouped by (all other columns are null), cost in USD, number of calls.';
+comment on column spend.cost_report_line.tenant_id is 'Tenant that pays. Null: not grouped by tenant.';
+comment on column spend.cost_report_line.user_id is 'Member who called, or whom an adjustment is for. Null: the tenant itself, or not grouped by user.';
+comment on column spend.cost_report_line.task is 'What the calls were for. Null: adjustments, or not grouped by task.';
+comment on column spend.cost_report_line.conversation_id is 'The caller''s. Null: not grouped by conversation.';
+comment on column spend.cost_report_line.resource_type is 'llm or e2b. Null: not grouped by resource_type.';
+comment on column spend.cost_report_line.provider is 'Who sold it. Null: adjustments, or not grouped by provider.';
+comment on column spend.cost_report_line.product is 'Model or template, as in spend.reservations. Null: adjustments, or not grouped by product.';
+comment on column spend.cost_report_line.day is 'Day in the tenant''s time zone. Null: not grouped by day.';
+comment on column spend.cost_report_line.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.cost_report_line.calls is 'Calls booked; released ones and adjustments do not count.';
 
 create function spend.cost_report(
   group_by text[] default '{day}',

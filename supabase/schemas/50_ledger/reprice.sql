@@ -7,6 +7,11 @@ create type spend.repriced_tenant as (
 );
 comment on type spend.repriced_tenant is
   'Line of spend.reprice: how many calls of a tenant are booked at a wrong price, what is booked for them, what is right, and right_usd - booked_usd, in USD.';
+comment on column spend.repriced_tenant.tenant_id is 'Tenant that pays.';
+comment on column spend.repriced_tenant.calls is 'How many of its calls are booked at a wrong price.';
+comment on column spend.repriced_tenant.booked_usd is 'USD booked for these calls before.';
+comment on column spend.repriced_tenant.right_usd is 'USD that they cost at the right prices.';
+comment on column spend.repriced_tenant.difference_usd is 'right_usd - booked_usd: what is booked, or with dry_run would be. Negative: given back.';
 
 create function spend.reprice(
   provider text,

@@ -7,6 +7,11 @@ create type spend.unusual_day as (
 );
 comment on type spend.unusual_day is
   'Line of spend.unusual_spend: a day that stands out, what it cost, what such a day usually costs (median), and from which cost on it stands out, in USD.';
+comment on column spend.unusual_day.tenant_id is 'Tenant that pays.';
+comment on column spend.unusual_day.day is 'Day in the tenant''s time zone; today''s is not over.';
+comment on column spend.unusual_day.cost_usd is 'USD booked that day, as far as the reader sees it.';
+comment on column spend.unusual_day.usual_usd is 'Median of the days of the weeks before, in USD; days without spend count.';
+comment on column spend.unusual_day.threshold_usd is 'USD above which the day stands out.';
 
 create function spend.unusual_spend(
   tenant_id uuid default null,

@@ -41,18 +41,31 @@ create table spend.execution_contexts (
 );
 comment on table spend.execution_contexts is
   'The sandbox of a conversation''s path. creating (somebody holds the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause alone.';
+comment on column spend.execution_contexts.tenant_id is 'Tenant that pays.';
+comment on column spend.execution_contexts.id is 'What use_context and the HTTP API take; stays when it is paused and resumed.';
 comment on column spend.execution_contexts.user_id is 'Who asked for it first; null for work of the tenant itself.';
+comment on column spend.execution_contexts.conversation_id is 'The caller''s. A conversation''s path has one live context at most.';
 comment on column spend.execution_contexts.path_id is 'Branch of the conversation; null is a branch of its own.';
+comment on column spend.execution_contexts.task is 'What it is for, in the caller''s words: sandbox where it said none. Quotas and reports can go by it.';
+comment on column spend.execution_contexts.template is 'Of spend.sandbox_templates, when it was made.';
+comment on column spend.execution_contexts.vcpus is 'vCPUs that its seconds are priced by: the template''s, then what E2B says.';
+comment on column spend.execution_contexts.memory_gib is 'GiB of memory that its seconds are priced by: the template''s, then what E2B says.';
 comment on column spend.execution_contexts.timeout_seconds is 'Seconds that it may run until it is used again.';
+comment on column spend.execution_contexts.status is 'creating, running, paused, terminated or failed. The last two are its end.';
 comment on column spend.execution_contexts.sandbox_id is 'E2B''s id. In creating: null while it is made, not null while it is resumed.';
 comment on column spend.execution_contexts.reservation_id is 'Hold of the current running interval, or of the last one.';
 comment on column spend.execution_contexts.booked_at is 'When that hold was settled or released; null while it is open.';
 comment on column spend.execution_contexts.claim_id is 'Who may start or resume it: asking again with the same id gets the same answer.';
+comment on column spend.execution_contexts.claimed_at is 'When the present interval was claimed; taking over an expired claim leaves it. The interval cannot have begun earlier.';
 comment on column spend.execution_contexts.claim_expires_at is 'From then on a claim in creating is taken over.';
 comment on column spend.execution_contexts.started_at is 'Begin of the running interval, as E2B says.';
 comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself.';
 comment on column spend.execution_contexts.in_use_until is 'A run that was admitted may last until then: it is not idle before.';
 comment on column spend.execution_contexts.pause_claimed_until is 'Somebody is pausing it: runs wait.';
+comment on column spend.execution_contexts.paused_at is 'Since when it is paused; null in every other status.';
+comment on column spend.execution_contexts.ended_at is 'When it ended, or was given up; null while it lives.';
+comment on column spend.execution_contexts.end_reason is 'Why it ended: killed, timed_out, lost, claim_expired, or what the caller said. Null while it lives.';
+comment on column spend.execution_contexts.created_at is 'When it was first asked for.';
 
 create unique index execution_contexts_live_idx
 on spend.execution_contexts (tenant_id, conversation_id, path_id) nulls not distinct
@@ -86,6 +99,18 @@ create type spend.context_claim as (
 );
 comment on type spend.context_claim is
   'Answer of claim_context and use_context. outcome: create or resume (the caller does it now, with timeout_seconds, and confirms), ready (it runs; when set_timeout_seconds is not null, tell E2B this time-out first: it is paid for), wait (somebody else is at it: ask again), refused (refusal says why), gone (there is no such sandbox any more).';
+comment on column spend.context_claim.outcome is 'What to do: create, resume, ready, wait, refused or gone.';
+comment on column spend.context_claim.tenant_id is 'Its tenant. Null when creating was refused, and with gone for one that the user may not use.';
+comment on column spend.context_claim.context_id is 'Its id, of spend.execution_contexts. Null when creating was refused.';
+comment on column spend.context_claim.conversation_id is 'Conversation that it is of. Null where tenant_id is.';
+comment on column spend.context_claim.path_id is 'Branch of the conversation; null is a branch of its own.';
+comment on column spend.context_claim.template is 'Template to start, or that was started.';
+comment on column spend.context_claim.sandbox_id is 'E2B''s id; null until the first start is confirmed.';
+comment on column spend.context_claim.timeout_seconds is 'Seconds to start or resume it with.';
+comment on column spend.context_claim.set_timeout_seconds is 'Only with ready: seconds from now to set as E2B''s time-out before using it. Null: nothing to set.';
+comment on column spend.context_claim.started_at is 'Start of the running interval; null with create and resume.';
+comment on column spend.context_claim.expires_at is 'When E2B ends it by itself; null with create and resume.';
+comment on column spend.context_claim.refusal is 'With refused: the answer of reserve or extend. Null with all others.';
 
 create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
 returns spend.execution_contexts

@@ -8,6 +8,9 @@ create table spend.sandbox_templates (
 );
 comment on table spend.sandbox_templates is
   'What a sandbox of a template is given, and so what a second of it costs. A template that is not here cannot be started: insert a row for each of your own.';
+comment on column spend.sandbox_templates.template is 'E2B''s name or id of it.';
+comment on column spend.sandbox_templates.vcpus is 'vCPUs of one sandbox.';
+comment on column spend.sandbox_templates.memory_gib is 'GiB of memory of one sandbox.';
 
 -- E2B's defaults: https://e2b.dev/pricing
 insert into spend.sandbox_templates (template, vcpus, memory_gib) values

@@ -14,6 +14,7 @@ create table spend.problems (
 );
 comment on table spend.problems is
   'What maintenance could not do, one row per job and thing that it failed at: the others were done without it. Open while resolved_at is null. Written by spend_private.record_problem and resolve_problem alone; service_role reads it.';
+comment on column spend.problems.id is 'What an alert''s facts name as problem_id.';
 comment on column spend.problems.job is 'Job of spend.maintain(), or the name of another worker: reconcile for the sandboxes.';
 comment on column spend.problems.subject is 'What it failed at: tenant/reservation, a quota''s id, a month, a context''s id; job where all of the job failed.';
 comment on column spend.problems.message is 'The last error, in the database''s or the provider''s words.';

@@ -13,6 +13,7 @@ create table spend.settings (
 );
 comment on table spend.settings is
   'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
+comment on column spend.settings.is_only_row is 'Always true: there is one row.';
 comment on column spend.settings.keep_event_months is 'Full months of cost_events before the current one; null, the default, keeps all. Of dropped months the sums by hour remain.';
 comment on column spend.settings.keep_balance_days is 'Balances of quota periods that ended earlier are deleted; the ledger knows what was spent.';
 comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not, but for those of periods that still run; so are problems that were resolved earlier.';
