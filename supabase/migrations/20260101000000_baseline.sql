@@ -2701,7 +2701,7 @@ $$;
 comment on function spend_private.lock_before_quota_change is
   'Trigger: administration goes one after the other, before it locks rows. An owner, whom row-level security confines to tenants, waits for these and for the operator alone.';
 
-create trigger lock_change before update or delete on spend.cost_quotas
+create trigger lock_change before insert or update or delete on spend.cost_quotas
 for each statement execute function spend_private.lock_before_quota_change();
 create trigger lock_change before update of plan_id, time_zone or delete on spend.tenants
 for each statement execute function spend_private.lock_before_quota_change();
@@ -2974,6 +2974,7 @@ declare
   v_quota spend.cost_quotas;
   v_period record;
 begin
+  perform spend_private.demand_read_committed();
   perform spend_private.lock_quota_changes();
   select * into v_quota from spend.cost_quotas as q where q.id = rebuild_balances.quota_id;
   if not found then

@@ -376,6 +376,44 @@ describe("several changes in one transaction beside calls, in either order", () 
   }
 });
 
+describe("two administrators, each with several changes in one transaction, in opposite order", () => {
+  const changes = {
+    "quotas are added": (s: Sql, tenant: string) =>
+      s`insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd)
+        values ('tenant', ${tenant}, 'all', 'week', 10)`,
+    "limits are changed": (s: Sql, tenant: string) =>
+      s`update spend.cost_quotas set limit_usd = 90 where tenant_id = ${tenant}`,
+    "quotas are deleted": (s: Sql, tenant: string) =>
+      s`delete from spend.cost_quotas where tenant_id = ${tenant}`,
+    "time zones are changed": (s: Sql, tenant: string) =>
+      s`update spend.tenants set time_zone = 'Asia/Tokyo' where id = ${tenant}`,
+  };
+  it.each(Object.entries(changes))("%s: the second waits, and both end", async (_, change) => {
+    const otherId = await addTenant(sql, 100, 1);
+    const before = await deadlocks(sql);
+    await withSessions(sql, 2, async (a, b) => {
+      if (a === undefined || b === undefined) throw new Error("two sessions are needed");
+      await a.sql`begin`;
+      await change(a.sql, tenantId);
+      const changed = (async () => {
+        await b.sql`begin`;
+        await change(b.sql, otherId);
+        await change(b.sql, tenantId);
+        await b.sql`commit`;
+      })();
+      changed.catch(() => {});
+      await untilWaits(sql, b);
+      await change(a.sql, otherId);
+      await a.sql`commit`;
+      await changed.catch((error) => {
+        // The first has added it.
+        if (error.code !== "23505") throw error;
+      });
+    });
+    expect(await deadlocks(sql)).toBe(before);
+  });
+});
+
 describe("slots", () => {
   /** Room of the two slots of a quota of 10. */
   async function share(first: number, second: number, threshold = 0.8): Promise<number> {

@@ -14,7 +14,6 @@ export interface World {
   users: string[];
   calls: string[];
   contexts: { id: string; tenantId: string }[];
-  turns: Turns;
 }
 
 /** Random choices that a seed decides. */
@@ -42,31 +41,6 @@ export class Dice {
   }
   usd(most: number): number {
     return this.below(most * 100) / 100;
-  }
-}
-
-/**
- * Who changes several quotas in one transaction, in an order of his own, is alone among those who change quotas: two
- * such transactions can wait for each other's rows in any database. Calls take no turns.
- */
-export class Turns {
-  #running = 0;
-  #waiting: (() => void)[] = [];
-  async shared<T>(work: () => Promise<T>): Promise<T> {
-    return this.#within(() => this.#running >= 0, 1, work);
-  }
-  async alone<T>(work: () => Promise<T>): Promise<T> {
-    return this.#within(() => this.#running === 0, -1, work);
-  }
-  async #within<T>(isFree: () => boolean, step: number, work: () => Promise<T>): Promise<T> {
-    while (!isFree()) await new Promise<void>((free) => this.#waiting.push(free));
-    this.#running += step;
-    try {
-      return await work();
-    } finally {
-      this.#running -= step;
-      for (const free of this.#waiting.splice(0)) free();
-    }
   }
 }
 
@@ -554,29 +528,26 @@ export const transactions: Record<string, Operation> = {
   },
   changes_in_transaction: {
     refusals: [...TAKEN, ...NOBODY],
-    run: (sql, world, dice) =>
-      world.turns.alone(() => {
-        // One tenant's quotas and the platform's, in any order: user, tenant, platform; tenant, user; …
-        const own = { ...world, tenants: [dice.pick(world.tenants)] };
-        return inTransaction(sql, own, dice, async (part) => {
-          for (let count = 1 + dice.below(3); count > 0; count--) {
-            const { run, refusals } = quotaChanges[
-              dice.pick(Object.keys(quotaChanges))
-            ] as Operation;
-            const saves = dice.chance(0.5);
-            if (saves) await sql`savepoint before_change`;
-            try {
-              await run(sql, part, dice);
-              if (saves && dice.chance(0.3)) await sql`rollback to before_change`;
-            } catch (error) {
-              if (!saves || !isRefusal(error, refusals)) throw error;
-              await sql`rollback to before_change`;
-            }
-            await sleep(dice.below(4));
+    run(sql, world, dice) {
+      // One tenant's quotas and the platform's, in any order: user, tenant, platform; tenant, user; …
+      const own = { ...world, tenants: [dice.pick(world.tenants)] };
+      return inTransaction(sql, own, dice, async (part) => {
+        for (let count = 1 + dice.below(3); count > 0; count--) {
+          const { run, refusals } = quotaChanges[dice.pick(Object.keys(quotaChanges))] as Operation;
+          const saves = dice.chance(0.5);
+          if (saves) await sql`savepoint before_change`;
+          try {
+            await run(sql, part, dice);
+            if (saves && dice.chance(0.3)) await sql`rollback to before_change`;
+          } catch (error) {
+            if (!saves || !isRefusal(error, refusals)) throw error;
+            await sql`rollback to before_change`;
           }
-          if (dice.chance(0.3)) await (calls.reserve as Operation).run(sql, part, dice);
-        });
-      }),
+          await sleep(dice.below(4));
+        }
+        if (dice.chance(0.3)) await (calls.reserve as Operation).run(sql, part, dice);
+      });
+    },
   },
 };
 
@@ -624,11 +595,8 @@ export function isRefusal(error: unknown, refusals: readonly string[] = []): boo
 /** Does one operation, and says how it was answered: done, or the refusal. Throws what is a fault, with its kind. */
 export async function perform(sql: Sql, world: World, kind: Kind, seed: number): Promise<string> {
   const { run, refusals } = operations[kind] as Operation;
-  const work = async () => {
-    await run(sql, world, new Dice(seed));
-  };
   try {
-    await (kind in quotaChanges || kind in administration ? world.turns.shared(work) : work());
+    await run(sql, world, new Dice(seed));
     return "done";
   } catch (error) {
     const { code, message, detail, where } = error as PostgresError;

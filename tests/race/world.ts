@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import type { Sql } from "postgres";
 import { expect } from "vitest";
-import { type Dice, Turns, type World } from "./operations.ts";
+import type { Dice, World } from "./operations.ts";
 import {
   leftOverQuotas,
   missingPlanQuotas,
@@ -40,7 +40,6 @@ export async function createWorld(sql: Sql, dice: Dice): Promise<World> {
     tenants: tenants.map(({ id }) => id),
     calls: [],
     contexts: [],
-    turns: new Turns(),
   };
   await sql`
     insert into spend.tenant_members (tenant_id, user_id, role)

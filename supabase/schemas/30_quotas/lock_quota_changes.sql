@@ -72,7 +72,7 @@ $$;
 comment on function spend_private.lock_before_quota_change is
   'Trigger: administration goes one after the other, before it locks rows. An owner, whom row-level security confines to tenants, waits for these and for the operator alone.';
 
-create trigger lock_change before update or delete on spend.cost_quotas
+create trigger lock_change before insert or update or delete on spend.cost_quotas
 for each statement execute function spend_private.lock_before_quota_change();
 create trigger lock_change before update of plan_id, time_zone or delete on spend.tenants
 for each statement execute function spend_private.lock_before_quota_change();

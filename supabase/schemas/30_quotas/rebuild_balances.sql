@@ -9,6 +9,7 @@ declare
   v_quota spend.cost_quotas;
   v_period record;
 begin
+  perform spend_private.demand_read_committed();
   perform spend_private.lock_quota_changes();
   select * into v_quota from spend.cost_quotas as q where q.id = rebuild_balances.quota_id;
   if not found then
