@@ -7443,7 +7443,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_state spend_private.verification_state;
-  v_end timestamptz := clock_timestamp() + interval '2 seconds';
+  v_end timestamptz := clock_timestamp() + interval '500 milliseconds';
   v_rows bigint := 0;
 begin
   select * into v_state from spend_private.verification_state as s for update;
@@ -7463,7 +7463,7 @@ begin
 end;
 $$;
 comment on function spend_private.verify_slice is
-  'Verifies the next p_max_rows rows or so (quotas, reservations, events), for two seconds at most, and returns how many; begins again when it has been through everything. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Beside traffic: each check is one statement. Balances are compared with the roll-ups, and where they differ with the events; roll-ups with the events.';
+  'Verifies the next p_max_rows rows or so (quotas, reservations, events), for half a second at most, and returns how many; begins again when it has been through everything. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Beside traffic: each check is one statement. Balances are compared with the roll-ups, and where they differ with the events; roll-ups with the events.';
 
 create function spend_private.verify_platform(p_now timestamptz)
 returns bigint
@@ -10511,7 +10511,7 @@ begin
     ('follow_plans', 10),
     ('make_partitions', null),
     ('roll_up', 50000),
-    ('record_alerts', 5000),
+    ('record_alerts', 10000),
     ('verify', null),
     ('drop_months', null),
     ('delete_refusals', 10000),
@@ -10658,7 +10658,7 @@ begin
     when 'follow_plans' then spend_private.follow_plans(v_batch, p_waits => p_batch is not null)
     when 'make_partitions' then spend_private.ensure_partitions(p_now)
     when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
-    when 'record_alerts' then spend_private.record_missed_alerts(p_now, p_batch::integer)
+    when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
     when 'verify' then spend_private.verify_slice()
     when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
     when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)

@@ -25,7 +25,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_state spend_private.verification_state;
-  v_end timestamptz := clock_timestamp() + interval '2 seconds';
+  v_end timestamptz := clock_timestamp() + interval '500 milliseconds';
   v_rows bigint := 0;
 begin
   select * into v_state from spend_private.verification_state as s for update;
@@ -45,7 +45,7 @@ begin
 end;
 $$;
 comment on function spend_private.verify_slice is
-  'Verifies the next p_max_rows rows or so (quotas, reservations, events), for two seconds at most, and returns how many; begins again when it has been through everything. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Beside traffic: each check is one statement. Balances are compared with the roll-ups, and where they differ with the events; roll-ups with the events.';
+  'Verifies the next p_max_rows rows or so (quotas, reservations, events), for half a second at most, and returns how many; begins again when it has been through everything. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Beside traffic: each check is one statement. Balances are compared with the roll-ups, and where they differ with the events; roll-ups with the events.';
 
 create function spend_private.verify_platform(p_now timestamptz)
 returns bigint

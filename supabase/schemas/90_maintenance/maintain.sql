@@ -11,7 +11,7 @@ begin
     ('follow_plans', 10),
     ('make_partitions', null),
     ('roll_up', 50000),
-    ('record_alerts', 5000),
+    ('record_alerts', 10000),
     ('verify', null),
     ('drop_months', null),
     ('delete_refusals', 10000),
@@ -158,7 +158,7 @@ begin
     when 'follow_plans' then spend_private.follow_plans(v_batch, p_waits => p_batch is not null)
     when 'make_partitions' then spend_private.ensure_partitions(p_now)
     when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
-    when 'record_alerts' then spend_private.record_missed_alerts(p_now, p_batch::integer)
+    when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
     when 'verify' then spend_private.verify_slice()
     when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
     when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)
