@@ -5345,34 +5345,6 @@ $$;
 comment on function spend_private.fold_refusals is
   'Puts the parts of refusal counts together, one row for each hour and key, once the hour is over for an hour; p_max_rows parts at most. Returns how many parts are gone.';
 
-create function spend_private.delete_old_refusal_counts(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_deleted bigint;
-begin
-  delete from spend.refusal_counts as c
-  where c.ctid = any (array(
-    select o.ctid
-    from spend.refusal_counts as o
-    where o.hour < p_now - make_interval(days => p_keep_days)
-    order by o.hour
-    limit p_max_rows
-    for update skip locked
-  ));
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
-end;
-$$;
-comment on function spend_private.delete_old_refusal_counts is
-  'Deletes counts of refusals in hours that began more than p_keep_days ago, p_max_rows at most; returns how many.';
-
 -- schemas/40_reservations/refusals.sql
 create table spend_private.refusals (
   tenant_id uuid not null,
@@ -10481,6 +10453,24 @@ $$;
 comment on function spend_private.delete_old_refusals is
   'Deletes refused idempotency keys that are older than p_keep_hours, p_max_rows at most; returns how many.';
 
+create function spend_private.delete_old_refusal_counts(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend.refusal_counts', 'hour', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_refusal_counts is
+  'Deletes counts of refusals in hours that began more than p_keep_days ago, p_max_rows at most; returns how many.';
+
 create function spend_private.delete_old_problems(
   p_keep_days integer,
   p_max_rows integer default 10000,
@@ -10983,7 +10973,17 @@ create type spend.maintenance_status as (
   remedy text
 );
 comment on type spend.maintenance_status is
-  'Answer of spend.maintenance_status(). is_running: a job was done in the last five minutes. scheduled_by: pg_cron, other (somebody did it, and not this database''s pg_cron: the edge function maintenance, another scheduler), or null: nobody. maintain_schedule, expire_schedule: as cron.job has them; null where pg_cron does not call them. last_run_at: when a job was last done, by whomever. late_jobs: jobs that were not done for an hour. open_problems: rows of spend.problems that are open. unrolled_events: bookings that are not in the roll-ups yet, which reports add one by one; unrolled_since: when the oldest of them was booked. remedy: null when all is right.';
+  'Answer of spend.maintenance_status().';
+comment on column spend.maintenance_status.is_running is 'A job was done in the last five minutes.';
+comment on column spend.maintenance_status.scheduled_by is 'pg_cron; other: somebody does it, and not this database''s pg_cron (the edge function maintenance, another scheduler); null: nobody.';
+comment on column spend.maintenance_status.maintain_schedule is 'When pg_cron calls spend.run_maintenance() or the edge function maintenance, as cron.job has it; null: it does not.';
+comment on column spend.maintenance_status.expire_schedule is 'When pg_cron calls spend.expire_reservations(); null: it does not, and run_maintenance alone books calls whose time is over.';
+comment on column spend.maintenance_status.last_run_at is 'When a job was last done, by whomever; null: never.';
+comment on column spend.maintenance_status.late_jobs is 'Jobs of spend.maintenance_jobs() that were not done for an hour.';
+comment on column spend.maintenance_status.open_problems is 'Rows of spend.problems that are open.';
+comment on column spend.maintenance_status.unrolled_events is 'Bookings that are not in the roll-ups yet, which reports add one by one.';
+comment on column spend.maintenance_status.unrolled_since is 'When the oldest of them was booked; null: there is none.';
+comment on column spend.maintenance_status.remedy is 'What to do; null: all is right.';
 
 create function spend.maintenance_status()
 returns spend.maintenance_status

@@ -20,6 +20,7 @@ const GROWING = [
   "spend.cost_events",
   "spend.execution_contexts",
   "spend.problems",
+  "spend.refusal_counts",
   "spend.reservations",
   "spend_private.adjustments",
   "spend_private.conversation_rollups",

@@ -70,6 +70,24 @@ $$;
 comment on function spend_private.delete_old_refusals is
   'Deletes refused idempotency keys that are older than p_keep_hours, p_max_rows at most; returns how many.';
 
+create function spend_private.delete_old_refusal_counts(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend.refusal_counts', 'hour', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_refusal_counts is
+  'Deletes counts of refusals in hours that began more than p_keep_days ago, p_max_rows at most; returns how many.';
+
 create function spend_private.delete_old_problems(
   p_keep_days integer,
   p_max_rows integer default 10000,

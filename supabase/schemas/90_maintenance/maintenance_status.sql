@@ -11,7 +11,17 @@ create type spend.maintenance_status as (
   remedy text
 );
 comment on type spend.maintenance_status is
-  'Answer of spend.maintenance_status(). is_running: a job was done in the last five minutes. scheduled_by: pg_cron, other (somebody did it, and not this database''s pg_cron: the edge function maintenance, another scheduler), or null: nobody. maintain_schedule, expire_schedule: as cron.job has them; null where pg_cron does not call them. last_run_at: when a job was last done, by whomever. late_jobs: jobs that were not done for an hour. open_problems: rows of spend.problems that are open. unrolled_events: bookings that are not in the roll-ups yet, which reports add one by one; unrolled_since: when the oldest of them was booked. remedy: null when all is right.';
+  'Answer of spend.maintenance_status().';
+comment on column spend.maintenance_status.is_running is 'A job was done in the last five minutes.';
+comment on column spend.maintenance_status.scheduled_by is 'pg_cron; other: somebody does it, and not this database''s pg_cron (the edge function maintenance, another scheduler); null: nobody.';
+comment on column spend.maintenance_status.maintain_schedule is 'When pg_cron calls spend.run_maintenance() or the edge function maintenance, as cron.job has it; null: it does not.';
+comment on column spend.maintenance_status.expire_schedule is 'When pg_cron calls spend.expire_reservations(); null: it does not, and run_maintenance alone books calls whose time is over.';
+comment on column spend.maintenance_status.last_run_at is 'When a job was last done, by whomever; null: never.';
+comment on column spend.maintenance_status.late_jobs is 'Jobs of spend.maintenance_jobs() that were not done for an hour.';
+comment on column spend.maintenance_status.open_problems is 'Rows of spend.problems that are open.';
+comment on column spend.maintenance_status.unrolled_events is 'Bookings that are not in the roll-ups yet, which reports add one by one.';
+comment on column spend.maintenance_status.unrolled_since is 'When the oldest of them was booked; null: there is none.';
+comment on column spend.maintenance_status.remedy is 'What to do; null: all is right.';
 
 create function spend.maintenance_status()
 returns spend.maintenance_status
