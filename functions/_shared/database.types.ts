@@ -737,27 +737,33 @@ export type Database = {
         Row: {
           is_only_row: boolean;
           keep_alert_days: number;
+          keep_audit_days: number;
           keep_balance_days: number;
           keep_event_months: number | null;
           keep_refusal_days: number;
           keep_refusal_hours: number;
+          keep_reservation_days: number;
         };
         ComputedFields: never;
         Insert: {
           is_only_row?: boolean;
           keep_alert_days?: number;
+          keep_audit_days?: number;
           keep_balance_days?: number;
           keep_event_months?: number | null;
           keep_refusal_days?: number;
           keep_refusal_hours?: number;
+          keep_reservation_days?: number;
         };
         Update: {
           is_only_row?: boolean;
           keep_alert_days?: number;
+          keep_audit_days?: number;
           keep_balance_days?: number;
           keep_event_months?: number | null;
           keep_refusal_days?: number;
           keep_refusal_hours?: number;
+          keep_reservation_days?: number;
         };
         Relationships: [];
       };
@@ -1289,6 +1295,16 @@ export type Database = {
           job: string;
         }[];
       };
+      maintenance_status: {
+        Args: Record<PropertyKey, never>;
+        Returns: Database["spend"]["CompositeTypes"]["maintenance_status"];
+        SetofOptions: {
+          from: "*";
+          to: "maintenance_status";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       open_contexts: {
         Args: { after_id?: string; max_rows?: number };
         Returns: {
@@ -1457,6 +1473,18 @@ export type Database = {
         day: string | null;
         cost_usd: number | null;
         calls: number | null;
+      };
+      maintenance_status: {
+        is_running: boolean | null;
+        scheduled_by: string | null;
+        maintain_schedule: string | null;
+        expire_schedule: string | null;
+        last_run_at: string | null;
+        late_jobs: string[] | null;
+        open_problems: number | null;
+        unrolled_events: number | null;
+        unrolled_since: string | null;
+        remedy: string | null;
       };
       quota_details: {
         quota_id: number | null;

@@ -471,6 +471,9 @@ begin
   perform spend_private.stop_calls(array[old.id]);
   if exists (select from spend.reservations as r where r.tenant_id = old.id)
     or exists (select from spend.cost_events as e where e.tenant_id = old.id)
+    -- What retention leaves of it.
+    or exists (select from spend_private.cost_rollups as r where r.tenant_id = old.id)
+    or exists (select from spend.execution_contexts as c where c.tenant_id = old.id)
   then
     perform spend_private.fail(
       'PT409', 'tenant_has_history', jsonb_build_object('tenant_id', old.id),
@@ -494,9 +497,13 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if exists (select from spend.reservations) or exists (select from spend.cost_events) then
+  if exists (select from spend.reservations)
+    or exists (select from spend.cost_events)
+    or exists (select from spend_private.cost_rollups)
+    or exists (select from spend.execution_contexts)
+  then
     perform spend_private.fail(
-      'PT409', 'tenant_has_history', '{}',
+      'PT409', 'tenant_has_history', jsonb_build_object('table', tg_table_name),
       'Tenants that have spent are closed instead: update spend.tenants set closed_at = now(). Delete the others row by row.'
     );
   end if;
@@ -504,7 +511,7 @@ begin
 end;
 $$;
 comment on function spend_private.keep_history_from_truncate is
-  'Trigger: see keep_history.';
+  'Trigger: tenants are not truncated while one of them has spent (PT409 tenant_has_history). No call is under way: each reads its tenant, and truncate waits for it.';
 
 create trigger keep_history_from_truncate before truncate on spend.tenants
 for each statement execute function spend_private.keep_history_from_truncate();
@@ -1201,6 +1208,7 @@ begin
     and r.resource_type = new.resource_type
     and r.created_at >= new.effective_from
     and (new.tenant_id is null or r.tenant_id = new.tenant_id);
+  v_last_use := coalesce(v_last_use, spend_private.last_use_before_retention(new));
 
   if v_last_use is not null then
     perform spend_private.fail(
@@ -1214,6 +1222,33 @@ end;
 $$;
 comment on function spend_private.guard_price_dates is
   'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history). Calls that cannot be seen yet keep their price by its version (spend.reservations.price_version).';
+
+create function spend_private.last_use_before_retention(p_price spend.prices)
+returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_kept_from timestamptz := (select s.reservations_kept_from from spend_private.ledger_state as s);
+begin
+  if p_price.effective_from >= v_kept_from then
+    return null;
+  end if;
+  return (
+    select r.hour
+    from spend_private.cost_rollups as r
+    where r.hour >= date_trunc('hour', p_price.effective_from) and r.hour < v_kept_from
+      and r.provider = p_price.provider and p_price.product in (r.product, '*')
+      and r.resource_type = p_price.resource_type
+      and (p_price.tenant_id is null or r.tenant_id = p_price.tenant_id)
+    order by r.hour desc
+    limit 1
+  );
+end;
+$$;
+comment on function spend_private.last_use_before_retention is
+  'The last hour, from effective_from on, in which a price''s product was used by calls whose reservations retention has deleted: the roll-ups still know of them. Null: none.';
 
 -- The name decides the order: after protect_used_prices, whose error says more.
 create trigger then_guard_price_dates before insert or update of
@@ -5310,34 +5345,6 @@ $$;
 comment on function spend_private.fold_refusals is
   'Puts the parts of refusal counts together, one row for each hour and key, once the hour is over for an hour; p_max_rows parts at most. Returns how many parts are gone.';
 
-create function spend_private.delete_old_refusal_counts(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_deleted bigint;
-begin
-  delete from spend.refusal_counts as c
-  where c.ctid = any (array(
-    select o.ctid
-    from spend.refusal_counts as o
-    where o.hour < p_now - make_interval(days => p_keep_days)
-    order by o.hour
-    limit p_max_rows
-    for update skip locked
-  ));
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
-end;
-$$;
-comment on function spend_private.delete_old_refusal_counts is
-  'Deletes counts of refusals in hours that began more than p_keep_days ago, p_max_rows at most; returns how many.';
-
 -- schemas/40_reservations/refusals.sql
 create table spend_private.refusals (
   tenant_id uuid not null,
@@ -5620,8 +5627,8 @@ begin
       from spend.cost_quotas as q where q.id = (v_answer.quota).quota_id;
     end if;
     if p_idempotency_key is not null then
-      insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer)
-      values (p_tenant_id, p_idempotency_key, v_hash, v_answer);
+      insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer, created_at)
+      values (p_tenant_id, p_idempotency_key, v_hash, v_answer, p_now);
     end if;
     perform spend_private.count_refusal(p_tenant_id, p_user_id, v_answer, p_now);
     return v_answer;
@@ -6077,7 +6084,7 @@ where e.booked_xid >= spend_private.rolled_up_before();
 comment on view spend.hourly_costs is
   'Booked cost in USD and number of calls by hour: the roll-ups, and event by event what is not rolled up yet. Exact and current; an hour may come in several rows, so sum them.';
 comment on column spend.hourly_costs.tenant_id is 'Tenant that pays.';
-comment on column spend.hourly_costs.hour is 'Full hour of UTC or of the tenant''s time zone, whichever is later; in an hour in which its clock is changed, the minute. No row lies in two days of either.';
+comment on column spend.hourly_costs.hour is 'Full hour of UTC or of the tenant''s time zone, whichever is later; in an hour in which its clock is changed, the minute. No row lies in two days of either. In time zones that are off by 15, 30 or 45 minutes two rows make one hour of the clock: group by date_trunc(''hour'', hour, time_zone).';
 comment on column spend.hourly_costs.resource_type is 'llm or e2b.';
 comment on column spend.hourly_costs.provider is 'Who sold it; null for adjustments.';
 comment on column spend.hourly_costs.product is 'Model or template, as in spend.reservations; null for adjustments.';
@@ -6191,8 +6198,8 @@ begin
   returning id into v_event_id;
 
   if p_idempotency_key is not null then
-    insert into spend_private.adjustments (tenant_id, idempotency_key, request_hash, event_id)
-    values (p_tenant_id, p_idempotency_key, v_hash, v_event_id);
+    insert into spend_private.adjustments (tenant_id, idempotency_key, request_hash, event_id, created_at)
+    values (p_tenant_id, p_idempotency_key, v_hash, v_event_id, p_now);
   end if;
   if p_amount_usd < 0 then
     perform spend_private.end_alerts(v_holds, p_now);
@@ -6267,10 +6274,13 @@ create table spend_private.adjustments (
   idempotency_key text not null,
   request_hash uuid not null,
   event_id bigint not null,
+  created_at timestamptz not null default now(),
   primary key (tenant_id, idempotency_key)
 );
 comment on table spend_private.adjustments is
-  'Idempotency keys of spend.adjust, and the events that they wrote.';
+  'Idempotency keys of spend.adjust, and the events that they wrote. Kept for spend.settings.keep_reservation_days.';
+create index adjustments_created_at_idx on spend_private.adjustments (created_at);
+
 alter table spend_private.adjustments enable row level security;
 
 -- schemas/50_ledger/cost_report.sql
@@ -6394,13 +6404,13 @@ begin
     l.cost_usd, l.calls
   from lines as l
   order by
-    case when cost_report.top is null then l.day end, l.cost_usd desc, l.day, l.tenant_id, l.user_id,
+    case when cost_report.top is null then l.day end desc nulls last, l.cost_usd desc, l.day desc, l.tenant_id, l.user_id,
     l.task, l.conversation_id, l.resource_type, l.provider, l.product
   limit cost_report.top;
 end;
 $$;
 comment on function spend.cost_report is
-  'Booked cost in USD and number of calls, exact and current. group_by: any of tenant, user, task, conversation, resource_type, provider, product, day. from_day to to_day: days of the tenants'' own time zones, both included; by default the last 30. The other arguments filter. top: only the dearest so many lines. Ordered by day, then cost; with top by cost. By conversation, calls that belong to none are left out.
+  'Booked cost in USD and number of calls, exact and current. group_by: any of tenant, user, task, conversation, resource_type, provider, product, day. from_day to to_day: days of the tenants'' own time zones, both included; by default the last 30. The other arguments filter. top: only the dearest so many lines. The newest day first, of each the dearest line first; with top the dearest first: where the Data API cuts an answer (1,000 rows, unless its Range asks for more), the oldest lines are missing. By conversation, calls that belong to none are left out.
 Members see their own spend, owners and admins their tenant''s, service_role all. Errors: 22023 invalid_report.';
 grant execute on function spend.cost_report to authenticated, service_role;
 
@@ -7259,11 +7269,11 @@ create type spend.unusual_day as (
   threshold_usd numeric
 );
 comment on type spend.unusual_day is
-  'Line of spend.unusual_spend: a day that stands out, what it cost, what such a day usually costs (median), and from which cost on it stands out, in USD.';
+  'Line of spend.unusual_spend: a day that stands out, what it cost, what such a day usually costs (median of the days, or days of the week, that decide), and from which cost on it stands out, in USD.';
 comment on column spend.unusual_day.tenant_id is 'Tenant that pays.';
 comment on column spend.unusual_day.day is 'Day in the tenant''s time zone; today''s is not over.';
 comment on column spend.unusual_day.cost_usd is 'USD booked that day, as far as the reader sees it.';
-comment on column spend.unusual_day.usual_usd is 'Median of the days of the weeks before, in USD; days without spend count.';
+comment on column spend.unusual_day.usual_usd is 'Median of the days of the weeks before that decide, in USD: all of them, those of the same weekday, or, where fewer than half had spend, those that had.';
 comment on column spend.unusual_day.threshold_usd is 'USD above which the day stands out.';
 
 create function spend.unusual_spend(
@@ -7283,6 +7293,7 @@ as $$
 declare
   v_days integer := unusual_spend.days;
   v_baseline integer;
+  v_tenant_ids uuid[];
 begin
   if v_days is null or v_days not between 1 and 366
     or unusual_spend.weeks is null or unusual_spend.weeks not between 1 and 52
@@ -7299,14 +7310,29 @@ begin
   end if;
   v_baseline := 7 * unusual_spend.weeks;
 
+  -- Only they can have such a day: their weeks are read, not everybody's.
+  v_tenant_ids := array(
+    select r.tenant_id
+    from (
+      select c.tenant_id
+      from spend.hourly_costs as c
+      join spend.tenants as t on t.id = c.tenant_id
+      where c.hour >= now() - make_interval(days => v_days + 1)
+        and (unusual_spend.tenant_id is null or c.tenant_id = unusual_spend.tenant_id)
+      group by c.tenant_id, (c.hour at time zone t.time_zone)::date
+      having sum(c.cost_usd) >= unusual_spend.at_least_usd
+    ) as r
+    group by r.tenant_id
+  );
+
   return query
-  with spent as (
+  with spent as materialized (
     select
       c.tenant_id, (c.hour at time zone t.time_zone)::date as day, sum(c.cost_usd) as cost_usd
     from spend.hourly_costs as c
     join spend.tenants as t on t.id = c.tenant_id
     where c.hour >= now() - make_interval(days => v_days + v_baseline + 1)
-      and (unusual_spend.tenant_id is null or c.tenant_id = unusual_spend.tenant_id)
+      and c.tenant_id = any (v_tenant_ids)
     group by 1, 2
   ),
 
@@ -7327,31 +7353,53 @@ begin
     left join spent as s on s.tenant_id = f.tenant_id and s.day = g.at::date
   ),
 
-  usual as (
+  past as (
     select
-      d.tenant_id, d.day, d.cost_usd, count(*) as days,
-      percentile_disc(0.5) within group (order by b.cost_usd) as usual_usd,
-      array_agg(b.cost_usd) as costs
+      d.tenant_id, d.day, d.cost_usd, array_agg(b.cost_usd) as costs,
+      coalesce(array_agg(b.cost_usd) filter (where b.cost_usd > 0), '{}') as active_costs,
+      -- The same day of the week; two of them are no habit.
+      coalesce(array_agg(b.cost_usd) filter (where (d.day - b.day) % 7 = 0), '{}') as weekday_costs
     from calendar as d
     join calendar as b on b.tenant_id = d.tenant_id and b.day >= d.day - v_baseline and b.day < d.day
     where d.day > d.today - v_days and d.cost_usd >= unusual_spend.at_least_usd
     group by d.tenant_id, d.day, d.cost_usd
+    having count(*) >= 7
+  ),
+
+  compared as (
+    select p.tenant_id, p.day, p.cost_usd, w.costs, w.at_least_usd,
+      (select percentile_disc(0.5) within group (order by c.usd) from unnest(w.costs) as c (usd)) as usual_usd
+    from past as p
+    cross join lateral (
+      select p.costs, 0::numeric as at_least_usd where 2 * cardinality(p.active_costs) >= cardinality(p.costs)
+      union all
+      -- Who spends on fewer than half of the days has nothing to do with the others: what stands out is more than on
+      -- any day so far.
+      select p.active_costs, (select max(c.usd) from unnest(p.active_costs) as c (usd))
+      where 2 * cardinality(p.active_costs) < cardinality(p.costs)
+      union all
+      select p.weekday_costs, 0 where cardinality(p.weekday_costs) > 2
+    ) as w
   ),
 
   judged as (
-    select
-      u.tenant_id, u.day, u.cost_usd, u.usual_usd,
-      -- 1.4826 median deviations are one standard deviation, whatever a few odd days cost; a steady
-      -- spend has almost none, and a tenth more than usual is nothing to wake anybody for.
-      u.usual_usd + unusual_spend.factor * greatest(
-        1.4826 * (
-          select percentile_disc(0.5) within group (order by abs(c.usd - u.usual_usd))
-          from unnest(u.costs) as c (usd)
-        ),
-        u.usual_usd / 10
-      ) as threshold_usd
-    from usual as u
-    where u.days >= 7
+    select distinct on (o.tenant_id, o.day) o.tenant_id, o.day, o.cost_usd, coalesce(o.usual_usd, 0) as usual_usd, o.threshold_usd
+    from (
+      select c.*,
+        -- 1.4826 median deviations are one standard deviation, whatever a few odd days cost; a steady
+        -- spend has almost none, and a tenth more than usual is nothing to wake anybody for.
+        coalesce(greatest(
+          c.usual_usd + unusual_spend.factor * greatest(
+            1.4826 * (
+              select percentile_disc(0.5) within group (order by abs(d.usd - c.usual_usd)) from unnest(c.costs) as d (usd)
+            ),
+            c.usual_usd / 10
+          ),
+          c.at_least_usd
+        ), 0) as threshold_usd
+      from compared as c
+    ) as o
+    order by o.tenant_id, o.day, o.threshold_usd desc, o.usual_usd desc
   )
 
   select j.tenant_id, j.day, j.cost_usd, j.usual_usd, trunc(j.threshold_usd, 12)
@@ -7361,7 +7409,7 @@ begin
 end;
 $$;
 comment on function spend.unusual_spend is
-  'Days among the last so many days (today''s spend so far included) that cost a tenant far more than the weeks before them: above the median of these by factor times their spread (median absolute deviation as a standard deviation, at least a tenth of the median), and at_least_usd. Needs a week of history. By one tenant, or all that the reader sees; a member sees his own spend judged.
+  'Days among the last so many days (today''s spend so far included) that cost a tenant far more than the weeks before them: above the median of these by factor times their spread (median absolute deviation as a standard deviation, at least a tenth of the median), above that of the same day of the week, and at_least_usd. Where there was spend on fewer than half of the days, these days alone are compared with, and the dearest of them has to be exceeded. Needs a week of history. By one tenant, or all that the reader sees; a member sees his own spend judged.
 Errors: 22023 invalid_report.';
 grant execute on function spend.unusual_spend to authenticated, service_role;
 
@@ -8464,6 +8512,7 @@ on spend.execution_contexts (tenant_id, conversation_id, path_id) nulls not dist
 where status in ('creating', 'running', 'paused');
 create index execution_contexts_open_idx on spend.execution_contexts (id)
 where status in ('creating', 'running', 'paused') or booked_at is null;
+create index execution_contexts_ended_at_idx on spend.execution_contexts (ended_at) where ended_at is not null;
 create index execution_contexts_tenant_id_sandbox_id_idx on spend.execution_contexts (tenant_id, sandbox_id);
 
 alter table spend.execution_contexts enable row level security;
@@ -8599,6 +8648,8 @@ create table spend_private.stray_sandboxes (
 );
 comment on table spend_private.stray_sandboxes is
   'Sandboxes that ran without a context, and until when their seconds are booked. Written by spend.book_stray_sandbox alone.';
+
+create index stray_sandboxes_paid_until_idx on spend_private.stray_sandboxes (paid_until);
 
 alter table spend_private.stray_sandboxes enable row level security;
 
@@ -10209,6 +10260,7 @@ comment on column spend.audit_log.application_name is 'What the connection calle
 
 create index audit_log_tenant_id_idx on spend.audit_log (tenant_id, id);
 create index audit_log_table_name_idx on spend.audit_log (table_name, id);
+create index audit_log_changed_at_idx on spend.audit_log (changed_at);
 
 alter table spend.audit_log enable row level security;
 create policy "owners and admins read what changed in their tenant" on spend.audit_log
@@ -10298,11 +10350,16 @@ create table spend.settings (
   keep_alert_days integer not null default 90,
   keep_refusal_hours integer not null default 24,
   keep_refusal_days integer not null default 30,
+  keep_reservation_days integer not null default 90,
+  keep_audit_days integer not null default 400,
   constraint is_only_row check (is_only_row),
   constraint keeps_the_current_periods check (keep_event_months >= 2 and keep_balance_days >= 40),
   constraint keep_alert_days_is_positive check (keep_alert_days > 0),
   constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0),
-  constraint keep_refusal_days_is_positive check (keep_refusal_days > 0)
+  constraint keep_refusal_days_is_positive check (keep_refusal_days > 0),
+  -- A hold lasts a week at most, and may be settled late.
+  constraint keeps_reservations_that_may_be_settled check (keep_reservation_days >= 14),
+  constraint keep_audit_days_is_positive check (keep_audit_days > 0)
 );
 comment on table spend.settings is
   'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
@@ -10312,6 +10369,8 @@ comment on column spend.settings.keep_balance_days is 'Balances of quota periods
 comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not, but for those of periods that still run; so are problems that were resolved earlier.';
 comment on column spend.settings.keep_refusal_hours is 'How long a refused idempotency key gets the same answer.';
 comment on column spend.settings.keep_refusal_days is 'Counts of refusals (spend.refusals_by_hour) of earlier hours are deleted.';
+comment on column spend.settings.keep_reservation_days is 'Reservations that were made and ended earlier are deleted; what they cost stays in the ledger. Settling one after that answers PT404 unknown_reservation, its idempotency key is new again, and spend.reprice does not reach it. So long are kept, too: sandbox contexts that ended and are booked, the idempotency keys of spend.adjust, and until when stray sandboxes were booked. At least 14.';
+comment on column spend.settings.keep_audit_days is 'Rows of audit_log that are older are deleted.';
 
 insert into spend.settings default values;
 
@@ -10322,6 +10381,35 @@ create trigger audit after insert or update or delete on spend.settings
 for each row execute function spend_private.audit('is_only_row');
 
 -- schemas/90_maintenance/delete_old.sql
+create function spend_private.delete_old_rows(
+  p_table regclass,
+  p_age_column text,
+  p_before timestamptz,
+  p_max_rows integer,
+  p_condition text default 'true'
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  -- By their place in the table, which stays what it is while they are locked. What somebody else has locked is
+  -- deleted another time: nobody waits for retention, nor it for anybody.
+  execute format(
+    'delete from %1$s as d where d.ctid = any (array(
+      select o.ctid from %1$s as o where o.%2$I < $1 and (%3$s) order by o.%2$I limit $2 for update of o skip locked
+    ))',
+    p_table, p_age_column, p_condition
+  ) using p_before, p_max_rows;
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_rows is
+  'The one way by which retention deletes: the oldest rows of a table (not a partitioned one) whose p_age_column lies before p_before, p_max_rows at most; returns how many. p_condition, in SQL, of the row o: what does not fulfil it is kept. Written in this file, never by users. p_age_column has an index.';
+
 create function spend_private.delete_old_alerts(
   p_keep_days integer,
   p_max_rows integer default 10000,
@@ -10331,27 +10419,17 @@ returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_deleted bigint;
 begin
-  with old as (
-    select a.id
-    from spend.alerts as a
-    where a.created_at < p_now - make_interval(days => p_keep_days)
-      -- In a period that still runs, it is what keeps the same alert from being sent again.
-      and (
-        a.quota_id is null or a.ended_at is not null
-        or not exists (
-          select from spend_private.quota_balances as b
-          where b.quota_id = a.quota_id and b.period_start = a.period_start and b.period_end > p_now
-        )
-      )
-    order by a.created_at
-    limit p_max_rows
-  )
-  delete from spend.alerts as a using old as o where a.id = o.id;
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
+  return spend_private.delete_old_rows(
+    'spend.alerts', 'created_at', p_now - make_interval(days => p_keep_days), p_max_rows,
+    -- In a period that still runs, it is what keeps the same alert from being sent again.
+    format(
+      'o.quota_id is null or o.ended_at is not null or not exists (
+        select from spend_private.quota_balances as b
+        where b.quota_id = o.quota_id and b.period_start = o.period_start and b.period_end > %L
+      )', p_now
+    )
+  );
 end;
 $$;
 comment on function spend_private.delete_old_alerts is
@@ -10366,27 +10444,121 @@ returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_deleted bigint;
 begin
-  with old as (
-    select r.tenant_id, r.idempotency_key
-    from spend_private.refusals as r
-    where r.created_at < p_now - make_interval(hours => p_keep_hours)
-    order by r.created_at
-    limit p_max_rows
-  )
-  delete from spend_private.refusals as r
-  using old as o
-  where r.tenant_id = o.tenant_id and r.idempotency_key = o.idempotency_key;
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
+  return spend_private.delete_old_rows(
+    'spend_private.refusals', 'created_at', p_now - make_interval(hours => p_keep_hours), p_max_rows
+  );
 end;
 $$;
 comment on function spend_private.delete_old_refusals is
   'Deletes refused idempotency keys that are older than p_keep_hours, p_max_rows at most; returns how many.';
 
+create function spend_private.delete_old_refusal_counts(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend.refusal_counts', 'hour', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_refusal_counts is
+  'Deletes counts of refusals in hours that began more than p_keep_days ago, p_max_rows at most; returns how many.';
+
 create function spend_private.delete_old_problems(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend.problems', 'resolved_at', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_problems is
+  'Deletes problems that were resolved more than p_keep_days ago, p_max_rows at most; returns how many. Open ones stay.';
+
+create function spend_private.delete_old_conversations(p_max_rows integer default 10000)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend_private.conversation_rollups', 'hour', (select s.kept_from from spend_private.ledger_state as s), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_conversations is
+  'Deletes sums by conversation of the months that drop_months has dropped, p_max_rows at most; returns how many.';
+
+create function spend_private.delete_old_contexts(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend.execution_contexts', 'ended_at', p_now - make_interval(days => p_keep_days), p_max_rows,
+    'o.booked_at is not null'
+  );
+end;
+$$;
+comment on function spend_private.delete_old_contexts is
+  'Deletes sandbox contexts that ended more than p_keep_days ago and whose cost is booked, p_max_rows at most; returns how many. Paused ones have not ended.';
+
+create function spend_private.delete_old_adjustment_keys(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend_private.adjustments', 'created_at', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_adjustment_keys is
+  'Deletes idempotency keys of spend.adjust that are older than p_keep_days, p_max_rows at most; returns how many. What they booked stays.';
+
+create function spend_private.delete_old_strays(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend_private.stray_sandboxes', 'paid_until', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_strays is
+  'Forgets stray sandboxes that were booked until more than p_keep_days ago, p_max_rows at most; returns how many. E2B ends a sandbox after a day.';
+
+create function spend_private.delete_old_audit(
   p_keep_days integer,
   p_max_rows integer default 10000,
   p_now timestamptz default now()
@@ -10398,43 +10570,42 @@ as $$
 declare
   v_deleted bigint;
 begin
-  with old as (
-    select p.id
-    from spend.problems as p
-    where p.resolved_at < p_now - make_interval(days => p_keep_days)
-    order by p.resolved_at
-    limit p_max_rows
-  )
-  delete from spend.problems as p using old as o where p.id = o.id;
-  get diagnostics v_deleted = row_count;
+  perform set_config('spend.retention', 'on', true);
+  v_deleted := spend_private.delete_old_rows(
+    'spend.audit_log', 'changed_at', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+  perform set_config('spend.retention', 'off', true);
   return v_deleted;
 end;
 $$;
-comment on function spend_private.delete_old_problems is
-  'Deletes problems that were resolved more than p_keep_days ago, p_max_rows at most; returns how many.';
+comment on function spend_private.delete_old_audit is
+  'Deletes rows of audit_log that are older than p_keep_days, p_max_rows at most; returns how many. Whoever else deletes there is refused (refuse_change), and has no grant.';
 
-create function spend_private.delete_old_conversations(p_max_rows integer default 10000)
+create function spend_private.delete_old_cron_runs(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_deleted bigint;
 begin
-  delete from spend_private.conversation_rollups as r
-  where r.ctid = any (array(
-    select o.ctid
-    from spend_private.conversation_rollups as o
-    where o.hour < (select s.kept_from from spend_private.ledger_state as s)
-    order by o.hour
-    limit p_max_rows
-  ));
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
+  if to_regclass('cron.job_run_details') is null then
+    return 0;
+  end if;
+  return spend_private.delete_old_rows(
+    'cron.job_run_details', 'start_time', p_now - make_interval(days => p_keep_days), p_max_rows,
+    'o.jobid in (select j.jobid from cron.job as j where j.jobname in (''spend-maintain'', ''spend-expire''))'
+  );
+exception
+  -- Where the owner may not, whoever installed pg_cron tidies up.
+  when insufficient_privilege then
+    return 0;
 end;
 $$;
-comment on function spend_private.delete_old_conversations is
-  'Deletes sums by conversation of the months that drop_months has dropped, p_max_rows at most; returns how many.';
+comment on function spend_private.delete_old_cron_runs is
+  'Deletes what pg_cron logged of the two jobs of spend_private.schedule_maintenance more than p_keep_days ago, p_max_rows at most; returns how many. pg_cron itself keeps all 10,000 rows a day.';
 
 -- schemas/90_maintenance/delete_old_balances.sql
 create index quota_balances_period_end_idx on spend_private.quota_balances (period_end);
@@ -10497,6 +10668,104 @@ $$;
 comment on function spend_private.delete_old_balances is
   'Deletes balances that hold nothing of periods that ended more than p_keep_days ago, or that a quota''s older period, subject or time zone left behind; returns how many. A late settle passes over them and books into the ledger all the same.';
 
+-- schemas/90_maintenance/delete_old_reservations.sql
+create function spend_private.delete_old_reservations(
+  p_keep_days integer,
+  p_max_rows integer default 5000,
+  p_now timestamptz default now(),
+  p_max_pages integer default 2000
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- A day of UTC: the mark below moves once a day.
+  v_before timestamptz := date_trunc('day', p_now - make_interval(days => p_keep_days), 'UTC');
+  v_page bigint;
+  v_next_page bigint;
+  v_deleted bigint;
+begin
+  -- In the transaction that deletes: no reader finds an event whose reservation is gone unannounced.
+  update spend_private.ledger_state as s set reservations_kept_from = v_before
+  where s.reservations_kept_from < v_before;
+
+  v_page := (select r.next_page from spend_private.job_runs as r where r.job = 'delete_reservations');
+  select d.deleted, d.next_page into v_deleted, v_next_page
+  from spend_private.delete_reservations_in(coalesce(v_page, 0), p_max_pages, v_before, p_max_rows) as d;
+  insert into spend_private.job_runs as r (job, done_at, next_page)
+  values ('delete_reservations', p_now, v_next_page)
+  on conflict on constraint job_runs_pkey do update set next_page = excluded.next_page;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_reservations is
+  'Deletes reservations that were made and ended before the day that was p_keep_days ago (UTC), p_max_rows at most; returns how many. A step looks at the next p_max_pages pages of the table (16 MB), so that calls need no index for it: round and round, in a day through 23 GB. Never one that is held, nor that of a sandbox context whose cost is not booked yet.';
+
+create function spend_private.delete_reservations_in(
+  p_page bigint,
+  p_max_pages integer,
+  p_before timestamptz,
+  p_max_rows integer,
+  out deleted bigint,
+  out next_page bigint
+)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_pages bigint := pg_relation_size('spend.reservations') / current_setting('block_size')::bigint;
+  v_from tid := format('(%s,0)', p_page)::tid;
+  v_end tid := format('(%s,0)', p_page + p_max_pages)::tid;
+  v_places tid[];
+begin
+  v_places := array(
+    select r.ctid
+    from spend.reservations as r
+    where r.ctid >= v_from and r.ctid < v_end
+      -- One that was settled late is kept from then on.
+      and r.status <> 'held' and r.ended_at < p_before and r.created_at < p_before
+      -- Reconciliation still settles it.
+      and not exists (
+        select from spend.execution_contexts as c
+        where c.reservation_id = r.id and c.tenant_id = r.tenant_id and c.booked_at is null
+      )
+    order by r.ctid
+    limit p_max_rows
+    -- Whoever settles one at this moment goes first; it is deleted another time.
+    for update of r skip locked
+  );
+  delete from spend.reservations as r where r.ctid = any (v_places);
+  get diagnostics deleted = row_count;
+
+  -- A full batch left off on the page of its last row.
+  next_page := case
+    when deleted >= p_max_rows then (v_places[cardinality(v_places)]::text::point)[0]::bigint
+    else p_page + p_max_pages
+  end;
+  if next_page >= v_pages then
+    next_page := 0;
+  end if;
+end;
+$$;
+comment on function spend_private.delete_reservations_in is
+  'A step of delete_old_reservations: those in p_max_pages pages of the table from p_page on. next_page: where the next step begins; 0 after the last page.';
+
+-- schemas/90_maintenance/job_runs.sql
+create table spend_private.job_runs (
+  job text primary key,
+  done_at timestamptz not null,
+  next_page bigint
+)
+with (fillfactor = 50);
+comment on table spend_private.job_runs is
+  'When each job of spend.maintain() was last done, whoever asked for it. Written by spend_private.run_job alone; spend.maintenance_status() reads it.';
+comment on column spend_private.job_runs.job is 'Job of spend.maintenance_jobs().';
+comment on column spend_private.job_runs.done_at is 'When it last came to its end. One that fails is in spend.problems.';
+comment on column spend_private.job_runs.next_page is 'Of delete_reservations: the page of the table at which its next step begins. Null: of any other job.';
+alter table spend_private.job_runs enable row level security;
+
 -- schemas/90_maintenance/maintain.sql
 create function spend.maintenance_jobs()
 returns table (job text, batch bigint)
@@ -10520,7 +10789,13 @@ begin
     ('delete_alerts', 10000),
     ('delete_balances', 10000),
     ('delete_conversations', 10000),
-    ('delete_problems', 10000);
+    ('delete_problems', 10000),
+    ('delete_reservations', 5000),
+    ('delete_contexts', 10000),
+    ('delete_adjustment_keys', 10000),
+    ('delete_strays', 10000),
+    ('delete_audit', 10000),
+    ('delete_cron_runs', 10000);
 end;
 $$;
 comment on function spend.maintenance_jobs is
@@ -10623,6 +10898,8 @@ begin
   end if;
   v_count := spend_private.do_job(p_job, p_now, p_batch);
   perform spend_private.resolve_problem(p_job, 'job', p_now);
+  insert into spend_private.job_runs as r (job, done_at) values (p_job, p_now)
+  on conflict on constraint job_runs_pkey do update set done_at = excluded.done_at;
   return v_count;
 exception
   -- Somebody else is at it: no fault of the job, the next run does it.
@@ -10659,7 +10936,7 @@ begin
     when 'make_partitions' then spend_private.ensure_partitions(p_now)
     when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
     when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
-    when 'verify' then spend_private.verify_slice()
+    when 'verify' then spend_private.verify_slice(p_now => p_now)
     when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
     when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)
     when 'fold_refusals' then spend_private.fold_refusals(v_batch, p_now)
@@ -10668,11 +10945,126 @@ begin
     when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
     when 'delete_conversations' then spend_private.delete_old_conversations(v_batch)
     when 'delete_problems' then spend_private.delete_old_problems(v_settings.keep_alert_days, v_batch, p_now)
+    when 'delete_reservations'
+      then spend_private.delete_old_reservations(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_contexts' then spend_private.delete_old_contexts(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_adjustment_keys'
+      then spend_private.delete_old_adjustment_keys(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_strays' then spend_private.delete_old_strays(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_audit' then spend_private.delete_old_audit(v_settings.keep_audit_days, v_batch, p_now)
+    when 'delete_cron_runs' then spend_private.delete_old_cron_runs(7, v_batch, p_now)
   end;
 end;
 $$;
 comment on function spend_private.do_job is
   'One step of a job, p_batch at most (null: all that may be done in one transaction); returns how many rows it touched.';
+
+-- schemas/90_maintenance/maintenance_status.sql
+create type spend.maintenance_status as (
+  is_running boolean,
+  scheduled_by text,
+  maintain_schedule text,
+  expire_schedule text,
+  last_run_at timestamptz,
+  late_jobs text[],
+  open_problems bigint,
+  unrolled_events bigint,
+  unrolled_since timestamptz,
+  remedy text
+);
+comment on type spend.maintenance_status is
+  'Answer of spend.maintenance_status().';
+comment on column spend.maintenance_status.is_running is 'A job was done in the last five minutes.';
+comment on column spend.maintenance_status.scheduled_by is 'pg_cron; other: somebody does it, and not this database''s pg_cron (the edge function maintenance, another scheduler); null: nobody.';
+comment on column spend.maintenance_status.maintain_schedule is 'When pg_cron calls spend.run_maintenance() or the edge function maintenance, as cron.job has it; null: it does not.';
+comment on column spend.maintenance_status.expire_schedule is 'When pg_cron calls spend.expire_reservations(); null: it does not, and run_maintenance alone books calls whose time is over.';
+comment on column spend.maintenance_status.last_run_at is 'When a job was last done, by whomever; null: never.';
+comment on column spend.maintenance_status.late_jobs is 'Jobs of spend.maintenance_jobs() that were not done for an hour.';
+comment on column spend.maintenance_status.open_problems is 'Rows of spend.problems that are open.';
+comment on column spend.maintenance_status.unrolled_events is 'Bookings that are not in the roll-ups yet, which reports add one by one.';
+comment on column spend.maintenance_status.unrolled_since is 'When the oldest of them was booked; null: there is none.';
+comment on column spend.maintenance_status.remedy is 'What to do; null: all is right.';
+
+create function spend.maintenance_status()
+returns spend.maintenance_status
+language plpgsql stable
+-- Definer: it reads spend_private and cron.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.maintenance_status();
+end;
+$$;
+comment on function spend.maintenance_status() is
+  'Whether maintenance runs, by what, when it last did, and what it leaves behind: for a health check, and for who wonders. remedy says what to do; null when all is right. For service_role.';
+grant execute on function spend.maintenance_status to service_role;
+
+create function spend_private.maintenance_status(p_now timestamptz default now())
+returns spend.maintenance_status
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_status spend.maintenance_status;
+begin
+  v_status.maintain_schedule := spend_private.cron_schedule('\mspend\.(run_maintenance|maintain)\M|/maintenance\M');
+  v_status.expire_schedule := spend_private.cron_schedule('\mspend\.expire_reservations\M');
+  v_status.last_run_at := (select max(r.done_at) from spend_private.job_runs as r);
+  v_status.is_running := coalesce(v_status.last_run_at > p_now - interval '5 minutes', false);
+  v_status.scheduled_by := case
+    when v_status.maintain_schedule is not null then 'pg_cron'
+    when v_status.is_running then 'other'
+  end;
+  v_status.late_jobs := array(
+    select j.job
+    from spend.maintenance_jobs() with ordinality as j (job, batch, place)
+    left join spend_private.job_runs as r on r.job = j.job
+    where (r.done_at > p_now - interval '1 hour') is not true
+    order by j.place
+  );
+  v_status.open_problems := (select count(*) from spend.problems as p where p.resolved_at is null);
+  select count(*), min(e.booked_at) into v_status.unrolled_events, v_status.unrolled_since
+  from spend.cost_events as e
+  where e.booked_xid >= spend_private.rolled_up_before();
+
+  v_status.remedy := case
+    when not v_status.is_running and v_status.scheduled_by is null then
+      'Nobody runs maintenance: call spend.run_maintenance() or the edge function maintenance every minute. Where pg_cron is installed, select spend_private.schedule_maintenance().'
+    when not v_status.is_running then 'pg_cron has the schedule, and nothing was done: see cron.job_run_details.'
+    when v_status.late_jobs <> '{}' or v_status.open_problems > 0 then 'See spend.problems, and the warnings in the log.'
+    when v_status.unrolled_since < p_now - interval '1 hour' then
+      'A transaction or a prepared one has been open for long, in any database of the server: see pg_stat_activity and pg_prepared_xacts.'
+  end;
+  return v_status;
+end;
+$$;
+comment on function spend_private.maintenance_status is
+  'spend.maintenance_status with a clock.';
+
+create function spend_private.cron_schedule(p_pattern text)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if to_regclass('cron.job') is null then
+    return null;
+  end if;
+  return (
+    select j.schedule
+    from cron.job as j
+    where j.active and j.database = current_database() and j.command ~ p_pattern
+    order by j.jobid
+    limit 1
+  );
+exception
+  when insufficient_privilege then
+    return null;
+end;
+$$;
+comment on function spend_private.cron_schedule is
+  'Schedule of the first active job of pg_cron in this database whose command matches p_pattern; null when there is none, or the owner may not see it.';
 
 -- schemas/90_maintenance/partitions.sql
 -- What spend.maintain() does from then on.
@@ -10683,21 +11075,68 @@ end;
 $$;
 
 -- schemas/90_maintenance/schedule.sql
+create function spend_private.schedule_job(p_name text, p_schedules text[], p_command text)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_schedule text;
+begin
+  -- Each try in a block of its own: what fails takes nothing back that was done before.
+  foreach v_schedule in array p_schedules loop
+    begin
+      perform cron.schedule(p_name, v_schedule, p_command);
+      return v_schedule;
+    exception
+      when others then
+        raise warning '%', format('pg_cron does not take %s at "%s": %s', p_name, v_schedule, sqlerrm);
+    end;
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.schedule_job is
+  'Schedules a command in pg_cron at the first of p_schedules that it takes, and returns that one, with a warning for each that it does not; null when it takes none. Scheduling again under the same name replaces.';
+
+create function spend_private.schedule_maintenance()
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_maintain text := spend_private.schedule_job('spend-maintain', '{"* * * * *"}', 'call spend.run_maintenance()');
+  -- Often and in small transactions: the balances of a batch are locked until it commits. pg_cron before 1.5 knows no
+  -- seconds; run_maintenance expires holds too, first of all.
+  v_expire text := spend_private.schedule_job(
+    'spend-expire', '{"10 seconds", "* * * * *"}', 'select spend.expire_reservations(200)'
+  );
+begin
+  if v_maintain is null then
+    raise warning 'Nothing runs spend.run_maintenance(). Call it every minute by other means, or the edge function maintenance.';
+  end if;
+  return v_maintain is not null and v_expire is not null;
+end;
+$$;
+comment on function spend_private.schedule_maintenance is
+  'Schedules spend.run_maintenance() every minute and spend.expire_reservations every ten seconds in pg_cron (before pg_cron 1.5, which knows no seconds: every minute, with a warning); whether both are. Call it again after pg_cron was installed later, or updated.';
+
 -- Hosted Supabase has pg_cron, other servers may not: there, call spend.run_maintenance() every minute by other means
--- (the edge function `maintenance` does the same).
+-- (the edge function `maintenance` does the same). spend.maintenance_status() says whether somebody does.
 do $$
 begin
   if not exists (select from pg_catalog.pg_available_extensions as e where e.name = 'pg_cron') then
     return;
   end if;
-  create extension if not exists pg_cron with schema pg_catalog;
-  perform cron.schedule('spend-maintain', '* * * * *', 'call spend.run_maintenance()');
-  -- Often and in small transactions: the balances of a batch are locked until it commits.
-  perform cron.schedule('spend-expire', '10 seconds', 'select spend.expire_reservations(200)');
-exception
-  -- pg_cron lives in one database of a server; a copy of this one, made to compare schemas, is another.
-  when others then
-    raise notice 'spend.run_maintenance() is not scheduled: % Schedule it yourself.', sqlerrm;
+  begin
+    create extension if not exists pg_cron with schema pg_catalog;
+  exception
+    -- It lives in one database of a server; a copy of this one, made to compare schemas, is another.
+    when others then
+      raise warning 'pg_cron is not used here: %. Call spend.run_maintenance() every minute by other means.', sqlerrm;
+      return;
+  end;
+  perform spend_private.schedule_maintenance();
 end;
 $$;
 

@@ -10,6 +10,9 @@ begin
   perform spend_private.stop_calls(array[old.id]);
   if exists (select from spend.reservations as r where r.tenant_id = old.id)
     or exists (select from spend.cost_events as e where e.tenant_id = old.id)
+    -- What retention leaves of it.
+    or exists (select from spend_private.cost_rollups as r where r.tenant_id = old.id)
+    or exists (select from spend.execution_contexts as c where c.tenant_id = old.id)
   then
     perform spend_private.fail(
       'PT409', 'tenant_has_history', jsonb_build_object('tenant_id', old.id),
@@ -33,9 +36,13 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if exists (select from spend.reservations) or exists (select from spend.cost_events) then
+  if exists (select from spend.reservations)
+    or exists (select from spend.cost_events)
+    or exists (select from spend_private.cost_rollups)
+    or exists (select from spend.execution_contexts)
+  then
     perform spend_private.fail(
-      'PT409', 'tenant_has_history', '{}',
+      'PT409', 'tenant_has_history', jsonb_build_object('table', tg_table_name),
       'Tenants that have spent are closed instead: update spend.tenants set closed_at = now(). Delete the others row by row.'
     );
   end if;
@@ -43,7 +50,7 @@ begin
 end;
 $$;
 comment on function spend_private.keep_history_from_truncate is
-  'Trigger: see keep_history.';
+  'Trigger: tenants are not truncated while one of them has spent (PT409 tenant_has_history). No call is under way: each reads its tenant, and truncate waits for it.';
 
 create trigger keep_history_from_truncate before truncate on spend.tenants
 for each statement execute function spend_private.keep_history_from_truncate();

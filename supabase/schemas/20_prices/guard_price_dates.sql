@@ -23,6 +23,7 @@ begin
     and r.resource_type = new.resource_type
     and r.created_at >= new.effective_from
     and (new.tenant_id is null or r.tenant_id = new.tenant_id);
+  v_last_use := coalesce(v_last_use, spend_private.last_use_before_retention(new));
 
   if v_last_use is not null then
     perform spend_private.fail(
@@ -36,6 +37,33 @@ end;
 $$;
 comment on function spend_private.guard_price_dates is
   'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history). Calls that cannot be seen yet keep their price by its version (spend.reservations.price_version).';
+
+create function spend_private.last_use_before_retention(p_price spend.prices)
+returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_kept_from timestamptz := (select s.reservations_kept_from from spend_private.ledger_state as s);
+begin
+  if p_price.effective_from >= v_kept_from then
+    return null;
+  end if;
+  return (
+    select r.hour
+    from spend_private.cost_rollups as r
+    where r.hour >= date_trunc('hour', p_price.effective_from) and r.hour < v_kept_from
+      and r.provider = p_price.provider and p_price.product in (r.product, '*')
+      and r.resource_type = p_price.resource_type
+      and (p_price.tenant_id is null or r.tenant_id = p_price.tenant_id)
+    order by r.hour desc
+    limit 1
+  );
+end;
+$$;
+comment on function spend_private.last_use_before_retention is
+  'The last hour, from effective_from on, in which a price''s product was used by calls whose reservations retention has deleted: the roll-ups still know of them. Null: none.';
 
 -- The name decides the order: after protect_used_prices, whose error says more.
 create trigger then_guard_price_dates before insert or update of

@@ -175,31 +175,3 @@ end;
 $$;
 comment on function spend_private.fold_refusals is
   'Puts the parts of refusal counts together, one row for each hour and key, once the hour is over for an hour; p_max_rows parts at most. Returns how many parts are gone.';
-
-create function spend_private.delete_old_refusal_counts(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_deleted bigint;
-begin
-  delete from spend.refusal_counts as c
-  where c.ctid = any (array(
-    select o.ctid
-    from spend.refusal_counts as o
-    where o.hour < p_now - make_interval(days => p_keep_days)
-    order by o.hour
-    limit p_max_rows
-    for update skip locked
-  ));
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
-end;
-$$;
-comment on function spend_private.delete_old_refusal_counts is
-  'Deletes counts of refusals in hours that began more than p_keep_days ago, p_max_rows at most; returns how many.';

@@ -98,8 +98,8 @@ begin
       from spend.cost_quotas as q where q.id = (v_answer.quota).quota_id;
     end if;
     if p_idempotency_key is not null then
-      insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer)
-      values (p_tenant_id, p_idempotency_key, v_hash, v_answer);
+      insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer, created_at)
+      values (p_tenant_id, p_idempotency_key, v_hash, v_answer, p_now);
     end if;
     perform spend_private.count_refusal(p_tenant_id, p_user_id, v_answer, p_now);
     return v_answer;

@@ -74,8 +74,8 @@ begin
   returning id into v_event_id;
 
   if p_idempotency_key is not null then
-    insert into spend_private.adjustments (tenant_id, idempotency_key, request_hash, event_id)
-    values (p_tenant_id, p_idempotency_key, v_hash, v_event_id);
+    insert into spend_private.adjustments (tenant_id, idempotency_key, request_hash, event_id, created_at)
+    values (p_tenant_id, p_idempotency_key, v_hash, v_event_id, p_now);
   end if;
   if p_amount_usd < 0 then
     perform spend_private.end_alerts(v_holds, p_now);

@@ -118,12 +118,12 @@ begin
     l.cost_usd, l.calls
   from lines as l
   order by
-    case when cost_report.top is null then l.day end, l.cost_usd desc, l.day, l.tenant_id, l.user_id,
+    case when cost_report.top is null then l.day end desc nulls last, l.cost_usd desc, l.day desc, l.tenant_id, l.user_id,
     l.task, l.conversation_id, l.resource_type, l.provider, l.product
   limit cost_report.top;
 end;
 $$;
 comment on function spend.cost_report is
-  'Booked cost in USD and number of calls, exact and current. group_by: any of tenant, user, task, conversation, resource_type, provider, product, day. from_day to to_day: days of the tenants'' own time zones, both included; by default the last 30. The other arguments filter. top: only the dearest so many lines. Ordered by day, then cost; with top by cost. By conversation, calls that belong to none are left out.
+  'Booked cost in USD and number of calls, exact and current. group_by: any of tenant, user, task, conversation, resource_type, provider, product, day. from_day to to_day: days of the tenants'' own time zones, both included; by default the last 30. The other arguments filter. top: only the dearest so many lines. The newest day first, of each the dearest line first; with top the dearest first: where the Data API cuts an answer (1,000 rows, unless its Range asks for more), the oldest lines are missing. By conversation, calls that belong to none are left out.
 Members see their own spend, owners and admins their tenant''s, service_role all. Errors: 22023 invalid_report.';
 grant execute on function spend.cost_report to authenticated, service_role;

@@ -12,7 +12,7 @@ where e.booked_xid >= spend_private.rolled_up_before();
 comment on view spend.hourly_costs is
   'Booked cost in USD and number of calls by hour: the roll-ups, and event by event what is not rolled up yet. Exact and current; an hour may come in several rows, so sum them.';
 comment on column spend.hourly_costs.tenant_id is 'Tenant that pays.';
-comment on column spend.hourly_costs.hour is 'Full hour of UTC or of the tenant''s time zone, whichever is later; in an hour in which its clock is changed, the minute. No row lies in two days of either.';
+comment on column spend.hourly_costs.hour is 'Full hour of UTC or of the tenant''s time zone, whichever is later; in an hour in which its clock is changed, the minute. No row lies in two days of either. In time zones that are off by 15, 30 or 45 minutes two rows make one hour of the clock: group by date_trunc(''hour'', hour, time_zone).';
 comment on column spend.hourly_costs.resource_type is 'llm or e2b.';
 comment on column spend.hourly_costs.provider is 'Who sold it; null for adjustments.';
 comment on column spend.hourly_costs.product is 'Model or template, as in spend.reservations; null for adjustments.';

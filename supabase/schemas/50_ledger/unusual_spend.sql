@@ -6,11 +6,11 @@ create type spend.unusual_day as (
   threshold_usd numeric
 );
 comment on type spend.unusual_day is
-  'Line of spend.unusual_spend: a day that stands out, what it cost, what such a day usually costs (median), and from which cost on it stands out, in USD.';
+  'Line of spend.unusual_spend: a day that stands out, what it cost, what such a day usually costs (median of the days, or days of the week, that decide), and from which cost on it stands out, in USD.';
 comment on column spend.unusual_day.tenant_id is 'Tenant that pays.';
 comment on column spend.unusual_day.day is 'Day in the tenant''s time zone; today''s is not over.';
 comment on column spend.unusual_day.cost_usd is 'USD booked that day, as far as the reader sees it.';
-comment on column spend.unusual_day.usual_usd is 'Median of the days of the weeks before, in USD; days without spend count.';
+comment on column spend.unusual_day.usual_usd is 'Median of the days of the weeks before that decide, in USD: all of them, those of the same weekday, or, where fewer than half had spend, those that had.';
 comment on column spend.unusual_day.threshold_usd is 'USD above which the day stands out.';
 
 create function spend.unusual_spend(
@@ -30,6 +30,7 @@ as $$
 declare
   v_days integer := unusual_spend.days;
   v_baseline integer;
+  v_tenant_ids uuid[];
 begin
   if v_days is null or v_days not between 1 and 366
     or unusual_spend.weeks is null or unusual_spend.weeks not between 1 and 52
@@ -46,14 +47,29 @@ begin
   end if;
   v_baseline := 7 * unusual_spend.weeks;
 
+  -- Only they can have such a day: their weeks are read, not everybody's.
+  v_tenant_ids := array(
+    select r.tenant_id
+    from (
+      select c.tenant_id
+      from spend.hourly_costs as c
+      join spend.tenants as t on t.id = c.tenant_id
+      where c.hour >= now() - make_interval(days => v_days + 1)
+        and (unusual_spend.tenant_id is null or c.tenant_id = unusual_spend.tenant_id)
+      group by c.tenant_id, (c.hour at time zone t.time_zone)::date
+      having sum(c.cost_usd) >= unusual_spend.at_least_usd
+    ) as r
+    group by r.tenant_id
+  );
+
   return query
-  with spent as (
+  with spent as materialized (
     select
       c.tenant_id, (c.hour at time zone t.time_zone)::date as day, sum(c.cost_usd) as cost_usd
     from spend.hourly_costs as c
     join spend.tenants as t on t.id = c.tenant_id
     where c.hour >= now() - make_interval(days => v_days + v_baseline + 1)
-      and (unusual_spend.tenant_id is null or c.tenant_id = unusual_spend.tenant_id)
+      and c.tenant_id = any (v_tenant_ids)
     group by 1, 2
   ),
 
@@ -74,31 +90,53 @@ begin
     left join spent as s on s.tenant_id = f.tenant_id and s.day = g.at::date
   ),
 
-  usual as (
+  past as (
     select
-      d.tenant_id, d.day, d.cost_usd, count(*) as days,
-      percentile_disc(0.5) within group (order by b.cost_usd) as usual_usd,
-      array_agg(b.cost_usd) as costs
+      d.tenant_id, d.day, d.cost_usd, array_agg(b.cost_usd) as costs,
+      coalesce(array_agg(b.cost_usd) filter (where b.cost_usd > 0), '{}') as active_costs,
+      -- The same day of the week; two of them are no habit.
+      coalesce(array_agg(b.cost_usd) filter (where (d.day - b.day) % 7 = 0), '{}') as weekday_costs
     from calendar as d
     join calendar as b on b.tenant_id = d.tenant_id and b.day >= d.day - v_baseline and b.day < d.day
     where d.day > d.today - v_days and d.cost_usd >= unusual_spend.at_least_usd
     group by d.tenant_id, d.day, d.cost_usd
+    having count(*) >= 7
+  ),
+
+  compared as (
+    select p.tenant_id, p.day, p.cost_usd, w.costs, w.at_least_usd,
+      (select percentile_disc(0.5) within group (order by c.usd) from unnest(w.costs) as c (usd)) as usual_usd
+    from past as p
+    cross join lateral (
+      select p.costs, 0::numeric as at_least_usd where 2 * cardinality(p.active_costs) >= cardinality(p.costs)
+      union all
+      -- Who spends on fewer than half of the days has nothing to do with the others: what stands out is more than on
+      -- any day so far.
+      select p.active_costs, (select max(c.usd) from unnest(p.active_costs) as c (usd))
+      where 2 * cardinality(p.active_costs) < cardinality(p.costs)
+      union all
+      select p.weekday_costs, 0 where cardinality(p.weekday_costs) > 2
+    ) as w
   ),
 
   judged as (
-    select
-      u.tenant_id, u.day, u.cost_usd, u.usual_usd,
-      -- 1.4826 median deviations are one standard deviation, whatever a few odd days cost; a steady
-      -- spend has almost none, and a tenth more than usual is nothing to wake anybody for.
-      u.usual_usd + unusual_spend.factor * greatest(
-        1.4826 * (
-          select percentile_disc(0.5) within group (order by abs(c.usd - u.usual_usd))
-          from unnest(u.costs) as c (usd)
-        ),
-        u.usual_usd / 10
-      ) as threshold_usd
-    from usual as u
-    where u.days >= 7
+    select distinct on (o.tenant_id, o.day) o.tenant_id, o.day, o.cost_usd, coalesce(o.usual_usd, 0) as usual_usd, o.threshold_usd
+    from (
+      select c.*,
+        -- 1.4826 median deviations are one standard deviation, whatever a few odd days cost; a steady
+        -- spend has almost none, and a tenth more than usual is nothing to wake anybody for.
+        coalesce(greatest(
+          c.usual_usd + unusual_spend.factor * greatest(
+            1.4826 * (
+              select percentile_disc(0.5) within group (order by abs(d.usd - c.usual_usd)) from unnest(c.costs) as d (usd)
+            ),
+            c.usual_usd / 10
+          ),
+          c.at_least_usd
+        ), 0) as threshold_usd
+      from compared as c
+    ) as o
+    order by o.tenant_id, o.day, o.threshold_usd desc, o.usual_usd desc
   )
 
   select j.tenant_id, j.day, j.cost_usd, j.usual_usd, trunc(j.threshold_usd, 12)
@@ -108,6 +146,6 @@ begin
 end;
 $$;
 comment on function spend.unusual_spend is
-  'Days among the last so many days (today''s spend so far included) that cost a tenant far more than the weeks before them: above the median of these by factor times their spread (median absolute deviation as a standard deviation, at least a tenth of the median), and at_least_usd. Needs a week of history. By one tenant, or all that the reader sees; a member sees his own spend judged.
+  'Days among the last so many days (today''s spend so far included) that cost a tenant far more than the weeks before them: above the median of these by factor times their spread (median absolute deviation as a standard deviation, at least a tenth of the median), above that of the same day of the week, and at_least_usd. Where there was spend on fewer than half of the days, these days alone are compared with, and the dearest of them has to be exceeded. Needs a week of history. By one tenant, or all that the reader sees; a member sees his own spend judged.
 Errors: 22023 invalid_report.';
 grant execute on function spend.unusual_spend to authenticated, service_role;

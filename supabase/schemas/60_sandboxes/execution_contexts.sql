@@ -72,6 +72,7 @@ on spend.execution_contexts (tenant_id, conversation_id, path_id) nulls not dist
 where status in ('creating', 'running', 'paused');
 create index execution_contexts_open_idx on spend.execution_contexts (id)
 where status in ('creating', 'running', 'paused') or booked_at is null;
+create index execution_contexts_ended_at_idx on spend.execution_contexts (ended_at) where ended_at is not null;
 create index execution_contexts_tenant_id_sandbox_id_idx on spend.execution_contexts (tenant_id, sandbox_id);
 
 alter table spend.execution_contexts enable row level security;

@@ -7,4 +7,6 @@ create table spend_private.stray_sandboxes (
 comment on table spend_private.stray_sandboxes is
   'Sandboxes that ran without a context, and until when their seconds are booked. Written by spend.book_stray_sandbox alone.';
 
+create index stray_sandboxes_paid_until_idx on spend_private.stray_sandboxes (paid_until);
+
 alter table spend_private.stray_sandboxes enable row level security;

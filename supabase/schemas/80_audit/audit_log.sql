@@ -30,6 +30,7 @@ comment on column spend.audit_log.application_name is 'What the connection calle
 
 create index audit_log_tenant_id_idx on spend.audit_log (tenant_id, id);
 create index audit_log_table_name_idx on spend.audit_log (table_name, id);
+create index audit_log_changed_at_idx on spend.audit_log (changed_at);
 
 alter table spend.audit_log enable row level security;
 create policy "owners and admins read what changed in their tenant" on spend.audit_log

@@ -1,3 +1,32 @@
+create function spend_private.delete_old_rows(
+  p_table regclass,
+  p_age_column text,
+  p_before timestamptz,
+  p_max_rows integer,
+  p_condition text default 'true'
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  -- By their place in the table, which stays what it is while they are locked. What somebody else has locked is
+  -- deleted another time: nobody waits for retention, nor it for anybody.
+  execute format(
+    'delete from %1$s as d where d.ctid = any (array(
+      select o.ctid from %1$s as o where o.%2$I < $1 and (%3$s) order by o.%2$I limit $2 for update of o skip locked
+    ))',
+    p_table, p_age_column, p_condition
+  ) using p_before, p_max_rows;
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_rows is
+  'The one way by which retention deletes: the oldest rows of a table (not a partitioned one) whose p_age_column lies before p_before, p_max_rows at most; returns how many. p_condition, in SQL, of the row o: what does not fulfil it is kept. Written in this file, never by users. p_age_column has an index.';
+
 create function spend_private.delete_old_alerts(
   p_keep_days integer,
   p_max_rows integer default 10000,
@@ -7,27 +36,17 @@ returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_deleted bigint;
 begin
-  with old as (
-    select a.id
-    from spend.alerts as a
-    where a.created_at < p_now - make_interval(days => p_keep_days)
-      -- In a period that still runs, it is what keeps the same alert from being sent again.
-      and (
-        a.quota_id is null or a.ended_at is not null
-        or not exists (
-          select from spend_private.quota_balances as b
-          where b.quota_id = a.quota_id and b.period_start = a.period_start and b.period_end > p_now
-        )
-      )
-    order by a.created_at
-    limit p_max_rows
-  )
-  delete from spend.alerts as a using old as o where a.id = o.id;
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
+  return spend_private.delete_old_rows(
+    'spend.alerts', 'created_at', p_now - make_interval(days => p_keep_days), p_max_rows,
+    -- In a period that still runs, it is what keeps the same alert from being sent again.
+    format(
+      'o.quota_id is null or o.ended_at is not null or not exists (
+        select from spend_private.quota_balances as b
+        where b.quota_id = o.quota_id and b.period_start = o.period_start and b.period_end > %L
+      )', p_now
+    )
+  );
 end;
 $$;
 comment on function spend_private.delete_old_alerts is
@@ -42,27 +61,121 @@ returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_deleted bigint;
 begin
-  with old as (
-    select r.tenant_id, r.idempotency_key
-    from spend_private.refusals as r
-    where r.created_at < p_now - make_interval(hours => p_keep_hours)
-    order by r.created_at
-    limit p_max_rows
-  )
-  delete from spend_private.refusals as r
-  using old as o
-  where r.tenant_id = o.tenant_id and r.idempotency_key = o.idempotency_key;
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
+  return spend_private.delete_old_rows(
+    'spend_private.refusals', 'created_at', p_now - make_interval(hours => p_keep_hours), p_max_rows
+  );
 end;
 $$;
 comment on function spend_private.delete_old_refusals is
   'Deletes refused idempotency keys that are older than p_keep_hours, p_max_rows at most; returns how many.';
 
+create function spend_private.delete_old_refusal_counts(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend.refusal_counts', 'hour', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_refusal_counts is
+  'Deletes counts of refusals in hours that began more than p_keep_days ago, p_max_rows at most; returns how many.';
+
 create function spend_private.delete_old_problems(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend.problems', 'resolved_at', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_problems is
+  'Deletes problems that were resolved more than p_keep_days ago, p_max_rows at most; returns how many. Open ones stay.';
+
+create function spend_private.delete_old_conversations(p_max_rows integer default 10000)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend_private.conversation_rollups', 'hour', (select s.kept_from from spend_private.ledger_state as s), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_conversations is
+  'Deletes sums by conversation of the months that drop_months has dropped, p_max_rows at most; returns how many.';
+
+create function spend_private.delete_old_contexts(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend.execution_contexts', 'ended_at', p_now - make_interval(days => p_keep_days), p_max_rows,
+    'o.booked_at is not null'
+  );
+end;
+$$;
+comment on function spend_private.delete_old_contexts is
+  'Deletes sandbox contexts that ended more than p_keep_days ago and whose cost is booked, p_max_rows at most; returns how many. Paused ones have not ended.';
+
+create function spend_private.delete_old_adjustment_keys(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend_private.adjustments', 'created_at', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_adjustment_keys is
+  'Deletes idempotency keys of spend.adjust that are older than p_keep_days, p_max_rows at most; returns how many. What they booked stays.';
+
+create function spend_private.delete_old_strays(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend_private.stray_sandboxes', 'paid_until', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+end;
+$$;
+comment on function spend_private.delete_old_strays is
+  'Forgets stray sandboxes that were booked until more than p_keep_days ago, p_max_rows at most; returns how many. E2B ends a sandbox after a day.';
+
+create function spend_private.delete_old_audit(
   p_keep_days integer,
   p_max_rows integer default 10000,
   p_now timestamptz default now()
@@ -74,40 +187,39 @@ as $$
 declare
   v_deleted bigint;
 begin
-  with old as (
-    select p.id
-    from spend.problems as p
-    where p.resolved_at < p_now - make_interval(days => p_keep_days)
-    order by p.resolved_at
-    limit p_max_rows
-  )
-  delete from spend.problems as p using old as o where p.id = o.id;
-  get diagnostics v_deleted = row_count;
+  perform set_config('spend.retention', 'on', true);
+  v_deleted := spend_private.delete_old_rows(
+    'spend.audit_log', 'changed_at', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+  perform set_config('spend.retention', 'off', true);
   return v_deleted;
 end;
 $$;
-comment on function spend_private.delete_old_problems is
-  'Deletes problems that were resolved more than p_keep_days ago, p_max_rows at most; returns how many.';
+comment on function spend_private.delete_old_audit is
+  'Deletes rows of audit_log that are older than p_keep_days, p_max_rows at most; returns how many. Whoever else deletes there is refused (refuse_change), and has no grant.';
 
-create function spend_private.delete_old_conversations(p_max_rows integer default 10000)
+create function spend_private.delete_old_cron_runs(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_deleted bigint;
 begin
-  delete from spend_private.conversation_rollups as r
-  where r.ctid = any (array(
-    select o.ctid
-    from spend_private.conversation_rollups as o
-    where o.hour < (select s.kept_from from spend_private.ledger_state as s)
-    order by o.hour
-    limit p_max_rows
-  ));
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
+  if to_regclass('cron.job_run_details') is null then
+    return 0;
+  end if;
+  return spend_private.delete_old_rows(
+    'cron.job_run_details', 'start_time', p_now - make_interval(days => p_keep_days), p_max_rows,
+    'o.jobid in (select j.jobid from cron.job as j where j.jobname in (''spend-maintain'', ''spend-expire''))'
+  );
+exception
+  -- Where the owner may not, whoever installed pg_cron tidies up.
+  when insufficient_privilege then
+    return 0;
 end;
 $$;
-comment on function spend_private.delete_old_conversations is
-  'Deletes sums by conversation of the months that drop_months has dropped, p_max_rows at most; returns how many.';
+comment on function spend_private.delete_old_cron_runs is
+  'Deletes what pg_cron logged of the two jobs of spend_private.schedule_maintenance more than p_keep_days ago, p_max_rows at most; returns how many. pg_cron itself keeps all 10,000 rows a day.';

@@ -20,7 +20,13 @@ begin
     ('delete_alerts', 10000),
     ('delete_balances', 10000),
     ('delete_conversations', 10000),
-    ('delete_problems', 10000);
+    ('delete_problems', 10000),
+    ('delete_reservations', 5000),
+    ('delete_contexts', 10000),
+    ('delete_adjustment_keys', 10000),
+    ('delete_strays', 10000),
+    ('delete_audit', 10000),
+    ('delete_cron_runs', 10000);
 end;
 $$;
 comment on function spend.maintenance_jobs is
@@ -123,6 +129,8 @@ begin
   end if;
   v_count := spend_private.do_job(p_job, p_now, p_batch);
   perform spend_private.resolve_problem(p_job, 'job', p_now);
+  insert into spend_private.job_runs as r (job, done_at) values (p_job, p_now)
+  on conflict on constraint job_runs_pkey do update set done_at = excluded.done_at;
   return v_count;
 exception
   -- Somebody else is at it: no fault of the job, the next run does it.
@@ -159,7 +167,7 @@ begin
     when 'make_partitions' then spend_private.ensure_partitions(p_now)
     when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
     when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
-    when 'verify' then spend_private.verify_slice()
+    when 'verify' then spend_private.verify_slice(p_now => p_now)
     when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
     when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)
     when 'fold_refusals' then spend_private.fold_refusals(v_batch, p_now)
@@ -168,6 +176,14 @@ begin
     when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
     when 'delete_conversations' then spend_private.delete_old_conversations(v_batch)
     when 'delete_problems' then spend_private.delete_old_problems(v_settings.keep_alert_days, v_batch, p_now)
+    when 'delete_reservations'
+      then spend_private.delete_old_reservations(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_contexts' then spend_private.delete_old_contexts(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_adjustment_keys'
+      then spend_private.delete_old_adjustment_keys(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_strays' then spend_private.delete_old_strays(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_audit' then spend_private.delete_old_audit(v_settings.keep_audit_days, v_batch, p_now)
+    when 'delete_cron_runs' then spend_private.delete_old_cron_runs(7, v_batch, p_now)
   end;
 end;
 $$;

@@ -5,11 +5,16 @@ create table spend.settings (
   keep_alert_days integer not null default 90,
   keep_refusal_hours integer not null default 24,
   keep_refusal_days integer not null default 30,
+  keep_reservation_days integer not null default 90,
+  keep_audit_days integer not null default 400,
   constraint is_only_row check (is_only_row),
   constraint keeps_the_current_periods check (keep_event_months >= 2 and keep_balance_days >= 40),
   constraint keep_alert_days_is_positive check (keep_alert_days > 0),
   constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0),
-  constraint keep_refusal_days_is_positive check (keep_refusal_days > 0)
+  constraint keep_refusal_days_is_positive check (keep_refusal_days > 0),
+  -- A hold lasts a week at most, and may be settled late.
+  constraint keeps_reservations_that_may_be_settled check (keep_reservation_days >= 14),
+  constraint keep_audit_days_is_positive check (keep_audit_days > 0)
 );
 comment on table spend.settings is
   'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
@@ -19,6 +24,8 @@ comment on column spend.settings.keep_balance_days is 'Balances of quota periods
 comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not, but for those of periods that still run; so are problems that were resolved earlier.';
 comment on column spend.settings.keep_refusal_hours is 'How long a refused idempotency key gets the same answer.';
 comment on column spend.settings.keep_refusal_days is 'Counts of refusals (spend.refusals_by_hour) of earlier hours are deleted.';
+comment on column spend.settings.keep_reservation_days is 'Reservations that were made and ended earlier are deleted; what they cost stays in the ledger. Settling one after that answers PT404 unknown_reservation, its idempotency key is new again, and spend.reprice does not reach it. So long are kept, too: sandbox contexts that ended and are booked, the idempotency keys of spend.adjust, and until when stray sandboxes were booked. At least 14.';
+comment on column spend.settings.keep_audit_days is 'Rows of audit_log that are older are deleted.';
 
 insert into spend.settings default values;
 

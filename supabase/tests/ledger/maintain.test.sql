@@ -35,12 +35,12 @@ values ('aaaaaaaa-0000-4000-8000-000000000001', '2035-05-05', 'adjustment', 'llm
 create temporary table done as select spend.maintain() as jobs;
 select is(
   (select jobs from done),
-  '{"make_partitions": 1, "drop_months": null, "roll_up": null, "delete_alerts": null, "delete_refusals": null, "fold_refusals": null, "delete_refusal_counts": null, "delete_balances": null, "record_alerts": null, "expire_reservations": null, "follow_plans": null, "verify": null, "delete_conversations": null, "delete_problems": null}',
+  '{"make_partitions": 1, "drop_months": null, "roll_up": null, "delete_alerts": null, "delete_refusals": null, "fold_refusals": null, "delete_refusal_counts": null, "delete_balances": null, "record_alerts": null, "expire_reservations": null, "follow_plans": null, "verify": null, "delete_conversations": null, "delete_problems": null, "delete_reservations": null, "delete_contexts": null, "delete_adjustment_keys": null, "delete_strays": null, "delete_audit": null, "delete_cron_runs": null}',
   'a run that makes a partition does nothing else, so that bookings wait for nothing else'
 );
 select is(
   spend.maintain() - '{verify,follow_plans}'::text[],
-  '{"make_partitions": 0, "roll_up": 1, "drop_months": 0, "delete_alerts": 1, "delete_refusals": 1, "fold_refusals": 0, "delete_refusal_counts": 0, "delete_balances": 0, "record_alerts": 0, "expire_reservations": 1, "delete_conversations": 0, "delete_problems": 0}',
+  '{"make_partitions": 0, "roll_up": 1, "drop_months": 0, "delete_alerts": 1, "delete_refusals": 1, "fold_refusals": 0, "delete_refusal_counts": 0, "delete_balances": 0, "record_alerts": 0, "expire_reservations": 1, "delete_conversations": 0, "delete_problems": 0, "delete_reservations": 0, "delete_contexts": 0, "delete_adjustment_keys": 0, "delete_strays": 0, "delete_audit": 0, "delete_cron_runs": 0}',
   'the next rolls up, deletes the old alert and refusal, and expires the reservation'
 );
 select is((select status from spend.reservations where estimated_cost_usd = 10), 'expired', 'the hold whose time is over is booked');
@@ -50,7 +50,7 @@ select is((select count(*) from spend.alerts), 1::bigint, 'alerts for 90');
 select has_table('spend_private', 'cost_events_2035_05', 'the month that came unforeseen has a partition');
 select is(
   spend.maintain() - '{verify,follow_plans}'::text[],
-  '{"make_partitions": 0, "roll_up": 0, "drop_months": 0, "delete_alerts": 0, "delete_refusals": 0, "fold_refusals": 0, "delete_refusal_counts": 0, "delete_balances": 0, "record_alerts": 0, "expire_reservations": 0, "delete_conversations": 0, "delete_problems": 0}',
+  '{"make_partitions": 0, "roll_up": 0, "drop_months": 0, "delete_alerts": 0, "delete_refusals": 0, "fold_refusals": 0, "delete_refusal_counts": 0, "delete_balances": 0, "record_alerts": 0, "expire_reservations": 0, "delete_conversations": 0, "delete_problems": 0, "delete_reservations": 0, "delete_contexts": 0, "delete_adjustment_keys": 0, "delete_strays": 0, "delete_audit": 0, "delete_cron_runs": 0}',
   'the one after finds nothing to do'
 );
 
@@ -106,9 +106,9 @@ select ok(not has_function_privilege('authenticated', 'spend.maintain()', 'execu
 select ok(not has_function_privilege('anon', 'spend.maintain()', 'execute'), 'nor does anybody else');
 select ok(not has_table_privilege('authenticated', 'spend.settings', 'select'), 'settings are the operator''s');
 select is(
-  (select count(*) from pg_available_extensions where name = 'pg_cron'),
   (select count(*) from pg_extension where extname = 'pg_cron'),
-  'pg_cron is used where it exists, and not missed where it does not'
+  (select count(*) from spend.maintenance_status() as s where s.maintain_schedule is not null),
+  'where pg_cron is, it runs maintenance, and it is not missed where it is not'
 );
 select is_empty($$select * from spend.verify_balances() where column_name = 'reserved_usd' and quota_id <> current_setting('test.quota')::bigint and period_start > now() - interval '90 days'$$, 'what is held is what was held');
 select * from finish();

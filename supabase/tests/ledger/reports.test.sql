@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(26);
+select plan(33);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b'),
@@ -59,7 +59,7 @@ select is(pg_temp.report('group_by => ''{}''', 'null'), '60 6', 'grouped by noth
 select is(pg_temp.report('group_by => ''{tenant}''', 'left(tenant_id::text, 1)'), 'b 32 1; a 28 5', 'by tenant, the dearest first');
 select is(
   pg_temp.report('tenant_id => ''aaaaaaaa-0000-4000-8000-000000000001''', 'day'),
-  '2026-04-01 1 1; 2026-04-02 11 3; 2026-04-03 16 1', 'by day, of the tenant''s time zone'
+  '2026-04-03 16 1; 2026-04-02 11 3; 2026-04-01 1 1', 'by day, of the tenant''s time zone, the newest first'
 );
 select is(pg_temp.report('group_by => ''{user}''', 'right(user_id::text, 1)'), 'c 32 1; b 25 3; a 3 2', 'by user');
 select is(pg_temp.report('group_by => ''{task}''', 'task'), 'chat 35 3; run 16 1; agent 9 2', 'by task');
@@ -116,5 +116,45 @@ select is(
   pg_temp.lines('select trim_scale(cost_usd)::text from spend.unusual_spend()', 'a') || ' ' || coalesce(pg_temp.lines('select day::text from spend.unusual_spend()', 'c'), 'none'),
   '100 none', 'an admin sees his tenant''s unusual days, others do not'
 );
+
+-- Habits: who spends on one day a week, or more on that day than on others, and who spends now and then.
+delete from spend.tenant_members;
+insert into spend.tenants (id, name, created_at)
+select ('dddddddd-0000-4000-8000-00000000000' || i)::uuid, h.name, now() - interval '1 year'
+from unnest(array['mondays', 'mondays, dear today', 'dear mondays', 'dear monday, dearer today', 'now and then', 'now and then, dear today', 'first time']) with ordinality as h (name, i);
+insert into spend.cost_events (kind, tenant_id, occurred_at, resource_type, cost_usd)
+select 'adjustment', t.id, date_trunc('day', now(), 'UTC') - make_interval(days => d), 'llm', c.usd
+from spend.tenants as t
+cross join generate_series(0, 40) as d
+cross join lateral (
+  select case t.name
+    when 'mondays' then case when d % 7 = 0 then 10 end
+    when 'mondays, dear today' then case when d = 0 then 100 when d % 7 = 0 then 10 end
+    when 'dear mondays' then case when d % 7 = 0 then 50 else 1 end
+    when 'dear monday, dearer today' then case when d = 0 then 100 when d % 7 = 0 then 50 else 1 end
+    when 'now and then' then case d when 0 then 25 when 3 then 20 when 11 then 30 when 18 then 2 end
+    when 'now and then, dear today' then case d when 0 then 90 when 3 then 20 when 11 then 30 when 18 then 2 end
+    when 'first time' then case d when 0 then 5 end
+  end as usd
+) as c
+where c.usd is not null;
+create function pg_temp.unusual(p_name text, p_more text default '') returns text language plpgsql as $$
+declare
+  v_lines text;
+begin
+  execute format(
+    'select string_agg(concat_ws('' '', (now() at time zone ''UTC'')::date - u.day, trim_scale(u.cost_usd), trim_scale(u.usual_usd)), '', '' order by u.day)
+     from spend.unusual_spend(%L%s) as u', (select id from spend.tenants where name = p_name), p_more
+  ) into v_lines;
+  return coalesce(v_lines, 'none');
+end;
+$$;
+select is(pg_temp.unusual('mondays'), 'none', '$10 every Monday are not unusual, on no Monday');
+select is(pg_temp.unusual('mondays, dear today'), '0 100 10', '$100 on one are, where 10 are usual');
+select is(pg_temp.unusual('dear mondays'), 'none', 'nor are $50 every Monday beside $1 on each other day');
+select is(pg_temp.unusual('dear monday, dearer today'), '0 100 50', '$100 on one are, where 50 are usual');
+select is(pg_temp.unusual('now and then'), 'none', '$25 of who spent 30 on a day before are not');
+select is(pg_temp.unusual('now and then, dear today'), '0 90 20', '$90 are, where 20 are usual');
+select is(pg_temp.unusual('first time'), '0 5 0', 'nor does the first spend of a tenant pass unseen');
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(8);
+select plan(12);
 
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
@@ -9,17 +9,22 @@ insert into spend.prices (resource_type, provider, product, meter, usd, effectiv
 select spend.reserve(
   'aaaaaaaa-0000-4000-8000-000000000001', null, 'llm',
   '{"provider": "test", "model": "model", "input_tokens": 2000000, "output_tokens": 0}'
-);
+) from generate_series(1, 2);
 
+select is(current_user::text, session_user::text, 'as the owner of the tables');
 select throws_ok('delete from spend.reservations', 'PT409', 'reservation_is_open', 'an open reservation is not deleted, by its owner either');
 select throws_ok('truncate spend.reservations', 'PT409', 'reservation_is_open', 'nor truncated away');
 select throws_ok('delete from spend.tenants', 'PT409', 'tenant_has_history', 'nor is its tenant deleted');
 select throws_ok('truncate spend.tenants cascade', 'PT409', 'tenant_has_history', 'nor truncated');
-select is((select count(*) from spend.reservations where status = 'held'), 1::bigint, 'it is there still');
-select spend.release(id) from spend.reservations;
-select lives_ok('delete from spend.reservations', 'one that has ended may be deleted');
-select is((select sum(reserved_usd) from spend_private.quota_balances), 0::numeric, 'nothing is held');
+select is((select count(*) from spend.reservations where status = 'held'), 2::bigint, 'both are there still');
+select spend.settle(min(id::text)::uuid, null) from spend.reservations;
+select throws_ok('delete from spend.reservations', 'PT409', 'reservation_is_open', 'one that is open is enough');
+select throws_ok('truncate spend.reservations', 'PT409', 'reservation_is_open', 'here too');
+select spend.release(id) from spend.reservations where status = 'held';
+select lives_ok('delete from spend.reservations where status = ' || quote_literal('released'), 'one that has ended may be deleted');
 select is_empty('select * from spend.verify_balances()', 'the books are right');
+select lives_ok('truncate spend.reservations', 'or truncated away');
+select is((select sum(reserved_usd) from spend_private.quota_balances), 0::numeric, 'nothing is held');
 
 select * from finish();
 rollback;

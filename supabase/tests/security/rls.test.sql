@@ -112,6 +112,7 @@ insert into expected_function (name, role) values
   ('spend.finish_alert', 'service_role'),
   ('spend.find_context', 'service_role'),
   ('spend.maintain', 'service_role'),
+  ('spend.maintenance_status', 'service_role'),
   ('spend.open_contexts', 'service_role'),
   ('spend.maintenance_jobs', 'service_role'),
   ('spend.rebuild_balances', 'service_role'),

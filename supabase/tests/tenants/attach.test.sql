@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(18);
+select plan(31);
 
 -- A project that was there before Spendgate.
 create table public.organizations (
@@ -58,11 +58,48 @@ $$;
 create trigger mirror_organization_member after insert or update or delete on public.organization_members
 for each row execute function spend_private.mirror_organization_member();
 
-revoke execute on function spend_private.mirror_organization, spend_private.mirror_organization_member from public;
+-- What has no row any more, and fired no trigger for it: tables that were truncated, or restored from a copy.
+create function spend_private.forget_organizations() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  delete from spend.tenant_members as m
+  where not exists (
+    select from public.organization_members as o where o.organization_id = m.tenant_id and o.user_id = m.user_id
+  );
+  update spend.tenants as t set closed_at = now()
+  where t.closed_at is null and not exists (select from public.organizations as o where o.id = t.id);
+end;
+$$;
+create function spend_private.mirror_truncate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform spend_private.forget_organizations();
+  return null;
+end;
+$$;
+create trigger mirror_truncate after truncate on public.organizations
+for each statement execute function spend_private.mirror_truncate();
+create trigger mirror_truncate after truncate on public.organization_members
+for each statement execute function spend_private.mirror_truncate();
 
--- What is there already: an update that changes nothing runs the triggers.
-update public.organizations set id = id;
-update public.organization_members set role = role;
+-- Makes Spendgate equal to your tables, whatever happened to them.
+create function spend_private.sync_organizations() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform spend_private.forget_organizations();
+  -- An update that changes nothing runs the triggers above.
+  update public.organizations set id = id;
+  update public.organization_members set role = role;
+end;
+$$;
+
+revoke execute on function
+  spend_private.mirror_organization, spend_private.mirror_organization_member, spend_private.forget_organizations,
+  spend_private.mirror_truncate, spend_private.sync_organizations
+from public;
+
+-- What is there already.
+select spend_private.sync_organizations();
 -- docs/attach.md: end
 
 select results_eq(
@@ -108,9 +145,53 @@ select results_eq(
   'select tenant_id, user_id from spend.tenant_members',
   $$values ('bbbbbbbb-0000-4000-8000-000000000002'::uuid, '00000000-0000-4000-8000-00000000000a'::uuid)$$, 'a member moved to another organization moves'
 );
-select ok(
-  not has_function_privilege('public', 'spend_private.mirror_organization()', 'execute') and not has_function_privilege('public', 'spend_private.mirror_organization_member()', 'execute'),
+select is_empty(
+  $$select p.proname from pg_proc as p where p.pronamespace = 'spend_private'::regnamespace and p.proname ~ 'organization|mirror' and has_function_privilege('public', p.oid, 'execute')$$,
   'the functions can be called by nobody'
 );
+
+-- Emptied
+insert into public.organizations (id, name) values ('dddddddd-0000-4000-8000-000000000004', 'D');
+insert into public.organization_members values
+  ('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000a', 'owner'), ('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b', 'member');
+select ok(pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b'), 'D spends');
+create temporary table kept as select * from public.organizations;
+create temporary table kept_members as select * from public.organization_members;
+truncate public.organization_members;
+select is((select count(*) from spend.tenant_members), 0::bigint, 'members truncated: nobody is a member');
+select throws_ok(
+  $$select pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b')$$, '42501', 'not_a_member', 'who was one spends no more'
+);
+select is((select count(*) from spend.tenants where closed_at is null), 3::bigint, 'the organizations are open');
+insert into public.organization_members select * from kept_members;
+select ok(pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b'), 'filled again: he spends again');
+truncate public.organizations cascade;
+select is((select count(*) from spend.tenants where closed_at is null), 0::bigint, 'organizations truncated: every tenant is closed');
+select is((select count(*) from spend.tenant_members), 0::bigint, 'without members');
+select throws_ok(
+  $$select pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b')$$, '42501', 'not_a_member', 'nobody spends there'
+);
+select throws_ok(
+  $$select pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', null)$$, 'PT403', 'tenant_closed', 'the tenant itself neither'
+);
+select is((select count(*) from spend.reservations where tenant_id = 'dddddddd-0000-4000-8000-000000000004'), 2::bigint, 'its history stays');
+
+-- Restored without triggers, as pg_restore --disable-triggers does: D alone, with one of its members.
+set local session_replication_role = replica;
+insert into public.organizations select * from kept where name in ('A', 'D');
+insert into public.organization_members select * from kept_members where user_id = '00000000-0000-4000-8000-00000000000b';
+delete from public.organizations where name = 'A';
+set local session_replication_role = origin;
+select spend_private.sync_organizations();
+select results_eq(
+  'select name from spend.tenants where closed_at is null order by name', $$values ('D')$$, 'restored, then brought up to date: what is there is open, all else closed'
+);
+select results_eq(
+  'select tenant_id, user_id from spend.tenant_members',
+  $$values ('dddddddd-0000-4000-8000-000000000004'::uuid, '00000000-0000-4000-8000-00000000000b'::uuid)$$, 'members are those that are there'
+);
+update before set id = (select max(id) from spend.audit_log);
+select spend_private.sync_organizations();
+select is((select max(id) from spend.audit_log), (select id from before), 'a second time it changes nothing');
 select * from finish();
 rollback;

@@ -32,6 +32,7 @@ insert into placement (name, place) values
   ('spend.audit_log', 'coordinator'),
   ('spend.problems', 'coordinator'),
   ('spend.settings', 'coordinator'),
+  ('spend_private.job_runs', 'coordinator'),
   ('spend_private.ledger_state', 'coordinator'),
   ('spend_private.verification_state', 'coordinator');
 
