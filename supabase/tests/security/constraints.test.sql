@@ -224,7 +224,7 @@ join configuration as t on t.name = b.name
 left join good as g on g.name = b.name
 where b.constraint_name <> 'prices_pkey'
 union all
-select t.name, coalesce(g.row_data, '{"is_only_row": true}') || jsonb_build_object(a.attname, null), format('%s is null', a.attname)
+select t.name, coalesce(g.row_data, (select to_jsonb(s) from spend.settings as s)) || jsonb_build_object(a.attname, null), format('%s is null', a.attname)
 from configuration as t
 left join good as g on g.name = t.name
 join pg_attribute as a on a.attrelid = t.name::regclass and a.attnum > 0 and a.attnotnull and not a.attisdropped
