@@ -313,6 +313,28 @@ $$;
 comment on function spend_private.suggestion is
   'What somebody may have meant by a value that is not known, as a question; null: nothing comes to mind.';
 
+create function spend_private.looks_like(p_new text, p_old text)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_new text := lower(p_new);
+  v_old text := lower(p_old);
+begin
+  if p_new = p_old then
+    return false;
+  elsif v_new = v_old then
+    return true;
+  end if;
+  -- 'gpt-5.4' is the next version of 'gpt-5.3'; and of a name of three letters two others are another name.
+  return translate(v_new, '0123456789.', '') <> translate(v_old, '0123456789.', '')
+    and spend_private.edit_distance(v_new, v_old) <= least(2, length(v_new) / 3, length(v_old) / 3);
+end;
+$$;
+comment on function spend_private.looks_like is
+  'Whether a name is another one but for its case or a slip or two, and not another version of it.';
+
 create function spend_private.edit_distance(p_one text, p_other text)
 returns integer
 language plpgsql immutable strict
@@ -321,24 +343,28 @@ as $$
 declare
   v_length integer := length(p_other);
   v_above integer[];
-  v_row integer[];
+  v_row integer[] := array(select generate_series(0, length(p_other)));
+  v_least integer;
   v_char text;
 begin
-  if p_one = p_other then
-    return 0;
-  elsif abs(length(p_one) - v_length) > 2 then
+  if abs(length(p_one) - v_length) > 2 then
     return 3;
   end if;
-  v_row := array(select generate_series(0, v_length));
   for i in 1 .. length(p_one) loop
     v_above := v_row;
     v_row := array[i];
+    v_least := i;
     v_char := substr(p_one, i, 1);
     for j in 1 .. v_length loop
       v_row[j + 1] := least(
         v_above[j + 1] + 1, v_row[j] + 1, v_above[j] + (v_char <> substr(p_other, j, 1))::integer
       );
+      v_least := least(v_least, v_row[j + 1]);
     end loop;
+    -- It only grows from here on.
+    if v_least > 2 then
+      return 3;
+    end if;
   end loop;
   return least(v_row[v_length + 1], 3);
 end;
@@ -1328,6 +1354,21 @@ begin
     );
   end if;
 
+  if not exists (
+    select from spend.prices as p
+    where p.provider = add_service_tier.provider and p.service_tier = 'standard'
+      and (add_service_tier.product is null or p.product = add_service_tier.product)
+  ) then
+    raise notice '%', format(
+      'There is no standard price of %s: nothing is added.', concat_ws('/', add_service_tier.provider, add_service_tier.product)
+    )
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(add_service_tier.provider, add_service_tier.product),
+      'provider and product: as in spend.prices; product null: all of the provider.'
+    );
+    return 0;
+  end if;
+
   insert into spend.prices (
     resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, note
   )
@@ -1352,7 +1393,7 @@ begin
 end;
 $$;
 comment on function spend.add_service_tier is
-  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for changes of the standard price that are entered already. Tokens by the factor; what is not counted in tokens (searches, requests) costs what it costs in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing.
+  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for changes of the standard price that are entered already. Tokens by the factor; what is not counted in tokens (searches, requests) costs what it costs in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing. A provider or product without a standard price gets a notice.
 Errors: 22023 invalid_service_tier, and those of an insert into spend.prices (PT409 price_would_rewrite_history, duplicate_price). For service_role.';
 grant execute on function spend.add_service_tier to service_role;
 
@@ -1685,6 +1726,179 @@ end;
 $$;
 comment on function spend_private.fix_prices is
   'Marks price rows as used: from now on they stay as they are (protect_used_prices).';
+
+-- schemas/20_prices/notice_look_alikes.sql
+-- What may well be meant, and more often is a slip, is done, and gets a NOTICE: a name that looks like one that is there,
+-- a price a hundred times its predecessor. An import of right prices says nothing.
+
+create function spend_private.notice_new_names()
+returns trigger
+language plpgsql
+-- Definer: whoever may insert a price need not be able to call what this calls.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_new record;
+begin
+  for v_new in
+    with before as materialized (
+      select distinct p.provider, p.product from spend.prices as p where p.id not in (select a.id from added as a)
+    ),
+
+    -- Of a new provider all products are new: it alone is looked at, as the row without a product.
+    fresh as materialized (
+      select distinct a.provider,
+        case when a.provider in (select b.provider from before as b) then a.product end as product
+      from added as a
+      where (a.provider, a.product) not in (select b.provider, b.product from before as b)
+    )
+
+    select f.provider, f.product, l.look_alike
+    from fresh as f
+    cross join lateral (
+      select case when f.product is null then b.provider else b.product end as look_alike
+      from before as b
+      where f.product is null or b.provider = f.provider
+    ) as l
+    -- New names are typed one at a time, or come with an import of many, whom nobody typed.
+    where (select count(*) from fresh) <= 20 and spend_private.looks_like(coalesce(f.product, f.provider), l.look_alike)
+    group by f.provider, f.product, l.look_alike
+    order by f.provider, f.product, l.look_alike
+    limit 20
+  loop
+    raise notice '%', case
+      when v_new.product is null then format('Provider "%s" is new, and looks like "%s".', v_new.provider, v_new.look_alike)
+      else format('Product "%s" of "%s" is new, and looks like "%s".', v_new.product, v_new.provider, v_new.look_alike)
+    end
+    using hint = 'If it is a slip, delete the rows and insert them anew. Another name of a product belongs into spend.product_aliases.';
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_new_names is
+  'Trigger: a provider, or a product of one, that has no price yet and whose name looks like one that has gets a notice. The price is inserted all the same.';
+
+create trigger notice_new_names after insert on spend.prices
+referencing new table as added
+for each statement execute function spend_private.notice_new_names();
+
+create function spend_private.notice_odd_prices()
+returns trigger
+language plpgsql
+-- Definer: see notice_new_names.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_price record;
+begin
+  for v_price in
+    select a.provider, a.product, a.meter, a.usd, a.unit_size, p.usd as other_usd, p.unit_size as other_unit_size
+    from added as a
+    cross join lateral (
+      -- Its predecessor; or else, for a negotiated price or a service tier, what everybody pays.
+      select o.usd, o.unit_size
+      from spend.prices as o
+      where o.provider = a.provider and o.product = a.product and o.resource_type = a.resource_type
+        and o.meter = a.meter and o.tier_from = a.tier_from
+        and (
+          (o.service_tier = a.service_tier and o.tenant_id is not distinct from a.tenant_id)
+          or (o.service_tier = 'standard' and o.tenant_id is null)
+        )
+        and (o.effective_from, o.revision) <= (a.effective_from, a.revision) and o.id <> a.id
+      order by
+        (o.service_tier = a.service_tier and o.tenant_id is not distinct from a.tenant_id) desc,
+        o.effective_from desc, o.revision desc
+      limit 1
+    ) as p
+    where spend_private.is_odd_price(a.usd, a.unit_size, p.usd, p.unit_size)
+    order by a.id
+    limit 20
+  loop
+    perform spend_private.notice_odd_price(
+      v_price.provider, v_price.product, v_price.meter,
+      v_price.usd, v_price.unit_size, v_price.other_usd, v_price.other_unit_size
+    );
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_odd_prices is
+  'Trigger: a new price a hundred times that before it, or a hundredth, gets a notice.';
+
+create trigger notice_odd_prices after insert on spend.prices
+referencing new table as added
+for each statement execute function spend_private.notice_odd_prices();
+
+create function spend_private.notice_odd_change()
+returns trigger
+language plpgsql
+-- Definer: see notice_new_names.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if spend_private.is_odd_price(new.usd, new.unit_size, old.usd, old.unit_size) then
+    perform spend_private.notice_odd_price(
+      new.provider, new.product, new.meter, new.usd, new.unit_size, old.usd, old.unit_size
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_odd_change is
+  'Trigger: notice_odd_prices, of a price that is changed.';
+
+create trigger notice_odd_change after update of usd, unit_size on spend.prices
+for each row execute function spend_private.notice_odd_change();
+
+create function spend_private.is_odd_price(
+  p_usd numeric,
+  p_unit_size numeric,
+  p_other_usd numeric,
+  p_other_unit_size numeric
+)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What was free, or is so from now on, is no slip of a unit.
+  return p_usd > 0 and p_other_usd > 0 and (
+    p_usd * p_other_unit_size >= 100 * p_other_usd * p_unit_size
+    or p_other_usd * p_unit_size >= 100 * p_usd * p_other_unit_size
+  );
+end;
+$$;
+comment on function spend_private.is_odd_price is
+  'Whether one price is a hundred times another or more, or a hundredth or less.';
+
+create function spend_private.notice_odd_price(
+  p_provider text,
+  p_product text,
+  p_meter text,
+  p_usd numeric,
+  p_unit_size numeric,
+  p_other_usd numeric,
+  p_other_unit_size numeric
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise notice '%', format(
+    '%s of "%s/%s" at $%s per %s are %s times what they were: $%s per %s.',
+    p_meter, p_provider, p_product, trim_scale(p_usd), trim_scale(p_unit_size),
+    trim_scale(round(p_usd * p_other_unit_size / (p_other_usd * p_unit_size), 6)),
+    trim_scale(p_other_usd), trim_scale(p_other_unit_size)
+  )
+  using hint = 'Are usd and unit_size right? Before a call is priced by it, the row can be updated; after that, insert one with a higher revision and call spend.reprice.';
+end;
+$$;
+comment on function spend_private.notice_odd_price is
+  'Raises the notice of notice_odd_prices.';
 
 -- schemas/20_prices/other_names.sql
 create function spend_private.other_names(p_provider text, p_name text)
@@ -2165,6 +2379,69 @@ create trigger protect_used_prices before update or delete on spend.prices
 for each row execute function spend_private.protect_used_prices();
 create trigger protect_used_prices_from_truncate before truncate on spend.prices
 for each statement execute function spend_private.protect_used_prices();
+
+-- schemas/20_prices/suggested_product.sql
+create function spend_private.suggested_product(p_provider text, p_product text)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_names text;
+begin
+  if not exists (select from spend.prices as p where p.provider = p_provider) then
+    select string_agg(format('"%s"', n.provider), ' or ' order by n.provider) into v_names
+    from (select distinct p.provider from spend.prices as p) as n
+    where spend_private.looks_like(p_provider, n.provider);
+  elsif not exists (select from spend.prices as p where p.provider = p_provider and p.product = p_product) then
+    select string_agg(format('"%s"', n.product), ' or ' order by n.product) into v_names
+    from (select distinct p.product from spend.prices as p where p.provider = p_provider) as n
+    where spend_private.looks_like(p_product, n.product);
+  end if;
+  return 'Did you mean ' || v_names || '?';
+end;
+$$;
+comment on function spend_private.suggested_product is
+  'Which priced provider, or product of it, somebody may have meant by one that has no price, as a question; null: nothing comes to mind.';
+
+-- schemas/20_prices/unpriced_aliases.sql
+create function spend_private.notice_unpriced_aliases()
+returns trigger
+language plpgsql
+-- Definer: see notice_new_names.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_alias record;
+begin
+  for v_alias in
+    select distinct a.provider, a.product
+    from added as a
+    where not exists (
+      select from spend.prices as p where p.provider = a.provider and p.product in (a.product, '*')
+    )
+    order by a.provider, a.product
+    limit 20
+  loop
+    raise notice 'An alias leads to "%/%", which has no price.', v_alias.provider, v_alias.product
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(v_alias.provider, v_alias.product),
+      'Calls of the alias are refused (unpriced_product) until spend.prices has rows of that product.'
+    );
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_unpriced_aliases is
+  'Trigger: an alias of a product without a price gets a notice.';
+
+create trigger notice_unpriced_aliases after insert on spend.product_aliases
+referencing new table as added
+for each statement execute function spend_private.notice_unpriced_aliases();
+create trigger notice_unpriced_aliases_after_update after update on spend.product_aliases
+referencing new table as added
+for each statement execute function spend_private.notice_unpriced_aliases();
 
 -- schemas/30_quotas/cost_quotas.sql
 create table spend.cost_quotas (
@@ -7110,7 +7387,8 @@ end;
 $$;
 comment on function spend.reprice is
   'Makes the bookings of calls made from "from" to before "to" what the price rows say now: state the right price first, as rows of spend.prices with a higher revision. One line per tenant with a difference. dry_run = true only shows; false books one event of kind correction per call, in the periods of the call, and nothing a second time. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; what they hold stays as it is. A right price that is only stated changes no call by itself.
-Errors: 22023 invalid_usage (a bound is missing), 55P03 when a lock is not had within 3 s (try again). For service_role.';
+A product without calls in that time gets a notice.
+Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not had within 3 s (try again). For service_role.';
 grant execute on function spend.reprice to service_role;
 
 create function spend_private.reprice(
@@ -7132,7 +7410,13 @@ declare
 begin
   if p_provider is null or p_product is null or p_from is null or p_to is null then
     perform spend_private.fail_usage('provider, product, from, to', 'must not be null');
+  elsif p_from >= p_to then
+    perform spend_private.fail(
+      '22023', 'invalid_usage', jsonb_build_object('field', 'to', 'from', p_from, 'to', p_to),
+      '"to" must be after "from": calls are repriced that were made at or after "from" and before "to".'
+    );
   end if;
+  perform spend_private.notice_no_calls(p_provider, p_product, p_from, p_to);
   if p_dry_run then
     return query
     select w.tenant_id, count(*), sum(w.booked_usd), sum(w.right_usd), sum(w.right_usd - w.booked_usd)
@@ -7169,6 +7453,32 @@ end;
 $$;
 comment on function spend_private.reprice is
   'spend.reprice with a clock.';
+
+create function spend_private.notice_no_calls(
+  p_provider text,
+  p_product text,
+  p_from timestamptz,
+  p_to timestamptz
+)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from spend.reservations as r
+    where r.provider = p_provider and p_product in (r.product, '*') and r.created_at >= p_from and r.created_at < p_to
+  ) then
+    raise notice 'No call of "%/%" was made in that time: nothing is repriced.', p_provider, p_product
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(p_provider, nullif(p_product, '*')),
+      'provider and product: as in spend.reservations; ''*'' is every product of the provider.'
+    );
+  end if;
+end;
+$$;
+comment on function spend_private.notice_no_calls is
+  'Raises a notice where spend.reprice finds nothing to look at, as for a name that is misspelt.';
 
 create function spend_private.move_open_calls(
   p_provider text,
