@@ -137,16 +137,25 @@ declare
     where c.conrelid = p_table and c.conname = p_constraint
   );
   v_field text := split_part(v_answer, ':', 1);
+  -- Which one is there already, say.
+  v_columns jsonb := (
+    select jsonb_object_agg(a.attname, p_row -> a.attname)
+    from pg_constraint as c
+    join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+    where c.conrelid = p_table and c.conname = p_constraint
+  );
 begin
   perform spend_private.fail(
     p_sqlstate, p_message,
-    jsonb_build_object('field', v_field, 'value', p_row -> v_field, 'constraint', p_constraint),
+    jsonb_build_object(
+      'field', v_field, 'value', p_row -> v_field, 'constraint', p_constraint, 'columns', v_columns
+    ),
     v_answer || coalesce(' ' || spend_private.suggestion(v_field, p_row ->> v_field), '')
   );
 end;
 $$;
 comment on function spend_private.fail_constraint is
-  'Raises what a row that breaks a constraint is answered with: the field, its value, and what the comment on the constraint says.';
+  'Raises what a row that breaks a constraint is answered with: the field, its value, the columns that the constraint is about, and what its comment says.';
 
 create function spend_private.field_comment(p_table regclass, p_field text)
 returns text

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(36);
+select plan(38);
 
 -- What a DBA who makes a mistake is told: message, field and remedy. constraints.test.sql has a row for every constraint.
 
@@ -65,6 +65,22 @@ select matches(
   '^PT404 unknown_tenant \(tenant_id\): .*Insert the tenant there first\.$', 'a quota of a tenant who is not there'
 );
 select matches(pg_temp.quota('{"period": "month"}'), '^PT409 duplicate_quota \(scope_id\): .*Update that row\.$', 'a quota that is there already');
+create function pg_temp.detail(p_sql text) returns jsonb language plpgsql as $$
+declare
+  v_detail text;
+begin
+  execute p_sql;
+exception
+  when others then
+    get stacked diagnostics v_detail = pg_exception_detail;
+    return v_detail;
+end;
+$$;
+select is(
+  pg_temp.detail($$ insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd) values ('tenant', 'aaaaaaaa-0000-4000-8000-000000000001', 'llm', 'month', 1) $$) -> 'columns',
+  '{"tenant_id": "aaaaaaaa-0000-4000-8000-000000000001", "scope_id": "aaaaaaaa-0000-4000-8000-000000000001", "resource_type": "llm", "period": "month", "task": null, "product": null}',
+  'which one it is'
+);
 select matches(
   pg_temp.answer($$ update spend.cost_quotas set resource_type = 'e2b' where resource_type = 'llm' $$),
   '^PT409 duplicate_quota', 'an update makes no second one either'
@@ -97,6 +113,10 @@ select matches(
 );
 select matches(pg_temp.answer($$ delete from spend.plans where id = 'default' $$), '^PT409 plan_in_use \(id\): Rows of spend\.tenants name it', 'a plan with tenants');
 select matches(pg_temp.answer($$ update spend.plans set id = 'basic' where id = 'default' $$), '^PT409 plan_in_use', 'is not renamed either');
+select matches(
+  pg_temp.answer($$ update spend.tenants set id = 'aaaaaaaa-0000-4000-8000-000000000002' $$),
+  '^PT409 tenant_in_use \(id\): Rows of spend\.[a-z_]+ name it', 'nor a tenant given another id'
+);
 select matches(pg_temp.answer($$ delete from spend.meters where meter = 'input_tokens' $$), '^PT409 meter_in_use', 'nor a meter with prices deleted');
 select matches(
   pg_temp.answer($$ insert into spend.product_aliases values ('openai', 'regex', 'gpt-4o(', 'gpt-4o') $$),
