@@ -56,6 +56,7 @@ it.each([
 it.each([
   ["another price of a product", [price("openai", "gpt-4o", "2")]],
   ["a provider that looks like no other", [price("our-own-models", "large")]],
+  ["a name of three letters, two of them another's (zai)", [price("zbx", "large")]],
   ["a product that looks like no other", [price("openai", "brand-new-model")]],
   ["the next version of a product", [price("openai", "gpt-5.9")]],
   ["a provider's '*'", [price("openai", "*")]],

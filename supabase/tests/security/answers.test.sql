@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(38);
+select plan(39);
 
 -- What a DBA who makes a mistake is told: message, field and remedy. constraints.test.sql has a row for every constraint.
 
@@ -147,6 +147,12 @@ select is(pg_temp.upsert('conflict (id) do update set name = excluded.name'), 'd
 select is((select name from spend.plans where id = 'a'), 'Again', 'updates');
 delete from spend.cost_quotas where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and resource_type = 'e2b' and source = 'plan';
 select is(spend.ensure_quotas('aaaaaaaa-0000-4000-8000-000000000001'), 1, 'a plan is followed within a statement that inserts, too');
+
+update spend.plan_quotas set limit_usd = 12.3456789012345, warning_threshold = 0.12345 where resource_type = 'llm';
+select is(
+  spend.ensure_quotas('aaaaaaaa-0000-4000-8000-000000000001'), 0,
+  'what a plan says more exactly than quotas are kept does not make them differ from it'
+);
 
 select * from finish();
 rollback;
