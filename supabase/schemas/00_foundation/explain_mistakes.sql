@@ -124,6 +124,9 @@ declare
     where c.conrelid = p_table and c.conname = p_constraint
   );
 begin
+  if v_answer is null then
+    return;
+  end if;
   perform spend_private.fail(
     p_sqlstate, p_message,
     jsonb_build_object(
@@ -134,7 +137,7 @@ begin
 end;
 $$;
 comment on function spend_private.fail_constraint is
-  'Raises what a row that breaks a constraint is answered with: the field, its value, the columns that the constraint is about, and what its comment says.';
+  'Raises what a row that breaks a constraint is answered with: the field, its value, the columns that the constraint is about, and what its comment says. Of a constraint without a comment Postgres speaks.';
 
 create function spend_private.field_comment(p_table regclass, p_field text)
 returns text
