@@ -18,6 +18,247 @@ comment on schema spend_private is
 
 grant usage on schema spend to authenticated, service_role;
 
+-- schemas/00_foundation/explain_mistakes.sql
+-- The answers to mistakes in tables of configuration. The constraints say what is right; the comment on a constraint
+-- says it in words: "<field>: <what may be there>. <what to do>". These triggers find the constraint that a row breaks
+-- before Postgres does, and answer with its comment. Where they do not run, or see nothing, the constraint still holds.
+-- Triggers run in the order of their names, and a foreign key is one too, RI_…: "Explain_…", quoted, runs before it.
+
+create function spend_private.explain_mistakes()
+returns trigger
+language plpgsql
+-- Definer: whoever makes the mistake need not be able to read what the constraints are about.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- RLS speaks before what is missing or taken: a signed-in user must not learn of rows that it hides.
+  v_is_user boolean := current_setting('role') in ('anon', 'authenticated');
+  v_found text := spend_private.missing_field(new);
+  v_callers text;
+begin
+  if v_found is not null then
+    if v_is_user then
+      return new;
+    end if;
+    perform spend_private.fail(
+      '22023', 'invalid_' || tg_argv[0], jsonb_build_object('field', v_found, 'value', null),
+      format('%s may not be null. %s', v_found, spend_private.field_comment(tg_relid, v_found))
+    );
+  end if;
+  v_found := spend_private.broken_check(new);
+  if v_found is not null then
+    perform spend_private.fail_constraint('22023', 'invalid_' || tg_argv[0], tg_relid, v_found, to_jsonb(new));
+  end if;
+  if v_is_user then
+    return new;
+  end if;
+
+  if tg_op = 'INSERT' then
+    v_found := spend_private.taken_key(new, null);
+    if v_found is not null then
+      get diagnostics v_callers = pg_context;
+      if not spend_private.is_plain_insert(v_callers) then
+        return new;
+      end if;
+    end if;
+  else
+    v_found := spend_private.taken_key(new, old);
+  end if;
+  if v_found is not null then
+    perform spend_private.fail_constraint('PT409', 'duplicate_' || tg_argv[0], tg_relid, v_found, to_jsonb(new));
+  end if;
+  return new;
+end;
+$$;
+comment on function spend_private.explain_mistakes is
+  'Trigger of tables of configuration; its argument is what a row is. Says what is wrong about a row before a constraint would, in words: 22023 invalid_<row>, PT409 duplicate_<row>, each with the field, and the comment on the constraint as hint.';
+
+create function spend_private.explain_references()
+returns trigger
+language plpgsql
+-- Definer: see explain_mistakes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_constraint text := spend_private.missing_reference(new);
+begin
+  if v_constraint is not null then
+    perform spend_private.fail_constraint(
+      'PT404', 'unknown_' || rtrim(spend_private.referenced_table(tg_relid, v_constraint), 's'),
+      tg_relid, v_constraint, to_jsonb(new)
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.explain_references is
+  'Trigger of tables of configuration. Says what a row names that is not there, before its foreign key would: PT404 unknown_<row>, as explain_mistakes. After the row: the same statement may insert what it names.';
+
+create function spend_private.explain_uses()
+returns trigger
+language plpgsql
+-- Definer: see explain_mistakes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_used_by text := spend_private.user_of_row(tg_relid, to_jsonb(old), tg_op = 'DELETE');
+begin
+  if v_used_by is not null then
+    perform spend_private.fail(
+      'PT409', tg_argv[0] || '_in_use',
+      jsonb_build_object('field', tg_argv[1], 'value', to_jsonb(old) -> tg_argv[1], 'used_by', v_used_by),
+      format('Rows of %s name it. Change or delete those first, or leave this %s as it is.', v_used_by, tg_argv[0])
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.explain_uses is
+  'Trigger of tables of configuration whose rows others name, when a row goes or gets another key; its arguments: what a row is, and its key. Says who names it, before a foreign key would: PT409 <row>_in_use.';
+
+create function spend_private.fail_constraint(
+  p_sqlstate text,
+  p_message text,
+  p_table regclass,
+  p_constraint text,
+  p_row jsonb
+)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer text := (
+    select obj_description(c.oid, 'pg_constraint')
+    from pg_constraint as c
+    where c.conrelid = p_table and c.conname = p_constraint
+  );
+  v_field text := split_part(v_answer, ':', 1);
+  -- Which one is there already, say.
+  v_columns jsonb := (
+    select jsonb_object_agg(a.attname, p_row -> a.attname)
+    from pg_constraint as c
+    join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = any (c.conkey)
+    where c.conrelid = p_table and c.conname = p_constraint
+  );
+begin
+  if v_answer is null then
+    return;
+  end if;
+  perform spend_private.fail(
+    p_sqlstate, p_message,
+    jsonb_build_object(
+      'field', v_field, 'value', p_row -> v_field, 'constraint', p_constraint, 'columns', v_columns
+    ),
+    v_answer || coalesce(' ' || spend_private.suggestion(v_field, p_row ->> v_field), '')
+  );
+end;
+$$;
+comment on function spend_private.fail_constraint is
+  'Raises what a row that breaks a constraint is answered with: the field, its value, the columns that the constraint is about, and what its comment says. Of a constraint without a comment Postgres speaks.';
+
+create function spend_private.field_comment(p_table regclass, p_field text)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(
+    (
+      select obj_description(c.oid, 'pg_constraint')
+      from pg_constraint as c
+      where c.conrelid = p_table and c.contype in ('c', 'f')
+        and split_part(obj_description(c.oid, 'pg_constraint'), ':', 1) = p_field
+      order by cardinality(c.conkey), c.contype, c.conname
+      limit 1
+    ),
+    (
+      select format('%s: %s', a.attname, col_description(a.attrelid, a.attnum))
+      from pg_attribute as a
+      where a.attrelid = p_table and a.attname = p_field
+    )
+  );
+end;
+$$;
+comment on function spend_private.field_comment is
+  'What may be in a column, in words: by a constraint of it, or else by its own comment.';
+
+create function spend_private.referenced_table(p_table regclass, p_constraint text)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select t.relname
+    from pg_constraint as c
+    join pg_class as t on t.oid = c.confrelid
+    where c.conrelid = p_table and c.conname = p_constraint
+  );
+end;
+$$;
+comment on function spend_private.referenced_table is
+  'The name of the table that a foreign key leads to.';
+
+create function spend_private.user_of_row(p_table regclass, p_row jsonb, p_is_deleted boolean)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key record;
+  v_is_used boolean;
+begin
+  for v_key in
+    select c.conrelid::regclass as source,
+      string_agg(format('f.%I = r.%I', a.attname, g.attname), ' and ') as matches
+    from pg_constraint as c
+    cross join lateral unnest(c.conkey, c.confkey) as k (own, other)
+    join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.own
+    join pg_attribute as g on g.attrelid = c.confrelid and g.attnum = k.other
+    where c.confrelid = p_table and c.contype = 'f'
+      and case when p_is_deleted then c.confdeltype else c.confupdtype end in ('a', 'r')
+    group by c.conname, c.conrelid
+    order by c.conname
+  loop
+    execute format(
+      'select exists (select from %s as f cross join jsonb_populate_record(null::%s, $1) as r where %s)',
+      v_key.source, p_table, v_key.matches
+    ) into v_is_used using p_row;
+    if v_is_used then
+      return v_key.source;
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.user_of_row is
+  'A table with rows that name a row, and whose foreign key forbids that it goes, or gets another key; null: there is none.';
+
+create function spend_private.is_plain_insert(p_context text)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Without the trigger itself. Of a function, its statement comes next: 'SQL statement "insert into …'.
+  v_callers text := ltrim(substr(p_context, strpos(p_context || E'\n', E'\n')), E'\n');
+  -- Who says what is to be done about a conflict gets that done. A trigger is not told, so this looks for it; where it
+  -- does not see the statement (prepared, or in a function that is not plpgsql, or longer than what is typed by hand, so
+  -- that an import does not search itself for every row), Postgres answers.
+  v_statement text := case when v_callers = '' then current_query() else v_callers end;
+begin
+  return octet_length(v_statement) <= 10000
+    and v_statement ~* case when v_callers = '' then '\m(insert|copy)\M' else '^[^"\n]*"\s*(insert|with)\M' end
+    and v_statement !~* '\mon\s+conflict\M';
+end;
+$$;
+comment on function spend_private.is_plain_insert is
+  'Whether the statement that fired a trigger inserts without an "on conflict". p_context: pg_context of the trigger.';
+
 -- schemas/00_foundation/fail.sql
 create function spend_private.fail(
   p_sqlstate text,
@@ -51,6 +292,97 @@ end;
 $$;
 comment on function spend_private.fail_conflict is
   'Raises PT409 idempotency_conflict: the key was used before, by a request that was not the same.';
+
+-- schemas/00_foundation/suggestion.sql
+create function spend_private.suggestion(p_field text, p_value text)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_field <> 'time_zone' then
+    return null;
+  end if;
+  return (
+    select 'Did you mean ' || string_agg(z.name, ', ' order by z.distance, z.name) || '?'
+    from (
+      select n.name, d.distance
+      from pg_timezone_names as n
+      cross join lateral (
+        -- 'tokyo' is a name without its area.
+        select spend_private.edit_distance(
+          lower(case when strpos(p_value, '/') > 0 then n.name else regexp_replace(n.name, '^.*/', '') end),
+          lower(replace(p_value, ' ', '_'))
+        ) as distance
+      ) as d
+      where d.distance <= 2 and spend_private.is_time_zone(n.name) and length(p_value) between 3 and 60
+      order by d.distance, n.name
+      limit 3
+    ) as z
+  );
+end;
+$$;
+comment on function spend_private.suggestion is
+  'What somebody may have meant by a value that is not known, as a question; null: nothing comes to mind.';
+
+create function spend_private.looks_like(p_new text, p_old text)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_new text := lower(p_new);
+  v_old text := lower(p_old);
+begin
+  if p_new = p_old then
+    return false;
+  elsif v_new = v_old then
+    return true;
+  end if;
+  -- 'gpt-5.4' is the next version of 'gpt-5.3'; and of a name of three letters two others are another name.
+  return translate(v_new, '0123456789.', '') <> translate(v_old, '0123456789.', '')
+    and spend_private.edit_distance(v_new, v_old) <= least(2, length(v_new) / 3, length(v_old) / 3);
+end;
+$$;
+comment on function spend_private.looks_like is
+  'Whether a name is another one but for its case or a slip or two, and not another version of it.';
+
+create function spend_private.edit_distance(p_one text, p_other text)
+returns integer
+language plpgsql immutable strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_length integer := length(p_other);
+  v_above integer[];
+  v_row integer[] := array(select generate_series(0, length(p_other)));
+  v_least integer;
+  v_char text;
+begin
+  if abs(length(p_one) - v_length) > 2 then
+    return 3;
+  end if;
+  for i in 1 .. length(p_one) loop
+    v_above := v_row;
+    v_row := array[i];
+    v_least := i;
+    v_char := substr(p_one, i, 1);
+    for j in 1 .. v_length loop
+      v_row[j + 1] := least(
+        v_above[j + 1] + 1, v_row[j] + 1, v_above[j] + (v_char <> substr(p_other, j, 1))::integer
+      );
+      v_least := least(v_least, v_row[j + 1]);
+    end loop;
+    -- It only grows from here on.
+    if v_least > 2 then
+      return 3;
+    end if;
+  end loop;
+  return least(v_row[v_length + 1], 3);
+end;
+$$;
+comment on function spend_private.edit_distance is
+  'Characters to insert, delete or replace until two texts are the same: 0, 1, 2, or 3 for 3 and more.';
 
 -- schemas/00_foundation/types.sql
 create type spend.quota_details as (
@@ -244,21 +576,35 @@ grant select, insert, update, delete on spend.plans to service_role;
 
 insert into spend.plans (id, name) values ('default', 'Default');
 
+comment on constraint plans_pkey on spend.plans is
+  'id: there is a plan of this id. Update that row, or take another id.';
+comment on constraint id_is_not_empty on spend.plans is
+  'id: a name for programs, not empty, such as team.';
+comment on constraint name_is_not_empty on spend.plans is
+  'name: a name for people, not empty.';
+
+create trigger explain_mistakes before insert or update on spend.plans
+for each row execute function spend_private.explain_mistakes('plan');
+create trigger "Explain_uses" after delete on spend.plans
+for each row execute function spend_private.explain_uses('plan', 'id');
+create trigger "Explain_new_key" after update on spend.plans
+for each row when (old.id <> new.id) execute function spend_private.explain_uses('plan', 'id');
+
 -- schemas/10_tenants/plan_quotas.sql
 create table spend.plan_quotas (
   plan_id text not null references spend.plans (id) on delete cascade,
   scope text not null,
   resource_type text not null,
   period text not null,
-  limit_usd numeric(24, 12) not null,
-  warning_threshold numeric(4, 3) not null default 0.8,
+  limit_usd numeric not null,
+  warning_threshold numeric not null default 0.8,
   estimate_policy text not null default 'strict',
   slots integer,
   primary key (plan_id, scope, resource_type, period),
   constraint scope_is_known check (scope in ('tenant', 'user')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b', 'all')),
   constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
-  constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd <> 'NaN'),
+  constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd < 1000000000000),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
   constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
   constraint slots_are_in_range check (slots between 1 and 256)
@@ -285,6 +631,30 @@ values
   ('default', 'tenant', 'llm', 'month', 100),
   ('default', 'tenant', 'e2b', 'month', 50),
   ('default', 'tenant', 'all', 'month', 150);
+
+comment on constraint plan_quotas_pkey on spend.plan_quotas is
+  'plan_id: the plan has a quota of this scope, resource_type and period. Update that row.';
+comment on constraint plan_quotas_plan_id_fkey on spend.plan_quotas is
+  'plan_id: the id of a row of spend.plans. Insert the plan there first.';
+comment on constraint scope_is_known on spend.plan_quotas is
+  'scope: tenant (one quota for the whole tenant) or user (one for each member). A quota of the platform belongs to no plan: insert it into spend.cost_quotas.';
+comment on constraint resource_type_is_known on spend.plan_quotas is
+  'resource_type: llm, e2b, or all for their sum.';
+comment on constraint period_is_known on spend.plan_quotas is
+  'period: hour, day, week, month or lifetime.';
+comment on constraint limit_is_not_negative on spend.plan_quotas is
+  'limit_usd: USD per period, 0 (refuses everything) or more, less than 1,000,000,000,000. For no limit, delete the row.';
+comment on constraint warning_threshold_is_a_share on spend.plan_quotas is
+  'warning_threshold: a share of the limit, more than 0 and at most 1: 0.8 for 80 %.';
+comment on constraint estimate_policy_is_known on spend.plan_quotas is
+  'estimate_policy: strict (holds the most that a call can cost) or expected (what such calls cost of late).';
+comment on constraint slots_are_in_range on spend.plan_quotas is
+  'slots: 1 to 256; omit it for the default.';
+
+create trigger explain_mistakes before insert or update on spend.plan_quotas
+for each row execute function spend_private.explain_mistakes('plan_quota');
+create trigger "Explain_references" after insert or update on spend.plan_quotas
+for each row execute function spend_private.explain_references();
 
 -- schemas/10_tenants/tenants.sql
 create table spend.tenants (
@@ -324,6 +694,22 @@ for select to authenticated using (id in (select spend_private.member_tenant_ids
 grant select on spend.tenants to authenticated;
 grant select, insert, update, delete on spend.tenants to service_role;
 
+comment on constraint tenants_pkey on spend.tenants is
+  'id: there is a tenant of this id. Update that row, or take another id.';
+comment on constraint tenants_plan_id_fkey on spend.tenants is
+  'plan_id: the id of a row of spend.plans, such as default. Insert the plan there first.';
+comment on constraint name_is_not_empty on spend.tenants is
+  'name: a name for people, not empty.';
+comment on constraint time_zone_is_known on spend.tenants is
+  'time_zone: UTC, or the IANA name of a zone, with its area, such as Europe/Dublin; spend_private.is_time_zone(name) says which are known.';
+
+create trigger explain_mistakes before insert or update on spend.tenants
+for each row execute function spend_private.explain_mistakes('tenant');
+create trigger "Explain_references" after insert or update on spend.tenants
+for each row execute function spend_private.explain_references();
+create trigger "Explain_new_key" after update on spend.tenants
+for each row when (old.id <> new.id) execute function spend_private.explain_uses('tenant', 'id');
+
 -- schemas/10_tenants/tenant_members.sql
 create table spend.tenant_members (
   tenant_id uuid not null references spend.tenants (id) on delete cascade,
@@ -351,6 +737,20 @@ create policy "members read the members of their tenant" on spend.tenant_members
 for select to authenticated using (tenant_id in (select spend_private.member_tenant_ids()));
 grant select on spend.tenant_members to authenticated;
 grant select, insert, update, delete on spend.tenant_members to service_role;
+
+comment on constraint tenant_members_pkey on spend.tenant_members is
+  'user_id: the user is a member of this tenant. Update that row to change the role.';
+comment on constraint tenant_members_tenant_id_fkey on spend.tenant_members is
+  'tenant_id: the id of a row of spend.tenants. Insert the tenant there first.';
+comment on constraint tenant_members_user_id_fkey on spend.tenant_members is
+  'user_id: the id of a row of auth.users. The user must sign up, or be invited, first.';
+comment on constraint role_is_known on spend.tenant_members is
+  'role: owner, admin or member.';
+
+create trigger explain_mistakes before insert or update on spend.tenant_members
+for each row execute function spend_private.explain_mistakes('member');
+create trigger "Explain_references" after insert or update on spend.tenant_members
+for each row execute function spend_private.explain_references();
 
 -- schemas/10_tenants/ensure_quotas.sql
 create function spend.ensure_quotas(tenant_id uuid)
@@ -733,6 +1133,23 @@ values
   ('e2b', 'vcpu_seconds', null, true, 'vCPUs × seconds that the sandbox ran'),
   ('e2b', 'gib_seconds', null, true, 'GiB of memory × seconds that the sandbox ran');
 
+comment on constraint meters_pkey on spend.meters is
+  'meter: there is a meter of this name and resource_type. Update that row.';
+comment on constraint meters_resource_type_part_of_fkey on spend.meters is
+  'part_of: a meter of the same resource_type in spend.meters, or null. Insert the whole before its part.';
+comment on constraint resource_type_is_known on spend.meters is
+  'resource_type: llm or e2b.';
+
+create trigger explain_mistakes before insert or update on spend.meters
+for each row execute function spend_private.explain_mistakes('meter');
+create trigger "Explain_references" after insert or update on spend.meters
+for each row execute function spend_private.explain_references();
+create trigger "Explain_uses" after delete on spend.meters
+for each row execute function spend_private.explain_uses('meter', 'meter');
+create trigger "Explain_new_key" after update on spend.meters
+for each row when ((old.resource_type, old.meter) <> (new.resource_type, new.meter))
+execute function spend_private.explain_uses('meter', 'meter');
+
 -- schemas/20_prices/prices.sql
 create table spend.prices (
   id bigint generated always as identity primary key,
@@ -939,6 +1356,21 @@ begin
     );
   end if;
 
+  if not exists (
+    select from spend.prices as p
+    where p.provider = add_service_tier.provider and p.service_tier = 'standard'
+      and (add_service_tier.product is null or p.product = add_service_tier.product)
+  ) then
+    raise notice '%', format(
+      'There is no standard price of %s: nothing is added.', concat_ws('/', add_service_tier.provider, add_service_tier.product)
+    )
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(add_service_tier.provider, add_service_tier.product),
+      'provider and product: as in spend.prices; product null: all of the provider.'
+    );
+    return 0;
+  end if;
+
   insert into spend.prices (
     resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, note
   )
@@ -963,7 +1395,7 @@ begin
 end;
 $$;
 comment on function spend.add_service_tier is
-  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for changes of the standard price that are entered already. Tokens by the factor; what is not counted in tokens (searches, requests) costs what it costs in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing.
+  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for changes of the standard price that are entered already. Tokens by the factor; what is not counted in tokens (searches, requests) costs what it costs in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing. A provider or product without a standard price gets a notice.
 Errors: 22023 invalid_service_tier, and those of an insert into spend.prices (PT409 price_would_rewrite_history, duplicate_price). For service_role.';
 grant execute on function spend.add_service_tier to service_role;
 
@@ -1324,6 +1756,179 @@ end;
 $$;
 comment on function spend_private.fix_prices is
   'Marks price rows as used: from now on they stay as they are (protect_used_prices).';
+
+-- schemas/20_prices/notice_look_alikes.sql
+-- What may well be meant, and more often is a slip, is done, and gets a NOTICE: a name that looks like one that is there,
+-- a price a hundred times its predecessor. An import of right prices says nothing.
+
+create function spend_private.notice_new_names()
+returns trigger
+language plpgsql
+-- Definer: whoever may insert a price need not be able to call what this calls.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_new record;
+begin
+  for v_new in
+    with before as materialized (
+      select distinct p.provider, p.product from spend.prices as p where p.id not in (select a.id from added as a)
+    ),
+
+    -- Of a new provider all products are new: it alone is looked at, as the row without a product.
+    fresh as materialized (
+      select distinct a.provider,
+        case when a.provider in (select b.provider from before as b) then a.product end as product
+      from added as a
+      where (a.provider, a.product) not in (select b.provider, b.product from before as b)
+    )
+
+    select f.provider, f.product, l.look_alike
+    from fresh as f
+    cross join lateral (
+      select case when f.product is null then b.provider else b.product end as look_alike
+      from before as b
+      where f.product is null or b.provider = f.provider
+    ) as l
+    -- New names are typed one at a time, or come with an import of many, whom nobody typed.
+    where (select count(*) from fresh) <= 20 and spend_private.looks_like(coalesce(f.product, f.provider), l.look_alike)
+    group by f.provider, f.product, l.look_alike
+    order by f.provider, f.product, l.look_alike
+    limit 20
+  loop
+    raise notice '%', case
+      when v_new.product is null then format('Provider "%s" is new, and looks like "%s".', v_new.provider, v_new.look_alike)
+      else format('Product "%s" of "%s" is new, and looks like "%s".', v_new.product, v_new.provider, v_new.look_alike)
+    end
+    using hint = 'If it is a slip, delete the rows and insert them anew. Another name of a product belongs into spend.product_aliases.';
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_new_names is
+  'Trigger: a provider, or a product of one, that has no price yet and whose name looks like one that has gets a notice. The price is inserted all the same.';
+
+create trigger notice_new_names after insert on spend.prices
+referencing new table as added
+for each statement execute function spend_private.notice_new_names();
+
+create function spend_private.notice_odd_prices()
+returns trigger
+language plpgsql
+-- Definer: see notice_new_names.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_price record;
+begin
+  for v_price in
+    select a.provider, a.product, a.meter, a.usd, a.unit_size, p.usd as other_usd, p.unit_size as other_unit_size
+    from added as a
+    cross join lateral (
+      -- Its predecessor; or else, for a negotiated price or a service tier, what everybody pays.
+      select o.usd, o.unit_size
+      from spend.prices as o
+      where o.provider = a.provider and o.product = a.product and o.resource_type = a.resource_type
+        and o.meter = a.meter and o.tier_from = a.tier_from
+        and (
+          (o.service_tier = a.service_tier and o.tenant_id is not distinct from a.tenant_id)
+          or (o.service_tier = 'standard' and o.tenant_id is null)
+        )
+        and (o.effective_from, o.revision) <= (a.effective_from, a.revision) and o.id <> a.id
+      order by
+        (o.service_tier = a.service_tier and o.tenant_id is not distinct from a.tenant_id) desc,
+        o.effective_from desc, o.revision desc
+      limit 1
+    ) as p
+    where spend_private.is_odd_price(a.usd, a.unit_size, p.usd, p.unit_size)
+    order by a.id
+    limit 20
+  loop
+    perform spend_private.notice_odd_price(
+      v_price.provider, v_price.product, v_price.meter,
+      v_price.usd, v_price.unit_size, v_price.other_usd, v_price.other_unit_size
+    );
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_odd_prices is
+  'Trigger: a new price a hundred times that before it, or a hundredth, gets a notice.';
+
+create trigger notice_odd_prices after insert on spend.prices
+referencing new table as added
+for each statement execute function spend_private.notice_odd_prices();
+
+create function spend_private.notice_odd_change()
+returns trigger
+language plpgsql
+-- Definer: see notice_new_names.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if spend_private.is_odd_price(new.usd, new.unit_size, old.usd, old.unit_size) then
+    perform spend_private.notice_odd_price(
+      new.provider, new.product, new.meter, new.usd, new.unit_size, old.usd, old.unit_size
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_odd_change is
+  'Trigger: notice_odd_prices, of a price that is changed.';
+
+create trigger notice_odd_change after update of usd, unit_size on spend.prices
+for each row execute function spend_private.notice_odd_change();
+
+create function spend_private.is_odd_price(
+  p_usd numeric,
+  p_unit_size numeric,
+  p_other_usd numeric,
+  p_other_unit_size numeric
+)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What was free, or is so from now on, is no slip of a unit.
+  return p_usd > 0 and p_other_usd > 0 and (
+    p_usd * p_other_unit_size >= 100 * p_other_usd * p_unit_size
+    or p_other_usd * p_unit_size >= 100 * p_usd * p_other_unit_size
+  );
+end;
+$$;
+comment on function spend_private.is_odd_price is
+  'Whether one price is a hundred times another or more, or a hundredth or less.';
+
+create function spend_private.notice_odd_price(
+  p_provider text,
+  p_product text,
+  p_meter text,
+  p_usd numeric,
+  p_unit_size numeric,
+  p_other_usd numeric,
+  p_other_unit_size numeric
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise notice '%', format(
+    '%s of "%s/%s" at $%s per %s are %s times what they were: $%s per %s.',
+    p_meter, p_provider, p_product, trim_scale(p_usd), trim_scale(p_unit_size),
+    trim_scale(round(p_usd * p_other_unit_size / (p_other_usd * p_unit_size), 6)),
+    trim_scale(p_other_usd), trim_scale(p_other_unit_size)
+  )
+  using hint = 'Are usd and unit_size right? Before a call is priced by it, the row can be updated; after that, insert one with a higher revision and call spend.reprice.';
+end;
+$$;
+comment on function spend_private.notice_odd_price is
+  'Raises the notice of notice_odd_prices.';
 
 -- schemas/20_prices/other_names.sql
 create function spend_private.other_names(p_provider text, p_name text)
@@ -1712,6 +2317,22 @@ comment on function spend_private.lock_price_version is
   'Waits until nobody is changing prices, and keeps them as they are until the end of the transaction. Returns the version of the price list.';
 
 -- schemas/20_prices/product_aliases.sql
+create function spend_private.is_regex(p_pattern text)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return regexp_like('', p_pattern) is not null;
+exception
+  when invalid_regular_expression then
+    return false;
+end;
+$$;
+comment on function spend_private.is_regex is
+  'Whether a text is a regular expression.';
+grant execute on function spend_private.is_regex to service_role;
+
 create table spend.product_aliases (
   provider text not null,
   match_kind text not null,
@@ -1720,7 +2341,7 @@ create table spend.product_aliases (
   primary key (provider, match_kind, pattern),
   constraint match_kind_is_known check (match_kind in ('equals', 'starts_with', 'ends_with', 'contains', 'regex')),
   constraint pattern_is_not_empty check (pattern <> ''),
-  constraint pattern_is_valid check (match_kind <> 'regex' or regexp_like('', pattern) is not null)
+  constraint pattern_is_valid check (match_kind <> 'regex' or spend_private.is_regex(pattern))
 );
 comment on table spend.product_aliases is
   'Other names of priced products: dated model names and the like. The most specific rule wins: equals, starts_with, ends_with, contains, regex; among these the longest pattern, then the alphabet.';
@@ -1734,6 +2355,18 @@ create policy "signed-in users read the aliases" on spend.product_aliases
 for select to authenticated using (true);
 grant select on spend.product_aliases to authenticated;
 grant select, insert, update, delete on spend.product_aliases to service_role;
+
+comment on constraint product_aliases_pkey on spend.product_aliases is
+  'pattern: the provider has an alias of this pattern and match_kind. Update that row.';
+comment on constraint match_kind_is_known on spend.product_aliases is
+  'match_kind: equals, starts_with, ends_with, contains or regex.';
+comment on constraint pattern_is_not_empty on spend.product_aliases is
+  'pattern: what the name of the product is compared with, not empty.';
+comment on constraint pattern_is_valid on spend.product_aliases is
+  'pattern: a regular expression of Postgres where match_kind is regex. Escape ( ) [ ] { } . * + ? | ^ $ and \ that stand for themselves with a backslash.';
+
+create trigger explain_mistakes before insert or update on spend.product_aliases
+for each row execute function spend_private.explain_mistakes('alias');
 
 -- schemas/20_prices/protect_used_prices.sql
 create function spend_private.protect_used_prices()
@@ -1777,6 +2410,69 @@ for each row execute function spend_private.protect_used_prices();
 create trigger protect_used_prices_from_truncate before truncate on spend.prices
 for each statement execute function spend_private.protect_used_prices();
 
+-- schemas/20_prices/suggested_product.sql
+create function spend_private.suggested_product(p_provider text, p_product text)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_names text;
+begin
+  if not exists (select from spend.prices as p where p.provider = p_provider) then
+    select string_agg(format('"%s"', n.provider), ' or ' order by n.provider) into v_names
+    from (select distinct p.provider from spend.prices as p) as n
+    where spend_private.looks_like(p_provider, n.provider);
+  elsif not exists (select from spend.prices as p where p.provider = p_provider and p.product = p_product) then
+    select string_agg(format('"%s"', n.product), ' or ' order by n.product) into v_names
+    from (select distinct p.product from spend.prices as p where p.provider = p_provider) as n
+    where spend_private.looks_like(p_product, n.product);
+  end if;
+  return 'Did you mean ' || v_names || '?';
+end;
+$$;
+comment on function spend_private.suggested_product is
+  'Which priced provider, or product of it, somebody may have meant by one that has no price, as a question; null: nothing comes to mind.';
+
+-- schemas/20_prices/unpriced_aliases.sql
+create function spend_private.notice_unpriced_aliases()
+returns trigger
+language plpgsql
+-- Definer: see notice_new_names.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_alias record;
+begin
+  for v_alias in
+    select distinct a.provider, a.product
+    from added as a
+    where not exists (
+      select from spend.prices as p where p.provider = a.provider and p.product in (a.product, '*')
+    )
+    order by a.provider, a.product
+    limit 20
+  loop
+    raise notice 'An alias leads to "%/%", which has no price.', v_alias.provider, v_alias.product
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(v_alias.provider, v_alias.product),
+      'Calls of the alias are refused (unpriced_product) until spend.prices has rows of that product.'
+    );
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_unpriced_aliases is
+  'Trigger: an alias of a product without a price gets a notice.';
+
+create trigger notice_unpriced_aliases after insert on spend.product_aliases
+referencing new table as added
+for each statement execute function spend_private.notice_unpriced_aliases();
+create trigger notice_unpriced_aliases_after_update after update on spend.product_aliases
+referencing new table as added
+for each statement execute function spend_private.notice_unpriced_aliases();
+
 -- schemas/30_quotas/cost_quotas.sql
 create table spend.cost_quotas (
   id bigint generated always as identity primary key,
@@ -1785,8 +2481,8 @@ create table spend.cost_quotas (
   scope_id uuid,
   resource_type text not null,
   period text not null,
-  limit_usd numeric(24, 12) not null,
-  warning_threshold numeric(4, 3) not null default 0.8,
+  limit_usd numeric not null,
+  warning_threshold numeric not null default 0.8,
   enforcement text not null default 'block',
   estimate_policy text not null default 'strict',
   slots integer not null,
@@ -1809,7 +2505,7 @@ create table spend.cost_quotas (
   ),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b', 'all')),
   constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
-  constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd <> 'NaN'),
+  constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd < 1000000000000),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
   constraint enforcement_is_known check (enforcement in ('block', 'observe')),
   constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
@@ -1849,6 +2545,43 @@ using (
 );
 grant select on spend.cost_quotas to authenticated;
 grant select, insert, update, delete on spend.cost_quotas to service_role;
+
+comment on constraint cost_quotas_pkey on spend.cost_quotas is
+  'id: there is a quota of this id. Omit it: the database sets it.';
+comment on constraint cost_quotas_tenant_id_fkey on spend.cost_quotas is
+  'tenant_id: the id of a row of spend.tenants. Insert the tenant there first.';
+comment on constraint one_quota_per_subject on spend.cost_quotas is
+  'scope_id: there is a quota of this subject, resource_type, period, task and product. Update that row.';
+comment on constraint scope_is_known on spend.cost_quotas is
+  'scope: platform, tenant or user.';
+comment on constraint platform_has_no_tenant on spend.cost_quotas is
+  'tenant_id: null for the scope platform; for the scopes tenant and user the id of the tenant.';
+comment on constraint scope_id_fits_scope on spend.cost_quotas is
+  'scope_id: null for the scope platform; for the scope tenant the tenant''s id, or omitted; for the scope user the id of the user.';
+comment on constraint resource_type_is_known on spend.cost_quotas is
+  'resource_type: llm, e2b, or all for their sum.';
+comment on constraint period_is_known on spend.cost_quotas is
+  'period: hour, day, week, month or lifetime.';
+comment on constraint limit_is_not_negative on spend.cost_quotas is
+  'limit_usd: USD per period, 0 (refuses everything) or more, less than 1,000,000,000,000. For no limit, delete the row.';
+comment on constraint warning_threshold_is_a_share on spend.cost_quotas is
+  'warning_threshold: a share of the limit, more than 0 and at most 1: 0.8 for 80 %.';
+comment on constraint enforcement_is_known on spend.cost_quotas is
+  'enforcement: block (refuses what does not fit) or observe (counts and alerts, never refuses).';
+comment on constraint estimate_policy_is_known on spend.cost_quotas is
+  'estimate_policy: strict (holds the most that a call can cost) or expected (what such calls cost of late).';
+comment on constraint slots_are_in_range on spend.cost_quotas is
+  'slots: 1 to 256; omit it for the default.';
+comment on constraint source_is_known on spend.cost_quotas is
+  'source: manual, or plan for a row that follows spend.plan_quotas. Omit it: rows that you write are manual.';
+
+-- What a plan writes is right already: its own rows have been through this. (Whoever sets that setting gets Postgres' words.)
+create trigger explain_mistakes before insert or update on spend.cost_quotas
+for each row when (current_setting('spend.seeding', true) is distinct from 'on')
+execute function spend_private.explain_mistakes('quota');
+create trigger "Explain_references" after insert or update on spend.cost_quotas
+for each row when (current_setting('spend.seeding', true) is distinct from 'on')
+execute function spend_private.explain_references();
 
 -- schemas/30_quotas/default_slots.sql
 create function spend_private.default_slots(p_scope text)
@@ -2300,6 +3033,8 @@ begin
     new.scope_id := coalesce(new.scope_id, new.tenant_id);
   end if;
   new.slots := coalesce(new.slots, spend_private.default_slots(new.scope));
+  new.limit_usd := round(new.limit_usd, 12);
+  new.warning_threshold := round(new.warning_threshold, 3);
   -- Whoever edits a plan's quota by hand takes it out of the plan's care. The plan's own updates say that they are its own
   -- in the column that no owner may write: a setting could be made by anybody.
   if tg_op = 'UPDATE' and new.source = 'following' then
@@ -2319,7 +3054,7 @@ begin
 end;
 $$;
 comment on function spend_private.complete_quota is
-  'Trigger: fills in scope_id and slots where they are omitted, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
+  'Trigger: fills in scope_id and slots where they are omitted, rounds what is more exact than the books, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
 
 create trigger complete_quota before insert or update on spend.cost_quotas
 for each row execute function spend_private.complete_quota();
@@ -2356,6 +3091,33 @@ end;
 $$;
 comment on function spend_private.current_holds is
   'Balances, opened where they are not, that a booking at p_at without a reservation, and so without task or product, counts in; in lock order.';
+
+-- schemas/30_quotas/demand_member.sql
+create function spend_private.demand_member()
+returns trigger
+language plpgsql
+-- Definer: whoever may write quotas need not be able to read members.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from spend.tenant_members as m where m.tenant_id = new.tenant_id and m.user_id = new.scope_id
+  ) then
+    perform spend_private.fail(
+      '22023', 'invalid_quota',
+      jsonb_build_object('field', 'scope_id', 'value', new.scope_id, 'tenant_id', new.tenant_id),
+      'scope_id: for the scope user the id of a member of the tenant. Insert the user into spend.tenant_members first.'
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.demand_member is
+  'Trigger: a quota of a user is one of a member of the tenant (22023 invalid_quota, scope_id). After the row, whose statement may insert the member too.';
+
+create trigger demand_member after insert or update of scope, tenant_id, scope_id on spend.cost_quotas
+for each row when (new.scope = 'user') execute function spend_private.demand_member();
 
 -- schemas/30_quotas/demand_read_committed.sql
 create function spend_private.demand_read_committed()
@@ -6630,7 +7392,8 @@ end;
 $$;
 comment on function spend.reprice is
   'Makes the bookings of calls made from "from" to before "to" what the price rows say now: state the right price first, as rows of spend.prices with a higher revision. One line per tenant with a difference. dry_run = true only shows; false books one event of kind correction per call, in the periods of the call, and nothing a second time. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; what they hold stays as it is. A right price that is only stated changes no call by itself.
-Errors: 22023 invalid_usage (a bound is missing), 55P03 when a lock is not had within 3 s (try again). For service_role.';
+A product without calls in that time gets a notice.
+Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not had within 3 s (try again). For service_role.';
 grant execute on function spend.reprice to service_role;
 
 create function spend_private.reprice(
@@ -6652,7 +7415,13 @@ declare
 begin
   if p_provider is null or p_product is null or p_from is null or p_to is null then
     perform spend_private.fail_usage('provider, product, from, to', 'must not be null');
+  elsif p_from >= p_to then
+    perform spend_private.fail(
+      '22023', 'invalid_usage', jsonb_build_object('field', 'to', 'from', p_from, 'to', p_to),
+      '"to" must be after "from": calls are repriced that were made at or after "from" and before "to".'
+    );
   end if;
+  perform spend_private.notice_no_calls(p_provider, p_product, p_from, p_to);
   if p_dry_run then
     return query
     select w.tenant_id, count(*), sum(w.booked_usd), sum(w.right_usd), sum(w.right_usd - w.booked_usd)
@@ -6689,6 +7458,32 @@ end;
 $$;
 comment on function spend_private.reprice is
   'spend.reprice with a clock.';
+
+create function spend_private.notice_no_calls(
+  p_provider text,
+  p_product text,
+  p_from timestamptz,
+  p_to timestamptz
+)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from spend.reservations as r
+    where r.provider = p_provider and p_product in (r.product, '*') and r.created_at >= p_from and r.created_at < p_to
+  ) then
+    raise notice 'No call of "%/%" was made in that time: nothing is repriced.', p_provider, p_product
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(p_provider, nullif(p_product, '*')),
+      'provider and product: as in spend.reservations; ''*'' is every product of the provider.'
+    );
+  end if;
+end;
+$$;
+comment on function spend_private.notice_no_calls is
+  'Raises a notice where spend.reprice finds nothing to look at, as for a name that is misspelt.';
 
 create function spend_private.move_open_calls(
   p_provider text,
@@ -8436,6 +9231,18 @@ create policy "signed-in users read templates" on spend.sandbox_templates
 for select to authenticated using (true);
 grant select on spend.sandbox_templates to authenticated;
 grant select, insert, update, delete on spend.sandbox_templates to service_role;
+
+comment on constraint sandbox_templates_pkey on spend.sandbox_templates is
+  'template: there is a row of this template. Update that row.';
+comment on constraint template_is_not_empty on spend.sandbox_templates is
+  'template: the name or id of an E2B template, not empty.';
+comment on constraint vcpus_is_positive on spend.sandbox_templates is
+  'vcpus: a whole number of vCPUs, 1 or more.';
+comment on constraint memory_is_positive on spend.sandbox_templates is
+  'memory_gib: GiB of memory, more than 0: 0.5 for 512 MiB.';
+
+create trigger explain_mistakes before insert or update on spend.sandbox_templates
+for each row execute function spend_private.explain_mistakes('template');
 
 -- schemas/60_sandboxes/execution_contexts.sql
 create table spend.execution_contexts (
@@ -10353,7 +11160,8 @@ create table spend.settings (
   keep_reservation_days integer not null default 90,
   keep_audit_days integer not null default 400,
   constraint is_only_row check (is_only_row),
-  constraint keeps_the_current_periods check (keep_event_months >= 2 and keep_balance_days >= 40),
+  constraint keeps_events_of_current_periods check (keep_event_months >= 2),
+  constraint keeps_balances_of_current_periods check (keep_balance_days >= 40),
   constraint keep_alert_days_is_positive check (keep_alert_days > 0),
   constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0),
   constraint keep_refusal_days_is_positive check (keep_refusal_days > 0),
@@ -10379,6 +11187,24 @@ grant select, update on spend.settings to service_role;
 
 create trigger audit after insert or update or delete on spend.settings
 for each row execute function spend_private.audit('is_only_row');
+
+comment on constraint is_only_row on spend.settings is
+  'is_only_row: true. There is one row: update it.';
+comment on constraint settings_pkey on spend.settings is
+  'is_only_row: there is one row of settings. Update it.';
+comment on constraint keeps_events_of_current_periods on spend.settings is
+  'keep_event_months: null (keeps all), or 2 months or more. Fewer would delete what the current periods still need.';
+comment on constraint keeps_balances_of_current_periods on spend.settings is
+  'keep_balance_days: 40 days or more. Fewer would delete what the current periods still need.';
+comment on constraint keep_alert_days_is_positive on spend.settings is
+  'keep_alert_days: 1 day or more.';
+comment on constraint keep_refusal_hours_is_positive on spend.settings is
+  'keep_refusal_hours: 1 hour or more.';
+comment on constraint keep_refusal_days_is_positive on spend.settings is
+  'keep_refusal_days: 1 day or more.';
+
+create trigger explain_mistakes before insert or update on spend.settings
+for each row execute function spend_private.explain_mistakes('settings');
 
 -- schemas/90_maintenance/delete_old.sql
 create function spend_private.delete_old_rows(
@@ -11137,6 +11963,164 @@ begin
       return;
   end;
   perform spend_private.schedule_maintenance();
+end;
+$$;
+
+-- schemas/95_answers/write_answers.sql
+-- The triggers of explain_mistakes ask for the constraint that a row breaks, once for every row that is written. What
+-- they ask is written here, from the constraints themselves, so that no rule stands in two places.
+
+create function spend_private.write_answers(p_table regclass)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.write_answer(
+    'broken_check', p_table, '',
+    (
+      -- What is wrong about one column first: it explains what is wrong about several.
+      select format(
+        '(select case %s end from (select p_row.*) as _row)',
+        string_agg(
+          format('when (%s) is false then %L', pg_get_expr(c.conbin, c.conrelid), c.conname), ' '
+          order by cardinality(c.conkey), c.conname
+        )
+      )
+      from pg_constraint as c
+      where c.conrelid = p_table and c.contype = 'c'
+      having count(*) > 0
+    ),
+    'The check that a row breaks; null: none.'
+  );
+  perform spend_private.write_answer(
+    'missing_field', p_table, '',
+    (
+      select format(
+        'case %s end',
+        string_agg(format('when p_row.%I is null then %L', a.attname, a.attname), ' ' order by a.attnum)
+      )
+      from pg_attribute as a
+      where a.attrelid = p_table and a.attnum > 0 and a.attnotnull and not a.attisdropped
+    ),
+    'The column of a row that is null and may not be; null: none.'
+  );
+  perform spend_private.write_answer(
+    'taken_key', p_table, format(', p_old %s', p_table), spend_private.taken_key_of(p_table),
+    'The key of a row, new or changed since p_old, that another row has already; null: none.'
+  );
+  perform spend_private.write_answer(
+    'missing_reference', p_table, '', spend_private.missing_reference_of(p_table),
+    'The foreign key of a row that leads nowhere; null: none.'
+  );
+end;
+$$;
+comment on function spend_private.write_answers is
+  'Writes what explain_mistakes and explain_references ask of every row of a table of configuration: functions that know its constraints as they are now. Call it again after a constraint of the table changes; one that they do not know is answered by Postgres.';
+
+create function spend_private.taken_key_of(p_table regclass)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select format(
+      'case %s end',
+      string_agg(
+        format(
+          'when (p_old is null or (%s) is distinct from (%s)) and exists (select from %s as t where %s) then %L',
+          k.new_key, k.old_key, p_table, k.is_same, k.conname
+        ), ' ' order by k.conname
+      )
+    )
+    from (
+      select c.conname,
+        string_agg(format('p_row.%I', a.attname), ', ' order by o.place) as new_key,
+        string_agg(format('p_old.%I', a.attname), ', ' order by o.place) as old_key,
+        string_agg(
+          format(
+            -- The index finds rows by null, too, but not by "is not distinct from".
+            case when i.indnullsnotdistinct and not a.attnotnull
+              then '(t.%1$I = p_row.%1$I or (t.%1$I is null and p_row.%1$I is null))'
+              else 't.%1$I = p_row.%1$I'
+            end, a.attname
+          ), ' and ' order by o.place
+        ) as is_same
+      from pg_constraint as c
+      join pg_index as i on i.indexrelid = c.conindid
+      cross join lateral unnest(c.conkey) with ordinality as o (attnum, place)
+      join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = o.attnum
+      where c.conrelid = p_table and c.contype in ('p', 'u')
+      group by c.conname
+    ) as k
+  );
+end;
+$$;
+comment on function spend_private.taken_key_of is
+  'SQL: the primary or unique key of p_row that another row of the table has.';
+
+create function spend_private.missing_reference_of(p_table regclass)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select format(
+      'case %s end',
+      string_agg(
+        format(
+          'when %s and not exists (select from %s as t where %s) then %L', f.is_set, f.target, f.is_same, f.conname
+        ), ' ' order by f.conname
+      )
+    )
+    from (
+      select c.conname, c.confrelid::regclass as target,
+        string_agg(format('p_row.%I is not null', a.attname), ' and ' order by k.place) as is_set,
+        string_agg(format('t.%I = p_row.%I', g.attname, a.attname), ' and ' order by k.place) as is_same
+      from pg_constraint as c
+      cross join lateral unnest(c.conkey, c.confkey) with ordinality as k (own, other, place)
+      join pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.own
+      join pg_attribute as g on g.attrelid = c.confrelid and g.attnum = k.other
+      where c.conrelid = p_table and c.contype = 'f'
+      group by c.conname, c.confrelid
+    ) as f
+    having count(*) > 0
+  );
+end;
+$$;
+comment on function spend_private.missing_reference_of is
+  'SQL: the foreign key of p_row that leads nowhere; null for a table that has none.';
+
+create function spend_private.write_answer(
+  p_name text,
+  p_table regclass,
+  p_more_arguments text,
+  p_expression text,
+  p_comment text
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_function text := format('spend_private.%I(p_row %s%s)', p_name, p_table, p_more_arguments);
+begin
+  execute format(
+    'create or replace function %s returns text language plpgsql volatile set search_path = pg_catalog, pg_temp as %L',
+    v_function, format(E'begin\n  return %s;\nend;', coalesce(p_expression, 'null'))
+  );
+  execute format('revoke execute on function %s from public', v_function);
+  execute format('comment on function %s is %L', v_function, p_comment || ' Written by write_answers.');
+end;
+$$;
+comment on function spend_private.write_answer is
+  'Writes one function of write_answers.';
+
+do $$
+begin
+  perform spend_private.write_answers(t.tgrelid) from pg_trigger as t where t.tgname = 'explain_mistakes';
 end;
 $$;
 

@@ -213,6 +213,13 @@ export const WRITES: Record<string, (fixture: Fixture) => string[]> = {
   "plan_quotas INSERT": ({ plan }) => [
     `insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd) values ('${plan}', 'user', 'e2b', 'day', 1)`,
   ],
+  "meters INSERT": ({ tenant }) => [
+    `insert into spend.meters (resource_type, meter, description) values ('llm', '${tenant}', 'Pages')`,
+  ],
+  "meters UPDATE": ({ tenant }) => [
+    `update spend.meters set part_of = 'input_tokens' where meter = '${tenant}'`,
+  ],
+  "meters DELETE": ({ tenant }) => [`delete from spend.meters where meter = '${tenant}'`],
   "plan_quotas UPDATE": ({ plan }) => [
     `update spend.plan_quotas set limit_usd = 80 where plan_id = '${plan}' and scope = 'tenant'`,
   ],

@@ -3,15 +3,15 @@ create table spend.plan_quotas (
   scope text not null,
   resource_type text not null,
   period text not null,
-  limit_usd numeric(24, 12) not null,
-  warning_threshold numeric(4, 3) not null default 0.8,
+  limit_usd numeric not null,
+  warning_threshold numeric not null default 0.8,
   estimate_policy text not null default 'strict',
   slots integer,
   primary key (plan_id, scope, resource_type, period),
   constraint scope_is_known check (scope in ('tenant', 'user')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b', 'all')),
   constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
-  constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd <> 'NaN'),
+  constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd < 1000000000000),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
   constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
   constraint slots_are_in_range check (slots between 1 and 256)
@@ -38,3 +38,27 @@ values
   ('default', 'tenant', 'llm', 'month', 100),
   ('default', 'tenant', 'e2b', 'month', 50),
   ('default', 'tenant', 'all', 'month', 150);
+
+comment on constraint plan_quotas_pkey on spend.plan_quotas is
+  'plan_id: the plan has a quota of this scope, resource_type and period. Update that row.';
+comment on constraint plan_quotas_plan_id_fkey on spend.plan_quotas is
+  'plan_id: the id of a row of spend.plans. Insert the plan there first.';
+comment on constraint scope_is_known on spend.plan_quotas is
+  'scope: tenant (one quota for the whole tenant) or user (one for each member). A quota of the platform belongs to no plan: insert it into spend.cost_quotas.';
+comment on constraint resource_type_is_known on spend.plan_quotas is
+  'resource_type: llm, e2b, or all for their sum.';
+comment on constraint period_is_known on spend.plan_quotas is
+  'period: hour, day, week, month or lifetime.';
+comment on constraint limit_is_not_negative on spend.plan_quotas is
+  'limit_usd: USD per period, 0 (refuses everything) or more, less than 1,000,000,000,000. For no limit, delete the row.';
+comment on constraint warning_threshold_is_a_share on spend.plan_quotas is
+  'warning_threshold: a share of the limit, more than 0 and at most 1: 0.8 for 80 %.';
+comment on constraint estimate_policy_is_known on spend.plan_quotas is
+  'estimate_policy: strict (holds the most that a call can cost) or expected (what such calls cost of late).';
+comment on constraint slots_are_in_range on spend.plan_quotas is
+  'slots: 1 to 256; omit it for the default.';
+
+create trigger explain_mistakes before insert or update on spend.plan_quotas
+for each row execute function spend_private.explain_mistakes('plan_quota');
+create trigger "Explain_references" after insert or update on spend.plan_quotas
+for each row execute function spend_private.explain_references();

@@ -19,3 +19,17 @@ grant select on spend.plans to authenticated;
 grant select, insert, update, delete on spend.plans to service_role;
 
 insert into spend.plans (id, name) values ('default', 'Default');
+
+comment on constraint plans_pkey on spend.plans is
+  'id: there is a plan of this id. Update that row, or take another id.';
+comment on constraint id_is_not_empty on spend.plans is
+  'id: a name for programs, not empty, such as team.';
+comment on constraint name_is_not_empty on spend.plans is
+  'name: a name for people, not empty.';
+
+create trigger explain_mistakes before insert or update on spend.plans
+for each row execute function spend_private.explain_mistakes('plan');
+create trigger "Explain_uses" after delete on spend.plans
+for each row execute function spend_private.explain_uses('plan', 'id');
+create trigger "Explain_new_key" after update on spend.plans
+for each row when (old.id <> new.id) execute function spend_private.explain_uses('plan', 'id');

@@ -24,3 +24,17 @@ create policy "members read the members of their tenant" on spend.tenant_members
 for select to authenticated using (tenant_id in (select spend_private.member_tenant_ids()));
 grant select on spend.tenant_members to authenticated;
 grant select, insert, update, delete on spend.tenant_members to service_role;
+
+comment on constraint tenant_members_pkey on spend.tenant_members is
+  'user_id: the user is a member of this tenant. Update that row to change the role.';
+comment on constraint tenant_members_tenant_id_fkey on spend.tenant_members is
+  'tenant_id: the id of a row of spend.tenants. Insert the tenant there first.';
+comment on constraint tenant_members_user_id_fkey on spend.tenant_members is
+  'user_id: the id of a row of auth.users. The user must sign up, or be invited, first.';
+comment on constraint role_is_known on spend.tenant_members is
+  'role: owner, admin or member.';
+
+create trigger explain_mistakes before insert or update on spend.tenant_members
+for each row execute function spend_private.explain_mistakes('member');
+create trigger "Explain_references" after insert or update on spend.tenant_members
+for each row execute function spend_private.explain_references();

@@ -34,3 +34,19 @@ create policy "members read their tenant" on spend.tenants
 for select to authenticated using (id in (select spend_private.member_tenant_ids()));
 grant select on spend.tenants to authenticated;
 grant select, insert, update, delete on spend.tenants to service_role;
+
+comment on constraint tenants_pkey on spend.tenants is
+  'id: there is a tenant of this id. Update that row, or take another id.';
+comment on constraint tenants_plan_id_fkey on spend.tenants is
+  'plan_id: the id of a row of spend.plans, such as default. Insert the plan there first.';
+comment on constraint name_is_not_empty on spend.tenants is
+  'name: a name for people, not empty.';
+comment on constraint time_zone_is_known on spend.tenants is
+  'time_zone: UTC, or the IANA name of a zone, with its area, such as Europe/Dublin; spend_private.is_time_zone(name) says which are known.';
+
+create trigger explain_mistakes before insert or update on spend.tenants
+for each row execute function spend_private.explain_mistakes('tenant');
+create trigger "Explain_references" after insert or update on spend.tenants
+for each row execute function spend_private.explain_references();
+create trigger "Explain_new_key" after update on spend.tenants
+for each row when (old.id <> new.id) execute function spend_private.explain_uses('tenant', 'id');

@@ -22,6 +22,21 @@ begin
     );
   end if;
 
+  if not exists (
+    select from spend.prices as p
+    where p.provider = add_service_tier.provider and p.service_tier = 'standard'
+      and (add_service_tier.product is null or p.product = add_service_tier.product)
+  ) then
+    raise notice '%', format(
+      'There is no standard price of %s: nothing is added.', concat_ws('/', add_service_tier.provider, add_service_tier.product)
+    )
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(add_service_tier.provider, add_service_tier.product),
+      'provider and product: as in spend.prices; product null: all of the provider.'
+    );
+    return 0;
+  end if;
+
   insert into spend.prices (
     resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, note
   )
@@ -46,7 +61,7 @@ begin
 end;
 $$;
 comment on function spend.add_service_tier is
-  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for changes of the standard price that are entered already. Tokens by the factor; what is not counted in tokens (searches, requests) costs what it costs in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing.
+  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for changes of the standard price that are entered already. Tokens by the factor; what is not counted in tokens (searches, requests) costs what it costs in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing. A provider or product without a standard price gets a notice.
 Errors: 22023 invalid_service_tier, and those of an insert into spend.prices (PT409 price_would_rewrite_history, duplicate_price). For service_role.';
 grant execute on function spend.add_service_tier to service_role;
 

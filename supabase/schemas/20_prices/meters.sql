@@ -40,3 +40,20 @@ values
   ('llm', 'requests', null, true, 'Calls, where a provider charges per call'),
   ('e2b', 'vcpu_seconds', null, true, 'vCPUs × seconds that the sandbox ran'),
   ('e2b', 'gib_seconds', null, true, 'GiB of memory × seconds that the sandbox ran');
+
+comment on constraint meters_pkey on spend.meters is
+  'meter: there is a meter of this name and resource_type. Update that row.';
+comment on constraint meters_resource_type_part_of_fkey on spend.meters is
+  'part_of: a meter of the same resource_type in spend.meters, or null. Insert the whole before its part.';
+comment on constraint resource_type_is_known on spend.meters is
+  'resource_type: llm or e2b.';
+
+create trigger explain_mistakes before insert or update on spend.meters
+for each row execute function spend_private.explain_mistakes('meter');
+create trigger "Explain_references" after insert or update on spend.meters
+for each row execute function spend_private.explain_references();
+create trigger "Explain_uses" after delete on spend.meters
+for each row execute function spend_private.explain_uses('meter', 'meter');
+create trigger "Explain_new_key" after update on spend.meters
+for each row when ((old.resource_type, old.meter) <> (new.resource_type, new.meter))
+execute function spend_private.explain_uses('meter', 'meter');

@@ -10,6 +10,8 @@ begin
     new.scope_id := coalesce(new.scope_id, new.tenant_id);
   end if;
   new.slots := coalesce(new.slots, spend_private.default_slots(new.scope));
+  new.limit_usd := round(new.limit_usd, 12);
+  new.warning_threshold := round(new.warning_threshold, 3);
   -- Whoever edits a plan's quota by hand takes it out of the plan's care. The plan's own updates say that they are its own
   -- in the column that no owner may write: a setting could be made by anybody.
   if tg_op = 'UPDATE' and new.source = 'following' then
@@ -29,7 +31,7 @@ begin
 end;
 $$;
 comment on function spend_private.complete_quota is
-  'Trigger: fills in scope_id and slots where they are omitted, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
+  'Trigger: fills in scope_id and slots where they are omitted, rounds what is more exact than the books, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
 
 create trigger complete_quota before insert or update on spend.cost_quotas
 for each row execute function spend_private.complete_quota();

@@ -5,8 +5,8 @@ create table spend.cost_quotas (
   scope_id uuid,
   resource_type text not null,
   period text not null,
-  limit_usd numeric(24, 12) not null,
-  warning_threshold numeric(4, 3) not null default 0.8,
+  limit_usd numeric not null,
+  warning_threshold numeric not null default 0.8,
   enforcement text not null default 'block',
   estimate_policy text not null default 'strict',
   slots integer not null,
@@ -29,7 +29,7 @@ create table spend.cost_quotas (
   ),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b', 'all')),
   constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
-  constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd <> 'NaN'),
+  constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd < 1000000000000),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
   constraint enforcement_is_known check (enforcement in ('block', 'observe')),
   constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
@@ -69,3 +69,40 @@ using (
 );
 grant select on spend.cost_quotas to authenticated;
 grant select, insert, update, delete on spend.cost_quotas to service_role;
+
+comment on constraint cost_quotas_pkey on spend.cost_quotas is
+  'id: there is a quota of this id. Omit it: the database sets it.';
+comment on constraint cost_quotas_tenant_id_fkey on spend.cost_quotas is
+  'tenant_id: the id of a row of spend.tenants. Insert the tenant there first.';
+comment on constraint one_quota_per_subject on spend.cost_quotas is
+  'scope_id: there is a quota of this subject, resource_type, period, task and product. Update that row.';
+comment on constraint scope_is_known on spend.cost_quotas is
+  'scope: platform, tenant or user.';
+comment on constraint platform_has_no_tenant on spend.cost_quotas is
+  'tenant_id: null for the scope platform; for the scopes tenant and user the id of the tenant.';
+comment on constraint scope_id_fits_scope on spend.cost_quotas is
+  'scope_id: null for the scope platform; for the scope tenant the tenant''s id, or omitted; for the scope user the id of the user.';
+comment on constraint resource_type_is_known on spend.cost_quotas is
+  'resource_type: llm, e2b, or all for their sum.';
+comment on constraint period_is_known on spend.cost_quotas is
+  'period: hour, day, week, month or lifetime.';
+comment on constraint limit_is_not_negative on spend.cost_quotas is
+  'limit_usd: USD per period, 0 (refuses everything) or more, less than 1,000,000,000,000. For no limit, delete the row.';
+comment on constraint warning_threshold_is_a_share on spend.cost_quotas is
+  'warning_threshold: a share of the limit, more than 0 and at most 1: 0.8 for 80 %.';
+comment on constraint enforcement_is_known on spend.cost_quotas is
+  'enforcement: block (refuses what does not fit) or observe (counts and alerts, never refuses).';
+comment on constraint estimate_policy_is_known on spend.cost_quotas is
+  'estimate_policy: strict (holds the most that a call can cost) or expected (what such calls cost of late).';
+comment on constraint slots_are_in_range on spend.cost_quotas is
+  'slots: 1 to 256; omit it for the default.';
+comment on constraint source_is_known on spend.cost_quotas is
+  'source: manual, or plan for a row that follows spend.plan_quotas. Omit it: rows that you write are manual.';
+
+-- What a plan writes is right already: its own rows have been through this. (Whoever sets that setting gets Postgres' words.)
+create trigger explain_mistakes before insert or update on spend.cost_quotas
+for each row when (current_setting('spend.seeding', true) is distinct from 'on')
+execute function spend_private.explain_mistakes('quota');
+create trigger "Explain_references" after insert or update on spend.cost_quotas
+for each row when (current_setting('spend.seeding', true) is distinct from 'on')
+execute function spend_private.explain_references();

@@ -37,7 +37,8 @@ end;
 $$;
 comment on function spend.reprice is
   'Makes the bookings of calls made from "from" to before "to" what the price rows say now: state the right price first, as rows of spend.prices with a higher revision. One line per tenant with a difference. dry_run = true only shows; false books one event of kind correction per call, in the periods of the call, and nothing a second time. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; what they hold stays as it is. A right price that is only stated changes no call by itself.
-Errors: 22023 invalid_usage (a bound is missing), 55P03 when a lock is not had within 3 s (try again). For service_role.';
+A product without calls in that time gets a notice.
+Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not had within 3 s (try again). For service_role.';
 grant execute on function spend.reprice to service_role;
 
 create function spend_private.reprice(
@@ -59,7 +60,13 @@ declare
 begin
   if p_provider is null or p_product is null or p_from is null or p_to is null then
     perform spend_private.fail_usage('provider, product, from, to', 'must not be null');
+  elsif p_from >= p_to then
+    perform spend_private.fail(
+      '22023', 'invalid_usage', jsonb_build_object('field', 'to', 'from', p_from, 'to', p_to),
+      '"to" must be after "from": calls are repriced that were made at or after "from" and before "to".'
+    );
   end if;
+  perform spend_private.notice_no_calls(p_provider, p_product, p_from, p_to);
   if p_dry_run then
     return query
     select w.tenant_id, count(*), sum(w.booked_usd), sum(w.right_usd), sum(w.right_usd - w.booked_usd)
@@ -96,6 +103,32 @@ end;
 $$;
 comment on function spend_private.reprice is
   'spend.reprice with a clock.';
+
+create function spend_private.notice_no_calls(
+  p_provider text,
+  p_product text,
+  p_from timestamptz,
+  p_to timestamptz
+)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from spend.reservations as r
+    where r.provider = p_provider and p_product in (r.product, '*') and r.created_at >= p_from and r.created_at < p_to
+  ) then
+    raise notice 'No call of "%/%" was made in that time: nothing is repriced.', p_provider, p_product
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(p_provider, nullif(p_product, '*')),
+      'provider and product: as in spend.reservations; ''*'' is every product of the provider.'
+    );
+  end if;
+end;
+$$;
+comment on function spend_private.notice_no_calls is
+  'Raises a notice where spend.reprice finds nothing to look at, as for a name that is misspelt.';
 
 create function spend_private.move_open_calls(
   p_provider text,

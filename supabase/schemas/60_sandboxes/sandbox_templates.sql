@@ -22,3 +22,15 @@ create policy "signed-in users read templates" on spend.sandbox_templates
 for select to authenticated using (true);
 grant select on spend.sandbox_templates to authenticated;
 grant select, insert, update, delete on spend.sandbox_templates to service_role;
+
+comment on constraint sandbox_templates_pkey on spend.sandbox_templates is
+  'template: there is a row of this template. Update that row.';
+comment on constraint template_is_not_empty on spend.sandbox_templates is
+  'template: the name or id of an E2B template, not empty.';
+comment on constraint vcpus_is_positive on spend.sandbox_templates is
+  'vcpus: a whole number of vCPUs, 1 or more.';
+comment on constraint memory_is_positive on spend.sandbox_templates is
+  'memory_gib: GiB of memory, more than 0: 0.5 for 512 MiB.';
+
+create trigger explain_mistakes before insert or update on spend.sandbox_templates
+for each row execute function spend_private.explain_mistakes('template');

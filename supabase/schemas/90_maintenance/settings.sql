@@ -8,7 +8,8 @@ create table spend.settings (
   keep_reservation_days integer not null default 90,
   keep_audit_days integer not null default 400,
   constraint is_only_row check (is_only_row),
-  constraint keeps_the_current_periods check (keep_event_months >= 2 and keep_balance_days >= 40),
+  constraint keeps_events_of_current_periods check (keep_event_months >= 2),
+  constraint keeps_balances_of_current_periods check (keep_balance_days >= 40),
   constraint keep_alert_days_is_positive check (keep_alert_days > 0),
   constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0),
   constraint keep_refusal_days_is_positive check (keep_refusal_days > 0),
@@ -34,3 +35,21 @@ grant select, update on spend.settings to service_role;
 
 create trigger audit after insert or update or delete on spend.settings
 for each row execute function spend_private.audit('is_only_row');
+
+comment on constraint is_only_row on spend.settings is
+  'is_only_row: true. There is one row: update it.';
+comment on constraint settings_pkey on spend.settings is
+  'is_only_row: there is one row of settings. Update it.';
+comment on constraint keeps_events_of_current_periods on spend.settings is
+  'keep_event_months: null (keeps all), or 2 months or more. Fewer would delete what the current periods still need.';
+comment on constraint keeps_balances_of_current_periods on spend.settings is
+  'keep_balance_days: 40 days or more. Fewer would delete what the current periods still need.';
+comment on constraint keep_alert_days_is_positive on spend.settings is
+  'keep_alert_days: 1 day or more.';
+comment on constraint keep_refusal_hours_is_positive on spend.settings is
+  'keep_refusal_hours: 1 hour or more.';
+comment on constraint keep_refusal_days_is_positive on spend.settings is
+  'keep_refusal_days: 1 day or more.';
+
+create trigger explain_mistakes before insert or update on spend.settings
+for each row execute function spend_private.explain_mistakes('settings');

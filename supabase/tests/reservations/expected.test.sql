@@ -98,7 +98,7 @@ select is(
   (select estimate_policy from spend.cost_quotas where tenant_id = 'bbbbbbbb-0000-4000-8000-000000000001' and resource_type = 'llm'),
   'expected', 'a plan''s policy reaches its tenants'
 );
-select throws_ok($$ update spend.plan_quotas set estimate_policy = 'lax' $$, '23514', null, 'there are two policies');
+select throws_ok($$ update spend.plan_quotas set estimate_policy = 'lax' $$, '22023', null, 'there are two policies');
 
 select * from finish();
 rollback;

@@ -127,6 +127,7 @@ insert into expected_function (name, role) values
   ('spend.verify_balances', 'service_role'),
   ('spend_private.default_slots', 'service_role'),
   ('spend_private.is_time_zone', 'service_role'),
+  ('spend_private.is_regex', 'service_role'),
   ('spend_private.period_bounds', 'service_role'),
   ('spend_private.rolled_up_before', 'service_role'),
   ('spend_private.tenant_key', 'service_role'),

@@ -1,0 +1,171 @@
+-- What may well be meant, and more often is a slip, is done, and gets a NOTICE: a name that looks like one that is there,
+-- a price a hundred times its predecessor. An import of right prices says nothing.
+
+create function spend_private.notice_new_names()
+returns trigger
+language plpgsql
+-- Definer: whoever may insert a price need not be able to call what this calls.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_new record;
+begin
+  for v_new in
+    with before as materialized (
+      select distinct p.provider, p.product from spend.prices as p where p.id not in (select a.id from added as a)
+    ),
+
+    -- Of a new provider all products are new: it alone is looked at, as the row without a product.
+    fresh as materialized (
+      select distinct a.provider,
+        case when a.provider in (select b.provider from before as b) then a.product end as product
+      from added as a
+      where (a.provider, a.product) not in (select b.provider, b.product from before as b)
+    )
+
+    select f.provider, f.product, l.look_alike
+    from fresh as f
+    cross join lateral (
+      select case when f.product is null then b.provider else b.product end as look_alike
+      from before as b
+      where f.product is null or b.provider = f.provider
+    ) as l
+    -- New names are typed one at a time, or come with an import of many, whom nobody typed.
+    where (select count(*) from fresh) <= 20 and spend_private.looks_like(coalesce(f.product, f.provider), l.look_alike)
+    group by f.provider, f.product, l.look_alike
+    order by f.provider, f.product, l.look_alike
+    limit 20
+  loop
+    raise notice '%', case
+      when v_new.product is null then format('Provider "%s" is new, and looks like "%s".', v_new.provider, v_new.look_alike)
+      else format('Product "%s" of "%s" is new, and looks like "%s".', v_new.product, v_new.provider, v_new.look_alike)
+    end
+    using hint = 'If it is a slip, delete the rows and insert them anew. Another name of a product belongs into spend.product_aliases.';
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_new_names is
+  'Trigger: a provider, or a product of one, that has no price yet and whose name looks like one that has gets a notice. The price is inserted all the same.';
+
+create trigger notice_new_names after insert on spend.prices
+referencing new table as added
+for each statement execute function spend_private.notice_new_names();
+
+create function spend_private.notice_odd_prices()
+returns trigger
+language plpgsql
+-- Definer: see notice_new_names.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_price record;
+begin
+  for v_price in
+    select a.provider, a.product, a.meter, a.usd, a.unit_size, p.usd as other_usd, p.unit_size as other_unit_size
+    from added as a
+    cross join lateral (
+      -- Its predecessor; or else, for a negotiated price or a service tier, what everybody pays.
+      select o.usd, o.unit_size
+      from spend.prices as o
+      where o.provider = a.provider and o.product = a.product and o.resource_type = a.resource_type
+        and o.meter = a.meter and o.tier_from = a.tier_from
+        and (
+          (o.service_tier = a.service_tier and o.tenant_id is not distinct from a.tenant_id)
+          or (o.service_tier = 'standard' and o.tenant_id is null)
+        )
+        and (o.effective_from, o.revision) <= (a.effective_from, a.revision) and o.id <> a.id
+      order by
+        (o.service_tier = a.service_tier and o.tenant_id is not distinct from a.tenant_id) desc,
+        o.effective_from desc, o.revision desc
+      limit 1
+    ) as p
+    where spend_private.is_odd_price(a.usd, a.unit_size, p.usd, p.unit_size)
+    order by a.id
+    limit 20
+  loop
+    perform spend_private.notice_odd_price(
+      v_price.provider, v_price.product, v_price.meter,
+      v_price.usd, v_price.unit_size, v_price.other_usd, v_price.other_unit_size
+    );
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_odd_prices is
+  'Trigger: a new price a hundred times that before it, or a hundredth, gets a notice.';
+
+create trigger notice_odd_prices after insert on spend.prices
+referencing new table as added
+for each statement execute function spend_private.notice_odd_prices();
+
+create function spend_private.notice_odd_change()
+returns trigger
+language plpgsql
+-- Definer: see notice_new_names.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if spend_private.is_odd_price(new.usd, new.unit_size, old.usd, old.unit_size) then
+    perform spend_private.notice_odd_price(
+      new.provider, new.product, new.meter, new.usd, new.unit_size, old.usd, old.unit_size
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_odd_change is
+  'Trigger: notice_odd_prices, of a price that is changed.';
+
+create trigger notice_odd_change after update of usd, unit_size on spend.prices
+for each row execute function spend_private.notice_odd_change();
+
+create function spend_private.is_odd_price(
+  p_usd numeric,
+  p_unit_size numeric,
+  p_other_usd numeric,
+  p_other_unit_size numeric
+)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What was free, or is so from now on, is no slip of a unit.
+  return p_usd > 0 and p_other_usd > 0 and (
+    p_usd * p_other_unit_size >= 100 * p_other_usd * p_unit_size
+    or p_other_usd * p_unit_size >= 100 * p_usd * p_other_unit_size
+  );
+end;
+$$;
+comment on function spend_private.is_odd_price is
+  'Whether one price is a hundred times another or more, or a hundredth or less.';
+
+create function spend_private.notice_odd_price(
+  p_provider text,
+  p_product text,
+  p_meter text,
+  p_usd numeric,
+  p_unit_size numeric,
+  p_other_usd numeric,
+  p_other_unit_size numeric
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise notice '%', format(
+    '%s of "%s/%s" at $%s per %s are %s times what they were: $%s per %s.',
+    p_meter, p_provider, p_product, trim_scale(p_usd), trim_scale(p_unit_size),
+    trim_scale(round(p_usd * p_other_unit_size / (p_other_usd * p_unit_size), 6)),
+    trim_scale(p_other_usd), trim_scale(p_other_unit_size)
+  )
+  using hint = 'Are usd and unit_size right? Before a call is priced by it, the row can be updated; after that, insert one with a higher revision and call spend.reprice.';
+end;
+$$;
+comment on function spend_private.notice_odd_price is
+  'Raises the notice of notice_odd_prices.';
