@@ -11202,6 +11202,10 @@ comment on constraint keep_refusal_hours_is_positive on spend.settings is
   'keep_refusal_hours: 1 hour or more.';
 comment on constraint keep_refusal_days_is_positive on spend.settings is
   'keep_refusal_days: 1 day or more.';
+comment on constraint keeps_reservations_that_may_be_settled on spend.settings is
+  'keep_reservation_days: 14 days or more. A hold lasts up to a week, and may be settled late.';
+comment on constraint keep_audit_days_is_positive on spend.settings is
+  'keep_audit_days: 1 day or more.';
 
 create trigger explain_mistakes before insert or update on spend.settings
 for each row execute function spend_private.explain_mistakes('settings');

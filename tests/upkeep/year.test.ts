@@ -42,15 +42,15 @@ const tenants: string[] = [];
 beforeAll(async () => {
   database = await cloneDatabase({ connections: 4 });
   sql = database.sql;
-  const connect = (lockTimeout: string) =>
+  const connect = (lockTimeout: number) =>
     postgres(database.url, {
       max: 1,
       onnotice: () => {},
       connection: { lock_timeout: lockTimeout },
     });
   // A call that waits longer than a second fails, and the test with it.
-  caller = connect("1s");
-  upkeep = connect("3s");
+  caller = connect(1000);
+  upkeep = connect(3000);
   await sql`
     insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
     values ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'), ('llm', 'test', 'model', 'output_tokens', 1, '2020-01-01')`;
