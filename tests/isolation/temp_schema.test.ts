@@ -206,14 +206,14 @@ describe("triggers that docs/attach.md teaches", () => {
     const { ran, failed } = await attack(MEMBER, HOSTILE_PATH, ({ stranger, member }) => [
       `insert into public.organizations (id, name) values ('${stranger}', 'New')`,
       `insert into public.organization_members (organization_id, user_id, role) values ('${stranger}', '${member}', 'owner')`,
-      `update public.organizations set name = 'Renamed', time_zone = 'Asia/Tokyo' where id = '${stranger}'`,
+      `update public.organizations set name = 'Mirrored', time_zone = 'Asia/Tokyo' where id = '${stranger}'`,
       `update public.organization_members set role = 'guest' where organization_id = '${stranger}'`,
       `delete from public.organization_members where organization_id = '${stranger}'`,
       `delete from public.organizations where id = '${stranger}'`,
     ]);
     expect({ ran, failed }).toEqual({ ran: [], failed: [] });
     const closed =
-      await sql`select from spend.tenants where name = 'Renamed' and closed_at is not null`;
+      await sql`select from spend.tenants where name = 'Mirrored' and closed_at is not null`;
     expect(closed).toHaveLength(1);
     expect(await membersOfVictim()).toBe(0);
   }, 60_000);

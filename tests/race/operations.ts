@@ -63,7 +63,20 @@ const NO_CONTEXT = [
   "PT404 unknown_context",
   "PT409 reservation_ended",
 ];
-const TAKEN = ["23505 one_quota_per_subject", "23503 cost_quotas_tenant_id_fkey"];
+// Of two that come at once, the constraint answers the second; else the answer says more.
+const TAKEN = [
+  "23505 one_quota_per_subject",
+  "PT409 duplicate_quota",
+  "23503 cost_quotas_tenant_id_fkey",
+  "PT404 unknown_tenant",
+];
+const TAKEN_MEMBER = [
+  "23505 tenant_members_pkey",
+  "PT409 duplicate_member",
+  "23503 tenant_members_tenant_id_fkey",
+  "PT404 unknown_tenant",
+];
+const TAKEN_PLAN_QUOTA = ["23505 plan_quotas_pkey", "PT409 duplicate_plan_quota"];
 
 /** A random quota of the run's tenants or the platform, as a condition of an update or delete. */
 function someQuota(
@@ -326,7 +339,7 @@ export const quotaChanges: Record<string, Operation> = {
 /** What else is administered: plans, tenants, members, prices; owners' own changes; upkeep. */
 export const administration: Record<string, Operation> = {
   add_plan_quota: {
-    refusals: ["23505 plan_quotas_pkey"],
+    refusals: TAKEN_PLAN_QUOTA,
     run: (sql, world, dice) => sql`
       insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
       values (${dice.pick(world.plans)}, ${dice.pick(["tenant", "user"])}, ${dice.pick(RESOURCES)},
@@ -342,7 +355,7 @@ export const administration: Record<string, Operation> = {
       delete from spend.plan_quotas where ${somePlanQuota(sql, world, dice)}`,
   },
   replace_plan_quota: {
-    refusals: ["23505 plan_quotas_pkey"],
+    refusals: TAKEN_PLAN_QUOTA,
     run: (sql, world, dice) => sql`
       update spend.plan_quotas set period = ${dice.pick(PERIODS)}, scope = ${dice.pick(["tenant", "user"])}
       where ${somePlanQuota(sql, world, dice)}`,
@@ -384,7 +397,7 @@ export const administration: Record<string, Operation> = {
       update spend.tenants set time_zone = ${dice.pick(ZONES)} where id = ${dice.pick(world.tenants)}`,
   },
   add_member: {
-    refusals: ["23505 tenant_members_pkey", "23503 tenant_members_tenant_id_fkey"],
+    refusals: TAKEN_MEMBER,
     run: (sql, world, dice) => sql`
       insert into spend.tenant_members (tenant_id, user_id, role)
       values (${dice.pick(world.tenants)}, ${dice.pick(world.users)}, ${dice.pick(["member", "owner"])})`,
@@ -395,7 +408,7 @@ export const administration: Record<string, Operation> = {
       where tenant_id = ${dice.pick(world.tenants)} and user_id = ${dice.pick(world.users)}`,
   },
   change_member_user: {
-    refusals: ["23505 tenant_members_pkey"],
+    refusals: TAKEN_MEMBER,
     run: (sql, world, dice) => sql`
       update spend.tenant_members set user_id = ${dice.pick(world.users)}
       where tenant_id = ${dice.pick(world.tenants)} and user_id = ${dice.pick(world.users)}`,
@@ -407,7 +420,7 @@ export const administration: Record<string, Operation> = {
   },
   replace_member: {
     // One statement that removes a member and adds one.
-    refusals: ["23505 tenant_members_pkey", "23503 tenant_members_tenant_id_fkey"],
+    refusals: TAKEN_MEMBER,
     run: (sql, world, dice) => sql`
       with gone as (
         delete from spend.tenant_members
@@ -474,7 +487,7 @@ export const administration: Record<string, Operation> = {
       where provider = ${world.provider} and meter = 'output_tokens' and first_used_at is not null`,
   },
   alias: {
-    refusals: ["23505 product_aliases_pkey"],
+    refusals: ["23505 product_aliases_pkey", "PT409 duplicate_alias"],
     run: (sql, world, dice) => sql`
       insert into spend.product_aliases (provider, match_kind, pattern, product)
       values (${world.provider}, 'equals', ${dice.pick(["nickname", "model"])}, 'mini')`,
