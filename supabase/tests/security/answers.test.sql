@@ -150,7 +150,7 @@ select is(spend.ensure_quotas('aaaaaaaa-0000-4000-8000-000000000001'), 1, 'a pla
 
 update spend.plan_quotas set limit_usd = 12.3456789012345, warning_threshold = 0.12345 where resource_type = 'llm';
 select results_eq(
-  $$ select limit_usd, warning_threshold from spend.plan_quotas where resource_type = 'llm' $$,
+  $$ select limit_usd, warning_threshold from spend.plan_quotas where resource_type = 'llm' and plan_id = 'default' $$,
   $$ select limit_usd, warning_threshold from spend.cost_quotas where resource_type = 'llm' and scope = 'tenant' $$,
   'what follows a plan has its very limit, however many digits were written'
 );
