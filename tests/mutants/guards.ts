@@ -1156,6 +1156,13 @@ export const guardMutants: Mutant[] = [
     [pgtap("security/answers")],
   ),
   guard(
+    "a plan is more exact than the quotas that follow it",
+    "10_tenants/plan_quotas.sql",
+    "new.limit_usd := round(new.limit_usd, 12);",
+    "",
+    [pgtap("security/answers")],
+  ),
+  guard(
     "the next version of a product looks like a slip",
     "00_foundation/suggestion.sql",
     "translate(v_new, '0123456789.', '') <> translate(v_old, '0123456789.', '')\n    and ",

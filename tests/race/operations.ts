@@ -63,20 +63,21 @@ const NO_CONTEXT = [
   "PT404 unknown_context",
   "PT409 reservation_ended",
 ];
-// Of two that come at once, the constraint answers the second; else the answer says more.
+// What another transaction is adding at the same time is the constraint's to see; what is there, the answers' to say.
 const TAKEN = [
-  "23505 one_quota_per_subject",
   "PT409 duplicate_quota",
+  "23505 one_quota_per_subject",
+  "PT404 unknown_tenant",
   "23503 cost_quotas_tenant_id_fkey",
-  "PT404 unknown_tenant",
+  // A user who is no member of that tenant, or not any more.
+  "22023 invalid_quota",
 ];
-const TAKEN_MEMBER = [
-  "23505 tenant_members_pkey",
+const MEMBER_TAKEN = [
   "PT409 duplicate_member",
-  "23503 tenant_members_tenant_id_fkey",
+  "23505 tenant_members_pkey",
   "PT404 unknown_tenant",
+  "23503 tenant_members_tenant_id_fkey",
 ];
-const TAKEN_PLAN_QUOTA = ["23505 plan_quotas_pkey", "PT409 duplicate_plan_quota"];
 
 /** A random quota of the run's tenants or the platform, as a condition of an update or delete. */
 function someQuota(
@@ -339,7 +340,7 @@ export const quotaChanges: Record<string, Operation> = {
 /** What else is administered: plans, tenants, members, prices; owners' own changes; upkeep. */
 export const administration: Record<string, Operation> = {
   add_plan_quota: {
-    refusals: TAKEN_PLAN_QUOTA,
+    refusals: ["PT409 duplicate_plan_quota", "23505 plan_quotas_pkey"],
     run: (sql, world, dice) => sql`
       insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
       values (${dice.pick(world.plans)}, ${dice.pick(["tenant", "user"])}, ${dice.pick(RESOURCES)},
@@ -355,7 +356,7 @@ export const administration: Record<string, Operation> = {
       delete from spend.plan_quotas where ${somePlanQuota(sql, world, dice)}`,
   },
   replace_plan_quota: {
-    refusals: TAKEN_PLAN_QUOTA,
+    refusals: ["PT409 duplicate_plan_quota", "23505 plan_quotas_pkey"],
     run: (sql, world, dice) => sql`
       update spend.plan_quotas set period = ${dice.pick(PERIODS)}, scope = ${dice.pick(["tenant", "user"])}
       where ${somePlanQuota(sql, world, dice)}`,
@@ -397,7 +398,7 @@ export const administration: Record<string, Operation> = {
       update spend.tenants set time_zone = ${dice.pick(ZONES)} where id = ${dice.pick(world.tenants)}`,
   },
   add_member: {
-    refusals: TAKEN_MEMBER,
+    refusals: MEMBER_TAKEN,
     run: (sql, world, dice) => sql`
       insert into spend.tenant_members (tenant_id, user_id, role)
       values (${dice.pick(world.tenants)}, ${dice.pick(world.users)}, ${dice.pick(["member", "owner"])})`,
@@ -408,7 +409,7 @@ export const administration: Record<string, Operation> = {
       where tenant_id = ${dice.pick(world.tenants)} and user_id = ${dice.pick(world.users)}`,
   },
   change_member_user: {
-    refusals: TAKEN_MEMBER,
+    refusals: MEMBER_TAKEN,
     run: (sql, world, dice) => sql`
       update spend.tenant_members set user_id = ${dice.pick(world.users)}
       where tenant_id = ${dice.pick(world.tenants)} and user_id = ${dice.pick(world.users)}`,
@@ -420,7 +421,7 @@ export const administration: Record<string, Operation> = {
   },
   replace_member: {
     // One statement that removes a member and adds one.
-    refusals: TAKEN_MEMBER,
+    refusals: MEMBER_TAKEN,
     run: (sql, world, dice) => sql`
       with gone as (
         delete from spend.tenant_members
@@ -487,7 +488,7 @@ export const administration: Record<string, Operation> = {
       where provider = ${world.provider} and meter = 'output_tokens' and first_used_at is not null`,
   },
   alias: {
-    refusals: ["23505 product_aliases_pkey", "PT409 duplicate_alias"],
+    refusals: ["PT409 duplicate_alias", "23505 product_aliases_pkey"],
     run: (sql, world, dice) => sql`
       insert into spend.product_aliases (provider, match_kind, pattern, product)
       values (${world.provider}, 'equals', ${dice.pick(["nickname", "model"])}, 'mini')`,

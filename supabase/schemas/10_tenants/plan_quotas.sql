@@ -62,3 +62,20 @@ create trigger explain_mistakes before insert or update on spend.plan_quotas
 for each row execute function spend_private.explain_mistakes('plan_quota');
 create trigger "Explain_references" after insert or update on spend.plan_quotas
 for each row execute function spend_private.explain_references();
+
+create function spend_private.complete_plan_quota()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  new.limit_usd := round(new.limit_usd, 12);
+  new.warning_threshold := round(new.warning_threshold, 3);
+  return new;
+end;
+$$;
+comment on function spend_private.complete_plan_quota is
+  'Trigger: rounds what is more exact than the books, as complete_quota does: the quotas that follow a plan, and owners who go up to its limit, have just that.';
+
+create trigger complete_plan_quota before insert or update on spend.plan_quotas
+for each row execute function spend_private.complete_plan_quota();

@@ -39,7 +39,7 @@ select is(
 select results_eq(
   $$select a.old_row ->> 'limit_usd', a.new_row ->> 'limit_usd', a.row_key ->> 'plan_id' from spend.audit_log as a
     where a.table_name = 'plan_quotas' and a.command = 'UPDATE' and a.id > (select s.id from start as s)$$,
-  $$values ('1000', '2000', 'large')$$, 'old and new are there, and the key'
+  $$values ('1000.000000000000', '2000.000000000000', 'large')$$, 'old and new are there, and the key'
 );
 select is(
   (select a.old_row ->> 'role' from spend.audit_log as a where a.table_name = 'tenant_members' and a.command = 'DELETE' order by a.id desc limit 1),

@@ -149,9 +149,10 @@ delete from spend.cost_quotas where tenant_id = 'aaaaaaaa-0000-4000-8000-0000000
 select is(spend.ensure_quotas('aaaaaaaa-0000-4000-8000-000000000001'), 1, 'a plan is followed within a statement that inserts, too');
 
 update spend.plan_quotas set limit_usd = 12.3456789012345, warning_threshold = 0.12345 where resource_type = 'llm';
-select is(
-  spend.ensure_quotas('aaaaaaaa-0000-4000-8000-000000000001'), 0,
-  'what a plan says more exactly than quotas are kept does not make them differ from it'
+select results_eq(
+  $$ select limit_usd, warning_threshold from spend.plan_quotas where resource_type = 'llm' and plan_id = 'default' $$,
+  $$ select limit_usd, warning_threshold from spend.cost_quotas where resource_type = 'llm' and scope = 'tenant' $$,
+  'what follows a plan has its very limit, however many digits were written'
 );
 
 select * from finish();
