@@ -35,10 +35,16 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_new text := lower(p_new);
-  v_old text := lower(p_old);
+  v_new text;
+  v_old text;
 begin
-  if p_new = p_old then
+  -- Nobody mistypes a name of more than 200 bytes, and comparing them all would take minutes.
+  if p_new = p_old or octet_length(p_new) > 200 or octet_length(p_old) > 200 then
+    return false;
+  end if;
+  v_new := lower(p_new);
+  v_old := lower(p_old);
+  if abs(length(v_new) - length(v_old)) > 2 then
     return false;
   elsif v_new = v_old then
     return true;
@@ -63,8 +69,7 @@ declare
   v_least integer;
   v_char text;
 begin
-  -- Nobody mistypes a name of that length; and it would take its square in steps.
-  if abs(length(p_one) - v_length) > 2 or v_length > 200 then
+  if abs(length(p_one) - v_length) > 2 then
     return 3;
   end if;
   for i in 1 .. length(p_one) loop
