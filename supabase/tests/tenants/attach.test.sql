@@ -124,7 +124,7 @@ update public.organizations set name = 'C2' where name = 'C';
 select is((select name from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), 'C2', 'a name follows');
 update public.organizations set time_zone = 'Asia/Tokyo' where name = 'C2';
 select is((select time_zone from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), 'Asia/Tokyo', 'a time zone too');
-select throws_ok('update public.organizations set time_zone = ''Mars'' where name = ''C2''', '23514', null, 'one that does not exist is refused where it is entered');
+select throws_ok('update public.organizations set time_zone = ''Mars'' where name = ''C2''', '22023', 'invalid_tenant', 'one that does not exist is refused where it is entered');
 update public.organization_members set role = 'admin' where role = 'billing';
 select is((select role from spend.tenant_members where tenant_id = 'cccccccc-0000-4000-8000-000000000003'), 'admin', 'a role follows');
 update public.organizations set deleted_at = now() where name = 'C2';
