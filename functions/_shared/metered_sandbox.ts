@@ -13,7 +13,7 @@ import { z } from "zod";
 import { type Env, parseVariables } from "./env.ts";
 import { quotaExceeded, SpendgateError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
-import { log, messageOf } from "./log.ts";
+import { describeError, log } from "./log.ts";
 import type { Metering } from "./metering.ts";
 import { recordRefusal } from "./refusal.ts";
 import { type RunEvent, RunOutput, type RunResult } from "./run_output.ts";
@@ -377,7 +377,7 @@ async function endIfGone(caller: SandboxCaller, live: LiveSandbox): Promise<void
   if (facts !== undefined) return;
   await new Contexts(caller.gate)
     .end(live, "terminated", "lost")
-    .catch((error) => log("error", "settle_failed", { message: messageOf(error) }));
+    .catch((error) => log("error", "settle_failed", describeError(error)));
 }
 
 /** A sandbox as E2B describes it. */
