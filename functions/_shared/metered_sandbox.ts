@@ -12,6 +12,7 @@ import {
 import { z } from "zod";
 import { type Env, parseVariables } from "./env.ts";
 import { quotaExceeded, SpendgateError } from "./errors.ts";
+import { sendAllOnce } from "./fetch_once.ts";
 import type { Gate } from "./gate.ts";
 import { describeError, log } from "./log.ts";
 import type { Metering } from "./metering.ts";
@@ -24,6 +25,9 @@ import {
   type SandboxFacts,
 } from "./sandbox_contexts.ts";
 import { atStage } from "./sandbox_stage.ts";
+
+// A sandbox that is started twice is paid twice.
+sendAllOnce();
 
 /** Who uses a sandbox. */
 export interface SandboxCaller {
