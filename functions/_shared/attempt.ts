@@ -38,7 +38,7 @@ export class Attempt {
   readonly signal: AbortSignal;
   /** What reaches the provider, and what comes of it. */
   readonly request = new ProviderRequest();
-  /** What the provider has said of the usage so far. */
+  /** What is known of the usage of a stream that failed before its first token. */
   reported: Usage | undefined;
   readonly #stop = new AbortController();
   readonly #settled = Promise.withResolvers<SettleAnswer | undefined>();

@@ -69,14 +69,14 @@ export async function readToFirstToken(
       watch.see(value);
       if (value.type === "raw") raw = value.rawValue;
       if (value.type === "error") throw failureIn(value.error, raw);
-      if (value.type === "finish" && isBroken(value)) {
+      if (value.type === "finish" && value.finishReason.unified === "interrupted") {
         throw new NoOutput("The stream broke before its first token.");
       }
       head.push(value);
       if (isOutput(value)) return { head, reader, watch, mayHide };
     }
   } catch (error) {
-    attempt.reported = watch.reported;
+    attempt.reported = watch.counted(attempt.bound);
     await reader.cancel(error).catch(() => {});
     throw error;
   } finally {
@@ -97,11 +97,6 @@ function failureIn(error: unknown, raw: unknown): unknown {
   const failure = streamFailure(error);
   const isBilled = failure instanceof ProviderFailure && reportsUsage(JSON.stringify(raw));
   return isBilled ? new NoOutput(failure.message, { cause: failure }) : failure;
-}
-
-/** Whether a stream's last part says that the provider did not end it. */
-function isBroken({ finishReason }: Part & { type: "finish" }): boolean {
-  return finishReason.unified === "interrupted" || finishReason.unified === "error";
 }
 
 /**
@@ -141,7 +136,7 @@ async function pump(
   const passOn = async (part: Part) => {
     const error = part.type === "error" && upstreamError(streamFailure(part.error));
     pass(error ? { type: "error", error } : part);
-    await attempt.cover(watch.outputTokens);
+    await attempt.cover(watch.produced.atLeast);
   };
   try {
     for (const part of head) await passOn(part);
@@ -198,19 +193,9 @@ export class Watch {
     }
   }
 
-  /** What the provider has reported so far. */
-  get reported(): Usage | undefined {
-    return this.#early;
-  }
-
-  /** Output so far: no fewer tokens were produced. */
-  get outputTokens(): number {
-    return Math.max(this.produced.atLeast, Number(this.reported?.output_tokens ?? 0));
-  }
-
-  /** Whether that has all output so far in it, the hidden too: no less than what has come. */
+  /** Whether the provider's latest report has all output so far in it, the hidden too. */
   get isReported(): boolean {
-    return Number(this.reported?.output_tokens ?? 0) >= Math.max(this.produced.atLeast, 1);
+    return Number(this.#early?.output_tokens ?? 0) >= Math.max(this.produced.atLeast, 1);
   }
 
   /** The input as reported, else as held, and the output that has come. */
