@@ -13,7 +13,7 @@ import {
   unsentError,
   upstreamError,
 } from "./provider_error.ts";
-import { ProviderRequest } from "./provider_request.ts";
+import { ProviderRequest, stopWith } from "./provider_request.ts";
 import { recordRefusal } from "./refusal.ts";
 import { failSpan, flushTelemetry, recordDuration, recordTokens, startSpan } from "./telemetry.ts";
 import { stopAtWorkerEnd } from "./worker_end.ts";
@@ -61,7 +61,8 @@ export class Attempt {
     readonly caller: AbortSignal | undefined,
   ) {
     const { gone, receipt, task } = metering;
-    this.signal = caller ? AbortSignal.any([caller, this.#stop.signal]) : this.#stop.signal;
+    this.signal = this.#stop.signal;
+    stopWith(this.#stop, caller);
     this.#heldOutput = Number(bound.output_tokens);
     const rest = Math.max(time.deadline - Date.now(), 0);
     this.#deadline = setTimeout(() => this.stop(new CallTimeout("timed out")), rest);
@@ -148,15 +149,18 @@ export class Attempt {
     );
   }
 
-  /** Nobody knows what the call used: books the bound, or what the provider has reported where that is more. */
-  settleUnknown(reported: Usage | undefined): void {
-    const { bound } = this;
-    const atLeast = (meter: string) =>
-      Math.max(Number(bound[meter] ?? 0), Number(reported?.[meter] ?? 0));
-    const [input, output] = [atLeast("input_tokens"), atLeast("output_tokens")];
-    const isCovered = input <= Number(bound.input_tokens) && output <= this.#heldOutput;
-    if (isCovered) this.settle(undefined);
-    else this.settleCounted({ ...bound, input_tokens: input, output_tokens: output });
+  /** Nobody knows what the call used: books the bound, or what is known of it where that is more. */
+  settleUnknown(known: Usage | undefined): void {
+    const input = Number(known?.input_tokens ?? 0);
+    const output = Number(known?.output_tokens ?? 0);
+    if (output > this.#heldOutput) {
+      const atLeast = Math.max(input, Number(this.bound.input_tokens));
+      this.settleCounted({ ...this.bound, input_tokens: atLeast, output_tokens: output });
+    } else {
+      // A count that is missing is an unknown one: the estimate is booked, or what is there where that is dearer.
+      const isMore = input > Number(this.bound.input_tokens);
+      this.settle(isMore ? { input_tokens: input } : undefined);
+    }
   }
 
   /**

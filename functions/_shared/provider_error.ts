@@ -72,8 +72,14 @@ export function chargesNothing(error: unknown, request: ProviderRequest): boolea
   if (!request.isSent) return true;
   if (error instanceof ProviderFailure) return isRefusedStatus(error.status ?? 500);
   if (!APICallError.isInstance(error) || !isRefusedStatus(error.statusCode ?? 0)) return false;
-  // The SDK gives a failure in an answer of status 200 a status of its own; usage beside it is billed.
-  return isRefusedStatus(request.status ?? 0) || !reportsUsage(error.responseBody);
+  // What the SDK finds wrong in an answer of status 200 it gives a status of its own.
+  return isRefusedStatus(request.status ?? 0) || saysFailure(error.responseBody);
+}
+
+/** Whether an answer, as text or parsed, is the provider's word that it failed, and not one that is billed. */
+function saysFailure(body: unknown): boolean {
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  return /"(error|message)":\s*["{]/.test(text ?? "") && !reportsUsage(text);
 }
 
 /** Whether the JSON of a failure has usage in it. */

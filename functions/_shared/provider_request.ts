@@ -18,15 +18,14 @@ export class ProviderRequest {
   readonly #over = new AbortController();
 
   readonly fetch: typeof fetch = async (input, init) => {
-    const signal = init?.signal
-      ? AbortSignal.any([init.signal, this.#over.signal])
-      : this.#over.signal;
+    const { signal } = this.#over;
+    stopWith(this.#over, init?.signal);
     signal.throwIfAborted();
     this.isSent = true;
     try {
       const response = await fetchOnce(input, { ...init, signal });
       this.status = response.status;
-      return await unmaskRefusal(response);
+      return await unmaskRefusal(stoppable(response, signal));
     } catch (error) {
       this.isSent = this.status !== undefined || !isUnconnected(error);
       throw error;
@@ -37,6 +36,49 @@ export class ProviderRequest {
   close(): void {
     this.#over.abort(new DOMException("The call has ended.", "AbortError"));
   }
+}
+
+/** Aborts with `signal`. AbortSignal.any would do, but for its results, which a runtime may collect while a call waits. */
+export function stopWith(
+  controller: AbortController,
+  signal: AbortSignal | null | undefined,
+): void {
+  const stop = () => controller.abort(signal?.reason);
+  if (signal?.aborted) stop();
+  else signal?.addEventListener("abort", stop, { once: true });
+}
+
+/**
+ * The same answer, whose body ends with `signal`. The runtime's own does not once it has collected the request, as it
+ * may while a provider is silent: then a call would wait, and be held, for ever.
+ */
+function stoppable(response: Response, signal: AbortSignal): Response {
+  const reader = response.body?.getReader();
+  if (!reader) return response;
+  const listening = new AbortController();
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      const onAbort = () => {
+        controller.error(signal.reason);
+        void reader.cancel(signal.reason).catch(() => {});
+      };
+      if (signal.aborted) onAbort();
+      else signal.addEventListener("abort", onAbort, { once: true, signal: listening.signal });
+    },
+    async pull(controller) {
+      const { done, value } = await reader.read();
+      if (signal.aborted) return;
+      if (!done) return controller.enqueue(value);
+      listening.abort();
+      controller.close();
+    },
+    async cancel(reason) {
+      listening.abort();
+      await reader.cancel(reason);
+    },
+  });
+  const { status, headers } = response;
+  return new Response(body, { status, headers });
 }
 
 /** A connection that was never made; one that broke later leaves the usage unknown. */

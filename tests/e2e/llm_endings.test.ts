@@ -162,6 +162,22 @@ describe("what may have been produced out of sight is paid for", () => {
     await until("the provider is hung up on", () => provider.journal[0]?.aborted);
   });
 
+  it.each(["gpt-4o-mini", "gpt-5-codex", "anthropic/claude-sonnet-4-5", "google/gemini-2.5-pro"])(
+    "%s falls silent before its first token: 502 in time, the bound, and it is hung up on",
+    async (model) => {
+      provider.plays((response) => {
+        beginStream(response);
+        response.write(": thinking\n\n");
+      });
+      const startedAt = performance.now();
+      const response = await complete({ model, stream: true });
+      expect(response.status).toBe(502);
+      expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS + 500);
+      await bookedAtBound();
+      await until("the provider is hung up on", () => provider.journal[0]?.aborted);
+    },
+  );
+
   it("a client that leaves after one word of a model that reasons unseen: the bound", async () => {
     provider.plays(says(textChunk("word ")));
     await leave((init) => complete(o3, init), "middle");
