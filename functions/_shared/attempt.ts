@@ -6,37 +6,70 @@ import type { Reservation, SettleAnswer, Usage } from "./gate.ts";
 import { log } from "./log.ts";
 import type { Metering } from "./metering.ts";
 import type { Product } from "./product.ts";
-import { CallTimeout, chargesNothing, upstreamError } from "./provider_error.ts";
+import {
+  CallTimeout,
+  chargesNothing,
+  TryTimeout,
+  unsentError,
+  upstreamError,
+} from "./provider_error.ts";
+import { ProviderRequest, stopWith } from "./provider_request.ts";
 import { recordRefusal } from "./refusal.ts";
 import { failSpan, flushTelemetry, recordDuration, recordTokens, startSpan } from "./telemetry.ts";
+import { stopAtWorkerEnd } from "./worker_end.ts";
 
 /** Tokens that are held more at a time when a provider produces more than it was asked for. */
 const EXTENSION_TOKENS = 256;
 
+/** Seconds that a hold outlives its call: time to book it. */
+const BOOKING_SECONDS = 60;
+
+/** How long a call may take. */
+export interface CallTime {
+  /** Moment (ms since 1970) by which it has ended. */
+  deadline: number;
+  /** Milliseconds after which another model is asked, where this one has produced nothing by then. */
+  firstTokenMs?: number;
+}
+
 /** Ends once; later ends are ignored. */
 export class Attempt {
-  /** Aborted when the call has to stop: its caller, its time, its client, or its quota says so. */
+  /** Aborted when the call has to stop: its caller, its time, its client, its worker, or its quota says so. */
   readonly signal: AbortSignal;
+  /** What reaches the provider, and what comes of it. */
+  readonly request = new ProviderRequest();
+  /** What is known of the usage of a stream that failed before its first token. */
+  reported: Usage | undefined;
   readonly #stop = new AbortController();
   readonly #settled = Promise.withResolvers<SettleAnswer | undefined>();
   readonly #startedAt = performance.now();
   readonly #deadline: ReturnType<typeof setTimeout>;
+  readonly #forgetWorkerEnd: () => void;
+  #try: ReturnType<typeof setTimeout> | undefined;
   #grace: ReturnType<typeof setTimeout> | undefined;
   #heldOutput: number;
   #ended = false;
 
   private constructor(
     readonly reservation: Reservation,
+    readonly product: Product,
     readonly bound: Usage,
     readonly metering: Metering,
     readonly attributes: Record<string, string>,
     readonly span: ReturnType<typeof startSpan>,
+    readonly time: CallTime,
     readonly caller: AbortSignal | undefined,
   ) {
-    const { env, gone, receipt, task } = metering;
-    this.signal = caller ? AbortSignal.any([caller, this.#stop.signal]) : this.#stop.signal;
+    const { gone, receipt, task } = metering;
+    this.signal = this.#stop.signal;
+    stopWith(this.#stop, caller);
     this.#heldOutput = Number(bound.output_tokens);
-    this.#deadline = setTimeout(() => this.stop(new CallTimeout("timed out")), env.callTimeoutMs);
+    const rest = Math.max(time.deadline - Date.now(), 0);
+    this.#deadline = setTimeout(() => this.stop(new CallTimeout("timed out")), rest);
+    if (time.firstTokenMs !== undefined) {
+      this.#try = setTimeout(() => this.stop(new TryTimeout("timed out")), time.firstTokenMs);
+    }
+    this.#forgetWorkerEnd = stopAtWorkerEnd((reason) => this.stop(reason));
     if (gone?.aborted) this.leave();
     gone?.addEventListener("abort", this.leave, { once: true });
     receipt?.calls.push({
@@ -58,6 +91,7 @@ export class Attempt {
     bound: Usage,
     metering: Metering,
     params: Pick<LanguageModelV4CallOptions, "abortSignal">,
+    time: CallTime,
   ): Promise<Attempt> {
     const attributes = {
       "gen_ai.operation.name": operation,
@@ -72,9 +106,18 @@ export class Attempt {
     try {
       metering.gone?.throwIfAborted();
       await metering.receipt?.booked(metering.env.costWaitMs);
-      const reservation = await reserve(metering, bound);
+      const reservation = await reserve(metering, bound, holdSeconds(time));
       span.setAttribute("spendgate.reservation", reservation.id);
-      return new Attempt(reservation, bound, metering, attributes, span, params.abortSignal);
+      return new Attempt(
+        reservation,
+        product,
+        bound,
+        metering,
+        attributes,
+        span,
+        time,
+        params.abortSignal,
+      );
     } catch (error) {
       recordRefusal("llm_call", error, describe(metering, bound), attributes);
       failSpan(span, error);
@@ -83,7 +126,12 @@ export class Attempt {
     }
   }
 
-  /** The call ended; undefined is unknown usage, booked at the estimate. */
+  /** The provider has produced something: no other model is asked any more. */
+  begun(): void {
+    clearTimeout(this.#try);
+  }
+
+  /** The call ended; undefined is unknown usage, booked at the bound. */
   settle(usage: Usage | undefined): void {
     this.#end("settled", () => {
       for (const type of ["input", "output"] as const) {
@@ -101,18 +149,36 @@ export class Attempt {
     );
   }
 
-  /** The call failed before it produced anything: gives the hold back where the provider charges nothing. */
+  /** Nobody knows what the call used: books the bound, or what is known of it where that is more. */
+  settleUnknown(known: Usage | undefined): void {
+    const input = Number(known?.input_tokens ?? 0);
+    const output = Number(known?.output_tokens ?? 0);
+    if (output > this.#heldOutput) {
+      const atLeast = Math.max(input, Number(this.bound.input_tokens));
+      this.settleCounted({ ...this.bound, input_tokens: atLeast, output_tokens: output });
+    } else {
+      // A count that is missing is an unknown one: the estimate is booked, or what is there where that is dearer.
+      const isMore = input > Number(this.bound.input_tokens);
+      this.settle(isMore ? { input_tokens: input } : undefined);
+    }
+  }
+
+  /**
+   * The call failed before it produced anything: gives the hold back where the provider charges nothing. Answers the
+   * error that the caller gets.
+   */
   fail(error: unknown): unknown {
     failSpan(this.span, error);
-    if (chargesNothing(error)) {
-      this.#end("released", () =>
-        this.metering.gate.release(this.reservation.id, "provider_failed"),
-      );
+    const { isSent } = this.request;
+    if (chargesNothing(error, this.request)) {
+      const reason = isSent ? "provider_failed" : "not_sent";
+      this.#end("released", () => this.metering.gate.release(this.reservation.id, reason));
     } else {
-      this.settle(undefined);
+      this.settleUnknown(this.reported);
     }
     if (this.caller?.aborted) return this.caller.reason;
-    return upstreamError(this.signal.aborted ? this.signal.reason : error);
+    if (this.signal.aborted) return upstreamError(this.signal.reason);
+    return isSent ? upstreamError(error) : unsentError(error);
   }
 
   /**
@@ -128,6 +194,7 @@ export class Attempt {
       await metering.gate.extend(
         reservation.id,
         { ...bound, output_tokens: wanted },
+        holdSeconds(this.time),
         metering.env.enforceCostQuotas,
       );
     } catch (error) {
@@ -153,8 +220,9 @@ export class Attempt {
   #end(outcome: string, book: () => Promise<SettleAnswer | undefined>): void {
     if (this.#ended) return;
     this.#ended = true;
-    clearTimeout(this.#deadline);
-    clearTimeout(this.#grace);
+    for (const timer of [this.#deadline, this.#try, this.#grace]) clearTimeout(timer);
+    this.#forgetWorkerEnd();
+    this.request.close();
     this.metering.gone?.removeEventListener("abort", this.leave);
     const seconds = (performance.now() - this.#startedAt) / 1000;
     recordDuration(seconds, this.attributes);
@@ -193,13 +261,19 @@ function describe({ tenantId, userId, task }: Metering, { provider, model }: Usa
   return { tenantId, userId, task, model: `${provider}/${model}` };
 }
 
-async function reserve(metering: Metering, usage: Usage): Promise<Reservation> {
+/** A hold lives as long as its call may, and is booked soon after: what a crash leaves is not held for long. */
+function holdSeconds({ deadline }: CallTime): number {
+  return Math.ceil(Math.max(deadline - Date.now(), 0) / 1000) + BOOKING_SECONDS;
+}
+
+async function reserve(metering: Metering, usage: Usage, ttlSeconds: number): Promise<Reservation> {
   for (;;) {
     try {
       return await metering.gate.reserve({
         ...metering,
         resourceType: "llm",
         usage,
+        ttlSeconds,
         idempotencyKey: metering.keys?.next(),
         enforce: metering.env.enforceCostQuotas,
       });

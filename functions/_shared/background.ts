@@ -1,4 +1,5 @@
 // Work that goes on when the answer is out: settling, flushing telemetry.
+import { describeError, log } from "./log.ts";
 
 declare const EdgeRuntime: { waitUntil(promise: Promise<unknown>): void } | undefined;
 
@@ -28,6 +29,7 @@ export function writtenStream<T>(
 
 /** Lets `work` finish after the response; where the runtime cannot keep it alive, it still runs. */
 export function inBackground(work: Promise<unknown>): void {
-  if (typeof EdgeRuntime === "undefined") void work.catch(() => {});
-  else EdgeRuntime.waitUntil(work);
+  // A runtime prints what it is left to catch, words and all.
+  const caught = work.catch((error) => log("error", "background_failed", describeError(error)));
+  if (typeof EdgeRuntime !== "undefined") EdgeRuntime.waitUntil(caught);
 }

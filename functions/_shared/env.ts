@@ -8,8 +8,10 @@ const flag = z
   .transform((value) => value === "true");
 const url = z.url().optional();
 const key = z.string().min(1).optional();
-const count = (least: number, fallback: number) =>
-  z.coerce.number().int().min(least).default(fallback);
+const count = (least: number, fallback: number, most = Number.MAX_SAFE_INTEGER) =>
+  z.coerce.number().int().min(least).max(most).default(fallback);
+/** The longest that a call may be waited for, in ms: no runtime of edge functions lives longer. */
+const HOUR_MS = 3_600_000;
 
 const schema = z
   .object({
@@ -23,8 +25,8 @@ const schema = z
     SPENDGATE_DEFAULT_MODEL: z.string().min(1).default("openai/gpt-4o-mini"),
     SPENDGATE_MAX_OUTPUT_TOKENS: count(1, 4096),
     SPENDGATE_MAX_RETRIES: count(0, 0),
-    SPENDGATE_CALL_TIMEOUT_MS: count(100, 140_000),
-    SPENDGATE_DISCONNECT_GRACE_MS: count(0, 3000),
+    SPENDGATE_CALL_TIMEOUT_MS: count(100, 140_000, HOUR_MS),
+    SPENDGATE_DISCONNECT_GRACE_MS: count(0, 3000, HOUR_MS),
     SPENDGATE_COST_WAIT_MS: count(0, 1000),
     SPENDGATE_MAX_BODY_BYTES: count(1024, 1_048_576),
     SPENDGATE_MAX_MESSAGES: count(1, 500),
@@ -74,7 +76,7 @@ const schema = z
       defaultMaxOutputTokens: env.SPENDGATE_MAX_OUTPUT_TOKENS,
       /** How often a call is tried again where its provider says that this may help; each try is held anew. */
       maxRetries: env.SPENDGATE_MAX_RETRIES,
-      /** Milliseconds that one call of a provider may take. Hosted functions end after 150 s. */
+      /** Milliseconds that a request's calls of providers may take, all together. Hosted functions end after 150 s. */
       callTimeoutMs: env.SPENDGATE_CALL_TIMEOUT_MS,
       /** Milliseconds that a call goes on, for its exact usage, when its client has gone. */
       disconnectGraceMs: env.SPENDGATE_DISCONNECT_GRACE_MS,

@@ -7,7 +7,7 @@ import type { Env } from "./env.ts";
 import { quotaExceeded, SpendgateError } from "./errors.ts";
 import { fetchOnce } from "./fetch_once.ts";
 import { invalidRequest } from "./http.ts";
-import { log, messageOf } from "./log.ts";
+import { describeError, log } from "./log.ts";
 
 const quotaDetails = z.object({
   quota_id: z.number(),
@@ -133,13 +133,19 @@ export class Gate {
   }
 
   /**
-   * Raises what a reservation holds; `usage` is the new upper bound of the whole call.
+   * Raises what a reservation holds, for `ttlSeconds` from now; `usage` is the new upper bound of the whole call.
    * @throws SpendgateError quota_exceeded; quota_unavailable when the database gives no answer.
    */
-  async extend(reservationId: string, usage: Usage, enforce: boolean): Promise<void> {
+  async extend(
+    reservationId: string,
+    usage: Usage,
+    ttlSeconds: number,
+    enforce: boolean,
+  ): Promise<void> {
     const answer = await this.#rpc("extend", reserveAnswer, {
       reservation_id: reservationId,
       usage,
+      ttl_seconds: ttlSeconds,
       enforce,
     });
     if (!answer.allowed) throw quotaExceeded("llm", answer);
@@ -161,7 +167,7 @@ export class Gate {
         this.#rpc("settle", settleAnswer, { reservation_id: reservationId, usage, metadata }),
       );
     } catch (error) {
-      log("error", "settle_failed", { reservationId, message: messageOf(error) });
+      log("error", "settle_failed", { reservationId, ...describeError(error) });
       // Usage that makes no sense is unknown usage.
       if (usage !== null && error instanceof SpendgateError && error.code === "invalid_request") {
         return this.settle(reservationId, null);
@@ -176,7 +182,7 @@ export class Gate {
         this.#rpc("release", settleAnswer, { reservation_id: reservationId, reason }),
       );
     } catch (error) {
-      log("error", "release_failed", { reservationId, message: messageOf(error) });
+      log("error", "release_failed", { reservationId, ...describeError(error) });
     }
   }
 
@@ -344,7 +350,7 @@ function unavailable(message: string, sqlstate?: string): SpendgateError {
     "The quota cannot be checked right now; nothing was spent.",
     {
       retryAfter: 5,
-      cause: Object.assign(new Error(message), { sqlstate }),
+      cause: Object.assign(new Error(message), { name: "GateError", sqlstate }),
     },
   );
 }

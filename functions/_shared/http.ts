@@ -1,7 +1,7 @@
 // What every function does with a request before its handler, and with whatever the handler throws.
 import type { z } from "zod";
 import { errorResponse, SpendgateError, toSpendgateError } from "./errors.ts";
-import { log, messageOf } from "./log.ts";
+import { describeError, log } from "./log.ts";
 
 /** Headers that a browser's script may read. */
 const EXPOSED = [
@@ -40,7 +40,7 @@ export function serve(
     } catch (thrown) {
       const error = toSpendgateError(thrown);
       if (error.status >= 500) {
-        log("error", error.code, { message: messageOf(error.cause ?? error) });
+        log("error", error.code, describeError(error));
       }
       response = renderError(error);
     }

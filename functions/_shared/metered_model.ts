@@ -7,29 +7,34 @@ import type {
   LanguageModelV4Middleware,
 } from "@ai-sdk/provider";
 import { wrapEmbeddingModel, wrapLanguageModel } from "ai";
-import { Attempt } from "./attempt.ts";
+import { Attempt, type CallTime } from "./attempt.ts";
+import { mayReasonUnseen } from "./hidden_reasoning.ts";
 import { toUsage } from "./llm_usage.ts";
 import { meterStream, readToFirstToken } from "./metered_stream.ts";
 import type { Metering } from "./metering.ts";
 import { type Product, parseModelName } from "./product.ts";
-import { isRetryable, retryDelayMs } from "./provider_error.ts";
+import {
+  CallTimeout,
+  isRetryable,
+  retryDelayMs,
+  TryTimeout,
+  upstreamError,
+} from "./provider_error.ts";
 import { embeddingModel, languageModel } from "./providers/registry.ts";
 import { boundCall, bytesOf, usageBound } from "./token_bound.ts";
 
 export { providerNames } from "./providers/registry.ts";
 
-type Bounded = LanguageModelV4CallOptions & { maxOutputTokens: number };
+// The SDK's own warnings print what users write.
+Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false });
 
-/** A model that may be called: the one that was asked for, or one to fall back to. */
-interface Target {
-  product: Product;
-  model: LanguageModelV4;
-}
+type Bounded = LanguageModelV4CallOptions & { maxOutputTokens: number };
 
 /**
  * A model, `provider/model` or a well-known bare name, that cannot be called without being paid for.
- * Where its provider fails before the first token, the `fallbacks` are tried, in order. Every attempt (a step
- * of an agent, a retry, a fallback) is a reservation of its own.
+ * Where its provider fails, or is silent for its share of the time, before the first token, the `fallbacks` are tried,
+ * in order. Every attempt (a step of an agent, a retry, a fallback) is a reservation of its own; all of a request
+ * have ended by its deadline.
  * Its calls throw SpendgateError: what the gate says, or upstream_error.
  * @throws SpendgateError invalid_request when a provider is not known or not set up.
  */
@@ -38,73 +43,105 @@ export function meteredModel(
   metering: Metering,
   fallbacks: string[] = [],
 ): LanguageModelV4 {
-  const [first, ...others] = [name, ...fallbacks].map((each) => {
-    const product = parseModelName(each);
-    return { product, model: languageModel(product) };
-  }) as [Target, ...Target[]];
-  return wrapLanguageModel({ model: first.model, middleware: meter([first, ...others], metering) });
+  const [first, ...others] = [name, ...fallbacks].map(parseModelName) as [Product, ...Product[]];
+  for (const other of others) languageModel(other);
+  return wrapLanguageModel({
+    model: languageModel(first),
+    middleware: meter([first, ...others], metering),
+  });
 }
 
-function meter(targets: Target[], metering: Metering): LanguageModelV4Middleware {
+function meter(products: Product[], metering: Metering): LanguageModelV4Middleware {
   return {
     specificationVersion: "v4",
     wrapGenerate: ({ params }) =>
-      attemptEach(targets, params, metering, async (attempt, model, bounded) => {
+      attemptEach(products, params, metering, async (attempt, model, bounded) => {
         const result = await model.doGenerate({ ...bounded, abortSignal: attempt.signal });
         attempt.settle(toUsage(result.usage));
         return result;
       }),
     wrapStream: ({ params }) =>
-      attemptEach(targets, params, metering, async (attempt, model, bounded) => {
-        const { head, reader, ...result } = await startStream(attempt, model, bounded);
+      attemptEach(products, params, metering, async (attempt, model, bounded) => {
+        const { result, started } = await startStream(attempt, model, bounded);
+        attempt.begun();
         metering.onFirstToken?.();
         const passRaw = params.includeRawChunks === true;
-        return { ...result, stream: meterStream(head, reader, attempt, passRaw) };
+        return { ...result, stream: meterStream(started, attempt, passRaw) };
       }),
   };
 }
 
 async function startStream(attempt: Attempt, model: LanguageModelV4, bounded: Bounded) {
-  try {
-    const { stream, ...result } = await model.doStream({
-      ...bounded,
-      abortSignal: attempt.signal,
-      // Some providers say in their own chunks, long before the end, what the prompt counted.
-      includeRawChunks: true,
-    });
-    const reader = stream.getReader();
-    return { ...result, reader, head: await readToFirstToken(reader) };
-  } catch (error) {
-    // Stopped by us before anything came: the prompt was read, and nothing else is known to have been.
-    if (attempt.signal.aborted) attempt.settleCounted({ ...attempt.bound, output_tokens: 0 });
-    throw error;
-  }
+  const { stream, ...result } = await model.doStream({
+    ...bounded,
+    abortSignal: attempt.signal,
+    // Some providers say in their own chunks, long before the end, what the prompt counted.
+    includeRawChunks: true,
+  });
+  const mayHide = mayReasonUnseen(attempt.product, bounded);
+  return { result, started: await readToFirstToken(stream.getReader(), attempt, mayHide) };
 }
 
-/** Calls the targets in turn until one answers, each as often as it may be tried. */
+/** Calls the products in turn until one answers, each as often as it may be tried, until the request's time is over. */
 async function attemptEach<T>(
-  targets: Target[],
+  products: Product[],
   params: LanguageModelV4CallOptions,
   metering: Metering,
   call: (attempt: Attempt, model: LanguageModelV4, bounded: Bounded) => Promise<T>,
 ): Promise<T> {
+  const deadline = deadlineOf(metering);
   let failure: unknown;
-  for (const { product, model } of targets) {
+  for (const [index, product] of products.entries()) {
     const bounded = boundCall(params, product, metering.env.defaultMaxOutputTokens);
     const bound = usageBound(bounded, product);
     for (let retry = 0; retry <= metering.env.maxRetries; retry++) {
-      const attempt = await Attempt.open("chat", product, bound, metering, params);
+      const time = shareOf(deadline, products.length - index, failure);
+      const attempt = await Attempt.open("chat", product, bound, metering, params, time);
       try {
-        return await call(attempt, model, bounded);
+        return await call(attempt, languageModel(product, attempt.request.fetch), bounded);
       } catch (error) {
         failure = attempt.fail(error);
-        if (attempt.signal.aborted) throw failure;
-        if (!isRetryable(error) || retry === metering.env.maxRetries) break;
-        await new Promise((resolve) => setTimeout(resolve, retryDelayMs(error, retry)));
+        if (mustEnd(attempt)) throw failure;
+        const delay = retryDelayMs(error, retry);
+        const hasTime = Date.now() + delay < deadline;
+        if (!isRetryable(error) || retry === metering.env.maxRetries || !hasTime) break;
+        await pause(delay, [params.abortSignal, metering.gone]);
       }
     }
   }
   throw failure;
+}
+
+function deadlineOf({ deadline, env }: Metering): number {
+  return deadline ?? Date.now() + env.callTimeoutMs;
+}
+
+/**
+ * The time of one try where so many models may still be asked: a silent one leaves the others their share.
+ * @throws SpendgateError `failure`, or upstream_error, when no time is left: nothing is begun then.
+ */
+function shareOf(deadline: number, models: number, failure?: unknown): CallTime {
+  const rest = deadline - Date.now();
+  if (rest <= 0) throw failure ?? upstreamError(new CallTimeout("no time is left"));
+  return { deadline, firstTokenMs: models > 1 ? rest / models : undefined };
+}
+
+/** Whether the call was stopped for a reason that ends the request, not this try alone. */
+function mustEnd({ signal, metering }: Attempt): boolean {
+  const isStopped = signal.aborted && !(signal.reason instanceof TryTimeout);
+  return isStopped || metering.gone?.aborted === true;
+}
+
+/** Waits, and no longer than until somebody stops it. */
+async function pause(ms: number, signals: (AbortSignal | undefined)[]): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    const end = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    for (const signal of signals) signal?.addEventListener("abort", end, { once: true });
+  });
 }
 
 /**
@@ -117,12 +154,14 @@ export function meteredEmbeddingModel(name: string, metering: Metering): Embeddi
     model: embeddingModel(product),
     middleware: {
       specificationVersion: "v4",
-      wrapEmbed: async ({ params, model }) => {
+      wrapEmbed: async ({ params }) => {
         // A token is at least one byte of a text; each text has a start and an end.
         const tokens = params.values.reduce((sum, text) => sum + bytesOf(text) + 2, 0);
         const bound = { ...product, input_tokens: tokens, output_tokens: 0 };
-        const attempt = await Attempt.open("embeddings", product, bound, metering, params);
+        const time = shareOf(deadlineOf(metering), 1);
+        const attempt = await Attempt.open("embeddings", product, bound, metering, params, time);
         try {
+          const model = embeddingModel(product, attempt.request.fetch);
           const result = await model.doEmbed({ ...params, abortSignal: attempt.signal });
           const used = result.usage?.tokens;
           attempt.settle(used ? { input_tokens: used, output_tokens: 0 } : undefined);

@@ -12,8 +12,9 @@ import {
 import { z } from "zod";
 import { type Env, parseVariables } from "./env.ts";
 import { quotaExceeded, SpendgateError } from "./errors.ts";
+import { sendAllOnce } from "./fetch_once.ts";
 import type { Gate } from "./gate.ts";
-import { log, messageOf } from "./log.ts";
+import { describeError, log } from "./log.ts";
 import type { Metering } from "./metering.ts";
 import { recordRefusal } from "./refusal.ts";
 import { type RunEvent, RunOutput, type RunResult } from "./run_output.ts";
@@ -24,6 +25,9 @@ import {
   type SandboxFacts,
 } from "./sandbox_contexts.ts";
 import { atStage } from "./sandbox_stage.ts";
+
+// A sandbox that is started twice is paid twice.
+sendAllOnce();
 
 /** Who uses a sandbox. */
 export interface SandboxCaller {
@@ -377,7 +381,7 @@ async function endIfGone(caller: SandboxCaller, live: LiveSandbox): Promise<void
   if (facts !== undefined) return;
   await new Contexts(caller.gate)
     .end(live, "terminated", "lost")
-    .catch((error) => log("error", "settle_failed", { message: messageOf(error) }));
+    .catch((error) => log("error", "settle_failed", describeError(error)));
 }
 
 /** A sandbox as E2B describes it. */

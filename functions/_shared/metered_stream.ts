@@ -5,34 +5,98 @@ import { inBackground } from "./background.ts";
 import { SpendgateError } from "./errors.ts";
 import type { Usage } from "./gate.ts";
 import { earlyInput, Produced, toUsage } from "./llm_usage.ts";
-import { messageOf } from "./log.ts";
-import { ProviderFailure, upstreamError } from "./provider_error.ts";
+import {
+  NoOutput,
+  ProviderFailure,
+  reportsUsage,
+  streamFailure,
+  upstreamError,
+} from "./provider_error.ts";
 
 type Part = LanguageModelV4StreamPart;
 type Reader = ReadableStreamDefaultReader<Part>;
 
-const PREAMBLE = new Set([
-  "stream-start",
-  "response-metadata",
-  "raw",
-  "ping",
-  "text-start",
-  "reasoning-start",
-  "tool-input-start",
+/** Parts that are output, whatever is in them. Any other part only says that output may come. */
+const OUTPUT = new Set<Part["type"]>([
+  "tool-call",
+  "tool-result",
+  "tool-approval-request",
+  "file",
+  "reasoning-file",
+  "source",
 ]);
 
-/** Parts up to and with the first that was produced for the caller. Throws what the provider says instead of one. */
-export async function readToFirstToken(reader: Reader): Promise<Part[]> {
-  const head: Part[] = [];
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return head;
-    if (value.type === "error") {
-      throw new ProviderFailure(messageOf(value.error), { cause: value.error });
-    }
-    head.push(value);
-    if (!PREAMBLE.has(value.type)) return head;
+/** Whether a part is, or ends, what was produced for the caller. */
+function isOutput(part: Part): boolean {
+  switch (part.type) {
+    case "text-delta":
+    case "reasoning-delta":
+    case "tool-input-delta":
+      return part.delta !== "";
+    case "finish":
+      return true;
+    default:
+      return OUTPUT.has(part.type);
   }
+}
+
+/** A stream of which the first output has come. */
+export interface StartedStream {
+  /** Parts up to and with the first output. */
+  head: Part[];
+  reader: Reader;
+  watch: Watch;
+  /** The model may produce what the stream does not show. */
+  mayHide: boolean;
+}
+
+/**
+ * Reads a stream until its first output has come.
+ * @throws ProviderFailure when the provider says that it fails; NoOutput, or what went wrong here, when nothing came.
+ */
+export async function readToFirstToken(
+  reader: Reader,
+  attempt: Attempt,
+  mayHide: boolean,
+): Promise<StartedStream> {
+  const watch = new Watch();
+  const head: Part[] = [];
+  const stopListening = cancelOnAbort(reader, attempt.signal);
+  try {
+    for (let raw: unknown; ; ) {
+      const { done, value } = await reader.read();
+      if (done) throw new NoOutput("The stream ended before its first token.");
+      watch.see(value);
+      if (value.type === "raw") raw = value.rawValue;
+      if (value.type === "error") throw failureIn(value.error, raw);
+      if (value.type === "finish" && value.finishReason.unified === "interrupted") {
+        throw new NoOutput("The stream broke before its first token.");
+      }
+      head.push(value);
+      if (isOutput(value)) return { head, reader, watch, mayHide };
+    }
+  } catch (error) {
+    attempt.reported = watch.counted(attempt.bound);
+    await reader.cancel(error).catch(() => {});
+    throw error;
+  } finally {
+    stopListening();
+  }
+}
+
+/** A provider that does not heed the signal is not read on. Answers what takes that back. */
+function cancelOnAbort(reader: Reader, signal: AbortSignal): () => void {
+  const cancel = () => void reader.cancel(signal.reason).catch(() => {});
+  if (signal.aborted) cancel();
+  signal.addEventListener("abort", cancel, { once: true });
+  return () => signal.removeEventListener("abort", cancel);
+}
+
+/** A provider that reports usage beside its failure bills it: then the failure is not a free one. */
+function failureIn(error: unknown, raw: unknown): unknown {
+  const failure = streamFailure(error);
+  const isBilled = failure instanceof ProviderFailure && reportsUsage(JSON.stringify(raw));
+  return isBilled ? new NoOutput(failure.message, { cause: failure }) : failure;
 }
 
 /**
@@ -40,8 +104,7 @@ export async function readToFirstToken(reader: Reader): Promise<Part[]> {
  * is passed on, so that no reader who stalls keeps a hold.
  */
 export function meterStream(
-  head: Part[],
-  reader: Reader,
+  started: StartedStream,
   attempt: Attempt,
   passRaw: boolean,
 ): ReadableStream<Part> {
@@ -51,7 +114,7 @@ export function meterStream(
       const pass = (part: Part) => {
         if (isRead && (part.type !== "raw" || passRaw)) controller.enqueue(part);
       };
-      const pumped = pump(head, reader, attempt, pass).then(() => {
+      const pumped = pump(started, attempt, pass).then(() => {
         if (isRead) controller.close();
       });
       inBackground(pumped);
@@ -64,20 +127,22 @@ export function meterStream(
 }
 
 async function pump(
-  head: Part[],
-  reader: Reader,
+  started: StartedStream,
   attempt: Attempt,
   pass: (part: Part) => void,
 ): Promise<void> {
-  const watch = new Watch();
-  // A provider that does not heed the signal is not read on.
-  const stopReading = () => void reader.cancel(attempt.signal.reason).catch(() => {});
-  attempt.signal.addEventListener("abort", stopReading, { once: true });
+  const { head, reader, watch } = started;
+  const stopListening = cancelOnAbort(reader, attempt.signal);
+  const passOn = async (part: Part) => {
+    const error = part.type === "error" && upstreamError(streamFailure(part.error));
+    pass(error ? { type: "error", error } : part);
+    await attempt.cover(watch.produced.atLeast);
+  };
   try {
-    for await (const part of parts(head, reader)) {
+    for (const part of head) await passOn(part);
+    for await (const part of rest(reader)) {
       watch.see(part);
-      pass(part.type === "error" ? { type: "error", error: upstreamError(part.error) } : part);
-      await attempt.cover(watch.produced.atLeast);
+      await passOn(part);
     }
     attempt.signal.throwIfAborted();
   } catch (error) {
@@ -86,16 +151,25 @@ async function pump(
     const reason = attempt.signal.aborted ? attempt.signal.reason : error;
     pass({ type: "error", error: upstreamError(reason) });
   } finally {
-    attempt.signal.removeEventListener("abort", stopReading);
-    const isCounted = attempt.signal.aborted && watch.usage === undefined;
-    if (isCounted) attempt.settleCounted(watch.counted(attempt.bound));
-    else attempt.settle(watch.usage);
+    stopListening();
+    book(started, attempt);
     await reader.cancel().catch(() => {});
   }
 }
 
-async function* parts(head: Part[], reader: Reader): AsyncGenerator<Part> {
-  yield* head;
+/**
+ * Books a stream that has ended: what the provider reported at its end. Of one that was stopped, what had been
+ * reported and what had come, unless there may be more that nobody saw; of any other, the bound.
+ */
+function book({ watch, mayHide }: StartedStream, attempt: Attempt): void {
+  const known = watch.counted(attempt.bound);
+  const isKnown = attempt.signal.aborted && (!mayHide || watch.isReported);
+  if (watch.usage !== undefined) attempt.settle(watch.usage);
+  else if (isKnown) attempt.settleCounted(known);
+  else attempt.settleUnknown(known);
+}
+
+async function* rest(reader: Reader): AsyncGenerator<Part> {
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
@@ -104,7 +178,7 @@ async function* parts(head: Part[], reader: Reader): AsyncGenerator<Part> {
 }
 
 /** What is known of the usage while a stream goes on. */
-class Watch {
+export class Watch {
   readonly produced = new Produced();
   /** As the provider reported it at the end; undefined while, and when, that is not known. */
   usage: Usage | undefined;
@@ -117,6 +191,11 @@ class Watch {
     if (part.type === "finish" && part.finishReason.unified !== "interrupted") {
       this.usage = toUsage(part.usage as LanguageModelV4Usage);
     }
+  }
+
+  /** Whether the provider's latest report has all output so far in it, the hidden too. */
+  get isReported(): boolean {
+    return Number(this.#early?.output_tokens ?? 0) >= Math.max(this.produced.atLeast, 1);
   }
 
   /** The input as reported, else as held, and the output that has come. */

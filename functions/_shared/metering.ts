@@ -18,6 +18,8 @@ export interface Metering {
   keys?: RequestKeys;
   /** Aborted when nobody reads the answer any more: calls end soon, and none is begun. */
   gone?: AbortSignal;
+  /** Moment (ms since 1970) by which all calls of the request have ended; callTimeoutMs from a call's own start when left out. */
+  deadline?: number;
   /** Learns of each call that is admitted. */
   receipt?: Receipt;
   /** The provider has produced its first token: what fails before is an answer, what fails later is part of a stream. */
@@ -69,10 +71,11 @@ export async function meteringFor(
   gate: Gate,
   work: Work,
 ): Promise<RequestMetering> {
+  const deadline = Date.now() + env.callTimeoutMs;
   const key = request.headers.get("idempotency-key");
   const keys = key === null ? undefined : new RequestKeys(parseKey(key));
   const tenantId = await resolveTenant(request, gate, userId, work.tenantId);
-  return { ...work, gate, env, userId, tenantId, keys, receipt: new Receipt() };
+  return { ...work, gate, env, userId, tenantId, keys, deadline, receipt: new Receipt() };
 }
 
 function parseKey(key: string): string {

@@ -1,32 +1,95 @@
 // What a provider's failure means: for the hold, for trying again, and for the caller.
-import { AISDKError, APICallError } from "@ai-sdk/provider";
+import { AISDKError, APICallError, TypeValidationError } from "@ai-sdk/provider";
 import { SpendgateError, toSpendgateError } from "./errors.ts";
 import { invalidRequest } from "./http.ts";
-import { log, messageOf } from "./log.ts";
+import { describeError, log, messageOf } from "./log.ts";
+import {
+  isRefusedStatus,
+  type ProviderRequest,
+  saysOnlyError,
+  statusOf,
+} from "./provider_request.ts";
 
-/** Errors of the SDK that come before anything is sent: the prompt is not one that the model takes. */
-const NEVER_SENT =
+/** Errors of the SDK about what it was given, thrown before a model is called. */
+const INVALID_INPUT =
   /^AI_(UnsupportedFunctionality|InvalidPrompt|InvalidArgument|InvalidDataContent|InvalidMessageRole|MessageConversion|MissingToolResults|Download|NoSuchModel)/;
 
+/** Statuses and codes of failures that pass. */
+const TRANSIENT = /\b(408|409|429|5\d\d)\b|overload|rate_limit|server_error|unavailable/i;
+
 /** The provider said, in the stream and before it produced anything, that it fails. */
-export class ProviderFailure extends Error {}
+export class ProviderFailure extends Error {
+  override readonly name = "ProviderFailure";
+  /** Undefined where it names none. */
+  readonly status: number | undefined;
+  /** The provider's own word for it, such as overloaded_error. */
+  readonly code: string | undefined;
+  readonly isRetryable: boolean;
+
+  /** `said` is the error as it stands in the stream. */
+  constructor(said: unknown) {
+    super("The provider failed.", { cause: said });
+    const { code, type, isRetryable } = (said ?? {}) as Record<string, unknown>;
+    this.status = statusOf(said);
+    this.code = [code, type].find((each) => typeof each === "string");
+    this.isRetryable =
+      typeof isRetryable === "boolean"
+        ? isRetryable
+        : TRANSIENT.test(`${this.status} ${this.code}`);
+  }
+}
 
 /** The call took longer than it may. */
-export class CallTimeout extends Error {}
+export class CallTimeout extends Error {
+  override readonly name: string = "CallTimeout";
+}
+
+/** One try took longer than it may, and there is another model to ask. */
+export class TryTimeout extends CallTimeout {
+  override readonly name = "TryTimeout";
+}
+
+/** The stream ended, or broke, before anything was produced. */
+export class NoOutput extends Error {
+  override readonly name = "NoOutput";
+}
+
+/**
+ * The failure that an `error` part of a stream stands for: the provider's own word, or what went wrong here (an answer
+ * that could not be read, a line that was cut), which says nothing of what is billed.
+ */
+export function streamFailure(error: unknown): unknown {
+  if (TypeValidationError.isInstance(error) && saysOnlyError(error.value)) {
+    return new ProviderFailure((error.value as { error: unknown }).error);
+  }
+  if (error instanceof Error) return error;
+  const isSaid = error !== undefined && error !== null;
+  return isSaid ? new ProviderFailure(error) : new NoOutput("An error without words.");
+}
 
 /** Whether a call that failed before it produced anything is known to cost nothing. */
-export function chargesNothing(error: unknown): boolean {
-  return (
-    error instanceof ProviderFailure ||
-    isRefusal(error) ||
-    wasNeverSent(error) ||
-    // A connection that was never made; one that broke later leaves the usage unknown.
-    /\(Connect\)|connection refused|ECONNREFUSED|ENOTFOUND|dns error/i.test(messageOf(error))
-  );
+export function chargesNothing(error: unknown, request: ProviderRequest): boolean {
+  if (!request.isSent) return true;
+  if (error instanceof ProviderFailure) return isRefusedStatus(error.status ?? 500);
+  if (!APICallError.isInstance(error) || !isRefusedStatus(error.statusCode ?? 0)) return false;
+  // What the SDK finds wrong in an answer of status 200 it gives a status of its own.
+  return isRefusedStatus(request.status ?? 0) || saysFailure(error.responseBody);
+}
+
+/** Whether an answer, as text or parsed, is the provider's word that it failed, and not one that is billed. */
+function saysFailure(body: unknown): boolean {
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  return /"(error|message)":\s*["{]/.test(text ?? "") && !reportsUsage(text);
+}
+
+/** Whether the JSON of a failure has usage in it. */
+export function reportsUsage(json: string | undefined): boolean {
+  return /"usage(Metadata)?":\s*\{/.test(json ?? "");
 }
 
 /** Whether the provider says that trying again may help. */
 export function isRetryable(error: unknown): boolean {
+  if (error instanceof ProviderFailure) return error.isRetryable;
   return APICallError.isInstance(error) && error.isRetryable;
 }
 
@@ -37,37 +100,38 @@ export function retryDelayMs(error: unknown, retry: number): number {
   return Number.isFinite(asked) && asked >= 0 ? Math.min(asked, 10_000) : backoff;
 }
 
+/** What the SDK found wrong with a call before anything was sent; its words about a prompt are for whoever wrote it. */
+export function unsentError(error: unknown): SpendgateError {
+  if (!AISDKError.isInstance(error) || APICallError.isInstance(error)) return upstreamError(error);
+  return invalidRequest([{ path: "messages", message: messageOf(error) }]);
+}
+
 /** The failure as the caller gets it: 502, without what a provider's words may give away. */
 export function upstreamError(error: unknown): SpendgateError {
   if (error instanceof SpendgateError) return error;
-  if (wasNeverSent(error)) {
-    return invalidRequest([{ path: "messages", message: messageOf(error) }]);
-  }
-  log("warn", "upstream_error", { message: messageOf(error) });
-  const failed = APICallError.isInstance(error) ? error : undefined;
   const message =
     error instanceof CallTimeout
       ? "The model's provider took too long."
       : "The model's provider failed.";
-  return new SpendgateError("upstream_error", message, {
+  const failed = new SpendgateError("upstream_error", message, {
     details: {
-      upstream: { status: failed?.statusCode ?? null, retryAfter: retryAfterOf(error) ?? null },
+      upstream: { status: statusSaid(error) ?? null, retryAfter: retryAfterOf(error) ?? null },
     },
     cause: error,
   });
+  log("warn", "upstream_error", describeError(failed));
+  return failed;
 }
 
-/** What the AI SDK throws, as the caller gets it; its words about a prompt are for whoever wrote it. */
+/** What the AI SDK throws, as the caller gets it. */
 export function callError(error: unknown): SpendgateError {
-  return AISDKError.isInstance(error) ? upstreamError(error) : toSpendgateError(error);
+  if (!AISDKError.isInstance(error)) return toSpendgateError(error);
+  return INVALID_INPUT.test(error.name) ? unsentError(error) : upstreamError(error);
 }
 
-function isRefusal(error: unknown): boolean {
-  return APICallError.isInstance(error) && (error.statusCode ?? 0) >= 400;
-}
-
-function wasNeverSent(error: unknown): boolean {
-  return AISDKError.isInstance(error) && NEVER_SENT.test(error.name);
+function statusSaid(error: unknown): number | undefined {
+  if (error instanceof ProviderFailure) return error.status;
+  return APICallError.isInstance(error) ? error.statusCode : undefined;
 }
 
 function retryAfterOf(error: unknown): string | undefined {

@@ -1,6 +1,6 @@
 // Stages of a sandbox's life: whatever fails says in which.
 import { SpendgateError, toSpendgateError } from "./errors.ts";
-import { log, messageOf } from "./log.ts";
+import { describeError, log } from "./log.ts";
 import { failSpan, recordStage, startSpan } from "./telemetry.ts";
 
 export type Stage =
@@ -42,8 +42,7 @@ export async function atStage<T>(
     log(error.status >= 500 ? "error" : "warn", "sandbox_failed", {
       ...known,
       stage,
-      error: error.code,
-      message: messageOf(error.cause ?? error),
+      ...describeError(error),
     });
     throw error;
   } finally {

@@ -7,7 +7,7 @@ import { resourceFromAttributes } from "@opentelemetry/resources";
 import { MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
 import { BasicTracerProvider, BatchSpanProcessor } from "@opentelemetry/sdk-trace-base";
 import { inBackground } from "./background.ts";
-import { messageOf } from "./log.ts";
+import { describeError } from "./log.ts";
 
 const SCOPE = "spendgate";
 let flushAll: () => Promise<unknown> = () => Promise.resolve();
@@ -47,8 +47,12 @@ export function startSpan(name: string, attributes: Attributes): Span {
   return trace.getTracer(SCOPE).startSpan(name, { attributes });
 }
 
+/** Marks a span as failed, by what the error is: never by its words. */
 export function failSpan(span: Span, error: unknown): void {
-  span.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) });
+  const { error: code, name, class: kind, status } = describeError(error);
+  const type = String(code ?? name ?? kind);
+  span.setAttribute("error.type", type);
+  span.setStatus({ code: SpanStatusCode.ERROR, message: status ? `${type} ${status}` : type });
 }
 
 /** Tokens by type (input, output), as the provider reported them. */

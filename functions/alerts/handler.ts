@@ -4,7 +4,7 @@ import type { Env } from "../_shared/env.ts";
 import { SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
 import { expectMethod } from "../_shared/http.ts";
-import { log, messageOf } from "../_shared/log.ts";
+import { describeError, log, messageOf } from "../_shared/log.ts";
 import { requireSecretKey } from "../_shared/secret_key.ts";
 import { alertShape, type Claimed, claimedShape } from "./alert.ts";
 import { deliver } from "./webhook.ts";
@@ -43,9 +43,9 @@ async function deliverOne(
   deliver: () => Promise<void>,
 ): Promise<boolean> {
   const failed = (thrown: unknown) => {
-    const error = messageOf(thrown);
-    log("warn", "alert_failed", { alertId: alert.id, attempts: alert.attempts, error });
-    return error;
+    const { id: alertId, attempts } = alert;
+    log("warn", "alert_failed", { alertId, attempts, ...describeError(thrown) });
+    return messageOf(thrown);
   };
   const error = await deliver().then(() => null, failed);
   const finished = gate.call("finish_alert", z.boolean(), { alert_id: alert.id, error });

@@ -32,7 +32,10 @@ export async function deliver(
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
   await response.body?.cancel();
-  if (!response.ok) throw new Error(`the webhook answered ${response.status}`);
+  if (!response.ok) {
+    const { status } = response;
+    throw Object.assign(new Error(`the webhook answered ${status}`), { status });
+  }
 }
 
 const typeOf = (alert: Alert) =>

@@ -36,7 +36,8 @@ export async function fitConversation(
   const room = modelLimits(parseModelName(model)).context * metering.env.compactionShare;
   if (tokensOf(messages) <= room) return { messages, replaced: 0, summary: null };
   try {
-    return await summarise(split(messages, firstWithin(messages, room / 2)), metering);
+    const older = split(messages, firstWithin(messages, room / 2));
+    return await summarise(older, inHalfTheTime(metering));
   } catch (error) {
     const { head, older, recent } = split(messages, firstWithin(messages, room));
     return {
@@ -46,6 +47,12 @@ export async function fitConversation(
       error: toSpendgateError(error),
     };
   }
+}
+
+/** A summary that takes too long leaves the chat itself as much time. */
+function inHalfTheTime(metering: Metering): Metering {
+  const { deadline = Date.now() + metering.env.callTimeoutMs } = metering;
+  return { ...metering, deadline: (Date.now() + deadline) / 2 };
 }
 
 /**

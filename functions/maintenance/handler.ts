@@ -2,7 +2,7 @@
 import type { Env } from "../_shared/env.ts";
 import type { Gate } from "../_shared/gate.ts";
 import { expectMethod } from "../_shared/http.ts";
-import { log, messageOf } from "../_shared/log.ts";
+import { describeError, log } from "../_shared/log.ts";
 import { hasSandboxes } from "../_shared/metered_sandbox.ts";
 import { requireSecretKey } from "../_shared/secret_key.ts";
 import { flushTelemetry } from "../_shared/telemetry.ts";
@@ -15,7 +15,7 @@ export async function handleMaintenance(request: Request, env: Env, gate: Gate):
   expectMethod(request, "POST");
   // Where the one fails, the other is done all the same.
   const database = await maintain(gate).catch((error) =>
-    log("error", "maintain_failed", { message: messageOf(error.cause ?? error) }),
+    log("error", "maintain_failed", describeError(error)),
   );
   const sandboxes = hasSandboxes() ? await reconcile(env, gate) : null;
   flushTelemetry();

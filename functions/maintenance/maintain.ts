@@ -1,7 +1,7 @@
 // The database's jobs, one after the other, each step of each in a transaction of its own.
 import { z } from "zod";
 import type { Gate } from "../_shared/gate.ts";
-import { log, messageOf } from "../_shared/log.ts";
+import { describeError, log } from "../_shared/log.ts";
 
 /** Milliseconds after which no job is repeated. Each is begun once all the same. */
 const ENOUGH_MS = 30_000;
@@ -22,7 +22,7 @@ export async function maintain(gate: Gate): Promise<Maintained> {
   for (const { job, batch } of await gate.call("maintenance_jobs", jobs, {})) {
     counts[job] = await repeat(gate, job, batch, deadline).catch((error) => {
       // A time-out of the API, say: the other jobs are done without this one.
-      log("error", "job_failed", { job, message: messageOf(error.cause ?? error) });
+      log("error", "job_failed", { job, ...describeError(error) });
       return null;
     });
   }

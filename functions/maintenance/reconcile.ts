@@ -5,7 +5,7 @@
 import { z } from "zod";
 import type { Env } from "../_shared/env.ts";
 import type { Gate } from "../_shared/gate.ts";
-import { log, messageOf } from "../_shared/log.ts";
+import { describeError, log, messageOf } from "../_shared/log.ts";
 import {
   findSandbox,
   killSandbox,
@@ -63,7 +63,7 @@ export async function reconcile(env: Env, gate: Gate): Promise<Reconciled> {
 async function report(gate: Gate, problems: Problem[]): Promise<void> {
   await gate
     .call("report_problems", z.number(), { job: "reconcile", problems })
-    .catch((error) => log("error", "problems_not_reported", { message: messageOf(error) }));
+    .catch((error) => log("error", "problems_not_reported", describeError(error)));
 }
 
 class Reconciliation {
@@ -144,7 +144,7 @@ class Reconciliation {
   #failed(event: string, details: Record<string, string>, error: unknown): void {
     const message = messageOf(error);
     this.counts.failed++;
-    log("error", event, { ...details, message });
+    log("error", event, { ...details, ...describeError(error) });
     const subject = details.contextId ?? details.sandboxId ?? "job";
     this.problems.push({ subject, message, details });
   }

@@ -16,6 +16,8 @@ declare const Deno: {
 };
 
 const DRAIN_SECONDS = 10;
+/** Seconds before the end at which it is announced, as the platform does. */
+const NOTICE_SECONDS = 4;
 
 const folder = Deno.args[0] ?? "functions";
 const handlers = new Map<string, Promise<Handler | null>>();
@@ -89,6 +91,10 @@ const server = Deno.serve(
 // Our parent holds our standard input open: its end says stop, and so does the parent's death.
 for await (const _ of Deno.stdin.readable);
 const deadline = new Promise<void>((done) => setTimeout(done, DRAIN_SECONDS * 1000));
+setTimeout(
+  () => (globalThis as unknown as EventTarget).dispatchEvent(new Event("beforeunload")),
+  (DRAIN_SECONDS - NOTICE_SECONDS) * 1000,
+);
 const drained = (async () => {
   await server.shutdown();
   while (background.size > 0) await Promise.all(background);

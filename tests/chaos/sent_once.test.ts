@@ -62,3 +62,14 @@ it("the answer to a reserve is lost: nothing is held twice, and what is held is 
   await until("the hold is given back", async () => (await count())?.held === 0, 20);
   expect(await count()).toEqual({ all: before?.all + 1, held: 0 });
 });
+
+it("E2B hangs up once it has started a sandbox: it is asked once", async () => {
+  const open = (conversationId: string) =>
+    stack.call("/sandbox", { user, json: { tenantId, conversationId } });
+  expect((await open("first")).status).toBe(201);
+  const created = () => stack.sandboxes.journal.filter(({ operation }) => operation === "create");
+  const before = created().length;
+  stack.sandboxes.fault({ operation: "create", loseAnswer: true });
+  expect((await open("second")).status).toBe(502);
+  expect(created()).toHaveLength(before + 1);
+});

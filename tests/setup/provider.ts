@@ -10,6 +10,7 @@ export interface ProviderRequest {
     service_tier?: string;
     messages: { role: string; content: unknown }[];
   };
+  headers: IncomingMessage["headers"];
   /** The client, which is the gate, has hung up. */
   aborted: boolean;
 }
@@ -29,7 +30,8 @@ export async function startScriptedProvider(): Promise<ScriptedProvider> {
   const journal: ProviderRequest[] = [];
   let scripts: Script[] = [];
   const server = createServer(async (incoming, response) => {
-    const request: ProviderRequest = { body: await readBody(incoming), aborted: false };
+    const { headers } = incoming;
+    const request: ProviderRequest = { body: await readBody(incoming), headers, aborted: false };
     response.on("close", () => {
       request.aborted = !response.writableEnded;
     });

@@ -10,10 +10,13 @@ import { parseVariables } from "../env.ts";
 import { fetchOnce } from "../fetch_once.ts";
 import { type Product, unusableModel } from "../product.ts";
 
+/** A provider's models, each with the fetch that its calls go through. */
 interface Provider {
-  language(model: string): LanguageModelV4;
-  embedding?(model: string): EmbeddingModelV4;
+  language(model: string, fetch: Fetch): LanguageModelV4;
+  embedding?(model: string, fetch: Fetch): EmbeddingModelV4;
 }
+
+type Fetch = typeof fetch;
 
 const text = z.string().min(1).optional();
 const url = z.url().optional();
@@ -59,35 +62,31 @@ export function readProviders(
   const env = parseVariables(variables, values);
   const configured: Record<string, Provider> = {};
   if (env.OPENAI_API_KEY) {
-    const openai = createOpenAI({
-      apiKey: env.OPENAI_API_KEY,
-      baseURL: env.OPENAI_BASE_URL,
-      fetch: fetchOnce,
-    });
+    const settings = { apiKey: env.OPENAI_API_KEY, baseURL: env.OPENAI_BASE_URL };
     configured.openai = {
       // Chat Completions keeps no state: a prompt is all that is sent, so its bytes bound its tokens.
-      language: (model) =>
-        RESPONSES_ONLY.test(model) ? openai.responses(model) : openai.chat(model),
-      embedding: (model) => openai.embeddingModel(model),
+      language: (model, fetch) => {
+        const openai = createOpenAI({ ...settings, fetch });
+        return RESPONSES_ONLY.test(model) ? openai.responses(model) : openai.chat(model);
+      },
+      embedding: (model, fetch) => createOpenAI({ ...settings, fetch }).embeddingModel(model),
     };
   }
   if (env.ANTHROPIC_API_KEY) {
-    const anthropic = createAnthropic({
-      apiKey: env.ANTHROPIC_API_KEY,
-      baseURL: env.ANTHROPIC_BASE_URL,
-      fetch: fetchOnce,
-    });
-    configured.anthropic = { language: (model) => anthropic(model) };
+    const settings = { apiKey: env.ANTHROPIC_API_KEY, baseURL: env.ANTHROPIC_BASE_URL };
+    configured.anthropic = {
+      language: (model, fetch) => createAnthropic({ ...settings, fetch })(model),
+    };
   }
   if (env.GOOGLE_GENERATIVE_AI_API_KEY) {
-    const google = createGoogleGenerativeAI({
+    const settings = {
       apiKey: env.GOOGLE_GENERATIVE_AI_API_KEY,
       baseURL: env.GOOGLE_GENERATIVE_AI_BASE_URL,
-      fetch: fetchOnce,
-    });
+    };
     configured.google = {
-      language: (model) => google(model),
-      embedding: (model) => google.embeddingModel(model),
+      language: (model, fetch) => createGoogleGenerativeAI({ ...settings, fetch })(model),
+      embedding: (model, fetch) =>
+        createGoogleGenerativeAI({ ...settings, fetch }).embeddingModel(model),
     };
   }
   for (const [name, { baseUrl, apiKeyEnv }] of Object.entries(env.SPENDGATE_PROVIDERS)) {
@@ -98,18 +97,19 @@ export function readProviders(
     if (apiKeyEnv && !apiKey) {
       throw new Error(`SPENDGATE_PROVIDERS: ${name} names ${apiKeyEnv}, which is not set.`);
     }
-    // Without includeUsage a stream of these ends without saying what it used.
-    const compatible = createOpenAICompatible({
-      name,
-      baseURL: baseUrl,
-      apiKey,
-      fetch: fetchOnce,
-      includeUsage: true,
-      supportsStructuredOutputs: true,
-    });
+    const compatible = (fetch: Fetch) =>
+      createOpenAICompatible({
+        name,
+        baseURL: baseUrl,
+        apiKey,
+        fetch,
+        // Without it a stream of these ends without saying what it used.
+        includeUsage: true,
+        supportsStructuredOutputs: true,
+      });
     configured[name] = {
-      language: (model) => compatible.chatModel(model),
-      embedding: (model) => compatible.embeddingModel(model),
+      language: (model, fetch) => compatible(fetch).chatModel(model),
+      embedding: (model, fetch) => compatible(fetch).embeddingModel(model),
     };
   }
   return configured;
@@ -121,14 +121,26 @@ export function providerNames(): string[] {
   return Object.keys(providers);
 }
 
-/** @throws SpendgateError invalid_request when the provider is not known or not set up. */
-export function languageModel({ provider, model }: Product): LanguageModelV4 {
-  return find(provider).language(model);
+/**
+ * A model whose calls go through `fetch`.
+ * @throws SpendgateError invalid_request when the provider is not known or not set up.
+ */
+export function languageModel(
+  { provider, model }: Product,
+  fetch: Fetch = fetchOnce,
+): LanguageModelV4 {
+  return find(provider).language(model, fetch);
 }
 
-/** @throws SpendgateError invalid_request when the provider is not known, not set up, or has no embeddings. */
-export function embeddingModel({ provider, model }: Product): EmbeddingModelV4 {
-  const found = find(provider).embedding?.(model);
+/**
+ * An embedding model whose calls go through `fetch`.
+ * @throws SpendgateError invalid_request when the provider is not known, not set up, or has no embeddings.
+ */
+export function embeddingModel(
+  { provider, model }: Product,
+  fetch: Fetch = fetchOnce,
+): EmbeddingModelV4 {
+  const found = find(provider).embedding?.(model, fetch);
   if (!found) throw unusableModel(`${provider} has no embeddings.`);
   return found;
 }

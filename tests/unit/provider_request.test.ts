@@ -1,0 +1,92 @@
+// What is known of a request on the wire: whether it was sent, and whether its answer is a refusal.
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { ProviderRequest, saysOnlyError } from "../../functions/_shared/provider_request.ts";
+import { until } from "../setup/until.ts";
+
+let server: Server | undefined;
+afterEach(async () => {
+  server?.closeAllConnections();
+  await new Promise((done) => (server ? server.close(done) : done(undefined)));
+  server = undefined;
+});
+
+async function serve(listener: RequestListener): Promise<string> {
+  server = createServer(listener);
+  await new Promise<void>((done) => server?.listen(0, "127.0.0.1", done));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}
+
+const post = { method: "POST", body: "{}" };
+
+describe("whether a request was sent", () => {
+  it("no: before it is made", () => {
+    expect(new ProviderRequest().isSent).toBe(false);
+  });
+
+  it("no: nobody listens", async () => {
+    const url = await serve(() => {});
+    await new Promise((done) => server?.close(done));
+    server = undefined;
+    const request = new ProviderRequest();
+    await expect(request.fetch(url, post)).rejects.toThrow();
+    expect(request.isSent).toBe(false);
+  });
+
+  it("no: it was stopped before", async () => {
+    const request = new ProviderRequest();
+    await expect(
+      request.fetch("http://127.0.0.1:1/", { ...post, signal: AbortSignal.abort() }),
+    ).rejects.toThrow();
+    expect(request.isSent).toBe(false);
+  });
+
+  it("yes: the connection breaks before the answer", async () => {
+    const url = await serve((_, response) => response.destroy());
+    const request = new ProviderRequest();
+    await expect(request.fetch(url, post)).rejects.toThrow();
+    expect(request.isSent).toBe(true);
+  });
+
+  it("yes: it was stopped under way, and the provider is hung up on", async () => {
+    const seen: string[] = [];
+    const url = await serve((_, response) => {
+      seen.push("called");
+      response.on("close", () => seen.push("hung up"));
+    });
+    const request = new ProviderRequest();
+    const answer = request.fetch(url, post);
+    answer.catch(() => {});
+    await until("it is called", () => seen.length === 1);
+    request.close();
+    await expect(answer).rejects.toThrow();
+    await until("it is hung up on", () => seen.length === 2);
+    expect(request.isSent).toBe(true);
+  });
+});
+
+it.each<[string, string, number]>([
+  ["an error alone", '{"error":{"message":"no"}}', 502],
+  ["an error that names a status", '{"error":{"message":"no","code":429}}', 429],
+  ["an error that names a status as text", '{"error":{"message":"no","status":"503"}}', 503],
+  ["an error that is a text", '{"error":"no"}', 502],
+  ["an error beside usage", '{"error":{"message":"no"},"usage":{"prompt_tokens":1}}', 200],
+  ["an error beside an answer", '{"error":{"message":"no"},"choices":[]}', 200],
+  ["an answer that says there is none", '{"error":null,"choices":[]}', 200],
+  ["an answer about errors", '{"choices":[{"message":{"content":"\\"error\\""}}]}', 200],
+  ["no JSON", '{"error"', 200],
+])("status 200 with %s", async (_, body, status) => {
+  const url = await serve((_, response) => {
+    response.writeHead(200, { "content-type": "application/json; charset=utf-8" }).end(body);
+  });
+  const request = new ProviderRequest();
+  const response = await request.fetch(url, post);
+  expect(response.status).toBe(status);
+  expect(await response.text()).toBe(body);
+  expect(request.status).toBe(200);
+});
+
+it("what is no object says nothing", () => {
+  for (const value of [null, undefined, 1, "error", []]) expect(saysOnlyError(value)).toBe(false);
+});
