@@ -8,7 +8,7 @@ import type {
 } from "@ai-sdk/provider";
 import { wrapEmbeddingModel, wrapLanguageModel } from "ai";
 import { Attempt } from "./attempt.ts";
-import { toUsage } from "./llm_usage.ts";
+import { UsageReader } from "./llm/usage.ts";
 import { meterStream, readToFirstToken } from "./metered_stream.ts";
 import type { Metering } from "./metering.ts";
 import { type Product, parseModelName } from "./product.ts";
@@ -49,17 +49,27 @@ function meter(targets: Target[], metering: Metering): LanguageModelV4Middleware
   return {
     specificationVersion: "v4",
     wrapGenerate: ({ params }) =>
-      attemptEach(targets, params, metering, async (attempt, model, bounded) => {
-        const result = await model.doGenerate({ ...bounded, abortSignal: attempt.signal });
-        attempt.settle(toUsage(result.usage));
-        return result;
+      attemptEach(targets, params, metering, async (attempt, { product, model }, bounded) => {
+        const usage = new UsageReader(product);
+        try {
+          const result = await model.doGenerate({ ...bounded, abortSignal: attempt.signal });
+          usage.seeAnswer(result);
+          attempt.settle(usage.usage);
+          return result;
+        } catch (error) {
+          usage.seeError(error);
+          // The provider answered, and bills what the SDK could not read.
+          if (usage.usage) attempt.settle(usage.usage);
+          throw error;
+        }
       }),
     wrapStream: ({ params }) =>
-      attemptEach(targets, params, metering, async (attempt, model, bounded) => {
+      attemptEach(targets, params, metering, async (attempt, { product, model }, bounded) => {
         const { head, reader, ...result } = await startStream(attempt, model, bounded);
         metering.onFirstToken?.();
         const passRaw = params.includeRawChunks === true;
-        return { ...result, stream: meterStream(head, reader, attempt, passRaw) };
+        const watch = new UsageReader(product);
+        return { ...result, stream: meterStream(head, reader, attempt, watch, passRaw) };
       }),
   };
 }
@@ -86,16 +96,17 @@ async function attemptEach<T>(
   targets: Target[],
   params: LanguageModelV4CallOptions,
   metering: Metering,
-  call: (attempt: Attempt, model: LanguageModelV4, bounded: Bounded) => Promise<T>,
+  call: (attempt: Attempt, target: Target, bounded: Bounded) => Promise<T>,
 ): Promise<T> {
   let failure: unknown;
-  for (const { product, model } of targets) {
+  for (const target of targets) {
+    const { product } = target;
     const bounded = boundCall(params, product, metering.env.defaultMaxOutputTokens);
     const bound = usageBound(bounded, product);
     for (let retry = 0; retry <= metering.env.maxRetries; retry++) {
       const attempt = await Attempt.open("chat", product, bound, metering, params);
       try {
-        return await call(attempt, model, bounded);
+        return await call(attempt, target, bounded);
       } catch (error) {
         failure = attempt.fail(error);
         if (attempt.signal.aborted) throw failure;
@@ -124,8 +135,9 @@ export function meteredEmbeddingModel(name: string, metering: Metering): Embeddi
         const attempt = await Attempt.open("embeddings", product, bound, metering, params);
         try {
           const result = await model.doEmbed({ ...params, abortSignal: attempt.signal });
-          const used = result.usage?.tokens;
-          attempt.settle(used ? { input_tokens: used, output_tokens: 0 } : undefined);
+          const usage = new UsageReader(product);
+          usage.seeAnswer({ response: result.response });
+          attempt.settle(usage.usage);
           return result;
         } catch (error) {
           throw attempt.fail(error);

@@ -1,10 +1,9 @@
 // A provider's stream, watched: what it produces is counted against what is held, and its end is booked.
-import type { LanguageModelV4StreamPart, LanguageModelV4Usage } from "@ai-sdk/provider";
+import type { LanguageModelV4StreamPart } from "@ai-sdk/provider";
 import type { Attempt } from "./attempt.ts";
 import { inBackground } from "./background.ts";
 import { SpendgateError } from "./errors.ts";
-import type { Usage } from "./gate.ts";
-import { earlyInput, Produced, toUsage } from "./llm_usage.ts";
+import type { UsageReader } from "./llm/usage.ts";
 import { messageOf } from "./log.ts";
 import { ProviderFailure, upstreamError } from "./provider_error.ts";
 
@@ -43,6 +42,7 @@ export function meterStream(
   head: Part[],
   reader: Reader,
   attempt: Attempt,
+  watch: UsageReader,
   passRaw: boolean,
 ): ReadableStream<Part> {
   let isRead = true;
@@ -51,7 +51,7 @@ export function meterStream(
       const pass = (part: Part) => {
         if (isRead && (part.type !== "raw" || passRaw)) controller.enqueue(part);
       };
-      const pumped = pump(head, reader, attempt, pass).then(() => {
+      const pumped = pump(head, reader, attempt, watch, pass).then(() => {
         if (isRead) controller.close();
       });
       inBackground(pumped);
@@ -67,9 +67,9 @@ async function pump(
   head: Part[],
   reader: Reader,
   attempt: Attempt,
+  watch: UsageReader,
   pass: (part: Part) => void,
 ): Promise<void> {
-  const watch = new Watch();
   // A provider that does not heed the signal is not read on.
   const stopReading = () => void reader.cancel(attempt.signal.reason).catch(() => {});
   attempt.signal.addEventListener("abort", stopReading, { once: true });
@@ -100,28 +100,5 @@ async function* parts(head: Part[], reader: Reader): AsyncGenerator<Part> {
     const { done, value } = await reader.read();
     if (done) return;
     yield value;
-  }
-}
-
-/** What is known of the usage while a stream goes on. */
-class Watch {
-  readonly produced = new Produced();
-  /** As the provider reported it at the end; undefined while, and when, that is not known. */
-  usage: Usage | undefined;
-  #early: Usage | undefined;
-
-  see(part: Part): void {
-    this.produced.add(part);
-    if (part.type === "raw") this.#early = earlyInput(part.rawValue) ?? this.#early;
-    // What a stream that broke off reports is what it knew at its beginning.
-    if (part.type === "finish" && part.finishReason.unified !== "interrupted") {
-      this.usage = toUsage(part.usage as LanguageModelV4Usage);
-    }
-  }
-
-  /** The input as reported, else as held, and the output that has come. */
-  counted(bound: Usage): Usage {
-    const input = this.#early ?? { ...bound, output_tokens: 0 };
-    return { ...input, output_tokens: this.produced.about };
   }
 }

@@ -94,10 +94,10 @@ export const functionMutants: Mutant[] = [
   ),
   broken(
     "usage of zero is believed",
-    "_shared/llm_usage.ts",
-    "if (!inputTokens.total || outputTokens.total === undefined) return undefined;",
-    "if (outputTokens.total === undefined) return undefined;",
-    ENDINGS,
+    "_shared/llm/usage.ts",
+    "return counts.output_tokens < this.produced.words || this.#hidesFiles(counts);",
+    "return false;",
+    [vitest("unit/usage", "0 output tokens beside")],
   ),
   broken(
     "a stream runs beyond its hold",
