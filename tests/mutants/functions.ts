@@ -19,7 +19,7 @@ export const functionMutants: Mutant[] = [
     "the provider is called before the hold",
     "_shared/metered_model.ts",
     'const attempt = await Attempt.open("chat", product, bound, metering, params);',
-    'void (async () => model.doGenerate(bounded))().catch(() => {});\n      const attempt = await Attempt.open("chat", product, bound, metering, params);',
+    'void (async () => target.model.doGenerate(bounded))().catch(() => {});\n      const attempt = await Attempt.open("chat", product, bound, metering, params);',
     CHAT,
   ),
   broken(
@@ -91,6 +91,13 @@ export const functionMutants: Mutant[] = [
     "if (isLost(error)) inBackground(this.#releaseLost(request, callId));",
     "",
     [vitest("e2e/chat_contract", "does not answer in time")],
+  ),
+  broken(
+    "a prompt of no tokens is believed",
+    "_shared/llm/usage_openai.ts",
+    "const isComplete = input > 0 &&",
+    "const isComplete =",
+    [vitest("unit/usage", "a prompt of 0 tokens")],
   ),
   broken(
     "usage of zero is believed",

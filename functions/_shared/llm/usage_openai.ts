@@ -91,7 +91,10 @@ export class OpenAIUsage {
       this.#provider === "openai" && this.#isAnnotated && !/-search-/.test(this.#model) ? 1 : 0;
     const searches = Math.max(stated, this.#searches.size, cited);
     const counts = searches ? { ...report.counts, web_searches: searches } : report.counts;
-    const isWhole = report.isWhole && !this.#isUnpriced;
+    // Research searches as often as it likes; only its own provider lists what it did.
+    const isUncounted =
+      searches === 0 && this.#provider !== "openai" && /deep-research/.test(this.#model);
+    const isWhole = report.isWhole && !this.#isUnpriced && !isUncounted;
     return { counts, isWhole, ...(this.#tier && { tier: this.#tier }) };
   }
 }
