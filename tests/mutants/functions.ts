@@ -46,8 +46,8 @@ export const functionMutants: Mutant[] = [
   broken(
     "a call that ended is not settled",
     "_shared/metered_model.ts",
-    "attempt.settle(toUsage(result.usage));",
-    "",
+    "usage.seeAnswer(result);\n          attempt.settle(usage.usage);",
+    "usage.seeAnswer(result);",
     ENDINGS,
   ),
   broken(

@@ -79,8 +79,19 @@ it.each([
   ],
   [
     "reasoning beside the completion: only with its 2,809 the total is 16,428",
-    { prompt_tokens: 10_120, completion_tokens: 3499, total_tokens: 16_428, reasoning: 2809 },
-    { input_tokens: 10_120, output_tokens: 6308, reasoning_tokens: 2809 },
+    {
+      prompt_tokens: 10_120,
+      completion_tokens: 3499,
+      total_tokens: 16_428,
+      reasoning: 2809,
+      cached_tokens: 128,
+    },
+    {
+      input_tokens: 10_120,
+      output_tokens: 6308,
+      reasoning_tokens: 2809,
+      cache_read_tokens: 128,
+    },
   ],
   [
     "more reasoning (386) than completion (1) is beside it, without a total too",
@@ -376,6 +387,16 @@ it("a stream's usage is whole when it comes with or after all output and the ans
     finish,
   );
   expect(failed).toEqual({ whole: undefined, known: [50, 3] });
+});
+
+it("a cumulative report has all so far in it until more is produced", () => {
+  const reader = readerOf("x-ai/grok-4");
+  expect(reader.isReported).toBe(false);
+  reader.see({ type: "raw", rawValue: { ...delta("a b c"), usage: used(50, 300).usage } });
+  reader.see(text("a b c"));
+  expect(reader.isReported).toBe(true);
+  reader.see({ type: "raw", rawValue: delta(" d") });
+  expect(reader.isReported).toBe(false);
 });
 
 it("four words of a stream that says nothing count four, though they came in 19 chunks", () => {

@@ -42,10 +42,6 @@ export class Produced {
     }
   }
 
-  get isEmpty(): boolean {
-    return this.#bytes === 0 && this.#files === 0;
-  }
-
   /** Files, as images are. */
   get files(): number {
     return this.#files;
