@@ -30,6 +30,65 @@ const METERS: Record<string, { meter: string; unitSize: number }> = {
   requests_kcount: { meter: "requests", unitSize: 1000 },
 };
 
+/** What a provider charges by the call or the search, which the catalogue does not know. */
+interface Fee {
+  provider: string;
+  products: RegExp;
+  meter: "requests" | "web_searches";
+  /** USD per 1,000. */
+  usd: number;
+  source: string;
+}
+
+const OPENAI = "https://developers.openai.com/api/docs/pricing";
+const GEMINI = "https://ai.google.dev/gemini-api/docs/pricing";
+const OPENROUTER = "https://openrouter.ai/docs/features/web-search";
+const FEES: Fee[] = [
+  // These search for every answer.
+  fee("openai", /^gpt-4o(-mini)?-search-preview/, "requests", 25, OPENAI),
+  fee("openrouter", /^openai\/gpt-4o-search-preview$/, "requests", 35, OPENROUTER),
+  fee("openrouter", /^openai\/gpt-4o-mini-search-preview$/, "requests", 27.5, OPENROUTER),
+  // As the catalogue does for Perplexity itself: the dearest size of what is searched.
+  fee("openrouter", /^(perplexity\/)?sonar(-reasoning)?$/, "requests", 12, OPENROUTER),
+  fee("openrouter", /^(perplexity\/)?sonar-(reasoning-)?pro$/, "requests", 14, OPENROUTER),
+  fee(
+    "perplexity",
+    /^sonar-pro-search$/,
+    "requests",
+    18,
+    "https://openrouter.ai/perplexity/sonar-pro-search",
+  ),
+  // As often as they like.
+  fee("openai", /^o[34](-mini)?-deep-research$/, "web_searches", 10, OPENAI),
+  fee(
+    "openrouter",
+    /^perplexity\/sonar-deep-research$/,
+    "web_searches",
+    5,
+    "https://docs.perplexity.ai/getting-started/pricing",
+  ),
+  fee("openrouter", /^openai\/o[34](-mini)?-deep-research$/, "web_searches", 10, OPENAI),
+  // Grounding with Google Search: by the prompt until Gemini 2.5, by the query since Gemini 3.
+  fee("google", /^gemini-2\.[05]-(?!.*(tts|image))/, "web_searches", 35, GEMINI),
+  fee("google", /^gemini-3/, "web_searches", 14, GEMINI),
+];
+
+function fee(
+  provider: string,
+  products: RegExp,
+  meter: Fee["meter"],
+  usd: number,
+  source: string,
+): Fee {
+  return { provider, products, meter, usd, source };
+}
+
+/** Names that the catalogue takes for another product, which has no fee. */
+const PRODUCTS_OF_THEIR_OWN: Record<string, { provider: string; like: string }> = {
+  "gpt-4o-mini-search-preview": { provider: "openai", like: "gpt-4o-mini" },
+  "gpt-4o-mini-search-preview-2025-03-11": { provider: "openai", like: "gpt-4o-mini" },
+};
+
 /** A price without a date in the catalogue has been so since before anybody could have used Spendgate. */
 const ALWAYS = "2020-01-01";
 
@@ -124,7 +183,13 @@ function toRegex(rule: MatchLogic): string {
 const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 const fromStart = (regex: string) => (regex.startsWith("^") ? regex.slice(1) : `.*(?:${regex})`);
 
-function catalogue(providers: Provider[]): { prices: PriceRow[]; aliases: AliasRow[] } {
+interface Catalogue {
+  prices: PriceRow[];
+  fees: FeeRow[];
+  aliases: AliasRow[];
+}
+
+function catalogue(providers: Provider[]): Catalogue {
   const prices: PriceRow[] = [];
   const aliases = new Map<string, AliasRow>();
   for (const provider of [...providers].sort((a, b) => a.id.localeCompare(b.id))) {
@@ -143,7 +208,43 @@ function catalogue(providers: Provider[]): { prices: PriceRow[]; aliases: AliasR
       }
     }
   }
-  return { prices, aliases: [...aliases.values()] };
+  prices.push(...ownProducts(prices));
+  return {
+    prices,
+    fees: feeRows(prices),
+    aliases: [...aliases.values()].filter(({ pattern }) => !isOwnProduct(pattern)),
+  };
+}
+
+const isOwnProduct = (name: string) => Object.hasOwn(PRODUCTS_OF_THEIR_OWN, name);
+
+/** The token prices of products that share them with another, and have a fee of their own. */
+function ownProducts(prices: PriceRow[]): PriceRow[] {
+  return Object.entries(PRODUCTS_OF_THEIR_OWN).flatMap(([product, { provider, like }]) =>
+    prices
+      .filter((row) => row.provider === provider && row.product === like)
+      .filter(({ meter }) => meter === "input_tokens" || meter === "output_tokens")
+      .map((row) => ({ ...row, product })),
+  );
+}
+
+interface FeeRow {
+  provider: string;
+  product: string;
+  fee: Fee;
+}
+
+/** A fee of every product that it is for. A fee without a product would be a price that nobody pays. */
+function feeRows(prices: PriceRow[]): FeeRow[] {
+  return FEES.flatMap((fee) => {
+    const products = new Set(
+      prices
+        .filter((row) => row.provider === fee.provider && fee.products.test(row.product))
+        .map(({ product }) => product),
+    );
+    if (products.size === 0) throw new Error(`${fee.products} is no product of ${fee.provider}`);
+    return [...products].map((product) => ({ provider: fee.provider, product, fee }));
+  });
 }
 
 const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`;
@@ -152,10 +253,14 @@ const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`;
 async function priceSeed(): Promise<string> {
   const providers = await waitForUpdate();
   if (providers === null) throw new Error("@pydantic/genai-prices has no data");
-  const { prices, aliases } = catalogue(providers);
+  const { prices, fees, aliases } = catalogue(providers);
   const priceValues = prices.map(
     (row) =>
       `  (${quoted(row.provider)}, ${quoted(row.product)}, ${quoted(row.meter)}, ${row.unitSize}, ${row.usd}, ${row.tierFrom}, ${quoted(row.effectiveFrom)})`,
+  );
+  const feeValues = fees.map(
+    ({ provider, product, fee: { meter, usd, source } }) =>
+      `  ('llm', ${quoted(provider)}, ${quoted(product)}, ${quoted(meter)}, 1000, ${usd}, 0, ${quoted(ALWAYS)}, ${quoted(source)})`,
   );
   const aliasValues = aliases.map(
     (row) =>
@@ -172,6 +277,8 @@ ${priceValues.join(",\n")}
   ) as llm
   union all
   values
+  -- What is charged by the call or the search, which the catalogue does not know.
+${feeValues.join(",\n")},
   ('e2b', 'e2b', '*', 'vcpu_seconds', 1, 0.000014, 0, '2020-01-01', 'https://e2b.dev/pricing'),
   ('e2b', 'e2b', '*', 'gib_seconds', 1, 0.0000045, 0, '2020-01-01', 'https://e2b.dev/pricing')
 )

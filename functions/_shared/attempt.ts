@@ -155,7 +155,7 @@ export class Attempt {
     const output = Number(known?.output_tokens ?? 0);
     if (output > this.#heldOutput) {
       const atLeast = Math.max(input, Number(this.bound.input_tokens));
-      this.settleCounted({ ...this.bound, input_tokens: atLeast, output_tokens: output });
+      this.settleCounted({ ...this.bound, ...known, input_tokens: atLeast, output_tokens: output });
     } else {
       // A count that is missing is an unknown one: the estimate is booked, or what is there where that is dearer.
       const isMore = input > Number(this.bound.input_tokens);

@@ -9,7 +9,7 @@ import type {
 import { wrapEmbeddingModel, wrapLanguageModel } from "ai";
 import { Attempt, type CallTime } from "./attempt.ts";
 import { mayReasonUnseen } from "./hidden_reasoning.ts";
-import { toUsage } from "./llm_usage.ts";
+import { UsageReader } from "./llm/usage.ts";
 import { meterStream, readToFirstToken } from "./metered_stream.ts";
 import type { Metering } from "./metering.ts";
 import { type Product, parseModelName } from "./product.ts";
@@ -56,9 +56,19 @@ function meter(products: Product[], metering: Metering): LanguageModelV4Middlewa
     specificationVersion: "v4",
     wrapGenerate: ({ params }) =>
       attemptEach(products, params, metering, async (attempt, model, bounded) => {
-        const result = await model.doGenerate({ ...bounded, abortSignal: attempt.signal });
-        attempt.settle(toUsage(result.usage));
-        return result;
+        const usage = new UsageReader(attempt.product);
+        try {
+          const result = await model.doGenerate({ ...bounded, abortSignal: attempt.signal });
+          usage.seeAnswer(result);
+          attempt.settle(usage.usage);
+          return result;
+        } catch (error) {
+          // The provider answered, and bills what the SDK could not read.
+          usage.seeError(error);
+          if (usage.usage) attempt.settle(usage.usage);
+          else attempt.reported = usage.counted(attempt.bound);
+          throw error;
+        }
       }),
     wrapStream: ({ params }) =>
       attemptEach(products, params, metering, async (attempt, model, bounded) => {
@@ -163,8 +173,9 @@ export function meteredEmbeddingModel(name: string, metering: Metering): Embeddi
         try {
           const model = embeddingModel(product, attempt.request.fetch);
           const result = await model.doEmbed({ ...params, abortSignal: attempt.signal });
-          const used = result.usage?.tokens;
-          attempt.settle(used ? { input_tokens: used, output_tokens: 0 } : undefined);
+          const usage = new UsageReader(product);
+          usage.seeAnswer({ response: result.response });
+          attempt.settle(usage.usage);
           return result;
         } catch (error) {
           throw attempt.fail(error);

@@ -1,10 +1,9 @@
 // A provider's stream, watched: what it produces is counted against what is held, and its end is booked.
-import type { LanguageModelV4StreamPart, LanguageModelV4Usage } from "@ai-sdk/provider";
+import type { LanguageModelV4StreamPart } from "@ai-sdk/provider";
 import type { Attempt } from "./attempt.ts";
 import { inBackground } from "./background.ts";
 import { SpendgateError } from "./errors.ts";
-import type { Usage } from "./gate.ts";
-import { earlyInput, Produced, toUsage } from "./llm_usage.ts";
+import { UsageReader } from "./llm/usage.ts";
 import {
   NoOutput,
   ProviderFailure,
@@ -45,7 +44,7 @@ export interface StartedStream {
   /** Parts up to and with the first output. */
   head: Part[];
   reader: Reader;
-  watch: Watch;
+  watch: UsageReader;
   /** The model may produce what the stream does not show. */
   mayHide: boolean;
 }
@@ -59,7 +58,7 @@ export async function readToFirstToken(
   attempt: Attempt,
   mayHide: boolean,
 ): Promise<StartedStream> {
-  const watch = new Watch();
+  const watch = new UsageReader(attempt.product);
   const head: Part[] = [];
   const stopListening = cancelOnAbort(reader, attempt.signal);
   try {
@@ -174,33 +173,5 @@ async function* rest(reader: Reader): AsyncGenerator<Part> {
     const { done, value } = await reader.read();
     if (done) return;
     yield value;
-  }
-}
-
-/** What is known of the usage while a stream goes on. */
-export class Watch {
-  readonly produced = new Produced();
-  /** As the provider reported it at the end; undefined while, and when, that is not known. */
-  usage: Usage | undefined;
-  #early: Usage | undefined;
-
-  see(part: Part): void {
-    this.produced.add(part);
-    if (part.type === "raw") this.#early = earlyInput(part.rawValue) ?? this.#early;
-    // What a stream that broke off reports is what it knew at its beginning.
-    if (part.type === "finish" && part.finishReason.unified !== "interrupted") {
-      this.usage = toUsage(part.usage as LanguageModelV4Usage);
-    }
-  }
-
-  /** Whether the provider's latest report has all output so far in it, the hidden too. */
-  get isReported(): boolean {
-    return Number(this.#early?.output_tokens ?? 0) >= Math.max(this.produced.atLeast, 1);
-  }
-
-  /** The input as reported, else as held, and the output that has come. */
-  counted(bound: Usage): Usage {
-    const input = this.#early ?? { ...bound, output_tokens: 0 };
-    return { ...input, output_tokens: this.produced.about };
   }
 }

@@ -19,7 +19,7 @@ export const functionMutants: Mutant[] = [
     "the provider is called before the hold",
     "_shared/metered_model.ts",
     'const attempt = await Attempt.open("chat", product, bound, metering, params);',
-    'void (async () => model.doGenerate(bounded))().catch(() => {});\n      const attempt = await Attempt.open("chat", product, bound, metering, params);',
+    'void (async () => target.model.doGenerate(bounded))().catch(() => {});\n      const attempt = await Attempt.open("chat", product, bound, metering, params);',
     CHAT,
   ),
   broken(
@@ -46,8 +46,8 @@ export const functionMutants: Mutant[] = [
   broken(
     "a call that ended is not settled",
     "_shared/metered_model.ts",
-    "attempt.settle(toUsage(result.usage));",
-    "",
+    "usage.seeAnswer(result);\n          attempt.settle(usage.usage);",
+    "usage.seeAnswer(result);",
     ENDINGS,
   ),
   broken(
@@ -93,11 +93,18 @@ export const functionMutants: Mutant[] = [
     [vitest("e2e/chat_contract", "does not answer in time")],
   ),
   broken(
+    "a prompt of no tokens is believed",
+    "_shared/llm/usage_openai.ts",
+    "const isComplete = input > 0 &&",
+    "const isComplete =",
+    [vitest("unit/usage", "a prompt of 0 tokens")],
+  ),
+  broken(
     "usage of zero is believed",
-    "_shared/llm_usage.ts",
-    "if (!inputTokens.total || outputTokens.total === undefined) return undefined;",
-    "if (outputTokens.total === undefined) return undefined;",
-    ENDINGS,
+    "_shared/llm/usage.ts",
+    "return counts.output_tokens < this.produced.words || this.#hidesFiles(counts);",
+    "return false;",
+    [vitest("unit/usage", "0 output tokens beside")],
   ),
   broken(
     "a stream runs beyond its hold",

@@ -29,10 +29,15 @@ afterAll(() => database.close());
 /**
  * Models that are compared. Left out, and why:
  * - no price for input or output tokens: we refuse them, as unknown or for what they cannot do;
- * - discounts by the hour of the day: we book the full price.
+ * - discounts by the hour of the day: we book the full price;
+ * - a fee for every call, which the library does not know.
  */
 async function comparableModels(): Promise<{ provider: string; model: ModelInfo }[]> {
   const providers = (await waitForUpdate()) ?? [];
+  const fees = await database.sql`
+    select provider, product from spend.prices where meter = 'requests' and note like 'https:%'`;
+  const hasFee = (provider: string, model: string) =>
+    fees.some((row) => row.provider === provider && row.product === model);
   return providers.flatMap((provider) =>
     provider.models
       .filter((model) => {
@@ -40,7 +45,11 @@ async function comparableModels(): Promise<{ provider: string; model: ModelInfo 
         const hasHours =
           Array.isArray(model.prices) &&
           model.prices.some(({ constraint }) => constraint?.type === "time_of_date");
-        return !hasHours && prices.every((p) => "input_mtok" in p && "output_mtok" in p);
+        return (
+          !hasFee(provider.id, model.id) &&
+          !hasHours &&
+          prices.every((p) => "input_mtok" in p && "output_mtok" in p)
+        );
       })
       .map((model) => ({ provider: provider.id, model })),
   );
