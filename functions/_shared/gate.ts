@@ -321,14 +321,17 @@ function toSpendgateError(error: PostgrestError): SpendgateError {
       if (error.message === "reservation_ended") return unavailable(error.message, error.code);
       return new SpendgateError(
         "idempotency_conflict",
-        "The idempotency key belongs to another request. Take a new one.",
+        "This idempotency key was used in this tenant before, for another request or by another member. Take a new key.",
       );
     case "PT422":
       return new SpendgateError("unpriced_product", `There is no price for ${details.product}.`, {
         details,
       });
     default:
-      return unavailable(error.message, error.code);
+      // Class 22: a value that no column takes, such as a text with NUL in it. It was the caller's, and stays wrong.
+      return error.code?.startsWith("22")
+        ? invalidRequest([{ path: "", message: "A value is not one that can be stored." }])
+        : unavailable(error.message, error.code);
   }
 }
 

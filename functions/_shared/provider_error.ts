@@ -3,6 +3,7 @@ import { AISDKError, APICallError } from "@ai-sdk/provider";
 import { SpendgateError, toSpendgateError } from "./errors.ts";
 import { invalidRequest } from "./http.ts";
 import { log, messageOf } from "./log.ts";
+import { faultOf, type ProviderRefusal, readRefusal, waitSeconds } from "./provider_refusal.ts";
 
 /** Errors of the SDK that come before anything is sent: the prompt is not one that the model takes. */
 const NEVER_SENT =
@@ -37,23 +38,53 @@ export function retryDelayMs(error: unknown, retry: number): number {
   return Number.isFinite(asked) && asked >= 0 ? Math.min(asked, 10_000) : backoff;
 }
 
-/** The failure as the caller gets it: 502, without what a provider's words may give away. */
+/**
+ * The failure as the caller gets it: 400 with the provider's code where the request is to blame, else 502, without
+ * what a provider's words may give away.
+ */
 export function upstreamError(error: unknown): SpendgateError {
   if (error instanceof SpendgateError) return error;
   if (wasNeverSent(error)) {
     return invalidRequest([{ path: "messages", message: messageOf(error) }]);
   }
+  const refusal = readRefusal(error);
+  if (faultOf(refusal) === "caller") return refusedRequest(refusal, error);
   log("warn", "upstream_error", { message: messageOf(error) });
-  const failed = APICallError.isInstance(error) ? error : undefined;
-  const message =
-    error instanceof CallTimeout
-      ? "The model's provider took too long."
-      : "The model's provider failed.";
-  return new SpendgateError("upstream_error", message, {
+  const { status, code } = refusal;
+  const retryAfter = waitSeconds(refusal);
+  return new SpendgateError("upstream_error", failureOf(error, refusal), {
     details: {
-      upstream: { status: failed?.statusCode ?? null, retryAfter: retryAfterOf(error) ?? null },
+      upstream: { status, code, retryAfter: retryAfterOf(error) ?? null },
+      ...(retryAfter !== undefined && { retryAfter }),
     },
+    retryAfter,
+    mayRetry: faultOf(refusal) !== "account",
     cause: error,
+  });
+}
+
+function failureOf(error: unknown, refusal: ProviderRefusal): string {
+  if (error instanceof CallTimeout) return "The model's provider took too long.";
+  switch (faultOf(refusal)) {
+    case "account":
+      return "The model's provider refuses this project's account.";
+    case "busy":
+      return "The model's provider is busy.";
+    default:
+      return "The model's provider failed.";
+  }
+}
+
+function refusedRequest(refusal: ProviderRefusal, cause: unknown): SpendgateError {
+  const { status, code, param, words } = refusal;
+  const message = "The model's provider does not take this request.";
+  return new SpendgateError("invalid_request", message, {
+    details: {
+      issues: [{ path: param ?? "", message: words ?? message }],
+      upstream: { status, code, retryAfter: null },
+    },
+    words: words ?? undefined,
+    cause,
   });
 }
 
