@@ -9,6 +9,7 @@ import { z } from "zod";
 import { parseVariables } from "../env.ts";
 import { fetchOnce } from "../fetch_once.ts";
 import { type Product, unusableModel } from "../product.ts";
+import { cacheControlInParts } from "./cache_control.ts";
 
 interface Provider {
   language(model: string): LanguageModelV4;
@@ -106,6 +107,7 @@ export function readProviders(
       fetch: fetchOnce,
       includeUsage: true,
       supportsStructuredOutputs: true,
+      transformRequestBody: cacheControlInParts,
     });
     configured[name] = {
       language: (model) => compatible.chatModel(model),
