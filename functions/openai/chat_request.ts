@@ -44,7 +44,7 @@ const toolCall = z.strictObject({
     name: z.string().min(1),
     arguments: z.string(),
     // Put there by OpenAI's SDK when it parses an answer.
-    parsed_arguments: z.unknown(),
+    parsed_arguments: z.unknown().optional(),
   }),
   index: z.int().nullish(),
 });
@@ -54,7 +54,7 @@ const ofAnAnswer = {
   annotations: z.array(z.unknown()).nullish(),
   audio: z.null().optional(),
   function_call: z.null().optional(),
-  parsed: z.unknown(),
+  parsed: z.unknown().optional(),
 };
 
 const name = z.string().nullish();
