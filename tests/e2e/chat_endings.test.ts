@@ -330,12 +330,15 @@ it("a client that goes during the compaction of its chat: that is booked, and no
   expect(provider.journal).toHaveLength(1);
 });
 
-it("a provider's 429 is ours as a 502, with its Retry-After as a detail", async () => {
+it("a provider's 429 is ours as a 502, with its Retry-After", async () => {
   provider.plays(refuses(429, { "retry-after": "7" }));
   const response = await stack.call("/chat", { user, json: WAYS.chat?.body(true) });
   expect(response.status).toBe(502);
-  expect(response.headers.get("retry-after")).toBeNull();
-  expect(await response.json()).toMatchObject({ upstream: { status: 429, retryAfter: "7" } });
+  expect(response.headers.get("retry-after")).toBe("7");
+  expect(await response.json()).toMatchObject({
+    retryAfter: 7,
+    upstream: { status: 429, retryAfter: "7" },
+  });
 });
 
 it("the function killed under way: each call is booked at its estimate when its hold expires, once", async () => {
