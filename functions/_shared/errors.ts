@@ -49,6 +49,8 @@ export interface ErrorOptions {
   cause?: unknown;
   /** What the caller reads in the message's place. It may repeat what the caller wrote: never for a log. */
   words?: string;
+  /** Where the code's own status says less. */
+  status?: number;
   /** False: the same request fails again, whenever it is sent. */
   mayRetry?: boolean;
   /** The quota that refused: for the log, not for the body. */
@@ -71,7 +73,7 @@ export class SpendgateError extends Error {
   ) {
     super(message, { cause: options.cause });
     this.name = "SpendgateError";
-    this.status = STATUS[code];
+    this.status = options.status ?? STATUS[code];
     this.details = options.details ?? {};
     this.retryAfter = options.retryAfter;
     this.headers = options.headers ?? {};

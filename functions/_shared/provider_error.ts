@@ -39,8 +39,8 @@ export function retryDelayMs(error: unknown, retry: number): number {
 }
 
 /**
- * The failure as the caller gets it: 400 with the provider's code where the request is to blame, else 502, without
- * what a provider's words may give away.
+ * The failure as the caller gets it: 400 with the provider's code where the request is to blame, 503 with Retry-After
+ * where it is busy, else 502, without what a provider's words may give away.
  */
 export function upstreamError(error: unknown): SpendgateError {
   if (error instanceof SpendgateError) return error;
@@ -58,6 +58,7 @@ export function upstreamError(error: unknown): SpendgateError {
       ...(retryAfter !== undefined && { retryAfter }),
     },
     retryAfter,
+    status: faultOf(refusal) === "busy" ? 503 : undefined,
     mayRetry: faultOf(refusal) !== "account",
     cause: error,
   });

@@ -143,7 +143,8 @@ function seconds(value: string | null | undefined): number | null {
 function redact(words: string): string {
   return words
     .slice(0, WORDS_LENGTH)
-    .replace(/\b(sk|pk|gsk|xai|key|org|proj|acct|AIza)[-_]?[\w-]*[\d*][\w*-]{5,}/g, "…");
+    .replace(/\b(sk|pk|gsk|xai|key|AIza)[-_]?[\w-]*[\d*][\w*-]{5,}/g, "…")
+    .replace(/\b(org|proj|acct|team|workspace)[-_][\w-]{4,}/g, "…");
 }
 
 function statusOf(type: string | null): number | null {

@@ -561,14 +561,14 @@ describe("a provider that refuses", () => {
     expect(provider.journal).toHaveLength(1);
   });
 
-  it("for now: 502 with Retry-After", async () => {
+  it("for now: 503 with Retry-After", async () => {
     const busy = refusal(
       429,
       { message: "Slow down", code: "rate_limit_exceeded" },
       { "retry-after": "7" },
     );
     const { status, headers, body } = await send(GPT, {}, busy);
-    expect(status).toBe(502);
+    expect(status).toBe(503);
     expect(headers.get("retry-after")).toBe("7");
     expect(headers.get("x-should-retry")).toBe("true");
     expect(body).toMatchObject({ error: { retryAfter: 7, upstream: { status: 429 } } });

@@ -85,9 +85,10 @@ describe("the request is to blame: 400 with a code, and no use in sending it aga
   });
 
   it("the caller reads the provider's words, without keys; the message for logs has none of them", () => {
-    const words = "Invalid schema for sk-proj-abcdef123456 of org-Abc123456: whispered";
+    const words =
+      "Invalid schema for sk-proj-abcdef123456 of org-Abc123456, acct_blue_9: whispered";
     const told = upstreamError(openai(400, { message: words, type: "invalid_request_error" }));
-    expect(told.toJSON().message).toBe("Invalid schema for … of …: whispered");
+    expect(told.toJSON().message).toBe("Invalid schema for … of …, …: whispered");
     expect(told.message).not.toContain("whispered");
   });
 });
@@ -129,7 +130,7 @@ describe("the project's account is to blame: 502, with the provider's code, and 
   });
 });
 
-describe("the provider is busy: 502 with Retry-After", () => {
+describe("the provider is busy: 503 with Retry-After", () => {
   it.each([
     ["seconds", answered(429, {}, { "retry-after": "7" }), "7"],
     ["parts of a second", answered(429, {}, { "retry-after": "0.4" }), "1"],
@@ -148,7 +149,7 @@ describe("the provider is busy: 502 with Retry-After", () => {
     ],
   ])("%s", (_, error, wait) => {
     const told = upstreamError(error);
-    expect(told).toMatchObject({ code: "upstream_error", status: 502, mayRetry: true });
+    expect(told).toMatchObject({ code: "upstream_error", status: 503, mayRetry: true });
     expect(told.headers["Retry-After"]).toBe(wait);
     expect(told.toJSON()).toMatchObject({ retryAfter: Number(wait) });
   });
