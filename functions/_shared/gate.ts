@@ -199,7 +199,7 @@ export class Gate {
       .select("tenant_id")
       .eq("user_id", userId)
       .abortSignal(AbortSignal.timeout(this.#timeoutMs));
-    if (error) throw toSpendgateError(error);
+    if (error) throw gateError(error);
     return data.map((row) => row.tenant_id);
   }
 
@@ -223,7 +223,7 @@ export class Gate {
         .order("product")
         .range(from, from + PAGE - 1)
         .abortSignal(AbortSignal.timeout(this.#timeoutMs));
-      if (error) throw toSpendgateError(error);
+      if (error) throw gateError(error);
       for (const { provider, product } of data) {
         if (provider && product) found.set(`${provider}/${product}`, { provider, product });
       }
@@ -238,7 +238,7 @@ export class Gate {
       .eq("tenant_id", tenantId)
       .eq("id", reservationId)
       .abortSignal(AbortSignal.timeout(this.#timeoutMs));
-    if (error) throw toSpendgateError(error);
+    if (error) throw gateError(error);
     return data[0]?.status;
   }
 
@@ -270,7 +270,7 @@ export class Gate {
     const { data, error } = await this.#client
       .rpc(name, args as never)
       .abortSignal(AbortSignal.timeout(this.#timeoutMs));
-    if (error) throw toSpendgateError(error);
+    if (error) throw gateError(error);
     const result = answer.safeParse(data);
     if (!result.success) {
       throw unavailable(`spend.${name} answered in an unknown shape: ${result.error.message}`);
@@ -293,7 +293,7 @@ export async function patiently<T>(attempts: number, call: () => Promise<T>): Pr
 }
 
 /** The contract's SQLSTATEs; everything else means that the gate cannot answer. */
-function toSpendgateError(error: PostgrestError): SpendgateError {
+export function gateError(error: PostgrestError): SpendgateError {
   const details = parseDetails(error.details);
   switch (error.code) {
     case "22023":
