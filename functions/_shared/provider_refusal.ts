@@ -45,6 +45,9 @@ const ACCOUNT_CODES =
 /** Some providers answer 400 where others answer 401 or 402; a code does not say which it is. */
 const ACCOUNT_WORDS = /^(your credit balance|API key (not valid|expired)|incorrect API key)/i;
 
+/** What is the provider's own, whatever status it has. */
+const SERVER_CODES = /^(server_error|api_error|internal(_server)?_error|INTERNAL)$/i;
+
 const TOO_LONG =
   /prompt is too long|maximum context length|context length|context window|input token count .* exceeds|too many tokens in/i;
 
@@ -88,7 +91,7 @@ export function faultOf({ status, code, words }: ProviderRefusal): Fault {
   if (BUSY.has(status)) return "busy";
   // A page that is not there, and says nothing of a model, is a wrong address: not the caller's.
   if (status === 404 && words === null) return "provider";
-  return CALLERS.has(status) ? "caller" : "provider";
+  return CALLERS.has(status) && !SERVER_CODES.test(code ?? "") ? "caller" : "provider";
 }
 
 /** Seconds after which the same request may be taken; undefined where time alone does not mend it. */

@@ -164,6 +164,7 @@ describe("the provider is busy: 503 with Retry-After", () => {
 
 it.each([
   ["500", answered(500, { error: { message: "boom" } })],
+  ["a 400 that says so", openai(400, { message: "boom", type: "server_error" })],
   ["a page that is no API's", answered(404, "<html>nginx</html>")],
   ["our own failure to parse an answer", new SyntaxError("Unexpected token: whispered")],
   ["a refusal to connect", new TypeError("fetch failed", { cause: { code: "ECONNREFUSED" } })],
