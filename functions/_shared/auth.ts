@@ -1,6 +1,7 @@
 // Who calls, and for which tenant.
 import {
   createClient,
+  isAuthApiError,
   isAuthRetryableFetchError,
   type SupabaseClient,
 } from "@supabase/supabase-js";
@@ -18,7 +19,7 @@ const claims = z.object({ sub: z.uuid(), role: z.literal("authenticated") });
 /**
  * Id of the signed-in user, from the bearer token.
  * @throws SpendgateError unauthorized when there is none or Auth does not vouch for it; quota_unavailable when
- *   Auth does not answer.
+ *   Auth does not answer, or is asked too often.
  */
 export async function authenticate(request: Request, env: Env): Promise<string> {
   const token = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
@@ -27,7 +28,9 @@ export async function authenticate(request: Request, env: Env): Promise<string> 
   const { data, error } = await authOf(env)
     .getClaims(token)
     .catch((error) => ({ data: null, error }));
-  if (isAuthRetryableFetchError(error)) {
+  // Asked too often, Auth says nothing of the token: whoever sent it is as much signed in as before.
+  const isBusy = isAuthApiError(error) && error.status === 429;
+  if (isBusy || isAuthRetryableFetchError(error)) {
     throw new SpendgateError("quota_unavailable", "Auth does not answer; nothing was spent.", {
       retryAfter: 5,
       cause: error,

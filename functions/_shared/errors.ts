@@ -47,6 +47,12 @@ export interface ErrorOptions {
   /** Headers of the answer, beside those that every error has. */
   headers?: Record<string, string>;
   cause?: unknown;
+  /** What the caller reads in the message's place. It may repeat what the caller wrote: never for a log. */
+  words?: string;
+  /** Where the code's own status says less. */
+  status?: number;
+  /** False: the same request fails again, whenever it is sent. */
+  mayRetry?: boolean;
   /** The quota that refused: for the log, not for the body. */
   quotaId?: number;
 }
@@ -56,6 +62,8 @@ export class SpendgateError extends Error {
   readonly details: Record<string, unknown>;
   readonly retryAfter?: number;
   readonly headers: Record<string, string>;
+  readonly words?: string;
+  readonly mayRetry: boolean;
   readonly quotaId?: number;
 
   constructor(
@@ -65,17 +73,19 @@ export class SpendgateError extends Error {
   ) {
     super(message, { cause: options.cause });
     this.name = "SpendgateError";
-    this.status = STATUS[code];
+    this.status = options.status ?? STATUS[code];
     this.details = options.details ?? {};
     this.retryAfter = options.retryAfter;
     this.headers = options.headers ?? {};
+    this.words = options.words;
+    this.mayRetry = options.mayRetry ?? this.status >= 500;
     this.quotaId = options.quotaId;
     if (this.retryAfter !== undefined) this.headers["Retry-After"] = String(this.retryAfter);
   }
 
   /** The body of the answer. */
   toJSON(): Record<string, unknown> {
-    return { error: this.code, message: this.message, ...this.details };
+    return { error: this.code, message: this.words ?? this.message, ...this.details };
   }
 }
 
@@ -114,7 +124,13 @@ export function toSpendgateError(error: unknown): SpendgateError {
   return new SpendgateError("internal_error", "Something went wrong here.", { cause: error });
 }
 
-/** JSON, or, where the caller asked for a stream, the same as server-sent events. */
+/** Whether a caller reads server-sent events and nothing else, as `fetch-event-source` says; useChat takes all. */
+export function acceptsOnlyEvents(request: Request): boolean {
+  const accepted = (request.headers.get("accept") ?? "").split(",").map((type) => type.trim());
+  return accepted.every((type) => /^text\/event-stream\b/i.test(type));
+}
+
+/** JSON, or the same as server-sent events. */
 export function errorResponse(error: SpendgateError, format: "json" | "sse"): Response {
   const headers = new Headers(error.headers);
   const body = JSON.stringify(error);

@@ -205,7 +205,7 @@ export class Gate {
       .select("tenant_id")
       .eq("user_id", userId)
       .abortSignal(AbortSignal.timeout(this.#timeoutMs));
-    if (error) throw toSpendgateError(error);
+    if (error) throw gateError(error);
     return data.map((row) => row.tenant_id);
   }
 
@@ -229,7 +229,7 @@ export class Gate {
         .order("product")
         .range(from, from + PAGE - 1)
         .abortSignal(AbortSignal.timeout(this.#timeoutMs));
-      if (error) throw toSpendgateError(error);
+      if (error) throw gateError(error);
       for (const { provider, product } of data) {
         if (provider && product) found.set(`${provider}/${product}`, { provider, product });
       }
@@ -244,7 +244,7 @@ export class Gate {
       .eq("tenant_id", tenantId)
       .eq("id", reservationId)
       .abortSignal(AbortSignal.timeout(this.#timeoutMs));
-    if (error) throw toSpendgateError(error);
+    if (error) throw gateError(error);
     return data[0]?.status;
   }
 
@@ -276,7 +276,7 @@ export class Gate {
     const { data, error } = await this.#client
       .rpc(name, args as never)
       .abortSignal(AbortSignal.timeout(this.#timeoutMs));
-    if (error) throw toSpendgateError(error);
+    if (error) throw gateError(error);
     const result = answer.safeParse(data);
     if (!result.success) {
       throw unavailable(`spend.${name} answered in an unknown shape: ${result.error.message}`);
@@ -299,7 +299,7 @@ export async function patiently<T>(attempts: number, call: () => Promise<T>): Pr
 }
 
 /** The contract's SQLSTATEs; everything else means that the gate cannot answer. */
-function toSpendgateError(error: PostgrestError): SpendgateError {
+export function gateError(error: PostgrestError): SpendgateError {
   const details = parseDetails(error.details);
   switch (error.code) {
     case "22023":
@@ -327,14 +327,17 @@ function toSpendgateError(error: PostgrestError): SpendgateError {
       if (error.message === "reservation_ended") return unavailable(error.message, error.code);
       return new SpendgateError(
         "idempotency_conflict",
-        "The idempotency key belongs to another request. Take a new one.",
+        "This idempotency key was used in this tenant before, for another request or by another member. Take a new key.",
       );
     case "PT422":
       return new SpendgateError("unpriced_product", `There is no price for ${details.product}.`, {
         details,
       });
     default:
-      return unavailable(error.message, error.code);
+      // Class 22: a value that no column takes, such as a text with NUL in it. It was the caller's, and stays wrong.
+      return error.code?.startsWith("22")
+        ? invalidRequest([{ path: "", message: "A value is not one that can be stored." }])
+        : unavailable(error.message, error.code);
   }
 }
 

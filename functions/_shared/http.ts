@@ -10,14 +10,19 @@ const EXPOSED = [
   "ratelimit-policy",
   "x-spendgate-reservation",
   "x-spendgate-cost-usd",
+  "x-spendgate-warnings",
   "x-should-retry",
 ].join(", ");
+
+/** Seconds that a browser may keep a preflight's answer: the most that any of them does. */
+const PREFLIGHT_SECONDS = 7200;
 
 /** Any origin may call: who calls is in the token, never in a cookie. */
 function allowCors(request: Request, headers: Headers): void {
   headers.set("Access-Control-Allow-Origin", "*");
   headers.set("Access-Control-Expose-Headers", EXPOSED);
   if (request.method !== "OPTIONS") return;
+  headers.set("Access-Control-Max-Age", String(PREFLIGHT_SECONDS));
   headers.set("Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS");
   // Clients send headers of their own, as the OpenAI SDK does; none of them changes what is allowed.
   headers.set(
@@ -30,7 +35,8 @@ function allowCors(request: Request, headers: Headers): void {
 /** Wraps a handler so that no path, whatever it throws, loses CORS or leaks a stack. */
 export function serve(
   handler: (request: Request) => Promise<Response>,
-  renderError: (error: SpendgateError) => Response = (error) => errorResponse(error, "json"),
+  renderError: (error: SpendgateError, request: Request) => Response = (error) =>
+    errorResponse(error, "json"),
 ): (request: Request) => Promise<Response> {
   return async (request) => {
     let response: Response;
@@ -42,7 +48,7 @@ export function serve(
       if (error.status >= 500) {
         log("error", error.code, describeError(error));
       }
-      response = renderError(error);
+      response = renderError(error, request);
     }
     allowCors(request, response.headers);
     return response;
@@ -81,11 +87,30 @@ export async function readJson<T extends z.ZodType>(
   }
   const result = schema.safeParse(value);
   if (!result.success) {
-    throw invalidRequest(
-      result.error.issues.map((issue) => ({ path: issue.path.join("."), message: issue.message })),
-    );
+    throw invalidRequest(result.error.issues.flatMap((issue) => describeIssue(issue, [])));
   }
   return result.data;
+}
+
+/** Each field that is not known by its own path; of a choice, what is wrong with the one that fits best. */
+function describeIssue(issue: z.core.$ZodIssue, above: PropertyKey[]): Issue[] {
+  const path = [...above, ...issue.path];
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => ({
+      path: [...path, key].join("."),
+      message: "This field is not known here.",
+    }));
+  }
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    const branches = issue.errors.map((issues) =>
+      issues.flatMap((each) => describeIssue(each, path)),
+    );
+    const depth = ([first]: Issue[]) => first?.path.split(".").length ?? 0;
+    const [best] = branches.sort((a, b) => depth(b) - depth(a) || a.length - b.length);
+    // None of them fits better than the others: the choice as a whole is wrong.
+    if (best && depth(best) > path.length) return best;
+  }
+  return [{ path: path.join("."), message: issue.message }];
 }
 
 export interface Issue {

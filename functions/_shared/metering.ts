@@ -79,6 +79,14 @@ export async function meteringFor(
 }
 
 function parseKey(key: string): string {
+  if (/#\d+$/.test(key)) {
+    throw invalidRequest([
+      {
+        path: "idempotency-key",
+        message: "A key must not end in # and a number: those are our own.",
+      },
+    ]);
+  }
   if (/^[\x21-\x7e]{1,200}$/.test(key)) return key;
   throw invalidRequest([
     { path: "idempotency-key", message: "Send 1 to 200 visible ASCII characters." },

@@ -9,7 +9,7 @@ export interface Product {
 
 /** Names that are known without their provider in front. */
 const FAMILIES: [RegExp, string][] = [
-  [/^(gpt-|o\d|chatgpt-|text-embedding-)/, "openai"],
+  [/^(ft:)?(gpt-|o\d|chatgpt-|text-embedding-)/, "openai"],
   [/^claude-/, "anthropic"],
   [/^(gemini-|gemma-)/, "google"],
 ];

@@ -4,6 +4,13 @@ import { SpendgateError, toSpendgateError } from "./errors.ts";
 import { invalidRequest } from "./http.ts";
 import { describeError, log, messageOf } from "./log.ts";
 import {
+  type Fault,
+  faultOf,
+  type ProviderRefusal,
+  readRefusal,
+  waitSeconds,
+} from "./provider_refusal.ts";
+import {
   isRefusedStatus,
   type ProviderRequest,
   saysOnlyError,
@@ -106,21 +113,58 @@ export function unsentError(error: unknown): SpendgateError {
   return invalidRequest([{ path: "messages", message: messageOf(error) }]);
 }
 
-/** The failure as the caller gets it: 502, without what a provider's words may give away. */
+/**
+ * The failure as the caller gets it: 400 with the provider's code where the request is to blame, 503 with Retry-After
+ * where it is busy, else 502, without what a provider's words may give away.
+ */
 export function upstreamError(error: unknown): SpendgateError {
   if (error instanceof SpendgateError) return error;
-  const message =
-    error instanceof CallTimeout
-      ? "The model's provider took too long."
-      : "The model's provider failed.";
-  const failed = new SpendgateError("upstream_error", message, {
+  const refusal = readRefusal(error);
+  const fault = faultOf(refusal);
+  if (fault === "caller") return refusedRequest(refusal, error);
+  const { status, code } = refusal;
+  const retryAfter = waitSeconds(refusal);
+  const failed = new SpendgateError("upstream_error", failureOf(error, fault), {
     details: {
-      upstream: { status: statusSaid(error) ?? null, retryAfter: retryAfterOf(error) ?? null },
+      upstream: {
+        status: status ?? statusSaid(error) ?? null,
+        code,
+        retryAfter: retryAfterOf(error) ?? null,
+      },
+      ...(retryAfter !== undefined && { retryAfter }),
     },
+    retryAfter,
+    status: fault === "busy" ? 503 : undefined,
+    mayRetry: fault !== "account",
     cause: error,
   });
   log("warn", "upstream_error", describeError(failed));
   return failed;
+}
+
+function failureOf(error: unknown, fault: Fault): string {
+  if (error instanceof CallTimeout) return "The model's provider took too long.";
+  switch (fault) {
+    case "account":
+      return "The model's provider refuses this project's account.";
+    case "busy":
+      return "The model's provider is busy.";
+    default:
+      return "The model's provider failed.";
+  }
+}
+
+function refusedRequest(refusal: ProviderRefusal, cause: unknown): SpendgateError {
+  const { status, code, param, words } = refusal;
+  const message = "The model's provider does not take this request.";
+  return new SpendgateError("invalid_request", message, {
+    details: {
+      issues: [{ path: param ?? "", message: words ?? message }],
+      upstream: { status, code, retryAfter: null },
+    },
+    words: words ?? undefined,
+    cause,
+  });
 }
 
 /** What the AI SDK throws, as the caller gets it. */

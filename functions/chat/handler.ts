@@ -12,7 +12,7 @@ import {
 import { authenticate } from "../_shared/auth.ts";
 import { writtenStream } from "../_shared/background.ts";
 import type { Env } from "../_shared/env.ts";
-import { errorResponse, SpendgateError } from "../_shared/errors.ts";
+import { SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
 import { clientGone, expectMethod, readJson } from "../_shared/http.ts";
 import { meteredModel } from "../_shared/metered_model.ts";
@@ -23,11 +23,14 @@ import { type ChatRequest, chatRequest, compactRequest, toUIMessages } from "./r
 import { toolsNamed } from "./tools.ts";
 
 export async function handleChat(request: Request, env: Env, gate: Gate): Promise<Response> {
-  expectMethod(request, "POST");
+  const path = new URL(request.url).pathname.replace(/^(\/functions\/v1)?\/chat(?=\/|$)/, "");
+  const isResuming = /^\/[^/]+\/stream$/.test(path);
+  expectMethod(request, isResuming ? "GET" : "POST");
   const userId = await authenticate(request, env);
-  const { pathname } = new URL(request.url);
-  if (/\/chat\/compact$/.test(pathname)) return compactConversation(request, userId, env, gate);
-  if (!/\/chat\/?$/.test(pathname)) throw new SpendgateError("not_found", "There is only /chat.");
+  // useChat asks whether an answer is still being written, as it does with `resume`: none is kept here.
+  if (isResuming) return new Response(null, { status: 204 });
+  if (path === "/compact") return compactConversation(request, userId, env, gate);
+  if (path !== "" && path !== "/") throw new SpendgateError("not_found", "There is only /chat.");
 
   const body = await readJson(request, chatRequest(env), env.maxBodyBytes);
   const metering = await meteringFor(userId, request, env, gate, {
@@ -73,9 +76,28 @@ function hasUsed(tokens = Number.POSITIVE_INFINITY): StopCondition<ToolSet> {
     steps.reduce((sum, step) => sum + (step.usage.totalTokens ?? 0), 0) >= tokens;
 }
 
+/** What an answer tells of one call of its run. */
+interface Step {
+  text: string;
+  files: { mediaType: string; base64: string }[];
+  usage: { inputTokens?: number; outputTokens?: number };
+}
+
+/** What the model drew, in the form in which a message takes files. */
+function filesOf(steps: Step[]) {
+  const files = steps.flatMap((step) =>
+    step.files.map(({ mediaType, base64 }) => ({
+      type: "file",
+      mediaType,
+      url: `data:${mediaType};base64,${base64}`,
+    })),
+  );
+  return files.length > 0 ? { files } : {};
+}
+
 async function answer(body: ChatRequest, metering: RequestMetering): Promise<Response> {
   const { name, compaction, call } = await prepare(body, metering);
-  const done: { text: string; usage: { inputTokens?: number; outputTokens?: number } }[] = [];
+  const done: Step[] = [];
   let ending: { finishReason: string; error?: SpendgateError };
   try {
     const { finishReason } = await generateText({
@@ -93,6 +115,7 @@ async function answer(body: ChatRequest, metering: RequestMetering): Promise<Res
   return Response.json(
     {
       text: ending.error ? done.map((step) => step.text).join("") : done.at(-1)?.text,
+      ...filesOf(done),
       ...ending,
       model: name,
       steps: done.length,
@@ -136,9 +159,7 @@ async function streamAnswer(
     await started.promise;
     return createUIMessageStreamResponse({ stream: parts, headers: metering.receipt.headers() });
   } catch (thrown) {
-    const error = callError(thrown);
-    if (error.code === "quota_exceeded") return errorResponse(error, "sse");
-    throw error;
+    throw callError(thrown);
   }
 }
 
@@ -198,6 +219,10 @@ function compactionFacts({ replaced, summary, error }: Compaction) {
   return replaced > 0 ? { compaction: { replaced, summary, error } } : {};
 }
 
-function sum(counts: (number | undefined)[]): number {
-  return counts.reduce<number>((total, count) => total + (count ?? 0), 0);
+/** Null where one of them is not known: unknown is not zero. */
+function sum(counts: (number | undefined)[]): number | null {
+  return counts.reduce<number | null>(
+    (total, count) => (total === null || count === undefined ? null : total + count),
+    0,
+  );
 }

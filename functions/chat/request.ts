@@ -2,10 +2,11 @@
 import { safeValidateUIMessages, type UIMessage } from "ai";
 import { z } from "zod";
 import { type Env, perEnv } from "../_shared/env.ts";
+import { parseDataUrl, parseHttpsUrl } from "../_shared/file_url.ts";
 import { invalidRequest } from "../_shared/http.ts";
+import { label } from "../_shared/label.ts";
 import { TOOL_NAMES } from "./tools.ts";
 
-const label = z.string().min(1).max(200);
 const role = z.enum(["system", "user", "assistant"]);
 
 const simpleMessage = z.strictObject({ role, content: z.string().min(1) });
@@ -91,13 +92,13 @@ export async function toUIMessages(messages: Message[]): Promise<UIMessage[]> {
 function checkFiles(message: UIMessage, index: number): void {
   for (const part of message.parts) {
     if (part.type !== "file" && part.type !== "reasoning-file") continue;
-    const isHere = part.url.startsWith("data:");
-    const isImage = part.url.startsWith("https:") && part.mediaType.startsWith("image/");
+    const isHere = parseDataUrl(part.url) !== undefined;
+    const isImage = parseHttpsUrl(part.url) !== undefined && part.mediaType.startsWith("image/");
     if ("providerReference" in part || !(isHere || isImage)) {
       throw invalidRequest([
         {
           path: `messages.${index}`,
-          message: "Send a file as a data: URL, or an image by an https: URL.",
+          message: "Send a file as a data:<type>;base64,… URL, or an image by an https: URL.",
         },
       ]);
     }

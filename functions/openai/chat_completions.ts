@@ -1,18 +1,30 @@
 // Calls the metered model, and answers as OpenAI's Chat Completions API does.
 import type {
-  LanguageModelV4Content,
-  LanguageModelV4FinishReason,
+  LanguageModelV4GenerateResult,
   LanguageModelV4StreamPart,
   LanguageModelV4Usage,
 } from "@ai-sdk/provider";
 import { writtenStream } from "../_shared/background.ts";
+import { SpendgateError } from "../_shared/errors.ts";
 import { clientGone } from "../_shared/http.ts";
 import { meteredModel } from "../_shared/metered_model.ts";
 import type { RequestMetering } from "../_shared/metering.ts";
+import { parseModelName } from "../_shared/product.ts";
 import { callError } from "../_shared/provider_error.ts";
 import type { CallCost, Receipt } from "../_shared/receipt.ts";
-import { type ChatCompletionRequest, toCallOptions } from "./chat_request.ts";
+import {
+  type Image,
+  rawImages,
+  toArguments,
+  toImage,
+  toMessage,
+  toOpenAIUsage,
+  warningHeaders,
+} from "./answer.ts";
+import { toCall } from "./call_options.ts";
+import type { ChatCompletionRequest } from "./chat_request.ts";
 import { toOpenAIError } from "./errors.ts";
+import { brokenAnswer, type FinishReason, toFinishReason } from "./finish_reason.ts";
 
 export async function complete(
   request: Request,
@@ -32,24 +44,40 @@ async function completion(
   body: ChatCompletionRequest,
   metering: RequestMetering,
 ): Promise<Response> {
-  const result = await meteredModel(body.model, metering).doGenerate(toCallOptions(body));
+  const { options, ignored } = await toCall(body, parseModelName(body.model).provider);
+  const result = await meteredModel(body.model, metering).doGenerate(options);
   const costs = await metering.receipt.costs(metering.env.costWaitMs);
+  const headers = {
+    ...metering.receipt.headers(costs),
+    ...warningHeaders(result.warnings, ignored),
+  };
+  const message = toMessage(result.content, rawImages(result.response?.body));
   return Response.json(
     {
       ...frame(body, metering.receipt),
       object: "chat.completion",
-      choices: [
-        {
-          index: 0,
-          message: toMessage(result.content),
-          logprobs: null,
-          finish_reason: toFinishReason(result.finishReason),
-        },
-      ],
+      choices: [{ index: 0, message, logprobs: null, finish_reason: wholeReason(result, headers) }],
       usage: toOpenAIUsage(result.usage),
     },
-    { headers: metering.receipt.headers(costs) },
+    { headers },
   );
+}
+
+/** Why an answer that came whole ended. Some providers do not say: then it did as it was asked to. */
+function wholeReason(
+  { finishReason, content }: LanguageModelV4GenerateResult,
+  headers: Record<string, string>,
+): FinishReason {
+  if (finishReason.unified === "other" && finishReason.raw === undefined) {
+    return content.some((part) => part.type === "tool-call") ? "tool_calls" : "stop";
+  }
+  try {
+    return toFinishReason(finishReason);
+  } catch (error) {
+    // It has cost something all the same.
+    if (error instanceof SpendgateError) Object.assign(error.headers, headers);
+    throw error;
+  }
 }
 
 async function streamCompletion(
@@ -58,9 +86,13 @@ async function streamCompletion(
   metering: RequestMetering,
 ): Promise<Response> {
   const gone = clientGone(request);
+  const { options, ignored } = await toCall(body, parseModelName(body.model).provider);
   const model = meteredModel(body.model, { ...metering, gone: gone.signal });
   // Resolves with the first token: until then whatever fails is an answer with a status of its own.
-  const { stream } = await model.doStream(toCallOptions(body));
+  const { stream } = await model.doStream(options);
+  const parts = stream.values();
+  const first = await parts.next();
+  const warnings = first.value?.type === "stream-start" ? first.value.warnings : [];
   const chunks = new ChunkWriter(body, metering.receipt);
   const encoder = new TextEncoder();
   const output = writtenStream<Uint8Array>(gone, async (write) => {
@@ -68,7 +100,11 @@ async function streamCompletion(
       if (text !== "") write(encoder.encode(text));
     };
     pass(chunks.begin());
-    for await (const part of stream) pass(chunks.write(part));
+    try {
+      for (let part = first; !part.done; part = await parts.next()) pass(chunks.write(part.value));
+    } catch (error) {
+      pass(chunks.fail(error));
+    }
     pass(chunks.end(await metering.receipt.costs(metering.env.costWaitMs)));
   });
   return new Response(output, {
@@ -76,6 +112,7 @@ async function streamCompletion(
       "Content-Type": "text/event-stream",
       "Cache-Control": "no-cache",
       ...metering.receipt.headers(),
+      ...warningHeaders(warnings, ignored),
     },
   });
 }
@@ -84,9 +121,11 @@ async function streamCompletion(
 class ChunkWriter {
   readonly #frame: Record<string, unknown>;
   readonly #includeUsage: boolean;
-  readonly #toolIndexes = new Map<string, number>();
+  /** Calls of tools that have begun: their place, and whether any of their arguments has been written. */
+  readonly #tools = new Map<string, { index: number; hasArguments: boolean }>();
+  #images = 0;
   #usage: LanguageModelV4Usage | undefined;
-  #failed = false;
+  #ending: "open" | "finished" | "failed" = "open";
 
   constructor(body: ChatCompletionRequest, receipt: Receipt) {
     this.#frame = { ...frame(body, receipt), object: "chat.completion.chunk" };
@@ -104,50 +143,95 @@ class ChunkWriter {
       case "reasoning-delta":
         return this.#choice({ reasoning_content: part.delta });
       case "tool-input-start":
-        return this.#tool(part.id, {
-          id: part.id,
-          type: "function",
-          function: { name: part.toolName, arguments: "" },
-        });
+        return part.providerExecuted ? "" : this.#beginTool(part.id, part.toolName);
       case "tool-input-delta":
-        return this.#tool(part.id, { function: { arguments: part.delta } });
+        return this.#addArguments(part.id, part.delta);
       case "tool-call":
-        // A provider that does not stream a tool's input gives it whole.
-        if (this.#toolIndexes.has(part.toolCallId)) return "";
-        return this.#tool(part.toolCallId, {
-          id: part.toolCallId,
-          type: "function",
-          function: { name: part.toolName, arguments: part.input },
-        });
+        return part.providerExecuted ? "" : this.#endTool(part);
+      case "file":
+        return this.#showImages([toImage(part)]);
+      case "raw":
+        return this.#showImages(rawImages(part.rawValue));
       case "finish":
-        this.#usage = part.usage;
-        return this.#failed ? "" : this.#choice({}, toFinishReason(part.finishReason));
+        return this.#finish(part);
       case "error":
-        this.#failed = true;
-        return data(toOpenAIError(callError(part.error)));
+        return this.fail(part.error);
       default:
         return "";
     }
   }
 
-  /** What it cost: in the chunk of the usage where that was asked for, else where no client stumbles, in a comment. */
+  /** The first error is the answer's end; what it brings with it says nothing more. */
+  fail(error: unknown): string {
+    if (this.#ending === "failed") return "";
+    this.#ending = "failed";
+    return data(toOpenAIError(callError(error)));
+  }
+
+  /**
+   * What it cost: in the chunk of the usage where that was asked for, else where no client stumbles, in a comment.
+   * Only an answer that is whole ends with `[DONE]`.
+   */
   end(calls: CallCost[]): string {
-    const usage =
-      this.#includeUsage && !this.#failed
-        ? data({
-            ...this.#frame,
-            choices: [],
-            usage: this.#usage && toOpenAIUsage(this.#usage),
-            spendgate: { calls },
-          })
-        : `: ${JSON.stringify({ spendgate: { calls } })}\n\n`;
+    const comment = `: ${JSON.stringify({ spendgate: { calls } })}\n\n`;
+    if (this.#ending === "open") return this.fail(brokenAnswer()) + comment;
+    if (this.#ending === "failed") return comment;
+    const usage = this.#includeUsage
+      ? data({
+          ...this.#frame,
+          choices: [],
+          usage: this.#usage ? toOpenAIUsage(this.#usage) : null,
+          spendgate: { calls },
+        })
+      : comment;
     return `${usage}data: [DONE]\n\n`;
   }
 
-  #tool(id: string, call: Record<string, unknown>): string {
-    const index = this.#toolIndexes.get(id) ?? this.#toolIndexes.size;
-    this.#toolIndexes.set(id, index);
-    return this.#choice({ tool_calls: [{ index, ...call }] });
+  #finish({ usage, finishReason }: Extract<LanguageModelV4StreamPart, { type: "finish" }>): string {
+    if (this.#ending === "failed") return "";
+    this.#usage = usage;
+    try {
+      const chunk = this.#choice({}, toFinishReason(finishReason));
+      this.#ending = "finished";
+      return chunk;
+    } catch (error) {
+      return this.fail(error);
+    }
+  }
+
+  #beginTool(id: string, name: string): string {
+    const index = this.#tools.size;
+    this.#tools.set(id, { index, hasArguments: false });
+    const call = { index, id, type: "function", function: { name, arguments: "" } };
+    return this.#choice({ tool_calls: [call] });
+  }
+
+  #addArguments(id: string, delta: string): string {
+    const tool = this.#tools.get(id);
+    if (tool === undefined || delta === "") return "";
+    tool.hasArguments = true;
+    return this.#choice({ tool_calls: [{ index: tool.index, function: { arguments: delta } }] });
+  }
+
+  /** The whole call: news where its provider has not streamed its arguments, or there are none. */
+  #endTool({
+    toolCallId,
+    toolName,
+    input,
+  }: {
+    toolCallId: string;
+    toolName: string;
+    input: string;
+  }) {
+    const begun = this.#tools.has(toolCallId) ? "" : this.#beginTool(toolCallId, toolName);
+    if (this.#tools.get(toolCallId)?.hasArguments) return "";
+    return begun + this.#addArguments(toolCallId, toArguments(input));
+  }
+
+  #showImages(images: Image[]): string {
+    if (images.length === 0) return "";
+    const numbered = images.map((image) => ({ ...image, index: this.#images++ }));
+    return this.#choice({ images: numbered });
   }
 
   #choice(delta: Record<string, unknown>, finishReason: string | null = null): string {
@@ -168,48 +252,5 @@ function frame(body: ChatCompletionRequest, receipt: Receipt) {
     id: `chatcmpl-${receipt.calls.at(-1)?.reservationId}`,
     created: Math.floor(Date.now() / 1000),
     model: body.model,
-  };
-}
-
-function toMessage(content: LanguageModelV4Content[]) {
-  const text = content.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("");
-  const reasoning = content.flatMap((part) => (part.type === "reasoning" ? [part.text] : []));
-  const calls = content.flatMap((part) => (part.type === "tool-call" ? [part] : []));
-  return {
-    role: "assistant",
-    content: text === "" && calls.length > 0 ? null : text,
-    refusal: null,
-    ...(reasoning.length > 0 && { reasoning_content: reasoning.join("") }),
-    ...(calls.length > 0 && {
-      tool_calls: calls.map((call) => ({
-        id: call.toolCallId,
-        type: "function",
-        function: { name: call.toolName, arguments: call.input },
-      })),
-    }),
-  };
-}
-
-function toFinishReason({ unified }: LanguageModelV4FinishReason): string {
-  switch (unified) {
-    case "length":
-      return "length";
-    case "content-filter":
-      return "content_filter";
-    case "tool-calls":
-      return "tool_calls";
-    default:
-      return "stop";
-  }
-}
-
-function toOpenAIUsage({ inputTokens, outputTokens }: LanguageModelV4Usage) {
-  const [input, output] = [inputTokens.total ?? 0, outputTokens.total ?? 0];
-  return {
-    prompt_tokens: input,
-    completion_tokens: output,
-    total_tokens: input + output,
-    prompt_tokens_details: { cached_tokens: inputTokens.cacheRead ?? 0 },
-    completion_tokens_details: { reasoning_tokens: outputTokens.reasoning ?? 0 },
   };
 }

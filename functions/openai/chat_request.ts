@@ -1,71 +1,110 @@
-// POST /chat/completions as OpenAI defines it, and the same as a call of the AI SDK.
-import type {
-  JSONSchema7,
-  LanguageModelV4CallOptions,
-  LanguageModelV4Prompt,
-} from "@ai-sdk/provider";
+// POST /chat/completions as OpenAI defines it.
 import { z } from "zod";
 import { perEnv } from "../_shared/env.ts";
-import { invalidRequest } from "../_shared/http.ts";
+import { label } from "../_shared/label.ts";
 
-const textPart = z.object({ type: z.literal("text"), text: z.string() });
-const imagePart = z.object({
+/** Where a provider may keep the prompt up to here, as Anthropic's and OpenRouter's clients ask for it. */
+const cacheControl = z
+  .strictObject({ type: z.literal("ephemeral"), ttl: z.enum(["5m", "1h"]).nullish() })
+  .nullish();
+export type CacheControl = z.output<typeof cacheControl>;
+
+const textPart = z.strictObject({
+  type: z.literal("text"),
+  text: z.string(),
+  cache_control: cacheControl,
+});
+export type TextPart = z.output<typeof textPart>;
+
+const imagePart = z.strictObject({
   type: z.literal("image_url"),
-  image_url: z.object({ url: z.string(), detail: z.enum(["auto", "low", "high"]).optional() }),
+  image_url: z.strictObject({
+    url: z.string(),
+    detail: z.enum(["auto", "low", "high"]).nullish(),
+  }),
+  cache_control: cacheControl,
 });
-const filePart = z.object({
+const filePart = z.strictObject({
   type: z.literal("file"),
-  file: z.strictObject({ filename: z.string().optional(), file_data: z.string() }),
+  file: z.strictObject({ filename: z.string().nullish(), file_data: z.string() }),
+  cache_control: cacheControl,
 });
+const userPart = z.discriminatedUnion("type", [textPart, imagePart, filePart]);
+export type UserPart = z.output<typeof userPart>;
+
+const refusalPart = z.strictObject({ type: z.literal("refusal"), refusal: z.string() });
+const assistantPart = z.discriminatedUnion("type", [textPart, refusalPart]);
+
 const texts = z.union([z.string(), z.array(textPart).min(1)]);
 
-const toolCall = z.object({
+const toolCall = z.strictObject({
   id: z.string().min(1),
   type: z.literal("function"),
-  function: z.object({ name: z.string().min(1), arguments: z.string() }),
+  function: z.strictObject({
+    name: z.string().min(1),
+    arguments: z.string(),
+    // Put there by OpenAI's SDK when it parses an answer.
+    parsed_arguments: z.unknown().optional(),
+  }),
+  index: z.int().nullish(),
 });
 
-const name = z.string().optional();
-const message = z.discriminatedUnion("role", [
-  z.object({ role: z.literal("system"), content: texts, name }),
-  z.object({ role: z.literal("developer"), content: texts, name }),
-  z.object({
-    role: z.literal("user"),
-    content: z.union([
-      z.string(),
-      z.array(z.discriminatedUnion("type", [textPart, imagePart, filePart])).min(1),
-    ]),
-    name,
-  }),
-  z.object({
-    role: z.literal("assistant"),
-    content: texts.nullish(),
-    refusal: z.string().nullish(),
-    tool_calls: z.array(toolCall).optional(),
-    name,
-  }),
-  z.object({ role: z.literal("tool"), content: texts, tool_call_id: z.string().min(1) }),
-]);
+/** What an answer has that is sent back in the history as it came, and says nothing to a model. */
+const ofAnAnswer = {
+  annotations: z.array(z.unknown()).nullish(),
+  audio: z.null().optional(),
+  function_call: z.null().optional(),
+  parsed: z.unknown().optional(),
+};
 
-const tool = z.object({
+const name = z.string().nullish();
+const message = z.discriminatedUnion("role", [
+  z.strictObject({ role: z.literal("system"), content: texts, name }),
+  z.strictObject({ role: z.literal("developer"), content: texts, name }),
+  z.strictObject({
+    role: z.literal("user"),
+    content: z.union([z.string(), z.array(userPart).min(1)]),
+    name,
+  }),
+  z.strictObject({
+    role: z.literal("assistant"),
+    content: z.union([z.string(), z.array(assistantPart)]).nullish(),
+    refusal: z.string().nullish(),
+    reasoning_content: z.string().nullish(),
+    images: z.array(imagePart.extend({ index: z.int().nullish() })).nullish(),
+    tool_calls: z.array(toolCall).nullish(),
+    name,
+    ...ofAnAnswer,
+  }),
+  z.strictObject({
+    role: z.literal("tool"),
+    content: texts,
+    tool_call_id: z.string().min(1),
+    name,
+  }),
+]);
+export type Message = z.output<typeof message>;
+
+const tool = z.strictObject({
   type: z.literal("function"),
-  function: z.object({
+  function: z.strictObject({
     name: z.string().regex(/^[\w-]{1,64}$/, "1 to 64 letters, digits, _ or -"),
-    description: z.string().optional(),
-    parameters: z.record(z.string(), z.unknown()).optional(),
+    description: z.string().nullish(),
+    parameters: z.record(z.string(), z.unknown()).nullish(),
     strict: z.boolean().nullish(),
   }),
+  cache_control: cacheControl,
 });
 
 const responseFormat = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("text") }),
-  z.object({ type: z.literal("json_object") }),
-  z.object({
+  z.strictObject({ type: z.literal("text") }),
+  z.strictObject({ type: z.literal("json_object") }),
+  z.strictObject({
     type: z.literal("json_schema"),
-    json_schema: z.object({
+    json_schema: z.strictObject({
       name: z.string(),
-      description: z.string().optional(),
-      schema: z.record(z.string(), z.unknown()).optional(),
+      description: z.string().nullish(),
+      schema: z.record(z.string(), z.unknown()).nullish(),
       strict: z.boolean().nullish(),
     }),
   }),
@@ -74,15 +113,15 @@ const responseFormat = z.discriminatedUnion("type", [
 const count = z.int().min(1).nullish();
 const number = (least: number, most: number) => z.number().min(least).max(most).nullish();
 
-export const chatCompletionRequest = perEnv((env) =>
+const request = perEnv((env) =>
   z.strictObject({
-    model: z.string().min(1).max(200),
+    model: label,
     messages: z.array(message).min(1).max(env.maxMessages),
     stream: z.boolean().nullish(),
     stream_options: z
-      .object({
-        include_usage: z.boolean().optional(),
-        include_obfuscation: z.boolean().optional(),
+      .strictObject({
+        include_usage: z.boolean().nullish(),
+        include_obfuscation: z.boolean().nullish(),
       })
       .nullish(),
     max_tokens: count,
@@ -93,172 +132,40 @@ export const chatCompletionRequest = perEnv((env) =>
     frequency_penalty: number(-2, 2),
     seed: z.int().nullish(),
     stop: z.union([z.string(), z.array(z.string()).max(4)]).nullish(),
-    tools: z.array(tool).max(128).optional(),
+    tools: z.array(tool).max(128).nullish(),
     tool_choice: z
       .union([
         z.enum(["none", "auto", "required"]),
-        z.object({ type: z.literal("function"), function: z.object({ name: z.string() }) }),
+        z.strictObject({
+          type: z.literal("function"),
+          function: z.strictObject({ name: z.string() }),
+        }),
       ])
-      .optional(),
-    parallel_tool_calls: z.boolean().optional(),
-    response_format: responseFormat.optional(),
+      .nullish(),
+    parallel_tool_calls: z.boolean().nullish(),
+    response_format: responseFormat.nullish(),
     reasoning_effort: z
       .enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"])
       .nullish(),
-    // Asks for one answer at the standard price; other tiers, and more answers, cost otherwise.
-    n: z.literal(1).nullish(),
-    service_tier: z.enum(["auto", "default"]).nullish(),
-    // Of no effect here, and of none on the answer: nothing is stored, whoever pays is in the token.
-    store: z.literal(false).nullish(),
+    verbosity: z.enum(["low", "medium", "high"]).nullish(),
     user: z.string().nullish(),
     safety_identifier: z.string().nullish(),
     prompt_cache_key: z.string().nullish(),
-    metadata: z.record(z.string(), z.string()).nullish(),
+    metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
+    // What asks for what is so anyway: one answer in text, at the standard price, of which nothing is stored.
+    n: z.literal(1).nullish(),
+    service_tier: z.enum(["auto", "default"]).nullish(),
+    store: z.literal(false).nullish(),
+    logprobs: z.literal(false).nullish(),
+    modalities: z.tuple([z.literal("text")]).nullish(),
   }),
 );
-export type ChatCompletionRequest = z.output<ReturnType<typeof chatCompletionRequest>>;
 
-/** @throws SpendgateError invalid_request for a message that no model could be sent. */
-export function toCallOptions(body: ChatCompletionRequest): LanguageModelV4CallOptions {
-  return {
-    prompt: toPrompt(body.messages),
-    maxOutputTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
-    temperature: body.temperature ?? undefined,
-    topP: body.top_p ?? undefined,
-    presencePenalty: body.presence_penalty ?? undefined,
-    frequencyPenalty: body.frequency_penalty ?? undefined,
-    seed: body.seed ?? undefined,
-    stopSequences: typeof body.stop === "string" ? [body.stop] : (body.stop ?? undefined),
-    reasoning: body.reasoning_effort ?? undefined,
-    responseFormat: toResponseFormat(body),
-    tools: body.tools?.map(({ function: { name, description, parameters, strict } }) => ({
-      type: "function" as const,
-      name,
-      description,
-      inputSchema: (parameters ?? { type: "object", properties: {} }) as JSONSchema7,
-      ...(typeof strict === "boolean" && { strict }),
-    })),
-    toolChoice: toToolChoice(body.tool_choice),
-    ...(body.parallel_tool_calls !== undefined && {
-      providerOptions: {
-        openai: { parallelToolCalls: body.parallel_tool_calls },
-        anthropic: { disableParallelToolUse: !body.parallel_tool_calls },
-      },
-    }),
-  };
-}
+export const chatCompletionRequest = perEnv((env) => z.preprocess(withoutNulls, request(env)));
+export type ChatCompletionRequest = z.output<ReturnType<typeof request>>;
 
-function toToolChoice(
-  choice: ChatCompletionRequest["tool_choice"],
-): LanguageModelV4CallOptions["toolChoice"] {
-  if (choice === undefined) return undefined;
-  return typeof choice === "string"
-    ? { type: choice }
-    : { type: "tool", toolName: choice.function.name };
-}
-
-function toResponseFormat({
-  response_format: format,
-}: ChatCompletionRequest): LanguageModelV4CallOptions["responseFormat"] {
-  if (format === undefined || format.type === "text") return undefined;
-  if (format.type === "json_object") return { type: "json" };
-  const { name, description, schema } = format.json_schema;
-  return { type: "json", name, description, schema: schema as JSONSchema7 | undefined };
-}
-
-function toPrompt(messages: ChatCompletionRequest["messages"]): LanguageModelV4Prompt {
-  // A tool's answer names its call by id alone; the prompt wants the tool's name too.
-  const toolNames = new Map(
-    messages.flatMap((each) =>
-      each.role === "assistant"
-        ? (each.tool_calls ?? []).map((call) => [call.id, call.function.name] as const)
-        : [],
-    ),
-  );
-  return messages.map((each, index) => toPromptMessage(each, toolNames, `messages.${index}`));
-}
-
-function toPromptMessage(
-  message: ChatCompletionRequest["messages"][number],
-  toolNames: Map<string, string>,
-  path: string,
-): LanguageModelV4Prompt[number] {
-  switch (message.role) {
-    case "system":
-    case "developer":
-      return { role: "system", content: textOf(message.content) };
-    case "user":
-      return {
-        role: "user",
-        content:
-          typeof message.content === "string"
-            ? [{ type: "text", text: message.content }]
-            : message.content.map((part) => toPart(part, path)),
-      };
-    case "assistant": {
-      const text = textOf(message.content ?? message.refusal ?? "");
-      const calls = (message.tool_calls ?? []).map((call) => ({
-        type: "tool-call" as const,
-        toolCallId: call.id,
-        toolName: call.function.name,
-        input: parseArguments(call.function.arguments, path),
-      }));
-      return {
-        role: "assistant",
-        content: [...(text === "" ? [] : [{ type: "text" as const, text }]), ...calls],
-      };
-    }
-    case "tool": {
-      const toolName = toolNames.get(message.tool_call_id);
-      if (toolName === undefined) throw invalid(path, "No tool call has this tool_call_id.");
-      const output = { type: "text" as const, value: textOf(message.content) };
-      return {
-        role: "tool",
-        content: [{ type: "tool-result", toolCallId: message.tool_call_id, toolName, output }],
-      };
-    }
-  }
-}
-
-type UserPart = z.output<typeof textPart> | z.output<typeof imagePart> | z.output<typeof filePart>;
-
-function toPart(part: UserPart, path: string) {
-  if (part.type === "text") return { type: "text" as const, text: part.text };
-  if (part.type === "file") {
-    return { ...dataPart(part.file.file_data, path), filename: part.file.filename };
-  }
-  const { url, detail } = part.image_url;
-  if (url.startsWith("data:")) return dataPart(url, path);
-  if (!URL.canParse(url) || new URL(url).protocol !== "https:") {
-    throw invalid(path, "Send an image as a data: URL or by an https: URL.");
-  }
-  return {
-    type: "file" as const,
-    mediaType: "image/*",
-    data: { type: "url" as const, url: new URL(url) },
-    ...(detail && { providerOptions: { openai: { imageDetail: detail } } }),
-  };
-}
-
-function dataPart(url: string, path: string) {
-  const [, mediaType, data] = /^data:([\w.+-]+\/[\w.+-]+);base64,([\w+/=]*)$/.exec(url) ?? [];
-  if (!mediaType || data === undefined)
-    throw invalid(path, "Send files as data:<type>;base64,… URLs.");
-  return { type: "file" as const, mediaType, data: { type: "data" as const, data } };
-}
-
-function textOf(content: string | { text: string }[]): string {
-  return typeof content === "string" ? content : content.map(({ text }) => text).join("");
-}
-
-function parseArguments(json: string, path: string): unknown {
-  try {
-    return JSON.parse(json === "" ? "{}" : json);
-  } catch {
-    throw invalid(path, "The arguments of a tool call are not JSON.");
-  }
-}
-
-function invalid(path: string, message: string) {
-  return invalidRequest([{ path, message }]);
+/** Null is what some clients send for every field that was not set, those too that are not known here. */
+function withoutNulls(body: unknown): unknown {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
 }

@@ -1,38 +1,40 @@
 // POST /embeddings.
+import type { SharedV4ProviderOptions } from "@ai-sdk/provider";
 import { z } from "zod";
+import { label } from "../_shared/label.ts";
 import { meteredEmbeddingModel } from "../_shared/metered_model.ts";
 import type { Metering, RequestMetering } from "../_shared/metering.ts";
+import { parseModelName } from "../_shared/product.ts";
 import { callError } from "../_shared/provider_error.ts";
+import { optionsKey } from "./wire.ts";
 
 const text = z.string().min(1);
 
 export const embeddingRequest = z.strictObject({
-  model: z.string().min(1).max(200),
+  model: label,
   input: z.union([text, z.array(text).min(1).max(2048)], {
     error: "Send a text, or up to 2,048 texts; tokens are not taken.",
   }),
-  encoding_format: z.enum(["float", "base64"]).default("float"),
-  dimensions: z.int().min(1).optional(),
-  user: z.string().optional(),
+  encoding_format: z.enum(["float", "base64"]).nullish(),
+  dimensions: z.int().min(1).nullish(),
+  user: z.string().nullish(),
 });
 
 export async function embed(
   body: z.output<typeof embeddingRequest>,
   metering: RequestMetering,
 ): Promise<Response> {
-  const { dimensions } = body;
   const result = await meteredEmbeddingModel(body.model, { ...metering, task: taskOf(metering) })
     .doEmbed({
       values: typeof body.input === "string" ? [body.input] : body.input,
-      providerOptions: dimensions
-        ? { openai: { dimensions }, google: { outputDimensionality: dimensions } }
-        : undefined,
+      providerOptions: toProviderOptions(body),
     })
     .then(undefined, (error) => {
       throw callError(error);
     });
   const costs = await metering.receipt.costs(metering.env.costWaitMs);
-  const tokens = result.usage?.tokens ?? 0;
+  // Some providers do not say: unknown is not zero.
+  const tokens = result.usage?.tokens;
   return Response.json(
     {
       object: "list",
@@ -42,10 +44,24 @@ export async function embed(
         embedding: body.encoding_format === "base64" ? toBase64(embedding) : embedding,
       })),
       model: body.model,
-      usage: { prompt_tokens: tokens, total_tokens: tokens },
+      usage: tokens ? { prompt_tokens: tokens, total_tokens: tokens } : null,
     },
     { headers: metering.receipt.headers(costs) },
   );
+}
+
+/** Each provider's own names; Google has none for the user. */
+function toProviderOptions({
+  model,
+  dimensions,
+  user,
+}: z.output<typeof embeddingRequest>): SharedV4ProviderOptions {
+  const { provider } = parseModelName(model);
+  if (provider === "google") {
+    return dimensions ? { google: { outputDimensionality: dimensions } } : {};
+  }
+  const options = { ...(dimensions && { dimensions }), ...(user && { user }) };
+  return { [optionsKey(provider)]: options };
 }
 
 function taskOf({ task }: Metering): string {

@@ -16,22 +16,28 @@ const TYPES: Partial<Record<ErrorCode, string>> = {
 const SDK_PATIENCE_SECONDS = 60;
 
 export function toOpenAIError(error: SpendgateError) {
-  const issues = error.details.issues as { path: string }[] | undefined;
+  const { issues, upstream } = error.details as {
+    issues?: { path: string }[];
+    upstream?: { code: string | null };
+  };
+  // Of a request that the provider does not take, its own code says more than ours.
+  const theirs = error.code === "invalid_request" ? upstream?.code : undefined;
   return {
     error: {
-      message: error.message,
+      message: error.words ?? error.message,
       type: TYPES[error.code] ?? "invalid_request_error",
       param: issues?.[0]?.path || null,
-      code: error.code,
+      code: theirs ?? error.code,
       ...error.details,
     },
   };
 }
 
 export function openAIErrorResponse(error: SpendgateError): Response {
-  const mayHelpSoon =
-    error.status >= 500 ||
-    (error.code === "quota_exceeded" && (error.retryAfter ?? Infinity) <= SDK_PATIENCE_SECONDS);
+  // A refusal says when; a failure need not.
+  const wait = error.retryAfter ?? (error.code === "quota_exceeded" ? Infinity : 0);
+  const mayHelp = error.mayRetry || error.code === "quota_exceeded";
+  const mayHelpSoon = mayHelp && wait <= SDK_PATIENCE_SECONDS;
   return Response.json(toOpenAIError(error), {
     status: error.status,
     // Its SDKs try again after 409, 429 and 5xx, which changes nothing while a month's quota is used up.

@@ -2,21 +2,40 @@
 import { SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate.ts";
 import { providerNames } from "../_shared/metered_model.ts";
+import { parseModelName } from "../_shared/product.ts";
 
 export async function listModels(gate: Gate): Promise<Response> {
   return Response.json({ object: "list", data: await models(gate) });
 }
 
-/** @throws SpendgateError not_found when there is no such model. */
-export async function retrieveModel(gate: Gate, id: string): Promise<Response> {
+/**
+ * By `provider/model`, or by a well-known bare name, as a chat takes it.
+ * @throws SpendgateError not_found when there is no such model.
+ */
+export async function retrieveModel(gate: Gate, name: string): Promise<Response> {
+  const id = fullName(name);
   const model = (await models(gate)).find((each) => each.id === id);
-  if (!model) throw new SpendgateError("not_found", `There is no model ${id} here.`);
+  if (!model) throw new SpendgateError("not_found", `There is no model ${name} here.`);
   return Response.json(model);
 }
 
+function fullName(name: string): string {
+  try {
+    const { provider, model } = parseModelName(name);
+    return `${provider}/${model}`;
+  } catch {
+    return name;
+  }
+}
+
+/** Names of models that neither chat nor embed: they speak, listen, draw, rank, or complete texts as of old. */
+const OTHER_KINDS =
+  /whisper|\btts\b|transcribe|realtime|\blive\b|audio|^gpt-image|dall-e|\bsora\b|\bveo\b|imagen|moderation|rerank|^(text-)?(davinci|curie|babbage|ada)\b/i;
+
 async function models(gate: Gate) {
   const priced = await gate.pricedModels(providerNames());
-  return priced.map(({ provider, product }) => ({
+  const callable = priced.filter(({ product }) => !OTHER_KINDS.test(product));
+  return callable.map(({ provider, product }) => ({
     id: `${provider}/${product}`,
     object: "model",
     created: 0,

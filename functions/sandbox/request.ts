@@ -1,8 +1,7 @@
 // What the sandbox function takes.
 import { z } from "zod";
 import { perEnv } from "../_shared/env.ts";
-
-const label = z.string().min(1).max(200);
+import { label } from "../_shared/label.ts";
 
 export const openRequest = perEnv((env) =>
   z.strictObject({

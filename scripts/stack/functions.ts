@@ -152,11 +152,12 @@ async function functionsEnv(options: FunctionsOptions): Promise<Record<string, s
   const settings = Object.keys(process.env).filter((name) =>
     /^(ALERT_|ENFORCE_|E2B_|OTEL_|SPENDGATE_)/.test(name),
   );
+  const providers = process.env.SPENDGATE_PROVIDERS || file.SPENDGATE_PROVIDERS;
   return {
     // Two stacks may use one account of E2B: each tells its own sandboxes by its own key.
     SPENDGATE_PROJECT: `local-${createHash("sha256").update(keys.secret).digest("hex").slice(0, 16)}`,
     ...file,
-    ...pick([...Object.keys(file), ...settings]),
+    ...pick([...Object.keys(file), ...settings, ...keysNamedIn(providers)]),
     SUPABASE_URL: apiUrl,
     SUPABASE_ANON_KEY: keys.publishable,
     SUPABASE_PUBLISHABLE_KEY: keys.publishable,
@@ -170,6 +171,12 @@ async function functionsEnv(options: FunctionsOptions): Promise<Record<string, s
     }),
     ...env,
   };
+}
+
+/** Variables that hold the keys of `SPENDGATE_PROVIDERS`; what is wrong in it the functions themselves say. */
+function keysNamedIn(providers = "{}"): string[] {
+  const names = providers.matchAll(/"apiKeyEnv"\s*:\s*"(\w+)"/g);
+  return [...names].map(([, name]) => name as string);
 }
 
 function providersEnv(file: Record<string, string>, standInUrl?: string): Record<string, string> {

@@ -1,5 +1,5 @@
 // The stand-in for the providers: a real HTTP server that speaks their protocols.
-import { LLMock } from "@copilotkit/aimock";
+import { generateDeterministicEmbedding, LLMock, type Mountable } from "@copilotkit/aimock";
 import { assertPortFree, freePort } from "./ports.ts";
 
 /** The providers, the prefix of their environment variables, the path that their SDK expects. */
@@ -25,12 +25,35 @@ export async function startProviders(port?: number): Promise<Providers> {
     // Tests count the calls; the default keeps a thousand.
     journalMaxEntries: 10_000,
   });
+  mock.mount("/v1beta/models", geminiBatches);
   mock.addFixture({
-    match: { predicate: () => true },
+    // Without a fixture an embedding is made of its text, as long as it was asked for.
+    match: { predicate: (request) => request.embeddingInput === undefined },
     response: (request) => answerTo(request as unknown as ChatRequest),
   });
   await mock.start();
   return { url: mock.url, mock, stop: () => mock.stop() };
+}
+
+/** Several embeddings in one call of Gemini, which the stand-in knows singly. */
+const geminiBatches: Mountable = {
+  async handleRequest(incoming, response, pathname) {
+    if (!pathname.endsWith(":batchEmbedContents")) return false;
+    let body = "";
+    for await (const chunk of incoming) body += chunk;
+    const { requests } = JSON.parse(body) as { requests: GeminiEmbedding[] };
+    const embeddings = requests.map(({ content, outputDimensionality }) => ({
+      values: generateDeterministicEmbedding(textOf(content?.parts), outputDimensionality),
+    }));
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ embeddings }));
+    return true;
+  },
+};
+
+interface GeminiEmbedding {
+  content?: { parts?: { text?: string }[] };
+  outputDimensionality?: number;
 }
 
 interface ChatRequest {

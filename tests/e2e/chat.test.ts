@@ -301,11 +301,15 @@ describe("a call that does not fit", () => {
     expect(stack.logs.join()).not.toContain("whispered");
   });
 
-  it("streaming: 429 as server-sent events, with Retry-After until the quota is back", async () => {
+  it("to a client that reads nothing but events: 429 as events, with Retry-After until the quota is back", async () => {
     await limitTo(0.01);
     await stack.sql`select spend.adjust(${tenant.id}, 0.01, 'used up')`;
 
-    const response = await chat(say("Hello"));
+    const response = await stack.call("/chat", {
+      user,
+      json: say("Hello"),
+      headers: { accept: "text/event-stream" },
+    });
 
     expect(response.status).toBe(429);
     expect(response.headers.get("content-type")).toBe("text/event-stream");
@@ -345,8 +349,8 @@ describe("a call that does not fit", () => {
 describe("a request that is wrong", () => {
   it.each([
     ["no messages", {}, "messages"],
-    ["an unknown field", { ...say("Hello"), temperatur: 1 }, ""],
-    ["a role that there is not", { messages: [{ role: "god", content: "x" }] }, "messages.0"],
+    ["an unknown field", { ...say("Hello"), temperatur: 1 }, "temperatur"],
+    ["a role that there is not", { messages: [{ role: "god", content: "x" }] }, "messages.0.role"],
     ["an absurd output", { ...say("Hello"), maxOutputTokens: 1e9 }, "maxOutputTokens"],
     ["a provider that there is not", { ...say("Hello"), model: "nobody/model" }, "model"],
   ])("%s: 400 with what is wrong", async (_, body, path) => {

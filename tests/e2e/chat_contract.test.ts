@@ -264,10 +264,10 @@ describe("every answer", () => {
     expect(await response.text()).not.toMatch(/\.ts:\d|node_modules|spend_private|stack/);
   });
 
-  it("a refusal that waiting does not mend has no Retry-After, as JSON and as a stream", async () => {
+  it("a refusal that waiting does not mend has no Retry-After, as JSON and as events", async () => {
     await limitTo(0);
-    const asJson = await chat({ ...say(), stream: false });
-    const asStream = await chat();
+    const asJson = await chat();
+    const asStream = await chat(say(), { headers: { accept: "text/event-stream" } });
     expect([asJson.headers.get("retry-after"), asStream.headers.get("retry-after")]).toEqual([
       null,
       null,

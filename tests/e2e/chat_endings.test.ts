@@ -61,6 +61,8 @@ interface Ending {
   expected: { streamed: Expected; whole?: Expected };
   /** The answer of a call that streams has begun when it ends so. */
   begins: boolean;
+  /** Of an answer that says so, where it is not 502. */
+  status?: number;
   /** The client hangs up: before the answer, or after its first bytes. */
   clientLeaves?: "before" | "middle";
 }
@@ -135,6 +137,7 @@ const ENDINGS: Record<string, Ending> = {
     script: refuses(429, { "retry-after": "7" }),
     expected: { streamed: nothing, whole: nothing },
     begins: false,
+    status: 503,
   },
   "no answer in time": {
     script: () => {},
@@ -301,7 +304,7 @@ describe("every way × every ending", () => {
     const fails = expected.cost !== "exact" && !(expected === estimate && isComplete(ending));
     if (answer && way.shows) {
       const hasBegun = stream && !way.isWhole && ending.begins;
-      expect(answer.status).toBe(!fails || hasBegun ? 200 : 502);
+      expect(answer.status).toBe(!fails || hasBegun ? 200 : (ending.status ?? 502));
       expect(answer.body.includes("upstream_error")).toBe(fails);
       expect(answer.body).not.toContain("a secret of the provider");
     }
@@ -330,12 +333,15 @@ it("a client that goes during the compaction of its chat: that is booked, and no
   expect(provider.journal).toHaveLength(1);
 });
 
-it("a provider's 429 is ours as a 502, with its Retry-After as a detail", async () => {
+it("a provider's 429 is ours as a 503, with its Retry-After", async () => {
   provider.plays(refuses(429, { "retry-after": "7" }));
   const response = await stack.call("/chat", { user, json: WAYS.chat?.body(true) });
-  expect(response.status).toBe(502);
-  expect(response.headers.get("retry-after")).toBeNull();
-  expect(await response.json()).toMatchObject({ upstream: { status: 429, retryAfter: "7" } });
+  expect(response.status).toBe(503);
+  expect(response.headers.get("retry-after")).toBe("7");
+  expect(await response.json()).toMatchObject({
+    retryAfter: 7,
+    upstream: { status: 429, retryAfter: "7" },
+  });
 });
 
 it("the function killed under way: each call is booked at its estimate when its hold expires, once", async () => {

@@ -1,6 +1,6 @@
 // The providers are what the environment says; what is wrong in it is said by name.
 import { describe, expect, it } from "vitest";
-import { readProviders } from "../../functions/_shared/providers/registry.ts";
+import { loadProviders, readProviders } from "../../functions/_shared/providers/registry.ts";
 import { answers, startScriptedProvider } from "../setup/provider.ts";
 import { startTestStack } from "../setup/stack.ts";
 import { until } from "../setup/until.ts";
@@ -36,6 +36,38 @@ describe("readProviders", () => {
     ["a bad base URL", { OPENAI_BASE_URL: "nowhere" }, /OPENAI_BASE_URL/],
   ])("%s: an error that names it", (_, values, message) => {
     expect(() => readProviders(values)).toThrow(message);
+  });
+});
+
+describe("loadProviders", () => {
+  it("one that is set up wrongly takes no other down", () => {
+    const { providers, problems } = loadProviders({
+      OPENAI_API_KEY: "a",
+      ANTHROPIC_API_KEY: "b",
+      ANTHROPIC_BASE_URL: "nowhere",
+      GOOGLE_GENERATIVE_AI_API_KEY: "c",
+      MISTRAL_KEY: "d",
+      SPENDGATE_PROVIDERS: JSON.stringify({
+        groq: { baseUrl: "https://x.y", apiKeyEnv: "GROQ_API_KEY" },
+        mistral: { baseUrl: "https://x.y", apiKeyEnv: "MISTRAL_KEY" },
+        together: { baseUrl: "x.y" },
+      }),
+    });
+    expect(Object.keys(providers)).toEqual(["openai", "google", "mistral"]);
+    expect(problems).toMatchObject({
+      anthropic: expect.stringContaining("ANTHROPIC_BASE_URL"),
+      groq: expect.stringContaining("GROQ_API_KEY, which is not set"),
+      together: expect.stringContaining("baseUrl"),
+    });
+  });
+
+  it("a list of others that is no JSON takes none of the built-in ones down", () => {
+    const { providers, problems } = loadProviders({
+      OPENAI_API_KEY: "a",
+      SPENDGATE_PROVIDERS: "{",
+    });
+    expect(Object.keys(providers)).toEqual(["openai"]);
+    expect(problems).toMatchObject({ SPENDGATE_PROVIDERS: expect.stringContaining("is not JSON") });
   });
 });
 

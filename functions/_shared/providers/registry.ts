@@ -7,8 +7,11 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
 import { z } from "zod";
 import { parseVariables } from "../env.ts";
+import { SpendgateError } from "../errors.ts";
 import { fetchOnce } from "../fetch_once.ts";
+import { log, messageOf } from "../log.ts";
 import { type Product, unusableModel } from "../product.ts";
+import { cacheControlInParts } from "./cache_control.ts";
 
 /** A provider's models, each with the fetch that its calls go through. */
 interface Provider {
@@ -53,7 +56,61 @@ const RESPONSES_ONLY = /codex|-pro\b|deep-research|computer-use/;
 
 const BUILT_IN = ["openai", "anthropic", "google"];
 
-let providers: Record<string, Provider> | undefined;
+let loaded: Loaded | undefined;
+
+/** The providers that can be called, and those that are set up wrongly. */
+export interface Loaded {
+  providers: Record<string, Provider>;
+  /** What is wrong, by the provider, or by the variable where it is wrong as a whole. */
+  problems: Record<string, string>;
+}
+
+/** All that are set up. One that is set up wrongly takes no other down: the log says what is wrong, once. */
+export function loadProviders(
+  values: Record<string, string | undefined> = Deno.env.toObject(),
+): Loaded {
+  const result: Loaded = { providers: {}, problems: {} };
+  for (const [name, own] of settingsByProvider(values)) {
+    try {
+      Object.assign(result.providers, readProviders(own));
+    } catch (error) {
+      result.problems[name] = messageOf(error);
+      log("error", "provider_not_usable", { provider: name, message: messageOf(error) });
+    }
+  }
+  return result;
+}
+
+/** The variables again, as if each provider were the only one. */
+function settingsByProvider(
+  values: Record<string, string | undefined>,
+): [string, Record<string, string | undefined>][] {
+  const others = Object.entries(values).filter(([name]) => !(name in variables.shape));
+  const builtIn = BUILT_IN.map((provider): [string, Record<string, string | undefined>] => {
+    const names = Object.keys(variables.shape).filter((name) =>
+      name.toLowerCase().startsWith(provider),
+    );
+    return [provider, Object.fromEntries(names.map((name) => [name, values[name]]))];
+  });
+  const compatible = entriesOf(values.SPENDGATE_PROVIDERS).map(
+    ([provider, settings]): [string, Record<string, string | undefined>] => [
+      provider,
+      { ...Object.fromEntries(others), SPENDGATE_PROVIDERS: settings },
+    ],
+  );
+  return [...builtIn, ...compatible];
+}
+
+/** Each entry of `SPENDGATE_PROVIDERS` as a text of its own; the text as it is where it has no entries. */
+function entriesOf(text: string | undefined): [string, string][] {
+  if (!text) return [];
+  try {
+    const entries = Object.entries(JSON.parse(text));
+    return entries.map(([name, settings]) => [name, JSON.stringify({ [name]: settings })]);
+  } catch {
+    return [["SPENDGATE_PROVIDERS", text]];
+  }
+}
 
 /** @throws Error that names the variable which is wrong. */
 export function readProviders(
@@ -106,6 +163,7 @@ export function readProviders(
         // Without it a stream of these ends without saying what it used.
         includeUsage: true,
         supportsStructuredOutputs: true,
+        transformRequestBody: cacheControlInParts,
       });
     configured[name] = {
       language: (model, fetch) => compatible(fetch).chatModel(model),
@@ -117,8 +175,8 @@ export function readProviders(
 
 /** Names of the providers that can be called. */
 export function providerNames(): string[] {
-  providers ??= readProviders();
-  return Object.keys(providers);
+  loaded ??= loadProviders();
+  return Object.keys(loaded.providers);
 }
 
 /**
@@ -145,10 +203,15 @@ export function embeddingModel(
   return found;
 }
 
+/** @throws SpendgateError not_configured for one that is set up wrongly. */
 function find(provider: string): Provider {
-  providers ??= readProviders();
-  const found = Object.hasOwn(providers, provider) ? providers[provider] : undefined;
-  if (found) return found;
+  loaded ??= loadProviders();
+  const { providers, problems } = loaded;
+  if (Object.hasOwn(providers, provider)) return providers[provider] as Provider;
+  if (Object.hasOwn(problems, provider)) {
+    const message = `The provider ${provider} is set up wrongly here; the log says how.`;
+    throw new SpendgateError("not_configured", message, { mayRetry: false });
+  }
   const names = Object.keys(providers).join(", ") || "none";
   throw unusableModel(`The provider ${provider} is not set up here. There are: ${names}.`);
 }
