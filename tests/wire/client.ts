@@ -66,7 +66,10 @@ function parse(text: string): unknown {
 
 function take(seen: Seen, frame: unknown): void {
   const { type } = (frame ?? {}) as { type?: string };
-  if (type !== undefined) return takePart(seen, frame as UIPart);
+  if (type !== undefined) {
+    takePart(seen, frame as UIPart);
+    return;
+  }
   const { error, message, choices, text, finishReason } = (frame ?? {}) as Frame & {
     text?: string;
     finishReason?: string;
@@ -86,7 +89,8 @@ function takeDelta(seen: Seen, { content, reasoning_content: reasoning, tool_cal
   if (typeof content === "string") seen.text += content;
   seen.reasoning += reasoning ?? "";
   for (const [at, { index = at, function: called }] of (tool_calls ?? []).entries()) {
-    const tool = (seen.tools[index] ??= { name: "", arguments: "" });
+    seen.tools[index] ??= { name: "", arguments: "" };
+    const tool = seen.tools[index];
     tool.name += called?.name ?? "";
     tool.arguments += called?.arguments ?? "";
   }

@@ -1,5 +1,6 @@
 // One stack for all cases: each is a conversation of its own, so that many run beside each other.
 import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
 import { until } from "../setup/until.ts";
 import { type Catalogue, readCatalogue } from "./bill.ts";
@@ -49,7 +50,7 @@ export async function startWireWorld(env: Record<string, string> = {}): Promise<
     async play(one) {
       const marker = `case-${randomBytes(6).toString("hex")}`;
       provider.answer(marker, ...one.answers);
-      const seen = await send(stack, user, one, marker);
+      const seen = await send({ stack, user, provider }, one, marker);
       return {
         seen,
         bookings: await ended(stack, marker, () => provider.requests(marker).length),
@@ -69,9 +70,11 @@ const PATHS = {
   chat: "/chat",
 };
 
+/** Well above the time-out of a call: an answer that takes longer never comes. */
+const PATIENCE_MS = 25_000;
+
 async function send(
-  stack: TestStack,
-  user: TestUser,
+  { stack, user, provider }: Pick<WireWorld, "stack" | "user" | "provider">,
   { endpoint = "openai", target, stream, request, leavesAfterMs }: WireCase,
   marker: string,
 ): Promise<Seen | undefined> {
@@ -83,19 +86,21 @@ async function send(
     embeddings: { model, input: prompt, ...request },
     chat: { model, stream, messages, conversationId: marker, ...request },
   };
-  const left = leavesAfterMs === undefined ? undefined : AbortSignal.timeout(leavesAfterMs);
-  try {
-    const response = await stack.call(PATHS[endpoint], {
+  const client = new AbortController();
+  const sent = stack
+    .call(PATHS[endpoint], {
       user,
-      json: bodies[endpoint],
+      json: JSON.parse(JSON.stringify(bodies[endpoint]).replaceAll("MARKER", marker)),
       headers: { "x-spendgate-conversation": marker },
-      signal: left,
-    });
-    return await readAnswer(response);
-  } catch (error) {
-    if (left?.aborted) return undefined;
-    throw error;
-  }
+      signal: AbortSignal.any([client.signal, AbortSignal.timeout(PATIENCE_MS)]),
+    })
+    .then(readAnswer);
+  if (leavesAfterMs === undefined) return sent;
+  sent.catch(() => {});
+  await until("the provider is called", () => provider.requests(marker).length > 0, 20);
+  await sleep(leavesAfterMs);
+  client.abort();
+  return undefined;
 }
 
 /** What was booked for a conversation, in order, when none of it is held any more. */

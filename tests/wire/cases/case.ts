@@ -19,6 +19,10 @@ export type Booked =
   | { flagged: Counts }
   /** Settled at this at least, and at the bound at most where that is more; flagged. */
   | { atLeast: Counts }
+  /** Settled at this, or flagged at more: the report may be found in an answer that cannot be read. */
+  | { settledFrom: Counts }
+  /** As `exactly`; or refused before anything was held or sent. */
+  | { exactlyOrNotHeld: Counts }
   /** Settled at the estimate, flagged. */
   | "bound"
   /** Settled at the estimate, or above where the provider reported more; flagged. */
@@ -37,6 +41,8 @@ export interface Expected {
   text?: string;
   /** OpenAI's finish_reason; null: the client must not take the answer for finished. */
   finish?: string | null;
+  /** What finish_reason must not be. */
+  notFinish?: string;
   tools?: { name: string; arguments: string }[];
   /** The answer, or its stream, has an error. */
   fails?: boolean;
@@ -58,10 +64,10 @@ export interface WireCase {
   /** `openai` (Chat Completions) when left out. */
   endpoint?: "openai" | "embeddings" | "chat";
   stream: boolean;
-  /** Fields of the request beside model, messages and stream. */
+  /** Fields of the request beside model, messages and stream, or in their place; MARKER becomes the case's own. */
   request?: Record<string, unknown>;
   answers: RawAnswer[];
-  /** The client hangs up so long after it has sent its request. */
+  /** The client hangs up so long after the provider has its request. */
   leavesAfterMs?: number;
   expected: Expected;
 }

@@ -408,10 +408,9 @@ const anthropic: WireCase[] = [
     { input_tokens: 100, output_tokens: 10 },
   ),
   ...bothWays(
-    "Claude: 0 tokens of output beside no text is what it says",
+    "Claude: 0 tokens beside a word",
     CLAUDE,
     { input_tokens: 100, output_tokens: 0 },
-    // One word came: 0 cannot be.
     { atLeast: { input_tokens: 100, output_tokens: 1 } },
   ),
   streamed(
