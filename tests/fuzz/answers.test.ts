@@ -38,18 +38,30 @@ interface Booking {
 async function play(mutated: MutatedAnswer, conversation: string): Promise<Played> {
   const { target, stream, answer } = mutated;
   world.provider.answer(conversation, answer);
-  const response = await world.stack.call("/openai/chat/completions", {
-    user: world.user,
-    json: {
-      model: `${target.provider}/${target.model}`,
-      stream,
-      max_tokens: 200,
-      messages: [{ role: "user", content: `Say it. ${conversation}` }],
-      tools: [{ type: "function", function: { name: "weather", parameters: { type: "object" } } }],
+  // Straight to the functions, and with the tenant's name: what is not looked at here would take half of the time.
+  const { stack, tenant, user } = world;
+  const response = await fetch(
+    `http://127.0.0.1:${stack.services.functions.port}/openai/chat/completions`,
+    {
+      method: "POST",
+      body: JSON.stringify({
+        model: `${target.provider}/${target.model}`,
+        stream,
+        max_tokens: 200,
+        messages: [{ role: "user", content: `Say it. ${conversation}` }],
+        tools: [
+          { type: "function", function: { name: "weather", parameters: { type: "object" } } },
+        ],
+      }),
+      headers: {
+        authorization: `Bearer ${user.jwt}`,
+        "content-type": "application/json",
+        "x-spendgate-tenant": tenant.id,
+        "x-spendgate-conversation": conversation,
+      },
+      signal: AbortSignal.timeout(PATIENCE_MS),
     },
-    headers: { "x-spendgate-conversation": conversation },
-    signal: AbortSignal.timeout(PATIENCE_MS),
-  });
+  );
   return { ...mutated, conversation, seen: await readAnswer(response) };
 }
 
