@@ -159,7 +159,7 @@ it("requests that are refused before a call, histories with reasoning and tools,
     ],
     [
       "/openai/chat/completions",
-      { model: `openai/${CANARY}`, messages: [{ role: "user", content: PROMPT }] },
+      { model: "openai/no-such-model", messages: [{ role: "user", content: PROMPT }] },
     ],
     ["/openai/embeddings", { model: "text-embedding-3-small", input: { [CANARY]: PROMPT } }],
     ["/openai/embeddings", { model: "text-embedding-3-small", input: PROMPT }],
