@@ -1,0 +1,120 @@
+// What a client of OpenAI's wire format, or of useChat's, sees of an answer.
+
+export interface Seen {
+  status: number;
+  headers: Headers;
+  /** As it came. */
+  body: string;
+  text: string;
+  reasoning: string;
+  tools: { name: string; arguments: string }[];
+  /** finish_reason; null when there was none. */
+  finish: string | null;
+  /** Error of the answer or of its stream. */
+  error: { code?: string; message?: string; type?: string } | undefined;
+}
+
+interface Choice {
+  message?: Delta;
+  delta?: Delta;
+  finish_reason?: string | null;
+}
+interface Delta {
+  content?: unknown;
+  reasoning_content?: string;
+  tool_calls?: { index?: number; function?: { name?: string; arguments?: string } }[];
+}
+interface Frame {
+  choices?: Choice[];
+  error?: Seen["error"] | string;
+  message?: string;
+}
+
+/** Reads all of an answer. */
+export async function readAnswer(response: Response): Promise<Seen> {
+  const seen: Seen = {
+    status: response.status,
+    headers: response.headers,
+    body: await response.text(),
+    text: "",
+    reasoning: "",
+    tools: [],
+    finish: null,
+    error: undefined,
+  };
+  const isStream = response.headers.get("content-type")?.startsWith("text/event-stream");
+  for (const frame of isStream ? framesOf(seen.body) : [parse(seen.body)]) take(seen, frame);
+  return seen;
+}
+
+function framesOf(body: string): unknown[] {
+  return body
+    .split(/\n\n/)
+    .flatMap((event) => event.split("\n").filter((line) => line.startsWith("data: ")))
+    .map((line) => line.slice("data: ".length))
+    .filter((line) => line !== "[DONE]")
+    .map(parse);
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function take(seen: Seen, frame: unknown): void {
+  const { type } = (frame ?? {}) as { type?: string };
+  if (type !== undefined) {
+    takePart(seen, frame as UIPart);
+    return;
+  }
+  const { error, message, choices, text, finishReason } = (frame ?? {}) as Frame & {
+    text?: string;
+    finishReason?: string;
+  };
+  if (error !== undefined)
+    seen.error = typeof error === "string" ? { code: error, message } : error;
+  for (const { message, delta, finish_reason: finish } of choices ?? []) {
+    takeDelta(seen, message ?? delta ?? {});
+    seen.finish = finish ?? seen.finish;
+  }
+  // The JSON of /chat.
+  seen.text += text ?? "";
+  seen.finish = finishReason ?? seen.finish;
+}
+
+function takeDelta(seen: Seen, { content, reasoning_content: reasoning, tool_calls }: Delta): void {
+  if (typeof content === "string") seen.text += content;
+  seen.reasoning += reasoning ?? "";
+  for (const [at, { index = at, function: called }] of (tool_calls ?? []).entries()) {
+    seen.tools[index] ??= { name: "", arguments: "" };
+    const tool = seen.tools[index];
+    tool.name += called?.name ?? "";
+    tool.arguments += called?.arguments ?? "";
+  }
+}
+
+interface UIPart {
+  type: string;
+  delta?: string;
+  errorText?: string;
+  finishReason?: string;
+  toolName?: string;
+  input?: unknown;
+}
+
+/** A part of the AI SDK's UI message stream. */
+function takePart(seen: Seen, part: UIPart): void {
+  if (part.type === "text-delta") seen.text += part.delta ?? "";
+  if (part.type === "reasoning-delta") seen.reasoning += part.delta ?? "";
+  if (part.type === "tool-input-available") {
+    seen.tools.push({ name: part.toolName ?? "", arguments: JSON.stringify(part.input) });
+  }
+  if (part.type === "finish") seen.finish = part.finishReason ?? "stop";
+  if (part.type === "error") {
+    const error = parse(part.errorText ?? "") as { error?: string; message?: string } | undefined;
+    seen.error = { code: error?.error, message: error?.message };
+  }
+}
