@@ -8,13 +8,14 @@ import type {
 } from "@ai-sdk/provider";
 import { wrapEmbeddingModel, wrapLanguageModel } from "ai";
 import { Attempt } from "./attempt.ts";
+import { boundEmbedding, embeddingBound } from "./embedding_bound.ts";
 import { toUsage } from "./llm_usage.ts";
 import { meterStream, readToFirstToken } from "./metered_stream.ts";
 import type { Metering } from "./metering.ts";
 import { type Product, parseModelName } from "./product.ts";
 import { isRetryable, retryDelayMs } from "./provider_error.ts";
 import { embeddingModel, languageModel } from "./providers/registry.ts";
-import { boundCall, bytesOf, usageBound } from "./token_bound.ts";
+import { boundCall, usageBound } from "./token_bound.ts";
 
 export { providerNames } from "./providers/registry.ts";
 
@@ -118,12 +119,11 @@ export function meteredEmbeddingModel(name: string, metering: Metering): Embeddi
     middleware: {
       specificationVersion: "v4",
       wrapEmbed: async ({ params, model }) => {
-        // A token is at least one byte of a text; each text has a start and an end.
-        const tokens = params.values.reduce((sum, text) => sum + bytesOf(text) + 2, 0);
-        const bound = { ...product, input_tokens: tokens, output_tokens: 0 };
+        const bounded = await boundEmbedding(params, model, product);
+        const bound = embeddingBound(params.values, product);
         const attempt = await Attempt.open("embeddings", product, bound, metering, params);
         try {
-          const result = await model.doEmbed({ ...params, abortSignal: attempt.signal });
+          const result = await model.doEmbed({ ...bounded, abortSignal: attempt.signal });
           const used = result.usage?.tokens;
           attempt.settle(used ? { input_tokens: used, output_tokens: 0 } : undefined);
           return result;
