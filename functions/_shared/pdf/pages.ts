@@ -14,6 +14,10 @@ export class UncountablePdf extends Error {}
 
 /** Unpacked bytes of one file that are looked at. */
 const UNPACK_LIMIT = 8_000_000;
+/** Versions of one object. */
+const MOST_VERSIONS = 1000;
+/** Contents of all pages together. */
+const MOST_CONTENTS = 200_000;
 
 interface PdfObject {
   /** Its number; a file that was changed has several of the same. */
@@ -25,11 +29,10 @@ interface PdfObject {
 
 /** @throws UncountablePdf for a file whose pages cannot be counted. */
 export function measurePdf(file: Uint8Array): PdfSize {
+  const text = latin1(file);
+  if (/\/Encrypt\b/.test(text)) throw new UncountablePdf("it is encrypted");
   const unpacker = new Unpacker();
-  const objects = readObjects(file);
-  if (objects.some(({ head }) => /\/Encrypt\b/.test(head)) || /\/Encrypt\b/.test(tailOf(file))) {
-    throw new UncountablePdf("it is encrypted");
-  }
+  const objects = readObjects(file, text);
   const packed = objects.filter(({ head, stream }) => stream && /\/ObjStm\b/.test(head));
   const all = [...objects, ...packed.flatMap((object) => unpackObjects(object, unpacker))];
   return { pages: countPages(all), textBytes: textBytes(all, unpacker) };
@@ -39,22 +42,22 @@ export function measurePdf(file: Uint8Array): PdfSize {
  * The objects of the file in the order of their bytes. A stream ends at `endstream`, whatever length it states: what
  * it states may be wrong, and would then hide what follows.
  */
-function readObjects(file: Uint8Array): PdfObject[] {
-  const text = latin1(file);
-  const starts = [...text.matchAll(/(\d+)\s+\d+\s+obj\b/g)];
+function readObjects(file: Uint8Array, text: string): PdfObject[] {
+  const starts = [...text.matchAll(/(?<!\d)(\d{1,10})\s+\d{1,10}\s+obj\b/g)];
+  let end = 0;
   return starts.map((start, index) => {
+    const id = start[1] ?? "";
     const from = start.index + start[0].length;
-    const to = starts[index + 1]?.index ?? text.length;
-    const body = text.slice(from, to);
+    const body = text.slice(from, starts[index + 1]?.index);
     const stream = /\bstream(\r\n|\n|\r)/.exec(body);
-    if (!stream) return { id: start[1] ?? "", head: plain(body) };
+    if (!stream) return { id, head: plain(body) };
     const begin = from + stream.index + stream[0].length;
-    const end = text.indexOf("endstream", begin);
-    return {
-      id: start[1] ?? "",
-      head: plain(body.slice(0, stream.index)),
-      stream: file.subarray(begin, end < 0 ? text.length : end),
-    };
+    // Looked for once, however many streams there are before it.
+    if (end < begin) {
+      const found = text.indexOf("endstream", begin);
+      end = found < 0 ? text.length : found;
+    }
+    return { id, head: plain(body.slice(0, stream.index)), stream: file.subarray(begin, end) };
   });
 }
 
@@ -80,6 +83,7 @@ function unpackObjects({ head, stream }: PdfObject, unpacker: Unpacker): PdfObje
  * The most that any way to count gives: pages by their type, the leaves of the tree, and what the tree says of itself.
  */
 function countPages(objects: PdfObject[]): number {
+  const heads = headsOf(objects);
   const pages = new Set<string>();
   const parents = new Map<string, string>();
   let stated = 0;
@@ -91,7 +95,7 @@ function countPages(objects: PdfObject[]): number {
     if (counts.length === 0 && !/\/Type\s*\/Pages\b/.test(head)) continue;
     for (const [, list, elsewhere] of head.matchAll(KIDS)) {
       stated = Math.max(stated, ...counts);
-      const lists = list === undefined ? arraysOf(objects, elsewhere) : [list];
+      const lists = list === undefined ? (heads.get(elsewhere ?? "") ?? []) : [list];
       for (const each of lists) addKids(parents, id, each);
     }
   }
@@ -100,13 +104,13 @@ function countPages(objects: PdfObject[]): number {
   return count;
 }
 
-const KIDS = /\/Kids\s*(?:\[([^\]]*)\]|(\d+)\s+\d+\s+R)/g;
+const KIDS = /\/Kids\s*(?:\[([^\][]*)\]|(\d+)\s+\d+\s+R)/g;
 /** A type, or a list of kids, that does not follow its name. */
 const HIDDEN = /\/Type(?![\w.-])(?!\s*\/)|\/Kids(?![\w.-])(?!\s*(\[|\d+\s+\d+\s+R))/;
 
 /** Pages that stand in the tree twice are shown twice; a tree that shares its branches may have any number. */
 function addKids(parents: Map<string, string>, parent: string, list: string): void {
-  const kids = [...list.matchAll(/(\d+)\s+\d+\s+R/g)].map(([, id = ""]) => id);
+  const kids = references(list);
   if (new Set(kids).size < kids.length) throw new UncountablePdf("it shows a page more than once");
   for (const kid of kids) {
     if ((parents.get(kid) ?? parent) !== parent) {
@@ -116,32 +120,30 @@ function addKids(parents: Map<string, string>, parent: string, list: string): vo
   }
 }
 
-/** All versions of an array that is an object of its own. */
-function arraysOf(objects: PdfObject[], id: string | undefined): string[] {
-  return objects.filter((object) => object.id === id).map(({ head }) => head);
+/** All versions of each object. */
+function headsOf(objects: PdfObject[]): Map<string, string[]> {
+  const heads = new Map<string, string[]>();
+  for (const { id, head } of objects) {
+    const versions = heads.get(id);
+    if (versions) versions.push(head);
+    else heads.set(id, [head]);
+    // Whoever looks an object up looks at all of them.
+    if (versions && versions.length > MOST_VERSIONS)
+      throw new UncountablePdf("it was changed too often");
+  }
+  return heads;
 }
 
 /** What pages draw, as often as they draw it. */
 function textBytes(objects: PdfObject[], unpacker: Unpacker): number {
-  const contents = new Map<string, number>();
-  for (const { head } of objects) {
-    if (!/\/Contents\b/.test(head)) continue;
-    const [, many, one] = /\/Contents\s*(?:\[([^\]]*)\]|(\d+)\s+\d+\s+R)/.exec(head) ?? [];
-    const lists =
-      many === undefined ? arraysOf(objects, one).filter((array) => /^\s*\[/.test(array)) : [many];
-    const ids = lists.flatMap((list) =>
-      [...list.matchAll(/(\d+)\s+\d+\s+R/g)].map(([, id = ""]) => id),
-    );
-    for (const id of one === undefined ? ids : [one, ...ids]) {
-      contents.set(id, (contents.get(id) ?? 0) + 1);
-    }
-  }
+  const shown = timesShown(objects);
+  if (!shown) return Number.POSITIVE_INFINITY;
   let drawn = 0;
   let draws = 0;
   let largestForm = 0;
   let formsDraw = false;
   for (const { id, head, stream } of objects) {
-    const times = contents.get(id) ?? 0;
+    const times = shown.get(id) ?? 0;
     if (!stream || (times === 0 && NO_TEXT.test(head))) continue;
     const bytes = unpacker.unpack(head, stream);
     if (!bytes) return Number.POSITIVE_INFINITY;
@@ -157,6 +159,34 @@ function textBytes(objects: PdfObject[], unpacker: Unpacker): number {
   return formsDraw ? Number.POSITIVE_INFINITY : drawn + draws * largestForm;
 }
 
+/** How many pages have an object as their content; undefined where they are too many to say. */
+function timesShown(objects: PdfObject[]): Map<string, number> | undefined {
+  const heads = headsOf(objects);
+  const shown = new Map<string, number>();
+  let left = MOST_CONTENTS;
+  for (const { head } of objects) {
+    for (const [, list, one = ""] of head.matchAll(CONTENTS)) {
+      const lists = list === undefined ? (heads.get(one) ?? []).filter(isArray) : [list];
+      const ids = [one, ...lists.flatMap(references)];
+      left -= ids.length + lists.length;
+      if (left < 0) return undefined;
+      for (const id of ids) shown.set(id, (shown.get(id) ?? 0) + 1);
+    }
+  }
+  return shown;
+}
+
+const CONTENTS = /\/Contents\s*(?:\[([^\][]*)\]|(\d+)\s+\d+\s+R)/g;
+
+function isArray(head: string): boolean {
+  return /^\s*\[/.test(head);
+}
+
+/** The objects that a list names. */
+function references(list: string): string[] {
+  return [...list.matchAll(/(?<!\d)(\d{1,10})\s+\d{1,10}\s+R/g)].map(([, id = ""]) => id);
+}
+
 /** Streams that draw nothing, unless a page says that they are its content. */
 const NO_TEXT =
   /\/Subtype\s*\/(Image|Type1C|CIDFontType0C|OpenType|XML)\b|\/Type\s*\/(ObjStm|XRef|Metadata|EmbeddedFile)\b|\/Length1\b|\/Alternate\b|\/CMapName\b/;
@@ -167,10 +197,11 @@ class Unpacker {
 
   /** Undefined for what is packed in a way that is not known, and past the limit. */
   unpack(head: string, stream: Uint8Array): Uint8Array | undefined {
-    const [, list, name] = /\/Filter\s*(?:\[([^\]]*)\]|\/(\w+))/.exec(head) ?? [];
+    const [, list, name] = /\/Filter\s*(?:\[([^\][]*)\]|\/(\w+))/.exec(head) ?? [];
     const filters = (list ?? (name ? `/${name}` : "")).match(/\w+/g) ?? [];
     if (/\/Filter\b/.test(head) && filters.length === 0) return undefined;
     let bytes = stream;
+    this.#left -= stream.length;
     for (const filter of filters) {
       const next = this.#apply(filter, bytes, head);
       if (!next) return undefined;
@@ -226,14 +257,8 @@ function plain(text: string): string {
 }
 
 function numberOf(head: string, name: string): number | undefined {
-  const [, digits] = new RegExp(`/${name}\\s+(\\d+)(?!\\s+\\d+\\s+R)`).exec(head) ?? [];
+  const [, digits] = new RegExp(`/${name}\\s+(\\d+)(?!\\d|\\s+\\d+\\s+R)`).exec(head) ?? [];
   return digits === undefined ? undefined : Number(digits);
-}
-
-/** Where the trailers of a file are that has no stream for them. */
-function tailOf(file: Uint8Array): string {
-  const text = latin1(file);
-  return [...text.matchAll(/\btrailer\b[\s\S]{0,2000}/g)].map(([trailer]) => trailer).join("\n");
 }
 
 function latin1(bytes: Uint8Array): string {
