@@ -8,6 +8,7 @@ import type {
 } from "@ai-sdk/provider";
 import { wrapEmbeddingModel, wrapLanguageModel } from "ai";
 import { Attempt, type CallTime } from "./attempt.ts";
+import { boundEmbedding, embeddingBound } from "./embedding_bound.ts";
 import { mayReasonUnseen } from "./hidden_reasoning.ts";
 import { UsageReader } from "./llm/usage.ts";
 import { meterStream, readToFirstToken } from "./metered_stream.ts";
@@ -21,7 +22,7 @@ import {
   upstreamError,
 } from "./provider_error.ts";
 import { embeddingModel, languageModel } from "./providers/registry.ts";
-import { boundCall, bytesOf, usageBound } from "./token_bound.ts";
+import { boundCall, usageBound } from "./token_bound.ts";
 
 export { providerNames } from "./providers/registry.ts";
 
@@ -164,15 +165,14 @@ export function meteredEmbeddingModel(name: string, metering: Metering): Embeddi
     model: embeddingModel(product),
     middleware: {
       specificationVersion: "v4",
-      wrapEmbed: async ({ params }) => {
-        // A token is at least one byte of a text; each text has a start and an end.
-        const tokens = params.values.reduce((sum, text) => sum + bytesOf(text) + 2, 0);
-        const bound = { ...product, input_tokens: tokens, output_tokens: 0 };
+      wrapEmbed: async ({ params, model: unbound }) => {
+        const bounded = await boundEmbedding(params, unbound, product);
+        const bound = embeddingBound(params.values, product);
         const time = shareOf(deadlineOf(metering), 1);
         const attempt = await Attempt.open("embeddings", product, bound, metering, params, time);
         try {
           const model = embeddingModel(product, attempt.request.fetch);
-          const result = await model.doEmbed({ ...params, abortSignal: attempt.signal });
+          const result = await model.doEmbed({ ...bounded, abortSignal: attempt.signal });
           const usage = new UsageReader(product);
           usage.seeAnswer({ response: result.response });
           attempt.settle(usage.usage);

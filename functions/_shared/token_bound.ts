@@ -1,21 +1,22 @@
 // What a call may use at most, known before it is made. Tokenizers are slow on hostile input; bytes are not.
 import type { LanguageModelV4CallOptions, SharedV4FileData } from "@ai-sdk/provider";
+import { boundedPrompt } from "./bounded_prompt.ts";
 import type { Usage } from "./gate.ts";
 import { invalidRequest } from "./http.ts";
 import { type ModelLimits, modelLimits } from "./model_limits.ts";
+import { measurePdf, type PdfSize, UncountablePdf } from "./pdf/pages.ts";
 import type { Product } from "./product.ts";
+import { callOptions, checkHeaders, toolOptions } from "./provider_options.ts";
+import { toolsBound } from "./provider_tools.ts";
 
-/** Tokens that no byte of the prompt shows: its frame, and the instructions that providers add for tools. */
+/** Tokens that no byte of the prompt shows: its frame. */
 const FRAME_TOKENS = 64;
-const TOOLS_TOKENS = 600;
-/** A page of a PDF counts as text and as an image, some three tokens a byte where it is all text. */
-const PDF_TOKENS_PER_BYTE = 3;
-
-/** Settings by which a provider reads what is not in the prompt; nothing here could bound it. */
-const UNBOUNDED_OPTIONS: Record<string, string[]> = {
-  openai: ["previousResponseId", "conversation"],
-  anthropic: ["thread", "container", "mcpServers", "fallbacks"],
-};
+/** What providers add for tools: Anthropic, which publishes it, up to 935; again for each tool that it knows by itself. */
+const TOOLS_TOKENS = 1000;
+/** Text of a page of a PDF, however little its file shows: Anthropic says 1,500 to 3,000. */
+const PAGE_TEXT_TOKENS = 3000;
+/** OpenAI's models that have no encrypted reasoning to give. */
+const WITHOUT_REASONING = /computer-use/;
 
 const encoder = new TextEncoder();
 
@@ -24,56 +25,76 @@ export function bytesOf(text: string): number {
 }
 
 /**
- * The call with a bound on its output: what it asks for, else `fallback`, never above the model's own limit; at the
- * standard price, whatever tier an account of OpenAI has set for `auto`.
- * @throws SpendgateError invalid_request for what cannot be bounded.
+ * The call as the provider is sent it: with a bound on its output (what it asks for, else `fallback`, never above the
+ * model's own limit), and without anything that would make it cost more than its bound, or refer to what is kept.
+ * @throws SpendgateError invalid_request for what is not allowed, and for what cannot be bounded.
  */
 export function boundCall(
   params: LanguageModelV4CallOptions,
   product: Product,
   fallback: number,
 ): LanguageModelV4CallOptions & { maxOutputTokens: number } {
-  for (const [provider, names] of Object.entries(UNBOUNDED_OPTIONS)) {
-    const options = params.providerOptions?.[provider] ?? {};
-    const name = names.find((candidate) => options[candidate] !== undefined);
-    if (name) throw unbounded(`providerOptions.${provider}.${name}`);
-  }
+  const { provider } = product;
+  checkHeaders(params.headers);
+  const providerOptions = callOptions(params.providerOptions, provider);
   const limit = modelLimits(product).output;
   return {
     ...params,
+    prompt: boundedPrompt(params.prompt, provider),
+    tools: params.tools?.map((tool) =>
+      tool.type === "function"
+        ? { ...tool, providerOptions: toolOptions(tool.providerOptions, provider) }
+        : tool,
+    ),
     maxOutputTokens: Math.min(params.maxOutputTokens ?? fallback, limit),
-    ...(product.provider === "openai" && { providerOptions: atStandardTier(params) }),
+    providerOptions:
+      provider === "openai"
+        ? { openai: { ...providerOptions?.openai, ...openaiTerms(product) } }
+        : providerOptions,
   };
 }
 
-function atStandardTier({ providerOptions }: LanguageModelV4CallOptions) {
-  const { serviceTier = "default", ...options } = providerOptions?.openai ?? {};
-  if (serviceTier !== "default") throw unbounded(`service tier ${serviceTier}`);
-  return { ...providerOptions, openai: { ...options, serviceTier } };
+/**
+ * The standard price, whatever tier the account has set for `auto`; and nothing is kept: accounts may have that as
+ * their default. What a reasoning model needs to go on comes with its answer, encrypted.
+ */
+function openaiTerms({ model }: Product) {
+  return {
+    serviceTier: "default",
+    store: false,
+    ...(!WITHOUT_REASONING.test(model) && { include: ["reasoning.encrypted_content"] }),
+  };
 }
 
-/** Upper bound of what a call with bounded output uses. */
+/**
+ * Upper bound of what a call with bounded output uses.
+ * @throws SpendgateError invalid_request for what cannot be bounded.
+ */
 export function usageBound(
   params: LanguageModelV4CallOptions & { maxOutputTokens: number },
   product: Product,
 ): Usage {
   const input = inputTokenBound(params, product);
+  const { searches } = toolsBound(params, product.provider);
   return {
     ...product,
     input_tokens: input,
     output_tokens: outputTokenBound(params, product),
+    ...(searches > 0 && { web_searches: searches }),
     ...cacheWriteBound(params, product, input),
   };
 }
 
 /** A text token is at least one byte of UTF-8; files have an allowance; a prompt is never above the context. */
-export function inputTokenBound(
-  { prompt, tools, responseFormat }: LanguageModelV4CallOptions,
-  product: Product,
-): number {
+export function inputTokenBound(params: LanguageModelV4CallOptions, product: Product): number {
+  const { prompt, tools, responseFormat } = params;
   const limits = modelLimits(product);
+  const { known, searches } = toolsBound(params, product.provider);
+  // What is found becomes part of the prompt.
+  if (searches > 0) return limits.context;
   let bound = FRAME_TOKENS + jsonBytes([tools ?? [], responseFormat ?? null]);
-  if (tools?.length) bound += TOOLS_TOKENS;
+  // Where a model has no structured output, the AI SDK makes a tool of the schema.
+  if (tools?.length || responseFormat?.type === "json") bound += TOOLS_TOKENS * (1 + known);
   for (const message of prompt) {
     const parts = typeof message.content === "string" ? [message.content] : message.content;
     bound += jsonBytes({ ...message, content: null });
@@ -131,15 +152,44 @@ function cacheWriteBound(
 
 function fileTokenBound(
   { mediaType, data }: { mediaType: string; data: SharedV4FileData },
-  { context, image }: ModelLimits,
+  limits: ModelLimits,
 ): number {
-  if (mediaType.startsWith("image")) return image;
+  if (mediaType.startsWith("image")) return limits.image;
   if (data.type === "text") return bytesOf(data.text);
+  const isText = mediaType.startsWith("text");
+  if (!isText && mediaType !== "application/pdf") throw unbounded(`a file of type ${mediaType}`);
   // One that is named by its address has no size here: it may fill the context.
-  const size = data.type === "data" ? data.data.length : undefined;
-  if (mediaType.startsWith("text")) return size ?? context;
-  if (mediaType === "application/pdf") return size ? size * PDF_TOKENS_PER_BYTE : context;
-  throw unbounded(`a file of type ${mediaType}`);
+  if (data.type !== "data") return limits.context;
+  return isText ? data.data.length : pdfTokenBound(data.data, limits);
+}
+
+/** Providers read each page as an image, and its text besides. */
+function pdfTokenBound(data: Uint8Array | string, { image, context }: ModelLimits): number {
+  const { pages, textBytes } = sizeOfPdf(data);
+  return Math.min(pages * image + Math.max(pages * PAGE_TEXT_TOKENS, textBytes), context);
+}
+
+function sizeOfPdf(data: Uint8Array | string): PdfSize {
+  try {
+    return measurePdf(typeof data === "string" ? fromBase64(data) : data);
+  } catch (error) {
+    if (!(error instanceof UncountablePdf)) throw error;
+    throw invalidRequest([
+      {
+        path: "messages",
+        message: `The pages of a PDF cannot be counted, so it is not sent: ${error.message}.`,
+      },
+    ]);
+  }
+}
+
+/** @throws UncountablePdf for what is not base64. */
+function fromBase64(text: string): Uint8Array {
+  try {
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  } catch {
+    throw new UncountablePdf("it is not base64");
+  }
 }
 
 function jsonBytes(value: unknown): number {

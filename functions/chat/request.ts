@@ -5,6 +5,7 @@ import { type Env, perEnv } from "../_shared/env.ts";
 import { parseDataUrl, parseHttpsUrl } from "../_shared/file_url.ts";
 import { invalidRequest } from "../_shared/http.ts";
 import { label } from "../_shared/label.ts";
+import { browserOptions, type ProviderOptions } from "../_shared/provider_options.ts";
 import { TOOL_NAMES } from "./tools.ts";
 
 const role = z.enum(["system", "user", "assistant"]);
@@ -84,13 +85,16 @@ export async function toUIMessages(messages: Message[]): Promise<UIMessage[]> {
   if (!result.success) {
     throw invalidRequest([{ path: "messages", message: "A part of a message is not valid." }]);
   }
-  for (const [index, message] of result.data.entries()) checkFiles(message, index);
-  return result.data;
+  for (const [index, message] of result.data.entries()) checkFiles(message.parts, index);
+  return result.data.map((message) => ({ ...message, parts: allowedParts(message.parts) }));
 }
 
+type Part = UIMessage["parts"][number];
+
 /** Files come in the message, or are images at an address that the provider fetches; never by a provider's own id. */
-function checkFiles(message: UIMessage, index: number): void {
-  for (const part of message.parts) {
+function checkFiles(parts: Part[], index: number): void {
+  for (const part of parts) {
+    if (part.type === "steering-message") checkFiles(part.parts as Part[], index);
     if (part.type !== "file" && part.type !== "reasoning-file") continue;
     const isHere = parseDataUrl(part.url) !== undefined;
     const isImage = parseHttpsUrl(part.url) !== undefined && part.mediaType.startsWith("image/");
@@ -103,4 +107,27 @@ function checkFiles(message: UIMessage, index: number): void {
       ]);
     }
   }
+}
+
+/**
+ * The parts with what a browser may say of them to a provider. What it may not is left out, not refused: a history of
+ * useChat has all that the provider said of its answer, and goes on to be usable.
+ */
+function allowedParts(parts: Part[]): Part[] {
+  return parts.flatMap((part): Part[] => {
+    // Of a kind that only one provider knows.
+    if (part.type === "custom") return [];
+    if (part.type === "steering-message") {
+      return [{ ...part, parts: allowedParts(part.parts as Part[]) } as Part];
+    }
+    const allowed: Record<string, unknown> = { ...part };
+    for (const name of ["providerMetadata", "callProviderMetadata", "resultProviderMetadata"]) {
+      if (!(name in allowed)) continue;
+      allowed[name] = browserOptions(allowed[name] as ProviderOptions | undefined);
+      if (allowed[name] === undefined) delete allowed[name];
+    }
+    // No tool here runs at a provider: what says so would be sent as that provider's own.
+    delete allowed.providerExecuted;
+    return [allowed as Part];
+  });
 }

@@ -45,7 +45,9 @@ const STOP_SECONDS = 15;
 export async function startFunctions(options: FunctionsOptions): Promise<Functions> {
   const folder = options.folder ?? join(PROJECT, "functions");
   const main = join(PROJECT, "scripts/stack/functions_main.ts");
-  const readable = [folder, main, ...["node_modules", "package.json", "deno.json"].map(inProject)];
+  // A folder of somebody else's may use the library.
+  const library = ["functions", "node_modules", "package.json", "deno.json"].map(inProject);
+  const readable = [folder, main, ...library];
   const child = spawn(
     await findDeno(),
     [
