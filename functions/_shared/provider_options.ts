@@ -85,6 +85,7 @@ const COMPATIBLE_CALL: Rules = {
   logprobs: flag,
   min_p: z.number(),
   parallel_tool_calls: flag,
+  metadata: z.record(text, text),
   prompt_cache_key: text,
   reasoningEffort: effort,
   reasoning_effort: effort,
