@@ -17,7 +17,7 @@ import {
 import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
 import { until } from "../setup/until.ts";
 
-const TIMEOUT_MS = 1500;
+const TIMEOUT_MS = 4000;
 const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
 
 let provider: ScriptedProvider;
@@ -172,7 +172,7 @@ describe("what may have been produced out of sight is paid for", () => {
       const startedAt = performance.now();
       const response = await complete({ model, stream: true });
       expect(response.status).toBe(502);
-      expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS + 500);
+      expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS + 1500);
       await bookedAtBound();
       await until("the provider is hung up on", () => provider.journal[0]?.aborted);
     },
@@ -326,7 +326,7 @@ describe("a request has one deadline", () => {
       const response = await chat({ stream, model: "gpt-4o", fallbackModels: ["gpt-4o-mini"] });
       expect(response.status).toBe(200);
       expect(await response.text()).toContain("Hello");
-      expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS + 500);
+      expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS + 1500);
       expect(await calls(2)).toMatchObject([
         { product: "gpt-4o", status: "settled", is_estimated: true },
         { product: "gpt-4o-mini", status: "settled", is_estimated: false },
@@ -339,13 +339,13 @@ describe("a request has one deadline", () => {
     const startedAt = performance.now();
     const response = await chat({ model: "gpt-4o", fallbackModels: ["gpt-4o-mini", "gpt-4.1"] });
     expect(response.status).toBe(502);
-    expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS + 500);
+    expect(performance.now() - startedAt).toBeLessThan(TIMEOUT_MS + 1500);
     await bookedAtBound(3);
   });
 
-  it("steps share it: of an agent whose steps take 0.6 s each, the third is stopped, and none is begun after", async () => {
+  it("steps share it: of an agent whose steps take 1.5 s of its 4, the third is stopped, and none is begun after", async () => {
     provider.plays(async (response, request) => {
-      await new Promise((next) => setTimeout(next, 600));
+      await new Promise((next) => setTimeout(next, 1500));
       const step = callsTool(`call_${provider.journal.length}`, "current_time", USAGE);
       if (!response.destroyed) await step(response, request);
     });
@@ -359,8 +359,8 @@ describe("a request has one deadline", () => {
     provider.plays(answers("Hello", USAGE));
     await (await chat({ stream: false })).text();
     const [call] = await calls(1);
-    expect(call?.hold_seconds).toBeGreaterThanOrEqual(61);
-    expect(call?.hold_seconds).toBeLessThanOrEqual(62);
+    expect(call?.hold_seconds).toBeGreaterThanOrEqual(63);
+    expect(call?.hold_seconds).toBeLessThanOrEqual(64);
   });
 });
 
