@@ -18,6 +18,35 @@ comment on schema spend_private is
 
 grant usage on schema spend to authenticated, service_role;
 
+-- schemas/00_foundation/caller_role.sql
+create function spend_private.caller_role()
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return coalesce(nullif(current_setting('role', true), 'none'), session_user);
+end;
+$$;
+comment on function spend_private.caller_role is
+  'The role that a statement was sent as, also within functions that run as their owner: that of set role, or else of the connection.';
+
+create function spend_private.sees_all_rows()
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from pg_catalog.pg_roles as r
+    where r.rolname = spend_private.caller_role()
+      and (r.rolsuper or r.rolbypassrls or pg_has_role(r.oid, current_user, 'usage'))
+  );
+end;
+$$;
+comment on function spend_private.sees_all_rows is
+  'Whether row-level security hides nothing from who sent the statement. For functions that run as the owner of the tables.';
+
 -- schemas/00_foundation/explain_mistakes.sql
 -- The answers to mistakes in tables of configuration. The constraints say what is right; the comment on a constraint
 -- says it in words: "<field>: <what may be there>. <what to do>". These triggers find the constraint that a row breaks
@@ -32,13 +61,13 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- RLS speaks before what is missing or taken: a signed-in user must not learn of rows that it hides.
-  v_is_user boolean := current_setting('role') in ('anon', 'authenticated');
+  -- RLS speaks before what is missing or taken: who sees some rows alone must not learn of the others.
+  v_is_confined boolean := not spend_private.sees_all_rows();
   v_found text := spend_private.missing_field(new);
   v_callers text;
 begin
   if v_found is not null then
-    if v_is_user then
+    if v_is_confined then
       return new;
     end if;
     perform spend_private.fail(
@@ -50,7 +79,7 @@ begin
   if v_found is not null then
     perform spend_private.fail_constraint('22023', 'invalid_' || tg_argv[0], tg_relid, v_found, to_jsonb(new));
   end if;
-  if v_is_user then
+  if v_is_confined then
     return new;
   end if;
 
@@ -361,13 +390,14 @@ as $$
 declare
   v_length integer := length(p_other);
   v_above integer[];
-  v_row integer[] := array(select generate_series(0, length(p_other)));
+  v_row integer[];
   v_least integer;
   v_char text;
 begin
   if abs(length(p_one) - v_length) > 2 then
     return 3;
   end if;
+  v_row := array(select generate_series(0, v_length));
   for i in 1 .. length(p_one) loop
     v_above := v_row;
     v_row := array[i];
@@ -3499,18 +3529,13 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_role text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
 begin
   -- follow_plan has the lock, or inserts rows that nobody knows yet. Whoever sets this by hand may meet a deadlock with
   -- another change of quotas, and nothing else: the balances have locks of their own.
   if current_setting('spend.seeding', true) = 'on' then
     return null;
   end if;
-  if exists (
-    select from pg_catalog.pg_roles as r
-    where r.rolname = v_role and (r.rolsuper or r.rolbypassrls or pg_has_role(r.oid, current_user, 'usage'))
-  ) then
+  if spend_private.sees_all_rows() then
     perform spend_private.lock_quota_changes();
   else
     perform spend_private.lock_tenant_quota_changes(array(select spend_private.managed_tenant_ids()));
@@ -11130,7 +11155,7 @@ begin
     tg_table_name, tg_op,
     (select jsonb_object_agg(k.name, v_row -> k.name) from unnest(tg_argv) as k (name) where v_row is not null),
     v_old, v_new, (select auth.uid()),
-    coalesce(nullif(current_setting('role', true), 'none'), session_user)
+    spend_private.caller_role()
   );
   return null;
 end;

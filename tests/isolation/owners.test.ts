@@ -273,3 +273,28 @@ describe("an owner, each column of cost_quotas and each value that could gain so
     }
   });
 });
+
+describe("whether another tenant has a quota is not told", () => {
+  const analyst = `analyst_${randomUUID().replaceAll("-", "")}`;
+  beforeAll(() => sql.unsafe(`create role ${analyst} inherit in role authenticated`));
+  afterAll(() => sql.unsafe(`drop role ${analyst}`));
+
+  it.each([
+    ["the role authenticated", "set local role authenticated"],
+    ["a role of one's own that inherits from it", `set local session authorization ${analyst}`],
+  ])("to %s: the same 42501 for one that is there and one that is not", async (_, become) => {
+    const answers = [];
+    // Of a user who has a quota of llm by the month, and none by the week.
+    for (const period of ["month", "week"]) {
+      const added = sql.begin(async (session) => {
+        await session.unsafe(become);
+        await session`select set_config('request.jwt.claims', ${JSON.stringify({ sub: ids.user })}, true)`;
+        await session`
+          insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
+          values ('user', ${ids.theirs}, ${ids.owner}, 'llm', ${period}, 1)`;
+      });
+      answers.push(await added.then(() => "added").catch((error) => error.code));
+    }
+    expect(answers).toEqual(["42501", "42501"]);
+  });
+});

@@ -1102,16 +1102,23 @@ export const guardMutants: Mutant[] = [
   guard(
     "what is missing is left to Postgres",
     "00_foundation/explain_mistakes.sql",
-    "if v_found is not null then\n    if v_is_user then",
+    "if v_found is not null then\n    if v_is_confined then",
     "if v_found is not null then\n    if true then",
     [pgtap("security/answers")],
   ),
   guard(
     "a signed-in user is told what is missing before RLS speaks",
     "00_foundation/explain_mistakes.sql",
-    "current_setting('role') in ('anon', 'authenticated')",
+    "not spend_private.sees_all_rows()",
     "false",
-    [pgtap("security/rls")],
+    [pgtap("security/rls"), vitest("isolation/owners")],
+  ),
+  guard(
+    "a role that inherits is taken for one that sees all rows",
+    "00_foundation/caller_role.sql",
+    "(r.rolsuper or r.rolbypassrls or pg_has_role(r.oid, current_user, 'usage'))",
+    "r.rolname not in ('anon', 'authenticated')",
+    [vitest("isolation/owners")],
   ),
   guard(
     "a key that an update takes is left to Postgres",

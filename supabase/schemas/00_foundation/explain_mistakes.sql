@@ -11,13 +11,13 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- RLS speaks before what is missing or taken: a signed-in user must not learn of rows that it hides.
-  v_is_user boolean := current_setting('role') in ('anon', 'authenticated');
+  -- RLS speaks before what is missing or taken: who sees some rows alone must not learn of the others.
+  v_is_confined boolean := not spend_private.sees_all_rows();
   v_found text := spend_private.missing_field(new);
   v_callers text;
 begin
   if v_found is not null then
-    if v_is_user then
+    if v_is_confined then
       return new;
     end if;
     perform spend_private.fail(
@@ -29,7 +29,7 @@ begin
   if v_found is not null then
     perform spend_private.fail_constraint('22023', 'invalid_' || tg_argv[0], tg_relid, v_found, to_jsonb(new));
   end if;
-  if v_is_user then
+  if v_is_confined then
     return new;
   end if;
 

@@ -65,13 +65,14 @@ as $$
 declare
   v_length integer := length(p_other);
   v_above integer[];
-  v_row integer[] := array(select generate_series(0, length(p_other)));
+  v_row integer[];
   v_least integer;
   v_char text;
 begin
   if abs(length(p_one) - v_length) > 2 then
     return 3;
   end if;
+  v_row := array(select generate_series(0, v_length));
   for i in 1 .. length(p_one) loop
     v_above := v_row;
     v_row := array[i];

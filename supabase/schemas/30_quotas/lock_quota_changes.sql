@@ -50,18 +50,13 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_role text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
 begin
   -- follow_plan has the lock, or inserts rows that nobody knows yet. Whoever sets this by hand may meet a deadlock with
   -- another change of quotas, and nothing else: the balances have locks of their own.
   if current_setting('spend.seeding', true) = 'on' then
     return null;
   end if;
-  if exists (
-    select from pg_catalog.pg_roles as r
-    where r.rolname = v_role and (r.rolsuper or r.rolbypassrls or pg_has_role(r.oid, current_user, 'usage'))
-  ) then
+  if spend_private.sees_all_rows() then
     perform spend_private.lock_quota_changes();
   else
     perform spend_private.lock_tenant_quota_changes(array(select spend_private.managed_tenant_ids()));

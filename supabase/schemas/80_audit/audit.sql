@@ -24,7 +24,7 @@ begin
     tg_table_name, tg_op,
     (select jsonb_object_agg(k.name, v_row -> k.name) from unnest(tg_argv) as k (name) where v_row is not null),
     v_old, v_new, (select auth.uid()),
-    coalesce(nullif(current_setting('role', true), 'none'), session_user)
+    spend_private.caller_role()
   );
   return null;
 end;
