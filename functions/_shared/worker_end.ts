@@ -5,7 +5,7 @@ type Stop = (reason: Error) => void;
 
 const stops = new Set<Stop>();
 
-globalThis.addEventListener("beforeunload", () => {
+globalThis.addEventListener?.("beforeunload", () => {
   for (const stop of [...stops]) stop(new Error("the worker ends"));
   flushTelemetry();
 });

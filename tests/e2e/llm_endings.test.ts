@@ -246,13 +246,24 @@ describe("only the provider's own refusal is free", () => {
     },
   );
 
-  it("an error beside usage, in an answer of status 200: the bound", async () => {
+  it("an error that is said before the first token while the provider goes on: free, and it is hung up on", async () => {
+    const error = { message: "a secret of the provider", type: "server_error" };
+    provider.plays(says(sse({ error })));
+    expect((await complete({ model: "gpt-4o-mini", stream: true })).status).toBe(502);
+    await free();
+    await until("the provider is hung up on", () => provider.journal[0]?.aborted);
+  });
+
+  it("an error beside usage, in an answer of status 200: what is reported", async () => {
     provider.plays((response) => {
       response.writeHead(200, { "content-type": "application/json" });
       response.end(JSON.stringify({ error: { message: "no" }, usage: USAGE }));
     });
     expect((await complete({ model: "gpt-4o-mini" })).status).toBe(502);
-    await bookedAtBound();
+    // 1,000 × $0.15 + 500 × $0.60 per million.
+    expect(await calls(1)).toMatchObject([
+      { status: "settled", is_estimated: false, cost: 0.00045 },
+    ]);
   });
 
   it.each([408, 499, 504, 524])(
@@ -291,10 +302,10 @@ describe("only the provider's own refusal is free", () => {
 });
 
 describe("the first token is the first output", () => {
-  it("Anthropic, overloaded after message_start: 502, free", async () => {
+  it("Anthropic, overloaded after message_start: 503, free", async () => {
     provider.plays(overloads);
     const response = await complete(claude);
-    expect(response.status).toBe(502);
+    expect(response.status).toBe(503);
     expect(await response.text()).not.toContain("a secret");
     await free();
   });
@@ -396,12 +407,15 @@ it("a worker that is about to end books what came, and leaves no hold", async ()
 
 it("what users write, and providers echo, is in no log", async () => {
   const words = "my number is 123-45-6789";
-  provider.plays((response, { body }) => {
-    response.writeHead(400, { "content-type": "application/json" });
-    const message = `Invalid input: ${JSON.stringify(body.messages)} key sk-live-SECRETKEY`;
-    response.end(JSON.stringify({ error: { message, type: "invalid_request_error" } }));
-  });
-  await chat({ messages: [{ role: "user", content: words }] });
+  const echoes =
+    (status: number): Script =>
+    (response, { body }) => {
+      response.writeHead(status, { "content-type": "application/json" });
+      const message = `Invalid input: ${JSON.stringify(body.messages)} key sk-live-SECRETKEY`;
+      response.end(JSON.stringify({ error: { message, type: "some_error" } }));
+    };
+  provider.plays(echoes(400), echoes(500));
+  for (const _ of [400, 500]) await chat({ messages: [{ role: "user", content: words }] });
   const parts = [
     { type: "reasoning", text: words },
     { type: "text", text: "." },
@@ -411,8 +425,15 @@ it("what users write, and providers echo, is in no log", async () => {
     { id: "2", role: "user", parts: parts.slice(1) },
   ];
   await chat({ model: "openai/gpt-5-codex", messages: history });
-  await calls(2);
+  await calls(3);
   expect(stack.logs.join("\n")).not.toMatch(/123-45-6789|SECRETKEY/);
+});
+
+it("a setting that a model does not take: the AI SDK's own warning, which is no JSON, is not printed", async () => {
+  provider.plays(answers("Hello", USAGE));
+  const response = await chat({ model: "openai/o3", temperature: 0.3, stream: false });
+  expect(response.status).toBe(200);
+  expect(stack.logs.join("\n")).not.toContain("AI SDK Warning");
 });
 
 it("after all of this the balances equal the ledger", async () => {
