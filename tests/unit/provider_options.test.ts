@@ -150,6 +150,22 @@ describe("nothing is kept by OpenAI, and nothing it keeps is named", () => {
     });
   });
 
+  it("so is one that the AI SDK does not know, but not one that has no reasoning to give", async () => {
+    const include = ["reasoning.encrypted_content"];
+    expect(await bodyOf("openai/next-codex", {})).toMatchObject({ store: false, include });
+    const { providerOptions } = bound("openai/computer-use-preview", {});
+    expect(providerOptions?.openai).toEqual({ store: false, serviceTier: "default" });
+  });
+
+  it("parts of a kind that only one provider knows are left out, and messages with nothing else", () => {
+    const kind = "openai.compaction" as const;
+    const custom: Params["prompt"][number] = {
+      role: "assistant",
+      content: [{ type: "custom", kind, providerOptions: { openai: { itemId: "cmp_A" } } }],
+    };
+    expect(bound("openai/gpt-5-codex", { prompt: [...hello, custom] }).prompt).toEqual(hello);
+  });
+
   it("ids of reasoning, texts, tools, approvals and compactions do not leave; encrypted reasoning does, as one item", async () => {
     const itemId = (id: string, more = {}) => ({ openai: { itemId: id, ...more } });
     const prompt: Params["prompt"] = [
