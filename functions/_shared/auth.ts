@@ -24,6 +24,8 @@ const claims = z.object({ sub: z.uuid(), role: z.literal("authenticated") });
 export async function authenticate(request: Request, env: Env): Promise<string> {
   const token = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
   if (!token) throw unauthorized("Send the user's JWT as a bearer token.");
+  const keyId = keyIdOf(token);
+  if (keyId && (unknownKeys.get(keyId) ?? 0) > Date.now()) throw unauthorized(INVALID);
   // Asymmetric tokens are verified here, symmetric ones by asking Auth.
   const { data, error } = await authOf(env)
     .getClaims(token)
@@ -36,9 +38,34 @@ export async function authenticate(request: Request, env: Env): Promise<string> 
       cause: error,
     });
   }
+  // Auth is asked about an asymmetric token only where none of its keys has signed it.
+  if (keyId && isAuthApiError(error)) rememberUnknown(keyId);
   const user = claims.safeParse(data?.claims);
-  if (error || !user.success) throw unauthorized("The JWT is not valid.");
+  if (error || !user.success) throw unauthorized(INVALID);
   return user.data.sub;
+}
+
+const INVALID = "The JWT is not valid.";
+
+/** Ids of keys that Auth does not know, and until when (milliseconds) it is not asked for them again. */
+const unknownKeys = new Map<string, number>();
+const UNKNOWN_MS = 30_000;
+const MOST_UNKNOWN = 1000;
+
+function rememberUnknown(keyId: string): void {
+  if (unknownKeys.size >= MOST_UNKNOWN) unknownKeys.clear();
+  unknownKeys.set(keyId, Date.now() + UNKNOWN_MS);
+}
+
+/** Id of the asymmetric key that a token says it is signed with. */
+function keyIdOf(token: string): string | undefined {
+  try {
+    const [head = ""] = token.split(".");
+    const { alg, kid } = JSON.parse(atob(head.replaceAll("-", "+").replaceAll("_", "/")));
+    return typeof kid === "string" && !/^HS/.test(String(alg)) ? kid : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 let auth: SupabaseClient["auth"] | undefined;

@@ -16,9 +16,15 @@ export function writtenStream<T>(
       const write = (part: T) => {
         if (!gone.signal.aborted) controller.enqueue(part);
       };
-      const written = work(write).then(() => {
-        if (!gone.signal.aborted) controller.close();
-      });
+      const written = work(write).then(
+        () => {
+          if (!gone.signal.aborted) controller.close();
+        },
+        (error) => {
+          if (!gone.signal.aborted) controller.error(error);
+          throw error;
+        },
+      );
       inBackground(written);
     },
     cancel() {

@@ -126,6 +126,9 @@ export function invalidRequest(issues: Issue[]): SpendgateError {
   });
 }
 
+/** Seconds that a body may take to arrive: a client that dawdles must not keep a worker. */
+const BODY_SECONDS = 30;
+
 /** Counts while it reads: Content-Length may be missing or wrong. */
 async function readText(request: Request, maxBytes: number): Promise<string> {
   const tooLarge = () =>
@@ -133,13 +136,32 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
       details: { maxBytes },
     });
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge();
-  const decoder = new TextDecoder();
-  let text = "";
-  let bytes = 0;
-  for await (const chunk of request.body ?? []) {
-    bytes += chunk.byteLength;
-    if (bytes > maxBytes) throw tooLarge();
-    text += decoder.decode(chunk, { stream: true });
+  if (request.body === null) return "";
+  const reader = request.body.getReader();
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    reader.cancel().catch(() => {});
+  }, BODY_SECONDS * 1000);
+  try {
+    const decoder = new TextDecoder();
+    let text = "";
+    let bytes = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (isLate) throw tooSlow();
+      if (done) return text + decoder.decode();
+      bytes += value.byteLength;
+      if (bytes > maxBytes) throw tooLarge();
+      text += decoder.decode(value, { stream: true });
+    }
+  } finally {
+    clearTimeout(timer);
+    reader.cancel().catch(() => {});
   }
-  return text + decoder.decode();
+}
+
+function tooSlow(): SpendgateError {
+  const words = `The body did not arrive within ${BODY_SECONDS} s; nothing was spent.`;
+  return new SpendgateError("request_timeout", words);
 }

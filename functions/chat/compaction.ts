@@ -110,13 +110,24 @@ function split(messages: UIMessage[], cut: number): Split {
 
 /** The earliest message of the user from which on the conversation counts no more than `tokens`; else the last. */
 function firstWithin(messages: UIMessage[], tokens: number): number {
-  const starts = [...messages.keys()].filter((index) => messages[index]?.role === "user");
-  return starts.find((index) => tokensOf(messages.slice(index)) <= tokens) ?? starts.at(-1) ?? 0;
+  let [bytes, last] = [0, -1];
+  let first = 0;
+  for (let index = messages.length - 1; index >= 0; index--) {
+    const message = messages[index] as UIMessage;
+    bytes += bytesOf(`${textOf(message)}\n`);
+    if (message.role !== "user") continue;
+    if (last < 0) first = last = index;
+    else if (bytes > tokens * BYTES_PER_TOKEN) break;
+    else first = index;
+  }
+  return first;
 }
 
-/** About: four bytes a token. A bound would compact far too early. */
+/** About. A bound would compact far too early. */
+const BYTES_PER_TOKEN = 4;
+
 function tokensOf(messages: UIMessage[]): number {
-  return Math.ceil(bytesOf(messages.map(textOf).join("\n")) / 4);
+  return Math.ceil(bytesOf(messages.map(textOf).join("\n")) / BYTES_PER_TOKEN);
 }
 
 /** The older messages as text, the newest of them where the model that summarises has no room for all. */

@@ -1,0 +1,82 @@
+// What stands before a handler: the body that comes, and the token that is verified.
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, expect, it, vi } from "vitest";
+import { z } from "zod";
+import { authenticate } from "../../functions/_shared/auth.ts";
+import type { Env } from "../../functions/_shared/env.ts";
+import { readJson } from "../../functions/_shared/http.ts";
+
+afterEach(() => void vi.useRealTimers());
+
+function requestOf(body: ReadableStream<Uint8Array>): Request {
+  return new Request("http://localhost/", { method: "POST", body, duplex: "half" } as RequestInit);
+}
+
+it("a body that stops coming is given up after 30 s with 408, and its connection let go", async () => {
+  vi.useFakeTimers();
+  const cancelled = vi.fn();
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(new TextEncoder().encode('{"a":')),
+    cancel: cancelled,
+  });
+  const read = readJson(requestOf(body), z.object({}), 1000);
+  const failed = expect(read).rejects.toMatchObject({ code: "request_timeout", status: 408 });
+  await vi.advanceTimersByTimeAsync(29_000);
+  expect(cancelled).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1_000);
+  await failed;
+  expect(cancelled).toHaveBeenCalledOnce();
+});
+
+it("a body of one byte too many is refused when that byte has come", async () => {
+  const cancelled = vi.fn();
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(new Uint8Array(11)),
+    cancel: cancelled,
+  });
+  await expect(readJson(requestOf(body), z.object({}), 10)).rejects.toMatchObject({
+    code: "request_too_large",
+  });
+  expect(cancelled).toHaveBeenCalledOnce();
+});
+
+/** A token that nobody signed. */
+function tokenOf(header: object): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const claims = { sub: crypto.randomUUID(), role: "authenticated", exp: Date.now() };
+  return `${part(header)}.${part(claims)}.AAAA`;
+}
+
+it("100 tokens of one key that Auth does not know ask it twice, those of a shared secret each time", async () => {
+  // Node 20 has none, and the client demands one.
+  vi.stubGlobal("WebSocket", class {});
+  const asked: string[] = [];
+  const auth = createServer((request, response) => {
+    asked.push(request.url as string);
+    const isKeys = request.url?.includes("jwks");
+    response.writeHead(isKeys ? 200 : 403, { "content-type": "application/json" });
+    response.end(
+      JSON.stringify(isKeys ? { keys: [] } : { code: 403, error_code: "bad_jwt", msg: "" }),
+    );
+  });
+  await new Promise<void>((done) => auth.listen(0, "127.0.0.1", done));
+  const supabaseUrl = `http://127.0.0.1:${(auth.address() as AddressInfo).port}`;
+  const env = { supabaseUrl, publishableKey: "key", gateTimeoutMs: 5000 } as Env;
+  const ask = async (header: object) => {
+    const headers = { authorization: `Bearer ${tokenOf(header)}` };
+    await expect(
+      authenticate(new Request("http://localhost/", { headers }), env),
+    ).rejects.toMatchObject({ code: "unauthorized" });
+  };
+  try {
+    for (let count = 0; count < 100; count++)
+      await ask({ alg: "ES256", kid: "unknown", typ: "JWT" });
+    expect(asked).toHaveLength(2);
+    for (let count = 0; count < 3; count++) await ask({ alg: "HS256", kid: "secret", typ: "JWT" });
+    expect(asked).toHaveLength(5);
+  } finally {
+    auth.close();
+    vi.unstubAllGlobals();
+  }
+});
