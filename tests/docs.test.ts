@@ -24,7 +24,7 @@ it("README.md shows the lines of functions/example, which is tested", () => {
 });
 
 it("docs/llm.md or docs/sandboxes.md lists every setting of the functions, with its default", () => {
-  const settings = read("functions/_shared/env.ts").matchAll(
+  const settings = read("functions/_shared/runtime/env.ts").matchAll(
     /^ {4}(SPENDGATE_\w+): (?:count\(\d+, ([\d_]+)(?:, \w+)?\)|.*?\.default\("?(.*?)"?\)),$/gm,
   );
   const documented = (read("docs/llm.md") + read("docs/sandboxes.md")).replaceAll("`", "");

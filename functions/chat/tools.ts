@@ -1,9 +1,9 @@
 // Tools that a chat may name. Each runs here; what it spends goes through the gate like everything else.
 import { type ToolSet, tool } from "ai";
 import { z } from "zod";
-import { invalidRequest } from "../_shared/http.ts";
-import { runInConversation } from "../_shared/metered_sandbox.ts";
-import type { Metering } from "../_shared/metering.ts";
+import { invalidRequest } from "../_shared/errors.ts";
+import type { Metering } from "../_shared/gate/metering.ts";
+import { runInConversation } from "../_shared/sandbox/metered_sandbox.ts";
 
 /** Bytes that a run may print for a model: it reads, and pays for, every one of them. */
 const TOOL_OUTPUT_BYTES = 20_000;
