@@ -45,7 +45,8 @@ export function serve(
         request.method === "OPTIONS" ? new Response(null, { status: 204 }) : await handler(request);
     } catch (thrown) {
       const error = toSpendgateError(thrown);
-      if (error.status >= 500) {
+      // What failed in a stage of a sandbox's life is in the log already.
+      if (error.status >= 500 && error.details.stage === undefined) {
         log("error", error.code, describeError(error));
       }
       response = renderError(error, request);
