@@ -14,6 +14,8 @@ export interface Line {
   event: Record<string, unknown>;
   /** Members of which something was left out: the rest of a text, all of anything else. */
   cut: string[];
+  /** False: it goes on, and is longer than the run may go on. */
+  isWhole: boolean;
   /** How long it was, in bytes of text: all that came of it, whether kept or not. */
   bytes: number;
 }
@@ -38,8 +40,10 @@ const COMMA = 0x2c;
 const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 const LETTER_U = 0x75;
+const OBJECT = 0x7b;
 const OPEN = new Set([0x5b, 0x7b]);
 const CLOSE = new Set([0x5d, 0x7d]);
+const DECODER = new TextDecoder();
 const NULL = new TextEncoder().encode("null");
 const END_OF_TEXT = new TextEncoder().encode('"');
 const END_OF_OBJECT = new TextEncoder().encode("}");
@@ -84,15 +88,56 @@ export class LineReader {
    * @throws BrokenLine
    */
   *read(chunk: Uint8Array): Generator<Line> {
-    for (const byte of chunk) {
+    for (let at = 0; at < chunk.length; ) {
+      this.#room ??= this.#nextRoom();
+      const short = this.#bytes === 0 ? this.#shortLine(chunk, at) : undefined;
+      if (short) {
+        at += short.length + 1;
+        if (short.length > 0) yield this.#parse(short);
+        continue;
+      }
+      const plain = this.#addPlain(chunk, at);
+      at += plain;
+      if (plain > 0) continue;
+      const byte = chunk[at++] as number;
       if (byte === NEWLINE) {
         if (this.#bytes > 0) yield this.#take();
         continue;
       }
-      this.#room ??= this.#nextRoom();
       this.#add(byte);
       if (this.#bytes > this.#room.stop) yield this.#takeStarted();
     }
+  }
+
+  /** A line that is whole in the chunk, and for which there is room whatever is in it. */
+  #shortLine(chunk: Uint8Array, at: number): Uint8Array | undefined {
+    const { keep, stop } = this.#room as LineRoom;
+    const end = chunk.indexOf(NEWLINE, at);
+    const length = end - at;
+    return end >= 0 && length <= keep && length <= stop ? chunk.subarray(at, end) : undefined;
+  }
+
+  #parse(bytes: Uint8Array): Line {
+    this.#room = undefined;
+    const event = parseObject(DECODER.decode(bytes));
+    return { event, cut: [], isWhole: true, bytes: bytes.length };
+  }
+
+  /** Takes at once what is plain within a string's value, up to where it is too long; answers how many bytes. */
+  #addPlain(chunk: Uint8Array, at: number): number {
+    if (!this.#isString || this.#escape > 0 || !this.#isValue || this.#isBroken) return 0;
+    const isKept = !this.#isTrimming && !this.#isDropping;
+    const { stop } = this.#room as LineRoom;
+    const room = isKept ? Math.min(this.#memberKeep, stop) : stop;
+    const most = this.#isUnwanted ? chunk.length : Math.max(room - this.#bytes, 0);
+    let end = at;
+    for (const last = Math.min(chunk.length, at + most); end < last; end++) {
+      const byte = chunk[end];
+      if (byte === QUOTE || byte === BACKSLASH || byte === NEWLINE) break;
+    }
+    if (!this.#isUnwanted) this.#bytes += end - at;
+    if (isKept) this.#append(chunk.subarray(at, end));
+    return end - at;
   }
 
   /** The line that the stream ended in. @throws BrokenLine */
@@ -135,9 +180,7 @@ export class LineReader {
     this.#keep(byte);
     if (!this.#isKey) return;
     this.#isKey = false;
-    this.#key = new TextDecoder().decode(
-      this.#kept.subarray(this.#valueStart + 1, this.#length - 1),
-    );
+    this.#key = DECODER.decode(this.#kept.subarray(this.#valueStart + 1, this.#length - 1));
   }
 
   #addToStructure(byte: number): void {
@@ -201,57 +244,54 @@ export class LineReader {
 
   #dropValue(): void {
     this.#length = this.#valueStart;
-    for (const byte of NULL) this.#append(byte);
+    this.#append(NULL);
     this.#isDropping = true;
   }
 
   #keep(byte: number): void {
-    if (!this.#isTrimming && !this.#isDropping) this.#append(byte);
+    if (this.#isTrimming || this.#isDropping) return;
+    this.#makeRoom(1);
+    this.#kept[this.#length++] = byte;
   }
 
-  #append(byte: number): void {
-    if (this.#length === this.#kept.length) {
-      const longer = new Uint8Array(this.#kept.length * 2);
-      longer.set(this.#kept);
-      this.#kept = longer;
-    }
-    this.#kept[this.#length++] = byte;
+  #append(bytes: Uint8Array): void {
+    this.#makeRoom(bytes.length);
+    this.#kept.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  #makeRoom(bytes: number): void {
+    if (this.#length + bytes <= this.#kept.length) return;
+    const longer = new Uint8Array(Math.max(this.#kept.length * 2, this.#length + bytes));
+    longer.set(this.#kept.subarray(0, this.#length));
+    this.#kept = longer;
   }
 
   /** What there is of a line that does not end: its whole members, and the text that it is in. */
   #takeStarted(): Line {
-    if (this.#isBroken || this.#depth === 0) throw new BrokenLine("A line is no object.");
+    if (this.#isBroken || this.#kept[0] !== OBJECT) throw new BrokenLine("A line is no object.");
     if (this.#isValue && !this.#cut.includes(this.#key)) this.#cut.push(this.#key);
     if (this.#isValue && this.#isCuttable()) {
       // Of an escape that is not whole nothing is kept.
       if (this.#escape > 0 && !this.#isTrimming) {
         this.#length = this.#kept.lastIndexOf(BACKSLASH, this.#length - 1);
       }
-      for (const byte of END_OF_TEXT) this.#append(byte);
+      this.#append(END_OF_TEXT);
     } else {
       this.#length = this.#membersEnd;
-      if (this.#length === 0) return this.#finish({});
+      if (this.#length === 0) return { ...this.#finish({}), isWhole: false };
     }
-    for (const byte of END_OF_OBJECT) this.#append(byte);
-    return this.#take();
+    this.#append(END_OF_OBJECT);
+    return { ...this.#take(), isWhole: false };
   }
 
   #take(): Line {
-    const text = new TextDecoder().decode(this.#kept.subarray(0, this.#length));
-    let event: unknown;
-    try {
-      event = this.#isBroken ? undefined : JSON.parse(text);
-    } catch {
-      // Its error would quote what the code printed.
-    }
-    if (typeof event !== "object" || event === null || Array.isArray(event)) {
-      throw new BrokenLine("A line of the interpreter's answer cannot be read.");
-    }
-    return this.#finish(event as Record<string, unknown>);
+    if (this.#isBroken) throw new BrokenLine("A line is no object.");
+    return this.#finish(parseObject(DECODER.decode(this.#kept.subarray(0, this.#length))));
   }
 
   #finish(event: Record<string, unknown>): Line {
-    const line = { event, cut: this.#cut, bytes: this.#bytes };
+    const line = { event, cut: this.#cut, isWhole: true, bytes: this.#bytes };
     this.#length = this.#membersEnd = this.#valueStart = this.#depth = this.#escape = 0;
     this.#isString = this.#isKey = this.#expectsKey = this.#isValue = false;
     this.#isTrimming = this.#isDropping = this.#isUnwanted = this.#isBroken = false;
@@ -261,4 +301,18 @@ export class LineReader {
     this.#room = undefined;
     return line;
   }
+}
+
+/** @throws BrokenLine, which does not quote what the code printed, as the error of JSON.parse does. */
+function parseObject(text: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Said below.
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new BrokenLine("A line of the interpreter's answer cannot be read.");
+  }
+  return value as Record<string, unknown>;
 }

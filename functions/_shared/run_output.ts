@@ -125,6 +125,7 @@ export class RunOutput {
   #take(lines: Iterable<Line>): boolean {
     for (const line of lines) {
       this.#add(line);
+      this.isOverLimit ||= !line.isWhole;
       if (this.hasEnded || !this.#isInLimits()) return false;
     }
     return true;
