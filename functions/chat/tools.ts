@@ -84,8 +84,7 @@ function forModel(error: unknown): unknown {
     error.message,
     stage && `Stage: ${stage}.`,
     state && STATES[state],
-    error.retryAfter !== undefined && `Try again in ${error.retryAfter} s, not before.`,
-    !error.mayRetry && "Trying again does not help.",
+    adviceOn(error),
     output && hasOutput(output) && `Until then: ${JSON.stringify(shownToModel(output))}`,
   ];
   return new SpendgateError(error.code, words.filter(Boolean).join(" "), {
@@ -97,6 +96,11 @@ function forModel(error: unknown): unknown {
     quotaId: error.quotaId,
     cause: error.cause ?? error,
   });
+}
+
+function adviceOn({ retryAfter, mayRetry }: SpendgateError): string | undefined {
+  if (retryAfter !== undefined) return `Do not try again before ${retryAfter} s have passed.`;
+  return mayRetry ? undefined : "Trying again does not help.";
 }
 
 function hasOutput({ stdout, stderr, results }: RunResult): boolean {

@@ -1,8 +1,10 @@
 // The code interpreter of a stand-in's sandbox, and what can go wrong with it.
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setImmediate } from "node:timers/promises";
 import { PROJECT } from "./paths.ts";
 
 /** What an interpreter does wrong. */
@@ -184,12 +186,9 @@ async function sayMany(response: ServerResponse, bytes: number): Promise<void> {
 /** A chunk of its own; resolved when there is room for more, or nobody reads. */
 async function say(response: ServerResponse, text: string): Promise<void> {
   if (response.destroyed) return;
-  const isRoom = response.write(text);
-  await new Promise<void>((resolve) => {
-    if (isRoom) setImmediate(resolve);
-    else {
-      response.once("drain", resolve);
-      response.once("close", resolve);
-    }
-  });
+  if (response.write(text)) return setImmediate();
+  const read = new AbortController();
+  const { signal } = read;
+  await Promise.race([once(response, "drain", { signal }), once(response, "close", { signal })]);
+  read.abort();
 }

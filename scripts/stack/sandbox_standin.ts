@@ -42,6 +42,10 @@ export interface SandboxFault {
   answerDelayMs?: number;
   /** Answers this instead of doing it. */
   status?: number;
+  /** Headers of that answer. */
+  headers?: Record<string, string>;
+  /** Words of that answer. */
+  message?: string;
   /** Does it, and closes the connection without an answer. */
   loseAnswer?: boolean;
   /** Create: the sandbox began so many seconds ago; its time-out with it. */
@@ -164,11 +168,11 @@ class StandIn {
     if (isInside && fault?.status === undefined) return this.inside(call, fault, request, response);
     let answer: Answer;
     try {
-      if (fault?.status) throw new ApiError(fault.status, "The stand-in was told to fail.");
+      if (fault?.status) throw new ApiError(fault.status, fault.message ?? "Told to fail.");
       answer = this.answer(call, fault);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      answer = failure(error.status, error.message);
+      answer = { ...failure(error.status, error.message), headers: fault?.headers };
     }
     const created = (answer.body as { sandboxID?: string } | undefined)?.sandboxID;
     this.record(call, answer.status, created ?? call.sandboxId);
