@@ -152,10 +152,8 @@ export class Attempt {
   /** Nobody knows what the call used: books the bound, or what is known of it where that is more. */
   settleUnknown(known: Usage | undefined): void {
     const input = Number(known?.input_tokens ?? 0);
-    const output = Number(known?.output_tokens ?? 0);
-    if (output > this.#heldOutput) {
-      const atLeast = Math.max(input, Number(this.bound.input_tokens));
-      this.settleCounted({ ...this.bound, ...known, input_tokens: atLeast, output_tokens: output });
+    if (Number(known?.output_tokens ?? 0) > this.#heldOutput) {
+      this.settleCounted({ ...this.bound, ...known });
     } else {
       // A count that is missing is an unknown one: the estimate is booked, or what is there where that is dearer.
       const isMore = input > Number(this.bound.input_tokens);

@@ -72,7 +72,7 @@ async function bookings(): Promise<Map<string, Booking>> {
     async () => {
       const found = await world.stack.sql<(Booking & { conversation: string })[]>`
         select r.conversation_id as conversation, r.status, r.is_estimated as "isEstimated",
-          coalesce((e.usage ->> 'output_tokens')::int, 0) as "outputTokens", r.actual_cost_usd::float8 as cost
+          coalesce((e.usage ->> 'output_tokens')::float8, 0) as "outputTokens", r.actual_cost_usd::float8 as cost
         from spend.reservations as r
         left join spend.cost_events as e on e.reservation_id = r.id and e.kind = 'charge'
         where r.conversation_id like 'case-fuzz%'`;

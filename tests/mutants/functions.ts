@@ -18,8 +18,8 @@ export const functionMutants: Mutant[] = [
   broken(
     "the provider is called before the hold",
     "_shared/metered_model.ts",
-    'const attempt = await Attempt.open("chat", product, bound, metering, params);',
-    'void (async () => target.model.doGenerate(bounded))().catch(() => {});\n      const attempt = await Attempt.open("chat", product, bound, metering, params);',
+    'const attempt = await Attempt.open("chat", product, bound, metering, params, time);',
+    'void (async () => languageModel(product, fetch).doGenerate(bounded))().catch(() => {});\n      const attempt = await Attempt.open("chat", product, bound, metering, params, time);',
     CHAT,
   ),
   broken(
@@ -53,15 +53,15 @@ export const functionMutants: Mutant[] = [
   broken(
     "a stream that ended is not settled",
     "_shared/metered_stream.ts",
-    "else attempt.settle(watch.usage);",
-    "",
+    "if (watch.usage !== undefined) attempt.settle(watch.usage);",
+    "if (watch.usage !== undefined) {}",
     ENDINGS,
   ),
   broken(
     "a stream that was stopped is not settled",
     "_shared/metered_stream.ts",
-    "if (isCounted) attempt.settleCounted(watch.counted(attempt.bound));",
-    "if (isCounted) {}",
+    "else if (isKnown) attempt.settleCounted(known);",
+    "else if (isKnown) {}",
     ENDINGS,
   ),
   broken(
@@ -74,14 +74,14 @@ export const functionMutants: Mutant[] = [
   broken(
     "a failed call is not released",
     "_shared/attempt.ts",
-    "if (chargesNothing(error)) {",
+    "if (chargesNothing(error, this.request)) {",
     "if (false) {",
     ENDINGS,
   ),
   broken(
     "a call that broke after it was sent is released",
     "_shared/attempt.ts",
-    "if (chargesNothing(error)) {",
+    "if (chargesNothing(error, this.request)) {",
     "if (true) {",
     ENDINGS,
   ),
@@ -97,14 +97,14 @@ export const functionMutants: Mutant[] = [
     "_shared/llm/usage_openai.ts",
     "const isComplete = input > 0 &&",
     "const isComplete =",
-    [vitest("unit/usage", "a prompt of 0 tokens")],
+    [vitest("wire/wire", "a prompt of 0 tokens")],
   ),
   broken(
     "usage of zero is believed",
     "_shared/llm/usage.ts",
     "return counts.output_tokens < this.produced.words || this.#hidesFiles(counts);",
     "return false;",
-    [vitest("unit/usage", "0 output tokens beside")],
+    [vitest("wire/wire", "that 10 words were 0 tokens")],
   ),
   broken(
     "a stream runs beyond its hold",
@@ -116,8 +116,8 @@ export const functionMutants: Mutant[] = [
   broken(
     "a call may take for ever",
     "_shared/attempt.ts",
-    'this.#deadline = setTimeout(() => this.stop(new CallTimeout("timed out")), env.callTimeoutMs);',
-    "this.#deadline = setTimeout(() => {}, env.callTimeoutMs);",
+    'this.#deadline = setTimeout(() => this.stop(new CallTimeout("timed out")), rest);',
+    "this.#deadline = setTimeout(() => {}, rest);",
     ENDINGS,
   ),
   broken(
@@ -151,8 +151,8 @@ export const functionMutants: Mutant[] = [
   broken(
     "a provider's words are told",
     "_shared/provider_error.ts",
-    ': "The model\'s provider failed.";',
-    ": messageOf(error);",
+    'return "The model\'s provider failed.";',
+    "return messageOf(error);",
     [...CHAT, ...ENDINGS],
   ),
   broken(

@@ -470,3 +470,12 @@ it("embeddings use input alone", () => {
   reader.seeAnswer({ response: { body } });
   expect(reader.usage).toEqual({ input_tokens: 7, output_tokens: 0 });
 });
+
+it("more than 100 million tokens are no count: the call is unknown usage, of the input that was held", () => {
+  const most = { prompt_tokens: 10, completion_tokens: 100_000_000 };
+  expect(answered(GPT, chat(most)).whole).toMatchObject({ output_tokens: 100_000_000 });
+  for (const count of [100_000_001, 1e12, 1e300]) {
+    const lie = { prompt_tokens: count, completion_tokens: count };
+    expect(answered(GPT, chat(lie))).toEqual({ whole: undefined, known: [200, 1] });
+  }
+});

@@ -10,7 +10,7 @@ import { Produced } from "./produced.ts";
 import { AnthropicUsage } from "./usage_anthropic.ts";
 import { GoogleUsage } from "./usage_google.ts";
 import { OpenAIUsage } from "./usage_openai.ts";
-import { objectOf, type Report, toUsage } from "./usage_report.ts";
+import { CountReader, objectOf, type Report, toUsage } from "./usage_report.ts";
 
 /** An answer that did not stream, as far as its usage goes. */
 interface Answer {
@@ -127,17 +127,22 @@ function inputOf(bound: Usage): Usage {
 
 /** What the SDK makes of a report, for where nothing raw is there to read. */
 function fromSdk({ inputTokens, outputTokens }: LanguageModelV4Usage): Report | undefined {
-  const [input, output] = [inputTokens.total, outputTokens.total];
-  if (!input || output === undefined) return undefined;
+  const reader = new CountReader();
+  const [input, output] = [inputTokens.total, outputTokens.total].map((count) =>
+    reader.read(count),
+  );
+  if (!input || outputTokens.total === undefined) return undefined;
   const parts = {
     cache_read_tokens: inputTokens.cacheRead,
     cache_write_tokens: inputTokens.cacheWrite,
     reasoning_tokens: outputTokens.reasoning,
   };
-  const counted = Object.entries(parts).filter(([, count]) => count) as [string, number][];
+  const counted = Object.entries(parts)
+    .map(([meter, count]) => [meter, reader.read(count)] as const)
+    .filter(([, count]) => count > 0);
   return {
-    counts: { input_tokens: input, output_tokens: output, ...Object.fromEntries(counted) },
-    isWhole: true,
+    counts: { input_tokens: input, output_tokens: output ?? 0, ...Object.fromEntries(counted) },
+    isWhole: reader.isSound,
   };
 }
 

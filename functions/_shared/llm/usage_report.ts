@@ -28,8 +28,8 @@ export function listOf(value: unknown): Json[] {
   return Array.isArray(value) ? value.map(objectOf) : [];
 }
 
-/** More than any call counts; SQL takes no more. */
-const MOST = 1e12;
+/** Ten times the largest context of a model there is (10 million tokens): what says more is no count. */
+const MOST = 1e8;
 
 /** Reads counts, and remembers whether what stood there was always one. */
 export class CountReader {
@@ -44,8 +44,7 @@ export class CountReader {
     }
     this.isSound = false;
     const number = typeof value === "string" ? Number(value) : value;
-    if (typeof number !== "number" || !(number > 0)) return 0;
-    return Math.min(Math.ceil(number), MOST);
+    return typeof number === "number" && number > 0 && number <= MOST ? Math.ceil(number) : 0;
   }
 
   /** The largest of fields that are different providers' names for one thing. */
