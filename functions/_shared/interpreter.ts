@@ -42,6 +42,8 @@ export interface Ended {
 const INTERRUPT_MS = 600;
 /** After the code has ended the answer is read to its own end for so long: its connection serves the next run then. */
 const LAST_MS = 50;
+/** Restarting a context has so long. */
+const RESTART_MS = 5000;
 const ANSWER_BYTES = 10_000;
 const PORT = "49999";
 
@@ -87,18 +89,20 @@ export async function runCode(
   output: RunOutput,
 ): Promise<Ended> {
   const key = `${interpreter.sandboxId} ${run.language}`;
-  await isReady(interpreter, run, key);
+  const mustAnswerBy = performance.now() + run.answerMs;
+  // A restart that an earlier run made necessary took the variables of this one.
+  const before = (await isReady(interpreter, run, key)) === "restarted" ? "restarted" : undefined;
   if (run.gone?.aborted) return { ending: "gone" };
   const runs = running.get(key) ?? new Set();
   running.set(key, runs.add(output));
   try {
-    const ending = await send(interpreter, run, output);
-    if (ending === "ended") return { ending };
+    const ending = await send(interpreter, run, output, mustAnswerBy);
+    if (ending === "ended") return { ending, state: before };
     if (ending === "timeout" && !output.hasBegun && (runs.size > 1 || (await run.isShared()))) {
       return { ending: "waited" };
     }
     runs.delete(output);
-    return { ending, state: await stop(interpreter, run, key) };
+    return { ending, state: (await stop(interpreter, run, key)) ?? before };
   } catch (error) {
     // What was refused has not begun.
     if (!(error instanceof InterpreterRefusal)) doubtful.add(key);
@@ -110,9 +114,13 @@ export async function runCode(
 }
 
 /** The interpreter is being stopped, or may have to be: a run that came before that would end with the stopped one. */
-async function isReady(interpreter: Interpreter, run: InterpreterRun, key: string): Promise<void> {
+async function isReady(
+  interpreter: Interpreter,
+  run: InterpreterRun,
+  key: string,
+): Promise<InterpreterState | undefined> {
   await stopping.get(key);
-  if (doubtful.delete(key)) await stop(interpreter, run, key);
+  return doubtful.delete(key) ? stop(interpreter, run, key) : undefined;
 }
 
 /** Sends the code and reads the answer, up to whichever end comes first. */
@@ -120,6 +128,7 @@ async function send(
   interpreter: Interpreter,
   run: InterpreterRun,
   output: RunOutput,
+  mustAnswerBy: number,
 ): Promise<Ending> {
   const abort = new AbortController();
   type Reason = Ending | "unanswered";
@@ -133,7 +142,7 @@ async function send(
   const leave = () => end("gone");
   const forget = stopAtWorkerEnd(leave);
   run.gone?.addEventListener("abort", leave);
-  let timer = setTimeout(end, run.answerMs, "unanswered");
+  let timer = setTimeout(end, mustAnswerBy - performance.now(), "unanswered");
   const within = (ms: number, reason: Reason) => {
     clearTimeout(timer);
     timer = setTimeout(end, ms, reason);
@@ -214,7 +223,7 @@ async function isFree(interpreter: Interpreter, { language }: InterpreterRun): P
 
 /** Restarts what runs the language; false when there is nothing to restart. */
 async function restart(interpreter: Interpreter, run: InterpreterRun): Promise<boolean> {
-  const signal = AbortSignal.timeout(run.answerMs);
+  const signal = AbortSignal.timeout(Math.min(run.answerMs, RESTART_MS));
   const listed = await request(interpreter, "/contexts", { method: "GET", signal });
   if (!listed.ok) throw await refusalOf(listed);
   const contexts = contextList.parse(JSON.parse(await readStart(listed)));

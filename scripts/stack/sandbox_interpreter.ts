@@ -13,6 +13,8 @@ export interface RunFault {
   isSilent?: boolean;
   /** It takes the code and breaks the connection. */
   breaksConnection?: boolean;
+  /** It breaks the connection so long after it took the code. */
+  breaksAfterMs?: number;
   /** It answers these texts as they are, in chunks of their own, in the place of running the code. */
   says?: string[];
   /** It says the last of these again and again, until nobody reads any more. */
@@ -55,6 +57,7 @@ export class Interpreter {
       response.destroy();
       return;
     }
+    if (fault.breaksAfterMs) setTimeout(() => response.destroy(), fault.breaksAfterMs).unref();
     // Headers say nothing of the code: others may come first.
     response.writeHead(200, { "content-type": "application/x-ndjson" }).flushHeaders();
     if (fault.says || fault.lineBytes || fault.tracebackBytes) return play(response, fault);

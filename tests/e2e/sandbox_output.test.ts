@@ -245,6 +245,18 @@ describe("an interpreter that goes wrong", () => {
     expect((await run(id, "1 + 1")).body).toMatchObject({ results: [{ text: "2" }] });
   });
 
+  it("breaks off a run that goes on: the next one waits until it is stopped, and is told of the restart", async () => {
+    const id = await open();
+    await run(id, "globalThis.n = 1");
+    goesWrong({ ignoresClose: true, breaksAfterMs: 300 });
+    expect((await run(id, "for (;;);")).body).toMatchObject({ stage: "run", state: "unknown" });
+
+    const next = await run(id, "typeof n === 'undefined' ? 2 : 0");
+
+    expect(next.body).toMatchObject({ results: [{ text: "2" }], state: "restarted" });
+    expect((await run(id, "3")).body.state).toBeUndefined();
+  });
+
   it("breaks a connection that was used before: the code is sent once", async () => {
     const id = await open();
     await run(id, "1");
