@@ -168,8 +168,7 @@ export class LineReader {
       this.#endString(byte);
       return;
     }
-    // A character is kept whole: the rest of one, in UTF-8, begins with the bits 10.
-    if ((byte & 0xc0) !== 0x80) this.#stayInRoom();
+    this.#stayInRoom();
     if (byte === BACKSLASH) this.#escape = 5;
     this.#keep(byte);
   }
@@ -272,10 +271,7 @@ export class LineReader {
     if (this.#isBroken || this.#kept[0] !== OBJECT) throw new BrokenLine("A line is no object.");
     if (this.#isValue && !this.#cut.includes(this.#key)) this.#cut.push(this.#key);
     if (this.#isValue && this.#isCuttable()) {
-      // Of an escape that is not whole nothing is kept.
-      if (this.#escape > 0 && !this.#isTrimming) {
-        this.#length = this.#kept.lastIndexOf(BACKSLASH, this.#length - 1);
-      }
+      // It is trimmed already: an escape in it is whole.
       this.#append(END_OF_TEXT);
     } else {
       this.#length = this.#membersEnd;

@@ -207,9 +207,9 @@ it("the model reads 20,000 bytes of text at most, of all there is, and is told s
   expect(JSON.parse(second ?? "")).toMatchObject({ results: ["42"] });
 });
 
-it("charts of 400 KB each cost the model nothing, and what follows them is there", async () => {
+it("charts of 1.2 MB each cost the model nothing, and what follows them is there", async () => {
   const line = (event: object) => `${JSON.stringify(event)}\n`;
-  const chart = line({ type: "result", text: "<Figure>", png: "x".repeat(400_000) });
+  const chart = line({ type: "result", text: "<Figure>", png: "x".repeat(1_200_000) });
   stack.sandboxes.fault({
     operation: "run",
     run: {

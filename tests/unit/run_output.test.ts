@@ -106,6 +106,7 @@ describe("a limit of 1000 bytes", () => {
       "a traceback that says its type last",
       { name: "E", value: "v", traceback: huge, type: "error" },
     ],
+    ["what is not known", { type: "later", text: huge }],
     ["control characters", { type: "stdout", text: "\u0001".repeat(100_000) }],
     ["line ends", { type: "stdout", text: "\n".repeat(100_000) }],
     ["four bytes a character", { type: "stdout", text: "😀".repeat(100_000) }],
