@@ -94,12 +94,16 @@ async function run(
   return Response.json(await execute(listening, live, code));
 }
 
+/** What an event adds to the piece of output in it, at most. */
+const PIECE_BYTES = 40;
+
 function toRun(body: RunRequest, env: Env): CodeRun {
   return {
     code: body.code,
     language: body.language,
     seconds: body.timeoutSeconds,
     maxBytes: env.maxOutputBytes,
+    ...(body.stream && { pieceBytes: PIECE_BYTES }),
   };
 }
 
@@ -125,11 +129,12 @@ async function streamRun(
       write(encoder.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
     try {
       const result = await execute(caller, live, code, ({ type, ...data }) => send(type, data));
-      const { error, isTruncated, seconds } = result;
-      send("done", { status: "ok", error, isTruncated, seconds });
+      const { stdout: _, stderr: __, results: ___, ...rest } = result;
+      send("done", { status: "ok", ...rest });
     } catch (thrown) {
       const error = toSpendgateError(thrown);
-      send("error", error);
+      // What was printed is out already.
+      send("error", { ...error.toJSON(), output: undefined });
       send("done", { status: error.code });
     }
     flushTelemetry();

@@ -17,7 +17,11 @@ export const fetchOnce: typeof fetch = async (input, init) => {
     : fetch(input, init);
 };
 
-/** Sends what an SDK sends that takes no fetch of ours, and looks for the runtime's at each call. */
-export function sendAllOnce(): void {
-  globalThis.fetch = fetchOnce;
+/** Sends what an SDK sends that takes no fetch of ours, and looks for the runtime's at each call; `onAnswer` sees each answer. */
+export function sendAllOnce(onAnswer: (response: Response) => void = () => {}): void {
+  globalThis.fetch = async (input, init) => {
+    const response = await fetchOnce(input, init);
+    onAnswer(response);
+    return response;
+  };
 }

@@ -16,6 +16,7 @@ const contextClaim = z.object({
   set_timeout_seconds: z.number().nullable(),
   started_at: z.string().nullable(),
   expires_at: z.string().nullable(),
+  in_use_until: z.string().nullish(),
   refusal: reserveAnswer.nullable(),
 });
 export type ContextClaim = z.output<typeof contextClaim>;

@@ -7,7 +7,6 @@ import {
   NotFoundError,
   RateLimitError,
   SandboxError,
-  TimeoutError,
 } from "e2b";
 import { z } from "zod";
 import { SpendgateError } from "../errors.ts";
@@ -19,11 +18,19 @@ import { type Env, parseVariables } from "../runtime/env.ts";
 import { sendAllOnce } from "../runtime/fetch_once.ts";
 import { describeError, log } from "../runtime/log.ts";
 import { type ContextClaim, type ContextKey, Contexts, type SandboxFacts } from "./contexts.ts";
-import { type RunEvent, RunOutput, type RunResult } from "./run_output.ts";
-import { atStage } from "./stage.ts";
+import { noteRetryAfter, sandboxError } from "./error.ts";
+import { type Ended, interpreterOf, runCode } from "./interpreter.ts";
+import {
+  type OutputLimits,
+  type RunError,
+  type RunEvent,
+  RunOutput,
+  type RunResult,
+} from "./run_output.ts";
+import { atStage, type Stage } from "./stage.ts";
 
 // A sandbox that is started twice is paid twice.
-sendAllOnce();
+sendAllOnce(noteRetryAfter);
 
 /** Who uses a sandbox. */
 export interface SandboxCaller {
@@ -46,13 +53,11 @@ export interface SandboxRequest {
   timeoutSeconds?: number;
 }
 
-export interface CodeRun {
+export interface CodeRun extends OutputLimits {
   code: string;
   language: string;
   /** Seconds that it may take. */
   seconds: number;
-  /** Bytes that it may print. */
-  maxBytes: number;
 }
 
 /** A sandbox that runs, and is paid for. */
@@ -66,6 +71,8 @@ export interface LiveSandbox extends ContextKey {
   startedAt: string;
   /** When it ends by itself. */
   expiresAt: string;
+  /** When the last run that was admitted has ended at the latest. */
+  inUseUntil: string | null;
   sandbox: Sandbox;
 }
 
@@ -136,9 +143,10 @@ export function useSandbox(
 }
 
 /**
- * Runs code in a sandbox that useSandbox or openSandbox made ready for it. What the code throws is a result, as
- * is a run that took too long or printed too much.
- * @throws SpendgateError upstream_error when the sandbox fails or ends under it.
+ * Runs code, once, in a sandbox that useSandbox or openSandbox made ready for it. What the code throws is a result, as
+ * is a run that took too long or printed too much: that is stopped, and the next run begins at once.
+ * @throws SpendgateError upstream_error when the sandbox fails or ends under it, with what was printed until then as
+ *   `output` and what is lost as `state`; sandbox_busy when other runs left it no time to begin.
  */
 export function execute(
   caller: SandboxCaller,
@@ -147,36 +155,73 @@ export function execute(
   emit: (event: RunEvent) => void = () => {},
 ): Promise<RunResult> {
   return atStage("run", attributesOf(live), async () => {
-    const output = new RunOutput(run.maxBytes, emit, caller.gone);
-    const { result } = output;
+    const output = new RunOutput(run, emit);
     const startedAt = performance.now();
-    const timeoutMs = run.seconds * 1000;
+    const seconds = () => (performance.now() - startedAt) / 1000;
+    let ended: Ended;
     try {
-      await live.sandbox.runCode(run.code, {
-        language: run.language,
-        timeoutMs,
-        requestTimeoutMs: caller.env.e2bTimeoutMs,
-        onStdout: ({ line }) => output.add({ type: "stdout", text: line }),
-        onStderr: ({ line }) => output.add({ type: "stderr", text: line }),
-        onResult: (part) => output.add({ type: "result", formats: part.toJSON() }),
-        onError: ({ name, value, traceback }) => {
-          result.error = { name, message: value, traceback };
+      ended = await runCode(
+        interpreterOf(live.sandbox),
+        {
+          ...run,
+          answerMs: caller.env.e2bTimeoutMs,
+          gone: caller.gone,
+          isShared: () => isUsedSince(caller, live),
         },
-      });
+        output,
+      );
     } catch (error) {
-      const took = performance.now() - startedAt;
-      if (error instanceof TimeoutError && took >= timeoutMs) {
-        const message = `The code ran longer than ${run.seconds} s and was stopped.`;
-        result.error = { name: "RunTimeout", message, traceback: null };
-      } else if (!result.isTruncated && !caller.gone?.aborted) {
-        await endIfGone(caller, live);
-        throw upstreamError(error);
-      }
+      const isLost = await endIfGone(caller, live);
+      throw runFailed(error, isLost, output.ended(seconds()));
     }
-    result.seconds = (performance.now() - startedAt) / 1000;
-    log("info", "sandbox_run", { ...attributesOf(live), seconds: result.seconds });
-    return result;
+    const { ending, state } = ended;
+    log("info", "sandbox_run", { ...attributesOf(live), seconds: seconds(), ending, state });
+    if (ending === "waited")
+      return busy("run", "Other code ran in the sandbox all the time. Try again.");
+    output.result.error ??= stoppedBy(ending, run);
+    return output.ended(seconds(), state);
   });
+}
+
+/** What a run that was stopped says in the place of what its code threw. */
+function stoppedBy(ending: Ended["ending"], { seconds }: CodeRun): RunError | null {
+  switch (ending) {
+    case "timeout": {
+      const message = `The code had not ended after ${seconds} s, and was stopped.`;
+      return { name: "RunTimeout", message, traceback: null };
+    }
+    case "gone":
+      return {
+        name: "RunAborted",
+        message: "Nobody waits for the code any more.",
+        traceback: null,
+      };
+    default:
+      return null;
+  }
+}
+
+/** Whether another run has come to the sandbox since: each puts off the end of its use. */
+async function isUsedSince(caller: SandboxCaller, live: LiveSandbox): Promise<boolean> {
+  if (!live.inUseUntil) return false;
+  const found = await new Contexts(caller.gate).find(live.contextId, caller.userId);
+  return Date.parse(found?.in_use_until ?? "") > Date.parse(live.inUseUntil);
+}
+
+/** A run that failed, with what it printed before, and what is lost of what the sandbox had. */
+function runFailed(error: unknown, isLost: boolean, output: RunResult): SpendgateError {
+  const failed = sandboxError(error);
+  return new SpendgateError(
+    isLost ? "upstream_error" : failed.code,
+    isLost
+      ? "The sandbox ended while the code ran. Its variables and files are lost: open it again."
+      : failed.message,
+    {
+      details: { ...failed.details, state: isLost ? "lost" : "unknown", output },
+      retryAfter: failed.retryAfter,
+      cause: failed.cause,
+    },
+  );
 }
 
 /**
@@ -187,10 +232,10 @@ export function execute(
 export async function terminateSandbox(caller: SandboxCaller, contextId: string): Promise<void> {
   const contexts = new Contexts(caller.gate);
   const context = await contexts.find(contextId, caller.userId);
-  if (!context) throw noSandbox();
+  if (!context) return noSandbox("terminate");
   if (context.status === "terminated" || context.status === "failed") return;
   const { sandbox_id: sandboxId, status } = context;
-  if (status === "creating" || sandboxId === null) throw busy();
+  if (status === "creating" || sandboxId === null) return busy("terminate");
   const key = { tenantId: context.tenant_id, contextId };
   const killed = await atStage("terminate", { ...attributesOf(key), sandboxId }, () =>
     killSandbox(caller.env, sandboxId),
@@ -213,7 +258,7 @@ async function enter(
   let claimId = crypto.randomUUID();
   for (let turn = 0, waits = 0; turn < MAX_TURNS; ) {
     const claim = await atStage("quota_check", {}, () => ask(claimId));
-    if (claim.outcome === "gone") throw noSandbox();
+    if (claim.outcome === "gone") return noSandbox("connect");
     if (claim.outcome === "refused") await refuse(caller, claim);
     if (claim.outcome === "wait") {
       if (Date.now() >= deadline) break;
@@ -228,7 +273,7 @@ async function enter(
     claimId = crypto.randomUUID();
     turn++;
   }
-  throw busy();
+  return busy("connect");
 }
 
 /** Answers the refusal; of one that runs already, what was refused is more of its time. */
@@ -266,7 +311,7 @@ async function start(
       // Where this is lost too, the claim expires, and reconciliation finds out.
       if (outcome) await contexts.fail(key, claimId, outcome, "start_failed").catch(() => {});
       if (isGone) return undefined;
-      throw upstreamError(error);
+      throw sandboxError(error);
     }
     const assumed = {
       sandboxId: sandbox.sandboxId,
@@ -348,7 +393,7 @@ async function reconnect(
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof NotFoundError)) throw upstreamError(error);
+      if (!(error instanceof NotFoundError)) throw sandboxError(error);
       await contexts.end(key, "terminated", "lost");
     }
   };
@@ -371,13 +416,14 @@ async function reconnect(
   });
 }
 
-/** A run failed: when that was because its sandbox is no more, its context ends too. */
-async function endIfGone(caller: SandboxCaller, live: LiveSandbox): Promise<void> {
+/** A run failed: when that was because its sandbox is no more, its context ends too. True: it is no more. */
+async function endIfGone(caller: SandboxCaller, live: LiveSandbox): Promise<boolean> {
   const facts = await findSandbox(caller.env, live.sandboxId).catch(() => null);
-  if (facts !== undefined) return;
+  if (facts !== undefined) return false;
   await new Contexts(caller.gate)
     .end(live, "terminated", "lost")
     .catch((error) => log("error", "settle_failed", describeError(error)));
+  return true;
 }
 
 /** A sandbox as E2B describes it. */
@@ -402,7 +448,7 @@ export async function listSandboxes(env: Env, contextId?: string): Promise<Liste
     while (pages.hasNext) listed.push(...(await pages.nextItems()).map(toListed));
     return listed;
   } catch (error) {
-    throw upstreamError(error);
+    throw sandboxError(error);
   }
 }
 
@@ -412,7 +458,7 @@ export async function findSandbox(env: Env, sandboxId: string): Promise<ListedSa
     return toListed(await Sandbox.getInfo(sandboxId, connection(env)));
   } catch (error) {
     if (error instanceof NotFoundError) return undefined;
-    throw upstreamError(error);
+    throw sandboxError(error);
   }
 }
 
@@ -421,7 +467,7 @@ export async function killSandbox(env: Env, sandboxId: string): Promise<boolean>
   try {
     return await Sandbox.kill(sandboxId, connection(env));
   } catch (error) {
-    throw upstreamError(error);
+    throw sandboxError(error);
   }
 }
 
@@ -432,7 +478,7 @@ export async function pauseSandbox(env: Env, sandboxId: string): Promise<boolean
     return true;
   } catch (error) {
     if (error instanceof NotFoundError) return false;
-    throw upstreamError(error);
+    throw sandboxError(error);
   }
 }
 
@@ -497,16 +543,6 @@ function isRefusal(error: unknown): boolean {
   );
 }
 
-/** The failure as the caller gets it: 502, without E2B's words. */
-function upstreamError(error: unknown): SpendgateError {
-  if (error instanceof SpendgateError) return error;
-  const isBusy = error instanceof RateLimitError;
-  return new SpendgateError("upstream_error", "The sandbox service failed.", {
-    retryAfter: isBusy ? 10 : undefined,
-    cause: error,
-  });
-}
-
 /** What the gate says when it gives no answer, nothing was spent, is not true of a sandbox that runs or ran. */
 function saying(message: string): (error: unknown) => never {
   return (error) => {
@@ -519,14 +555,17 @@ function saying(message: string): (error: unknown) => never {
   };
 }
 
-function noSandbox(): SpendgateError {
-  return new SpendgateError("not_found", "There is no such sandbox, or it has ended.");
+function noSandbox(stage: Stage): Promise<never> {
+  const message = "There is no such sandbox, or it has ended.";
+  return failAt(stage, new SpendgateError("not_found", message));
 }
 
-function busy(): SpendgateError {
-  return new SpendgateError("sandbox_busy", "The sandbox is being started. Try again.", {
-    retryAfter: 2,
-  });
+function busy(stage: Stage, message = "The sandbox is being started. Try again."): Promise<never> {
+  return failAt(stage, new SpendgateError("sandbox_busy", message, { retryAfter: 2 }));
+}
+
+function failAt(stage: Stage, error: SpendgateError): Promise<never> {
+  return atStage(stage, {}, () => Promise.reject(error));
 }
 
 /** A claim lasts longer than E2B may take to start a sandbox and to describe it. */
@@ -562,6 +601,7 @@ function toLive(
     isNew,
     startedAt: facts?.startedAt.toISOString() ?? (claim.started_at as string),
     expiresAt: facts?.endAt.toISOString() ?? (claim.expires_at as string),
+    inUseUntil: claim.in_use_until ?? null,
     sandbox,
   };
 }

@@ -2,6 +2,7 @@
 import { SpendgateError, toSpendgateError } from "../errors.ts";
 import { describeError, log } from "../runtime/log.ts";
 import { failSpan, recordStage, startSpan } from "../runtime/telemetry.ts";
+import { withRetryAfter } from "./error.ts";
 
 export type Stage =
   | "quota_check"
@@ -34,16 +35,19 @@ export async function atStage<T>(
   const startedAt = performance.now();
   let failure: string | undefined;
   try {
-    return await work();
+    return await withRetryAfter(work);
   } catch (thrown) {
     const error = withStage(toSpendgateError(thrown), stage);
     failure = error.code;
     failSpan(span, error);
-    log(error.status >= 500 ? "error" : "warn", "sandbox_failed", {
-      ...known,
-      stage,
-      ...describeError(error),
-    });
+    // A stage within this one has said so already.
+    if (!hasStage(thrown)) {
+      log(error.status >= 500 ? "error" : "warn", "sandbox_failed", {
+        ...known,
+        stage,
+        ...describeError(error),
+      });
+    }
     throw error;
   } finally {
     recordStage((performance.now() - startedAt) / 1000, {
@@ -54,13 +58,20 @@ export async function atStage<T>(
   }
 }
 
+function hasStage(error: unknown): boolean {
+  return error instanceof SpendgateError && error.details.stage !== undefined;
+}
+
 /** The same error, which says where it happened; the innermost stage stays. */
 function withStage(error: SpendgateError, stage: Stage): SpendgateError {
-  if (error.details.stage) return error;
+  if (hasStage(error)) return error;
   return new SpendgateError(error.code, error.message, {
     details: { ...error.details, stage },
     retryAfter: error.retryAfter,
     headers: error.headers,
+    status: error.status,
+    words: error.words,
+    mayRetry: error.mayRetry,
     cause: error.cause ?? error,
     quotaId: error.quotaId,
   });

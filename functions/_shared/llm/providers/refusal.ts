@@ -134,7 +134,7 @@ function retryDelayIn({ details }: Record<string, unknown>): number | null {
 }
 
 /** Whole seconds of a `Retry-After`: a count, or a date. */
-function seconds(value: string | null | undefined): number | null {
+export function seconds(value: string | null | undefined): number | null {
   if (!value) return null;
   const wait = /^\d/.test(value)
     ? Number.parseFloat(value)
