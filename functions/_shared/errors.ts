@@ -12,6 +12,7 @@ export type ErrorCode =
   | "method_not_allowed"
   | "idempotency_conflict"
   | "sandbox_busy"
+  | "sandbox_life_ends"
   | "request_too_large"
   | "unpriced_product"
   | "quota_exceeded"
@@ -30,6 +31,7 @@ const STATUS: Record<ErrorCode, number> = {
   method_not_allowed: 405,
   idempotency_conflict: 409,
   sandbox_busy: 409,
+  sandbox_life_ends: 409,
   request_too_large: 413,
   unpriced_product: 422,
   quota_exceeded: 429,
