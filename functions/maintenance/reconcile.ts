@@ -382,10 +382,16 @@ class Reconciliation {
     const isRunning = sandbox.state !== "paused";
     // Before it is killed: a crash after that would leave nothing to find it by.
     const booked = await this.#bookOrLog(sandbox, tenantId, isRunning ? null : sandbox.endAt);
-    const killed = await atStage("terminate", { tenantId, sandboxId }, () =>
-      killSandbox(this.env, sandboxId),
-    );
-    if (killed && isRunning && booked) await this.#book(sandbox, tenantId, null);
+    let wasGone = false;
+    try {
+      const killed = await atStage("terminate", { tenantId, sandboxId }, () =>
+        killSandbox(this.env, sandboxId),
+      );
+      wasGone = !killed;
+    } finally {
+      // Also where the kill's answer was lost: it ran until now, or runs on.
+      if (!wasGone && isRunning && booked) await this.#book(sandbox, tenantId, null);
+    }
     this.counts.strays++;
   }
 

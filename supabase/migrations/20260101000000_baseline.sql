@@ -10243,9 +10243,9 @@ begin
   if p_context.started_at is null and p_started_at is not null then
     p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
   end if;
-  v_started_at := coalesce(p_context.started_at, spend_private.interval_start(
-    p_context, p_started_at, least(p_now, p_context.claim_expires_at)
-  ));
+  v_started_at := coalesce(
+    p_context.started_at, spend_private.interval_start(p_context, p_started_at, p_now)
+  );
   -- A moment before it began, or one that is still to come, is another clock's.
   v_is_told := coalesce(p_ended_at between v_started_at and p_now + interval '1 second', false);
   v_ended_at := case

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(82);
+select plan(85);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -65,6 +65,13 @@ create function pg_temp.held(p_path text) returns numeric language sql as $$
 $$;
 create function pg_temp.booked(p_path text) returns numeric language sql as $$
   select sum(cost_usd) from spend.cost_events where path_id is not distinct from p_path
+$$;
+
+create function pg_temp.stray(p_sandbox text, p_start numeric, p_end numeric) returns numeric language sql as $$
+  select spend_private.book_stray_sandbox(
+    'aaaaaaaa-0000-4000-8000-000000000001', p_sandbox, 'base', 2, 0.5, pg_temp.at(p_start), null, 'talk', 'stray', null,
+    pg_temp.at(p_end)
+  )
 $$;
 
 -- Start, run, kill
@@ -216,21 +223,21 @@ select is((pg_temp.claim('tight', 51, 240, 30)).is_extended, false, 'and extends
 
 -- Strays
 select is(
-  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(10), 'talk', 'stray'),
+  pg_temp.stray('sb-stray', 0, 10),
   pg_temp.usd(10), 'a sandbox that no context knows is booked'
 );
 select is(
-  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(12), 'talk', 'stray'),
+  pg_temp.stray('sb-stray', 0, 12),
   pg_temp.usd(2), 'it ran on until it was killed: the rest is booked'
 );
 select is(
-  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(12), 'talk', 'stray'),
+  pg_temp.stray('sb-stray', 0, 12),
   0::numeric, 'once'
 );
 select is(pg_temp.booked('stray'), pg_temp.usd(12), 'and only once');
 update spend.tenants set closed_at = now() where name = 'A';
 select is(
-  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-kill', 'base', 2, 0.5, pg_temp.at(2), pg_temp.at(70), 'talk', 'stray'),
+  pg_temp.stray('sb-kill', 2, 70),
   pg_temp.usd(7), 'of a closed tenant too, without the 61 s that its context has paid for'
 );
 select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger');
