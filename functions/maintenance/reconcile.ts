@@ -285,7 +285,7 @@ class Reconciliation {
 
   async #pause(context: Context, sandboxId: string): Promise<void> {
     // Runs wait for as long as the pause may take, and then some: E2B may be at it when we have given up.
-    const claimSeconds = Math.min(Math.ceil(this.env.e2bTimeoutMs / 1000) + 40, 600);
+    const claimSeconds = Math.min(Math.ceil(this.env.e2bTimeoutMs / 1000) + 10, 600);
     const { sandboxIdleSeconds } = this.env;
     if (!(await this.contexts.claimPause(keyOf(context), sandboxIdleSeconds, claimSeconds))) return;
     const isThere = await this.#at("pause", context, () => pauseSandbox(this.env, sandboxId));

@@ -193,23 +193,6 @@ it(`${RUNS} runs of ${ACTORS} at once in ${CONVERSATIONS} conversations, seed ${
   stopped.abort();
   await watching;
   const seen = Object.fromEntries([...world.answers].sort());
-  if (process.env.SPENDGATE_DEBUG) {
-    const fs = await import("node:fs");
-    fs.writeFileSync(
-      "/tmp/life/dump.json",
-      JSON.stringify(
-        {
-          wrong: world.wrong,
-          journal: stack.sandboxes.journal,
-          sandboxes: [...stack.sandboxes.sandboxes.values()],
-          contexts: await stack.sql`select * from spend.execution_contexts`,
-          logs: stack.logs,
-        },
-        null,
-        1,
-      ),
-    );
-  }
   expect(world.wrong, JSON.stringify({ seed: SEED, seen }, null, 2)).toEqual([]);
 
   await endAll();

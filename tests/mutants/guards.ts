@@ -1080,7 +1080,7 @@ export const guardMutants: Mutant[] = [
     "an extension shortens what somebody else was promised",
     "60_sandboxes/enter_context.sql",
     "p_context.held_until, p_context.in_use_until\n    );",
-    "p_now\n    );\n    p_context.held_until := least(p_context.held_until, greatest(v_until, p_context.expires_at));",
+    "p_now\n    );\n    p_context.held_until := v_until;",
     [pgtap("sandboxes/deadlines")],
   ),
   guard(
