@@ -283,19 +283,18 @@ export const functionMutants: Mutant[] = [
     [vitest("e2e/sandbox_rude", "another id")],
   ),
   broken(
-<<<<<<< HEAD
     "what E2B does not filter is taken for ours",
     "_shared/sandbox/metered_sandbox.ts",
     "sandbox?.project === env.project &&",
     "sandbox !== undefined &&",
     [vitest("e2e/sandbox_rude", "takes|claim that died|somebody else")],
-=======
+  ),
+  broken(
     "any sandbox that is listed is a claim's",
-    "_shared/metered_sandbox.ts",
+    "_shared/sandbox/metered_sandbox.ts",
     "(contextId === undefined || sandbox.contextId === contextId) &&",
     "",
     [vitest("e2e/sandbox_rude", "claim that died")],
->>>>>>> life
   ),
   broken(
     "a list that repeats itself is read for ever",
