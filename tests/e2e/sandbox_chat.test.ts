@@ -1,4 +1,5 @@
 // Agents that run code: the tool run_code of the chat function, in the sandbox of its conversation.
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import {
   answers,
@@ -232,14 +233,17 @@ it("charts of 1.2 MB each cost the model nothing, and what follows them is there
 it("a sandbox that ends under the agent's code: it reads the stage, what was printed, and what is lost", async () => {
   provider.plays(
     runs("call_1", "1"),
-    runs("call_2", "console.log('before'); Deno.exit()"),
+    runs("call_2", "console.log('before'); await new Promise((r) => setTimeout(r, 60_000))"),
     runs("call_3", "6 * 7"),
     answers("42", USAGE),
   );
-  stack.sandboxes.fault({ operation: "get" });
-  stack.sandboxes.fault({ operation: "get", status: 404 });
+  const answered = chat(false);
+  const second = () => stack.sandboxes.journal.filter(({ operation }) => operation === "run")[1];
+  const { sandboxId } = await until("the second code runs", second);
+  await sleep(500);
+  stack.sandboxes.lose(sandboxId as string);
 
-  expect((await chat(false)).status).toBe(200);
+  expect((await answered).status).toBe(200);
 
   const told = (provider.journal.at(-1)?.body.messages ?? [])
     .filter(({ role }) => role === "tool")

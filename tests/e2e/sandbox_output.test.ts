@@ -1,4 +1,5 @@
 // What runs print, and how they are stopped, with an interpreter that goes wrong in every way its users report.
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { RunFault } from "../../scripts/stack/sandbox_interpreter.ts";
 import { startTestStack, type TestStack, type TestUser } from "../setup/stack.ts";
@@ -51,6 +52,13 @@ async function run(id: string, code: string, more: object = {}, as = user): Prom
   const text = await response.text();
   const ms = performance.now() - startedAt;
   return { status: response.status, bytes: Buffer.byteLength(text), ms, body: JSON.parse(text) };
+}
+
+/** The sandbox of the run of this number is gone, some time after it began. */
+async function loseSandboxOfRun(count: number): Promise<void> {
+  const { sandboxId } = await until("the code runs", () => runs()[count - 1]);
+  await pause(500);
+  stack.sandboxes.lose(sandboxId as string);
 }
 
 const goesWrong = (fault: RunFault) => stack.sandboxes.fault({ operation: "run", run: fault });
@@ -306,8 +314,10 @@ describe("an interpreter that goes wrong", () => {
     "dies under a run, %s: what was printed is kept, and what is lost is said",
     async (_, isLost, state, words) => {
       const id = await open();
-      if (isLost) stack.sandboxes.fault({ operation: "get", status: 404 });
-      const { status, body } = await run(id, "console.log('before'); Deno.exit()");
+      const code = isLost ? "await new Promise((r) => setTimeout(r, 60_000))" : "Deno.exit()";
+      const ran = run(id, `console.log('before'); ${code}`);
+      if (isLost) await loseSandboxOfRun(1);
+      const { status, body } = await ran;
       expect([status, body]).toEqual([
         502,
         expect.objectContaining({

@@ -285,6 +285,7 @@ export type Database = {
           paused_at: string | null;
           reservation_id: string;
           revision: number;
+          runs: number;
           sandbox_id: string | null;
           started_at: string | null;
           status: string;
@@ -318,6 +319,7 @@ export type Database = {
           paused_at?: string | null;
           reservation_id: string;
           revision?: number;
+          runs?: number;
           sandbox_id?: string | null;
           started_at?: string | null;
           status?: string;
@@ -350,6 +352,7 @@ export type Database = {
           paused_at?: string | null;
           reservation_id?: string;
           revision?: number;
+          runs?: number;
           sandbox_id?: string | null;
           started_at?: string | null;
           status?: string;
@@ -1235,6 +1238,7 @@ export type Database = {
           paused_at: string | null;
           reservation_id: string;
           revision: number;
+          runs: number;
           sandbox_id: string | null;
           started_at: string | null;
           status: string;
@@ -1313,6 +1317,7 @@ export type Database = {
           paused_at: string | null;
           reservation_id: string;
           revision: number;
+          runs: number;
           sandbox_id: string | null;
           started_at: string | null;
           status: string;
@@ -1387,6 +1392,7 @@ export type Database = {
           paused_at: string | null;
           reservation_id: string;
           revision: number;
+          runs: number;
           sandbox_id: string | null;
           started_at: string | null;
           status: string;
@@ -1429,6 +1435,7 @@ export type Database = {
           paused_at: string | null;
           reservation_id: string;
           revision: number;
+          runs: number;
           sandbox_id: string | null;
           started_at: string | null;
           status: string;
@@ -1491,6 +1498,7 @@ export type Database = {
           paused_at: string | null;
           reservation_id: string;
           revision: number;
+          runs: number;
           sandbox_id: string | null;
           started_at: string | null;
           status: string;
@@ -1633,6 +1641,7 @@ export type Database = {
         in_use_until: string | null;
         is_extended: boolean | null;
         revision: number | null;
+        runs: number | null;
       };
       cost_report_line: {
         tenant_id: string | null;

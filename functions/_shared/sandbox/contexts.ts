@@ -21,6 +21,7 @@ const contextClaim = z.object({
   in_use_until: z.string().nullable(),
   is_extended: z.boolean().nullable(),
   revision: z.number().nullable(),
+  runs: z.number().nullable(),
 });
 export type ContextClaim = z.output<typeof contextClaim>;
 
@@ -43,6 +44,7 @@ const context = z.object({
   held_until: z.string().nullable(),
   extension_is_open: z.boolean(),
   revision: z.number(),
+  runs: z.number(),
   clock_skew_seconds: z.number(),
   in_use_until: z.string().nullable(),
   paused_at: z.string().nullable(),

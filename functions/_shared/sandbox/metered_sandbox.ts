@@ -73,8 +73,8 @@ export interface LiveSandbox extends ContextKey {
   startedAt: string;
   /** When it ends by itself. */
   expiresAt: string;
-  /** When the last run that was admitted has ended at the latest. */
-  inUseUntil: string | null;
+  /** Number of this run, of all that were admitted to it. */
+  run: number;
   sandbox: Sandbox;
 }
 
@@ -205,11 +205,10 @@ function stoppedBy(ending: Ended["ending"], { seconds }: CodeRun): RunError | nu
   }
 }
 
-/** Whether another run has come to the sandbox since: each puts off the end of its use. */
+/** Whether somebody else has come to the sandbox since. */
 async function isUsedSince(caller: SandboxCaller, live: LiveSandbox): Promise<boolean> {
-  if (!live.inUseUntil) return false;
   const found = await new Contexts(caller.gate).find(live.contextId, caller.userId);
-  return Date.parse(found?.in_use_until ?? "") > Date.parse(live.inUseUntil);
+  return found !== undefined && found.runs > live.run;
 }
 
 /** A run that failed, with what it printed before, and what is lost of what the sandbox had. */
@@ -328,7 +327,7 @@ async function start(
       .confirm(key, claimId, { ...facts, sandboxId }, { enforce: caller.env.enforceE2bQuotas })
       .catch(saying("The database does not answer; the sandbox is ended and booked later."));
     if (answer.outcome === "ready" && !isShort(answer)) {
-      return toLive(answer, sandbox, claim.outcome === "create");
+      return toLive(answer, sandbox, claim);
     }
     if (answer.outcome === "refused") {
       await giveUp(caller.env, contexts, claim, sandboxId, facts);
@@ -505,7 +504,7 @@ function reconnect(
     if (Date.parse(answer.expires_at ?? "") < Date.parse(claim.in_use_until ?? "") - left) {
       throw lifeEnds(answer);
     }
-    return toLive(answer, sandbox, false);
+    return toLive(answer, sandbox, claim);
   });
 }
 
@@ -807,17 +806,18 @@ function attributesOf({ tenantId, contextId }: ContextKey) {
   return { tenantId, contextId };
 }
 
-function toLive(claim: ContextClaim, sandbox: Sandbox, isNew: boolean): LiveSandbox {
+/** `claim` is what this request was given, `answer` what is known since. */
+function toLive(answer: ContextClaim, sandbox: Sandbox, claim: ContextClaim): LiveSandbox {
   return {
-    ...keyOf(claim),
-    conversationId: claim.conversation_id as string,
-    pathId: claim.path_id,
-    template: claim.template as string,
+    ...keyOf(answer),
+    conversationId: answer.conversation_id as string,
+    pathId: answer.path_id,
+    template: answer.template as string,
     sandboxId: sandbox.sandboxId,
-    isNew,
-    startedAt: claim.started_at as string,
-    expiresAt: claim.expires_at as string,
-    inUseUntil: claim.in_use_until ?? null,
+    isNew: claim.outcome === "create",
+    startedAt: answer.started_at as string,
+    expiresAt: answer.expires_at as string,
+    run: claim.runs ?? 0,
     sandbox,
   };
 }

@@ -146,6 +146,7 @@ begin
   v_context.created_at := p_now;
   v_context.extension_is_open := false;
   v_context.revision := 0;
+  v_context.runs := (p_run_seconds > 0)::integer;
   v_context.clock_skew_seconds := 0;
   return v_context;
 end;

@@ -77,9 +77,10 @@ begin
     end if;
   end if;
 
+  p_context.runs := p_context.runs + (p_run_seconds > 0)::integer;
   update spend.execution_contexts as c set
     held_until = p_context.held_until, extension_is_open = p_context.extension_is_open,
-    revision = p_context.revision, in_use_until = greatest(c.in_use_until, v_used_until)
+    revision = p_context.revision, runs = p_context.runs, in_use_until = greatest(c.in_use_until, v_used_until)
   where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
   return spend_private.ready_answer(p_context, v_used_until, p_context.extension_is_open, p_now);
 end;
@@ -148,7 +149,8 @@ begin
     claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
     in_use_until = p_now + make_interval(secs => p_run_seconds),
     started_at = null, expires_at = null, held_until = null, extension_is_open = false,
-    paused_at = null, looked_at = null, pause_claimed_until = null, revision = c.revision + 1
+    paused_at = null, looked_at = null, pause_claimed_until = null, revision = c.revision + 1,
+    runs = c.runs + (p_run_seconds > 0)::integer
   where c.tenant_id = p_context.tenant_id and c.id = p_context.id
   returning c.* into p_context;
   return spend_private.context_answer(p_context, 'resume');
@@ -189,7 +191,7 @@ begin
   update spend.execution_contexts as c set
     claim_id = p_claim_id, claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
     in_use_until = greatest(c.in_use_until, p_now + make_interval(secs => p_run_seconds)),
-    revision = c.revision + 1
+    revision = c.revision + 1, runs = c.runs + (p_run_seconds > 0)::integer
   where c.tenant_id = p_context.tenant_id and c.id = p_context.id
   returning c.* into p_context;
   return spend_private.context_answer(p_context, 'resume');

@@ -21,6 +21,7 @@ create table spend.execution_contexts (
   held_until timestamptz,
   extension_is_open boolean not null default false,
   revision integer not null default 0,
+  runs integer not null default 0,
   clock_skew_seconds numeric not null default 0,
   in_use_until timestamptz,
   pause_claimed_until timestamptz,
@@ -75,6 +76,7 @@ comment on column spend.execution_contexts.expires_at is 'When E2B ends it by it
 comment on column spend.execution_contexts.held_until is 'Until when its seconds are held: what E2B is told. Only moves forward while an interval runs.';
 comment on column spend.execution_contexts.extension_is_open is 'E2B was to be told of held_until, and has not confirmed: it may run until then.';
 comment on column spend.execution_contexts.revision is 'Grows when the interval or its end changes. Who read E2B''s words before a change moves nothing back.';
+comment on column spend.execution_contexts.runs is 'Runs that were admitted so far: whoever has the latest number knows that no other one has come since.';
 comment on column spend.execution_contexts.clock_skew_seconds is 'Seconds that E2B''s clock is ahead of ours, where its times cannot be; else 0. What is booked then is flagged.';
 comment on column spend.execution_contexts.in_use_until is 'A run that was admitted may last until then: it is not idle before.';
 comment on column spend.execution_contexts.pause_claimed_until is 'Somebody is pausing it: runs wait.';
@@ -119,7 +121,8 @@ create type spend.context_claim as (
   refusal spend.reserve_result,
   in_use_until timestamptz,
   is_extended boolean,
-  revision integer
+  revision integer,
+  runs integer
 );
 comment on type spend.context_claim is
   'Answer of claim_context, use_context and confirm_context. outcome: create or resume (the caller does it now, with timeout_seconds, and confirms), ready (it runs: connect with set_timeout_seconds; when is_extended, confirm what E2B says then, before it is used), wait (somebody else is at it: ask again), again (of confirm_context: what was told is older than what is known: ask E2B once more, and confirm with this revision), refused (refusal says why), gone (there is no such sandbox any more).';
@@ -138,6 +141,7 @@ comment on column spend.context_claim.refusal is 'With refused: the answer of re
 comment on column spend.context_claim.in_use_until is 'With ready: of claim_context and use_context when the caller''s use ends at the latest, of confirm_context anybody''s.';
 comment on column spend.context_claim.is_extended is 'With ready: E2B is to end it later than it has said so far. Null with all others.';
 comment on column spend.context_claim.revision is 'For confirm_context: of what the answer knows. Null where there is no context.';
+comment on column spend.context_claim.runs is 'Runs that were admitted so far; of claim_context and use_context with the caller''s own. Null where there is no context.';
 
 create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
 returns spend.execution_contexts
@@ -225,7 +229,7 @@ begin
     p_outcome, p_context.tenant_id, p_context.id, p_context.conversation_id, p_context.path_id,
     p_context.template, p_context.sandbox_id, p_context.timeout_seconds, null::integer,
     p_context.started_at, p_context.expires_at, null::spend.reserve_result,
-    null::timestamptz, null::boolean, p_context.revision
+    null::timestamptz, null::boolean, p_context.revision, p_context.runs
   );
 end;
 $$;
