@@ -53,3 +53,13 @@ it("docs/getting-started.md: call a model, be refused, run code that prints 42",
   expect(printed).toContain('"stdout":"42\\n"');
   expect(printed).toContain('"status":"terminated"');
 });
+
+it("docs/guides/sandboxes.md: start, run code that prints 42, end", {
+  timeout: 60_000,
+}, async () => {
+  const user = await stack.signUp();
+  await stack.createTenant({ members: [user], role: "owner" });
+  const printed = await walk("docs/guides/sandboxes.md", `URL=${stack.url}\nJWT=${user.jwt}`);
+  expect(printed).toContain('"stdout":"42\\n"');
+  expect(printed).toContain('"status":"terminated"');
+});
