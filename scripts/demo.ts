@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@supabase/supabase-js";
 import { DefaultChatTransport } from "ai";
 import WebSocket from "ws";
-import type { Database } from "../functions/_shared/database.types.ts";
+import type { Database } from "../functions/_shared/database/types.ts";
 import { keepKeys } from "./stack/keys.ts";
 import { STACK_DATA } from "./stack/paths.ts";
 import { localPorts, startLocalStack } from "./stack/stack.ts";

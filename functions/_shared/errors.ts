@@ -1,6 +1,4 @@
-// The one error type of the functions, and the one place that turns it into an answer.
-import type { QuotaDetails, ReserveAnswer } from "./gate.ts";
-import { rateLimitHeaders } from "./rate_limit.ts";
+// The one error type of the functions. It imports nothing: everything may throw it.
 
 export type ErrorCode =
   | "invalid_request"
@@ -91,59 +89,21 @@ export class SpendgateError extends Error {
   }
 }
 
-/** The refusal of a call: 429, naming the quota that refused. */
-export function quotaExceeded(resourceType: "llm" | "e2b", answer: ReserveAnswer): SpendgateError {
-  return new SpendgateError("quota_exceeded", answer.message ?? "The quota is used up.", {
-    details: {
-      resourceType,
-      reason: answer.reason,
-      quotaDetails: answer.quota && describeQuota(answer.quota),
-      retryAfter: answer.retry_after,
-    },
-    retryAfter: answer.retry_after ?? undefined,
-    headers: rateLimitHeaders(answer.quota ? [answer.quota] : []),
-    quotaId: answer.quota?.quota_id,
-  });
+export interface Issue {
+  path: string;
+  message: string;
 }
 
-function describeQuota(quota: QuotaDetails) {
-  return {
-    scope: quota.scope,
-    scopeId: quota.scope_id,
-    resourceType: quota.resource_type,
-    limitUsd: quota.limit_usd,
-    currentSpendUsd: quota.current_spend_usd,
-    estimatedCostUsd: quota.estimated_cost_usd,
-    remainingUsd: quota.remaining_usd,
-    period: quota.period,
-    utilizationPercent: quota.utilization_percent,
-  };
+export function invalidRequest(issues: Issue[]): SpendgateError {
+  const [first] = issues;
+  const where = first?.path ? `${first.path}: ` : "";
+  return new SpendgateError("invalid_request", `${where}${first?.message ?? "Invalid request."}`, {
+    details: { issues },
+  });
 }
 
 /** What a caller may know of any error: of one that is not ours, nothing. */
 export function toSpendgateError(error: unknown): SpendgateError {
   if (error instanceof SpendgateError) return error;
   return new SpendgateError("internal_error", "Something went wrong here.", { cause: error });
-}
-
-/** Whether a caller reads server-sent events and nothing else, as `fetch-event-source` says; useChat takes all. */
-export function acceptsOnlyEvents(request: Request): boolean {
-  const accepted = (request.headers.get("accept") ?? "").split(",").map((type) => type.trim());
-  return accepted.every((type) => /^text\/event-stream\b/i.test(type));
-}
-
-/** JSON, or the same as server-sent events. */
-export function errorResponse(error: SpendgateError, format: "json" | "sse"): Response {
-  const headers = new Headers(error.headers);
-  const body = JSON.stringify(error);
-  if (format === "json") {
-    headers.set("Content-Type", "application/json");
-    return new Response(body, { status: error.status, headers });
-  }
-  headers.set("Content-Type", "text/event-stream");
-  headers.set("Cache-Control", "no-cache");
-  return new Response(
-    `event: error\ndata: ${body}\n\nevent: done\ndata: ${JSON.stringify({ status: error.code })}\n\n`,
-    { status: error.status, headers },
-  );
 }

@@ -1,11 +1,4 @@
-import { readEnv } from "../_shared/env.ts";
-import { Gate } from "../_shared/gate.ts";
-import { serve } from "../_shared/http.ts";
-import { startTelemetry } from "../_shared/telemetry.ts";
-import { handleAlerts } from "./handler.ts";
+import { serve } from "../_shared/http/serve.ts";
+import { deliverAlerts } from "./deliver_alerts.ts";
 
-const env = readEnv();
-const gate = new Gate(env);
-startTelemetry(env.otlpEndpoint);
-
-export default { fetch: serve((request) => handleAlerts(request, env, gate)) };
+export default serve({ name: "alerts", auth: "secret", routes: { "/": { POST: deliverAlerts } } });

@@ -2,11 +2,11 @@
 // like any call.
 import { generateText, type UIMessage } from "ai";
 import { type SpendgateError, toSpendgateError } from "../_shared/errors.ts";
-import { meteredModel } from "../_shared/metered_model.ts";
-import type { Metering } from "../_shared/metering.ts";
-import { modelLimits } from "../_shared/model_limits.ts";
-import { parseModelName } from "../_shared/product.ts";
-import { bytesOf } from "../_shared/token_bound.ts";
+import type { Metering } from "../_shared/gate/metering.ts";
+import { modelLimits } from "../_shared/llm/bounds/model_limits.ts";
+import { bytesOf } from "../_shared/llm/bounds/token_bound.ts";
+import { meteredModel } from "../_shared/llm/metered_model.ts";
+import { parseModelName } from "../_shared/llm/model_name.ts";
 
 export interface Compaction {
   /** The conversation to go on with. */

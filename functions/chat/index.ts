@@ -1,17 +1,17 @@
-import { readEnv } from "../_shared/env.ts";
-import { acceptsOnlyEvents, errorResponse } from "../_shared/errors.ts";
-import { Gate } from "../_shared/gate.ts";
-import { serve } from "../_shared/http.ts";
-import { startTelemetry } from "../_shared/telemetry.ts";
-import { handleChat } from "./handler.ts";
+import { acceptsOnlyEvents, errorResponse } from "../_shared/http/error_response.ts";
+import { serve } from "../_shared/http/serve.ts";
+import { chat } from "./chat.ts";
+import { compactConversation } from "./compact.ts";
 
-const env = readEnv();
-const gate = new Gate(env);
-startTelemetry(env.otlpEndpoint);
-
-export default {
-  fetch: serve(
-    (request) => handleChat(request, env, gate),
-    (error, request) => errorResponse(error, acceptsOnlyEvents(request) ? "sse" : "json"),
-  ),
-};
+export default serve({
+  name: "chat",
+  auth: "user",
+  routes: {
+    "/": { POST: chat },
+    "/compact": { POST: compactConversation },
+    // useChat asks whether an answer is still being written, as it does with `resume`: none is kept here.
+    "/:id/stream": { GET: async () => new Response(null, { status: 204 }) },
+  },
+  renderError: (error, request) =>
+    errorResponse(error, acceptsOnlyEvents(request) ? "sse" : "json"),
+});

@@ -1,11 +1,11 @@
 // What POST /chat takes.
 import { safeValidateUIMessages, type UIMessage } from "ai";
 import { z } from "zod";
-import { type Env, perEnv } from "../_shared/env.ts";
-import { parseDataUrl, parseHttpsUrl } from "../_shared/file_url.ts";
-import { invalidRequest } from "../_shared/http.ts";
-import { label } from "../_shared/label.ts";
-import { browserOptions, type ProviderOptions } from "../_shared/provider_options.ts";
+import { invalidRequest } from "../_shared/errors.ts";
+import { label } from "../_shared/http/label.ts";
+import { parseDataUrl, parseHttpsUrl } from "../_shared/llm/bounds/file_url.ts";
+import { browserOptions, type ProviderOptions } from "../_shared/llm/providers/options.ts";
+import { type Env, perEnv } from "../_shared/runtime/env.ts";
 import { TOOL_NAMES } from "./tools.ts";
 
 const role = z.enum(["system", "user", "assistant"]);

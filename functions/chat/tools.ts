@@ -1,11 +1,12 @@
 // Tools that a chat may name. Each runs here; what it spends goes through the gate like everything else.
 import { type ToolSet, tool } from "ai";
 import { z } from "zod";
-import { invalidRequest } from "../_shared/http.ts";
-import { runInConversation } from "../_shared/metered_sandbox.ts";
-import type { Metering } from "../_shared/metering.ts";
+import { invalidRequest, SpendgateError } from "../_shared/errors.ts";
+import type { Metering } from "../_shared/gate/metering.ts";
+import { runInConversation } from "../_shared/sandbox/metered_sandbox.ts";
+import type { RunResult } from "../_shared/sandbox/run_output.ts";
 
-/** Bytes that a run may print for a model: it reads, and pays for, every one of them. */
+/** Bytes of a run's output that a model is shown: it reads, and pays for, every one of them. */
 const TOOL_OUTPUT_BYTES = 20_000;
 
 const TOOLS = {
@@ -35,19 +36,75 @@ const TOOLS = {
     return tool({
       description:
         "Runs code in the conversation's sandbox and answers what it prints and what its last expression gives. " +
-        "Variables and files are kept from one run to the next.",
+        `Variables and files are kept from one run to the next. You read at most ${TOOL_OUTPUT_BYTES} bytes of text: ` +
+        "print what you need, and write the rest to a file. Charts are not shown to you.",
       inputSchema: z.object({
         code: z.string().min(1).max(env.maxCodeBytes),
         language: z.enum(["python", "javascript", "typescript"]).default("python"),
       }),
       execute: async ({ code, language }) => {
-        const run = { code, language, seconds: env.runSeconds, maxBytes: TOOL_OUTPUT_BYTES };
-        const result = await runInConversation(metering, { conversationId, pathId }, run);
-        return { ...result, results: result.results.map(({ text }) => text) };
+        const run = {
+          ...{ code, language, seconds: env.runSeconds, maxBytes: env.maxOutputBytes },
+          ...{ shownBytes: TOOL_OUTPUT_BYTES, textOnly: true },
+        };
+        const result = await runInConversation(metering, { conversationId, pathId }, run).catch(
+          (error) => Promise.reject(forModel(error)),
+        );
+        return shownToModel(result);
       },
     });
   },
 } satisfies Record<string, (metering: Metering) => ToolSet[string]>;
+
+/** What became of the interpreter, where it is not as it was. */
+const STATES: Record<string, string> = {
+  restarted: "It could only be stopped by a restart: all variables are gone, files are there.",
+  unknown: "It is not known whether the code ran, or still runs: look before you run it again.",
+  lost: "All variables and files are lost; the next run begins in a new sandbox.",
+};
+
+function shownToModel({ state, ...result }: RunResult) {
+  return {
+    ...result,
+    results: result.results.map(({ text }) => text ?? "(no text)"),
+    ...(state && { state: STATES[state] }),
+  };
+}
+
+/** The error with what a model has to know to go on: it reads the message alone. */
+function forModel(error: unknown): unknown {
+  if (!(error instanceof SpendgateError)) return error;
+  const { stage, state, output } = error.details as {
+    stage?: string;
+    state?: string;
+    output?: RunResult;
+  };
+  const words = [
+    error.message,
+    stage && `Stage: ${stage}.`,
+    state && STATES[state],
+    adviceOn(error),
+    output && hasOutput(output) && `Until then: ${JSON.stringify(shownToModel(output))}`,
+  ];
+  return new SpendgateError(error.code, words.filter(Boolean).join(" "), {
+    details: error.details,
+    status: error.status,
+    retryAfter: error.retryAfter,
+    headers: error.headers,
+    mayRetry: error.mayRetry,
+    quotaId: error.quotaId,
+    cause: error.cause ?? error,
+  });
+}
+
+function adviceOn({ retryAfter, mayRetry }: SpendgateError): string | undefined {
+  if (retryAfter !== undefined) return `Do not try again before ${retryAfter} s have passed.`;
+  return mayRetry ? undefined : "Trying again does not help.";
+}
+
+function hasOutput({ stdout, stderr, results }: RunResult): boolean {
+  return stdout !== "" || stderr !== "" || results.length > 0;
+}
 
 export type ToolName = keyof typeof TOOLS;
 export const TOOL_NAMES = Object.keys(TOOLS) as [ToolName, ...ToolName[]];

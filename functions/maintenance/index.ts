@@ -1,11 +1,8 @@
-import { readEnv } from "../_shared/env.ts";
-import { Gate } from "../_shared/gate.ts";
-import { serve } from "../_shared/http.ts";
-import { startTelemetry } from "../_shared/telemetry.ts";
-import { handleMaintenance } from "./handler.ts";
+import { serve } from "../_shared/http/serve.ts";
+import { runMaintenance } from "./run_maintenance.ts";
 
-const env = readEnv();
-const gate = new Gate(env);
-startTelemetry(env.otlpEndpoint);
-
-export default { fetch: serve((request) => handleMaintenance(request, env, gate)) };
+export default serve({
+  name: "maintenance",
+  auth: "secret",
+  routes: { "/": { POST: runMaintenance } },
+});

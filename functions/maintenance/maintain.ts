@@ -1,7 +1,7 @@
 // The database's jobs, one after the other, each step of each in a transaction of its own.
 import { z } from "zod";
-import type { Gate } from "../_shared/gate.ts";
-import { describeError, log } from "../_shared/log.ts";
+import type { Gate } from "../_shared/gate/gate.ts";
+import { describeError, log } from "../_shared/runtime/log.ts";
 
 /** Milliseconds after which no job is repeated. Each is begun once all the same. */
 const ENOUGH_MS = 30_000;

@@ -3,18 +3,18 @@
 // Safe beside itself, beside traffic, and after a crash at any point: whoever kills or pauses a sandbox books it,
 // a context books its interval once, a stray is booked up to a time that only moves forward.
 import { z } from "zod";
-import type { Env } from "../_shared/env.ts";
-import type { Gate } from "../_shared/gate.ts";
-import { describeError, log, messageOf } from "../_shared/log.ts";
+import type { Gate } from "../_shared/gate/gate.ts";
+import type { Env } from "../_shared/runtime/env.ts";
+import { describeError, log, messageOf } from "../_shared/runtime/log.ts";
+import { type Context, type ContextKey, Contexts } from "../_shared/sandbox/contexts.ts";
 import {
   findSandbox,
   killSandbox,
   type ListedSandbox,
   listSandboxes,
   pauseSandbox,
-} from "../_shared/metered_sandbox.ts";
-import { type Context, type ContextKey, Contexts } from "../_shared/sandbox_contexts.ts";
-import { atStage, type Stage } from "../_shared/sandbox_stage.ts";
+} from "../_shared/sandbox/metered_sandbox.ts";
+import { atStage, type Stage } from "../_shared/sandbox/stage.ts";
 
 /** What became of them, in numbers. */
 export interface Reconciled {
@@ -38,11 +38,11 @@ export interface Reconciled {
 }
 
 /** A thing that failed, as spend.report_problems takes it. */
-interface Problem {
+type Problem = {
   subject: string;
   message: string;
   details: Record<string, string>;
-}
+};
 
 /** Things that are done at a time. */
 const PARALLEL = 8;

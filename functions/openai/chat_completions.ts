@@ -4,14 +4,16 @@ import type {
   LanguageModelV4StreamPart,
   LanguageModelV4Usage,
 } from "@ai-sdk/provider";
-import { writtenStream } from "../_shared/background.ts";
 import { SpendgateError } from "../_shared/errors.ts";
-import { clientGone } from "../_shared/http.ts";
-import { meteredModel } from "../_shared/metered_model.ts";
-import type { RequestMetering } from "../_shared/metering.ts";
-import { parseModelName } from "../_shared/product.ts";
-import { callError } from "../_shared/provider_error.ts";
-import type { CallCost, Receipt } from "../_shared/receipt.ts";
+import type { RequestMetering } from "../_shared/gate/metering.ts";
+import type { CallCost, Receipt } from "../_shared/gate/receipt.ts";
+import { endpoint } from "../_shared/http/body.ts";
+import { clientGone } from "../_shared/http/client_gone.ts";
+import type { UserContext } from "../_shared/http/serve.ts";
+import { meteredModel } from "../_shared/llm/metered_model.ts";
+import { parseModelName } from "../_shared/llm/model_name.ts";
+import { callError } from "../_shared/llm/providers/error.ts";
+import { writtenStream } from "../_shared/runtime/background.ts";
 import {
   type Image,
   rawImages,
@@ -21,24 +23,26 @@ import {
   toOpenAIUsage,
   warningHeaders,
 } from "./answer.ts";
+import { attribute } from "./attribution.ts";
 import { toCall } from "./call_options.ts";
-import type { ChatCompletionRequest } from "./chat_request.ts";
+import { type ChatCompletionRequest, chatCompletionRequest } from "./chat_request.ts";
 import { toOpenAIError } from "./errors.ts";
 import { brokenAnswer, type FinishReason, toFinishReason } from "./finish_reason.ts";
 
-export async function complete(
-  request: Request,
-  body: ChatCompletionRequest,
-  metering: RequestMetering,
-): Promise<Response> {
-  try {
-    return body.stream
-      ? await streamCompletion(request, body, metering)
-      : await completion(body, metering);
-  } catch (error) {
-    throw callError(error);
-  }
-}
+/** POST /chat/completions. */
+export const completeChat = endpoint<UserContext, ReturnType<typeof chatCompletionRequest>>(
+  chatCompletionRequest,
+  async (context, body) => {
+    const metering = await attribute(context);
+    try {
+      return body.stream
+        ? await streamCompletion(context.request, body, metering)
+        : await completion(body, metering);
+    } catch (error) {
+      throw callError(error);
+    }
+  },
+);
 
 async function completion(
   body: ChatCompletionRequest,

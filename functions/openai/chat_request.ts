@@ -1,7 +1,7 @@
 // POST /chat/completions as OpenAI defines it.
 import { z } from "zod";
-import { perEnv } from "../_shared/env.ts";
-import { label } from "../_shared/label.ts";
+import { label } from "../_shared/http/label.ts";
+import { perEnv } from "../_shared/runtime/env.ts";
 
 /** Where a provider may keep the prompt up to here, as Anthropic's and OpenRouter's clients ask for it. */
 const cacheControl = z

@@ -1,16 +1,19 @@
 // POST /embeddings.
 import type { SharedV4ProviderOptions } from "@ai-sdk/provider";
 import { z } from "zod";
-import { label } from "../_shared/label.ts";
-import { meteredEmbeddingModel } from "../_shared/metered_model.ts";
-import type { Metering, RequestMetering } from "../_shared/metering.ts";
-import { parseModelName } from "../_shared/product.ts";
-import { callError } from "../_shared/provider_error.ts";
+import type { Metering, RequestMetering } from "../_shared/gate/metering.ts";
+import { endpoint } from "../_shared/http/body.ts";
+import { label } from "../_shared/http/label.ts";
+import type { UserContext } from "../_shared/http/serve.ts";
+import { meteredEmbeddingModel } from "../_shared/llm/metered_model.ts";
+import { parseModelName } from "../_shared/llm/model_name.ts";
+import { callError } from "../_shared/llm/providers/error.ts";
+import { attribute } from "./attribution.ts";
 import { optionsKey } from "./wire.ts";
 
 const text = z.string().min(1);
 
-export const embeddingRequest = z.strictObject({
+const embeddingRequest = z.strictObject({
   model: label,
   input: z.union([text, z.array(text).min(1).max(2048)], {
     error: "Send a text, or up to 2,048 texts; tokens are not taken.",
@@ -20,7 +23,13 @@ export const embeddingRequest = z.strictObject({
   user: z.string().nullish(),
 });
 
-export async function embed(
+/** POST /embeddings. */
+export const createEmbeddings = endpoint<UserContext, typeof embeddingRequest>(
+  embeddingRequest,
+  async (context, body) => embed(body, await attribute(context)),
+);
+
+async function embed(
   body: z.output<typeof embeddingRequest>,
   metering: RequestMetering,
 ): Promise<Response> {

@@ -1,18 +1,21 @@
 // GET /models: what can be called here, which is what has a price and whose provider is set up.
 import { SpendgateError } from "../_shared/errors.ts";
-import type { Gate } from "../_shared/gate.ts";
-import { providerNames } from "../_shared/metered_model.ts";
-import { parseModelName } from "../_shared/product.ts";
+import type { Gate } from "../_shared/gate/gate.ts";
+import type { Context } from "../_shared/http/serve.ts";
+import { providerNames } from "../_shared/llm/metered_model.ts";
+import { parseModelName } from "../_shared/llm/model_name.ts";
 
-export async function listModels(gate: Gate): Promise<Response> {
+/** GET /models. */
+export async function listModels({ gate }: Context): Promise<Response> {
   return Response.json({ object: "list", data: await models(gate) });
 }
 
 /**
- * By `provider/model`, or by a well-known bare name, as a chat takes it.
+ * GET /models/:name. By `provider/model`, or by a well-known bare name, as a chat takes it.
  * @throws SpendgateError not_found when there is no such model.
  */
-export async function retrieveModel(gate: Gate, name: string): Promise<Response> {
+export async function retrieveModel({ gate, params }: Context): Promise<Response> {
+  const { name = "" } = params;
   const id = fullName(name);
   const model = (await models(gate)).find((each) => each.id === id);
   if (!model) throw new SpendgateError("not_found", `There is no model ${name} here.`);

@@ -6,8 +6,8 @@ import type {
   SharedV4ProviderOptions,
 } from "@ai-sdk/provider";
 import { parsePartialJson } from "ai";
-import { imageTypeOf, parseDataUrl, parseHttpsUrl } from "../_shared/file_url.ts";
-import { invalidRequest } from "../_shared/http.ts";
+import { invalidRequest } from "../_shared/errors.ts";
+import { imageTypeOf, parseDataUrl, parseHttpsUrl } from "../_shared/llm/bounds/file_url.ts";
 import type { CacheControl, Message, TextPart, UserPart } from "./chat_request.ts";
 import { takesReasoning, type Wire, wireOf } from "./wire.ts";
 

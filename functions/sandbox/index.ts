@@ -1,11 +1,15 @@
-import { readEnv } from "../_shared/env.ts";
-import { Gate } from "../_shared/gate.ts";
-import { serve } from "../_shared/http.ts";
-import { startTelemetry } from "../_shared/telemetry.ts";
-import { handleSandbox } from "./handler.ts";
+import { acceptsOnlyEvents, errorResponse } from "../_shared/http/error_response.ts";
+import { serve } from "../_shared/http/serve.ts";
+import { endSandbox, openSandboxOf, runCode } from "./sandbox.ts";
 
-const env = readEnv();
-const gate = new Gate(env);
-startTelemetry(env.otlpEndpoint);
-
-export default { fetch: serve((request) => handleSandbox(request, env, gate)) };
+export default serve({
+  name: "sandbox",
+  auth: "user",
+  routes: {
+    "/": { POST: openSandboxOf },
+    "/:id": { DELETE: endSandbox },
+    "/:id/run": { POST: runCode },
+  },
+  renderError: (error, request) =>
+    errorResponse(error, acceptsOnlyEvents(request) ? "sse" : "json"),
+});

@@ -1,7 +1,7 @@
 // What the sandbox function takes.
 import { z } from "zod";
-import { perEnv } from "../_shared/env.ts";
-import { label } from "../_shared/label.ts";
+import { label } from "../_shared/http/label.ts";
+import { perEnv } from "../_shared/runtime/env.ts";
 
 export const openRequest = perEnv((env) =>
   z.strictObject({

@@ -1,4 +1,4 @@
-// The import rule: money is spent in two places only, and both hold it first.
+// The import rules: money is spent in two places only, and both hold it first; and imports go downwards only.
 //
 // A linter sees the text of an import. This check asks Deno for the module graph, so that an alias in an import
 // map, an `npm:` specifier, a re-export and a dynamic import all count as the package that they load.
@@ -9,8 +9,9 @@ import { join, relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { PROJECT } from "../stack/paths.ts";
 
-const METERED_MODEL = ["functions/_shared/metered_model.ts", "functions/_shared/providers/"];
-const METERED_SANDBOX = ["functions/_shared/metered_sandbox.ts"];
+const REGISTRY = "functions/_shared/llm/providers/registry.ts";
+const METERED_MODEL = ["functions/_shared/llm/metered_model.ts", REGISTRY];
+const METERED_SANDBOX = ["functions/_shared/sandbox/metered_sandbox.ts"];
 
 interface Rule {
   what: RegExp;
@@ -29,10 +30,17 @@ const IMPORT_RULES: Rule[] = [
     allowedIn: METERED_MODEL,
     because: MODEL_REASON,
   },
-  { what: /^functions\/_shared\/providers\//, allowedIn: METERED_MODEL, because: MODEL_REASON },
+  {
+    what: /^functions\/_shared\/llm\/providers\/registry\.ts$/,
+    allowedIn: METERED_MODEL,
+    because: MODEL_REASON,
+  },
   { what: /^(e2b|@e2b\/.+)$/, allowedIn: METERED_SANDBOX, because: SANDBOX_REASON },
   { what: /^(https?|jsr|data|blob):/, allowedIn: [], because: "packages come from npm, pinned" },
 ];
+
+/** The rooms of functions/_shared, lowest first: a module imports from its own and from those below it. */
+const LEVELS = [["errors.ts"], ["runtime"], ["database"], ["gate"], ["llm", "sandbox"], ["http"]];
 
 /** What a module could spend with without importing anything. */
 const TEXT_RULES: Rule[] = [
@@ -49,9 +57,9 @@ const TEXT_RULES: Rule[] = [
   {
     // What env.ts hands out has no key in it: its schema would have to name one.
     what: /\b(Deno\.env|process\.env|node:process)\b/,
-    allowedIn: ["functions/_shared/env.ts", ...METERED_MODEL, ...METERED_SANDBOX],
+    allowedIn: ["functions/_shared/runtime/env.ts", ...METERED_MODEL, ...METERED_SANDBOX],
     because:
-      "the environment is read in functions/_shared/env.ts, provider keys in the metered modules",
+      "the environment is read in functions/_shared/runtime/env.ts, provider keys in the metered modules",
   },
   {
     what: /api\.openai\.com|api\.anthropic\.com|generativelanguage\.googleapis\.com/,
@@ -119,12 +127,31 @@ function checkImports(module: Graph["modules"][number]): string[] {
   return (module.dependencies ?? []).flatMap((dependency) => {
     const resolved = dependency.code ?? dependency.type;
     const names = [dependency.specifier, resolved?.specifier ?? ""].map(loadedName);
+    const above = loadsFromAbove(file, resolved?.specifier ?? "");
     const rule = IMPORT_RULES.find((candidate) =>
       names.some((name) => candidate.what.test(name) && !isAllowed(candidate, file)),
     );
     const line = (resolved?.span?.start.line ?? 0) + 1;
-    return rule === undefined ? [] : [`${file}:${line}  ${dependency.specifier}: ${rule.because}`];
+    const reasons = [rule?.because, above].filter((reason) => reason !== undefined);
+    return reasons.map((reason) => `${file}:${line}  ${dependency.specifier}: ${reason}`);
   });
+}
+
+/** Why a module of the project may not be imported by another one that stands below it; undefined when it may. */
+function loadsFromAbove(file: string, specifier: string): string | undefined {
+  const [own, other] = [levelOf(file), levelOf(projectPath(specifier) ?? "")];
+  return own !== undefined && other !== undefined && other > own
+    ? `imports go downwards: ${LEVELS.map((rooms) => rooms.join(", ")).join(" < ")} < functions`
+    : undefined;
+}
+
+/** A function's own modules stand above all that they share; undefined for what is not in functions/. */
+function levelOf(file: string): number | undefined {
+  const [, room] = /^functions\/_shared\/([^/]+)/.exec(file) ?? [];
+  if (room === undefined) return file.startsWith("functions/") ? LEVELS.length : undefined;
+  const level = LEVELS.findIndex((rooms) => rooms.includes(room));
+  if (level < 0) throw new Error(`functions/_shared/${room} is in no level of LEVELS`);
+  return level;
 }
 
 /** Import maps serve the platform's bundler, and Deno here does not read them: they may pin a name, not change it. */

@@ -1,15 +1,12 @@
 // The stand-in for E2B: a real HTTP server that speaks the protocol of the SDKs e2b and @e2b/code-interpreter, as
 // far as this project calls them, and runs the code it is given in a Deno process without permissions.
-import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { findDeno } from "./binaries.ts";
-import { PROJECT } from "./paths.ts";
 import { assertPortFree } from "./ports.ts";
+import { Interpreter, type RunFault } from "./sandbox_interpreter.ts";
 
 export type SandboxOperation =
   | "create"
@@ -20,7 +17,9 @@ export type SandboxOperation =
   | "connect"
   | "kill"
   | "health"
-  | "run";
+  | "run"
+  | "contexts"
+  | "restart";
 
 export interface SandboxJournalEntry {
   operation: SandboxOperation;
@@ -29,6 +28,8 @@ export interface SandboxJournalEntry {
   body: unknown;
   status: number;
   at: Date;
+  /** Run: when its answer ended, or nobody read it any more. */
+  closedAt?: Date;
 }
 
 /** What the next matching calls meet. Each is used up `times` times, once when left out. */
@@ -41,10 +42,16 @@ export interface SandboxFault {
   answerDelayMs?: number;
   /** Answers this instead of doing it. */
   status?: number;
+  /** Headers of that answer. */
+  headers?: Record<string, string>;
+  /** Words of that answer. */
+  message?: string;
   /** Does it, and closes the connection without an answer. */
   loseAnswer?: boolean;
   /** Create: the sandbox began so many seconds ago; its time-out with it. */
   startedSecondsAgo?: number;
+  /** Run: what the interpreter does wrong. */
+  run?: RunFault;
 }
 
 export interface StandInSandbox {
@@ -74,6 +81,8 @@ export interface SandboxStandIn {
   stop(): Promise<void>;
 }
 
+/** Calls that go to the sandbox itself. */
+const INSIDE = new Set<SandboxOperation>(["health", "run", "contexts", "restart"]);
 const ENVD_PORT = "49983";
 const INTERPRETER_PORT = "49999";
 const DEFAULT_TIMEOUT_SECONDS = 15;
@@ -149,21 +158,21 @@ class StandIn {
       return send(response, { status: 200, body: this.journal });
     const call = await readCall(request);
     if (call === null) return send(response, failure(404, "There is no such path."));
-    const isInside = call.operation === "health" || call.operation === "run";
+    const isInside = INSIDE.has(call.operation);
     if (!isInside && !request.headers["x-api-key"]) {
       return send(response, failure(401, "The API key is missing."));
     }
 
     const fault = this.takeFault(call.operation);
     if (fault?.delayMs) await sleep(fault.delayMs);
-    if (isInside && fault?.status === undefined) return this.inside(call, request, response);
+    if (isInside && fault?.status === undefined) return this.inside(call, fault, request, response);
     let answer: Answer;
     try {
-      if (fault?.status) throw new ApiError(fault.status, "The stand-in was told to fail.");
+      if (fault?.status) throw new ApiError(fault.status, fault.message ?? "Told to fail.");
       answer = this.answer(call, fault);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      answer = failure(error.status, error.message);
+      answer = { ...failure(error.status, error.message), headers: fault?.headers };
     }
     const created = (answer.body as { sandboxID?: string } | undefined)?.sandboxID;
     this.record(call, answer.status, created ?? call.sandboxId);
@@ -308,6 +317,7 @@ class StandIn {
   /** Calls that go to the sandbox itself, not to the API. */
   private async inside(
     call: Call,
+    fault: SandboxFault | undefined,
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
@@ -323,100 +333,21 @@ class StandIn {
     this.record(call, call.operation === "health" ? 204 : 200);
     if (call.operation === "health") return send(response, { status: 204 });
 
-    let interpreter = this.interpreters.get(sandbox.id);
-    if (!interpreter) {
-      interpreter = new Interpreter(this.deno);
-      this.interpreters.set(sandbox.id, interpreter);
+    const interpreter = this.interpreters.get(sandbox.id) ?? new Interpreter(this.deno);
+    this.interpreters.set(sandbox.id, interpreter);
+    if (call.operation === "contexts") {
+      return send(response, { status: 200, body: interpreter.contexts() });
     }
-    response.writeHead(200, { "content-type": "application/x-ndjson" });
-    await interpreter.run(
-      { code: String(call.body.code), language: languageOf(call.body.language) },
-      response,
-    );
-  }
-}
-
-/** A Deno process that is started at the first run, and again after it died. Runs one code at a time. */
-class Interpreter {
-  private child: ChildProcess | undefined;
-  private last: Promise<void> = Promise.resolve();
-  private count = 0;
-  private onLine: (line: string) => void = () => {};
-  private onExit: () => void = () => {};
-
-  constructor(private readonly deno: string) {}
-
-  run(run: { code: string; language: string }, response: ServerResponse): Promise<void> {
-    this.last = this.last.then(() => this.execute(run, response)).catch(() => {});
-    return this.last;
-  }
-
-  stop(): void {
-    this.child?.kill("SIGKILL");
-  }
-
-  freeze(): void {
-    this.child?.kill("SIGSTOP");
-  }
-
-  thaw(): void {
-    this.child?.kill("SIGCONT");
-  }
-
-  private async execute(
-    run: { code: string; language: string },
-    response: ServerResponse,
-  ): Promise<void> {
-    if (response.destroyed) return;
-    const child = this.start();
-    await new Promise<void>((resolve) => {
-      // Nobody reads any more: what runs is stopped, as by a restart of the kernel.
-      response.once("close", () => {
-        if (!response.writableEnded) {
-          child.kill("SIGKILL");
-          this.child = undefined;
-        }
-        resolve();
-      });
-      this.onLine = (line) => {
-        response.write(`${line}\n`);
-        if (line === '{"type":"end_of_execution"}') response.end();
-      };
-      this.onExit = () => response.destroy();
-      response.write(
-        `${JSON.stringify({ type: "number_of_executions", execution_count: ++this.count })}\n`,
-      );
-      child.stdin?.write(`${JSON.stringify(run)}\n`);
+    if (call.operation === "restart") {
+      interpreter.restart();
+      return send(response, { status: 200, body: null });
+    }
+    const entry = this.journal.at(-1) as SandboxJournalEntry;
+    response.once("close", () => {
+      entry.closedAt = new Date();
     });
-  }
-
-  private start(): ChildProcess {
-    if (this.child) return this.child;
-    const runner = join(PROJECT, "scripts/stack/sandbox_runner.ts");
-    const child = spawn(
-      this.deno,
-      [
-        ...["run", "--quiet", "--no-prompt", "--no-config", "--no-lock", "--no-npm", "--no-remote"],
-        "--v8-flags=--max-old-space-size=128",
-        runner,
-      ],
-      {
-        stdio: ["pipe", "pipe", "ignore"],
-        // Nothing of ours: the code could not read it, and need not.
-        env: { PATH: process.env.PATH, HOME: process.env.HOME, NO_COLOR: "1" },
-      },
-    );
-    child.stdin?.on("error", () => {});
-    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
-      if (this.child === child) this.onLine(line);
-    });
-    child.once("exit", () => {
-      if (this.child !== child) return;
-      this.child = undefined;
-      this.onExit();
-    });
-    this.child = child;
-    return child;
+    const run = { code: String(call.body.code), language: languageOf(call.body.language) };
+    await interpreter.run(run, response, fault?.run);
   }
 }
 
@@ -435,6 +366,10 @@ async function readCall(request: IncomingMessage): Promise<Call | null> {
     const id = String(request.headers["e2b-sandbox-id"]);
     if (port === ENVD_PORT && route === "GET /health") return call("health", id);
     if (port === INTERPRETER_PORT && route === "POST /execute") return call("run", id);
+    if (port === INTERPRETER_PORT && route === "GET /contexts") return call("contexts", id);
+    if (port === INTERPRETER_PORT && /^POST \/contexts\/[\w-]+\/restart$/.test(route)) {
+      return call("restart", id);
+    }
     return null;
   }
   if (route === "POST /v2/sandboxes") return call("create", null);

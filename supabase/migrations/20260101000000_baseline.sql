@@ -47,6 +47,18 @@ $$;
 comment on function spend_private.sees_all_rows is
   'Whether row-level security hides nothing from who sent the statement. For functions that run as the owner of the tables.';
 
+-- schemas/00_foundation/contract_version.sql
+create function spend.contract_version()
+returns integer
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+  select 1;
+$$;
+comment on function spend.contract_version() is
+  'Version of what edge functions rely on: names, arguments and answers of the functions of schema spend. It rises when an older edge function would call this database wrongly. Functions that need another version answer 503 not_configured. For service_role.';
+grant execute on function spend.contract_version to service_role;
+
 -- schemas/00_foundation/explain_mistakes.sql
 -- The answers to mistakes in tables of configuration. The constraints say what is right; the comment on a constraint
 -- says it in words: "<field>: <what may be there>. <what to do>". These triggers find the constraint that a row breaks
@@ -1809,6 +1821,18 @@ end;
 $$;
 comment on function spend_private.fix_prices is
   'Marks price rows as used: from now on they stay as they are (protect_used_prices).';
+
+-- schemas/20_prices/newest_price_from.sql
+create function spend.newest_price_from()
+returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select max(p.effective_from) from spend.prices as p where p.effective_from <= now();
+$$;
+comment on function spend.newest_price_from() is
+  'Since when the newest price is in force: the age of the price catalogue. Null: there are no prices. For a health check, by service_role.';
+grant execute on function spend.newest_price_from to service_role;
 
 -- schemas/20_prices/notice_look_alikes.sql
 -- What may well be meant, and more often is a slip, is done, and gets a NOTICE: a name that looks like one that is there,

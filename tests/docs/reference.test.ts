@@ -34,7 +34,7 @@ const codesIn = (cell = "") => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) =
 function textOf(folder: string): string {
   const files = readdirSync(join(PROJECT, folder), { recursive: true, encoding: "utf8" });
   return files
-    .filter((file) => /\.(sql|ts)$/.test(file) && !file.endsWith("database.types.ts"))
+    .filter((file) => /\.(sql|ts)$/.test(file) && !file.endsWith("types.ts"))
     .map((file) => read(`${folder}/${file}`))
     .join("\n");
 }
@@ -140,7 +140,11 @@ function settings(): string[][] {
 }
 
 /** Files in which the functions say which variables they read. */
-const SETTINGS_FILES = ["env.ts", "providers/registry.ts", "metered_sandbox.ts"];
+const SETTINGS_FILES = [
+  "runtime/env.ts",
+  "llm/providers/registry.ts",
+  "sandbox/metered_sandbox.ts",
+];
 
 /** Names of variables that the code reads, with the default that it states. */
 function settingsInCode(): Map<string, string> {
@@ -190,12 +194,23 @@ it(".env.example has every setting of the functions that is not the platform's, 
   for (const [name, value] of shown) expect(value, name).toBe(settingsInCode().get(name));
 });
 
-it("docs/reference/http.md has every endpoint that the endpoints' table of the isolation tests has", () => {
-  const table = read("tests/isolation/expected.md").split(/^## Endpoints$/m)[1] ?? "";
-  const endpoints = [...table.matchAll(/^\| (GET|POST|DELETE) ([^\s(]+)/gm)].map(
-    ([, method, path]) => `${method} ${path}`,
+it("docs/reference/http.md has every route of the functions, and no other", () => {
+  const functions = readdirSync(join(PROJECT, "functions")).filter(
+    (name) => !/^_|^example$|\./.test(name),
   );
-  expect(endpoints.length).toBeGreaterThan(5);
-  const page = read("docs/reference/http.md");
-  for (const endpoint of endpoints) expect(page).toContain(`\`${endpoint}\``);
+  const routes = functions.flatMap((name) => {
+    const found = read(`functions/${name}/index.ts`).matchAll(
+      /"(\/[^"]*)": \{ (GET|POST|DELETE):/g,
+    );
+    return [...found].map(([, path = "", method]) => {
+      const below = path === "/" ? "" : path.replaceAll(/:\w+\+?/g, "{id}");
+      return `${method} /${name}${below}`;
+    });
+  });
+  expect(routes.length).toBeGreaterThan(10);
+  const table = read("docs/reference/http.md").split(/^## /m)[0] ?? "";
+  const documented = [...table.matchAll(/`((?:GET|POST|DELETE) [^`]+)`/g)].map(
+    ([, route]) => route,
+  );
+  expect(documented.sort()).toEqual([...routes, "GET /{function}/health"].sort());
 });

@@ -1,6 +1,6 @@
 // The providers are what the environment says; what is wrong in it is said by name.
 import { describe, expect, it } from "vitest";
-import { loadProviders, readProviders } from "../../functions/_shared/providers/registry.ts";
+import { loadProviders, readProviders } from "../../functions/_shared/llm/providers/registry.ts";
 import { answers, startScriptedProvider } from "../setup/provider.ts";
 import { startTestStack } from "../setup/stack.ts";
 import { until } from "../setup/until.ts";

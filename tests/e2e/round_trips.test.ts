@@ -19,11 +19,14 @@ let proxy: Server;
 let stack: TestStack;
 /** Paths under /rest/v1 that the functions asked for, and when the provider was called, in order. */
 const log: string[] = [];
+/** How often a function asked for the contract's version: when it starts, beside the first call, which does not wait. */
+let contractChecks = 0;
 
 beforeAll(async () => {
   provider = await startScriptedProvider();
   proxy = createServer((incoming, outgoing) => {
-    if (incoming.url?.startsWith("/rest/v1")) log.push(incoming.url);
+    if (incoming.url === "/rest/v1/rpc/contract_version") contractChecks++;
+    else if (incoming.url?.startsWith("/rest/v1")) log.push(incoming.url);
     const { method, headers } = incoming;
     const upstream = httpRequest(`${stack.url}${incoming.url}`, { method, headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
@@ -92,4 +95,8 @@ it.each([
   });
   expect((await call(false)).headers.get("x-spendgate-cost-usd")).toBe("0.0000033");
   expect(log).toEqual([RESERVE, "provider", SETTLE]);
+});
+
+it("each of the two functions asked for the contract's version once, when it started", () => {
+  expect(contractChecks).toBe(2);
 });

@@ -538,8 +538,10 @@ describe("failures say their stage, in the answer and in the log", () => {
     expect(response.headers.get("retry-after")).toBe("10");
     expect(await response.json()).toEqual({
       error: "upstream_error",
-      message: "The sandbox service failed.",
+      message: "The sandbox service is at its limit: Told to fail.",
       stage: "create",
+      upstream: { status: 429, message: "Told to fail.", retryAfter: 10 },
+      retryAfter: 10,
     });
     expect(logged("create")).toContain("upstream_error");
     expect(await reservations()).toMatchObject([{ status: "released" }]);

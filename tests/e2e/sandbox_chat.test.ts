@@ -172,8 +172,81 @@ it("what the code throws, and a sandbox that fails, are told to the model too", 
     .at(-1)
     ?.body.messages.filter(({ role }) => role === "tool")
     .map(({ content }) => String(content));
-  expect(told?.[0]).toContain("The sandbox service failed.");
+  expect(told?.[0]).toContain(
+    "The sandbox service does not take this: Told to fail. Stage: create. Trying again does not help.",
+  );
   expect(told?.[1]).toContain("ReferenceError");
+});
+
+it("the model reads 20,000 bytes of text at most, of all there is, and is told so; the code runs to its end", async () => {
+  provider.plays(
+    runs(
+      "call_1",
+      "console.log('x'.repeat(15_000)); console.error('y'.repeat(15_000)); globalThis.done = 6 * 7;" +
+        "throw Object.assign(new Error('z'.repeat(150_000)), { name: 'ValueError' })",
+    ),
+    runs("call_2", "done"),
+    answers("42", USAGE),
+  );
+
+  expect((await chat(false)).status).toBe(200);
+
+  const [asked, , last] = provider.journal.map(({ body }) => body);
+  expect(JSON.stringify(asked)).toContain("at most 20000 bytes of text");
+  const [first, second] = (last?.messages ?? [])
+    .filter(({ role }) => role === "tool")
+    .map(({ content }) => String(content));
+  expect(Buffer.byteLength(first ?? "")).toBeLessThan(20_000 + 2000);
+  expect(JSON.parse(first ?? "")).toMatchObject({
+    stdout: `${"x".repeat(15_000)}\n`,
+    stderr: "y".repeat(4999),
+    error: { name: "ValueError", message: expect.stringMatching(/^z{100}/) },
+    isTruncated: true,
+    notice: "The output is limited to 20000 bytes. Left out: stderr, error; the code ran on.",
+  });
+  expect(JSON.parse(second ?? "")).toMatchObject({ results: ["42"] });
+});
+
+it("charts of 1.2 MB each cost the model nothing, and what follows them is there", async () => {
+  const line = (event: object) => `${JSON.stringify(event)}\n`;
+  const chart = line({ type: "result", text: "<Figure>", png: "x".repeat(1_200_000) });
+  stack.sandboxes.fault({
+    operation: "run",
+    run: {
+      says: [chart, chart, chart, line({ type: "stdout", text: "after" })],
+    },
+  });
+  provider.plays(runs("call_1", "plot()"), answers("Done.", USAGE));
+
+  expect((await chat(false)).status).toBe(200);
+
+  const told = JSON.parse(toolMessage());
+  expect(told).toMatchObject({
+    results: ["<Figure>", "<Figure>", "<Figure>"],
+    stdout: "after",
+    isTruncated: false,
+  });
+});
+
+it("a sandbox that ends under the agent's code: it reads the stage, what was printed, and what is lost", async () => {
+  provider.plays(
+    runs("call_1", "1"),
+    runs("call_2", "console.log('before'); Deno.exit()"),
+    runs("call_3", "6 * 7"),
+    answers("42", USAGE),
+  );
+  stack.sandboxes.fault({ operation: "get" });
+  stack.sandboxes.fault({ operation: "get", status: 404 });
+
+  expect((await chat(false)).status).toBe(200);
+
+  const told = (provider.journal.at(-1)?.body.messages ?? [])
+    .filter(({ role }) => role === "tool")
+    .map(({ content }) => String(content));
+  expect(told[1]).toContain("Stage: run.");
+  expect(told[1]).toContain("the next run begins in a new sandbox");
+  expect(told[1]).toContain("before");
+  expect(JSON.parse(told[2] ?? "")).toMatchObject({ results: ["42"] });
 });
 
 it("without a conversation: 400 before anything is spent", async () => {

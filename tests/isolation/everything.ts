@@ -161,6 +161,8 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
   maintenance_jobs: () => ["select * from spend.maintenance_jobs()"],
   run_maintenance: () => ["call spend.run_maintenance(1)"],
   maintain: () => ["select spend.maintain()"],
+  contract_version: () => ["select spend.contract_version()"],
+  newest_price_from: () => ["select spend.newest_price_from()"],
   maintenance_status: () => ["select * from spend.maintenance_status()"],
   open_contexts: () => ["select * from spend.open_contexts()"],
   rebuild_balances: ({ busyQuota }) => [`select * from spend.rebuild_balances(${busyQuota})`],

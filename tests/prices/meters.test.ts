@@ -1,7 +1,7 @@
 // Every meter that the catalogue prices, of every provider: there is an answer of that provider of which it is read
 // and billed, or a reason why none has it. A meter that is new to a provider fails here until somebody reads it.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { UsageReader } from "../../functions/_shared/llm/usage.ts";
+import { UsageReader } from "../../functions/_shared/llm/usage/usage.ts";
 import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
 
 let database: TestDatabase;

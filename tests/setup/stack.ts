@@ -4,7 +4,7 @@ import type { JournalEntry, LLMock } from "@copilotkit/aimock";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import type { Sql } from "postgres";
 import WebSocket from "ws";
-import type { Database } from "../../functions/_shared/database.types.ts";
+import type { Database } from "../../functions/_shared/database/types.ts";
 import { generateKeys, type Keys } from "../../scripts/stack/keys.ts";
 import type { SandboxStandIn } from "../../scripts/stack/sandbox_standin.ts";
 import { type Services, startServices } from "../../scripts/stack/stack.ts";

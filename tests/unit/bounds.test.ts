@@ -2,9 +2,12 @@
 import { readFileSync } from "node:fs";
 import type { EmbeddingModelV4, LanguageModelV4CallOptions } from "@ai-sdk/provider";
 import { describe, expect, it } from "vitest";
-import { boundEmbedding, embeddingBound } from "../../functions/_shared/embedding_bound.ts";
-import { modelLimits } from "../../functions/_shared/model_limits.ts";
-import { boundCall, usageBound } from "../../functions/_shared/token_bound.ts";
+import {
+  boundEmbedding,
+  embeddingBound,
+} from "../../functions/_shared/llm/bounds/embedding_bound.ts";
+import { modelLimits } from "../../functions/_shared/llm/bounds/model_limits.ts";
+import { boundCall, usageBound } from "../../functions/_shared/llm/bounds/token_bound.ts";
 
 type Params = LanguageModelV4CallOptions;
 

@@ -3,11 +3,8 @@ import { APICallError } from "@ai-sdk/provider";
 import OpenAI from "openai";
 import { describe, expect, it } from "vitest";
 import { readSpendgateError, spendgateError } from "../../client/errors.ts";
-import {
-  acceptsOnlyEvents,
-  errorResponse,
-  SpendgateError,
-} from "../../functions/_shared/errors.ts";
+import { SpendgateError } from "../../functions/_shared/errors.ts";
+import { acceptsOnlyEvents, errorResponse } from "../../functions/_shared/http/error_response.ts";
 import { openAIErrorResponse, toOpenAIError } from "../../functions/openai/errors.ts";
 
 const quotaDetails = {

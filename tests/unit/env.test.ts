@@ -1,6 +1,6 @@
 // Settings that would end calls at once, or leave holds for ever.
 import { expect, it } from "vitest";
-import { readEnv } from "../../functions/_shared/env.ts";
+import { readEnv } from "../../functions/_shared/runtime/env.ts";
 
 const base = {
   SUPABASE_URL: "http://127.0.0.1:54321",

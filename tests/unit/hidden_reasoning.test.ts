@@ -1,7 +1,7 @@
 // Which calls may be billed for what nobody sees: every one that is not known not to.
 import { expect, it } from "vitest";
-import { mayReasonUnseen } from "../../functions/_shared/hidden_reasoning.ts";
-import { parseModelName } from "../../functions/_shared/product.ts";
+import { mayReasonUnseen } from "../../functions/_shared/llm/bounds/hidden_reasoning.ts";
+import { parseModelName } from "../../functions/_shared/llm/model_name.ts";
 
 const plain = { prompt: [] };
 

@@ -2,7 +2,7 @@
 import { APICallError, TypeValidationError } from "@ai-sdk/provider";
 import { expect, it } from "vitest";
 import { SpendgateError } from "../../functions/_shared/errors.ts";
-import { describeError } from "../../functions/_shared/log.ts";
+import { describeError } from "../../functions/_shared/runtime/log.ts";
 
 const SECRET = "the secret of patient Jane";
 

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { deflateSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { InflateError, inflate } from "../../functions/_shared/pdf/inflate.ts";
-import { measurePdf } from "../../functions/_shared/pdf/pages.ts";
+import { InflateError, inflate } from "../../functions/_shared/llm/bounds/pdf/inflate.ts";
+import { measurePdf } from "../../functions/_shared/llm/bounds/pdf/pages.ts";
 
 const read = (name: string) =>
   new Uint8Array(readFileSync(new URL(`./pdfs/${name}.pdf`, import.meta.url)));

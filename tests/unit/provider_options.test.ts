@@ -5,7 +5,7 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import type { LanguageModelV4, LanguageModelV4CallOptions } from "@ai-sdk/provider";
 import { describe, expect, it } from "vitest";
-import { boundCall, usageBound } from "../../functions/_shared/token_bound.ts";
+import { boundCall, usageBound } from "../../functions/_shared/llm/bounds/token_bound.ts";
 import { toUIMessages } from "../../functions/chat/request.ts";
 
 type Params = LanguageModelV4CallOptions;

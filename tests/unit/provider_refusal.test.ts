@@ -1,8 +1,8 @@
 // What providers answer when they refuse, in their own shapes, and what becomes of it.
 import { APICallError } from "@ai-sdk/provider";
 import { describe, expect, it } from "vitest";
-import { upstreamError } from "../../functions/_shared/provider_error.ts";
-import { faultOf, readRefusal } from "../../functions/_shared/provider_refusal.ts";
+import { upstreamError } from "../../functions/_shared/llm/providers/error.ts";
+import { faultOf, readRefusal } from "../../functions/_shared/llm/providers/refusal.ts";
 
 function answered(statusCode: number, body: unknown, responseHeaders = {}): APICallError {
   return new APICallError({

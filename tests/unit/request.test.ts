@@ -3,9 +3,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { authenticate } from "../../functions/_shared/auth.ts";
-import type { Env } from "../../functions/_shared/env.ts";
-import { readJson } from "../../functions/_shared/http.ts";
+import { authenticate } from "../../functions/_shared/http/auth.ts";
+import { readJson } from "../../functions/_shared/http/body.ts";
+import type { Env } from "../../functions/_shared/runtime/env.ts";
 
 afterEach(() => void vi.useRealTimers());
 

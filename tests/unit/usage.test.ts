@@ -1,7 +1,7 @@
 // One reader of usage: what each provider's answer says, in its own words and by its own convention of parts and wholes.
 import type { LanguageModelV4StreamPart } from "@ai-sdk/provider";
 import { expect, it } from "vitest";
-import { UsageReader } from "../../functions/_shared/llm/usage.ts";
+import { UsageReader } from "../../functions/_shared/llm/usage/usage.ts";
 
 const BOUND = { input_tokens: 200, output_tokens: 4096 };
 

@@ -1,0 +1,128 @@
+// The Data API's schema spend, typed: a misspelled function, argument or answer does not compile.
+import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import type { z } from "zod";
+import { SpendgateError } from "../errors.ts";
+import { inBackground } from "../runtime/background.ts";
+import type { Env } from "../runtime/env.ts";
+import { fetchOnce } from "../runtime/fetch_once.ts";
+import { describeError, log } from "../runtime/log.ts";
+import { CONTRACT_VERSION, contractMismatch } from "./contract.ts";
+import { databaseError, isUnknownFunction, unavailable } from "./errors.ts";
+import type { Database as Schemas } from "./types.ts";
+
+type Functions = Schemas["spend"]["Functions"];
+export type SqlFunction = keyof Functions;
+
+/** Arguments by name. Each may be null, which the generated types do not know. */
+export type Arguments<N extends SqlFunction> = Functions[N] extends { Args: infer Args }
+  ? [Args] extends [never]
+    ? Record<string, never>
+    : { [Name in keyof Args]: Args[Name] | null }
+  : never;
+
+type Row<T> = NonNullable<T extends readonly (infer Each)[] ? Each : T>;
+type UnknownKeys<Answer, Returns> = Answer extends object
+  ? Exclude<keyof Answer, keyof Returns | (string extends keyof Answer ? string : never)>
+  : never;
+
+/** A schema of what a function answers, which names no field that the function does not have. */
+export type AnswerSchema<N extends SqlFunction, T extends z.ZodType> = [
+  UnknownKeys<Row<z.output<T>>, Row<Functions[N]["Returns"]>>,
+] extends [never]
+  ? T
+  : never;
+
+/** Milliseconds after which a database of another contract is asked again whether it still is. */
+const ASK_AGAIN_MS = 10_000;
+
+/** One connection to the Data API, with the project's secret key. */
+export class Database {
+  readonly #client: SupabaseClient<Schemas, "spend">;
+  readonly #timeoutMs: number;
+  /** The database's contract where it is not ours, and when that was found. */
+  #other: { version: number | null; at: number } | undefined;
+
+  constructor(env: Env) {
+    this.#timeoutMs = env.gateTimeoutMs;
+    this.#client = createClient<Schemas, "spend">(env.supabaseUrl, env.secretKey, {
+      db: { schema: "spend" },
+      auth: { persistSession: false, autoRefreshToken: false },
+      global: { fetch: fetchOnce },
+    });
+  }
+
+  /**
+   * Calls a function of schema spend; `answer` is the shape of what it returns.
+   * @throws SpendgateError what the database refuses; quota_unavailable when it gives no answer; not_configured when
+   *   it is of another contract version than this code.
+   */
+  async rpc<N extends SqlFunction, T extends z.ZodType>(
+    name: N,
+    answer: T & AnswerSchema<N, T>,
+    args: Arguments<N>,
+  ): Promise<z.output<T>> {
+    this.#refuseOther();
+    const { data, error } = await this.#client
+      .rpc(name, args as never)
+      .abortSignal(this.deadline());
+    if (error) {
+      if (isUnknownFunction(error)) await this.#askContract();
+      throw databaseError(error);
+    }
+    const result = answer.safeParse(data);
+    if (result.success) return result.data as z.output<T>;
+    await this.#askContract();
+    throw unavailable(`spend.${name} answered in an unknown shape: ${result.error.message}`);
+  }
+
+  /** A table or view of schema spend; end the query with `.abortSignal(database.deadline())`. */
+  get from(): SupabaseClient<Schemas, "spend">["from"] {
+    return this.#client.from.bind(this.#client);
+  }
+
+  deadline(): AbortSignal {
+    return AbortSignal.timeout(this.#timeoutMs);
+  }
+
+  /** Says in the log, in the background, where the database is of another contract. */
+  checkContract(): void {
+    inBackground(
+      this.#askContract().catch((error) => {
+        log("error", "contract_mismatch", describeError(error));
+      }),
+    );
+  }
+
+  /** The database's contract version, which is ours. @throws SpendgateError not_configured; quota_unavailable */
+  async expectContract(): Promise<number> {
+    const version = await this.#contractVersion();
+    const isOurs = version === CONTRACT_VERSION;
+    this.#other = isOurs ? undefined : { version, at: Date.now() };
+    if (!isOurs) throw contractMismatch(version);
+    return CONTRACT_VERSION;
+  }
+
+  /** Null where it has none. @throws SpendgateError quota_unavailable */
+  async #contractVersion(): Promise<number | null> {
+    const { data, error } = await this.#client.rpc("contract_version").abortSignal(this.deadline());
+    if (error && !isUnknownFunction(error)) throw databaseError(error);
+    return typeof data === "number" ? data : null;
+  }
+
+  /** @throws SpendgateError not_configured while the database is known to be of another contract. */
+  #refuseOther(): void {
+    if (this.#other === undefined) return;
+    if (Date.now() - this.#other.at > ASK_AGAIN_MS) {
+      this.#other.at = Date.now();
+      this.checkContract();
+    }
+    throw contractMismatch(this.#other.version);
+  }
+
+  /** @throws SpendgateError not_configured when the database is of another contract; what it cannot say is no mismatch. */
+  async #askContract(): Promise<void> {
+    await this.expectContract().catch((error) => {
+      if (error instanceof SpendgateError && error.code === "not_configured") throw error;
+    });
+  }
+}

@@ -1,0 +1,241 @@
+// The gate: typed doors to the SQL functions that hold and book. No money is computed here.
+
+import { Database } from "../database/client.ts";
+import { databaseError, isLost } from "../database/errors.ts";
+import type { Json } from "../database/types.ts";
+import { SpendgateError } from "../errors.ts";
+import { inBackground } from "../runtime/background.ts";
+import type { Env } from "../runtime/env.ts";
+import { describeError, log } from "../runtime/log.ts";
+import { type QuotaDetails, reserveAnswer, type SettleAnswer, settleAnswer } from "./answers.ts";
+import { quotaExceeded } from "./quota_exceeded.ts";
+
+export type Metadata = { [key: string]: Json };
+
+/** Usage as the SQL contract defines it: counts of tokens or seconds. */
+export type Usage = { [key: string]: string | number | null };
+
+export interface ReserveRequest {
+  tenantId: string;
+  userId: string | null;
+  resourceType: "llm" | "e2b";
+  /** Upper bound of what the call may use. */
+  usage: Usage;
+  task: string;
+  conversationId?: string;
+  pathId?: string;
+  /** The caller's; makes a second request with it a replay. */
+  idempotencyKey?: string;
+  /** Seconds until the hold expires; the call must have ended by then. */
+  ttlSeconds?: number;
+  /** False: hold and count, but never refuse. */
+  enforce: boolean;
+  metadata?: Metadata;
+}
+
+export interface Reservation {
+  id: string;
+  warnings: QuotaDetails[];
+}
+
+const SETTLE_ATTEMPTS = 4;
+/** Rows that one request may answer; more are asked for. */
+const PAGE = 1000;
+
+export class Gate {
+  readonly #database: Database;
+  /** Any other function of the SQL contract: see Database.rpc. */
+  readonly call: Database["rpc"];
+
+  constructor(env: Env) {
+    this.#database = new Database(env);
+    this.#database.checkContract();
+    this.call = this.#database.rpc.bind(this.#database);
+  }
+
+  /** The database's contract version, which is ours. @throws SpendgateError not_configured; quota_unavailable */
+  expectContract(): Promise<number> {
+    return this.#database.expectContract();
+  }
+
+  /**
+   * Holds the estimated cost of a call.
+   * @throws SpendgateError quota_exceeded; invalid_request, not_a_member, tenant_closed, unpriced_product;
+   *   idempotency_conflict, with the `status` of the first call where the same request was sent before;
+   *   quota_unavailable when the database gives no answer.
+   */
+  async reserve(request: ReserveRequest): Promise<Reservation> {
+    const callId = crypto.randomUUID();
+    const answer = await this.#database
+      .rpc("reserve", reserveAnswer, {
+        tenant_id: request.tenantId,
+        user_id: request.userId,
+        resource_type: request.resourceType,
+        usage: request.usage,
+        task: request.task,
+        conversation_id: request.conversationId ?? null,
+        path_id: request.pathId ?? null,
+        idempotency_key: request.idempotencyKey ?? null,
+        ttl_seconds: request.ttlSeconds ?? 600,
+        enforce: request.enforce,
+        metadata: { ...request.metadata, call_id: callId },
+      })
+      .catch((error) => {
+        // The answer may be lost, not the hold: what nobody knows of nobody would give back.
+        if (isLost(error)) inBackground(this.#releaseLost(request, callId));
+        throw error;
+      });
+    const id = answer.reservation_id;
+    if (!answer.allowed || id === null) throw quotaExceeded(request.resourceType, answer);
+    if (answer.replayed) {
+      // The first request with this key called the provider on this hold; a second call would be free.
+      const status = await this.#statusOf(request.tenantId, id);
+      throw new SpendgateError(
+        "idempotency_conflict",
+        "A request with this idempotency key was admitted before. Take a new key to call again.",
+        { details: { reservationId: id, status } },
+      );
+    }
+    return { id, warnings: answer.warnings ?? [] };
+  }
+
+  /**
+   * Raises what a reservation holds, for `ttlSeconds` from now; `usage` is the new upper bound of the whole call.
+   * @throws SpendgateError quota_exceeded; quota_unavailable when the database gives no answer.
+   */
+  async extend(
+    reservationId: string,
+    usage: Usage,
+    ttlSeconds: number,
+    enforce: boolean,
+  ): Promise<void> {
+    const answer = await this.#database.rpc("extend", reserveAnswer, {
+      reservation_id: reservationId,
+      usage,
+      ttl_seconds: ttlSeconds,
+      enforce,
+    });
+    if (!answer.allowed) throw quotaExceeded("llm", answer);
+  }
+
+  /**
+   * Books what a call used; null is unknown usage and books the estimate, flagged. Metadata
+   * `{is_estimated: true}` says that the usage was counted here, not reported: booked, and flagged too.
+   * Tries again when the database does not answer: settling twice books once. Never throws: a hold
+   * that cannot be settled expires, and is booked at its estimate.
+   */
+  async settle(
+    reservationId: string,
+    usage: Usage | null,
+    metadata: Metadata = {},
+  ): Promise<SettleAnswer | undefined> {
+    try {
+      return await patiently(SETTLE_ATTEMPTS, () =>
+        this.#database.rpc("settle", settleAnswer, {
+          reservation_id: reservationId,
+          usage,
+          metadata,
+        }),
+      );
+    } catch (error) {
+      log("error", "settle_failed", { reservationId, ...describeError(error) });
+      // Usage that makes no sense is unknown usage.
+      if (usage !== null && error instanceof SpendgateError && error.code === "invalid_request") {
+        return this.settle(reservationId, null);
+      }
+    }
+  }
+
+  /** Gives a hold back: the provider was not called, or failed and charges nothing. Never throws. */
+  async release(reservationId: string, reason: string): Promise<SettleAnswer | undefined> {
+    try {
+      return await patiently(SETTLE_ATTEMPTS, () =>
+        this.#database.rpc("release", settleAnswer, { reservation_id: reservationId, reason }),
+      );
+    } catch (error) {
+      log("error", "release_failed", { reservationId, ...describeError(error) });
+    }
+  }
+
+  /** Ids of the tenants that a user belongs to. */
+  async tenantsOf(userId: string): Promise<string[]> {
+    const { data, error } = await this.#database
+      .from("tenant_members")
+      .select("tenant_id")
+      .eq("user_id", userId)
+      .abortSignal(this.#database.deadline());
+    if (error) throw databaseError(error);
+    return data.map((row) => row.tenant_id);
+  }
+
+  /**
+   * `provider/product` of every model with a price in force for the tenant, or for everybody.
+   * @throws SpendgateError quota_unavailable when the database gives no answer.
+   */
+  async pricedModels(providers: string[]): Promise<{ provider: string; product: string }[]> {
+    const found = new Map<string, { provider: string; product: string }>();
+    for (let from = 0; ; from += PAGE) {
+      const { data, error } = await this.#database
+        .from("current_prices")
+        .select("provider, product")
+        .eq("resource_type", "llm")
+        .eq("meter", "input_tokens")
+        .eq("tier_from", 0)
+        .neq("product", "*")
+        .is("tenant_id", null)
+        .in("provider", providers)
+        .order("provider")
+        .order("product")
+        .range(from, from + PAGE - 1)
+        .abortSignal(this.#database.deadline());
+      if (error) throw databaseError(error);
+      for (const { provider, product } of data) {
+        if (provider && product) found.set(`${provider}/${product}`, { provider, product });
+      }
+      if (data.length < PAGE) return [...found.values()];
+    }
+  }
+
+  async #statusOf(tenantId: string, reservationId: string): Promise<string | undefined> {
+    const { data, error } = await this.#database
+      .from("reservations")
+      .select("status")
+      .eq("tenant_id", tenantId)
+      .eq("id", reservationId)
+      .abortSignal(this.#database.deadline());
+    if (error) throw databaseError(error);
+    return data[0]?.status;
+  }
+
+  /** Finds the hold of a reserve whose answer was lost, and gives it back. */
+  async #releaseLost(request: ReserveRequest, callId: string): Promise<void> {
+    for (let attempt = 1; attempt <= SETTLE_ATTEMPTS; attempt++) {
+      await new Promise((resolve) => setTimeout(resolve, 2 ** attempt * 500));
+      const held = this.#database
+        .from("reservations")
+        .select("id")
+        .eq("tenant_id", request.tenantId)
+        .eq("status", "held")
+        .eq("metadata->>call_id", callId);
+      const { data } = await held.abortSignal(this.#database.deadline());
+      const id = data?.[0]?.id;
+      if (id) {
+        await this.release(id, "answer_lost");
+        return;
+      }
+    }
+  }
+}
+
+/** Asks again, up to so many times in all, while the database gives no answer. For what may be asked twice. */
+export async function patiently<T>(attempts: number, call: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      const isTransient = error instanceof SpendgateError && error.code === "quota_unavailable";
+      if (!isTransient || attempt >= attempts) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 2 ** attempt * 250));
+    }
+  }
+}

@@ -1,0 +1,49 @@
+// Who pays for the calls of a model, and what they are for.
+import type { Env } from "../runtime/env.ts";
+import type { Gate } from "./gate.ts";
+import type { Receipt } from "./receipt.ts";
+
+export interface Metering {
+  gate: Gate;
+  env: Env;
+  tenantId: string;
+  userId: string;
+  /** What kind of work: `chat`, `agent:<name>`, `compaction`, … Quotas and reports tell them apart. */
+  task: string;
+  conversationId?: string;
+  pathId?: string;
+  /** Makes a request that is sent again safe: nothing is held or booked twice. */
+  keys?: RequestKeys;
+  /** Aborted when nobody reads the answer any more: calls end soon, and none is begun. */
+  gone?: AbortSignal;
+  /** Moment (ms since 1970) by which all calls of the request have ended; callTimeoutMs from a call's own start when left out. */
+  deadline?: number;
+  /** Learns of each call that is admitted. */
+  receipt?: Receipt;
+  /** The provider has produced its first token: what fails before is an answer, what fails later is part of a stream. */
+  onFirstToken?: () => void;
+}
+
+/** Of a request: its answer carries the receipt. */
+export type RequestMetering = Metering & { receipt: Receipt };
+
+/** The caller's idempotency key, told apart for each call that the request makes, in order. */
+export class RequestKeys {
+  #calls = 0;
+
+  constructor(readonly key: string) {}
+
+  next(): string {
+    this.#calls += 1;
+    return this.#calls === 1 ? this.key : `${this.key}#${this.#calls}`;
+  }
+}
+
+/** What a request says of its calls. */
+export interface Work {
+  /** Header, or the user's only tenant, when left out. */
+  tenantId?: string;
+  task: string;
+  conversationId?: string;
+  pathId?: string;
+}

@@ -1,0 +1,101 @@
+// The body of a request: read within a limit of bytes and time, and checked.
+import type { z } from "zod";
+import { type Issue, invalidRequest, SpendgateError } from "../errors.ts";
+import type { Env } from "../runtime/env.ts";
+import type { Context, Handler } from "./serve.ts";
+
+/** A handler that takes a JSON body which fits `schema`. @throws SpendgateError see readJson. */
+export function endpoint<C extends Context, T extends z.ZodType>(
+  schema: T | ((env: Env) => T),
+  handler: (context: C, body: z.output<T>) => Promise<Response>,
+): Handler<C> {
+  return async (context) => {
+    const { env, request } = context;
+    const shape = typeof schema === "function" ? schema(env) : schema;
+    return handler(context, await readJson(request, shape, env.maxBodyBytes));
+  };
+}
+
+/**
+ * The body as JSON that fits `schema`.
+ * @throws SpendgateError request_too_large above `maxBytes`; invalid_request with the `issues`.
+ */
+export async function readJson<T extends z.ZodType>(
+  request: Request,
+  schema: T,
+  maxBytes: number,
+): Promise<z.output<T>> {
+  const text = await readText(request, maxBytes);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw invalidRequest([{ path: "", message: "The body is not JSON." }]);
+  }
+  const result = schema.safeParse(value);
+  if (!result.success) {
+    throw invalidRequest(result.error.issues.flatMap((issue) => describeIssue(issue, [])));
+  }
+  return result.data;
+}
+
+/** Each field that is not known by its own path; of a choice, what is wrong with the one that fits best. */
+function describeIssue(issue: z.core.$ZodIssue, above: PropertyKey[]): Issue[] {
+  const path = [...above, ...issue.path];
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => ({
+      path: [...path, key].join("."),
+      message: "This field is not known here.",
+    }));
+  }
+  if (issue.code === "invalid_union" && issue.errors.length > 0) {
+    const branches = issue.errors.map((issues) =>
+      issues.flatMap((each) => describeIssue(each, path)),
+    );
+    const depth = ([first]: Issue[]) => first?.path.split(".").length ?? 0;
+    const [best] = branches.sort((a, b) => depth(b) - depth(a) || a.length - b.length);
+    // None of them fits better than the others: the choice as a whole is wrong.
+    if (best && depth(best) > path.length) return best;
+  }
+  return [{ path: path.join("."), message: issue.message }];
+}
+
+/** Seconds that a body may take to arrive: a client that dawdles must not keep a worker. */
+const BODY_SECONDS = 30;
+
+/** Counts while it reads: Content-Length may be missing or wrong. */
+async function readText(request: Request, maxBytes: number): Promise<string> {
+  const tooLarge = () =>
+    new SpendgateError("request_too_large", `The body is larger than ${maxBytes} bytes.`, {
+      details: { maxBytes },
+    });
+  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge();
+  if (request.body === null) return "";
+  const reader = request.body.getReader();
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    reader.cancel().catch(() => {});
+  }, BODY_SECONDS * 1000);
+  try {
+    const decoder = new TextDecoder();
+    let text = "";
+    let bytes = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (isLate) throw tooSlow();
+      if (done) return text + decoder.decode();
+      bytes += value.byteLength;
+      if (bytes > maxBytes) throw tooLarge();
+      text += decoder.decode(value, { stream: true });
+    }
+  } finally {
+    clearTimeout(timer);
+    reader.cancel().catch(() => {});
+  }
+}
+
+function tooSlow(): SpendgateError {
+  const words = `The body did not arrive within ${BODY_SECONDS} s; nothing was spent.`;
+  return new SpendgateError("request_timeout", words);
+}

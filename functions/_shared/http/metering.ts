@@ -1,0 +1,51 @@
+// Who pays for the calls of a request, and what they are for.
+import { invalidRequest } from "../errors.ts";
+import type { Gate } from "../gate/gate.ts";
+import { RequestKeys, type RequestMetering, type Work } from "../gate/metering.ts";
+import { Receipt } from "../gate/receipt.ts";
+import type { Env } from "../runtime/env.ts";
+import { authenticate } from "./auth.ts";
+import { resolveTenant } from "./tenant.ts";
+
+/**
+ * The signed-in user's request, as its calls need it: `meteredModel(name, await meteringOf(request, env, gate, work))`.
+ * @throws SpendgateError unauthorized, not_a_member, or invalid_request when the tenant has to be named.
+ */
+export async function meteringOf(
+  request: Request,
+  env: Env,
+  gate: Gate,
+  work: Work,
+): Promise<RequestMetering> {
+  return meteringFor(await authenticate(request, env), request, env, gate, work);
+}
+
+/** meteringOf of a user who is known already. */
+export async function meteringFor(
+  userId: string,
+  request: Request,
+  env: Env,
+  gate: Gate,
+  work: Work,
+): Promise<RequestMetering> {
+  const deadline = Date.now() + env.callTimeoutMs;
+  const key = request.headers.get("idempotency-key");
+  const keys = key === null ? undefined : new RequestKeys(parseKey(key));
+  const tenantId = await resolveTenant(request, gate, userId, work.tenantId);
+  return { ...work, gate, env, userId, tenantId, keys, deadline, receipt: new Receipt() };
+}
+
+function parseKey(key: string): string {
+  if (/#\d+$/.test(key)) {
+    throw invalidRequest([
+      {
+        path: "idempotency-key",
+        message: "A key must not end in # and a number: those are our own.",
+      },
+    ]);
+  }
+  if (/^[\x21-\x7e]{1,200}$/.test(key)) return key;
+  throw invalidRequest([
+    { path: "idempotency-key", message: "Send 1 to 200 visible ASCII characters." },
+  ]);
+}

@@ -1,0 +1,28 @@
+// Functions that are for the project itself: a scheduler calls them, with the secret key.
+
+import { SpendgateError } from "../errors.ts";
+import type { Env } from "../runtime/env.ts";
+
+/**
+ * Lets pass who sends the project's secret key, as `apikey` or as a bearer token.
+ * @throws SpendgateError unauthorized.
+ */
+export async function requireSecretKey(request: Request, env: Env): Promise<void> {
+  const bearer = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  for (const sent of [request.headers.get("apikey"), bearer]) {
+    if (sent && (await isSame(sent, env.secretKey))) return;
+  }
+  throw new SpendgateError("unauthorized", "Send the project's secret key.");
+}
+
+/** Takes the same time wherever the two differ: what is compared are digests, all of each. */
+async function isSame(a: string, b: string): Promise<boolean> {
+  const [x, y] = await Promise.all([a, b].map(digest));
+  let difference = 0;
+  for (let i = 0; i < 32; i++) difference |= (x?.[i] ?? 0) ^ (y?.[i] ?? 1);
+  return difference === 0;
+}
+
+async function digest(text: string): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+}

@@ -1,0 +1,294 @@
+// One call of a provider: its hold, and what becomes of it.
+import type { LanguageModelV4CallOptions } from "@ai-sdk/provider";
+import { SpendgateError } from "../errors.ts";
+import type { SettleAnswer } from "../gate/answers.ts";
+import type { Reservation, Usage } from "../gate/gate.ts";
+import type { Metering } from "../gate/metering.ts";
+import { recordRefusal } from "../gate/refusal.ts";
+import { inBackground } from "../runtime/background.ts";
+import { log } from "../runtime/log.ts";
+import {
+  failSpan,
+  flushTelemetry,
+  recordDuration,
+  recordTokens,
+  startSpan,
+} from "../runtime/telemetry.ts";
+import { stopAtWorkerEnd } from "../runtime/worker_end.ts";
+import type { Product } from "./model_name.ts";
+import {
+  CallTimeout,
+  chargesNothing,
+  TryTimeout,
+  unsentError,
+  upstreamError,
+} from "./providers/error.ts";
+import { ProviderRequest, stopWith } from "./providers/request.ts";
+
+/** Tokens that are held more at a time when a provider produces more than it was asked for. */
+const EXTENSION_TOKENS = 256;
+
+/** Seconds that a hold outlives its call: time to book it. */
+const BOOKING_SECONDS = 60;
+
+/** How long a call may take. */
+export interface CallTime {
+  /** Moment (ms since 1970) by which it has ended. */
+  deadline: number;
+  /** Milliseconds after which another model is asked, where this one has produced nothing by then. */
+  firstTokenMs?: number;
+}
+
+/** Ends once; later ends are ignored. */
+export class Attempt {
+  /** Aborted when the call has to stop: its caller, its time, its client, its worker, or its quota says so. */
+  readonly signal: AbortSignal;
+  /** What reaches the provider, and what comes of it. */
+  readonly request = new ProviderRequest();
+  /** What is known of the usage of a stream that failed before its first token. */
+  reported: Usage | undefined;
+  readonly #stop = new AbortController();
+  readonly #settled = Promise.withResolvers<SettleAnswer | undefined>();
+  readonly #startedAt = performance.now();
+  readonly #deadline: ReturnType<typeof setTimeout>;
+  readonly #forgetWorkerEnd: () => void;
+  #try: ReturnType<typeof setTimeout> | undefined;
+  #grace: ReturnType<typeof setTimeout> | undefined;
+  #heldOutput: number;
+  #ended = false;
+
+  private constructor(
+    readonly reservation: Reservation,
+    readonly product: Product,
+    readonly bound: Usage,
+    readonly metering: Metering,
+    readonly attributes: Record<string, string>,
+    readonly span: ReturnType<typeof startSpan>,
+    readonly time: CallTime,
+    readonly caller: AbortSignal | undefined,
+  ) {
+    const { gone, receipt, task } = metering;
+    this.signal = this.#stop.signal;
+    stopWith(this.#stop, caller);
+    this.#heldOutput = Number(bound.output_tokens);
+    const rest = Math.max(time.deadline - Date.now(), 0);
+    this.#deadline = setTimeout(() => this.stop(new CallTimeout("timed out")), rest);
+    if (time.firstTokenMs !== undefined) {
+      this.#try = setTimeout(() => this.stop(new TryTimeout("timed out")), time.firstTokenMs);
+    }
+    this.#forgetWorkerEnd = stopAtWorkerEnd((reason) => this.stop(reason));
+    if (gone?.aborted) this.leave();
+    gone?.addEventListener("abort", this.leave, { once: true });
+    receipt?.calls.push({
+      reservationId: reservation.id,
+      task,
+      model: `${bound.provider}/${bound.model}`,
+      warnings: reservation.warnings,
+      settled: this.#settled.promise,
+    });
+  }
+
+  /**
+   * Holds what the call may use at most.
+   * @throws SpendgateError what the gate says.
+   */
+  static async open(
+    operation: "chat" | "embeddings",
+    product: Product,
+    bound: Usage,
+    metering: Metering,
+    params: Pick<LanguageModelV4CallOptions, "abortSignal">,
+    time: CallTime,
+  ): Promise<Attempt> {
+    const attributes = {
+      "gen_ai.operation.name": operation,
+      "gen_ai.provider.name": product.provider,
+      "gen_ai.request.model": product.model,
+    };
+    const span = startSpan(`${operation} ${product.model}`, {
+      ...attributes,
+      "spendgate.task": metering.task,
+      "spendgate.tenant": metering.tenantId,
+    });
+    try {
+      metering.gone?.throwIfAborted();
+      await metering.receipt?.booked(metering.env.costWaitMs);
+      const reservation = await reserve(metering, bound, holdSeconds(time));
+      span.setAttribute("spendgate.reservation", reservation.id);
+      return new Attempt(
+        reservation,
+        product,
+        bound,
+        metering,
+        attributes,
+        span,
+        time,
+        params.abortSignal,
+      );
+    } catch (error) {
+      recordRefusal("llm_call", error, describe(metering, bound), attributes);
+      failSpan(span, error);
+      span.end();
+      throw error;
+    }
+  }
+
+  /** The provider has produced something: no other model is asked any more. */
+  begun(): void {
+    clearTimeout(this.#try);
+  }
+
+  /** The call ended; undefined is unknown usage, booked at the bound. */
+  settle(usage: Usage | undefined): void {
+    this.#end("settled", () => {
+      for (const type of ["input", "output"] as const) {
+        const count = usage?.[`${type}_tokens`];
+        if (count) recordTokens(Number(count), type, this.attributes);
+      }
+      return this.metering.gate.settle(this.reservation.id, usage ?? null);
+    });
+  }
+
+  /** The call was ended by us before its provider said what it used: books what is known, flagged. */
+  settleCounted(usage: Usage): void {
+    this.#end("stopped", () =>
+      this.metering.gate.settle(this.reservation.id, usage, { is_estimated: true }),
+    );
+  }
+
+  /** Nobody knows what the call used: books the bound, or what is known of it where that is more. */
+  settleUnknown(known: Usage | undefined): void {
+    const input = Number(known?.input_tokens ?? 0);
+    if (Number(known?.output_tokens ?? 0) > this.#heldOutput) {
+      this.settleCounted({ ...this.bound, ...known });
+    } else {
+      // A count that is missing is an unknown one: the estimate is booked, or what is there where that is dearer.
+      const isMore = input > Number(this.bound.input_tokens);
+      this.settle(isMore ? { input_tokens: input } : undefined);
+    }
+  }
+
+  /**
+   * The call failed before it produced anything: gives the hold back where the provider charges nothing. Answers the
+   * error that the caller gets.
+   */
+  fail(error: unknown): unknown {
+    failSpan(this.span, error);
+    const { isSent } = this.request;
+    if (chargesNothing(error, this.request)) {
+      const reason = isSent ? "provider_failed" : "not_sent";
+      this.#end("released", () => this.metering.gate.release(this.reservation.id, reason));
+    } else {
+      this.settleUnknown(this.reported);
+    }
+    if (this.caller?.aborted) return this.caller.reason;
+    if (this.signal.aborted) return upstreamError(this.signal.reason);
+    return isSent ? upstreamError(error) : unsentError(error);
+  }
+
+  /**
+   * Sees to it that what was produced is held. A provider that goes on beyond its limit is held more for,
+   * where the quota has room.
+   * @throws SpendgateError quota_exceeded or quota_unavailable: the call must stop.
+   */
+  async cover(outputTokens: number): Promise<void> {
+    if (outputTokens <= this.#heldOutput) return;
+    const wanted = outputTokens + EXTENSION_TOKENS;
+    const { attributes, bound, metering, reservation } = this;
+    try {
+      await metering.gate.extend(
+        reservation.id,
+        { ...bound, output_tokens: wanted },
+        holdSeconds(this.time),
+        metering.env.enforceCostQuotas,
+      );
+    } catch (error) {
+      const who = { ...describe(metering, bound), reservationId: reservation.id };
+      recordRefusal("llm_call", error, who, attributes);
+      throw error;
+    }
+    this.#heldOutput = wanted;
+  }
+
+  stop(reason: unknown): void {
+    this.#stop.abort(reason);
+  }
+
+  /** Nobody reads on: the call may end by itself for a moment, which tells its exact usage, then it is stopped. */
+  leave = (): void => {
+    this.#grace ??= setTimeout(
+      () => this.stop(new Error("the client has gone")),
+      this.metering.env.disconnectGraceMs,
+    );
+  };
+
+  #end(outcome: string, book: () => Promise<SettleAnswer | undefined>): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    for (const timer of [this.#deadline, this.#try, this.#grace]) clearTimeout(timer);
+    this.#forgetWorkerEnd();
+    this.request.close();
+    this.metering.gone?.removeEventListener("abort", this.leave);
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    recordDuration(seconds, this.attributes);
+    const booking = this.#book(outcome, seconds, book);
+    this.metering.receipt?.addBooking(booking);
+    inBackground(booking);
+  }
+
+  async #book(
+    outcome: string,
+    seconds: number,
+    book: () => Promise<SettleAnswer | undefined>,
+  ): Promise<void> {
+    const booked = await book();
+    this.#settled.resolve(booked);
+    if (booked) {
+      this.span.setAttribute("spendgate.cost_usd", booked.cost_usd);
+      this.span.setAttribute("spendgate.is_estimated", booked.is_estimated);
+    }
+    this.span.setAttribute("spendgate.outcome", outcome);
+    this.span.end();
+    log("info", "llm_call", {
+      outcome,
+      seconds,
+      reservationId: this.reservation.id,
+      ...describe(this.metering, this.bound),
+      costUsd: booked?.cost_usd,
+      isEstimated: booked?.is_estimated,
+    });
+    flushTelemetry();
+  }
+}
+
+/** Whose call it is, and of what, for the log. */
+function describe({ tenantId, userId, task }: Metering, { provider, model }: Usage) {
+  return { tenantId, userId, task, model: `${provider}/${model}` };
+}
+
+/** A hold lives as long as its call may, and is booked soon after: what a crash leaves is not held for long. */
+function holdSeconds({ deadline }: CallTime): number {
+  return Math.ceil(Math.max(deadline - Date.now(), 0) / 1000) + BOOKING_SECONDS;
+}
+
+async function reserve(metering: Metering, usage: Usage, ttlSeconds: number): Promise<Reservation> {
+  for (;;) {
+    try {
+      return await metering.gate.reserve({
+        ...metering,
+        resourceType: "llm",
+        usage,
+        ttlSeconds,
+        idempotencyKey: metering.keys?.next(),
+        enforce: metering.env.enforceCostQuotas,
+      });
+    } catch (error) {
+      // The request was sent before, and this call of it failed at no cost: it may be made again.
+      const isFree =
+        error instanceof SpendgateError &&
+        error.code === "idempotency_conflict" &&
+        error.details.status === "released";
+      if (!isFree) throw error;
+    }
+  }
+}

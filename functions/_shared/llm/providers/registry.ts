@@ -1,0 +1,217 @@
+// The providers: their SDKs, their keys, the names of their models. For metered_model.ts alone;
+// a check in CI says so.
+import { createAnthropic } from "@ai-sdk/anthropic";
+import { createGoogleGenerativeAI } from "@ai-sdk/google";
+import { createOpenAI } from "@ai-sdk/openai";
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
+import { z } from "zod";
+import { SpendgateError } from "../../errors.ts";
+import { parseVariables } from "../../runtime/env.ts";
+import { fetchOnce } from "../../runtime/fetch_once.ts";
+import { log, messageOf } from "../../runtime/log.ts";
+import { type Product, unusableModel } from "../model_name.ts";
+import { cacheControlInParts } from "./cache_control.ts";
+
+/** A provider's models, each with the fetch that its calls go through. */
+interface Provider {
+  language(model: string, fetch: Fetch): LanguageModelV4;
+  embedding?(model: string, fetch: Fetch): EmbeddingModelV4;
+}
+
+type Fetch = typeof fetch;
+
+const text = z.string().min(1).optional();
+const url = z.url().optional();
+
+/** `SPENDGATE_PROVIDERS`: {"groq": {"baseUrl": "https://…/v1", "apiKeyEnv": "GROQ_API_KEY"}, …} */
+const compatibleProviders = z.record(
+  z.string().regex(/^[a-z][a-z0-9_-]*$/, "a provider's name is lower case"),
+  z.strictObject({ baseUrl: z.url(), apiKeyEnv: z.string().min(1).optional() }),
+);
+
+const variables = z.object({
+  OPENAI_API_KEY: text,
+  OPENAI_BASE_URL: url,
+  ANTHROPIC_API_KEY: text,
+  ANTHROPIC_BASE_URL: url,
+  GOOGLE_GENERATIVE_AI_API_KEY: text,
+  GOOGLE_GENERATIVE_AI_BASE_URL: url,
+  SPENDGATE_PROVIDERS: z
+    .string()
+    .default("{}")
+    .transform((value, context) => {
+      try {
+        return JSON.parse(value);
+      } catch {
+        context.addIssue({ code: "custom", message: "is not JSON" });
+        return z.NEVER;
+      }
+    })
+    .pipe(compatibleProviders),
+});
+
+/** Models of OpenAI that its Chat Completions API does not serve. */
+const RESPONSES_ONLY = /codex|-pro\b|deep-research|computer-use/;
+
+const BUILT_IN = ["openai", "anthropic", "google"];
+
+let loaded: Loaded | undefined;
+
+/** The providers that can be called, and those that are set up wrongly. */
+export interface Loaded {
+  providers: Record<string, Provider>;
+  /** What is wrong, by the provider, or by the variable where it is wrong as a whole. */
+  problems: Record<string, string>;
+}
+
+/** All that are set up. One that is set up wrongly takes no other down: the log says what is wrong, once. */
+export function loadProviders(
+  values: Record<string, string | undefined> = Deno.env.toObject(),
+): Loaded {
+  const result: Loaded = { providers: {}, problems: {} };
+  for (const [name, own] of settingsByProvider(values)) {
+    try {
+      Object.assign(result.providers, readProviders(own));
+    } catch (error) {
+      result.problems[name] = messageOf(error);
+      log("error", "provider_not_usable", { provider: name, message: messageOf(error) });
+    }
+  }
+  return result;
+}
+
+/** The variables again, as if each provider were the only one. */
+function settingsByProvider(
+  values: Record<string, string | undefined>,
+): [string, Record<string, string | undefined>][] {
+  const others = Object.entries(values).filter(([name]) => !(name in variables.shape));
+  const builtIn = BUILT_IN.map((provider): [string, Record<string, string | undefined>] => {
+    const names = Object.keys(variables.shape).filter((name) =>
+      name.toLowerCase().startsWith(provider),
+    );
+    return [provider, Object.fromEntries(names.map((name) => [name, values[name]]))];
+  });
+  const compatible = entriesOf(values.SPENDGATE_PROVIDERS).map(
+    ([provider, settings]): [string, Record<string, string | undefined>] => [
+      provider,
+      { ...Object.fromEntries(others), SPENDGATE_PROVIDERS: settings },
+    ],
+  );
+  return [...builtIn, ...compatible];
+}
+
+/** Each entry of `SPENDGATE_PROVIDERS` as a text of its own; the text as it is where it has no entries. */
+function entriesOf(text: string | undefined): [string, string][] {
+  if (!text) return [];
+  try {
+    const entries = Object.entries(JSON.parse(text));
+    return entries.map(([name, settings]) => [name, JSON.stringify({ [name]: settings })]);
+  } catch {
+    return [["SPENDGATE_PROVIDERS", text]];
+  }
+}
+
+/** @throws Error that names the variable which is wrong. */
+export function readProviders(
+  values: Record<string, string | undefined> = Deno.env.toObject(),
+): Record<string, Provider> {
+  const env = parseVariables(variables, values);
+  const configured: Record<string, Provider> = {};
+  if (env.OPENAI_API_KEY) {
+    const settings = { apiKey: env.OPENAI_API_KEY, baseURL: env.OPENAI_BASE_URL };
+    configured.openai = {
+      // Chat Completions keeps no state: a prompt is all that is sent, so its bytes bound its tokens.
+      language: (model, fetch) => {
+        const openai = createOpenAI({ ...settings, fetch });
+        return RESPONSES_ONLY.test(model) ? openai.responses(model) : openai.chat(model);
+      },
+      embedding: (model, fetch) => createOpenAI({ ...settings, fetch }).embeddingModel(model),
+    };
+  }
+  if (env.ANTHROPIC_API_KEY) {
+    const settings = { apiKey: env.ANTHROPIC_API_KEY, baseURL: env.ANTHROPIC_BASE_URL };
+    configured.anthropic = {
+      language: (model, fetch) => createAnthropic({ ...settings, fetch })(model),
+    };
+  }
+  if (env.GOOGLE_GENERATIVE_AI_API_KEY) {
+    const settings = {
+      apiKey: env.GOOGLE_GENERATIVE_AI_API_KEY,
+      baseURL: env.GOOGLE_GENERATIVE_AI_BASE_URL,
+    };
+    configured.google = {
+      language: (model, fetch) => createGoogleGenerativeAI({ ...settings, fetch })(model),
+      embedding: (model, fetch) =>
+        createGoogleGenerativeAI({ ...settings, fetch }).embeddingModel(model),
+    };
+  }
+  for (const [name, { baseUrl, apiKeyEnv }] of Object.entries(env.SPENDGATE_PROVIDERS)) {
+    if (BUILT_IN.includes(name)) {
+      throw new Error(`SPENDGATE_PROVIDERS: ${name} is built in; set its *_BASE_URL instead.`);
+    }
+    const apiKey = apiKeyEnv && values[apiKeyEnv];
+    if (apiKeyEnv && !apiKey) {
+      throw new Error(`SPENDGATE_PROVIDERS: ${name} names ${apiKeyEnv}, which is not set.`);
+    }
+    const compatible = (fetch: Fetch) =>
+      createOpenAICompatible({
+        name,
+        baseURL: baseUrl,
+        apiKey,
+        fetch,
+        // Without it a stream of these ends without saying what it used.
+        includeUsage: true,
+        supportsStructuredOutputs: true,
+        transformRequestBody: cacheControlInParts,
+      });
+    configured[name] = {
+      language: (model, fetch) => compatible(fetch).chatModel(model),
+      embedding: (model, fetch) => compatible(fetch).embeddingModel(model),
+    };
+  }
+  return configured;
+}
+
+/** Names of the providers that can be called. */
+export function providerNames(): string[] {
+  loaded ??= loadProviders();
+  return Object.keys(loaded.providers);
+}
+
+/**
+ * A model whose calls go through `fetch`.
+ * @throws SpendgateError invalid_request when the provider is not known or not set up.
+ */
+export function languageModel(
+  { provider, model }: Product,
+  fetch: Fetch = fetchOnce,
+): LanguageModelV4 {
+  return find(provider).language(model, fetch);
+}
+
+/**
+ * An embedding model whose calls go through `fetch`.
+ * @throws SpendgateError invalid_request when the provider is not known, not set up, or has no embeddings.
+ */
+export function embeddingModel(
+  { provider, model }: Product,
+  fetch: Fetch = fetchOnce,
+): EmbeddingModelV4 {
+  const found = find(provider).embedding?.(model, fetch);
+  if (!found) throw unusableModel(`${provider} has no embeddings.`);
+  return found;
+}
+
+/** @throws SpendgateError not_configured for one that is set up wrongly. */
+function find(provider: string): Provider {
+  loaded ??= loadProviders();
+  const { providers, problems } = loaded;
+  if (Object.hasOwn(providers, provider)) return providers[provider] as Provider;
+  if (Object.hasOwn(problems, provider)) {
+    const message = `The provider ${provider} is set up wrongly here; the log says how.`;
+    throw new SpendgateError("not_configured", message, { mayRetry: false });
+  }
+  const names = Object.keys(providers).join(", ") || "none";
+  throw unusableModel(`The provider ${provider} is not set up here. There are: ${names}.`);
+}

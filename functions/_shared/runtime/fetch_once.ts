@@ -1,0 +1,27 @@
+/** The runtime's own. */
+const { fetch } = globalThis;
+
+/**
+ * `fetch`, for what must not be done twice. Deno sends a request again, unasked, when a connection that it kept breaks
+ * before the answer: a provider would be called, and paid, twice for one hold, or a hold be made twice. It does so with
+ * bodies that it holds as bytes. A Blob is read as it is sent, so it is sent once, and its length is known: the request
+ * has a Content-Length, without which some servers see no body.
+ */
+export const fetchOnce: typeof fetch = async (input, init) => {
+  if (input instanceof Request && input.body !== null && !init?.body) {
+    return fetch(new Request(input, { ...init, body: await input.blob() }));
+  }
+  const bytes = typeof init?.body === "string" || init?.body instanceof Uint8Array;
+  return bytes
+    ? fetch(input, { ...init, body: await new Response(init.body).blob() })
+    : fetch(input, init);
+};
+
+/** Sends what an SDK sends that takes no fetch of ours, and looks for the runtime's at each call; `onAnswer` sees each answer. */
+export function sendAllOnce(onAnswer: (response: Response) => void = () => {}): void {
+  globalThis.fetch = async (input, init) => {
+    const response = await fetchOnce(input, init);
+    onAnswer(response);
+    return response;
+  };
+}

@@ -1,0 +1,192 @@
+// Chat: streams the AI SDK's UI message stream (useChat works as it is), or answers JSON.
+import {
+  convertToModelMessages,
+  createUIMessageStreamResponse,
+  generateText,
+  isStepCount,
+  type StopCondition,
+  streamText,
+  type ToolSet,
+  type UIMessageChunk,
+} from "ai";
+import type { SpendgateError } from "../_shared/errors.ts";
+import type { RequestMetering } from "../_shared/gate/metering.ts";
+import { endpoint } from "../_shared/http/body.ts";
+import { clientGone } from "../_shared/http/client_gone.ts";
+import type { UserContext } from "../_shared/http/serve.ts";
+import { meteredModel } from "../_shared/llm/metered_model.ts";
+import { callError } from "../_shared/llm/providers/error.ts";
+import { writtenStream } from "../_shared/runtime/background.ts";
+import { type Compaction, fitConversation } from "./compaction.ts";
+import { type ChatRequest, chatRequest, toUIMessages } from "./request.ts";
+import { toolsNamed } from "./tools.ts";
+
+/** POST /chat. */
+export const chat = endpoint<UserContext, ReturnType<typeof chatRequest>>(
+  chatRequest,
+  async ({ request, metering }, body) => {
+    const work = {
+      tenantId: body.tenantId,
+      task: body.task,
+      conversationId: body.conversationId ?? body.id,
+      pathId: body.pathId,
+    };
+    return body.stream
+      ? streamAnswer(request, body, await metering(work))
+      : answer(body, await metering(work));
+  },
+);
+
+/** What a call of the AI SDK needs, the same for both ways to answer. */
+async function prepare(body: ChatRequest, metering: RequestMetering) {
+  const name = body.model ?? metering.env.defaultModel;
+  const asked = await toUIMessages(body.messages);
+  const compaction: Compaction = body.compact
+    ? await fitConversation(asked, name, metering)
+    : { messages: asked, replaced: 0, summary: null };
+  return {
+    name,
+    compaction,
+    call: {
+      model: meteredModel(name, metering, body.fallbackModels),
+      messages: await convertToModelMessages(compaction.messages, {
+        // What a user stopped in the middle of a tool's work stays in useChat's history: it must not end the chat.
+        ignoreIncompleteToolCalls: true,
+      }),
+      maxOutputTokens: body.maxOutputTokens,
+      temperature: body.temperature,
+      tools: toolsNamed(body.tools, metering),
+      stopWhen: [isStepCount(body.maxSteps), hasUsed(body.maxTotalTokens)],
+      // Tries are counted, and held, behind the door: see SPENDGATE_MAX_RETRIES.
+      maxRetries: 0,
+      allowSystemInMessages: true,
+      // Addresses are the provider's to fetch, not ours.
+      experimental_download: (files: unknown[]) => Promise.resolve(files.map(() => null)),
+    },
+  };
+}
+
+function hasUsed(tokens = Number.POSITIVE_INFINITY): StopCondition<ToolSet> {
+  return ({ steps }) =>
+    steps.reduce((sum, step) => sum + (step.usage.totalTokens ?? 0), 0) >= tokens;
+}
+
+/** What an answer tells of one call of its run. */
+interface Step {
+  text: string;
+  files: { mediaType: string; base64: string }[];
+  usage: { inputTokens?: number; outputTokens?: number };
+}
+
+/** What the model drew, in the form in which a message takes files. */
+function filesOf(steps: Step[]) {
+  const files = steps.flatMap((step) =>
+    step.files.map(({ mediaType, base64 }) => ({
+      type: "file",
+      mediaType,
+      url: `data:${mediaType};base64,${base64}`,
+    })),
+  );
+  return files.length > 0 ? { files } : {};
+}
+
+async function answer(body: ChatRequest, metering: RequestMetering): Promise<Response> {
+  const { name, compaction, call } = await prepare(body, metering);
+  const done: Step[] = [];
+  let ending: { finishReason: string; error?: SpendgateError };
+  try {
+    const { finishReason } = await generateText({
+      ...call,
+      onStepEnd: (step) => void done.push(step),
+    });
+    ending = { finishReason };
+  } catch (thrown) {
+    // A run that was refused on its way has done something: that is the answer, with the reason of its end.
+    const error = callError(thrown);
+    if (done.length === 0) throw error;
+    ending = { finishReason: error.code, error };
+  }
+  const costs = await metering.receipt.costs(metering.env.costWaitMs);
+  return Response.json(
+    {
+      text: ending.error ? done.map((step) => step.text).join("") : done.at(-1)?.text,
+      ...filesOf(done),
+      ...ending,
+      model: name,
+      steps: done.length,
+      usage: {
+        inputTokens: sum(done.map((step) => step.usage.inputTokens)),
+        outputTokens: sum(done.map((step) => step.usage.outputTokens)),
+      },
+      calls: costs,
+      ...compactionFacts(compaction),
+    },
+    { headers: metering.receipt.headers(costs) },
+  );
+}
+
+async function streamAnswer(
+  request: Request,
+  body: ChatRequest,
+  metering: RequestMetering,
+): Promise<Response> {
+  const gone = clientGone(request);
+  const started = Promise.withResolvers<void>();
+  // Until the first token the status is open: a refusal is a 429, not an error in a stream of status 200.
+  try {
+    const { compaction, call } = await prepare(body, {
+      ...metering,
+      gone: gone.signal,
+      onFirstToken: started.resolve,
+    });
+    const result = streamText({ ...call, onError: ({ error }) => started.reject(error) });
+    const parts = readAhead(
+      result.toUIMessageStream({ onError: (error) => JSON.stringify(callError(error)) }),
+      gone,
+      async () => ({
+        type: "data-spendgate",
+        data: {
+          calls: await metering.receipt.costs(metering.env.costWaitMs),
+          ...compactionFacts(compaction),
+        },
+      }),
+    );
+    await started.promise;
+    return createUIMessageStreamResponse({ stream: parts, headers: metering.receipt.headers() });
+  } catch (thrown) {
+    throw callError(thrown);
+  }
+}
+
+/** The stream, read whether or not its reader keeps up, with one more part before its `finish`. */
+function readAhead(
+  stream: ReadableStream<UIMessageChunk>,
+  gone: AbortController,
+  lastPart: () => Promise<UIMessageChunk>,
+): ReadableStream<UIMessageChunk> {
+  return writtenStream(gone, async (pass) => {
+    let told = false;
+    for await (const part of stream) {
+      if (part.type === "finish") {
+        pass(await lastPart());
+        told = true;
+      }
+      pass(part);
+    }
+    // A stream that failed has no finish, and has cost something all the same.
+    if (!told) pass(await lastPart());
+  });
+}
+
+/** What the client may put in the place of its own history. */
+function compactionFacts({ replaced, summary, error }: Compaction) {
+  return replaced > 0 ? { compaction: { replaced, summary, error } } : {};
+}
+
+/** Null where one of them is not known: unknown is not zero. */
+function sum(counts: (number | undefined)[]): number | null {
+  return counts.reduce<number | null>(
+    (total, count) => (total === null || count === undefined ? null : total + count),
+    0,
+  );
+}

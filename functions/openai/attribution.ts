@@ -1,0 +1,23 @@
+// What a call is for: the wire format has no place for it, so headers say it, the tenant too.
+import { invalidRequest } from "../_shared/errors.ts";
+import type { RequestMetering } from "../_shared/gate/metering.ts";
+import { label } from "../_shared/http/label.ts";
+import type { UserContext } from "../_shared/http/serve.ts";
+
+/** @throws SpendgateError invalid_request, and what `metering` says. */
+export function attribute({ request, metering }: UserContext): Promise<RequestMetering> {
+  const header = (name: string) => labelIn(request, `x-spendgate-${name}`);
+  return metering({
+    task: header("task") ?? "chat",
+    conversationId: header("conversation"),
+    pathId: header("path"),
+  });
+}
+
+function labelIn(request: Request, header: string): string | undefined {
+  const value = request.headers.get(header);
+  if (value === null) return undefined;
+  const parsed = label.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw invalidRequest([{ path: header, message: "Send 1 to 200 characters." }]);
+}
