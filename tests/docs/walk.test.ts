@@ -20,6 +20,7 @@ async function walk(page: string, before = ""): Promise<string> {
     .map(({ code }) => code)
     .join("\n")
     .replaceAll("http://127.0.0.1:54321", stack.url)
+    .replaceAll("http://127.0.0.1:54326", stack.sandboxes.url)
     .replaceAll("<publishable key>", stack.keys.publishable)
     .replaceAll("npx supabase db query", '"$SUPABASE" db query --yes "--remote=$DATABASE"');
   expect(commands).not.toBe("");
