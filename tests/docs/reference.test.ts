@@ -193,24 +193,3 @@ it(".env.example has every setting of the functions that is not the platform's, 
   expect([...shown.keys()].sort()).toEqual(names.sort());
   for (const [name, value] of shown) expect(value, name).toBe(settingsInCode().get(name));
 });
-
-it("docs/reference/http.md has every route of the functions, and no other", () => {
-  const functions = readdirSync(join(PROJECT, "functions")).filter(
-    (name) => !/^_|^example$|\./.test(name),
-  );
-  const routes = functions.flatMap((name) => {
-    const found = read(`functions/${name}/index.ts`).matchAll(
-      /"(\/[^"]*)": \{ (GET|POST|DELETE):/g,
-    );
-    return [...found].map(([, path = "", method]) => {
-      const below = path === "/" ? "" : path.replaceAll(/:\w+\+?/g, "{id}");
-      return `${method} /${name}${below}`;
-    });
-  });
-  expect(routes.length).toBeGreaterThan(10);
-  const table = read("docs/reference/http.md").split(/^## /m)[0] ?? "";
-  const documented = [...table.matchAll(/`((?:GET|POST|DELETE) [^`]+)`/g)].map(
-    ([, route]) => route,
-  );
-  expect(documented.sort()).toEqual([...routes, "GET /{function}/health"].sort());
-});
