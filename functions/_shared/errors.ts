@@ -11,6 +11,7 @@ export type ErrorCode =
   | "idempotency_conflict"
   | "sandbox_busy"
   | "request_timeout"
+  | "sandbox_life_ends"
   | "request_too_large"
   | "unpriced_product"
   | "quota_exceeded"
@@ -30,6 +31,7 @@ const STATUS: Record<ErrorCode, number> = {
   idempotency_conflict: 409,
   sandbox_busy: 409,
   request_timeout: 408,
+  sandbox_life_ends: 409,
   request_too_large: 413,
   unpriced_product: 422,
   quota_exceeded: 429,

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { findDeno } from "./binaries.ts";
 import { assertPortFree } from "./ports.ts";
 import { Interpreter, type RunFault } from "./sandbox_interpreter.ts";
+import { parseRudeness, type Rudeness } from "./sandbox_rudeness.ts";
 
 export type SandboxOperation =
   | "create"
@@ -46,6 +47,8 @@ export interface SandboxFault {
   headers?: Record<string, string>;
   /** Words of that answer. */
   message?: string;
+  /** With `status`: does it all the same, so many milliseconds after the answer. */
+  appliesAfterMs?: number;
   /** Does it, and closes the connection without an answer. */
   loseAnswer?: boolean;
   /** Create: the sandbox began so many seconds ago; its time-out with it. */
@@ -54,13 +57,20 @@ export interface SandboxFault {
   run?: RunFault;
 }
 
+/** What a call meets that no fault was set for. */
+export type Weather = (operation: SandboxOperation) => Omit<SandboxFault, "operation"> | undefined;
+
 export interface StandInSandbox {
   id: string;
   template: string;
   metadata: Record<string, string>;
   state: "running" | "paused" | "ended";
+  /** When it was started or, later, resumed; milliseconds. */
   startedAt: number;
+  firstStartedAt: number;
   endAt: number;
+  /** Whole intervals that it ran before the present one: begin and end, milliseconds. */
+  ran: [number, number][];
   /** When it was killed, timed out or was lost; milliseconds. */
   endedAt?: number;
   token: string;
@@ -72,11 +82,17 @@ export interface SandboxStandIn {
   /** All sandboxes there ever were, by id. */
   sandboxes: Map<string, StandInSandbox>;
   fault(fault: SandboxFault): void;
+  /** What it does to all calls from now on; `{}`: nothing any more. */
+  rude(rudeness: Rudeness): void;
+  /** What calls meet for which no fault is set. */
+  weather(weather: Weather | undefined): void;
+  /** Milliseconds that a sandbox ran, all its intervals together. */
+  ranMs(sandboxId: string): number;
   /** The sandbox is gone, as when its machine died. */
   lose(sandboxId: string): void;
   /** So many seconds pass for this sandbox, at once. */
   age(sandboxId: string, seconds: number): void;
-  /** Forgets faults and the journal. */
+  /** Forgets faults, rudeness, weather and the journal. */
   reset(): void;
   stop(): Promise<void>;
 }
@@ -102,6 +118,8 @@ class ApiError extends Error {
 export async function startSandboxStandIn(port?: number): Promise<SandboxStandIn> {
   if (port !== undefined) await assertPortFree(port, "stand-in for E2B");
   const standIn = new StandIn(await findDeno());
+  const rudeness = process.env.SPENDGATE_SANDBOX_RUDENESS;
+  if (rudeness) standIn.rudeness = parseRudeness(JSON.parse(rudeness));
   const server = createServer((request, response) => {
     standIn.handle(request, response).catch((error) => {
       console.error("stand-in for E2B:", error);
@@ -115,11 +133,20 @@ export async function startSandboxStandIn(port?: number): Promise<SandboxStandIn
     journal: standIn.journal,
     sandboxes: standIn.sandboxes,
     fault: (fault) => standIn.faults.push({ ...fault, times: fault.times ?? 1 }),
+    rude: (rudeness) => {
+      standIn.rudeness = parseRudeness(rudeness);
+    },
+    weather: (weather) => {
+      standIn.weather = weather;
+    },
+    ranMs: (id) => standIn.ranMs(id),
     lose: (id) => standIn.end(standIn.living(id)),
     age: (id, seconds) => standIn.age(standIn.living(id), seconds),
     reset() {
       standIn.journal.length = 0;
       standIn.faults.length = 0;
+      standIn.rudeness = {};
+      standIn.weather = undefined;
     },
     async stop() {
       const closed = new Promise((resolve) => server.close(resolve));
@@ -148,14 +175,17 @@ class StandIn {
   readonly journal: SandboxJournalEntry[] = [];
   readonly faults: (SandboxFault & { times?: number })[] = [];
   readonly sandboxes = new Map<string, StandInSandbox>();
+  rudeness: Rudeness = {};
+  weather: Weather | undefined;
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly interpreters = new Map<string, Interpreter>();
 
   constructor(private readonly deno: string) {}
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (request.url === "/__standin/journal")
-      return send(response, { status: 200, body: this.journal });
+    if (request.url?.startsWith("/__standin/")) {
+      return send(response, await this.control(request));
+    }
     const call = await readCall(request);
     if (call === null) return send(response, failure(404, "There is no such path."));
     const isInside = INSIDE.has(call.operation);
@@ -174,11 +204,55 @@ class StandIn {
       if (!(error instanceof ApiError)) throw error;
       answer = { ...failure(error.status, error.message), headers: fault?.headers };
     }
+    if (fault?.status && fault.appliesAfterMs !== undefined) this.applyLater(call, fault);
     const created = (answer.body as { sandboxID?: string } | undefined)?.sandboxID;
     this.record(call, answer.status, created ?? call.sandboxId);
     if (fault?.answerDelayMs) await sleep(fault.answerDelayMs);
     if (fault?.loseAnswer) response.destroy();
     else send(response, answer);
+  }
+
+  /** What a developer asks and tells the stand-in: its journal, its rudeness, its faults. */
+  private async control(request: IncomingMessage): Promise<Answer> {
+    const path = (request.url ?? "").slice("/__standin/".length);
+    const body = await readBody(request);
+    switch (`${request.method} ${path}`) {
+      case "GET journal":
+        return { status: 200, body: this.journal };
+      case "GET rudeness":
+        return { status: 200, body: this.rudeness };
+      case "PUT rudeness":
+        try {
+          this.rudeness = parseRudeness(body);
+        } catch (error) {
+          return failure(400, (error as Error).message);
+        }
+        return { status: 200, body: this.rudeness };
+      case "POST faults":
+        this.faults.push({ times: 1, ...(body as unknown as SandboxFault) });
+        return { status: 201, body: this.faults };
+      default:
+        return failure(404, "There is no such path.");
+    }
+  }
+
+  private applyLater(call: Call, fault: SandboxFault): void {
+    const apply = () => {
+      try {
+        this.answer(call, fault);
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+      }
+    };
+    setTimeout(apply, fault.appliesAfterMs).unref();
+  }
+
+  ranMs(id: string): number {
+    const sandbox = this.sandboxes.get(id);
+    if (!sandbox) return 0;
+    const until = sandbox.state === "running" ? Date.now() : (sandbox.endedAt ?? 0);
+    const present = sandbox.state === "paused" ? 0 : Math.max(until - sandbox.startedAt, 0);
+    return sandbox.ran.reduce((sum, [from, to]) => sum + to - from, present);
   }
 
   living(id: string | null): StandInSandbox {
@@ -189,14 +263,18 @@ class StandIn {
 
   age(sandbox: StandInSandbox, seconds: number): void {
     sandbox.startedAt -= seconds * 1000;
+    sandbox.firstStartedAt -= seconds * 1000;
     if (sandbox.state === "running") this.endAt(sandbox, sandbox.endAt - seconds * 1000);
     else sandbox.endAt -= seconds * 1000;
   }
 
   end(sandbox: StandInSandbox): void {
     if (sandbox.state === "ended") return;
+    const wasPaused = sandbox.state === "paused";
     sandbox.state = "ended";
     sandbox.endedAt = Date.now();
+    // What a paused one ran is told already.
+    if (wasPaused) sandbox.startedAt = sandbox.endedAt;
     clearTimeout(this.timers.get(sandbox.id));
     this.interpreters.get(sandbox.id)?.stop();
     this.interpreters.delete(sandbox.id);
@@ -205,7 +283,10 @@ class StandIn {
   private takeFault(operation: SandboxOperation): SandboxFault | undefined {
     const index = this.faults.findIndex((fault) => fault.operation === operation);
     const fault = this.faults[index];
-    if (fault === undefined) return undefined;
+    if (fault === undefined) {
+      const weather = this.weather?.(operation);
+      return weather && { operation, ...weather };
+    }
     fault.times = (fault.times ?? 1) - 1;
     if (fault.times <= 0) this.faults.splice(index, 1);
     return fault;
@@ -226,7 +307,7 @@ class StandIn {
     const sandbox = this.living(call.sandboxId);
     switch (call.operation) {
       case "get":
-        return { status: 200, body: describe(sandbox) };
+        return { status: 200, body: this.describe(sandbox) };
       case "timeout":
         if (sandbox.state === "paused") throw new ApiError(404, "The sandbox is paused.");
         this.endIn(sandbox, Number(call.body.timeout));
@@ -238,7 +319,7 @@ class StandIn {
       case "connect":
         return this.connect(sandbox, Number(call.body.timeout ?? DEFAULT_TIMEOUT_SECONDS));
       default:
-        this.end(sandbox);
+        if (!this.rudeness.ignoresKill) this.end(sandbox);
         return { status: 204 };
     }
   }
@@ -253,7 +334,9 @@ class StandIn {
       metadata: (body.metadata ?? {}) as Record<string, string>,
       state: "running",
       startedAt,
+      firstStartedAt: startedAt,
       endAt: startedAt,
+      ran: [],
       token: randomBytes(16).toString("hex"),
     };
     this.sandboxes.set(sandbox.id, sandbox);
@@ -268,9 +351,10 @@ class StandIn {
   /** The sandbox ends by itself at that time, in milliseconds. */
   private endAt(sandbox: StandInSandbox, time: number): void {
     if (!Number.isFinite(time)) throw new ApiError(400, "timeout is not a number of seconds.");
-    sandbox.endAt = time;
+    const { maxLifeSeconds = Number.POSITIVE_INFINITY } = this.rudeness;
+    sandbox.endAt = Math.min(time, sandbox.startedAt + maxLifeSeconds * 1000);
     clearTimeout(this.timers.get(sandbox.id));
-    const timer = setTimeout(() => this.end(sandbox), time - Date.now());
+    const timer = setTimeout(() => this.end(sandbox), sandbox.endAt - Date.now());
     timer.unref();
     this.timers.set(sandbox.id, timer);
   }
@@ -280,38 +364,69 @@ class StandIn {
       ([key, value]) => [decodeURIComponent(key), decodeURIComponent(value)] as const,
     );
     const states = (query.get("state") ?? "running").split(",");
-    const limit = Number(query.get("limit") ?? 100);
+    const { ignoresMetadata, ignoresState, pageSize, repeatsPageToken } = this.rudeness;
+    const limit = pageSize ?? Number(query.get("limit") ?? 100);
     const start = Number(query.get("nextToken") ?? 0);
     const found = [...this.sandboxes.values()].filter(
       (sandbox) =>
-        states.includes(sandbox.state) &&
-        wanted.every(([key, value]) => sandbox.metadata[key] === value),
+        sandbox.state !== "ended" &&
+        (ignoresState || states.includes(sandbox.state)) &&
+        (ignoresMetadata || wanted.every(([key, value]) => sandbox.metadata[key] === value)),
     );
-    const more = start + limit < found.length;
+    const more = repeatsPageToken || start + limit < found.length;
+    const next = repeatsPageToken ? start : start + limit;
     return {
       status: 200,
-      body: found.slice(start, start + limit).map(describe),
-      headers: more ? { "x-next-token": String(start + limit) } : {},
+      body: found.slice(start, start + limit).map((sandbox) => this.describe(sandbox)),
+      headers: more ? { "x-next-token": String(next) } : {},
     };
   }
 
   private pause(sandbox: StandInSandbox): void {
     sandbox.state = "paused";
     sandbox.endAt = Date.now();
+    sandbox.ran.push([sandbox.startedAt, sandbox.endAt]);
     clearTimeout(this.timers.get(sandbox.id));
     this.interpreters.get(sandbox.id)?.freeze();
   }
 
   /** Resumes a paused sandbox. Of a running one the time-out is only ever put off, never shortened. */
-  private connect(sandbox: StandInSandbox, seconds: number): Answer {
+  private connect(sandbox: StandInSandbox, asked: number): Answer {
+    const { shortensOnConnect, resumesForSeconds, connectsToAnother } = this.rudeness;
+    if (connectsToAnother) {
+      const { template, metadata } = sandbox;
+      const another = this.create({ templateID: template, metadata, timeout: asked }, undefined);
+      return { status: 201, body: describeCreated(another) };
+    }
     const resumed = sandbox.state === "paused";
+    const seconds = resumed ? (resumesForSeconds ?? asked) : asked;
     if (resumed) {
       sandbox.state = "running";
       sandbox.startedAt = Date.now();
       this.interpreters.get(sandbox.id)?.thaw();
     }
-    if (resumed || Date.now() + seconds * 1000 > sandbox.endAt) this.endIn(sandbox, seconds);
+    const isLonger = Date.now() + seconds * 1000 > sandbox.endAt;
+    if (resumed || isLonger || shortensOnConnect) this.endIn(sandbox, seconds);
     return { status: resumed ? 201 : 200, body: describeCreated(sandbox) };
+  }
+
+  private describe(sandbox: StandInSandbox) {
+    const { clockSkewSeconds = 0, keepsFirstStart, size, facts } = this.rudeness;
+    const told = (time: number) => new Date(time + clockSkewSeconds * 1000).toISOString();
+    return {
+      sandboxID: sandbox.id,
+      templateID: sandbox.template,
+      clientID: "standin",
+      startedAt: told(keepsFirstStart ? sandbox.firstStartedAt : sandbox.startedAt),
+      endAt: told(sandbox.endAt),
+      state: sandbox.state,
+      cpuCount: size?.cpuCount ?? VCPUS,
+      memoryMB: size?.memoryMB ?? MEMORY_MB,
+      diskSizeMB: 1024,
+      envdVersion: "0.4.0",
+      metadata: sandbox.metadata,
+      ...facts,
+    };
   }
 
   /** Calls that go to the sandbox itself, not to the API. */
@@ -403,22 +518,6 @@ function send(response: ServerResponse, { status, body, headers }: Answer): void
 
 function failure(status: number, message: string): Answer {
   return { status, body: { code: status, message } };
-}
-
-function describe(sandbox: StandInSandbox) {
-  return {
-    sandboxID: sandbox.id,
-    templateID: sandbox.template,
-    clientID: "standin",
-    startedAt: new Date(sandbox.startedAt).toISOString(),
-    endAt: new Date(sandbox.endAt).toISOString(),
-    state: sandbox.state,
-    cpuCount: VCPUS,
-    memoryMB: MEMORY_MB,
-    diskSizeMB: 1024,
-    envdVersion: "0.4.0",
-    metadata: sandbox.metadata,
-  };
 }
 
 function describeCreated(sandbox: StandInSandbox) {

@@ -9337,9 +9337,14 @@ create table spend.execution_contexts (
   claim_expires_at timestamptz not null,
   started_at timestamptz,
   expires_at timestamptz,
+  held_until timestamptz,
+  extension_is_open boolean not null default false,
+  revision integer not null default 0,
+  clock_skew_seconds numeric not null default 0,
   in_use_until timestamptz,
   pause_claimed_until timestamptz,
   paused_at timestamptz,
+  looked_at timestamptz,
   ended_at timestamptz,
   end_reason text,
   created_at timestamptz not null default now(),
@@ -9349,8 +9354,15 @@ create table spend.execution_contexts (
   constraint memory_is_positive check (memory_gib > 0 and memory_gib <> 'NaN' and memory_gib <> 'Infinity'),
   constraint timeout_is_positive check (timeout_seconds > 0),
   constraint claim_ends_after_it_began check (claim_expires_at > claimed_at),
-  constraint creating_does_not_run check (status <> 'creating' or (started_at is null and expires_at is null)),
-  constraint running_has_its_times check (status <> 'running' or (started_at is not null and expires_at is not null)),
+  constraint creating_does_not_run check (
+    status <> 'creating' or (started_at is null and expires_at is null and held_until is null)
+  ),
+  constraint running_has_its_times check (
+    status <> 'running' or (started_at is not null and expires_at is not null and held_until is not null)
+  ),
+  constraint expires_at_is_held check (expires_at <= held_until),
+  constraint extension_has_its_hold check (not extension_is_open or held_until is not null),
+  constraint clock_skew_is_finite check (clock_skew_seconds not in ('NaN', 'Infinity', '-Infinity')),
   constraint running_and_paused_have_a_sandbox check (status not in ('running', 'paused') or sandbox_id is not null),
   constraint paused_has_paused_at check ((status = 'paused') = (paused_at is not null)),
   constraint ended_has_ended_at check ((status in ('terminated', 'failed')) = (ended_at is not null)),
@@ -9377,20 +9389,28 @@ comment on column spend.execution_contexts.booked_at is 'When that hold was sett
 comment on column spend.execution_contexts.claim_id is 'Who may start or resume it: asking again with the same id gets the same answer.';
 comment on column spend.execution_contexts.claimed_at is 'When the present interval was claimed; taking over an expired claim leaves it. The interval cannot have begun earlier.';
 comment on column spend.execution_contexts.claim_expires_at is 'From then on a claim in creating is taken over.';
-comment on column spend.execution_contexts.started_at is 'Begin of the running interval, as E2B says.';
-comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself.';
+comment on column spend.execution_contexts.started_at is 'Begin of the running interval, by our clock: as E2B says where that can be, else the claim''s begin.';
+comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself, as far as E2B has said so; never after held_until.';
+comment on column spend.execution_contexts.held_until is 'Until when its seconds are held: what E2B is told. Only moves forward while an interval runs.';
+comment on column spend.execution_contexts.extension_is_open is 'E2B was to be told of held_until, and has not confirmed: it may run until then.';
+comment on column spend.execution_contexts.revision is 'Grows when the interval or its end changes. Who read E2B''s words before a change moves nothing back.';
+comment on column spend.execution_contexts.clock_skew_seconds is 'Seconds that E2B''s clock is ahead of ours, where its times cannot be; else 0. What is booked then is flagged.';
 comment on column spend.execution_contexts.in_use_until is 'A run that was admitted may last until then: it is not idle before.';
 comment on column spend.execution_contexts.pause_claimed_until is 'Somebody is pausing it: runs wait.';
 comment on column spend.execution_contexts.paused_at is 'Since when it is paused; null in every other status.';
+comment on column spend.execution_contexts.looked_at is 'When reconciliation last asked E2B whether a paused one is still there.';
 comment on column spend.execution_contexts.ended_at is 'When it ended, or was given up; null while it lives.';
-comment on column spend.execution_contexts.end_reason is 'Why it ended: killed, timed_out, lost, claim_expired, or what the caller said. Null while it lives.';
+comment on column spend.execution_contexts.end_reason is 'Why it ended: killed, timed_out, lost, claim_expired, paused_too_long, or what the caller said. Null while it lives.';
 comment on column spend.execution_contexts.created_at is 'When it was first asked for.';
 
 create unique index execution_contexts_live_idx
 on spend.execution_contexts (tenant_id, conversation_id, path_id) nulls not distinct
 where status in ('creating', 'running', 'paused');
-create index execution_contexts_open_idx on spend.execution_contexts (id)
-where status in ('creating', 'running', 'paused') or booked_at is null;
+-- Not the paused ones: of those there may be any number, for which there is nothing to do.
+create index execution_contexts_open_idx on spend.execution_contexts (id) where booked_at is null;
+create index execution_contexts_paused_at_idx on spend.execution_contexts (paused_at) where status = 'paused';
+create index execution_contexts_looked_at_idx on spend.execution_contexts (looked_at nulls first)
+where status = 'paused';
 create index execution_contexts_ended_at_idx on spend.execution_contexts (ended_at) where ended_at is not null;
 create index execution_contexts_tenant_id_sandbox_id_idx on spend.execution_contexts (tenant_id, sandbox_id);
 
@@ -9415,11 +9435,14 @@ create type spend.context_claim as (
   set_timeout_seconds integer,
   started_at timestamptz,
   expires_at timestamptz,
-  refusal spend.reserve_result
+  refusal spend.reserve_result,
+  in_use_until timestamptz,
+  is_extended boolean,
+  revision integer
 );
 comment on type spend.context_claim is
-  'Answer of claim_context and use_context. outcome: create or resume (the caller does it now, with timeout_seconds, and confirms), ready (it runs; when set_timeout_seconds is not null, tell E2B this time-out first: it is paid for), wait (somebody else is at it: ask again), refused (refusal says why), gone (there is no such sandbox any more).';
-comment on column spend.context_claim.outcome is 'What to do: create, resume, ready, wait, refused or gone.';
+  'Answer of claim_context, use_context and confirm_context. outcome: create or resume (the caller does it now, with timeout_seconds, and confirms), ready (it runs: connect with set_timeout_seconds; when is_extended, confirm what E2B says then, before it is used), wait (somebody else is at it: ask again), again (of confirm_context: what was told is older than what is known: ask E2B once more, and confirm with this revision), refused (refusal says why), gone (there is no such sandbox any more).';
+comment on column spend.context_claim.outcome is 'What to do: create, resume, ready, wait, again, refused or gone.';
 comment on column spend.context_claim.tenant_id is 'Its tenant. Null when creating was refused, and with gone for one that the user may not use.';
 comment on column spend.context_claim.context_id is 'Its id, of spend.execution_contexts. Null when creating was refused.';
 comment on column spend.context_claim.conversation_id is 'Conversation that it is of. Null where tenant_id is.';
@@ -9427,10 +9450,13 @@ comment on column spend.context_claim.path_id is 'Branch of the conversation; nu
 comment on column spend.context_claim.template is 'Template to start, or that was started.';
 comment on column spend.context_claim.sandbox_id is 'E2B''s id; null until the first start is confirmed.';
 comment on column spend.context_claim.timeout_seconds is 'Seconds to start or resume it with.';
-comment on column spend.context_claim.set_timeout_seconds is 'Only with ready: seconds from now to set as E2B''s time-out before using it. Null: nothing to set.';
+comment on column spend.context_claim.set_timeout_seconds is 'Only with ready: seconds from now that are held: what to connect with, so that E2B never ends it before.';
 comment on column spend.context_claim.started_at is 'Start of the running interval; null with create and resume.';
 comment on column spend.context_claim.expires_at is 'When E2B ends it by itself; null with create and resume.';
 comment on column spend.context_claim.refusal is 'With refused: the answer of reserve or extend. Null with all others.';
+comment on column spend.context_claim.in_use_until is 'With ready: of claim_context and use_context when the caller''s use ends at the latest, of confirm_context anybody''s.';
+comment on column spend.context_claim.is_extended is 'With ready: E2B is to end it later than it has said so far. Null with all others.';
+comment on column spend.context_claim.revision is 'For confirm_context: of what the answer knows. Null where there is no context.';
 
 create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
 returns spend.execution_contexts
@@ -9486,6 +9512,28 @@ $$;
 comment on function spend_private.seconds_between is
   'Seconds from p_from to p_until, exact to the microsecond.';
 
+create function spend_private.ready_answer(
+  p_context spend.execution_contexts,
+  p_in_use_until timestamptz,
+  p_is_extended boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer spend.context_claim := spend_private.context_answer(p_context, 'ready');
+begin
+  v_answer.set_timeout_seconds := greatest(ceil(spend_private.seconds_between(p_now, p_context.held_until)), 1);
+  v_answer.in_use_until := p_in_use_until;
+  v_answer.is_extended := p_is_extended;
+  return v_answer;
+end;
+$$;
+comment on function spend_private.ready_answer is
+  'context_claim of a context that runs.';
+
 create function spend_private.context_answer(p_context spend.execution_contexts, p_outcome text)
 returns spend.context_claim
 language plpgsql immutable
@@ -9495,12 +9543,52 @@ begin
   return row(
     p_outcome, p_context.tenant_id, p_context.id, p_context.conversation_id, p_context.path_id,
     p_context.template, p_context.sandbox_id, p_context.timeout_seconds, null::integer,
-    p_context.started_at, p_context.expires_at, null::spend.reserve_result
+    p_context.started_at, p_context.expires_at, null::spend.reserve_result,
+    null::timestamptz, null::boolean, p_context.revision
   );
 end;
 $$;
 comment on function spend_private.context_answer is
   'context_claim of a context.';
+
+create function spend_private.told_end(p_context spend.execution_contexts)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_context.extension_is_open then p_context.held_until else p_context.expires_at end;
+end;
+$$;
+comment on function spend_private.told_end is
+  'When E2B ends a running context by itself, as far as E2B was told: an extension that it has not confirmed counts.';
+
+create function spend_private.may_live_until(p_context spend.execution_contexts)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A run that was admitted is not given up on E2B's word alone.
+  return greatest(
+    spend_private.told_end(p_context), least(p_context.in_use_until, p_context.held_until)
+  );
+end;
+$$;
+comment on function spend_private.may_live_until is
+  'Until when a running context is not to be ended without asking E2B.';
+
+create function spend_private.in_our_time(p_context spend.execution_contexts, p_told timestamptz)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_told - make_interval(secs => p_context.clock_skew_seconds::double precision);
+end;
+$$;
+comment on function spend_private.in_our_time is
+  'A moment that E2B tells of a context''s sandbox, by our clock.';
 
 create function spend_private.may_use_context(p_context spend.execution_contexts, p_user_id uuid)
 returns boolean
@@ -9679,6 +9767,9 @@ begin
   v_context.claim_expires_at := p_now + make_interval(secs => p_claim_seconds);
   v_context.in_use_until := p_now + make_interval(secs => p_run_seconds);
   v_context.created_at := p_now;
+  v_context.extension_is_open := false;
+  v_context.revision := 0;
+  v_context.clock_skew_seconds := 0;
   return v_context;
 end;
 $$;
@@ -9756,9 +9847,11 @@ create function spend.confirm_context(
   started_at timestamptz,
   expires_at timestamptz,
   vcpus integer,
-  memory_gib numeric
+  memory_gib numeric,
+  revision integer default null,
+  enforce boolean default true
 )
-returns text
+returns spend.context_claim
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
@@ -9769,12 +9862,14 @@ begin
   return spend_private.confirm_context(
     confirm_context.tenant_id, confirm_context.context_id, confirm_context.claim_id,
     confirm_context.sandbox_id, confirm_context.started_at, confirm_context.expires_at,
-    confirm_context.vcpus, confirm_context.memory_gib
+    confirm_context.vcpus, confirm_context.memory_gib, confirm_context.revision, confirm_context.enforce
   );
 end;
 $$;
 comment on function spend.confirm_context is
-  'Records what E2B says of a sandbox that was started, resumed or extended, and returns the context''s status. Other than running: the claim was lost, the caller kills the sandbox and calls end_context with its times.
+  'Records what E2B says of a sandbox that was started, resumed or extended. started_at, expires_at: by E2B''s clock. Null: E2B did not tell, or nothing that can be; then what was asked for is taken. A size that costs more than what is held is held for.
+revision: of the claim''s answer; what was told before a later change moves no end back.
+outcome: ready (is_extended: E2B''s end is before what somebody was admitted for: connect again with set_timeout_seconds, and confirm), again (see context_claim), refused (the sandbox is larger than its template, and a quota has no room for that: end it), wait (it is not running any more, or being resumed by somebody else), gone (nobody''s: the caller kills it and calls end_context).
 Errors: PT404 unknown_context, 22023 invalid_usage (sandbox_id, a time, vcpus, memory_gib). For service_role.';
 grant execute on function spend.confirm_context to service_role;
 
@@ -9786,9 +9881,12 @@ create function spend_private.confirm_context(
   p_started_at timestamptz,
   p_expires_at timestamptz,
   p_vcpus integer,
-  p_memory_gib numeric
+  p_memory_gib numeric,
+  p_revision integer default null,
+  p_enforce boolean default true,
+  p_now timestamptz default now()
 )
-returns text
+returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -9797,7 +9895,6 @@ declare
   -- What cannot be booked in the end is not taken in the beginning.
   v_wrong text[] := case
     when p_sandbox_id is null then array['sandbox_id', 'is missing']
-    when p_expires_at is null then array['expires_at', 'is missing']
     when not isfinite(p_expires_at) then array['expires_at', 'is not a moment']
     when not isfinite(p_started_at) then array['started_at', 'is not a moment']
     when p_vcpus <= 0 then array['vcpus', 'is not a number above 0']
@@ -9808,39 +9905,258 @@ begin
     perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
   end if;
   if v_context.status = 'creating' and coalesce(v_context.sandbox_id = p_sandbox_id, v_context.claim_id = p_claim_id) then
-    update spend.execution_contexts as c set
-      status = 'running', sandbox_id = p_sandbox_id,
-      started_at = spend_private.interval_start(v_context, p_started_at), expires_at = p_expires_at,
-      vcpus = coalesce(p_vcpus, c.vcpus), memory_gib = coalesce(p_memory_gib, c.memory_gib)
-    where c.tenant_id = p_tenant_id and c.id = p_context_id;
-    return 'running';
+    return spend_private.confirm_start(
+      v_context, p_sandbox_id, p_started_at, p_expires_at, p_vcpus, p_memory_gib, p_enforce, p_now
+    );
+  elsif v_context.status = 'running' and v_context.sandbox_id = p_sandbox_id then
+    return spend_private.confirm_end(v_context, p_expires_at, p_revision, p_now);
   end if;
-  if v_context.status = 'running' and v_context.sandbox_id is distinct from p_sandbox_id then
-    return 'failed';
-  end if;
-  if v_context.status = 'running' then
-    update spend.execution_contexts as c set expires_at = p_expires_at
-    where c.tenant_id = p_tenant_id and c.id = p_context_id;
-  end if;
-  return v_context.status;
+  -- What is another claim's, or its own but paused, is not the caller's to kill.
+  return spend_private.context_answer(v_context, case
+    when v_context.sandbox_id = p_sandbox_id and v_context.ended_at is null then 'wait' else 'gone'
+  end);
 end;
 $$;
 comment on function spend_private.confirm_context is
-  'See spend.confirm_context.';
+  'spend.confirm_context with a clock.';
 
-create function spend_private.interval_start(p_context spend.execution_contexts, p_started_at timestamptz)
-returns timestamptz
+create function spend_private.confirm_start(
+  p_context spend.execution_contexts,
+  p_sandbox_id text,
+  p_started_at timestamptz,
+  p_expires_at timestamptz,
+  p_vcpus integer,
+  p_memory_gib numeric,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_needs_more boolean := p_vcpus > p_context.vcpus or p_memory_gib > p_context.memory_gib;
+  v_timeout interval := make_interval(secs => p_context.timeout_seconds);
+  v_end timestamptz;
+  v_held spend.reserve_result;
+  v_answer spend.context_claim;
+begin
+  p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
+  p_context.started_at := spend_private.interval_start(p_context, p_started_at, p_now);
+  v_end := coalesce(
+    spend_private.believable_end(p_context, p_expires_at, p_now),
+    case when p_context.sandbox_id is null then p_context.claimed_at else p_now end + v_timeout
+  );
+  p_context.held_until := p_context.started_at + v_timeout;
+  if least(v_end, p_now + v_timeout) > p_context.held_until + interval '1 second' then
+    -- A claim that was taken over: it may run since the first one, and for a time-out from now.
+    p_context.held_until := least(v_end, p_now + v_timeout);
+    v_needs_more := true;
+  end if;
+  p_context.expires_at := least(v_end, p_context.held_until);
+  p_context.vcpus := coalesce(p_vcpus, p_context.vcpus);
+  p_context.memory_gib := coalesce(p_memory_gib, p_context.memory_gib);
+  perform spend_private.compare_template(p_context, p_now);
+  if v_needs_more then
+    v_held := spend_private.extend_context(
+      p_context, spend_private.seconds_between(p_now, p_context.held_until), p_enforce, p_now
+    );
+    if not v_held.allowed then
+      -- It is booked at its real size, whoever ends it.
+      update spend.execution_contexts as c set vcpus = p_context.vcpus, memory_gib = p_context.memory_gib
+      where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+      v_answer := spend_private.context_answer(p_context, 'refused');
+      v_answer.refusal := v_held;
+      return v_answer;
+    end if;
+  end if;
+
+  update spend.execution_contexts as c set
+    status = 'running', sandbox_id = p_sandbox_id,
+    started_at = p_context.started_at, expires_at = p_context.expires_at, held_until = p_context.held_until,
+    clock_skew_seconds = p_context.clock_skew_seconds, revision = c.revision + 1,
+    vcpus = p_context.vcpus, memory_gib = p_context.memory_gib
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
+  return spend_private.confirmed_answer(p_context, p_now);
+end;
+$$;
+comment on function spend_private.confirm_start is
+  'A context in creating runs now. One that is larger, or may run longer, than what is held is held for first.';
+
+create function spend_private.confirm_end(
+  p_context spend.execution_contexts,
+  p_expires_at timestamptz,
+  p_revision integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_is_newest boolean := coalesce(p_revision = p_context.revision, false);
+  v_end timestamptz := spend_private.believable_end(p_context, p_expires_at, p_now);
+  v_is_open boolean := p_context.extension_is_open;
+begin
+  if v_end is null then
+    -- E2B was told, and says nothing that can be: what it was told stands.
+    v_end := case when v_is_newest then spend_private.told_end(p_context) else p_context.expires_at end;
+  end if;
+  v_end := least(v_end, p_context.held_until);
+  if not v_is_newest and v_end < p_context.expires_at - interval '1 second' then
+    return spend_private.context_answer(p_context, 'again');
+  elsif not v_is_newest then
+    v_end := greatest(v_end, p_context.expires_at);
+  end if;
+  -- Seen before somebody's extension, it is no answer to that.
+  if v_is_newest or v_end >= p_context.held_until - interval '1 second' then
+    v_is_open := false;
+  end if;
+  if v_end = p_context.expires_at and v_is_open = p_context.extension_is_open then
+    return spend_private.confirmed_answer(p_context, p_now);
+  end if;
+  update spend.execution_contexts as c set
+    expires_at = v_end, extension_is_open = v_is_open, revision = c.revision + 1
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
+  return spend_private.confirmed_answer(p_context, p_now);
+end;
+$$;
+comment on function spend_private.confirm_end is
+  'When E2B ends a running context. Back it moves only for who has seen it after the last change.';
+
+create function spend_private.confirmed_answer(p_context spend.execution_contexts, p_now timestamptz)
+returns spend.context_claim
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A resumed sandbox may still tell when it was made; paused time is free, and before the claim it was paused.
-  return case when p_context.sandbox_id is null then p_started_at
-    else greatest(p_started_at, p_context.claimed_at) end;
+  return spend_private.ready_answer(
+    p_context, p_context.in_use_until,
+    coalesce(p_context.expires_at < least(p_context.in_use_until, p_context.held_until) - interval '1 second', false),
+    p_now
+  );
+end;
+$$;
+comment on function spend_private.confirmed_answer is
+  'Answer to a confirmation: is_extended says that E2B is still to end it before somebody''s admitted use.';
+
+create function spend_private.believable_end(
+  p_context spend.execution_contexts,
+  p_told timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_end timestamptz := spend_private.in_our_time(p_context, p_told);
+begin
+  -- What runs has not ended.
+  return case when v_end > p_now then v_end end;
+end;
+$$;
+comment on function spend_private.believable_end is
+  'The end of a running sandbox as E2B tells it, by our clock; null when that cannot be.';
+
+create function spend_private.clock_skew(
+  p_context spend.execution_contexts,
+  p_started_at timestamptz,
+  p_now timestamptz
+)
+returns numeric
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
+  v_skew numeric := p_context.clock_skew_seconds;
+begin
+  -- A resumed sandbox may tell when it was first started.
+  if v_started_at > p_now + interval '1 second'
+    or (v_started_at < p_context.claimed_at - interval '1 second' and p_context.sandbox_id is null)
+  then
+    v_skew := spend_private.seconds_between(p_context.claimed_at, p_started_at);
+    perform spend_private.flag_sandboxes(
+      'clock', format('E2B says that a sandbox was started %s s from when it was asked to: its clock or ours is wrong.', round(v_skew)),
+      p_now
+    );
+  elsif p_started_at is not null and v_skew = 0 then
+    perform spend_private.resolve_problem('sandboxes', 'clock', p_now);
+  end if;
+  return v_skew;
+end;
+$$;
+comment on function spend_private.clock_skew is
+  'Seconds that E2B''s clock is ahead of ours, by the start that it tells of a context''s sandbox: 0, or what is known, where that can be. Puts a difference on record.';
+
+create function spend_private.interval_start(
+  p_context spend.execution_contexts,
+  p_started_at timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
+begin
+  -- It cannot have begun before it was claimed, nor later than now. Paused time is free, and a resumed sandbox may
+  -- still tell when it was made.
+  return case when v_started_at between p_context.claimed_at and p_now then v_started_at else p_context.claimed_at end;
 end;
 $$;
 comment on function spend_private.interval_start is
-  'When the running interval began that a context in creating was claimed for.';
+  'When the running interval began that a context in creating was claimed for, by our clock: as E2B says, else when it was claimed.';
+
+create function spend_private.compare_template(p_context spend.execution_contexts, p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_template spend.sandbox_templates;
+  v_subject text := 'template ' || p_context.template;
+begin
+  select * into v_template from spend.sandbox_templates as t where t.template = p_context.template;
+  if v_template.vcpus <> p_context.vcpus or v_template.memory_gib <> p_context.memory_gib then
+    perform spend_private.flag_sandboxes(
+      v_subject,
+      format(
+        'E2B gives %s vCPU and %s GiB, spend.sandbox_templates says %s and %s: correct that row.',
+        p_context.vcpus, trim_scale(p_context.memory_gib), v_template.vcpus, trim_scale(v_template.memory_gib)
+      ),
+      p_now
+    );
+  else
+    perform spend_private.resolve_problem('sandboxes', v_subject, p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.compare_template is
+  'Puts on record that E2B gives sandboxes of a template another size than spend.sandbox_templates says.';
+
+create function spend_private.flag_sandboxes(p_subject text, p_message text, p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Once an hour: no row for all calls to wait at.
+  if not exists (
+    select from spend.problems as p
+    where p.job = 'sandboxes' and p.subject = p_subject and p.resolved_at is null
+      and p.last_seen_at > p_now - interval '1 hour'
+  ) then
+    perform spend_private.record_problem('sandboxes', p_subject, p_message, p_now => p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.flag_sandboxes is
+  'record_problem for what calls find wrong with E2B''s words, job sandboxes.';
 
 -- schemas/60_sandboxes/end_context.sql
 create function spend.end_context(
@@ -9849,7 +10165,9 @@ create function spend.end_context(
   status text,
   reason text,
   started_at timestamptz default null,
-  ended_at timestamptz default null
+  ended_at timestamptz default null,
+  ended_seconds_ago numeric default null,
+  revision integer default null
 )
 returns text
 language plpgsql volatile
@@ -9861,12 +10179,14 @@ as $$
 begin
   return spend_private.end_context(
     end_context.tenant_id, end_context.context_id, end_context.status, end_context.reason,
-    end_context.started_at, end_context.ended_at
+    end_context.started_at, end_context.ended_at, end_context.ended_seconds_ago, end_context.revision
   );
 end;
 $$;
 comment on function spend.end_context is
-  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated).
+  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now.
+ended_seconds_ago: the caller saw it end, so many seconds ago by its own watch. Else started_at, ended_at: as E2B says, by E2B''s clock. Neither, or what cannot be: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated; so is whatever a reason lost was given for).
+revision: of what the caller knows; when the context has changed since, nothing happens.
 Errors: PT404 unknown_context, 22023 invalid_usage (status, a time, reason). For service_role.';
 grant execute on function spend.end_context to service_role;
 
@@ -9877,6 +10197,8 @@ create function spend_private.end_context(
   p_reason text,
   p_started_at timestamptz default null,
   p_ended_at timestamptz default null,
+  p_ended_seconds_ago numeric default null,
+  p_revision integer default null,
   p_now timestamptz default now()
 )
 returns text
@@ -9885,7 +10207,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
-  v_started_at timestamptz;
   v_ended_at timestamptz;
   v_status text := p_status;
 begin
@@ -9893,41 +10214,91 @@ begin
     perform spend_private.fail_usage('status', 'is not paused, terminated or failed');
   elsif not isfinite(p_started_at) or not isfinite(p_ended_at) then
     perform spend_private.fail_usage('started_at, ended_at', 'are not both moments');
+  elsif not p_ended_seconds_ago between 0 and 86400 then
+    perform spend_private.fail_usage('ended_seconds_ago', 'is not between 0 and 86400 (a day)');
   elsif length(p_reason) > 200 then
     perform spend_private.fail_usage('reason', 'is longer than 200 characters');
   end if;
   if v_context.booked_at is not null and (v_context.status <> 'paused' or p_status = 'paused') then
     return v_context.status;
   end if;
-  -- Somebody tells late of an earlier pause: it has been resumed since.
-  if p_status = 'paused' and p_ended_at < v_context.claimed_at then
+  v_ended_at := coalesce(
+    p_now - make_interval(secs => p_ended_seconds_ago::double precision),
+    spend_private.in_our_time(v_context, p_ended_at)
+  );
+  -- Somebody tells late: it has been resumed since.
+  if p_revision <> v_context.revision
+    or (p_status = 'paused' and p_revision is null and v_ended_at < v_context.claimed_at)
+  then
     return v_context.status;
   end if;
   -- What has ended stays as it ended; only its cost was open.
   if v_context.status = 'failed' then
     v_status := 'failed';
   end if;
-
-  v_started_at := coalesce(v_context.started_at, spend_private.interval_start(v_context, p_started_at));
-  v_ended_at := coalesce(p_ended_at, least(p_now, v_context.expires_at));
   if v_context.booked_at is null then
-    perform spend_private.settle(
-      v_context.reservation_id,
-      case when v_started_at is not null then
-        spend_private.context_usage(v_context, spend_private.seconds_between(v_started_at, v_ended_at))
-      end,
-      jsonb_strip_nulls(jsonb_build_object(
-        'sandbox_id', v_context.sandbox_id, 'end_reason', p_reason,
-        -- It ended at some time before its time-out, and nobody can tell when.
-        'is_estimated', case when p_ended_at is null and p_now < v_context.expires_at then true end
-      )), p_now
-    );
+    v_ended_at := spend_private.book_interval(v_context, p_reason, p_started_at, v_ended_at, p_now);
   end if;
-  return spend_private.close_context(v_context, v_status, p_reason, v_ended_at, p_now);
+  return spend_private.close_context(
+    v_context, v_status, p_reason, coalesce(v_ended_at, p_now), p_now
+  );
 end;
 $$;
 comment on function spend_private.end_context is
-  'spend.end_context with a clock. A start that nobody knows is booked at the estimate, flagged.';
+  'spend.end_context with a clock.';
+
+create function spend_private.book_interval(
+  p_context spend.execution_contexts,
+  p_reason text,
+  p_started_at timestamptz,
+  p_ended_at timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_is_told boolean;
+  v_is_timed_out boolean;
+  v_started_at timestamptz;
+  v_ended_at timestamptz;
+begin
+  if p_context.started_at is null and p_started_at is not null then
+    p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
+  end if;
+  v_started_at := coalesce(
+    p_context.started_at, spend_private.interval_start(p_context, p_started_at, p_now)
+  );
+  -- A moment before it began, or one that is still to come, is another clock's.
+  v_is_told := coalesce(p_ended_at between v_started_at and p_now + interval '1 second', false);
+  v_ended_at := case
+    when v_is_told then least(p_ended_at, p_now)
+    else greatest(least(p_now, spend_private.told_end(p_context)), v_started_at)
+  end;
+  v_is_timed_out := coalesce(p_context.expires_at <= p_now, false)
+    and not p_context.extension_is_open and p_reason is distinct from 'lost';
+  perform spend_private.settle(
+    p_context.reservation_id,
+    -- Nobody knows whether it began, nor when it ended: the estimate.
+    case when coalesce(p_context.started_at, p_started_at) is not null or v_is_told then
+      spend_private.context_usage(p_context, spend_private.seconds_between(v_started_at, v_ended_at))
+    end,
+    jsonb_strip_nulls(jsonb_build_object(
+      'sandbox_id', p_context.sandbox_id, 'end_reason', p_reason,
+      'clock_skew_seconds', nullif(p_context.clock_skew_seconds, 0),
+      -- Nobody can tell when it ended, or began, or whose clock is right.
+      'is_estimated', nullif(
+        not (v_is_told or v_is_timed_out) or p_context.clock_skew_seconds <> 0
+        or coalesce(p_context.started_at, p_started_at) is null, false
+      )
+    )), p_now
+  );
+  return v_ended_at;
+end;
+$$;
+comment on function spend_private.book_interval is
+  'Settles the hold of a context by the seconds that it ran, and returns when it ended. p_ended_at: by our clock, null when nobody saw it. A start that nobody knows is booked at the estimate, flagged.';
 
 create function spend_private.close_context(
   p_context spend.execution_contexts,
@@ -9947,7 +10318,7 @@ begin
     paused_at = case p_status when 'paused' then p_ended_at end,
     ended_at = case when p_status <> 'paused' then coalesce(c.ended_at, p_ended_at) end,
     end_reason = coalesce(c.end_reason, case when p_status <> 'paused' then p_reason end),
-    pause_claimed_until = null
+    pause_claimed_until = null, extension_is_open = false, revision = c.revision + 1
   where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
   return p_status;
 end;
@@ -9977,7 +10348,7 @@ begin
 end;
 $$;
 comment on function spend.fail_context is
-  'The holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox that was to be resumed is as it was), unknown (E2B gave no answer: a sandbox may be running, the hold stays, reconciliation finds out). Returns the status that the context has now; a claim that was lost changes nothing.
+  'The holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox that was to be resumed is as it was), unknown (E2B gave no answer: a sandbox may be running, the hold stays, reconciliation finds out; one that was to be resumed is left to the next caller, at once). Returns the status that the context has now; a claim that was lost changes nothing.
 Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
 grant execute on function spend.fail_context to service_role;
 
@@ -10004,7 +10375,13 @@ begin
   if v_context.status <> 'creating' or v_context.claim_id is distinct from p_claim_id then
     return v_context.status;
   end if;
-  if p_status = 'unknown' then
+  if p_status = 'unknown' and v_context.sandbox_id is not null then
+    -- Resuming twice is resuming once: nobody waits for a claim that nobody is at.
+    update spend.execution_contexts as c set
+      claim_expires_at = greatest(p_now, c.claimed_at + interval '1 millisecond')
+    where c.tenant_id = p_tenant_id and c.id = p_context_id;
+    return 'creating';
+  elsif p_status = 'unknown' then
     update spend.execution_contexts as c set status = 'failed', ended_at = p_now, end_reason = p_reason
     where c.tenant_id = p_tenant_id and c.id = p_context_id;
     return 'failed';
@@ -10037,7 +10414,7 @@ begin
     when 'paused' then
       return spend_private.resume_context(p_context, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now);
     when 'creating' then
-      return spend_private.enter_creating(p_context, p_claim_id, p_claim_seconds, p_now);
+      return spend_private.enter_creating(p_context, p_claim_id, p_run_seconds, p_claim_seconds, p_now);
     else
       return spend_private.context_answer(p_context, 'gone');
   end case;
@@ -10057,40 +10434,50 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_in_use_until timestamptz := p_now + make_interval(secs => p_run_seconds);
-  v_seconds integer;
+  v_used_until timestamptz := p_now + make_interval(secs => p_run_seconds);
+  v_until timestamptz;
   v_held spend.reserve_result;
   v_answer spend.context_claim;
 begin
   if p_context.pause_claimed_until > p_now then
     return spend_private.context_answer(p_context, 'wait');
   end if;
-  if p_context.expires_at <= p_now then
+  if spend_private.may_live_until(p_context) <= p_now then
     perform spend_private.end_context(p_context.tenant_id, p_context.id, 'terminated', 'timed_out', p_now => p_now);
     return spend_private.context_answer(p_context, 'gone');
   end if;
 
   -- It lives for its time-out after each use; E2B, and the quotas, are asked when half of it would be gone.
-  if p_context.expires_at < v_in_use_until + make_interval(secs => p_context.timeout_seconds / 2.0) then
-    v_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
-    v_held := spend_private.extend_context(p_context, v_seconds, p_enforce, p_now);
-    if v_held.allowed then
-      p_context.expires_at := p_now + make_interval(secs => v_seconds);
-    elsif p_context.expires_at < v_in_use_until then
-      v_answer := spend_private.context_answer(p_context, 'refused');
-      v_answer.refusal := v_held;
-      return v_answer;
-    else
-      v_seconds := null;
+  if p_context.expires_at < v_used_until + make_interval(secs => p_context.timeout_seconds / 2.0) then
+    -- Never less than what somebody else was promised.
+    v_until := greatest(
+      p_now + make_interval(secs => greatest(p_context.timeout_seconds, p_run_seconds)),
+      p_context.held_until, p_context.in_use_until
+    );
+    if v_until > p_context.held_until then
+      v_held := spend_private.extend_context(
+        p_context, ceil(spend_private.seconds_between(p_now, v_until)), p_enforce, p_now
+      );
+      if v_held.allowed then
+        p_context.held_until := v_until;
+      elsif p_context.held_until < v_used_until then
+        v_answer := spend_private.context_answer(p_context, 'refused');
+        v_answer.refusal := v_held;
+        return v_answer;
+      end if;
+    end if;
+    -- Until E2B says so, it ends when it said before: whoever comes next asks, too.
+    if p_context.expires_at < p_context.held_until then
+      p_context.extension_is_open := true;
+      p_context.revision := p_context.revision + 1;
     end if;
   end if;
 
   update spend.execution_contexts as c set
-    expires_at = p_context.expires_at, in_use_until = greatest(c.in_use_until, v_in_use_until)
+    held_until = p_context.held_until, extension_is_open = p_context.extension_is_open,
+    revision = p_context.revision, in_use_until = greatest(c.in_use_until, v_used_until)
   where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
-  v_answer := spend_private.context_answer(p_context, 'ready');
-  v_answer.set_timeout_seconds := v_seconds;
-  return v_answer;
+  return spend_private.ready_answer(p_context, v_used_until, p_context.extension_is_open, p_now);
 end;
 $$;
 comment on function spend_private.enter_running is
@@ -10098,7 +10485,7 @@ comment on function spend_private.enter_running is
 
 create function spend_private.extend_context(
   p_context spend.execution_contexts,
-  p_seconds integer,
+  p_seconds numeric,
   p_enforce boolean,
   p_now timestamptz
 )
@@ -10141,6 +10528,8 @@ begin
   -- The interval that has ended is no part of the answer: a refusal is one to start.
   p_context.started_at := null;
   p_context.expires_at := null;
+  p_context.held_until := null;
+  p_context.extension_is_open := false;
   v_held := spend_private.hold_context(p_context, p_user_id, p_enforce, p_now);
   if not v_held.allowed then
     v_answer := spend_private.context_answer(p_context, 'refused');
@@ -10154,7 +10543,8 @@ begin
     claim_id = p_claim_id, claimed_at = p_now,
     claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
     in_use_until = p_now + make_interval(secs => p_run_seconds),
-    started_at = null, expires_at = null, paused_at = null, pause_claimed_until = null
+    started_at = null, expires_at = null, held_until = null, extension_is_open = false,
+    paused_at = null, looked_at = null, pause_claimed_until = null, revision = c.revision + 1
   where c.tenant_id = p_context.tenant_id and c.id = p_context.id
   returning c.* into p_context;
   return spend_private.context_answer(p_context, 'resume');
@@ -10166,6 +10556,7 @@ comment on function spend_private.resume_context is
 create function spend_private.enter_creating(
   p_context spend.execution_contexts,
   p_claim_id uuid,
+  p_run_seconds integer,
   p_claim_seconds integer,
   p_now timestamptz
 )
@@ -10192,8 +10583,11 @@ begin
   end if;
   -- Resuming a sandbox that was resumed changes nothing: the hold is there, only who does it is new.
   update spend.execution_contexts as c set
-    claim_id = p_claim_id, claim_expires_at = p_now + make_interval(secs => p_claim_seconds)
-  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+    claim_id = p_claim_id, claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
+    in_use_until = greatest(c.in_use_until, p_now + make_interval(secs => p_run_seconds)),
+    revision = c.revision + 1
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
   return spend_private.context_answer(p_context, 'resume');
 end;
 $$;
@@ -10210,17 +10604,127 @@ begin
   return query
     select c.*
     from spend.execution_contexts as c
-    where (c.status in ('creating', 'running', 'paused') or c.booked_at is null)
+    where c.booked_at is null
       and (open_contexts.after_id is null or c.id > open_contexts.after_id)
     order by c.id
     limit greatest(open_contexts.max_rows, 0);
 end;
 $$;
 comment on function spend.open_contexts is
-  'Contexts that reconciliation has to look at, by id, page by page: live ones, and failed ones whose cost is not known yet. For service_role.';
+  'Contexts that hold money, by id, page by page: those in creating, those that run, and failed ones whose cost is not known yet. For service_role.';
 grant execute on function spend.open_contexts to service_role;
 
-create function spend.claim_pause(tenant_id uuid, context_id uuid, idle_seconds integer)
+create function spend.contexts_of(sandboxes jsonb)
+returns setof spend.execution_contexts
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select c.*
+    from spend.execution_contexts as c
+    where (c.tenant_id, c.id) in (
+      select s.tenant_id, s.context_id
+      from jsonb_to_recordset(contexts_of.sandboxes) as s (tenant_id uuid, context_id uuid)
+      limit 1000
+    );
+end;
+$$;
+comment on function spend.contexts_of is
+  'The contexts that sandboxes of E2B name as theirs, whatever their status. sandboxes: [{"tenant_id", "context_id"}, …], 1,000 at most. For service_role.';
+grant execute on function spend.contexts_of to service_role;
+
+create function spend.look_at_paused(max_rows integer default 20)
+returns setof spend.execution_contexts
+language plpgsql volatile
+-- Definer: contexts are written by functions alone.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    update spend.execution_contexts as c set looked_at = clock_timestamp()
+    where (c.tenant_id, c.id) in (
+      select p.tenant_id, p.id
+      from spend.execution_contexts as p
+      where p.status = 'paused'
+      order by p.looked_at nulls first
+      limit greatest(look_at_paused.max_rows, 0)
+      for update skip locked
+    )
+    returning c.*;
+end;
+$$;
+comment on function spend.look_at_paused is
+  'The paused contexts that nobody has looked at for longest, max_rows at most: the caller asks E2B whether they are still there. However many there are, each comes round. For service_role.';
+grant execute on function spend.look_at_paused to service_role;
+
+create function spend.end_long_paused(paused_seconds integer, max_rows integer default 100)
+returns setof spend.execution_contexts
+language plpgsql volatile
+-- Definer: contexts are written by functions alone.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select c.* from spend_private.end_long_paused(end_long_paused.paused_seconds, end_long_paused.max_rows) as c;
+end;
+$$;
+comment on function spend.end_long_paused is
+  'Ends contexts that have been paused for longer than paused_seconds, longest first, max_rows at most, and returns them: nobody can resume them any more, the caller kills their sandboxes. For service_role.';
+grant execute on function spend.end_long_paused to service_role;
+
+create function spend_private.end_long_paused(
+  p_paused_seconds integer,
+  p_max_rows integer,
+  p_now timestamptz default now()
+)
+returns setof spend.execution_contexts
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_paused_seconds is null or p_paused_seconds < 1 then
+    perform spend_private.fail_usage('paused_seconds', 'is not a number of seconds above 0');
+  end if;
+  return query
+    update spend.execution_contexts as c set
+      status = 'terminated', ended_at = p_now, end_reason = 'paused_too_long', paused_at = null,
+      revision = c.revision + 1
+    where (c.tenant_id, c.id) in (
+      select p.tenant_id, p.id
+      from spend.execution_contexts as p
+      where p.status = 'paused' and p.paused_at < p_now - make_interval(secs => p_paused_seconds)
+      order by p.paused_at
+      limit greatest(p_max_rows, 0)
+      for update skip locked
+    )
+    returning c.*;
+end;
+$$;
+comment on function spend_private.end_long_paused is
+  'spend.end_long_paused with a clock.';
+
+create function spend.database_time()
+returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return clock_timestamp();
+end;
+$$;
+comment on function spend.database_time is
+  'What the clock says that contexts live by. For service_role.';
+grant execute on function spend.database_time to service_role;
+
+create function spend.claim_pause(
+  tenant_id uuid,
+  context_id uuid,
+  idle_seconds integer,
+  claim_seconds integer default 60
+)
 returns boolean
 language plpgsql volatile
 -- Definer: see spend.reserve.
@@ -10229,17 +10733,20 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
-  return spend_private.claim_pause(claim_pause.tenant_id, claim_pause.context_id, claim_pause.idle_seconds);
+  return spend_private.claim_pause(
+    claim_pause.tenant_id, claim_pause.context_id, claim_pause.idle_seconds, claim_pause.claim_seconds
+  );
 end;
 $$;
 comment on function spend.claim_pause is
-  'May the caller pause this sandbox? True for one caller, when nobody has used it for idle_seconds: for half a minute runs wait, so that none is paused under way. For service_role.';
+  'May the caller pause this sandbox? True for one caller, when nobody has used it for idle_seconds: for claim_seconds, or until it is paused, runs wait, so that none is paused under way. Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
 grant execute on function spend.claim_pause to service_role;
 
 create function spend_private.claim_pause(
   p_tenant_id uuid,
   p_context_id uuid,
   p_idle_seconds integer,
+  p_claim_seconds integer default 60,
   p_now timestamptz default now()
 )
 returns boolean
@@ -10249,12 +10756,18 @@ as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
 begin
+  if p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
+    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
+  elsif p_idle_seconds is null then
+    perform spend_private.fail_usage('idle_seconds', 'is missing');
+  end if;
   if v_context.status <> 'running' or v_context.pause_claimed_until > p_now
     or greatest(v_context.in_use_until, v_context.started_at) + make_interval(secs => p_idle_seconds) > p_now
   then
     return false;
   end if;
-  update spend.execution_contexts as c set pause_claimed_until = p_now + interval '30 seconds'
+  update spend.execution_contexts as c set
+    pause_claimed_until = p_now + make_interval(secs => p_claim_seconds)
   where c.tenant_id = p_tenant_id and c.id = p_context_id;
   return true;
 end;
@@ -10323,9 +10836,10 @@ create function spend.book_stray_sandbox(
   vcpus integer,
   memory_gib numeric,
   started_at timestamptz,
-  ended_at timestamptz,
+  ended_at timestamptz default null,
   conversation_id text default null,
-  path_id text default null
+  path_id text default null,
+  context_id uuid default null
 )
 returns numeric
 language plpgsql volatile
@@ -10334,49 +10848,157 @@ security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
+begin
+  return spend_private.book_stray_sandbox(
+    book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id, book_stray_sandbox.template,
+    book_stray_sandbox.vcpus, book_stray_sandbox.memory_gib, book_stray_sandbox.started_at,
+    book_stray_sandbox.ended_at, book_stray_sandbox.conversation_id, book_stray_sandbox.path_id,
+    book_stray_sandbox.context_id
+  );
+end;
+$$;
+comment on function spend.book_stray_sandbox is
+  'Books a sandbox that ran although no context had it running: the seconds that neither a context nor an earlier call has paid for. Called before the sandbox is killed, and again after it, a crash in between leaves nothing unpaid and books nothing twice. Also for a tenant that is closed. Returns the USD that this call booked.
+started_at, ended_at: by E2B''s clock; ended_at null: it runs until now. context_id: the context that it was made for, if any: its user pays, and before its claim it did not run. vcpus, memory_gib null: as the template has it; what is not known is flagged is_estimated.
+Errors: as spend.reserve. For service_role.';
+grant execute on function spend.book_stray_sandbox to service_role;
+
+create function spend_private.book_stray_sandbox(
+  p_tenant_id uuid,
+  p_sandbox_id text,
+  p_template text,
+  p_vcpus integer,
+  p_memory_gib numeric,
+  p_started_at timestamptz,
+  p_ended_at timestamptz,
+  p_conversation_id text,
+  p_path_id text,
+  p_context_id uuid,
+  p_now timestamptz default now()
+)
+returns numeric
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
 declare
   v_from timestamptz;
   v_seconds numeric;
   v_usage jsonb;
   v_held spend.reserve_result;
 begin
-  if book_stray_sandbox.sandbox_id is null then
+  if p_sandbox_id is null then
     perform spend_private.fail_usage('sandbox_id', 'is missing');
+  elsif not isfinite(p_started_at) or not isfinite(p_ended_at) then
+    perform spend_private.fail_usage('started_at, ended_at', 'are not both moments');
   end if;
-  perform spend_private.join_calls(spend_private.tenant_key(book_stray_sandbox.tenant_id));
-  perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
+  perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || p_sandbox_id, 0));
   v_from := greatest(
-    book_stray_sandbox.started_at,
-    spend_private.paid_until(book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id)
+    spend_private.stray_start(p_tenant_id, p_context_id, p_started_at, p_now),
+    spend_private.paid_until(p_tenant_id, p_sandbox_id)
   );
-  v_seconds := ceil(spend_private.seconds_between(v_from, book_stray_sandbox.ended_at));
+  v_seconds := ceil(spend_private.seconds_between(v_from, least(coalesce(p_ended_at, p_now), p_now)));
   if v_seconds <= 0 then
     return 0;
   end if;
 
-  v_usage := jsonb_build_object(
-    'provider', 'e2b', 'template', book_stray_sandbox.template, 'vcpus', book_stray_sandbox.vcpus,
-    'memory_gib', book_stray_sandbox.memory_gib, 'seconds', v_seconds
-  );
+  v_usage := spend_private.stray_usage(p_template, p_vcpus, p_memory_gib, v_seconds);
   v_held := spend_private.reserve(
-    book_stray_sandbox.tenant_id, null, 'e2b', v_usage, 'sandbox', book_stray_sandbox.conversation_id,
-    book_stray_sandbox.path_id, p_enforce => false,
-    p_metadata => jsonb_build_object('stray_sandbox_id', book_stray_sandbox.sandbox_id),
-    p_closed_too => true
+    p_tenant_id, spend_private.stray_user(p_tenant_id, p_context_id), 'e2b', v_usage, 'sandbox',
+    p_conversation_id, p_path_id, p_enforce => false,
+    p_metadata => jsonb_build_object('stray_sandbox_id', p_sandbox_id),
+    p_closed_too => true, p_now => p_now
   );
   insert into spend_private.stray_sandboxes as s (tenant_id, sandbox_id, paid_until)
-  values (
-    book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id,
-    v_from + make_interval(secs => v_seconds::double precision)
-  )
+  values (p_tenant_id, p_sandbox_id, v_from + make_interval(secs => v_seconds::double precision))
   on conflict on constraint stray_sandboxes_pkey do update set paid_until = excluded.paid_until;
-  return (spend_private.settle(v_held.reservation_id, v_usage)).cost_usd;
+  return (spend_private.settle(
+    v_held.reservation_id, v_usage,
+    case when p_vcpus is null or p_memory_gib is null or p_started_at is null
+      then '{"is_estimated": true}' else '{}' end::jsonb,
+    p_now
+  )).cost_usd;
 end;
 $$;
-comment on function spend.book_stray_sandbox is
-  'Books a sandbox that ran until ended_at although no context had it running: the seconds that neither a context nor an earlier call has paid for. Called before the sandbox is killed, with now, and again after it, a crash in between leaves nothing unpaid and books nothing twice. Also for a tenant that is closed. Returns the USD that this call booked.
-Errors: as spend.reserve. For service_role.';
-grant execute on function spend.book_stray_sandbox to service_role;
+comment on function spend_private.book_stray_sandbox is
+  'spend.book_stray_sandbox with a clock.';
+
+create function spend_private.stray_start(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_started_at timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_created_at timestamptz := (
+    select c.created_at
+    from spend.execution_contexts as c
+    where c.tenant_id = p_tenant_id and c.id = p_context_id
+  );
+begin
+  if p_started_at > p_now + interval '1 second' or p_started_at < v_created_at - interval '1 second' then
+    perform spend_private.flag_sandboxes(
+      'clock', 'E2B says that a sandbox was started when it cannot have been: its clock or ours is wrong.', p_now
+    );
+  end if;
+  return case
+    when p_started_at > p_now then coalesce(v_created_at, p_now)
+    else coalesce(greatest(p_started_at, v_created_at), p_now)
+  end;
+end;
+$$;
+comment on function spend_private.stray_start is
+  'Since when a stray is paid for: as E2B says, but not before the context was asked for that it was made for; that moment where E2B says nothing that can be.';
+
+create function spend_private.stray_user(p_tenant_id uuid, p_context_id uuid)
+returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Whoever has left pays no more; the tenant does.
+  return (
+    select m.user_id
+    from spend.execution_contexts as c
+    join spend.tenant_members as m on m.tenant_id = c.tenant_id and m.user_id = c.user_id
+    where c.tenant_id = p_tenant_id and c.id = p_context_id
+  );
+end;
+$$;
+comment on function spend_private.stray_user is
+  'Who pays for a stray: the user of the context that it was made for; null for the tenant alone.';
+
+create function spend_private.stray_usage(
+  p_template text,
+  p_vcpus integer,
+  p_memory_gib numeric,
+  p_seconds numeric
+)
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Of a size that nobody knows, the largest is a bound.
+  return (
+    select jsonb_build_object(
+      'provider', 'e2b', 'template', p_template,
+      'vcpus', coalesce(p_vcpus, max(t.vcpus) filter (where t.template = p_template), max(t.vcpus), 2),
+      'memory_gib', coalesce(
+        p_memory_gib, max(t.memory_gib) filter (where t.template = p_template), max(t.memory_gib), 0.5
+      ),
+      'seconds', p_seconds
+    )
+    from spend.sandbox_templates as t
+  );
+end;
+$$;
+comment on function spend_private.stray_usage is
+  'Usage of a stray for reserve and settle. vCPUs and GiB that E2B did not tell are its template''s.';
 
 create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
 returns timestamptz
@@ -10400,6 +11022,61 @@ end;
 $$;
 comment on function spend_private.paid_until is
   'Until when a sandbox''s seconds are booked, by its context or as a stray; null when none are.';
+
+-- schemas/60_sandboxes/sandbox_sweeps.sql
+create table spend_private.sandbox_sweeps (
+  project text primary key,
+  next_token text,
+  swept_at timestamptz not null,
+  constraint next_token_is_short check (length(next_token) <= 2000)
+);
+comment on table spend_private.sandbox_sweeps is
+  'How far reconciliation has come through E2B''s list of paused sandboxes: some pages in each run, and from the beginning again. Written by spend.sweep_to alone.';
+comment on column spend_private.sandbox_sweeps.project is 'SPENDGATE_PROJECT, whose sandboxes they are.';
+comment on column spend_private.sandbox_sweeps.next_token is 'E2B''s token of the next page; null: the first one.';
+comment on column spend_private.sandbox_sweeps.swept_at is 'When the last page was read.';
+
+alter table spend_private.sandbox_sweeps enable row level security;
+
+create function spend.sweep_from(project text)
+returns text
+language plpgsql stable
+-- Definer: spend_private is nobody's to read.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select s.next_token from spend_private.sandbox_sweeps as s where s.project = sweep_from.project
+  );
+end;
+$$;
+comment on function spend.sweep_from is
+  'Token of the page of E2B''s paused sandboxes that is to be read next; null: the first one. For service_role.';
+grant execute on function spend.sweep_from to service_role;
+
+create function spend.sweep_to(project text, next_token text default null)
+returns void
+language plpgsql volatile
+-- Definer: see spend.sweep_from.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if sweep_to.project is null then
+    perform spend_private.fail_usage('project', 'is missing');
+  elsif length(sweep_to.next_token) > 2000 then
+    perform spend_private.fail_usage('next_token', 'is longer than 2000 characters');
+  end if;
+  insert into spend_private.sandbox_sweeps as s (project, next_token, swept_at)
+  values (sweep_to.project, sweep_to.next_token, now())
+  on conflict on constraint sandbox_sweeps_pkey do update set
+    next_token = excluded.next_token, swept_at = excluded.swept_at;
+end;
+$$;
+comment on function spend.sweep_to is
+  'Remembers where the look through E2B''s paused sandboxes stopped; next_token null: at their end. Errors: 22023 invalid_usage. For service_role.';
+grant execute on function spend.sweep_to to service_role;
 
 -- schemas/60_sandboxes/use_context.sql
 create function spend.use_context(

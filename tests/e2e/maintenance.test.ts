@@ -66,6 +66,7 @@ async function age({ id, sandboxId }: { id: string; sandboxId: string }, seconds
       claimed_at = claimed_at - make_interval(secs => ${seconds}),
       started_at = started_at - make_interval(secs => ${seconds}),
       expires_at = expires_at - make_interval(secs => ${seconds}),
+      held_until = held_until - make_interval(secs => ${seconds}),
       in_use_until = in_use_until - make_interval(secs => ${seconds}),
       paused_at = paused_at - make_interval(secs => ${seconds})
     where id = ${id}`;
@@ -169,7 +170,7 @@ describe("what died", () => {
     expect(await bookings()).toHaveLength(1);
   });
 
-  it("the answer of a create, which is sent once: one runs at most that is paid for, none that is not", async () => {
+  it("the answer of a create, which is sent once: one runs that is paid for, none that is not", async () => {
     stack.sandboxes.fault({ operation: "create", loseAnswer: true });
     expect((await post()).status).toBe(502);
     const made = living();

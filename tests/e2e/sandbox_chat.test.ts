@@ -83,11 +83,12 @@ it.each([true, false])(
 );
 
 it("one conversation's report shows the model's and the sandbox's cost side by side", async () => {
-  stack.sandboxes.fault({ operation: "create", startedSecondsAgo: 60.05 });
   provider.plays(runs("call_1", "6 * 7"), answers("It is 42.", USAGE));
   await (await chat(true)).text();
   const [context] = await stack.sql`
-    select id from spend.execution_contexts where tenant_id = ${tenant.id}`;
+    update spend.execution_contexts set
+      claimed_at = claimed_at - interval '60 s', started_at = started_at - interval '60 s'
+    where tenant_id = ${tenant.id} returning id`;
   await stack.call(`/sandbox/${context?.id}`, { user, method: "DELETE" });
   await until("both calls of the model are booked", async () => {
     const [row] = await stack.sql`

@@ -133,9 +133,12 @@ it("between create and commit: the sandbox goes on, is found, killed and booked,
 }, 90_000);
 
 it("between kill and commit: the answer says that it is booked later, and it is", async () => {
-  sandboxes.fault({ operation: "create", startedSecondsAgo: 20 });
   const opened = await call("/sandbox", "POST", { conversationId: "kill" });
   const { id } = (await opened.json()) as { id: string };
+  await sql`
+    update spend.execution_contexts set
+      claimed_at = claimed_at - interval '20 s', started_at = started_at - interval '20 s'
+    where id = ${id}`;
   sandboxes.fault({ operation: "kill", delayMs: 1000 });
   const ending = call(`/sandbox/${id}`, "DELETE");
   await new Promise((resolve) => setTimeout(resolve, 500));

@@ -165,3 +165,33 @@ it("fails, is slow, loses answers and sandboxes when it is told to", async () =>
         .length === 3,
   );
 });
+
+it("is as rude as it is told to be, over HTTP too, and says which switches there are", async () => {
+  const put = (body: object) =>
+    fetch(`${standIn.url}/__standin/rudeness`, { method: "PUT", body: JSON.stringify(body) });
+  expect((await put({ shortensOnConnect: true, clockSkewSeconds: 30 })).status).toBe(200);
+  const sandbox = await Sandbox.create("base", { ...options, timeoutMs: 60_000 });
+  await Sandbox.connect(sandbox.sandboxId, { ...options, timeoutMs: 5000 });
+  const { startedAt, endAt } = await Sandbox.getInfo(sandbox.sandboxId, options);
+  expect((startedAt.getTime() - Date.now()) / 1000).toBeCloseTo(30, 0);
+  expect((endAt.getTime() - Date.now()) / 1000).toBeCloseTo(35, 0);
+
+  const wrong = await put({ shortens: true });
+  expect(wrong.status).toBe(400);
+  expect(await wrong.json()).toMatchObject({
+    message: expect.stringContaining("repeatsPageToken"),
+  });
+  expect((await put({ pageSize: "two" })).status).toBe(400);
+});
+
+it("fails, and does it later all the same", async () => {
+  const sandbox = await Sandbox.create("base", { ...options, timeoutMs: 60_000 });
+  const fault = { operation: "pause", status: 504, appliesAfterMs: 100 };
+  await fetch(`${standIn.url}/__standin/faults`, { method: "POST", body: JSON.stringify(fault) });
+  await expect(Sandbox.pause(sandbox.sandboxId, options)).rejects.toThrow(/504/);
+  expect((await Sandbox.getInfo(sandbox.sandboxId, options)).state).toBe("running");
+  await until("it is paused", async () => {
+    const { state } = await Sandbox.getInfo(sandbox.sandboxId, options);
+    return state === "paused";
+  });
+});

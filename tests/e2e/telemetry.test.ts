@@ -63,7 +63,7 @@ it("a sandbox's stages are spans and durations, those that fail with their error
   const user = await stack.signUp();
   await stack.createTenant({ members: [user] });
   const json = { conversationId: "talk" };
-  stack.sandboxes.fault({ operation: "create", status: 400 });
+  stack.sandboxes.fault({ operation: "create", status: 429 });
   expect((await stack.call("/sandbox", { user, json })).status).toBe(502);
   const opened = await stack.call("/sandbox", { user, json });
   const { id } = (await opened.json()) as { id: string };

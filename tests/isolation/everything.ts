@@ -133,14 +133,19 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
   confirm_context: ({ tenant, context }) => [
     `select spend.confirm_context('${tenant}', '${context.create.id}', '${context.create.claim}', 'sandbox ${tenant}', pg_catalog.now(), '2099-01-01', 2, 0.5)`,
   ],
+  contexts_of: ({ tenant, context }) => [
+    `select * from spend.contexts_of('[{"tenant_id": "${tenant}", "context_id": "${context.run.id}"}]')`,
+  ],
   cost_report: ({ tenant }) => [
     "select * from spend.cost_report()",
     `select * from spend.cost_report('{tenant,user,task,conversation,resource_type,provider,product,day}', tenant_id => '${tenant}', top => 5)`,
   ],
+  database_time: () => ["select spend.database_time()"],
   end_context: ({ tenant, context }) => [
     `select spend.end_context('${tenant}', '${context.run.id}', 'paused', 'test')`,
     `select spend.end_context('${tenant}', '${context.run.id}', 'terminated', 'test')`,
   ],
+  end_long_paused: () => ["select * from spend.end_long_paused(1, 5)"],
   ensure_quotas: ({ tenant }) => [`select spend.ensure_quotas('${tenant}')`],
   expire_reservations: () => ["select spend.expire_reservations(10)"],
   explain_cost: () => [`select * from spend.explain_cost('test', 'model', '${usage(5)}')`],
@@ -158,6 +163,7 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
     `select spend.finish_alert('${alert}', 'no answer')`,
     `select spend.finish_alert('${alert}')`,
   ],
+  look_at_paused: () => ["select * from spend.look_at_paused(5)"],
   maintenance_jobs: () => ["select * from spend.maintenance_jobs()"],
   run_maintenance: () => ["call spend.run_maintenance(1)"],
   maintain: () => ["select spend.maintain()"],
@@ -186,6 +192,11 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
   settle: ({ held }) => [
     `select * from spend.settle('${held.settle}', '${usage(3_000_000)}')`,
     `select * from spend.settle('${held.settle}', null)`,
+  ],
+  sweep_from: () => ["select spend.sweep_from('project')"],
+  sweep_to: () => [
+    "select spend.sweep_to('project', 'token')",
+    "select spend.sweep_to('project', null)",
   ],
   unusual_spend: () => ["select * from spend.unusual_spend(at_least_usd => 0.0001)"],
   use_context: ({ member, context }) => [

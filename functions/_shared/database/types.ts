@@ -268,18 +268,23 @@ export type Database = {
           claim_expires_at: string;
           claim_id: string;
           claimed_at: string;
+          clock_skew_seconds: number;
           conversation_id: string;
           created_at: string;
           end_reason: string | null;
           ended_at: string | null;
           expires_at: string | null;
+          extension_is_open: boolean;
+          held_until: string | null;
           id: string;
           in_use_until: string | null;
+          looked_at: string | null;
           memory_gib: number;
           path_id: string | null;
           pause_claimed_until: string | null;
           paused_at: string | null;
           reservation_id: string;
+          revision: number;
           sandbox_id: string | null;
           started_at: string | null;
           status: string;
@@ -296,18 +301,23 @@ export type Database = {
           claim_expires_at: string;
           claim_id: string;
           claimed_at: string;
+          clock_skew_seconds?: number;
           conversation_id: string;
           created_at?: string;
           end_reason?: string | null;
           ended_at?: string | null;
           expires_at?: string | null;
+          extension_is_open?: boolean;
+          held_until?: string | null;
           id?: string;
           in_use_until?: string | null;
+          looked_at?: string | null;
           memory_gib: number;
           path_id?: string | null;
           pause_claimed_until?: string | null;
           paused_at?: string | null;
           reservation_id: string;
+          revision?: number;
           sandbox_id?: string | null;
           started_at?: string | null;
           status?: string;
@@ -323,18 +333,23 @@ export type Database = {
           claim_expires_at?: string;
           claim_id?: string;
           claimed_at?: string;
+          clock_skew_seconds?: number;
           conversation_id?: string;
           created_at?: string;
           end_reason?: string | null;
           ended_at?: string | null;
           expires_at?: string | null;
+          extension_is_open?: boolean;
+          held_until?: string | null;
           id?: string;
           in_use_until?: string | null;
+          looked_at?: string | null;
           memory_gib?: number;
           path_id?: string | null;
           pause_claimed_until?: string | null;
           paused_at?: string | null;
           reservation_id?: string;
+          revision?: number;
           sandbox_id?: string | null;
           started_at?: string | null;
           status?: string;
@@ -1088,8 +1103,9 @@ export type Database = {
       };
       book_stray_sandbox: {
         Args: {
+          context_id?: string;
           conversation_id?: string;
-          ended_at: string;
+          ended_at?: string;
           memory_gib: number;
           path_id?: string;
           sandbox_id: string;
@@ -1166,21 +1182,75 @@ export type Database = {
         };
       };
       claim_pause: {
-        Args: { context_id: string; idle_seconds: number; tenant_id: string };
+        Args: {
+          claim_seconds?: number;
+          context_id: string;
+          idle_seconds: number;
+          tenant_id: string;
+        };
         Returns: boolean;
       };
       confirm_context: {
         Args: {
           claim_id: string;
           context_id: string;
+          enforce?: boolean;
           expires_at: string;
           memory_gib: number;
+          revision?: number;
           sandbox_id: string;
           started_at: string;
           tenant_id: string;
           vcpus: number;
         };
-        Returns: string;
+        Returns: Database["spend"]["CompositeTypes"]["context_claim"];
+        SetofOptions: {
+          from: "*";
+          to: "context_claim";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      contexts_of: {
+        Args: { sandboxes: Json };
+        Returns: {
+          booked_at: string | null;
+          claim_expires_at: string;
+          claim_id: string;
+          claimed_at: string;
+          clock_skew_seconds: number;
+          conversation_id: string;
+          created_at: string;
+          end_reason: string | null;
+          ended_at: string | null;
+          expires_at: string | null;
+          extension_is_open: boolean;
+          held_until: string | null;
+          id: string;
+          in_use_until: string | null;
+          looked_at: string | null;
+          memory_gib: number;
+          path_id: string | null;
+          pause_claimed_until: string | null;
+          paused_at: string | null;
+          reservation_id: string;
+          revision: number;
+          sandbox_id: string | null;
+          started_at: string | null;
+          status: string;
+          task: string;
+          template: string;
+          tenant_id: string;
+          timeout_seconds: number;
+          user_id: string | null;
+          vcpus: number;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "execution_contexts";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
       };
       contract_version: { Args: Record<PropertyKey, never>; Returns: number };
       cost_report: {
@@ -1205,16 +1275,60 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      database_time: { Args: Record<PropertyKey, never>; Returns: string };
       end_context: {
         Args: {
           context_id: string;
           ended_at?: string;
+          ended_seconds_ago?: number;
           reason: string;
+          revision?: number;
           started_at?: string;
           status: string;
           tenant_id: string;
         };
         Returns: string;
+      };
+      end_long_paused: {
+        Args: { max_rows?: number; paused_seconds: number };
+        Returns: {
+          booked_at: string | null;
+          claim_expires_at: string;
+          claim_id: string;
+          claimed_at: string;
+          clock_skew_seconds: number;
+          conversation_id: string;
+          created_at: string;
+          end_reason: string | null;
+          ended_at: string | null;
+          expires_at: string | null;
+          extension_is_open: boolean;
+          held_until: string | null;
+          id: string;
+          in_use_until: string | null;
+          looked_at: string | null;
+          memory_gib: number;
+          path_id: string | null;
+          pause_claimed_until: string | null;
+          paused_at: string | null;
+          reservation_id: string;
+          revision: number;
+          sandbox_id: string | null;
+          started_at: string | null;
+          status: string;
+          task: string;
+          template: string;
+          tenant_id: string;
+          timeout_seconds: number;
+          user_id: string | null;
+          vcpus: number;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "execution_contexts";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
       };
       ensure_quotas: { Args: { tenant_id: string }; Returns: number };
       expire_reservations: { Args: { max_rows?: number }; Returns: number };
@@ -1256,18 +1370,23 @@ export type Database = {
           claim_expires_at: string;
           claim_id: string;
           claimed_at: string;
+          clock_skew_seconds: number;
           conversation_id: string;
           created_at: string;
           end_reason: string | null;
           ended_at: string | null;
           expires_at: string | null;
+          extension_is_open: boolean;
+          held_until: string | null;
           id: string;
           in_use_until: string | null;
+          looked_at: string | null;
           memory_gib: number;
           path_id: string | null;
           pause_claimed_until: string | null;
           paused_at: string | null;
           reservation_id: string;
+          revision: number;
           sandbox_id: string | null;
           started_at: string | null;
           status: string;
@@ -1286,6 +1405,47 @@ export type Database = {
         };
       };
       finish_alert: { Args: { alert_id: number; error?: string }; Returns: boolean };
+      look_at_paused: {
+        Args: { max_rows?: number };
+        Returns: {
+          booked_at: string | null;
+          claim_expires_at: string;
+          claim_id: string;
+          claimed_at: string;
+          clock_skew_seconds: number;
+          conversation_id: string;
+          created_at: string;
+          end_reason: string | null;
+          ended_at: string | null;
+          expires_at: string | null;
+          extension_is_open: boolean;
+          held_until: string | null;
+          id: string;
+          in_use_until: string | null;
+          looked_at: string | null;
+          memory_gib: number;
+          path_id: string | null;
+          pause_claimed_until: string | null;
+          paused_at: string | null;
+          reservation_id: string;
+          revision: number;
+          sandbox_id: string | null;
+          started_at: string | null;
+          status: string;
+          task: string;
+          template: string;
+          tenant_id: string;
+          timeout_seconds: number;
+          user_id: string | null;
+          vcpus: number;
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "execution_contexts";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       maintain:
         | { Args: Record<PropertyKey, never>; Returns: Json }
         | { Args: { job: string }; Returns: Json };
@@ -1314,18 +1474,23 @@ export type Database = {
           claim_expires_at: string;
           claim_id: string;
           claimed_at: string;
+          clock_skew_seconds: number;
           conversation_id: string;
           created_at: string;
           end_reason: string | null;
           ended_at: string | null;
           expires_at: string | null;
+          extension_is_open: boolean;
+          held_until: string | null;
           id: string;
           in_use_until: string | null;
+          looked_at: string | null;
           memory_gib: number;
           path_id: string | null;
           pause_claimed_until: string | null;
           paused_at: string | null;
           reservation_id: string;
+          revision: number;
           sandbox_id: string | null;
           started_at: string | null;
           status: string;
@@ -1401,6 +1566,8 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      sweep_from: { Args: { project: string }; Returns: string };
+      sweep_to: { Args: { next_token?: string; project: string }; Returns: undefined };
       unusual_spend: {
         Args: {
           at_least_usd?: number;
@@ -1463,6 +1630,9 @@ export type Database = {
         started_at: string | null;
         expires_at: string | null;
         refusal: Database["spend"]["CompositeTypes"]["reserve_result"] | null;
+        in_use_until: string | null;
+        is_extended: boolean | null;
+        revision: number | null;
       };
       cost_report_line: {
         tenant_id: string | null;

@@ -39,6 +39,7 @@ const schema = z
     SPENDGATE_SANDBOX_TIMEOUT_SECONDS: count(1, 300),
     SPENDGATE_SANDBOX_MAX_TIMEOUT_SECONDS: count(1, 3600),
     SPENDGATE_SANDBOX_IDLE_SECONDS: count(0, 60),
+    SPENDGATE_SANDBOX_MAX_PAUSED_SECONDS: count(60, 2_592_000, 315_360_000),
     SPENDGATE_SANDBOX_WAIT_MS: count(0, 30_000),
     SPENDGATE_RUN_SECONDS: count(1, 60),
     SPENDGATE_MAX_RUN_SECONDS: count(1, 120),
@@ -98,6 +99,8 @@ const schema = z
       maxSandboxTimeoutSeconds: env.SPENDGATE_SANDBOX_MAX_TIMEOUT_SECONDS,
       /** Seconds after which a sandbox is paused, from when its last run could have ended at the latest. */
       sandboxIdleSeconds: env.SPENDGATE_SANDBOX_IDLE_SECONDS,
+      /** Seconds after which a paused sandbox ends. */
+      sandboxMaxPausedSeconds: env.SPENDGATE_SANDBOX_MAX_PAUSED_SECONDS,
       /** Milliseconds that a request waits for another one that is starting the same sandbox. */
       sandboxWaitMs: env.SPENDGATE_SANDBOX_WAIT_MS,
       /** Seconds that a run of code may take, where a request does not say, and at most. */

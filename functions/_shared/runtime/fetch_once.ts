@@ -4,18 +4,25 @@ const { fetch } = globalThis;
 /**
  * `fetch`, for what must not be done twice. Deno sends a request again, unasked, when a connection that it kept breaks
  * before the answer: a provider would be called, and paid, twice for one hold, or a hold be made twice. It does so with
- * bodies that it holds as bytes. A Blob is read as it is sent, so it is sent once, and its length is known: the request
+ * bodies that it holds as bytes, and without a body. A Blob is read as it is sent, so it is sent once, and its length is known: the request
  * has a Content-Length, without which some servers see no body.
  */
 export const fetchOnce: typeof fetch = async (input, init) => {
-  if (input instanceof Request && input.body !== null && !init?.body) {
+  if (input instanceof Request && !init?.body && !isRead(init?.method ?? input.method)) {
     return fetch(new Request(input, { ...init, body: await input.blob() }));
   }
   const bytes = typeof init?.body === "string" || init?.body instanceof Uint8Array;
+  const nothing = init?.body === undefined && !(input instanceof Request) && !isRead(init?.method);
+  if (nothing) return fetch(input, { ...init, body: new Blob([]) });
   return bytes
     ? fetch(input, { ...init, body: await new Response(init.body).blob() })
     : fetch(input, init);
 };
+
+/** Reading twice does nothing. */
+function isRead(method = "GET"): boolean {
+  return ["GET", "HEAD"].includes(method.toUpperCase());
+}
 
 /** Sends what an SDK sends that takes no fetch of ours, and looks for the runtime's at each call; `onAnswer` sees each answer. */
 export function sendAllOnce(onAnswer: (response: Response) => void = () => {}): void {

@@ -3,9 +3,10 @@ import { z } from "zod";
 import type { AnswerSchema, Arguments, SqlFunction } from "../database/client.ts";
 import { reserveAnswer } from "../gate/answers.ts";
 import { type Gate, patiently } from "../gate/gate.ts";
+import type { ListedSandbox, SandboxFacts } from "./facts.ts";
 
 const contextClaim = z.object({
-  outcome: z.enum(["create", "resume", "ready", "wait", "refused", "gone"]),
+  outcome: z.enum(["create", "resume", "ready", "wait", "again", "refused", "gone"]),
   tenant_id: z.string().nullable(),
   context_id: z.string().nullable(),
   conversation_id: z.string().nullable(),
@@ -16,8 +17,10 @@ const contextClaim = z.object({
   set_timeout_seconds: z.number().nullable(),
   started_at: z.string().nullable(),
   expires_at: z.string().nullable(),
-  in_use_until: z.string().nullish(),
   refusal: reserveAnswer.nullable(),
+  in_use_until: z.string().nullable(),
+  is_extended: z.boolean().nullable(),
+  revision: z.number().nullable(),
 });
 export type ContextClaim = z.output<typeof contextClaim>;
 
@@ -37,6 +40,10 @@ const context = z.object({
   claim_expires_at: z.string(),
   started_at: z.string().nullable(),
   expires_at: z.string().nullable(),
+  held_until: z.string().nullable(),
+  extension_is_open: z.boolean(),
+  revision: z.number(),
+  clock_skew_seconds: z.number(),
   in_use_until: z.string().nullable(),
   paused_at: z.string().nullable(),
   end_reason: z.string().nullable(),
@@ -50,20 +57,16 @@ export interface ContextKey {
   contextId: string;
 }
 
-/** What E2B says of a running sandbox. */
-export interface SandboxFacts {
-  sandboxId: string;
-  startedAt: Date;
-  endAt: Date;
-  /** Null when E2B did not tell: as the template has it. */
-  vcpus: number | null;
-  memoryGib: number | null;
-}
-
-/** How a running interval ended, where that is known. */
+/** How a running interval ended, as far as that is known. */
 export interface IntervalEnd {
+  /** By E2B's clock. */
   startedAt?: Date | null;
+  /** By E2B's clock. */
   endedAt?: Date | null;
+  /** When it was seen to end, by performance.now(): what the caller did itself. */
+  seenAt?: number;
+  /** Of the context as the caller knows it: when it has changed since, nothing happens. */
+  revision?: number | null;
 }
 
 const status = z.enum(["creating", "running", "paused", "terminated", "failed"]);
@@ -128,17 +131,24 @@ export class Contexts {
     return found[0];
   }
 
-  /** Answers other than running: the claim was lost, the sandbox is nobody's. */
-  confirm(key: ContextKey, claimId: string, facts: SandboxFacts): Promise<ContextStatus> {
-    return this.#patiently(4, "confirm_context", status, {
+  /** Tells what E2B says of it, or only its id where E2B says nothing; see spend.confirm_context. */
+  confirm(
+    key: ContextKey,
+    claimId: string,
+    facts: Partial<SandboxFacts> & { sandboxId: string },
+    { revision, enforce }: { revision?: number | null; enforce: boolean },
+  ): Promise<ContextClaim> {
+    return this.#patiently(4, "confirm_context", contextClaim, {
       tenant_id: key.tenantId,
       context_id: key.contextId,
       claim_id: claimId,
       sandbox_id: facts.sandboxId,
-      started_at: facts.startedAt.toISOString(),
-      expires_at: facts.endAt.toISOString(),
-      vcpus: facts.vcpus,
-      memory_gib: facts.memoryGib,
+      started_at: facts.startedAt?.toISOString() ?? null,
+      expires_at: facts.endAt?.toISOString() ?? null,
+      vcpus: facts.vcpus ?? null,
+      memory_gib: facts.memoryGib ?? null,
+      revision: revision ?? null,
+      enforce,
     });
   }
 
@@ -147,16 +157,21 @@ export class Contexts {
     key: ContextKey,
     ended: "paused" | "terminated" | "failed",
     reason: string,
-    { startedAt, endedAt }: IntervalEnd = {},
+    { startedAt, endedAt, seenAt, revision }: IntervalEnd = {},
   ): Promise<ContextStatus> {
-    return this.#patiently(4, "end_context", status, {
-      tenant_id: key.tenantId,
-      context_id: key.contextId,
-      status: ended,
-      reason,
-      started_at: startedAt?.toISOString() ?? null,
-      ended_at: endedAt?.toISOString() ?? null,
-    });
+    return patiently(4, () =>
+      this.gate.call("end_context", status, {
+        tenant_id: key.tenantId,
+        context_id: key.contextId,
+        status: ended,
+        reason,
+        started_at: startedAt?.toISOString() ?? null,
+        ended_at: endedAt?.toISOString() ?? null,
+        // A duration: our clock need not be the database's.
+        ended_seconds_ago: seenAt === undefined ? null : (performance.now() - seenAt) / 1000,
+        revision: revision ?? null,
+      }),
+    );
   }
 
   fail(
@@ -187,11 +202,55 @@ export class Contexts {
     }
   }
 
-  claimPause(key: ContextKey, idleSeconds: number): Promise<boolean> {
+  /** The contexts that sandboxes name as theirs, whatever became of them; by id. */
+  async of(sandboxes: ListedSandbox[]): Promise<Map<string, Context>> {
+    const named = sandboxes.flatMap(({ tenantId, contextId }) =>
+      tenantId && contextId ? [{ tenant_id: tenantId, context_id: contextId }] : [],
+    );
+    const found: Context[] = [];
+    for (let from = 0; from < named.length; from += PAGE) {
+      found.push(
+        ...(await this.gate.call("contexts_of", z.array(context), {
+          sandboxes: named.slice(from, from + PAGE),
+        })),
+      );
+    }
+    return new Map(found.map((each) => [each.id, each]));
+  }
+
+  /** Paused ones, as many, whose turn it is to be looked for. */
+  lookAtPaused(rows: number): Promise<Context[]> {
+    return this.gate.call("look_at_paused", z.array(context), { max_rows: rows });
+  }
+
+  /** Ends those that have been paused for too long, as many at most, and answers them: their sandboxes are to be killed. */
+  endLongPaused(pausedSeconds: number, rows: number): Promise<Context[]> {
+    return this.gate.call("end_long_paused", z.array(context), {
+      paused_seconds: pausedSeconds,
+      max_rows: rows,
+    });
+  }
+
+  /** What the clock says that contexts live by. */
+  async databaseTime(): Promise<Date> {
+    return new Date(await this.gate.call("database_time", z.string(), {}));
+  }
+
+  /** Where the last look through the paused sandboxes of a project stopped; null: it came to their end. */
+  sweepFrom(project: string): Promise<string | null> {
+    return this.gate.call("sweep_from", z.string().nullable(), { project });
+  }
+
+  async sweepTo(project: string, nextToken: string | null): Promise<void> {
+    await this.gate.call("sweep_to", z.unknown(), { project, next_token: nextToken });
+  }
+
+  claimPause(key: ContextKey, idleSeconds: number, claimSeconds: number): Promise<boolean> {
     return this.gate.call("claim_pause", z.boolean(), {
       tenant_id: key.tenantId,
       context_id: key.contextId,
       idle_seconds: idleSeconds,
+      claim_seconds: claimSeconds,
     });
   }
 
@@ -203,22 +262,19 @@ export class Contexts {
     });
   }
 
-  /** USD that were booked for seconds that nothing had paid for yet. */
-  bookStray(
-    tenantId: string,
-    facts: SandboxFacts & { template: string; conversationId?: string; pathId?: string },
-    endedAt: Date,
-  ): Promise<number> {
+  /** USD that were booked for seconds that nothing had paid for yet; until now where no end is given. */
+  bookStray(tenantId: string, sandbox: ListedSandbox, endedAt: Date | null): Promise<number> {
     return this.#patiently(2, "book_stray_sandbox", z.number(), {
       tenant_id: tenantId,
-      sandbox_id: facts.sandboxId,
-      template: facts.template,
-      vcpus: facts.vcpus,
-      memory_gib: facts.memoryGib,
-      started_at: facts.startedAt.toISOString(),
-      ended_at: endedAt.toISOString(),
-      conversation_id: facts.conversationId ?? null,
-      path_id: facts.pathId ?? null,
+      sandbox_id: sandbox.sandboxId,
+      template: sandbox.template,
+      vcpus: sandbox.vcpus,
+      memory_gib: sandbox.memoryGib,
+      started_at: sandbox.startedAt?.toISOString() ?? null,
+      ended_at: endedAt?.toISOString() ?? null,
+      conversation_id: sandbox.conversationId ?? null,
+      path_id: sandbox.pathId ?? null,
+      context_id: sandbox.contextId ?? null,
     });
   }
 

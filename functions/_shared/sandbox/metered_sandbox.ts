@@ -14,11 +14,13 @@ import type { Gate } from "../gate/gate.ts";
 import type { Metering } from "../gate/metering.ts";
 import { quotaExceeded } from "../gate/quota_exceeded.ts";
 import { recordRefusal } from "../gate/refusal.ts";
+import { inBackground } from "../runtime/background.ts";
 import { type Env, parseVariables } from "../runtime/env.ts";
 import { sendAllOnce } from "../runtime/fetch_once.ts";
 import { describeError, log } from "../runtime/log.ts";
-import { type ContextClaim, type ContextKey, Contexts, type SandboxFacts } from "./contexts.ts";
+import { type ContextClaim, type ContextKey, Contexts } from "./contexts.ts";
 import { noteRetryAfter, sandboxError } from "./error.ts";
+import { type ListedSandbox, readFacts, readFactsOf } from "./facts.ts";
 import { type Ended, interpreterOf, runCode } from "./interpreter.ts";
 import {
   type OutputLimits,
@@ -76,9 +78,11 @@ export interface LiveSandbox extends ContextKey {
   sandbox: Sandbox;
 }
 
-/** Connecting tells E2B a time-out, which only ever lengthens the one that runs: one that is paid for already. */
-const RECONNECT_MS = 1000;
-const RESUME_ATTEMPTS = 2;
+/** How often E2B is asked for a sandbox that it may not have, and that it ends it no earlier. */
+const CONNECT_ATTEMPTS = 3;
+const TELL_ATTEMPTS = 3;
+/** Milliseconds before E2B is asked again for what it says that it does not have. */
+const DOUBT_MS = 300;
 /** How often a request begins anew because the sandbox was lost under its hands. */
 const MAX_TURNS = 4;
 
@@ -234,16 +238,17 @@ export async function terminateSandbox(caller: SandboxCaller, contextId: string)
   const context = await contexts.find(contextId, caller.userId);
   if (!context) return noSandbox("terminate");
   if (context.status === "terminated" || context.status === "failed") return;
-  const { sandbox_id: sandboxId, status } = context;
-  if (status === "creating" || sandboxId === null) return busy("terminate");
+  // One that is being resumed is given up all the same: it is known, and whoever resumes it is told.
+  const { sandbox_id: sandboxId } = context;
+  if (sandboxId === null) return busy("terminate");
   const key = { tenantId: context.tenant_id, contextId };
   const killed = await atStage("terminate", { ...attributesOf(key), sandboxId }, () =>
     killSandbox(caller.env, sandboxId),
   );
-  const endedAt = killed ? new Date() : undefined;
+  const seenAt = killed ? performance.now() : undefined;
   await atStage("settle", { ...attributesOf(key), sandboxId }, () =>
     contexts
-      .end(key, "terminated", "killed", { endedAt })
+      .end(key, "terminated", "killed", { seenAt })
       .catch(saying("The sandbox has ended; what it cost is booked later.")),
   );
 }
@@ -258,18 +263,20 @@ async function enter(
   let claimId = crypto.randomUUID();
   for (let turn = 0, waits = 0; turn < MAX_TURNS; ) {
     const claim = await atStage("quota_check", {}, () => ask(claimId));
+    const askedAt = performance.now();
     if (claim.outcome === "gone") return noSandbox("connect");
     if (claim.outcome === "refused") await refuse(caller, claim);
     if (claim.outcome === "wait") {
       if (Date.now() >= deadline) break;
-      await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 1.5 ** waits++, 1000)));
+      await sleep(Math.min(100 * 1.5 ** waits++, 1000));
       continue;
     }
     const live =
       claim.outcome === "ready"
-        ? await reconnect(caller, claim)
+        ? await reconnect(caller, claim, askedAt)
         : await start(caller, claim, claimId);
-    if (live) return live;
+    // On the way for longer than was reckoned with, it is asked for once more, for the time that is needed now.
+    if (live && performance.now() - askedAt <= caller.env.e2bTimeoutMs) return live;
     claimId = crypto.randomUUID();
     turn++;
   }
@@ -299,60 +306,97 @@ async function start(
   const timeoutMs = (claim.timeout_seconds ?? caller.env.sandboxTimeoutSeconds) * 1000;
   const stage = claim.sandbox_id ? "connect" : "create";
   return atStage(stage, attributesOf(key), async () => {
-    const before = new Date();
-    let sandbox: Sandbox;
+    let sandbox: Sandbox | undefined;
     try {
       sandbox = claim.sandbox_id
-        ? await resume(caller.env, claim.sandbox_id, timeoutMs)
+        ? await connect(caller.env, claim.sandbox_id, key.contextId, timeoutMs)
         : await create(caller.env, claim, claimId, timeoutMs);
     } catch (error) {
-      const isGone = claim.sandbox_id !== null && error instanceof NotFoundError;
-      const outcome = isGone ? "failed" : startOutcome(claim, error);
+      const failed = await startOutcome(caller.env, claim, error);
       // Where this is lost too, the claim expires, and reconciliation finds out.
-      if (outcome) await contexts.fail(key, claimId, outcome, "start_failed").catch(() => {});
-      if (isGone) return undefined;
+      await contexts.fail(key, claimId, failed, "start_failed").catch(() => {});
       throw sandboxError(error);
     }
-    const assumed = {
-      sandboxId: sandbox.sandboxId,
-      startedAt: before,
-      endAt: new Date(Date.now() + timeoutMs),
-      vcpus: null,
-      memoryGib: null,
-    };
-    const facts =
-      (await findSandbox(caller.env, sandbox.sandboxId).catch(() => undefined)) ?? assumed;
+    if (!sandbox) {
+      await contexts.fail(key, claimId, "failed", "start_failed").catch(() => {});
+      return undefined;
+    }
+    const { sandboxId } = sandbox;
+    const facts = await findSandbox(caller.env, sandboxId).catch(() => undefined);
     // When this gives no answer the sandbox goes on: killed, nobody would know what it ran. Reconciliation ends it.
-    const status = await contexts
-      .confirm(key, claimId, facts)
+    const answer = await contexts
+      .confirm(key, claimId, { ...facts, sandboxId }, { enforce: caller.env.enforceE2bQuotas })
       .catch(saying("The database does not answer; the sandbox is ended and booked later."));
-    if (status === "running") return toLive(claim, sandbox, facts, claim.outcome === "create");
-    await killSandbox(caller.env, sandbox.sandboxId);
-    await contexts.end(key, "failed", "claim_lost", {
-      startedAt: facts.startedAt,
-      endedAt: new Date(),
-    });
+    if (answer.outcome === "ready" && !isShort(answer)) {
+      return toLive(answer, sandbox, claim.outcome === "create");
+    }
+    if (answer.outcome === "refused") {
+      await giveUp(caller.env, contexts, claim, sandboxId, facts);
+      await refuse(caller, { ...answer, started_at: null });
+    }
+    if (answer.outcome === "gone") await killNobodys(caller.env, contexts, claim, sandboxId, facts);
     return undefined;
   });
 }
 
-/** What a start that failed leaves behind; undefined: a resume whose claim the next caller takes over. */
-function startOutcome(
-  claim: ContextClaim,
-  error: unknown,
-): "failed" | "paused" | "unknown" | undefined {
-  if (isRefusal(error)) return claim.sandbox_id ? "paused" : "failed";
-  return claim.sandbox_id ? undefined : "unknown";
+/** Whether E2B ends it before somebody's use of it: then it is asked for once more. */
+function isShort({ expires_at, in_use_until }: ContextClaim): boolean {
+  return Date.parse(expires_at ?? "") < Date.parse(in_use_until ?? "");
 }
 
-function create(
+/** What a start that failed leaves behind; unknown: reconciliation, or whoever resumes it next, finds out. */
+async function startOutcome(
+  env: Env,
+  claim: ContextClaim,
+  error: unknown,
+): Promise<"failed" | "paused" | "unknown"> {
+  if (!claim.sandbox_id) return isRefusal(error) ? "failed" : "unknown";
+  const facts = await findSandbox(env, claim.sandbox_id).catch(() => undefined);
+  return facts?.state === "paused" ? "paused" : "unknown";
+}
+
+/** A sandbox that is larger than there is room for: ended, or paused where it has what its user left in it. */
+async function giveUp(
+  env: Env,
+  contexts: Contexts,
+  claim: ContextClaim,
+  sandboxId: string,
+  facts: ListedSandbox | undefined,
+): Promise<void> {
+  const isPaused = claim.sandbox_id !== null && (await pauseSandbox(env, sandboxId));
+  if (!isPaused) await killSandbox(env, sandboxId);
+  await contexts.end(keyOf(claim), isPaused ? "paused" : "failed", "too_large", {
+    startedAt: facts?.startedAt,
+    seenAt: performance.now(),
+  });
+}
+
+/** A sandbox that was started, or resumed, for a claim that is no more. */
+async function killNobodys(
+  env: Env,
+  contexts: Contexts,
+  claim: ContextClaim,
+  sandboxId: string,
+  facts: ListedSandbox | undefined,
+): Promise<void> {
+  await killSandbox(env, sandboxId);
+  const key = keyOf(claim);
+  if (!claim.sandbox_id) {
+    const seenAt = performance.now();
+    await contexts.end(key, "failed", "claim_lost", { startedAt: facts?.startedAt, seenAt });
+  } else if (facts) {
+    await contexts.bookStray(key.tenantId, { ...facts, contextId: key.contextId }, null);
+  }
+}
+
+async function create(
   env: Env,
   claim: ContextClaim,
   claimId: string,
   timeoutMs: number,
 ): Promise<Sandbox> {
   const template = claim.template ?? env.sandboxTemplate;
-  return Sandbox.create(template, {
+  const sandbox = await Sandbox.create(template, {
     ...connection(env),
     timeoutMs,
     metadata: Object.fromEntries(
@@ -367,99 +411,274 @@ function create(
       }).flatMap(([name, value]) => (value === null ? [] : [[name, value]])),
     ),
   });
+  if (!sandbox.sandboxId) throw new Error("E2B answered a create without the id of a sandbox");
+  return sandbox;
 }
 
-/** Resuming twice is resuming once. */
-async function resume(env: Env, sandboxId: string, timeoutMs: number): Promise<Sandbox> {
+/** Sandbox, for an answer to connect that names the sandbox it was asked for. */
+class Connected extends Sandbox {
+  static async to(
+    sandboxId: string,
+    options: ReturnType<typeof connection> & { timeoutMs: number },
+  ): Promise<Sandbox> {
+    const answer = await Sandbox.connectSandbox(sandboxId, options);
+    if (answer.sandboxId !== sandboxId) {
+      log("error", "sandbox_id_differs", { sandboxId, answered: String(answer.sandboxId) });
+      throw new AnotherSandbox("E2B connected to another sandbox than the one that was asked for");
+    }
+    return new Sandbox({ ...answer, ...options, sandboxId });
+  }
+}
+
+class AnotherSandbox extends Error {}
+
+/**
+ * Connects to a sandbox, and resumes it where it is paused, so that E2B ends it no earlier than `timeoutMs` from now.
+ * Twice is once, so what gives no answer is asked again. Undefined: E2B does not have it any more.
+ */
+async function connect(
+  env: Env,
+  sandboxId: string,
+  contextId: string,
+  timeoutMs: number,
+): Promise<Sandbox | undefined> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await Sandbox.connect(sandboxId, { ...connection(env), timeoutMs });
+      return await Connected.to(sandboxId, { ...connection(env), timeoutMs });
     } catch (error) {
-      if (isRefusal(error) || attempt === RESUME_ATTEMPTS) throw error;
+      const isInDoubt = isGone(error);
+      if (isInDoubt && !(await isStillThere(env, sandboxId, contextId))) return undefined;
+      const isFinal = error instanceof AnotherSandbox || (isRefusal(error) && !isInDoubt);
+      if (isFinal || attempt === CONNECT_ATTEMPTS) throw error;
+      if (isInDoubt) await sleep(DOUBT_MS * attempt);
     }
   }
 }
 
-/** Connects to a sandbox that runs; where more of its time was held, tells E2B. Undefined when it is gone. */
-async function reconnect(
+/** Whether E2B has a sandbox that it says it has not: it may be waking up. Where it does not say, it is there. */
+export async function isStillThere(
+  env: Env,
+  sandboxId: string,
+  contextId: string,
+): Promise<boolean> {
+  const isListed = async () => {
+    const { sandboxes, isComplete } = await listSandboxes(env, { contextId });
+    return !isComplete || sandboxes.some((each) => each.sandboxId === sandboxId);
+  };
+  try {
+    return (await findSandbox(env, sandboxId)) !== undefined || (await isListed());
+  } catch {
+    return true;
+  }
+}
+
+/** Connects to a sandbox that runs, for as long as is held. Undefined when it is gone, or was paused: asked again. */
+function reconnect(
   caller: SandboxCaller,
   claim: ContextClaim,
+  askedAt: number,
 ): Promise<LiveSandbox | undefined> {
+  const { env } = caller;
   const contexts = new Contexts(caller.gate);
   const key = keyOf(claim);
   const sandboxId = claim.sandbox_id as string;
-  const options = connection(caller.env);
-  const unlessGone = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof NotFoundError)) throw sandboxError(error);
-      await contexts.end(key, "terminated", "lost");
+  return atStage(claim.is_extended ? "extend" : "connect", attributesOf(key), async () => {
+    const before = await findSandbox(env, sandboxId).catch(() => undefined);
+    if (before?.state === "paused") {
+      // It was paused, and nobody booked that. The next claim resumes it on a hold of its own.
+      const found = { endedAt: before.endAt, revision: claim.revision };
+      await contexts.end(key, "paused", "found_paused", found);
+      return undefined;
     }
-  };
-  const sandbox = await atStage("connect", attributesOf(key), () =>
-    unlessGone(() => Sandbox.connect(sandboxId, { ...options, timeoutMs: RECONNECT_MS })),
-  );
-  if (!sandbox) return undefined;
-  const seconds = claim.set_timeout_seconds;
-  if (seconds === null) return toLive(claim, sandbox, undefined, false);
-
-  return atStage("extend", attributesOf(key), async () => {
-    const extended = await unlessGone(async () => {
-      await Sandbox.setTimeout(sandboxId, seconds * 1000, options);
-      return true;
+    const told = await tellEnd(caller, key, sandboxId, claim).catch((error) => {
+      throw sandboxError(error);
     });
-    if (!extended) return undefined;
-    const facts = await findSandbox(caller.env, sandboxId).catch(() => undefined);
-    if (facts) await contexts.confirm(key, crypto.randomUUID(), facts);
-    return toLive(claim, sandbox, facts, false);
+    if (told === undefined) {
+      await contexts.end(key, "terminated", "lost");
+      return undefined;
+    }
+    const { answer, sandbox } = told;
+    if (answer.outcome !== "ready") return undefined;
+    if (!claim.is_extended) inBackground(confirmEnd(caller, key, sandboxId, claim));
+    // What was reckoned with for the way here is not needed any more.
+    const left = Math.max(env.e2bTimeoutMs - (performance.now() - askedAt), 0);
+    if (Date.parse(answer.expires_at ?? "") < Date.parse(claim.in_use_until ?? "") - left) {
+      throw lifeEnds(answer);
+    }
+    return toLive(answer, sandbox, false);
   });
 }
 
-/** A run failed: when that was because its sandbox is no more, its context ends too. True: it is no more. */
-async function endIfGone(caller: SandboxCaller, live: LiveSandbox): Promise<boolean> {
-  const facts = await findSandbox(caller.env, live.sandboxId).catch(() => null);
-  if (facts !== undefined) return false;
-  await new Contexts(caller.gate)
-    .end(live, "terminated", "lost")
-    .catch((error) => log("error", "settle_failed", describeError(error)));
+/**
+ * Has E2B end a running sandbox no earlier than what is held, and makes sure where it was to end earlier: on the wire
+ * one caller's time-out may overtake another's, and E2B cuts what is longer than its plan allows. Undefined: it is gone.
+ */
+async function tellEnd(
+  caller: SandboxCaller,
+  key: ContextKey,
+  sandboxId: string,
+  claim: ContextClaim,
+): Promise<{ answer: ContextClaim; sandbox: Sandbox } | undefined> {
+  let answer = claim;
+  for (let attempt = 1; ; attempt++) {
+    const timeoutMs = (answer.set_timeout_seconds ?? 1) * 1000;
+    const sandbox = await connect(caller.env, sandboxId, key.contextId, timeoutMs);
+    if (!sandbox) return undefined;
+    if (!claim.is_extended) return { answer, sandbox };
+    answer = await seenEnd(caller, key, sandboxId, answer);
+    if (answer.outcome !== "ready" || !answer.is_extended || attempt === TELL_ATTEMPTS) {
+      return { answer, sandbox };
+    }
+  }
+}
+
+/** What the database makes of E2B's words about a running sandbox; asked once more where they were old. */
+async function seenEnd(
+  { env, gate }: Pick<SandboxCaller, "env" | "gate">,
+  key: ContextKey,
+  sandboxId: string,
+  known: Pick<ContextClaim, "revision">,
+): Promise<ContextClaim> {
+  const contexts = new Contexts(gate);
+  let { revision } = known;
+  for (let attempt = 1; ; attempt++) {
+    const facts = await findSandbox(env, sandboxId).catch(() => findSandbox(env, sandboxId));
+    const answer = await contexts.confirm(
+      key,
+      crypto.randomUUID(),
+      { ...facts, sandboxId },
+      { revision, enforce: env.enforceE2bQuotas },
+    );
+    if (answer.outcome !== "again" || attempt === TELL_ATTEMPTS) return answer;
+    revision = answer.revision;
+  }
+}
+
+/**
+ * Looks when E2B ends a running sandbox, and has it end later where somebody uses it for longer.
+ * @returns whether it had to.
+ */
+export async function confirmEnd(
+  caller: Pick<SandboxCaller, "env" | "gate">,
+  key: ContextKey,
+  sandboxId: string,
+  known: Pick<ContextClaim, "revision">,
+): Promise<boolean> {
+  const answer = await seenEnd(caller, key, sandboxId, known);
+  if (answer.outcome !== "ready" || !answer.is_extended) return false;
+  const seconds = answer.set_timeout_seconds ?? 1;
+  await connect(caller.env, sandboxId, key.contextId, seconds * 1000);
+  await seenEnd(caller, key, sandboxId, answer);
   return true;
 }
 
-/** A sandbox as E2B describes it. */
-export interface ListedSandbox extends SandboxFacts {
-  state: "running" | "paused";
-  template: string;
-  tenantId?: string;
-  contextId?: string;
-  conversationId?: string;
-  pathId?: string;
+/** E2B ends it before the run could end, whatever it is told. */
+function lifeEnds({ expires_at }: ContextClaim): SpendgateError {
+  return new SpendgateError(
+    "sandbox_life_ends",
+    `E2B ends this sandbox at ${expires_at}, before the run could end: its plan allows no longer life in one go. ` +
+      "Run something shorter, or leave it idle until it is paused: resumed, it lives anew.",
+    { details: { expiresAt: expires_at } },
+  );
 }
 
-/** Sandboxes of this project, running and paused; of one context, where it is named. */
-export async function listSandboxes(env: Env, contextId?: string): Promise<ListedSandbox[]> {
+/**
+ * A run failed: when that was because its sandbox is no more, or was paused, its context ends or pauses too.
+ * @returns whether it is no more.
+ */
+async function endIfGone(caller: SandboxCaller, live: LiveSandbox): Promise<boolean> {
+  const { env } = caller;
+  const contexts = new Contexts(caller.gate);
+  const facts = await findSandbox(env, live.sandboxId).catch(() => null);
+  if (facts === null || (facts && facts.state !== "paused")) return false;
+  if (!facts && (await isStillThere(env, live.sandboxId, live.contextId))) return false;
+  const ended = facts
+    ? contexts.end(live, "paused", "found_paused", { endedAt: facts.endAt })
+    : contexts.end(live, "terminated", "lost");
+  await ended.catch((error) => log("error", "settle_failed", describeError(error)));
+  return facts === undefined;
+}
+
+/** What a list of E2B's told before it ended, or was ended. */
+export interface SandboxList {
+  sandboxes: ListedSandbox[];
+  /** False: there are more, or the server repeats itself. */
+  isComplete: boolean;
+  /** Of the page after the last one that was read; null after the last page of all. */
+  nextToken: string | null;
+}
+
+/**
+ * Sandboxes of this project, of one state or both; of one context, where it is named. Whoever asks acts on what it
+ * is told: what E2B does not filter is filtered here.
+ */
+export async function listSandboxes(
+  env: Env,
+  {
+    contextId,
+    states = ["running", "paused"],
+    maxPages = 1000,
+    fromToken,
+    untilMs = Number.POSITIVE_INFINITY,
+  }: {
+    contextId?: string;
+    states?: ("running" | "paused")[];
+    maxPages?: number;
+    /** Of an earlier list. */
+    fromToken?: string | null;
+    /** No page is begun later, by performance.now(). */
+    untilMs?: number;
+  } = {},
+): Promise<SandboxList> {
   const metadata = { spendgate: env.project, ...(contextId && { context_id: contextId }) };
   const pages = Sandbox.list({
     ...connection(env),
-    query: { metadata, state: ["running", "paused"] },
+    query: { metadata, state: states },
+    nextToken: fromToken ?? undefined,
   });
-  const listed: ListedSandbox[] = [];
+  const found = new Map<string, ListedSandbox>();
+  const tokens = new Set<string | undefined>();
   try {
-    while (pages.hasNext) listed.push(...(await pages.nextItems()).map(toListed));
-    return listed;
+    for (let page = 0; pages.hasNext; page++) {
+      const isRepeated = tokens.has(pages.nextToken);
+      if (isRepeated) log("error", "sandbox_list_repeats", { pages: page });
+      if (isRepeated || page >= maxPages || performance.now() > untilMs) break;
+      tokens.add(pages.nextToken);
+      for (const told of await pages.nextItems()) {
+        const sandbox = readFacts(told);
+        const isMeant =
+          sandbox?.project === env.project &&
+          (contextId === undefined || sandbox.contextId === contextId) &&
+          (sandbox.state === null || states.includes(sandbox.state));
+        if (sandbox && isMeant) found.set(sandbox.sandboxId, sandbox);
+      }
+    }
   } catch (error) {
+    throw sandboxError(error);
+  }
+  const next = pages.hasNext ? pages.nextToken : undefined;
+  const nextToken = next === undefined || tokens.has(next) ? null : next;
+  return { sandboxes: [...found.values()], isComplete: !pages.hasNext, nextToken };
+}
+
+/**
+ * The sandbox, or undefined when E2B does not know it.
+ * @throws SpendgateError upstream_error; also when E2B answers another one.
+ */
+export async function findSandbox(env: Env, sandboxId: string): Promise<ListedSandbox | undefined> {
+  try {
+    const facts = readFactsOf(sandboxId, await Sandbox.getInfo(sandboxId, connection(env)));
+    if (!facts) throw new AnotherSandbox("E2B described another sandbox than the one asked for");
+    return facts;
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
     throw sandboxError(error);
   }
 }
 
-/** The sandbox, or undefined when E2B does not know it. */
-export async function findSandbox(env: Env, sandboxId: string): Promise<ListedSandbox | undefined> {
-  try {
-    return toListed(await Sandbox.getInfo(sandboxId, connection(env)));
-  } catch (error) {
-    if (error instanceof NotFoundError) return undefined;
-    throw sandboxError(error);
-  }
+/** Whether a sandbox says itself that it is this project's: nothing is done to any other. */
+export function isOurs(env: Env, sandbox: ListedSandbox): boolean {
+  return sandbox.project === env.project;
 }
 
 /** False: it was gone already. */
@@ -467,6 +686,7 @@ export async function killSandbox(env: Env, sandboxId: string): Promise<boolean>
   try {
     return await Sandbox.kill(sandboxId, connection(env));
   } catch (error) {
+    if (isNotFound(error)) return false;
     throw sandboxError(error);
   }
 }
@@ -477,26 +697,9 @@ export async function pauseSandbox(env: Env, sandboxId: string): Promise<boolean
     await Sandbox.pause(sandboxId, connection(env));
     return true;
   } catch (error) {
-    if (error instanceof NotFoundError) return false;
+    if (isNotFound(error)) return false;
     throw sandboxError(error);
   }
-}
-
-function toListed(info: Awaited<ReturnType<typeof Sandbox.getInfo>>): ListedSandbox {
-  const { metadata } = info;
-  return {
-    sandboxId: info.sandboxId,
-    state: info.state,
-    startedAt: info.startedAt,
-    endAt: info.endAt,
-    vcpus: info.cpuCount,
-    memoryGib: info.memoryMB / 1024,
-    template: metadata.template ?? info.templateId,
-    tenantId: metadata.tenant_id,
-    contextId: metadata.context_id,
-    conversationId: metadata.conversation_id,
-    pathId: metadata.path_id,
-  };
 }
 
 const variables = z.object({
@@ -531,16 +734,32 @@ function connection(env: Env) {
   };
 }
 
+/** Statuses that a gateway answers when it has waited for long enough: what it sent on may be done all the same. */
+const MAY_BE_DONE = [408, 425, 499];
+
 /** Whether E2B said no: then nothing was done. */
 function isRefusal(error: unknown): boolean {
-  const status = error instanceof SandboxError ? (error as { statusCode?: number }).statusCode : 0;
+  const status = statusOf(error);
   return (
     error instanceof AuthenticationError ||
     error instanceof RateLimitError ||
     error instanceof InvalidArgumentError ||
     error instanceof NotFoundError ||
-    (status !== undefined && status >= 400 && status < 500)
+    (status >= 400 && status < 500 && !MAY_BE_DONE.includes(status))
   );
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof NotFoundError || statusOf(error) === 404;
+}
+
+/** E2B does not have it, or is killing it. */
+function isGone(error: unknown): boolean {
+  return isNotFound(error) || [409, 410].includes(statusOf(error));
+}
+
+function statusOf(error: unknown): number {
+  return error instanceof SandboxError ? ((error as { statusCode?: number }).statusCode ?? 0) : 0;
 }
 
 /** What the gate says when it gives no answer, nothing was spent, is not true of a sandbox that runs or ran. */
@@ -573,10 +792,12 @@ function claimSeconds(env: Env): number {
   return Math.ceil((2 * env.e2bTimeoutMs) / 1000) + 10;
 }
 
-/** Seconds for which a run wants its sandbox: until it is heard of, and then its own. */
+/** How long a run may use its sandbox: on the way to it, until its first word, and while it runs. */
 function secondsOf(run: CodeRun, env: Env): number {
-  return run.seconds + Math.ceil(env.e2bTimeoutMs / 1000);
+  return run.seconds + Math.ceil((2 * env.e2bTimeoutMs) / 1000);
 }
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 function keyOf(claim: ContextClaim): ContextKey {
   return { tenantId: claim.tenant_id as string, contextId: claim.context_id as string };
@@ -586,12 +807,7 @@ function attributesOf({ tenantId, contextId }: ContextKey) {
   return { tenantId, contextId };
 }
 
-function toLive(
-  claim: ContextClaim,
-  sandbox: Sandbox,
-  facts: SandboxFacts | undefined,
-  isNew: boolean,
-): LiveSandbox {
+function toLive(claim: ContextClaim, sandbox: Sandbox, isNew: boolean): LiveSandbox {
   return {
     ...keyOf(claim),
     conversationId: claim.conversation_id as string,
@@ -599,8 +815,8 @@ function toLive(
     template: claim.template as string,
     sandboxId: sandbox.sandboxId,
     isNew,
-    startedAt: facts?.startedAt.toISOString() ?? (claim.started_at as string),
-    expiresAt: facts?.endAt.toISOString() ?? (claim.expires_at as string),
+    startedAt: claim.started_at as string,
+    expiresAt: claim.expires_at as string,
     inUseUntil: claim.in_use_until ?? null,
     sandbox,
   };

@@ -144,6 +144,9 @@ begin
   v_context.claim_expires_at := p_now + make_interval(secs => p_claim_seconds);
   v_context.in_use_until := p_now + make_interval(secs => p_run_seconds);
   v_context.created_at := p_now;
+  v_context.extension_is_open := false;
+  v_context.revision := 0;
+  v_context.clock_skew_seconds := 0;
   return v_context;
 end;
 $$;

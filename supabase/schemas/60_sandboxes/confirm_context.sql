@@ -6,9 +6,11 @@ create function spend.confirm_context(
   started_at timestamptz,
   expires_at timestamptz,
   vcpus integer,
-  memory_gib numeric
+  memory_gib numeric,
+  revision integer default null,
+  enforce boolean default true
 )
-returns text
+returns spend.context_claim
 language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
@@ -19,12 +21,14 @@ begin
   return spend_private.confirm_context(
     confirm_context.tenant_id, confirm_context.context_id, confirm_context.claim_id,
     confirm_context.sandbox_id, confirm_context.started_at, confirm_context.expires_at,
-    confirm_context.vcpus, confirm_context.memory_gib
+    confirm_context.vcpus, confirm_context.memory_gib, confirm_context.revision, confirm_context.enforce
   );
 end;
 $$;
 comment on function spend.confirm_context is
-  'Records what E2B says of a sandbox that was started, resumed or extended, and returns the context''s status. Other than running: the claim was lost, the caller kills the sandbox and calls end_context with its times.
+  'Records what E2B says of a sandbox that was started, resumed or extended. started_at, expires_at: by E2B''s clock. Null: E2B did not tell, or nothing that can be; then what was asked for is taken. A size that costs more than what is held is held for.
+revision: of the claim''s answer; what was told before a later change moves no end back.
+outcome: ready (is_extended: E2B''s end is before what somebody was admitted for: connect again with set_timeout_seconds, and confirm), again (see context_claim), refused (the sandbox is larger than its template, and a quota has no room for that: end it), wait (it is not running any more, or being resumed by somebody else), gone (nobody''s: the caller kills it and calls end_context).
 Errors: PT404 unknown_context, 22023 invalid_usage (sandbox_id, a time, vcpus, memory_gib). For service_role.';
 grant execute on function spend.confirm_context to service_role;
 
@@ -36,9 +40,12 @@ create function spend_private.confirm_context(
   p_started_at timestamptz,
   p_expires_at timestamptz,
   p_vcpus integer,
-  p_memory_gib numeric
+  p_memory_gib numeric,
+  p_revision integer default null,
+  p_enforce boolean default true,
+  p_now timestamptz default now()
 )
-returns text
+returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -47,7 +54,6 @@ declare
   -- What cannot be booked in the end is not taken in the beginning.
   v_wrong text[] := case
     when p_sandbox_id is null then array['sandbox_id', 'is missing']
-    when p_expires_at is null then array['expires_at', 'is missing']
     when not isfinite(p_expires_at) then array['expires_at', 'is not a moment']
     when not isfinite(p_started_at) then array['started_at', 'is not a moment']
     when p_vcpus <= 0 then array['vcpus', 'is not a number above 0']
@@ -58,36 +64,255 @@ begin
     perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
   end if;
   if v_context.status = 'creating' and coalesce(v_context.sandbox_id = p_sandbox_id, v_context.claim_id = p_claim_id) then
-    update spend.execution_contexts as c set
-      status = 'running', sandbox_id = p_sandbox_id,
-      started_at = spend_private.interval_start(v_context, p_started_at), expires_at = p_expires_at,
-      vcpus = coalesce(p_vcpus, c.vcpus), memory_gib = coalesce(p_memory_gib, c.memory_gib)
-    where c.tenant_id = p_tenant_id and c.id = p_context_id;
-    return 'running';
+    return spend_private.confirm_start(
+      v_context, p_sandbox_id, p_started_at, p_expires_at, p_vcpus, p_memory_gib, p_enforce, p_now
+    );
+  elsif v_context.status = 'running' and v_context.sandbox_id = p_sandbox_id then
+    return spend_private.confirm_end(v_context, p_expires_at, p_revision, p_now);
   end if;
-  if v_context.status = 'running' and v_context.sandbox_id is distinct from p_sandbox_id then
-    return 'failed';
-  end if;
-  if v_context.status = 'running' then
-    update spend.execution_contexts as c set expires_at = p_expires_at
-    where c.tenant_id = p_tenant_id and c.id = p_context_id;
-  end if;
-  return v_context.status;
+  -- What is another claim's, or its own but paused, is not the caller's to kill.
+  return spend_private.context_answer(v_context, case
+    when v_context.sandbox_id = p_sandbox_id and v_context.ended_at is null then 'wait' else 'gone'
+  end);
 end;
 $$;
 comment on function spend_private.confirm_context is
-  'See spend.confirm_context.';
+  'spend.confirm_context with a clock.';
 
-create function spend_private.interval_start(p_context spend.execution_contexts, p_started_at timestamptz)
-returns timestamptz
+create function spend_private.confirm_start(
+  p_context spend.execution_contexts,
+  p_sandbox_id text,
+  p_started_at timestamptz,
+  p_expires_at timestamptz,
+  p_vcpus integer,
+  p_memory_gib numeric,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_needs_more boolean := p_vcpus > p_context.vcpus or p_memory_gib > p_context.memory_gib;
+  v_timeout interval := make_interval(secs => p_context.timeout_seconds);
+  v_end timestamptz;
+  v_held spend.reserve_result;
+  v_answer spend.context_claim;
+begin
+  p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
+  p_context.started_at := spend_private.interval_start(p_context, p_started_at, p_now);
+  v_end := coalesce(
+    spend_private.believable_end(p_context, p_expires_at, p_now),
+    case when p_context.sandbox_id is null then p_context.claimed_at else p_now end + v_timeout
+  );
+  p_context.held_until := p_context.started_at + v_timeout;
+  if least(v_end, p_now + v_timeout) > p_context.held_until + interval '1 second' then
+    -- A claim that was taken over: it may run since the first one, and for a time-out from now.
+    p_context.held_until := least(v_end, p_now + v_timeout);
+    v_needs_more := true;
+  end if;
+  p_context.expires_at := least(v_end, p_context.held_until);
+  p_context.vcpus := coalesce(p_vcpus, p_context.vcpus);
+  p_context.memory_gib := coalesce(p_memory_gib, p_context.memory_gib);
+  perform spend_private.compare_template(p_context, p_now);
+  if v_needs_more then
+    v_held := spend_private.extend_context(
+      p_context, spend_private.seconds_between(p_now, p_context.held_until), p_enforce, p_now
+    );
+    if not v_held.allowed then
+      -- It is booked at its real size, whoever ends it.
+      update spend.execution_contexts as c set vcpus = p_context.vcpus, memory_gib = p_context.memory_gib
+      where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+      v_answer := spend_private.context_answer(p_context, 'refused');
+      v_answer.refusal := v_held;
+      return v_answer;
+    end if;
+  end if;
+
+  update spend.execution_contexts as c set
+    status = 'running', sandbox_id = p_sandbox_id,
+    started_at = p_context.started_at, expires_at = p_context.expires_at, held_until = p_context.held_until,
+    clock_skew_seconds = p_context.clock_skew_seconds, revision = c.revision + 1,
+    vcpus = p_context.vcpus, memory_gib = p_context.memory_gib
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
+  return spend_private.confirmed_answer(p_context, p_now);
+end;
+$$;
+comment on function spend_private.confirm_start is
+  'A context in creating runs now. One that is larger, or may run longer, than what is held is held for first.';
+
+create function spend_private.confirm_end(
+  p_context spend.execution_contexts,
+  p_expires_at timestamptz,
+  p_revision integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_is_newest boolean := coalesce(p_revision = p_context.revision, false);
+  v_end timestamptz := spend_private.believable_end(p_context, p_expires_at, p_now);
+  v_is_open boolean := p_context.extension_is_open;
+begin
+  if v_end is null then
+    -- E2B was told, and says nothing that can be: what it was told stands.
+    v_end := case when v_is_newest then spend_private.told_end(p_context) else p_context.expires_at end;
+  end if;
+  v_end := least(v_end, p_context.held_until);
+  if not v_is_newest and v_end < p_context.expires_at - interval '1 second' then
+    return spend_private.context_answer(p_context, 'again');
+  elsif not v_is_newest then
+    v_end := greatest(v_end, p_context.expires_at);
+  end if;
+  -- Seen before somebody's extension, it is no answer to that.
+  if v_is_newest or v_end >= p_context.held_until - interval '1 second' then
+    v_is_open := false;
+  end if;
+  if v_end = p_context.expires_at and v_is_open = p_context.extension_is_open then
+    return spend_private.confirmed_answer(p_context, p_now);
+  end if;
+  update spend.execution_contexts as c set
+    expires_at = v_end, extension_is_open = v_is_open, revision = c.revision + 1
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
+  return spend_private.confirmed_answer(p_context, p_now);
+end;
+$$;
+comment on function spend_private.confirm_end is
+  'When E2B ends a running context. Back it moves only for who has seen it after the last change.';
+
+create function spend_private.confirmed_answer(p_context spend.execution_contexts, p_now timestamptz)
+returns spend.context_claim
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A resumed sandbox may still tell when it was made; paused time is free, and before the claim it was paused.
-  return case when p_context.sandbox_id is null then p_started_at
-    else greatest(p_started_at, p_context.claimed_at) end;
+  return spend_private.ready_answer(
+    p_context, p_context.in_use_until,
+    coalesce(p_context.expires_at < least(p_context.in_use_until, p_context.held_until) - interval '1 second', false),
+    p_now
+  );
+end;
+$$;
+comment on function spend_private.confirmed_answer is
+  'Answer to a confirmation: is_extended says that E2B is still to end it before somebody''s admitted use.';
+
+create function spend_private.believable_end(
+  p_context spend.execution_contexts,
+  p_told timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_end timestamptz := spend_private.in_our_time(p_context, p_told);
+begin
+  -- What runs has not ended.
+  return case when v_end > p_now then v_end end;
+end;
+$$;
+comment on function spend_private.believable_end is
+  'The end of a running sandbox as E2B tells it, by our clock; null when that cannot be.';
+
+create function spend_private.clock_skew(
+  p_context spend.execution_contexts,
+  p_started_at timestamptz,
+  p_now timestamptz
+)
+returns numeric
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
+  v_skew numeric := p_context.clock_skew_seconds;
+begin
+  -- A resumed sandbox may tell when it was first started.
+  if v_started_at > p_now + interval '1 second'
+    or (v_started_at < p_context.claimed_at - interval '1 second' and p_context.sandbox_id is null)
+  then
+    v_skew := spend_private.seconds_between(p_context.claimed_at, p_started_at);
+    perform spend_private.flag_sandboxes(
+      'clock', format('E2B says that a sandbox was started %s s from when it was asked to: its clock or ours is wrong.', round(v_skew)),
+      p_now
+    );
+  elsif p_started_at is not null and v_skew = 0 then
+    perform spend_private.resolve_problem('sandboxes', 'clock', p_now);
+  end if;
+  return v_skew;
+end;
+$$;
+comment on function spend_private.clock_skew is
+  'Seconds that E2B''s clock is ahead of ours, by the start that it tells of a context''s sandbox: 0, or what is known, where that can be. Puts a difference on record.';
+
+create function spend_private.interval_start(
+  p_context spend.execution_contexts,
+  p_started_at timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
+begin
+  -- It cannot have begun before it was claimed, nor later than now. Paused time is free, and a resumed sandbox may
+  -- still tell when it was made.
+  return case when v_started_at between p_context.claimed_at and p_now then v_started_at else p_context.claimed_at end;
 end;
 $$;
 comment on function spend_private.interval_start is
-  'When the running interval began that a context in creating was claimed for.';
+  'When the running interval began that a context in creating was claimed for, by our clock: as E2B says, else when it was claimed.';
+
+create function spend_private.compare_template(p_context spend.execution_contexts, p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_template spend.sandbox_templates;
+  v_subject text := 'template ' || p_context.template;
+begin
+  select * into v_template from spend.sandbox_templates as t where t.template = p_context.template;
+  if v_template.vcpus <> p_context.vcpus or v_template.memory_gib <> p_context.memory_gib then
+    perform spend_private.flag_sandboxes(
+      v_subject,
+      format(
+        'E2B gives %s vCPU and %s GiB, spend.sandbox_templates says %s and %s: correct that row.',
+        p_context.vcpus, trim_scale(p_context.memory_gib), v_template.vcpus, trim_scale(v_template.memory_gib)
+      ),
+      p_now
+    );
+  else
+    perform spend_private.resolve_problem('sandboxes', v_subject, p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.compare_template is
+  'Puts on record that E2B gives sandboxes of a template another size than spend.sandbox_templates says.';
+
+create function spend_private.flag_sandboxes(p_subject text, p_message text, p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Once an hour: no row for all calls to wait at.
+  if not exists (
+    select from spend.problems as p
+    where p.job = 'sandboxes' and p.subject = p_subject and p.resolved_at is null
+      and p.last_seen_at > p_now - interval '1 hour'
+  ) then
+    perform spend_private.record_problem('sandboxes', p_subject, p_message, p_now => p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.flag_sandboxes is
+  'record_problem for what calls find wrong with E2B''s words, job sandboxes.';

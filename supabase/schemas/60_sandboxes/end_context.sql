@@ -4,7 +4,9 @@ create function spend.end_context(
   status text,
   reason text,
   started_at timestamptz default null,
-  ended_at timestamptz default null
+  ended_at timestamptz default null,
+  ended_seconds_ago numeric default null,
+  revision integer default null
 )
 returns text
 language plpgsql volatile
@@ -16,12 +18,14 @@ as $$
 begin
   return spend_private.end_context(
     end_context.tenant_id, end_context.context_id, end_context.status, end_context.reason,
-    end_context.started_at, end_context.ended_at
+    end_context.started_at, end_context.ended_at, end_context.ended_seconds_ago, end_context.revision
   );
 end;
 $$;
 comment on function spend.end_context is
-  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now. started_at, ended_at: as E2B says; null: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated).
+  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now.
+ended_seconds_ago: the caller saw it end, so many seconds ago by its own watch. Else started_at, ended_at: as E2B says, by E2B''s clock. Neither, or what cannot be: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated; so is whatever a reason lost was given for).
+revision: of what the caller knows; when the context has changed since, nothing happens.
 Errors: PT404 unknown_context, 22023 invalid_usage (status, a time, reason). For service_role.';
 grant execute on function spend.end_context to service_role;
 
@@ -32,6 +36,8 @@ create function spend_private.end_context(
   p_reason text,
   p_started_at timestamptz default null,
   p_ended_at timestamptz default null,
+  p_ended_seconds_ago numeric default null,
+  p_revision integer default null,
   p_now timestamptz default now()
 )
 returns text
@@ -40,7 +46,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
-  v_started_at timestamptz;
   v_ended_at timestamptz;
   v_status text := p_status;
 begin
@@ -48,41 +53,91 @@ begin
     perform spend_private.fail_usage('status', 'is not paused, terminated or failed');
   elsif not isfinite(p_started_at) or not isfinite(p_ended_at) then
     perform spend_private.fail_usage('started_at, ended_at', 'are not both moments');
+  elsif not p_ended_seconds_ago between 0 and 86400 then
+    perform spend_private.fail_usage('ended_seconds_ago', 'is not between 0 and 86400 (a day)');
   elsif length(p_reason) > 200 then
     perform spend_private.fail_usage('reason', 'is longer than 200 characters');
   end if;
   if v_context.booked_at is not null and (v_context.status <> 'paused' or p_status = 'paused') then
     return v_context.status;
   end if;
-  -- Somebody tells late of an earlier pause: it has been resumed since.
-  if p_status = 'paused' and p_ended_at < v_context.claimed_at then
+  v_ended_at := coalesce(
+    p_now - make_interval(secs => p_ended_seconds_ago::double precision),
+    spend_private.in_our_time(v_context, p_ended_at)
+  );
+  -- Somebody tells late: it has been resumed since.
+  if p_revision <> v_context.revision
+    or (p_status = 'paused' and p_revision is null and v_ended_at < v_context.claimed_at)
+  then
     return v_context.status;
   end if;
   -- What has ended stays as it ended; only its cost was open.
   if v_context.status = 'failed' then
     v_status := 'failed';
   end if;
-
-  v_started_at := coalesce(v_context.started_at, spend_private.interval_start(v_context, p_started_at));
-  v_ended_at := coalesce(p_ended_at, least(p_now, v_context.expires_at));
   if v_context.booked_at is null then
-    perform spend_private.settle(
-      v_context.reservation_id,
-      case when v_started_at is not null then
-        spend_private.context_usage(v_context, spend_private.seconds_between(v_started_at, v_ended_at))
-      end,
-      jsonb_strip_nulls(jsonb_build_object(
-        'sandbox_id', v_context.sandbox_id, 'end_reason', p_reason,
-        -- It ended at some time before its time-out, and nobody can tell when.
-        'is_estimated', case when p_ended_at is null and p_now < v_context.expires_at then true end
-      )), p_now
-    );
+    v_ended_at := spend_private.book_interval(v_context, p_reason, p_started_at, v_ended_at, p_now);
   end if;
-  return spend_private.close_context(v_context, v_status, p_reason, v_ended_at, p_now);
+  return spend_private.close_context(
+    v_context, v_status, p_reason, coalesce(v_ended_at, p_now), p_now
+  );
 end;
 $$;
 comment on function spend_private.end_context is
-  'spend.end_context with a clock. A start that nobody knows is booked at the estimate, flagged.';
+  'spend.end_context with a clock.';
+
+create function spend_private.book_interval(
+  p_context spend.execution_contexts,
+  p_reason text,
+  p_started_at timestamptz,
+  p_ended_at timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_is_told boolean;
+  v_is_timed_out boolean;
+  v_started_at timestamptz;
+  v_ended_at timestamptz;
+begin
+  if p_context.started_at is null and p_started_at is not null then
+    p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
+  end if;
+  v_started_at := coalesce(
+    p_context.started_at, spend_private.interval_start(p_context, p_started_at, p_now)
+  );
+  -- A moment before it began, or one that is still to come, is another clock's.
+  v_is_told := coalesce(p_ended_at between v_started_at and p_now + interval '1 second', false);
+  v_ended_at := case
+    when v_is_told then least(p_ended_at, p_now)
+    else greatest(least(p_now, spend_private.told_end(p_context)), v_started_at)
+  end;
+  v_is_timed_out := coalesce(p_context.expires_at <= p_now, false)
+    and not p_context.extension_is_open and p_reason is distinct from 'lost';
+  perform spend_private.settle(
+    p_context.reservation_id,
+    -- Nobody knows whether it began, nor when it ended: the estimate.
+    case when coalesce(p_context.started_at, p_started_at) is not null or v_is_told then
+      spend_private.context_usage(p_context, spend_private.seconds_between(v_started_at, v_ended_at))
+    end,
+    jsonb_strip_nulls(jsonb_build_object(
+      'sandbox_id', p_context.sandbox_id, 'end_reason', p_reason,
+      'clock_skew_seconds', nullif(p_context.clock_skew_seconds, 0),
+      -- Nobody can tell when it ended, or began, or whose clock is right.
+      'is_estimated', nullif(
+        not (v_is_told or v_is_timed_out) or p_context.clock_skew_seconds <> 0
+        or coalesce(p_context.started_at, p_started_at) is null, false
+      )
+    )), p_now
+  );
+  return v_ended_at;
+end;
+$$;
+comment on function spend_private.book_interval is
+  'Settles the hold of a context by the seconds that it ran, and returns when it ended. p_ended_at: by our clock, null when nobody saw it. A start that nobody knows is booked at the estimate, flagged.';
 
 create function spend_private.close_context(
   p_context spend.execution_contexts,
@@ -102,7 +157,7 @@ begin
     paused_at = case p_status when 'paused' then p_ended_at end,
     ended_at = case when p_status <> 'paused' then coalesce(c.ended_at, p_ended_at) end,
     end_reason = coalesce(c.end_reason, case when p_status <> 'paused' then p_reason end),
-    pause_claimed_until = null
+    pause_claimed_until = null, extension_is_open = false, revision = c.revision + 1
   where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
   return p_status;
 end;
@@ -132,7 +187,7 @@ begin
 end;
 $$;
 comment on function spend.fail_context is
-  'The holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox that was to be resumed is as it was), unknown (E2B gave no answer: a sandbox may be running, the hold stays, reconciliation finds out). Returns the status that the context has now; a claim that was lost changes nothing.
+  'The holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox that was to be resumed is as it was), unknown (E2B gave no answer: a sandbox may be running, the hold stays, reconciliation finds out; one that was to be resumed is left to the next caller, at once). Returns the status that the context has now; a claim that was lost changes nothing.
 Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
 grant execute on function spend.fail_context to service_role;
 
@@ -159,7 +214,13 @@ begin
   if v_context.status <> 'creating' or v_context.claim_id is distinct from p_claim_id then
     return v_context.status;
   end if;
-  if p_status = 'unknown' then
+  if p_status = 'unknown' and v_context.sandbox_id is not null then
+    -- Resuming twice is resuming once: nobody waits for a claim that nobody is at.
+    update spend.execution_contexts as c set
+      claim_expires_at = greatest(p_now, c.claimed_at + interval '1 millisecond')
+    where c.tenant_id = p_tenant_id and c.id = p_context_id;
+    return 'creating';
+  elsif p_status = 'unknown' then
     update spend.execution_contexts as c set status = 'failed', ended_at = p_now, end_reason = p_reason
     where c.tenant_id = p_tenant_id and c.id = p_context_id;
     return 'failed';

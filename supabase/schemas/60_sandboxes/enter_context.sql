@@ -18,7 +18,7 @@ begin
     when 'paused' then
       return spend_private.resume_context(p_context, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now);
     when 'creating' then
-      return spend_private.enter_creating(p_context, p_claim_id, p_claim_seconds, p_now);
+      return spend_private.enter_creating(p_context, p_claim_id, p_run_seconds, p_claim_seconds, p_now);
     else
       return spend_private.context_answer(p_context, 'gone');
   end case;
@@ -38,40 +38,50 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_in_use_until timestamptz := p_now + make_interval(secs => p_run_seconds);
-  v_seconds integer;
+  v_used_until timestamptz := p_now + make_interval(secs => p_run_seconds);
+  v_until timestamptz;
   v_held spend.reserve_result;
   v_answer spend.context_claim;
 begin
   if p_context.pause_claimed_until > p_now then
     return spend_private.context_answer(p_context, 'wait');
   end if;
-  if p_context.expires_at <= p_now then
+  if spend_private.may_live_until(p_context) <= p_now then
     perform spend_private.end_context(p_context.tenant_id, p_context.id, 'terminated', 'timed_out', p_now => p_now);
     return spend_private.context_answer(p_context, 'gone');
   end if;
 
   -- It lives for its time-out after each use; E2B, and the quotas, are asked when half of it would be gone.
-  if p_context.expires_at < v_in_use_until + make_interval(secs => p_context.timeout_seconds / 2.0) then
-    v_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
-    v_held := spend_private.extend_context(p_context, v_seconds, p_enforce, p_now);
-    if v_held.allowed then
-      p_context.expires_at := p_now + make_interval(secs => v_seconds);
-    elsif p_context.expires_at < v_in_use_until then
-      v_answer := spend_private.context_answer(p_context, 'refused');
-      v_answer.refusal := v_held;
-      return v_answer;
-    else
-      v_seconds := null;
+  if p_context.expires_at < v_used_until + make_interval(secs => p_context.timeout_seconds / 2.0) then
+    -- Never less than what somebody else was promised.
+    v_until := greatest(
+      p_now + make_interval(secs => greatest(p_context.timeout_seconds, p_run_seconds)),
+      p_context.held_until, p_context.in_use_until
+    );
+    if v_until > p_context.held_until then
+      v_held := spend_private.extend_context(
+        p_context, ceil(spend_private.seconds_between(p_now, v_until)), p_enforce, p_now
+      );
+      if v_held.allowed then
+        p_context.held_until := v_until;
+      elsif p_context.held_until < v_used_until then
+        v_answer := spend_private.context_answer(p_context, 'refused');
+        v_answer.refusal := v_held;
+        return v_answer;
+      end if;
+    end if;
+    -- Until E2B says so, it ends when it said before: whoever comes next asks, too.
+    if p_context.expires_at < p_context.held_until then
+      p_context.extension_is_open := true;
+      p_context.revision := p_context.revision + 1;
     end if;
   end if;
 
   update spend.execution_contexts as c set
-    expires_at = p_context.expires_at, in_use_until = greatest(c.in_use_until, v_in_use_until)
+    held_until = p_context.held_until, extension_is_open = p_context.extension_is_open,
+    revision = p_context.revision, in_use_until = greatest(c.in_use_until, v_used_until)
   where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
-  v_answer := spend_private.context_answer(p_context, 'ready');
-  v_answer.set_timeout_seconds := v_seconds;
-  return v_answer;
+  return spend_private.ready_answer(p_context, v_used_until, p_context.extension_is_open, p_now);
 end;
 $$;
 comment on function spend_private.enter_running is
@@ -79,7 +89,7 @@ comment on function spend_private.enter_running is
 
 create function spend_private.extend_context(
   p_context spend.execution_contexts,
-  p_seconds integer,
+  p_seconds numeric,
   p_enforce boolean,
   p_now timestamptz
 )
@@ -122,6 +132,8 @@ begin
   -- The interval that has ended is no part of the answer: a refusal is one to start.
   p_context.started_at := null;
   p_context.expires_at := null;
+  p_context.held_until := null;
+  p_context.extension_is_open := false;
   v_held := spend_private.hold_context(p_context, p_user_id, p_enforce, p_now);
   if not v_held.allowed then
     v_answer := spend_private.context_answer(p_context, 'refused');
@@ -135,7 +147,8 @@ begin
     claim_id = p_claim_id, claimed_at = p_now,
     claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
     in_use_until = p_now + make_interval(secs => p_run_seconds),
-    started_at = null, expires_at = null, paused_at = null, pause_claimed_until = null
+    started_at = null, expires_at = null, held_until = null, extension_is_open = false,
+    paused_at = null, looked_at = null, pause_claimed_until = null, revision = c.revision + 1
   where c.tenant_id = p_context.tenant_id and c.id = p_context.id
   returning c.* into p_context;
   return spend_private.context_answer(p_context, 'resume');
@@ -147,6 +160,7 @@ comment on function spend_private.resume_context is
 create function spend_private.enter_creating(
   p_context spend.execution_contexts,
   p_claim_id uuid,
+  p_run_seconds integer,
   p_claim_seconds integer,
   p_now timestamptz
 )
@@ -173,8 +187,11 @@ begin
   end if;
   -- Resuming a sandbox that was resumed changes nothing: the hold is there, only who does it is new.
   update spend.execution_contexts as c set
-    claim_id = p_claim_id, claim_expires_at = p_now + make_interval(secs => p_claim_seconds)
-  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+    claim_id = p_claim_id, claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
+    in_use_until = greatest(c.in_use_until, p_now + make_interval(secs => p_run_seconds)),
+    revision = c.revision + 1
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
   return spend_private.context_answer(p_context, 'resume');
 end;
 $$;

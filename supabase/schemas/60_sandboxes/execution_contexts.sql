@@ -18,9 +18,14 @@ create table spend.execution_contexts (
   claim_expires_at timestamptz not null,
   started_at timestamptz,
   expires_at timestamptz,
+  held_until timestamptz,
+  extension_is_open boolean not null default false,
+  revision integer not null default 0,
+  clock_skew_seconds numeric not null default 0,
   in_use_until timestamptz,
   pause_claimed_until timestamptz,
   paused_at timestamptz,
+  looked_at timestamptz,
   ended_at timestamptz,
   end_reason text,
   created_at timestamptz not null default now(),
@@ -30,8 +35,15 @@ create table spend.execution_contexts (
   constraint memory_is_positive check (memory_gib > 0 and memory_gib <> 'NaN' and memory_gib <> 'Infinity'),
   constraint timeout_is_positive check (timeout_seconds > 0),
   constraint claim_ends_after_it_began check (claim_expires_at > claimed_at),
-  constraint creating_does_not_run check (status <> 'creating' or (started_at is null and expires_at is null)),
-  constraint running_has_its_times check (status <> 'running' or (started_at is not null and expires_at is not null)),
+  constraint creating_does_not_run check (
+    status <> 'creating' or (started_at is null and expires_at is null and held_until is null)
+  ),
+  constraint running_has_its_times check (
+    status <> 'running' or (started_at is not null and expires_at is not null and held_until is not null)
+  ),
+  constraint expires_at_is_held check (expires_at <= held_until),
+  constraint extension_has_its_hold check (not extension_is_open or held_until is not null),
+  constraint clock_skew_is_finite check (clock_skew_seconds not in ('NaN', 'Infinity', '-Infinity')),
   constraint running_and_paused_have_a_sandbox check (status not in ('running', 'paused') or sandbox_id is not null),
   constraint paused_has_paused_at check ((status = 'paused') = (paused_at is not null)),
   constraint ended_has_ended_at check ((status in ('terminated', 'failed')) = (ended_at is not null)),
@@ -58,20 +70,28 @@ comment on column spend.execution_contexts.booked_at is 'When that hold was sett
 comment on column spend.execution_contexts.claim_id is 'Who may start or resume it: asking again with the same id gets the same answer.';
 comment on column spend.execution_contexts.claimed_at is 'When the present interval was claimed; taking over an expired claim leaves it. The interval cannot have begun earlier.';
 comment on column spend.execution_contexts.claim_expires_at is 'From then on a claim in creating is taken over.';
-comment on column spend.execution_contexts.started_at is 'Begin of the running interval, as E2B says.';
-comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself.';
+comment on column spend.execution_contexts.started_at is 'Begin of the running interval, by our clock: as E2B says where that can be, else the claim''s begin.';
+comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself, as far as E2B has said so; never after held_until.';
+comment on column spend.execution_contexts.held_until is 'Until when its seconds are held: what E2B is told. Only moves forward while an interval runs.';
+comment on column spend.execution_contexts.extension_is_open is 'E2B was to be told of held_until, and has not confirmed: it may run until then.';
+comment on column spend.execution_contexts.revision is 'Grows when the interval or its end changes. Who read E2B''s words before a change moves nothing back.';
+comment on column spend.execution_contexts.clock_skew_seconds is 'Seconds that E2B''s clock is ahead of ours, where its times cannot be; else 0. What is booked then is flagged.';
 comment on column spend.execution_contexts.in_use_until is 'A run that was admitted may last until then: it is not idle before.';
 comment on column spend.execution_contexts.pause_claimed_until is 'Somebody is pausing it: runs wait.';
 comment on column spend.execution_contexts.paused_at is 'Since when it is paused; null in every other status.';
+comment on column spend.execution_contexts.looked_at is 'When reconciliation last asked E2B whether a paused one is still there.';
 comment on column spend.execution_contexts.ended_at is 'When it ended, or was given up; null while it lives.';
-comment on column spend.execution_contexts.end_reason is 'Why it ended: killed, timed_out, lost, claim_expired, or what the caller said. Null while it lives.';
+comment on column spend.execution_contexts.end_reason is 'Why it ended: killed, timed_out, lost, claim_expired, paused_too_long, or what the caller said. Null while it lives.';
 comment on column spend.execution_contexts.created_at is 'When it was first asked for.';
 
 create unique index execution_contexts_live_idx
 on spend.execution_contexts (tenant_id, conversation_id, path_id) nulls not distinct
 where status in ('creating', 'running', 'paused');
-create index execution_contexts_open_idx on spend.execution_contexts (id)
-where status in ('creating', 'running', 'paused') or booked_at is null;
+-- Not the paused ones: of those there may be any number, for which there is nothing to do.
+create index execution_contexts_open_idx on spend.execution_contexts (id) where booked_at is null;
+create index execution_contexts_paused_at_idx on spend.execution_contexts (paused_at) where status = 'paused';
+create index execution_contexts_looked_at_idx on spend.execution_contexts (looked_at nulls first)
+where status = 'paused';
 create index execution_contexts_ended_at_idx on spend.execution_contexts (ended_at) where ended_at is not null;
 create index execution_contexts_tenant_id_sandbox_id_idx on spend.execution_contexts (tenant_id, sandbox_id);
 
@@ -96,11 +116,14 @@ create type spend.context_claim as (
   set_timeout_seconds integer,
   started_at timestamptz,
   expires_at timestamptz,
-  refusal spend.reserve_result
+  refusal spend.reserve_result,
+  in_use_until timestamptz,
+  is_extended boolean,
+  revision integer
 );
 comment on type spend.context_claim is
-  'Answer of claim_context and use_context. outcome: create or resume (the caller does it now, with timeout_seconds, and confirms), ready (it runs; when set_timeout_seconds is not null, tell E2B this time-out first: it is paid for), wait (somebody else is at it: ask again), refused (refusal says why), gone (there is no such sandbox any more).';
-comment on column spend.context_claim.outcome is 'What to do: create, resume, ready, wait, refused or gone.';
+  'Answer of claim_context, use_context and confirm_context. outcome: create or resume (the caller does it now, with timeout_seconds, and confirms), ready (it runs: connect with set_timeout_seconds; when is_extended, confirm what E2B says then, before it is used), wait (somebody else is at it: ask again), again (of confirm_context: what was told is older than what is known: ask E2B once more, and confirm with this revision), refused (refusal says why), gone (there is no such sandbox any more).';
+comment on column spend.context_claim.outcome is 'What to do: create, resume, ready, wait, again, refused or gone.';
 comment on column spend.context_claim.tenant_id is 'Its tenant. Null when creating was refused, and with gone for one that the user may not use.';
 comment on column spend.context_claim.context_id is 'Its id, of spend.execution_contexts. Null when creating was refused.';
 comment on column spend.context_claim.conversation_id is 'Conversation that it is of. Null where tenant_id is.';
@@ -108,10 +131,13 @@ comment on column spend.context_claim.path_id is 'Branch of the conversation; nu
 comment on column spend.context_claim.template is 'Template to start, or that was started.';
 comment on column spend.context_claim.sandbox_id is 'E2B''s id; null until the first start is confirmed.';
 comment on column spend.context_claim.timeout_seconds is 'Seconds to start or resume it with.';
-comment on column spend.context_claim.set_timeout_seconds is 'Only with ready: seconds from now to set as E2B''s time-out before using it. Null: nothing to set.';
+comment on column spend.context_claim.set_timeout_seconds is 'Only with ready: seconds from now that are held: what to connect with, so that E2B never ends it before.';
 comment on column spend.context_claim.started_at is 'Start of the running interval; null with create and resume.';
 comment on column spend.context_claim.expires_at is 'When E2B ends it by itself; null with create and resume.';
 comment on column spend.context_claim.refusal is 'With refused: the answer of reserve or extend. Null with all others.';
+comment on column spend.context_claim.in_use_until is 'With ready: of claim_context and use_context when the caller''s use ends at the latest, of confirm_context anybody''s.';
+comment on column spend.context_claim.is_extended is 'With ready: E2B is to end it later than it has said so far. Null with all others.';
+comment on column spend.context_claim.revision is 'For confirm_context: of what the answer knows. Null where there is no context.';
 
 create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
 returns spend.execution_contexts
@@ -167,6 +193,28 @@ $$;
 comment on function spend_private.seconds_between is
   'Seconds from p_from to p_until, exact to the microsecond.';
 
+create function spend_private.ready_answer(
+  p_context spend.execution_contexts,
+  p_in_use_until timestamptz,
+  p_is_extended boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer spend.context_claim := spend_private.context_answer(p_context, 'ready');
+begin
+  v_answer.set_timeout_seconds := greatest(ceil(spend_private.seconds_between(p_now, p_context.held_until)), 1);
+  v_answer.in_use_until := p_in_use_until;
+  v_answer.is_extended := p_is_extended;
+  return v_answer;
+end;
+$$;
+comment on function spend_private.ready_answer is
+  'context_claim of a context that runs.';
+
 create function spend_private.context_answer(p_context spend.execution_contexts, p_outcome text)
 returns spend.context_claim
 language plpgsql immutable
@@ -176,12 +224,52 @@ begin
   return row(
     p_outcome, p_context.tenant_id, p_context.id, p_context.conversation_id, p_context.path_id,
     p_context.template, p_context.sandbox_id, p_context.timeout_seconds, null::integer,
-    p_context.started_at, p_context.expires_at, null::spend.reserve_result
+    p_context.started_at, p_context.expires_at, null::spend.reserve_result,
+    null::timestamptz, null::boolean, p_context.revision
   );
 end;
 $$;
 comment on function spend_private.context_answer is
   'context_claim of a context.';
+
+create function spend_private.told_end(p_context spend.execution_contexts)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_context.extension_is_open then p_context.held_until else p_context.expires_at end;
+end;
+$$;
+comment on function spend_private.told_end is
+  'When E2B ends a running context by itself, as far as E2B was told: an extension that it has not confirmed counts.';
+
+create function spend_private.may_live_until(p_context spend.execution_contexts)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A run that was admitted is not given up on E2B's word alone.
+  return greatest(
+    spend_private.told_end(p_context), least(p_context.in_use_until, p_context.held_until)
+  );
+end;
+$$;
+comment on function spend_private.may_live_until is
+  'Until when a running context is not to be ended without asking E2B.';
+
+create function spend_private.in_our_time(p_context spend.execution_contexts, p_told timestamptz)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_told - make_interval(secs => p_context.clock_skew_seconds::double precision);
+end;
+$$;
+comment on function spend_private.in_our_time is
+  'A moment that E2B tells of a context''s sandbox, by our clock.';
 
 create function spend_private.may_use_context(p_context spend.execution_contexts, p_user_id uuid)
 returns boolean

@@ -7,17 +7,127 @@ begin
   return query
     select c.*
     from spend.execution_contexts as c
-    where (c.status in ('creating', 'running', 'paused') or c.booked_at is null)
+    where c.booked_at is null
       and (open_contexts.after_id is null or c.id > open_contexts.after_id)
     order by c.id
     limit greatest(open_contexts.max_rows, 0);
 end;
 $$;
 comment on function spend.open_contexts is
-  'Contexts that reconciliation has to look at, by id, page by page: live ones, and failed ones whose cost is not known yet. For service_role.';
+  'Contexts that hold money, by id, page by page: those in creating, those that run, and failed ones whose cost is not known yet. For service_role.';
 grant execute on function spend.open_contexts to service_role;
 
-create function spend.claim_pause(tenant_id uuid, context_id uuid, idle_seconds integer)
+create function spend.contexts_of(sandboxes jsonb)
+returns setof spend.execution_contexts
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select c.*
+    from spend.execution_contexts as c
+    where (c.tenant_id, c.id) in (
+      select s.tenant_id, s.context_id
+      from jsonb_to_recordset(contexts_of.sandboxes) as s (tenant_id uuid, context_id uuid)
+      limit 1000
+    );
+end;
+$$;
+comment on function spend.contexts_of is
+  'The contexts that sandboxes of E2B name as theirs, whatever their status. sandboxes: [{"tenant_id", "context_id"}, …], 1,000 at most. For service_role.';
+grant execute on function spend.contexts_of to service_role;
+
+create function spend.look_at_paused(max_rows integer default 20)
+returns setof spend.execution_contexts
+language plpgsql volatile
+-- Definer: contexts are written by functions alone.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    update spend.execution_contexts as c set looked_at = clock_timestamp()
+    where (c.tenant_id, c.id) in (
+      select p.tenant_id, p.id
+      from spend.execution_contexts as p
+      where p.status = 'paused'
+      order by p.looked_at nulls first
+      limit greatest(look_at_paused.max_rows, 0)
+      for update skip locked
+    )
+    returning c.*;
+end;
+$$;
+comment on function spend.look_at_paused is
+  'The paused contexts that nobody has looked at for longest, max_rows at most: the caller asks E2B whether they are still there. However many there are, each comes round. For service_role.';
+grant execute on function spend.look_at_paused to service_role;
+
+create function spend.end_long_paused(paused_seconds integer, max_rows integer default 100)
+returns setof spend.execution_contexts
+language plpgsql volatile
+-- Definer: contexts are written by functions alone.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select c.* from spend_private.end_long_paused(end_long_paused.paused_seconds, end_long_paused.max_rows) as c;
+end;
+$$;
+comment on function spend.end_long_paused is
+  'Ends contexts that have been paused for longer than paused_seconds, longest first, max_rows at most, and returns them: nobody can resume them any more, the caller kills their sandboxes. For service_role.';
+grant execute on function spend.end_long_paused to service_role;
+
+create function spend_private.end_long_paused(
+  p_paused_seconds integer,
+  p_max_rows integer,
+  p_now timestamptz default now()
+)
+returns setof spend.execution_contexts
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_paused_seconds is null or p_paused_seconds < 1 then
+    perform spend_private.fail_usage('paused_seconds', 'is not a number of seconds above 0');
+  end if;
+  return query
+    update spend.execution_contexts as c set
+      status = 'terminated', ended_at = p_now, end_reason = 'paused_too_long', paused_at = null,
+      revision = c.revision + 1
+    where (c.tenant_id, c.id) in (
+      select p.tenant_id, p.id
+      from spend.execution_contexts as p
+      where p.status = 'paused' and p.paused_at < p_now - make_interval(secs => p_paused_seconds)
+      order by p.paused_at
+      limit greatest(p_max_rows, 0)
+      for update skip locked
+    )
+    returning c.*;
+end;
+$$;
+comment on function spend_private.end_long_paused is
+  'spend.end_long_paused with a clock.';
+
+create function spend.database_time()
+returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return clock_timestamp();
+end;
+$$;
+comment on function spend.database_time is
+  'What the clock says that contexts live by. For service_role.';
+grant execute on function spend.database_time to service_role;
+
+create function spend.claim_pause(
+  tenant_id uuid,
+  context_id uuid,
+  idle_seconds integer,
+  claim_seconds integer default 60
+)
 returns boolean
 language plpgsql volatile
 -- Definer: see spend.reserve.
@@ -26,17 +136,20 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
-  return spend_private.claim_pause(claim_pause.tenant_id, claim_pause.context_id, claim_pause.idle_seconds);
+  return spend_private.claim_pause(
+    claim_pause.tenant_id, claim_pause.context_id, claim_pause.idle_seconds, claim_pause.claim_seconds
+  );
 end;
 $$;
 comment on function spend.claim_pause is
-  'May the caller pause this sandbox? True for one caller, when nobody has used it for idle_seconds: for half a minute runs wait, so that none is paused under way. For service_role.';
+  'May the caller pause this sandbox? True for one caller, when nobody has used it for idle_seconds: for claim_seconds, or until it is paused, runs wait, so that none is paused under way. Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
 grant execute on function spend.claim_pause to service_role;
 
 create function spend_private.claim_pause(
   p_tenant_id uuid,
   p_context_id uuid,
   p_idle_seconds integer,
+  p_claim_seconds integer default 60,
   p_now timestamptz default now()
 )
 returns boolean
@@ -46,12 +159,18 @@ as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
 begin
+  if p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
+    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
+  elsif p_idle_seconds is null then
+    perform spend_private.fail_usage('idle_seconds', 'is missing');
+  end if;
   if v_context.status <> 'running' or v_context.pause_claimed_until > p_now
     or greatest(v_context.in_use_until, v_context.started_at) + make_interval(secs => p_idle_seconds) > p_now
   then
     return false;
   end if;
-  update spend.execution_contexts as c set pause_claimed_until = p_now + interval '30 seconds'
+  update spend.execution_contexts as c set
+    pause_claimed_until = p_now + make_interval(secs => p_claim_seconds)
   where c.tenant_id = p_tenant_id and c.id = p_context_id;
   return true;
 end;
@@ -120,9 +239,10 @@ create function spend.book_stray_sandbox(
   vcpus integer,
   memory_gib numeric,
   started_at timestamptz,
-  ended_at timestamptz,
+  ended_at timestamptz default null,
   conversation_id text default null,
-  path_id text default null
+  path_id text default null,
+  context_id uuid default null
 )
 returns numeric
 language plpgsql volatile
@@ -131,49 +251,157 @@ security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
+begin
+  return spend_private.book_stray_sandbox(
+    book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id, book_stray_sandbox.template,
+    book_stray_sandbox.vcpus, book_stray_sandbox.memory_gib, book_stray_sandbox.started_at,
+    book_stray_sandbox.ended_at, book_stray_sandbox.conversation_id, book_stray_sandbox.path_id,
+    book_stray_sandbox.context_id
+  );
+end;
+$$;
+comment on function spend.book_stray_sandbox is
+  'Books a sandbox that ran although no context had it running: the seconds that neither a context nor an earlier call has paid for. Called before the sandbox is killed, and again after it, a crash in between leaves nothing unpaid and books nothing twice. Also for a tenant that is closed. Returns the USD that this call booked.
+started_at, ended_at: by E2B''s clock; ended_at null: it runs until now. context_id: the context that it was made for, if any: its user pays, and before its claim it did not run. vcpus, memory_gib null: as the template has it; what is not known is flagged is_estimated.
+Errors: as spend.reserve. For service_role.';
+grant execute on function spend.book_stray_sandbox to service_role;
+
+create function spend_private.book_stray_sandbox(
+  p_tenant_id uuid,
+  p_sandbox_id text,
+  p_template text,
+  p_vcpus integer,
+  p_memory_gib numeric,
+  p_started_at timestamptz,
+  p_ended_at timestamptz,
+  p_conversation_id text,
+  p_path_id text,
+  p_context_id uuid,
+  p_now timestamptz default now()
+)
+returns numeric
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
 declare
   v_from timestamptz;
   v_seconds numeric;
   v_usage jsonb;
   v_held spend.reserve_result;
 begin
-  if book_stray_sandbox.sandbox_id is null then
+  if p_sandbox_id is null then
     perform spend_private.fail_usage('sandbox_id', 'is missing');
+  elsif not isfinite(p_started_at) or not isfinite(p_ended_at) then
+    perform spend_private.fail_usage('started_at, ended_at', 'are not both moments');
   end if;
-  perform spend_private.join_calls(spend_private.tenant_key(book_stray_sandbox.tenant_id));
-  perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || book_stray_sandbox.sandbox_id, 0));
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
+  perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || p_sandbox_id, 0));
   v_from := greatest(
-    book_stray_sandbox.started_at,
-    spend_private.paid_until(book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id)
+    spend_private.stray_start(p_tenant_id, p_context_id, p_started_at, p_now),
+    spend_private.paid_until(p_tenant_id, p_sandbox_id)
   );
-  v_seconds := ceil(spend_private.seconds_between(v_from, book_stray_sandbox.ended_at));
+  v_seconds := ceil(spend_private.seconds_between(v_from, least(coalesce(p_ended_at, p_now), p_now)));
   if v_seconds <= 0 then
     return 0;
   end if;
 
-  v_usage := jsonb_build_object(
-    'provider', 'e2b', 'template', book_stray_sandbox.template, 'vcpus', book_stray_sandbox.vcpus,
-    'memory_gib', book_stray_sandbox.memory_gib, 'seconds', v_seconds
-  );
+  v_usage := spend_private.stray_usage(p_template, p_vcpus, p_memory_gib, v_seconds);
   v_held := spend_private.reserve(
-    book_stray_sandbox.tenant_id, null, 'e2b', v_usage, 'sandbox', book_stray_sandbox.conversation_id,
-    book_stray_sandbox.path_id, p_enforce => false,
-    p_metadata => jsonb_build_object('stray_sandbox_id', book_stray_sandbox.sandbox_id),
-    p_closed_too => true
+    p_tenant_id, spend_private.stray_user(p_tenant_id, p_context_id), 'e2b', v_usage, 'sandbox',
+    p_conversation_id, p_path_id, p_enforce => false,
+    p_metadata => jsonb_build_object('stray_sandbox_id', p_sandbox_id),
+    p_closed_too => true, p_now => p_now
   );
   insert into spend_private.stray_sandboxes as s (tenant_id, sandbox_id, paid_until)
-  values (
-    book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id,
-    v_from + make_interval(secs => v_seconds::double precision)
-  )
+  values (p_tenant_id, p_sandbox_id, v_from + make_interval(secs => v_seconds::double precision))
   on conflict on constraint stray_sandboxes_pkey do update set paid_until = excluded.paid_until;
-  return (spend_private.settle(v_held.reservation_id, v_usage)).cost_usd;
+  return (spend_private.settle(
+    v_held.reservation_id, v_usage,
+    case when p_vcpus is null or p_memory_gib is null or p_started_at is null
+      then '{"is_estimated": true}' else '{}' end::jsonb,
+    p_now
+  )).cost_usd;
 end;
 $$;
-comment on function spend.book_stray_sandbox is
-  'Books a sandbox that ran until ended_at although no context had it running: the seconds that neither a context nor an earlier call has paid for. Called before the sandbox is killed, with now, and again after it, a crash in between leaves nothing unpaid and books nothing twice. Also for a tenant that is closed. Returns the USD that this call booked.
-Errors: as spend.reserve. For service_role.';
-grant execute on function spend.book_stray_sandbox to service_role;
+comment on function spend_private.book_stray_sandbox is
+  'spend.book_stray_sandbox with a clock.';
+
+create function spend_private.stray_start(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_started_at timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_created_at timestamptz := (
+    select c.created_at
+    from spend.execution_contexts as c
+    where c.tenant_id = p_tenant_id and c.id = p_context_id
+  );
+begin
+  if p_started_at > p_now + interval '1 second' or p_started_at < v_created_at - interval '1 second' then
+    perform spend_private.flag_sandboxes(
+      'clock', 'E2B says that a sandbox was started when it cannot have been: its clock or ours is wrong.', p_now
+    );
+  end if;
+  return case
+    when p_started_at > p_now then coalesce(v_created_at, p_now)
+    else coalesce(greatest(p_started_at, v_created_at), p_now)
+  end;
+end;
+$$;
+comment on function spend_private.stray_start is
+  'Since when a stray is paid for: as E2B says, but not before the context was asked for that it was made for; that moment where E2B says nothing that can be.';
+
+create function spend_private.stray_user(p_tenant_id uuid, p_context_id uuid)
+returns uuid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Whoever has left pays no more; the tenant does.
+  return (
+    select m.user_id
+    from spend.execution_contexts as c
+    join spend.tenant_members as m on m.tenant_id = c.tenant_id and m.user_id = c.user_id
+    where c.tenant_id = p_tenant_id and c.id = p_context_id
+  );
+end;
+$$;
+comment on function spend_private.stray_user is
+  'Who pays for a stray: the user of the context that it was made for; null for the tenant alone.';
+
+create function spend_private.stray_usage(
+  p_template text,
+  p_vcpus integer,
+  p_memory_gib numeric,
+  p_seconds numeric
+)
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Of a size that nobody knows, the largest is a bound.
+  return (
+    select jsonb_build_object(
+      'provider', 'e2b', 'template', p_template,
+      'vcpus', coalesce(p_vcpus, max(t.vcpus) filter (where t.template = p_template), max(t.vcpus), 2),
+      'memory_gib', coalesce(
+        p_memory_gib, max(t.memory_gib) filter (where t.template = p_template), max(t.memory_gib), 0.5
+      ),
+      'seconds', p_seconds
+    )
+    from spend.sandbox_templates as t
+  );
+end;
+$$;
+comment on function spend_private.stray_usage is
+  'Usage of a stray for reserve and settle. vCPUs and GiB that E2B did not tell are its template''s.';
 
 create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
 returns timestamptz

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(82);
+select plan(85);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -35,11 +35,16 @@ create function pg_temp.context(p_path text) returns spend.execution_contexts la
   where c.tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and c.path_id is not distinct from p_path
   order by c.created_at desc, c.claimed_at desc limit 1
 $$;
-create function pg_temp.confirm(p_path text, p_claim integer, p_sandbox text, p_start numeric, p_end numeric)
-returns text language sql as $$
+-- E2B's words, heard at p_second: when it began where that is not told.
+create function pg_temp.confirm(
+  p_path text, p_claim integer, p_sandbox text, p_start numeric, p_end numeric, p_second numeric default null,
+  p_revision integer default null, p_vcpus integer default 2, p_memory_gib numeric default 0.5, p_enforce boolean default true
+)
+returns spend.context_claim language sql as $$
   select spend_private.confirm_context(
     (pg_temp.context(p_path)).tenant_id, (pg_temp.context(p_path)).id, pg_temp.claim_id(p_claim), p_sandbox,
-    pg_temp.at(p_start), pg_temp.at(p_end), 2, 0.5
+    pg_temp.at(p_start), pg_temp.at(p_end), p_vcpus, p_memory_gib, p_revision, p_enforce,
+    pg_temp.at(coalesce(p_second, p_start))
   )
 $$;
 create function pg_temp.finish(
@@ -48,7 +53,7 @@ create function pg_temp.finish(
 returns text language sql as $$
   select spend_private.end_context(
     (pg_temp.context(p_path)).tenant_id, (pg_temp.context(p_path)).id, p_status, 'test',
-    pg_temp.at(p_started), pg_temp.at(p_ended), pg_temp.at(p_second)
+    pg_temp.at(p_started), pg_temp.at(p_ended), p_now => pg_temp.at(p_second)
   )
 $$;
 create function pg_temp.usd(p_seconds numeric) returns numeric language sql as $$
@@ -62,6 +67,13 @@ create function pg_temp.booked(p_path text) returns numeric language sql as $$
   select sum(cost_usd) from spend.cost_events where path_id is not distinct from p_path
 $$;
 
+create function pg_temp.stray(p_sandbox text, p_start numeric, p_end numeric) returns numeric language sql as $$
+  select spend_private.book_stray_sandbox(
+    'aaaaaaaa-0000-4000-8000-000000000001', p_sandbox, 'base', 2, 0.5, pg_temp.at(p_start), null, 'talk', 'stray', null,
+    pg_temp.at(p_end)
+  )
+$$;
+
 -- Start, run, kill
 select is((pg_temp.claim('kill', 1, 0)).outcome, 'create', 'the first caller of a path creates');
 select is(pg_temp.held('kill'), 0.009075::numeric, '2 vCPU, 0.5 GiB, 300 s: (2 × 0.000014 + 0.5 × 0.0000045) × 300 = $0.009075 are held');
@@ -70,8 +82,8 @@ select is((pg_temp.claim('kill', 2, 1)).outcome, 'wait', 'the second caller wait
 select is((pg_temp.claim('other', 3, 1)).outcome, 'create', 'another path is another sandbox');
 select is((pg_temp.claim(null, 4, 1)).outcome, 'create', 'no path is a path of its own');
 select is((pg_temp.claim(null, 5, 1)).outcome, 'wait', 'and has one sandbox too');
-select is(pg_temp.confirm('other', 1, 'sb-other', 2, 302), 'creating', 'whoever has not its claim confirms nothing');
-select is(pg_temp.confirm('kill', 1, 'sb-kill', 2, 302), 'running', 'the creator confirms: it runs');
+select is((pg_temp.confirm('other', 1, 'sb-other', 2, 302)).outcome, 'gone', 'whoever has not its claim confirms nothing');
+select is((pg_temp.confirm('kill', 1, 'sb-kill', 2, 302)).outcome, 'ready', 'the creator confirms: it runs');
 select is((pg_temp.claim('kill', 2, 3)).outcome, 'ready', 'who waited gets it');
 select is((pg_temp.claim('kill', 2, 3)).sandbox_id, 'sb-kill', 'the same sandbox');
 select is(pg_temp.held('kill'), pg_temp.usd(300), 'reconnecting holds nothing more');
@@ -90,15 +102,18 @@ select throws_ok(
 
 -- Extended twice, paused, resumed, timed out
 select is((pg_temp.claim('long', 10, 0)).outcome, 'create', 'a long one starts');
-select is(pg_temp.confirm('long', 10, 'sb-long', 0, 300), 'running', 'it runs');
-select is((pg_temp.claim('long', 11, 80, 60)).set_timeout_seconds, null, 'a run after which half of the time-out is left extends nothing');
+select is((pg_temp.confirm('long', 10, 'sb-long', 0, 300)).outcome, 'ready', 'it runs');
+select is((pg_temp.claim('long', 11, 80, 60)).is_extended, false, 'a run after which half of the time-out is left extends nothing');
 select is((pg_temp.claim('long', 11, 250, 60)).set_timeout_seconds, 300, 'a run after which it is not: time-out 300 s from now');
 select is(pg_temp.held('long'), pg_temp.usd(550), '250 s that ran and 300 s to come are held');
+select is((pg_temp.context('long')).expires_at, pg_temp.at(300), 'until E2B says so, it ends when it said before');
+select is((pg_temp.confirm('long', 0, 'sb-long', 0, 550, 251, (pg_temp.context('long')).revision)).is_extended, false, 'E2B says so');
+select is((pg_temp.context('long')).expires_at, pg_temp.at(550), 'then it ends later');
 select is((pg_temp.claim('long', 12, 500, 60)).set_timeout_seconds, 300, 'extended again');
 select is(pg_temp.held('long'), pg_temp.usd(800), '500 s and 300 s are held');
-select is(spend_private.claim_pause((pg_temp.context('long')).tenant_id, (pg_temp.context('long')).id, 60, pg_temp.at(600)), false, 'not idle long enough: not paused');
-select is(spend_private.claim_pause((pg_temp.context('long')).tenant_id, (pg_temp.context('long')).id, 60, pg_temp.at(620)), true, 'idle for 60 s after its last run could have ended: may be paused');
-select is(spend_private.claim_pause((pg_temp.context('long')).tenant_id, (pg_temp.context('long')).id, 60, pg_temp.at(620)), false, 'by one caller only');
+select is(spend_private.claim_pause((pg_temp.context('long')).tenant_id, (pg_temp.context('long')).id, 60, p_now => pg_temp.at(600)), false, 'not idle long enough: not paused');
+select is(spend_private.claim_pause((pg_temp.context('long')).tenant_id, (pg_temp.context('long')).id, 60, p_now => pg_temp.at(620)), true, 'idle for 60 s after its last run could have ended: may be paused');
+select is(spend_private.claim_pause((pg_temp.context('long')).tenant_id, (pg_temp.context('long')).id, 60, p_now => pg_temp.at(620)), false, 'by one caller only');
 select is((pg_temp.claim('long', 13, 621)).outcome, 'wait', 'and runs wait for the pause');
 select is(pg_temp.finish('long', 'paused', 622), 'paused', 'paused after 622 s');
 select is(pg_temp.booked('long'), pg_temp.usd(622), '622 s are booked');
@@ -107,7 +122,7 @@ select is((pg_temp.claim('long', 14, 9000)).outcome, 'resume', 'whoever comes ne
 select is((pg_temp.claim('long', 15, 9001)).outcome, 'wait', 'one of them');
 select is((pg_temp.claim('long', 16, 9061)).outcome, 'resume', 'a claim that died is taken over after 60 s');
 select is(pg_temp.held('long'), pg_temp.usd(300), 'with the hold that is there');
-select is(pg_temp.confirm('long', 16, 'sb-long', 0, 9362), 'running', 'it runs; E2B may still tell its first start');
+select is((pg_temp.confirm('long', 16, 'sb-long', 0, 9362, 9062)).outcome, 'ready', 'it runs; E2B may still tell its first start');
 select is(pg_temp.finish('long', 'paused', 9100, null, 622), 'running', 'who tells late of its first pause ends nothing');
 select is((pg_temp.claim('long', 17, 9500)).outcome, 'create', 'after its time-out it is gone, and a new one is made');
 select is(pg_temp.booked('long'), pg_temp.usd(622 + 362), 'of the resumed one 362 s are booked, to its end: the paused time is free');
@@ -116,12 +131,12 @@ select is(pg_temp.booked('long'), pg_temp.usd(622 + 362), 'of the resumed one 36
 select is((pg_temp.claim('dead', 20, 0)).outcome, 'create', 'a creator that will die');
 select is((pg_temp.claim('dead', 21, 61)).outcome, 'create', 'is taken over after 60 s');
 select is(
-  (select spend_private.confirm_context(tenant_id, id, claim_id, 'sb-late', pg_temp.at(5), pg_temp.at(305), 2, 0.5)
-   from spend.execution_contexts where claim_id = pg_temp.claim_id(20)), 'failed', 'when it comes back it is told so'
+  (select (spend_private.confirm_context(tenant_id, id, claim_id, 'sb-late', pg_temp.at(5), pg_temp.at(305), 2, 0.5)).outcome
+   from spend.execution_contexts where claim_id = pg_temp.claim_id(20)), 'gone', 'when it comes back it is told so'
 );
-select is(pg_temp.confirm('dead', 21, 'sb-new', 62, 362), 'running', 'the new one runs');
+select is((pg_temp.confirm('dead', 21, 'sb-new', 62, 362)).outcome, 'ready', 'the new one runs');
 select is(
-  (select spend_private.end_context(tenant_id, id, 'failed', 'lost_claim', pg_temp.at(5), pg_temp.at(65), pg_temp.at(70))
+  (select spend_private.end_context(tenant_id, id, 'failed', 'lost_claim', pg_temp.at(5), pg_temp.at(65), p_now => pg_temp.at(70))
    from spend.execution_contexts where claim_id = pg_temp.claim_id(20)), 'failed', 'it kills what it made'
 );
 select is(pg_temp.booked('dead'), pg_temp.usd(60), 'and its 60 s are booked');
@@ -191,7 +206,7 @@ select is(
 
 -- Nobody knows when it died
 select is((pg_temp.claim('lost', 40, 0, p_enforce => false)).outcome, 'create', 'one that will be lost');
-select is(pg_temp.confirm('lost', 40, 'sb-lost', 0, 300), 'running', 'runs');
+select is((pg_temp.confirm('lost', 40, 'sb-lost', 0, 300)).outcome, 'ready', 'runs');
 select is(pg_temp.finish('lost', 'terminated', 100), 'terminated', 'it is gone at 100 s, before its time-out');
 select is(
   (select is_estimated from spend.cost_events where path_id = 'lost'), true, 'what is booked then is flagged as an estimate'
@@ -200,29 +215,29 @@ select is(
 -- No room for more of its time
 update spend.cost_quotas set limit_usd = 1 where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and resource_type = 'e2b';
 select is((pg_temp.claim('tight', 50, 0)).outcome, 'create', 'one that will have no room for more');
-select is(pg_temp.confirm('tight', 50, 'sb-tight', 0, 300), 'running', 'runs');
+select is((pg_temp.confirm('tight', 50, 'sb-tight', 0, 300)).outcome, 'ready', 'runs');
 update spend.cost_quotas set limit_usd = 0.001 where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and resource_type = 'e2b';
 select is((pg_temp.claim('tight', 51, 240, 90)).outcome, 'refused', 'a run that would outlast it is refused');
 select is((pg_temp.claim('tight', 51, 240, 30)).outcome, 'ready', 'one that ends in time is not');
-select is((pg_temp.claim('tight', 51, 240, 30)).set_timeout_seconds, null, 'and extends nothing');
+select is((pg_temp.claim('tight', 51, 240, 30)).is_extended, false, 'and extends nothing');
 
 -- Strays
 select is(
-  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(10), 'talk', 'stray'),
+  pg_temp.stray('sb-stray', 0, 10),
   pg_temp.usd(10), 'a sandbox that no context knows is booked'
 );
 select is(
-  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(12), 'talk', 'stray'),
+  pg_temp.stray('sb-stray', 0, 12),
   pg_temp.usd(2), 'it ran on until it was killed: the rest is booked'
 );
 select is(
-  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-stray', 'base', 2, 0.5, pg_temp.at(0), pg_temp.at(12), 'talk', 'stray'),
+  pg_temp.stray('sb-stray', 0, 12),
   0::numeric, 'once'
 );
 select is(pg_temp.booked('stray'), pg_temp.usd(12), 'and only once');
 update spend.tenants set closed_at = now() where name = 'A';
 select is(
-  spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 'sb-kill', 'base', 2, 0.5, pg_temp.at(2), pg_temp.at(70), 'talk', 'stray'),
+  pg_temp.stray('sb-kill', 2, 70),
   pg_temp.usd(7), 'of a closed tenant too, without the 61 s that its context has paid for'
 );
 select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger');

@@ -22,9 +22,9 @@ select is_empty(
 create function pg_temp.confirm(
   p_claim uuid, p_sandbox text default 'sandbox', p_expires_at timestamptz default now() + interval '5 minutes'
 ) returns text language sql as $$
-  select spend.confirm_context(
+  select (spend.confirm_context(
     'aaaaaaaa-0000-4000-8000-000000000001', (select id from claim), p_claim, p_sandbox, now(), p_expires_at, 2, 0.5
-  )
+  )).outcome
 $$;
 create function pg_temp.fail(p_claim uuid, p_status text default 'failed') returns text language sql as $$
   select spend.fail_context('aaaaaaaa-0000-4000-8000-000000000001', (select id from claim), p_claim, p_status, 'test')
@@ -36,10 +36,10 @@ select is(pg_temp.fail('00000000-0000-4000-8000-0000000000c2'), 'creating', 'who
 select is(pg_temp.fail(null), 'creating', 'nor whoever names none');
 select throws_ok($$ select pg_temp.fail('00000000-0000-4000-8000-0000000000c1', null) $$, '22023', 'invalid_usage', 'a claim is not given up without a status');
 select throws_ok($$ select pg_temp.end(null) $$, '22023', 'invalid_usage', 'a sandbox does not end without one');
-select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c2'), 'creating', 'whoever does not have the claim confirms nothing');
+select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c2'), 'gone', 'whoever does not have the claim confirms nothing');
 select throws_ok($$ select pg_temp.confirm('00000000-0000-4000-8000-0000000000c1', null) $$, '22023', 'invalid_usage', 'nor without a sandbox');
-select throws_ok($$ select pg_temp.confirm('00000000-0000-4000-8000-0000000000c1', 'sandbox', null) $$, '22023', 'invalid_usage', 'or the end of its time-out');
-select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c1'), 'running', 'whoever has it does');
+select throws_ok($$ select pg_temp.confirm('00000000-0000-4000-8000-0000000000c1', 'sandbox', 'infinity') $$, '22023', 'invalid_usage', 'or with an end that is no moment');
+select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c1'), 'ready', 'whoever has it does');
 
 select * from finish();
 rollback;

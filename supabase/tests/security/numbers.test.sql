@@ -59,6 +59,7 @@ insert into calls values
   ('unusual_spend', 'factor', $$spend.unusual_spend(factor => %s)$$),
   ('unusual_spend', 'at_least_usd', $$spend.unusual_spend(at_least_usd => %s)$$),
   ('confirm_context', 'memory_gib', $$spend.confirm_context('aaaaaaaa-0000-4000-8000-000000000001', 'cccccccc-0000-4000-8000-000000000001', gen_random_uuid(), 's', now(), now(), 2, %s)$$),
+  ('end_context', 'ended_seconds_ago', $$spend.end_context('aaaaaaaa-0000-4000-8000-000000000001', 'cccccccc-0000-4000-8000-000000000001', 'failed', 'test', ended_seconds_ago => %s)$$),
   ('book_stray_sandbox', 'memory_gib', $$spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 's', 'base', 2, %s, now() - interval '1 minute', now())$$);
 
 select plan(

@@ -34,6 +34,7 @@ insert into placement (name, place) values
   ('spend.settings', 'coordinator'),
   ('spend_private.job_runs', 'coordinator'),
   ('spend_private.ledger_state', 'coordinator'),
+  ('spend_private.sandbox_sweeps', 'coordinator'),
   ('spend_private.verification_state', 'coordinator');
 
 select plan(6);
