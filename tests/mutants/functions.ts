@@ -283,13 +283,6 @@ export const functionMutants: Mutant[] = [
     [vitest("e2e/sandbox_rude", "another id")],
   ),
   broken(
-    "what E2B does not filter is taken for ours",
-    "_shared/sandbox/metered_sandbox.ts",
-    "sandbox?.project === env.project &&",
-    "sandbox !== undefined &&",
-    [vitest("e2e/sandbox_rude", "takes|claim that died|somebody else")],
-  ),
-  broken(
     "any sandbox that is listed is a claim's",
     "_shared/sandbox/metered_sandbox.ts",
     "(contextId === undefined || sandbox.contextId === contextId) &&",
