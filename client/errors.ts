@@ -15,7 +15,7 @@ export interface QuotaDetails {
 }
 
 export interface SpendgateErrorDetails {
-  /** `quota_exceeded`, `invalid_request`, `unauthorized`, `upstream_error`, …: docs/llm.md has them all. */
+  /** `quota_exceeded`, `invalid_request`, `unauthorized`, `upstream_error`, …: docs/reference/errors.md has them all. */
   code: string;
   /** For people to read. */
   message: string;

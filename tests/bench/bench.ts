@@ -1,5 +1,5 @@
 // npm run bench [-- --quick] [--only name,name] [--events 1000000]: what is fast, and what a feature costs. Starts a
-// PostgreSQL of its own, compares within the run, prints a table and writes bench/results.json. docs/performance.md
+// PostgreSQL of its own, compares within the run, prints a table and writes bench/results.json. docs/internals/performance.md
 // explains the figures.
 import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";

@@ -194,9 +194,9 @@ describe("objects in pg_temp and in a schema of one's own", () => {
   });
 });
 
-describe("triggers that docs/attach.md teaches", () => {
+describe("triggers that docs/guides/attach.md teaches", () => {
   it("a member who may write organizations mirrors one: nothing of the member's own runs as the triggers' owner", async () => {
-    const text = readFileSync(join(PROJECT, "docs/attach.md"), "utf8");
+    const text = readFileSync(join(PROJECT, "docs/guides/attach.md"), "utf8");
     const taught = /```sql\n(.*?)```/s.exec(text)?.[1] ?? "";
     await sql.unsafe(`
       create table public.organizations (id uuid primary key, name text not null, time_zone text, deleted_at timestamptz);

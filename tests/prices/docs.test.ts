@@ -1,4 +1,4 @@
-// docs/prices.md: its statements run, in their order, and do what the page says.
+// docs/guides/prices.md: its statements run, in their order, and do what the page says.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -15,7 +15,7 @@ afterAll(() => database.close());
 
 /** The statements of the page, by the heading that they stand under. */
 function statements(): Map<string, string[]> {
-  const page = readFileSync(join(PROJECT, "docs/prices.md"), "utf8");
+  const page = readFileSync(join(PROJECT, "docs/guides/prices.md"), "utf8");
   return new Map(
     page.split(/^## /m).map((section) => {
       const code = [...section.matchAll(/```sql\n(.*?)```/gs)].map(([, block]) => block).join("");
@@ -34,7 +34,7 @@ async function cost(tenant: string | null, usage: object, at = new Date()): Prom
   return row?.usd;
 }
 
-it("docs/prices.md: every task does what it says", async () => {
+it("docs/guides/prices.md: every task does what it says", async () => {
   const { sql } = database;
   const tasks = statements();
   const names: Record<string, string> = {};
@@ -58,7 +58,7 @@ it("docs/prices.md: every task does what it says", async () => {
   names["<from>"] = made?.created_at.toISOString();
   names["<to>"] = new Date(made?.created_at.getTime() + 1000).toISOString();
 
-  const [prices, lines] = await run("Look");
+  const [prices, lines] = await run("Look up a price");
   expect(prices?.map(({ meter }) => meter)).toContain("input_tokens");
   expect(lines?.map(({ meter, amount_usd }) => [meter, Number(amount_usd)])).toEqual([
     ["input_tokens", 2.5],
@@ -66,7 +66,7 @@ it("docs/prices.md: every task does what it says", async () => {
   ]);
   names["<price_id>"] = lines?.find(({ meter }) => meter === "input_tokens")?.price_id;
 
-  await run("A price from next Monday, 00:00 UTC");
+  await run("Change a price from next Monday, 00:00 UTC");
   const [monday] = await sql`
     select changes_at from spend.current_prices
     where provider = 'openai' and product = 'gpt-4o' and meter = 'output_tokens' and tenant_id is null`;
@@ -74,27 +74,27 @@ it("docs/prices.md: every task does what it says", async () => {
   expect(await cost(null, gpt4o, new Date(monday?.changes_at.getTime() - 1))).toBe(12.5);
   expect(await cost(null, gpt4o, monday?.changes_at)).toBe(11.5);
 
-  await run("A negotiated price for one tenant");
+  await run("Give one tenant a negotiated price");
   expect(await cost(tenant?.id, gpt4o)).toBe(11.5);
   expect(await cost(null, gpt4o)).toBe(12.5);
 
-  await run("A private model, and a name for it");
+  await run("Add a private model, and an alias for it");
   expect(await cost(null, { ...gpt4o, model: "ft:gpt-4o:acme:x" })).toBe(15);
 
-  await run("A model that becomes free");
+  await run("Make a model free");
   const mini = { ...gpt4o, model: "gpt-4o-mini", cache_read_tokens: 1000 };
   expect(await cost(null, mini)).toBe(0);
   expect(await cost(null, mini, new Date("2026-01-01"))).toBeGreaterThan(0);
 
   expect(await cost(null, { ...gpt4o, service_tier: "batch" })).toBe(null);
-  await run("Batch, flex, priority");
+  await run("Price batch, flex and priority");
   expect(await cost(null, { ...gpt4o, service_tier: "batch" })).toBe(6.25);
   expect(await cost(null, { ...gpt4o, service_tier: "batch" }, monday?.changes_at)).toBe(5.75);
   expect(await cost(tenant?.id, { ...gpt4o, service_tier: "batch" })).toBe(5.75);
   expect(await cost(null, { ...gpt4o, service_tier: "priority" })).toBe(25);
   expect(await cost(null, { ...gpt4o, model: "o3", service_tier: "priority" })).toBe(null);
 
-  const [, shown, booked] = await run("A wrong price, found late");
+  const [, shown, booked] = await run("Correct a wrong price");
   for (const answer of [shown, booked]) {
     // A million input tokens at $2 instead of $2.50.
     expect(answer?.map((row) => [row.tenant_id, Number(row.difference_usd)])).toEqual([
@@ -107,7 +107,7 @@ it("docs/prices.md: every task does what it says", async () => {
   ]);
   expect(await sql`select * from spend.verify_balances()`).toEqual([]);
 
-  await run("What is held for a call");
+  await run("What is reserved for a call");
   expect(
     await sql`select distinct estimate_policy from spend.cost_quotas where tenant_id = ${tenant?.id}`,
   ).toEqual([{ estimate_policy: "expected" }]);

@@ -4,7 +4,7 @@ import type { Sql } from "postgres";
 /** Counts by meter; `input_tokens` includes the cache, `output_tokens` the reasoning. */
 export type Counts = Record<string, number>;
 
-/** Meters that are parts of another, as docs/prices.md says. */
+/** Meters that are parts of another, as docs/guides/prices.md says. */
 const WHOLE: Record<string, string> = {
   cache_read_tokens: "input_tokens",
   cache_write_tokens: "input_tokens",

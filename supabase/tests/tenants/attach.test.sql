@@ -19,7 +19,7 @@ insert into public.organizations (id, name, time_zone) values
 insert into public.organization_members values
   ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'owner');
 
--- docs/attach.md: begin
+-- docs/guides/attach.md: begin
 create function spend_private.mirror_organization() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -102,7 +102,7 @@ from public;
 -- What is there already: an update that changes nothing runs the triggers.
 update public.organizations set id = id;
 update public.organization_members set role = role;
--- docs/attach.md: end
+-- docs/guides/attach.md: end
 
 select results_eq(
   'select name, time_zone from spend.tenants order by name', $$values ('A', 'Europe/Dublin'), ('B', 'UTC')$$, 'what was there is mirrored'

@@ -2,7 +2,7 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 
--- Where each table would live on Citus (docs/performance.md). Read from the catalogue: a new table is red until it is
+-- Where each table would live on Citus (docs/internals/performance.md). Read from the catalogue: a new table is red until it is
 -- placed here, and one that grows with traffic keeps the tenant in all of its keys.
 create temporary table placement (name text primary key, place text not null);
 insert into placement (name, place) values

@@ -1,0 +1,195 @@
+// The reference pages against what they describe: nothing is missing, nothing is stale.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { sqlReference, sqlReferencePath } from "../../scripts/docs_sql.ts";
+import { PROJECT } from "../../scripts/stack/paths.ts";
+import { cloneDatabase } from "../setup/database.ts";
+import { read } from "./pages.ts";
+
+/** The cells of a row of a table. */
+function cellsOf(line: string): string[] {
+  return line
+    .split(/(?<!\\)\|/)
+    .slice(1, -1)
+    .map((cell) => cell.trim());
+}
+
+/** The rows of the tables under a heading, without their heads. */
+function rowsUnder(page: string, heading: string): string[][] {
+  const section = read(page)
+    .split(new RegExp(`^## ${heading}$`, "m"))[1]
+    ?.split(/^## /m)[0];
+  if (section === undefined) throw new Error(`${page} has no ## ${heading}`);
+  const rows = section
+    .split("\n")
+    .filter((line) => line.startsWith("|"))
+    .map(cellsOf);
+  return rows.filter(([first]) => !/^(---|status|SQLSTATE|variable)$/.test(first ?? ""));
+}
+
+const codesIn = (cell = "") => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code ?? "");
+
+/** All files of a folder as one text. */
+function textOf(folder: string): string {
+  const files = readdirSync(join(PROJECT, folder), { recursive: true, encoding: "utf8" });
+  return files
+    .filter((file) => /\.(sql|ts)$/.test(file) && !file.endsWith("types.ts"))
+    .map((file) => read(`${folder}/${file}`))
+    .join("\n");
+}
+
+it("docs/reference/sql.md is what `npm run docs:sql` writes today", async () => {
+  const { sql, close } = await cloneDatabase();
+  try {
+    expect(readFileSync(sqlReferencePath, "utf8"), "run: npm run docs:sql").toBe(
+      await sqlReference(sql),
+    );
+  } finally {
+    await close();
+  }
+});
+
+it("docs/reference/errors.md has every code of the functions, with its status", () => {
+  const statuses = read("functions/_shared/errors.ts").match(/const STATUS.*?\{(.*?)\};/s)?.[1];
+  const inCode = [...(statuses ?? "").matchAll(/(\w+): (\d+),/g)].map(([, code, status]) => [
+    status,
+    code,
+  ]);
+  expect(inCode.length).toBeGreaterThan(15);
+  const rows = rowsUnder("docs/reference/errors.md", "HTTP");
+  const documented = rows.map(([status, code]) => [status, codesIn(code)[0]].join(" "));
+  // A provider that is busy is an upstream_error of another status, in the same row.
+  for (const [status, code] of inCode) {
+    expect(documented, code).toContain(`${status} ${code}`);
+  }
+  expect(documented.sort()).toEqual(inCode.map((pair) => pair.join(" ")).sort());
+  for (const row of rows) {
+    expect(
+      row.slice(3).every((cell) => cell !== ""),
+      `${row[1]}: cause and remedy`,
+    ).toBe(true);
+  }
+});
+
+/** `SQLSTATE message` of all that the schema files raise by name. */
+function raisedByName(): string[] {
+  const schemas = textOf("supabase/schemas").replace(/--.*$/gm, "");
+  const calls = schemas.matchAll(/fail\(\s*'(\w{5})',\s*'([a-z]\w*[a-z])'/g);
+  const raises = schemas.matchAll(/errcode = '(\w{5})', message = '(\w+)'/g);
+  // SGROO never leaves the function that raises it.
+  return [...calls, ...raises]
+    .filter(([, sqlstate]) => sqlstate !== "SGROO")
+    .map(([, sqlstate, message]) => `${sqlstate} ${message}`);
+}
+
+it("docs/reference/errors.md has every SQLSTATE and message that SQL raises", async () => {
+  const { sql, close } = await cloneDatabase();
+  try {
+    // Triggers that answer for constraints: their arguments say what a row is, the catalogue what it refers to.
+    const triggers = await sql<{ name: string; table: string; row: string }[]>`
+      select t.tgname as name, t.tgrelid::regclass::text as table,
+        split_part(encode(t.tgargs, 'escape'), '\\000', 1) as row
+      from pg_trigger as t join pg_proc as p on p.oid = t.tgfoid
+      where p.proname in ('explain_mistakes', 'explain_uses') and t.tgparentid = 0`;
+    const references = await sql<{ row: string }[]>`
+      select distinct rtrim(g.relname, 's') as row
+      from pg_constraint as c
+      join pg_class as g on g.oid = c.confrelid
+      where c.contype = 'f' and c.conrelid in (
+        select t.tgrelid from pg_trigger as t join pg_proc as p on p.oid = t.tgfoid
+        where p.proname = 'explain_references'
+      )`;
+    const isMistake = ({ name }: { name: string }) => /mistakes/i.test(name);
+    const raised = new Set([
+      ...raisedByName(),
+      ...triggers
+        .filter(isMistake)
+        .flatMap(({ row }) => [`22023 invalid_${row}`, `PT409 duplicate_${row}`]),
+      ...triggers.filter((each) => !isMistake(each)).map(({ row }) => `PT409 ${row}_in_use`),
+      ...references.map(({ row }) => `PT404 unknown_${row}`),
+    ]);
+    expect(raised.size).toBeGreaterThan(45);
+
+    const rows = rowsUnder("docs/reference/errors.md", "SQL");
+    const documented = new Set(
+      rows
+        .filter(([, message]) => !message?.startsWith("("))
+        .flatMap(([sqlstate, message]) => codesIn(message).map((code) => `${sqlstate} ${code}`)),
+    );
+    expect([...documented].sort()).toEqual([...raised].sort());
+    for (const row of rows) {
+      expect(
+        row.slice(2).every((cell) => cell !== ""),
+        `${row[1]}: cause and remedy`,
+      ).toBe(true);
+    }
+  } finally {
+    await close();
+  }
+});
+
+/** Rows of docs/reference/settings.md: name, default, what is allowed, what it means. */
+function settings(): string[][] {
+  return read("docs/reference/settings.md")
+    .split("\n")
+    .filter((line) => line.startsWith("| `"))
+    .map((line) =>
+      cellsOf(line).map((cell, index) => (index < 2 ? cell.replaceAll("`", "") : cell)),
+    );
+}
+
+/** Files in which the functions say which variables they read. */
+const SETTINGS_FILES = [
+  "runtime/env.ts",
+  "llm/providers/registry.ts",
+  "sandbox/metered_sandbox.ts",
+];
+
+/** Names of variables that the code reads, with the default that it states. */
+function settingsInCode(): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const file of SETTINGS_FILES) {
+    // Each name with what follows it, up to the next.
+    const parts = read(`functions/_shared/${file}`).split(
+      /^ +([A-Z][A-Z0-9_]+): ?(?=z|text|url|key|flag|count)/m,
+    );
+    for (let index = 1; index < parts.length; index += 2) {
+      const text = parts[index + 1] ?? "";
+      const count = /^count\(\d+, ([\d_]+)/.exec(text)?.[1]?.replaceAll("_", "");
+      const stated = /^(?:z\s*[^;]*?)\.default\("?(.*?)"?\)/s.exec(text)?.[1];
+      found.set(parts[index] as string, count ?? stated ?? (text.startsWith("flag") ? "true" : ""));
+    }
+  }
+  for (const [, name = ""] of textOf("scripts").matchAll(/process\.env\.(SPENDGATE_\w+)/g)) {
+    if (!found.has(name)) found.set(name, "");
+  }
+  return found;
+}
+
+it("docs/reference/settings.md has every variable, with the default that the code states", () => {
+  const inCode = settingsInCode();
+  expect(inCode.size).toBeGreaterThan(45);
+  const documented = settings();
+  expect(documented.map(([name]) => name).sort()).toEqual([...inCode.keys()].sort());
+  for (const [name = "", fallback = "", allowed, meaning] of documented) {
+    const stated = inCode.get(name);
+    if (stated) expect(fallback, name).toBe(stated);
+    expect(allowed && meaning, `${name}: what is allowed, and what it means`).toBeTruthy();
+  }
+});
+
+it(".env.example has every setting of the functions that is not the platform's, with its default", () => {
+  const lines = read(".env.example")
+    .split("\n")
+    .filter((line) => /^#[A-Z]\w+=/.test(line));
+  const shown = new Map(lines.map((line) => line.slice(1).split(/=(.*)/s) as [string, string]));
+  const local = rowsUnder("docs/reference/settings.md", "Local stack").map(
+    ([name]) => codesIn(name)[0],
+  );
+  const names = settings()
+    .map(([name = ""]) => name)
+    .filter((name) => !name.startsWith("SUPABASE_") && !local.includes(name));
+  expect([...shown.keys()].sort()).toEqual(names.sort());
+  for (const [name, value] of shown) expect(value, name).toBe(settingsInCode().get(name));
+});
