@@ -220,6 +220,17 @@ describe("a run that is stopped", () => {
     expect(restarts()).toBe(0);
   });
 
+  it("does not restart what a run of another worker may have come to since", async () => {
+    const id = await open();
+    goesWrong({ ignoresClose: true });
+    const stopped = run(id, "for (;;);", { timeoutSeconds: 1 });
+    await until("it runs", () => runs().length === 1);
+    await stack.sql`update spend.execution_contexts set runs = runs + 1 where id = ${id}`;
+
+    expect((await stopped).body).toMatchObject({ error: { name: "RunTimeout" } });
+    expect(restarts()).toBe(0);
+  });
+
   it("before it began, because others ran all the time: 409 sandbox_busy, not RunTimeout", async () => {
     const id = await open();
     const first = run(id, sleep(3000), { timeoutSeconds: 10 });
