@@ -47,6 +47,25 @@ $$;
 comment on function spend_private.sees_all_rows is
   'Whether row-level security hides nothing from who sent the statement. For functions that run as the owner of the tables.';
 
+-- schemas/00_foundation/domains.sql
+-- What a number may be, of tables that every call writes: the check of a type is planned once per connection, that of a
+-- table anew in every statement. Rules about texts stay with the tables: a type of its own would not compare with text[].
+create domain spend.usd as numeric(24, 12)
+constraint usd_is_not_negative check (value >= 0);
+comment on domain spend.usd is 'USD to 12 decimals, not negative.';
+
+create domain spend.call_count as integer
+constraint an_event_counts_one_call_at_most check (value between -1 and 1);
+comment on domain spend.call_count is 'What an event adds to a number of calls: 1, 0 or -1.';
+
+create domain spend_private.reserved_usd as numeric(24, 12)
+constraint reserved_is_not_negative check (value >= 0);
+comment on domain spend_private.reserved_usd is 'USD that a balance holds for open calls, to 12 decimals, not negative.';
+
+create domain spend_private.slot_number as integer
+constraint slot_is_not_negative check (value >= 0);
+comment on domain spend_private.slot_number is 'Place of a balance among those of its quota; the first is 0.';
+
 -- schemas/00_foundation/explain_mistakes.sql
 -- The answers to mistakes in tables of configuration. The constraints say what is right; the comment on a constraint
 -- says it in words: "<field>: <what may be there>. <what to do>". These triggers find the constraint that a row breaks
@@ -2654,18 +2673,16 @@ grant execute on function spend_private.default_slots to authenticated, service_
 create table spend_private.quota_balances (
   quota_id bigint not null,
   period_start timestamptz not null,
-  slot integer not null,
+  slot spend_private.slot_number not null,
   tenant_id uuid not null,
   period_end timestamptz not null,
   allotted_usd numeric(24, 12) not null,
   spent_usd numeric(24, 12) not null default 0,
-  reserved_usd numeric(24, 12) not null default 0,
+  reserved_usd spend_private.reserved_usd not null default 0,
   is_split boolean not null default true,
   is_calm boolean not null default false,
   primary key (quota_id, period_start, slot, tenant_id),
-  constraint slot_is_not_negative check (slot >= 0),
-  constraint period_ends_after_it_starts check (period_end > period_start),
-  constraint reserved_is_not_negative check (reserved_usd >= 0)
+  constraint period_ends_after_it_starts check (period_end > period_start)
 )
 -- Balances are updated all the time and no index covers a changing column: leave room for HOT updates.
 with (
@@ -4425,8 +4442,8 @@ create table spend.reservations (
   idempotency_key text,
   request_hash uuid,
   usage_estimate jsonb not null,
-  estimated_cost_usd numeric(24, 12) not null,
-  actual_cost_usd numeric(24, 12),
+  estimated_cost_usd spend.usd not null,
+  actual_cost_usd spend.usd,
   is_estimated boolean not null default false,
   status text not null default 'held',
   release_reason text,
@@ -4442,8 +4459,6 @@ create table spend.reservations (
   primary key (tenant_id, id),
   constraint status_is_known check (status in ('held', 'settled', 'released', 'expired')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b')),
-  constraint estimate_is_not_negative check (estimated_cost_usd >= 0),
-  constraint actual_cost_is_not_negative check (actual_cost_usd >= 0),
   constraint ended_has_actual_cost check ((status = 'held') = (actual_cost_usd is null)),
   constraint ended_has_ended_at check ((status = 'held') = (ended_at is null)),
   constraint released_costs_nothing check (status <> 'released' or actual_cost_usd = 0),
@@ -4635,7 +4650,7 @@ declare
 begin
   if p_usage is null or jsonb_typeof(p_usage) = 'null' then
     return row(
-      p_reservation.estimated_cost_usd, p_reservation.usage_estimate, p_reservation.price_ids, true
+      p_reservation.estimated_cost_usd::numeric, p_reservation.usage_estimate, p_reservation.price_ids, true
     );
   end if;
 
@@ -4832,7 +4847,7 @@ begin
     p_reservation.id, p_status,
     -- As it is kept, so that asking again gives the very same.
     p_actual.cost_usd::numeric(24, 12),
-    p_reservation.estimated_cost_usd, p_actual.is_estimated,
+    p_reservation.estimated_cost_usd::numeric, p_actual.is_estimated,
     spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
   );
 end;
@@ -4863,8 +4878,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return row(
-    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd,
-    p_reservation.estimated_cost_usd, p_reservation.is_estimated, '{}'::spend.quota_details[]
+    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd::numeric,
+    p_reservation.estimated_cost_usd::numeric, p_reservation.is_estimated, '{}'::spend.quota_details[]
   );
 end;
 $$;
@@ -6532,14 +6547,13 @@ create table spend.cost_events (
   product text,
   usage jsonb,
   cost_usd numeric(24, 12) not null,
-  calls integer not null default 0,
+  calls spend.call_count not null default 0,
   price_ids bigint[] not null default '{}',
   is_estimated boolean not null default false,
   metadata jsonb not null default '{}',
   primary key (tenant_id, occurred_at, id),
   constraint kind_is_known check (kind in ('charge', 'correction', 'expiry', 'adjustment')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b')),
-  constraint an_event_counts_one_call_at_most check (calls between -1 and 1),
   constraint adjustments_alone_have_no_reservation check ((kind = 'adjustment') = (reservation_id is null))
 ) partition by range (occurred_at);
 comment on table spend.cost_events is
@@ -7616,7 +7630,7 @@ as $$
 begin
   return query
   select
-    r.tenant_id, r.id, r.actual_cost_usd, a.cost_usd, e.usage, a.price_ids,
+    r.tenant_id, r.id, r.actual_cost_usd::numeric, a.cost_usd, e.usage, a.price_ids,
     a.is_estimated or e.is_counted, e.metadata
   from spend.reservations as r
   cross join lateral (
