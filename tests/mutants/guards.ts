@@ -106,14 +106,14 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "metadata of any size is taken",
-    "40_reservations/check_reserve_arguments.sql",
+    "40_reservations/wrong_argument.sql",
     "or pg_column_size(p_metadata) > 8192",
     "",
     [pgtap("reservations/")],
   ),
   guard(
     "a hold of any length is taken",
-    "40_reservations/check_reserve_arguments.sql",
+    "40_reservations/wrong_argument.sql",
     "p_ttl_seconds not between 1 and 604800",
     "p_ttl_seconds < 1",
     [pgtap("reservations/")],
@@ -321,8 +321,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "a refusal under a key is not kept",
     "40_reservations/reserve.sql",
-    /if p_idempotency_key is not null then\n {6}insert/,
-    "if false then\n      insert",
+    /if p_idempotency_key is not null then\n {4}insert/,
+    "if false then\n    insert",
     [pgtap("reservations/")],
   ),
   // The resource type is told by the usage: requests that differ in it differ in that.
@@ -405,7 +405,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "unknown usage is zero",
     "40_reservations/actual_cost.sql",
-    "p_reservation.estimated_cost_usd, p_reservation.usage_estimate, p_reservation.price_ids, true",
+    "p_reservation.estimated_cost_usd::numeric, p_reservation.usage_estimate, p_reservation.price_ids, true",
     "0, p_reservation.usage_estimate, p_reservation.price_ids, true",
     SETTLE,
   ),

@@ -61,7 +61,9 @@ begin
     -- As it is kept, so that asking again gives the very same.
     p_actual.cost_usd::numeric(24, 12),
     p_reservation.estimated_cost_usd::numeric, p_actual.is_estimated,
-    spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+    case v_busy
+      when '{}' then '{}' else spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+    end
   );
 end;
 $$;
