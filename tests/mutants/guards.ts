@@ -28,7 +28,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "refusals wait for each other",
     "40_reservations/refusal_counts.sql",
-    "while not pg_try_advisory_xact_lock(hashtextextended(v_key, v_part)) loop",
+    /while not pg_try_advisory_xact_lock\(hash_record_extended\([^;]*?\) loop/,
     "while false loop",
     RESERVE,
   ),

@@ -12,6 +12,14 @@ create domain spend_private.reserved_usd as numeric(24, 12)
 constraint reserved_is_not_negative check (value >= 0);
 comment on domain spend_private.reserved_usd is 'USD that a balance holds for open calls, to 12 decimals, not negative.';
 
+create domain spend_private.refusal_number as bigint
+constraint refusals_are_positive check (value > 0);
+comment on domain spend_private.refusal_number is 'How many calls were refused, 1 at least.';
+
+create domain spend_private.part_number as integer
+constraint part_is_not_negative check (value >= 0);
+comment on domain spend_private.part_number is 'Place of a part of a count; the first is 0.';
+
 create domain spend_private.slot_number as integer
 constraint slot_is_not_negative check (value >= 0);
 comment on domain spend_private.slot_number is 'Place of a balance among those of its quota; the first is 0.';
