@@ -59,6 +59,33 @@ comment on function spend.contract_version() is
   'Version of what edge functions rely on: names, arguments and answers of the functions of schema spend. It rises when an older edge function would call this database wrongly. Functions that need another version answer 503 not_configured. For service_role.';
 grant execute on function spend.contract_version to service_role;
 
+-- schemas/00_foundation/domains.sql
+-- What a number may be, of tables that every call writes: the check of a type is planned once per connection, that of a
+-- table anew in every statement. Rules about texts stay with the tables: a type of its own would not compare with text[].
+create domain spend.usd as numeric(24, 12)
+constraint usd_is_not_negative check (value >= 0);
+comment on domain spend.usd is 'USD to 12 decimals, not negative.';
+
+create domain spend.call_count as integer
+constraint an_event_counts_one_call_at_most check (value between -1 and 1);
+comment on domain spend.call_count is 'What an event adds to a number of calls: 1, 0 or -1.';
+
+create domain spend_private.reserved_usd as numeric(24, 12)
+constraint reserved_is_not_negative check (value >= 0);
+comment on domain spend_private.reserved_usd is 'USD that a balance holds for open calls, to 12 decimals, not negative.';
+
+create domain spend_private.refusal_number as bigint
+constraint refusals_are_positive check (value > 0);
+comment on domain spend_private.refusal_number is 'How many calls were refused, 1 at least.';
+
+create domain spend_private.part_number as integer
+constraint part_is_not_negative check (value >= 0);
+comment on domain spend_private.part_number is 'Place of a part of a count; the first is 0.';
+
+create domain spend_private.slot_number as integer
+constraint slot_is_not_negative check (value >= 0);
+comment on domain spend_private.slot_number is 'Place of a balance among those of its quota; the first is 0.';
+
 -- schemas/00_foundation/explain_mistakes.sql
 -- The answers to mistakes in tables of configuration. The constraints say what is right; the comment on a constraint
 -- says it in words: "<field>: <what may be there>. <what to do>". These triggers find the constraint that a row breaks
@@ -1645,9 +1672,12 @@ begin
     perform spend_private.fail_unpriced(v_resource_type, v_counts, null);
   end if;
   return query
-  select l.meter, l.units, l.unit_usd, l.unit_size, round(l.usd, 12), l.price_id
-  from unnest(v_priced.lines) as l
-  order by l.meter;
+  -- As price_product adds them up.
+  select
+    p.meter, l.units, p.usd, p.unit_size, round((l.units * p.usd)::numeric(60, 20) / p.unit_size, 12), p.id
+  from unnest(v_priced.price_ids, v_priced.units) as l (price_id, units)
+  join spend.prices as p on p.id = l.price_id
+  order by p.meter;
 end;
 $$;
 comment on function spend.explain_cost is
@@ -2080,27 +2110,16 @@ comment on function spend_private.plain_product is
 create index prices_provider_lower_idx on spend.prices (provider, lower(product));
 
 -- schemas/20_prices/price_product.sql
-create type spend_private.bill_line as (
-  meter text,
-  units numeric,
-  price_id bigint,
-  unit_usd numeric,
-  unit_size numeric,
-  usd numeric
-);
-comment on type spend_private.bill_line is
-  'Line of a bill: units of a meter, the price row that applies (null: none) with its USD per unit_size units, and the amount in USD before rounding.';
-
 create type spend_private.priced_usage as (
   product text,
   cost_usd numeric,
   price_ids bigint[],
+  units numeric[],
   unpriced_meters text[],
-  lines spend_private.bill_line[],
   priced_as text
 );
 comment on type spend_private.priced_usage is
-  'What usage costs. product: the resolved name; priced_as: the product of the rows that price it, ''*'' where those do; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
+  'What usage costs. product: the resolved name; priced_as: the product of the rows that price it, ''*'' where those do; price_ids, units: the lines of the bill, by which price and how many units; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
 
 create function spend_private.price_product(
   p_tenant_id uuid,
@@ -2128,12 +2147,13 @@ declare
   v_last text;
   v_whole text;
   v_billed_apart numeric;
-  v_dearest spend_private.bill_line;
-  v_usd numeric;
+  v_dearest_id bigint;
+  v_dearest_usd numeric;
+  v_dearest_size numeric;
   v_cost_usd numeric := 0;
   v_price_ids bigint[] := '{}';
+  v_billed numeric[] := '{}';
   v_unpriced text[];
-  v_lines spend_private.bill_line[];
 begin
   for v_found, v_meter, v_part_of, v_units, v_price_id, v_unit_usd, v_unit_size in
     select p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
@@ -2167,21 +2187,23 @@ begin
     if v_whole is distinct from coalesce(v_part_of, v_meter) then
       v_whole := coalesce(v_part_of, v_meter);
       v_billed_apart := 0;
-      v_dearest := null;
+      v_dearest_id := null;
     end if;
 
     if v_part_of is null then
       v_units := v_units - v_billed_apart;
-      if v_dearest.unit_usd / v_dearest.unit_size > v_unit_usd / v_unit_size then
-        v_price_id := v_dearest.price_id;
-        v_unit_usd := v_dearest.unit_usd;
-        v_unit_size := v_dearest.unit_size;
+      if v_dearest_id is not null and v_dearest_usd / v_dearest_size > v_unit_usd / v_unit_size then
+        v_price_id := v_dearest_id;
+        v_unit_usd := v_dearest_usd;
+        v_unit_size := v_dearest_size;
       end if;
     elsif v_units is not null then
       v_billed_apart := v_billed_apart + v_units;
     else
-      if coalesce(v_unit_usd / v_unit_size > v_dearest.unit_usd / v_dearest.unit_size, true) then
-        v_dearest := row(v_meter, null, v_price_id, v_unit_usd, v_unit_size, null);
+      if v_dearest_id is null or v_unit_usd / v_unit_size > v_dearest_usd / v_dearest_size then
+        v_dearest_id := v_price_id;
+        v_dearest_usd := v_unit_usd;
+        v_dearest_size := v_unit_size;
       end if;
       continue;
     end if;
@@ -2192,11 +2214,9 @@ begin
       perform spend_private.fail_usage(v_meter, 'is smaller than the sum of its parts');
     end if;
     -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
-    v_usd := (v_units * v_unit_usd)::numeric(60, 20) / v_unit_size;
-    v_cost_usd := v_cost_usd + v_usd;
+    v_cost_usd := v_cost_usd + (v_units * v_unit_usd)::numeric(60, 20) / v_unit_size;
     v_price_ids := v_price_ids || v_price_id;
-    v_lines := v_lines
-      || row(v_meter, v_units, v_price_id, v_unit_usd, v_unit_size, v_usd)::spend_private.bill_line;
+    v_billed := v_billed || v_units;
   end loop;
   if v_product is null then
     return null;
@@ -2206,11 +2226,11 @@ begin
   elsif v_left <> '{}' then
     v_unpriced := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
   end if;
-  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines, v_product);
+  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_billed, v_unpriced, v_product);
 end;
 $$;
 comment on function spend_private.price_product is
-  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. p_version, when given: by the rows of this very product alone, and of those that there were at this version of the price list. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
+  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. p_version, when given: by the rows of this very product alone, and of those that there were at this version of the price list. The sum of a bill, and its lines. A part that has a price of its own is billed apart, another in its whole.
 p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
 Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
 
@@ -2678,18 +2698,16 @@ grant execute on function spend_private.default_slots to authenticated, service_
 create table spend_private.quota_balances (
   quota_id bigint not null,
   period_start timestamptz not null,
-  slot integer not null,
+  slot spend_private.slot_number not null,
   tenant_id uuid not null,
   period_end timestamptz not null,
   allotted_usd numeric(24, 12) not null,
   spent_usd numeric(24, 12) not null default 0,
-  reserved_usd numeric(24, 12) not null default 0,
+  reserved_usd spend_private.reserved_usd not null default 0,
   is_split boolean not null default true,
   is_calm boolean not null default false,
   primary key (quota_id, period_start, slot, tenant_id),
-  constraint slot_is_not_negative check (slot >= 0),
-  constraint period_ends_after_it_starts check (period_end > period_start),
-  constraint reserved_is_not_negative check (reserved_usd >= 0)
+  constraint period_ends_after_it_starts check (period_end > period_start)
 )
 -- Balances are updated all the time and no index covers a changing column: leave room for HOT updates.
 with (
@@ -4449,8 +4467,8 @@ create table spend.reservations (
   idempotency_key text,
   request_hash uuid,
   usage_estimate jsonb not null,
-  estimated_cost_usd numeric(24, 12) not null,
-  actual_cost_usd numeric(24, 12),
+  estimated_cost_usd spend.usd not null,
+  actual_cost_usd spend.usd,
   is_estimated boolean not null default false,
   status text not null default 'held',
   release_reason text,
@@ -4466,8 +4484,6 @@ create table spend.reservations (
   primary key (tenant_id, id),
   constraint status_is_known check (status in ('held', 'settled', 'released', 'expired')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b')),
-  constraint estimate_is_not_negative check (estimated_cost_usd >= 0),
-  constraint actual_cost_is_not_negative check (actual_cost_usd >= 0),
   constraint ended_has_actual_cost check ((status = 'held') = (actual_cost_usd is null)),
   constraint ended_has_ended_at check ((status = 'held') = (ended_at is null)),
   constraint released_costs_nothing check (status <> 'released' or actual_cost_usd = 0),
@@ -4547,7 +4563,7 @@ begin
   select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
   into v_time_zone, v_closed_at, v_is_member, v_price_version
   from spend.tenants as t
-  cross join spend_private.price_state as s
+  join spend_private.price_state as s on s.is_only_row
   left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
   where t.id = p_tenant_id;
   -- One error for an unknown tenant and for somebody else's: the answer must not tell which tenants there are.
@@ -4659,7 +4675,7 @@ declare
 begin
   if p_usage is null or jsonb_typeof(p_usage) = 'null' then
     return row(
-      p_reservation.estimated_cost_usd, p_reservation.usage_estimate, p_reservation.price_ids, true
+      p_reservation.estimated_cost_usd::numeric, p_reservation.usage_estimate, p_reservation.price_ids, true
     );
   end if;
 
@@ -4695,19 +4711,116 @@ $$;
 comment on function spend_private.actual_cost is
   'Prices the usage that a reservation is settled with, by the rows that priced the reservation (priced_as, price_version), which are fixed; in a copy of it without price_version, by what all rows say now of its product at the time that it was made. p_is_bound: it is an upper bound of that (price_product). Raises 22023 invalid_usage.';
 
+-- schemas/40_reservations/hold.sql
+create type spend_private.holding as (
+  holds spend.reservation_hold[],
+  busy spend.reservation_hold[],
+  full_place integer
+);
+comment on type spend_private.holding is
+  'Balances that hold a call, in lock order; busy: those that are not calm, their quotas may be above the warning threshold. full_place: nothing is held, since the quota at this place has no room, or has none that is free.';
+
+create function spend_private.hold(
+  p_quotas spend_private.applicable_quota[],
+  p_cost_usd numeric,
+  p_enforce boolean
+)
+returns spend_private.holding
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holding spend_private.holding := row('{}', '{}', null);
+  v_quota spend_private.applicable_quota;
+  v_is_observed boolean;
+  v_first integer;
+  v_from integer;
+  v_slot integer;
+  v_is_calm boolean;
+  v_hold spend.reservation_hold;
+begin
+  foreach v_quota in array p_quotas loop
+    v_is_observed := not (p_enforce and v_quota.is_enforced);
+    -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
+    v_first := pg_backend_pid() % v_quota.slots;
+    if v_quota.has_room and v_quota.slots > 1 and not v_quota.is_contended then
+      foreach v_from in array array[v_first, 0] loop
+        update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
+        where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
+          -- Not a join: the search must run once.
+          and b.slot = (
+            select o.slot
+            from spend_private.quota_balances as o
+            where o.quota_id = v_quota.quota_id and o.period_start = v_quota.period_start and o.slot >= v_from
+              and case
+                when o.is_split then o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
+                else v_is_observed
+              end
+            order by o.slot
+            limit 1
+            for no key update skip locked
+          )
+        returning b.slot, b.is_calm into v_slot, v_is_calm;
+        exit when v_is_calm is not null;
+      end loop;
+    else
+      v_slot := case
+        when not v_quota.has_room then spend_private.make_room(
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, not v_is_observed
+        )
+        when v_quota.slots > 1 then spend_private.roomy_slot(
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, v_is_observed
+        )
+        else 0
+      end;
+      update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
+      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start and b.slot = v_slot
+        and (
+          not v_quota.has_room
+          or case
+            when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+            else v_is_observed
+          end
+        )
+      returning b.is_calm into v_is_calm;
+    end if;
+    -- A quota that was deleted a moment ago has no balance, and limits nothing any more: make_room tells.
+    if v_is_calm is null and (v_quota.has_room or v_slot is null) then
+      v_holding.full_place := cardinality(v_holding.holds) + 1;
+      raise exception using errcode = 'SGROO', message = 'no_room_left';
+    end if;
+
+    v_hold := row(v_quota.quota_id, v_quota.period_start, v_slot);
+    v_holding.holds := v_holding.holds || v_hold;
+    if not v_is_calm then
+      v_holding.busy := v_holding.busy || v_hold;
+    end if;
+  end loop;
+  return v_holding;
+exception
+  -- Leaving the block gives everything back, also a slot that lost its room while it was looked at and is locked all
+  -- the same: who waits for other slots must not own one of the middle.
+  when sqlstate 'SGROO' then
+    return v_holding;
+end;
+$$;
+comment on function spend_private.hold is
+  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it. A quota that cannot refuse the call and is over its limit (not is_split) takes it in any slot: its allotments say nothing, and a call that it could refuse looks at the whole.';
+
 -- schemas/40_reservations/admit.sql
 create type spend_private.admission as (
   call spend_private.call,
-  holds spend.reservation_hold[],
-  busy spend.reservation_hold[],
+  holding spend_private.holding,
   refusal spend.reserve_result,
   refused_from timestamptz
 );
 comment on type spend_private.admission is
-  'Decision on a call. call: as it is held. Admitted: holds are the balances that hold it now, busy those of them that are not calm. Refused: holds is null, and refusal the answer to give; refused_from is the start of the period of the quota that it names.';
+  'Decision on a call. call: as it is held. Admitted: holding says where. Refused: holding is null, and refusal the answer to give; refused_from is the start of the period of the quota that it names.';
 
 create function spend_private.admit(
   p_call spend_private.call,
+  p_quotas spend_private.applicable_quota[],
+  p_full_place integer,
   p_enforce boolean,
   p_now timestamptz
 )
@@ -4716,7 +4829,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(p_call, p_enforce, p_now);
+  v_quotas spend_private.applicable_quota[] := p_quotas;
   v_call spend_private.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
   v_quota spend_private.applicable_quota;
   v_is_tight boolean := false;
@@ -4743,9 +4856,13 @@ begin
 
   -- Three for each quota, unless room comes and goes while it is looked for.
   for v_attempt in 1..3 * cardinality(v_quotas) + 100 loop
-    v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
+    if v_attempt = 1 and p_full_place is not null then
+      v_holding.full_place := p_full_place;
+    else
+      v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
+    end if;
     if v_holding.full_place is null then
-      return row(v_call, v_holding.holds, v_holding.busy, null::spend.reserve_result, null::timestamptz);
+      return row(v_call, v_holding, null::spend.reserve_result, null::timestamptz);
     end if;
 
     -- Next time a slot of this quota is waited for, and if that has no room then, all of them are locked.
@@ -4769,7 +4886,7 @@ begin
 end;
 $$;
 comment on function spend_private.admit is
-  'Decides on a call: looks at all of its quotas without a lock, then holds it in all of them, in the order user, tenant, platform. Raises 55P03 no_decision when a quota neither holds nor refuses it, again and again.';
+  'Decides on a call that could not be held at once in p_quotas, its quotas: has it held for what it is expected to cost where they ask for that, refuses what is exhausted, waits for slots that others have locked, and makes room; in the order user, tenant, platform. p_full_place: which of them had no free slot when it was tried. Raises 55P03 no_decision when a quota neither holds nor refuses it, again and again.';
 
 create function spend_private.refused(
   p_call spend_private.call,
@@ -4782,7 +4899,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return row(
-    p_call, null::spend.reservation_hold[], null::spend.reservation_hold[], p_refusal,
+    p_call, null::spend_private.holding, p_refusal,
     (
       select q.period_start from unnest(p_quotas) as q
       where q.quota_id = (p_refusal.quota).quota_id
@@ -4856,8 +4973,10 @@ begin
     p_reservation.id, p_status,
     -- As it is kept, so that asking again gives the very same.
     p_actual.cost_usd::numeric(24, 12),
-    p_reservation.estimated_cost_usd, p_actual.is_estimated,
-    spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+    p_reservation.estimated_cost_usd::numeric, p_actual.is_estimated,
+    case v_busy
+      when '{}' then '{}' else spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+    end
   );
 end;
 $$;
@@ -4887,8 +5006,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return row(
-    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd,
-    p_reservation.estimated_cost_usd, p_reservation.is_estimated, '{}'::spend.quota_details[]
+    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd::numeric,
+    p_reservation.estimated_cost_usd::numeric, p_reservation.is_estimated, '{}'::spend.quota_details[]
   );
 end;
 $$;
@@ -5054,40 +5173,6 @@ end;
 $$;
 comment on function spend_private.check_quota is
   'spend.check_quota with a clock.';
-
--- schemas/40_reservations/check_reserve_arguments.sql
-create function spend_private.check_reserve_arguments(
-  p_conversation_id text,
-  p_path_id text,
-  p_idempotency_key text,
-  p_ttl_seconds integer,
-  p_metadata jsonb
-)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_wrong text[] := case
-    when length(p_conversation_id) not between 1 and 200
-      then array['conversation_id', 'is not a text of 1 to 200 characters']
-    when length(p_path_id) not between 1 and 200
-      then array['path_id', 'is not a text of 1 to 200 characters']
-    when length(p_idempotency_key) not between 1 and 255
-      then array['idempotency_key', 'is not a text of 1 to 255 characters']
-    when p_ttl_seconds is null or p_ttl_seconds not between 1 and 604800
-      then array['ttl_seconds', 'is not between 1 and 604800 (a week)']
-    when jsonb_typeof(p_metadata) <> 'object' or pg_column_size(p_metadata) > 8192
-      then array['metadata', 'is not an object of at most 8 KiB']
-  end;
-begin
-  if v_wrong is not null then
-    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
-  end if;
-end;
-$$;
-comment on function spend_private.check_reserve_arguments is
-  'Raises 22023 invalid_usage with the field when an argument of reserve is out of bounds.';
 
 -- schemas/40_reservations/correct_balances.sql
 create function spend_private.correct_balances(
@@ -5493,6 +5578,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
+  v_wrong text[] := spend_private.wrong_argument(null, null, null, p_ttl_seconds, '{}');
   v_answer spend.reserve_result;
   v_actual spend_private.actual_cost;
   v_extra_usd numeric;
@@ -5505,7 +5591,9 @@ begin
     );
   end if;
   perform spend_private.check_caller(v_reservation.tenant_id, v_reservation.user_id);
-  perform spend_private.check_reserve_arguments(null, null, null, p_ttl_seconds, '{}');
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
+  end if;
   v_actual := spend_private.actual_cost(v_reservation, p_usage, p_is_bound => true);
   if v_actual.is_estimated then
     perform spend_private.fail_usage('usage', 'lacks a count or a price; an extension needs an upper bound');
@@ -5652,102 +5740,6 @@ end;
 $$;
 comment on function spend_private.await_slot is
   'Waits for a slot and returns it, locked, if it has room by then, or p_is_observed (the quota cannot refuse) and the whole is over its limit; else null, with nothing locked.';
-
--- schemas/40_reservations/hold.sql
-create type spend_private.holding as (
-  holds spend.reservation_hold[],
-  busy spend.reservation_hold[],
-  full_place integer
-);
-comment on type spend_private.holding is
-  'Balances that hold a call, in lock order; busy: those that are not calm, their quotas may be above the warning threshold. full_place: nothing is held, since the quota at this place has no room, or has none that is free.';
-
-create function spend_private.hold(
-  p_quotas spend_private.applicable_quota[],
-  p_cost_usd numeric,
-  p_enforce boolean
-)
-returns spend_private.holding
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_holding spend_private.holding := row('{}', '{}', null);
-  v_quota spend_private.applicable_quota;
-  v_is_observed boolean;
-  v_first integer;
-  v_from integer;
-  v_slot integer;
-  v_is_calm boolean;
-  v_hold spend.reservation_hold;
-begin
-  foreach v_quota in array p_quotas loop
-    v_is_observed := not (p_enforce and v_quota.is_enforced);
-    -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
-    v_first := pg_backend_pid() % v_quota.slots;
-    if v_quota.has_room and v_quota.slots > 1 and not v_quota.is_contended then
-      foreach v_from in array array[v_first, 0] loop
-        update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
-        where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
-          -- Not a join: the search must run once.
-          and b.slot = (
-            select o.slot
-            from spend_private.quota_balances as o
-            where o.quota_id = v_quota.quota_id and o.period_start = v_quota.period_start and o.slot >= v_from
-              and case
-                when o.is_split then o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
-                else v_is_observed
-              end
-            order by o.slot
-            limit 1
-            for no key update skip locked
-          )
-        returning b.slot, b.is_calm into v_slot, v_is_calm;
-        exit when v_is_calm is not null;
-      end loop;
-    else
-      v_slot := case
-        when not v_quota.has_room then spend_private.make_room(
-          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, not v_is_observed
-        )
-        when v_quota.slots > 1 then spend_private.roomy_slot(
-          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, v_is_observed
-        )
-        else 0
-      end;
-      update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
-      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start and b.slot = v_slot
-        and (
-          not v_quota.has_room
-          or case
-            when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-            else v_is_observed
-          end
-        )
-      returning b.is_calm into v_is_calm;
-    end if;
-    -- A quota that was deleted a moment ago has no balance, and limits nothing any more: make_room tells.
-    if v_is_calm is null and (v_quota.has_room or v_slot is null) then
-      v_holding.full_place := cardinality(v_holding.holds) + 1;
-      raise exception using errcode = 'SGROO', message = 'no_room_left';
-    end if;
-
-    v_hold := row(v_quota.quota_id, v_quota.period_start, v_slot);
-    v_holding.holds := v_holding.holds || v_hold;
-    if not v_is_calm then
-      v_holding.busy := v_holding.busy || v_hold;
-    end if;
-  end loop;
-  return v_holding;
-exception
-  -- Leaving the block gives everything back, also a slot that lost its room while it was looked at and is locked all
-  -- the same: who waits for other slots must not own one of the middle.
-  when sqlstate 'SGROO' then
-    return v_holding;
-end;
-$$;
-comment on function spend_private.hold is
-  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it. A quota that cannot refuse the call and is over its limit (not is_split) takes it in any slot: its allotments say nothing, and a call that it could refuse looks at the whole.';
 
 -- schemas/40_reservations/keep_open_reservations.sql
 create function spend_private.keep_open_reservations()
@@ -6007,17 +5999,15 @@ create table spend.refusal_counts (
   quota_id bigint not null,
   user_id uuid,
   reason text not null,
-  part integer not null,
+  part spend_private.part_number not null,
   scope text not null,
-  refusals bigint not null,
+  refusals spend_private.refusal_number not null,
   first_at timestamptz not null,
   last_at timestamptz not null,
   last_estimated_cost_usd numeric(24, 12) not null,
   last_limit_usd numeric(24, 12),
   constraint one_refusal_count_per_part unique nulls not distinct (tenant_id, hour, quota_id, user_id, reason, part),
-  constraint reason_is_known check (reason in ('exceeds_limit', 'limit_reached', 'in_flight')),
-  constraint part_is_not_negative check (part >= 0),
-  constraint refusals_are_positive check (refusals > 0)
+  constraint reason_is_known check (reason in ('exceeds_limit', 'limit_reached', 'in_flight'))
 )
 -- Counted in place, over and over: free space keeps the new versions beside the old.
 with (fillfactor = 50);
@@ -6088,10 +6078,6 @@ as $$
 declare
   v_quota spend.quota_details := p_answer.quota;
   v_hour timestamptz := date_trunc('hour', p_now, 'UTC');
-  v_key text := concat_ws(
-    ' ', 'spend.refusal', p_tenant_id, extract(epoch from v_hour), v_quota.quota_id,
-    coalesce(p_user_id::text, '-'), p_answer.reason
-  );
   v_part integer := 0;
 begin
   -- Only where the request to the API is this refusal and no more, and nothing was written before: a crash may cost
@@ -6104,7 +6090,9 @@ begin
 
   -- The first part that no other open transaction counts in: nobody waits, none is lost, and there are never more
   -- parts than there were transactions at once.
-  while not pg_try_advisory_xact_lock(hashtextextended(v_key, v_part)) loop
+  while not pg_try_advisory_xact_lock(hash_record_extended(
+    row(p_tenant_id, v_hour, v_quota.quota_id, p_user_id, p_answer.reason), v_part
+  )) loop
     v_part := v_part + 1;
   end loop;
   insert into spend.refusal_counts as c (
@@ -6343,11 +6331,13 @@ declare
   v_reservation spend.reservations;
 begin
   perform spend_private.join_calls(v_tenant_key);
-  select r.* into v_reservation
-  from spend.tenants as t
-  join spend.reservations as r on r.tenant_id = t.id and r.id = p_reservation_id
-  where spend_private.tenant_key(t.id) = v_tenant_key
-  for no key update of r;
+  -- Not a join: planned while the table was empty, it would look through the whole index for the id.
+  select * into v_reservation
+  from spend.reservations as r
+  where r.id = p_reservation_id and r.tenant_id = any (array(
+    select t.id from spend.tenants as t where spend_private.tenant_key(t.id) = v_tenant_key
+  ))
+  for no key update;
   if not found then
     perform spend_private.fail(
       'PT404', 'unknown_reservation', jsonb_build_object('reservation_id', p_reservation_id),
@@ -6420,16 +6410,25 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_wrong text[];
   v_call spend_private.call;
   v_answer spend.reserve_result;
   v_hash uuid;
+  v_is_enforced boolean := coalesce(p_enforce, true);
+  v_quotas spend_private.applicable_quota[];
+  v_quota spend_private.applicable_quota;
+  v_is_usual boolean := true;
+  v_holding spend_private.holding;
   v_admission spend_private.admission;
 begin
   perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
 
-  perform spend_private.check_reserve_arguments(
+  v_wrong := spend_private.wrong_argument(
     p_conversation_id, p_path_id, p_idempotency_key, p_ttl_seconds, p_metadata
   );
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
+  end if;
   v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
 
   if p_idempotency_key is not null then
@@ -6450,25 +6449,26 @@ begin
     v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
   end loop;
 
-  v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
-  v_call := v_admission.call;
-  if v_admission.holds is null then
-    v_answer := v_admission.refusal;
-    if v_answer.reason = 'limit_reached' then
-      perform spend_private.record_alerts(
-        q, v_answer.quota, v_admission.refused_from, p_tenant_id, p_now, p_is_refused => true
-      )
-      from spend.cost_quotas as q where q.id = (v_answer.quota).quota_id;
+  v_quotas := spend_private.applicable_quotas(v_call, v_is_enforced, p_now);
+  foreach v_quota in array v_quotas loop
+    v_is_usual := v_is_usual and v_quota.has_room and not v_quota.is_expected;
+  end loop;
+  if v_is_usual then
+    v_holding := spend_private.hold(v_quotas, v_call.cost_usd, v_is_enforced);
+  end if;
+  if not v_is_usual or v_holding.full_place is not null then
+    v_admission := spend_private.admit(v_call, v_quotas, v_holding.full_place, v_is_enforced, p_now);
+    v_call := v_admission.call;
+    if v_admission.holding is null then
+      perform spend_private.keep_refusal(p_tenant_id, p_user_id, p_idempotency_key, v_hash, v_admission, p_now);
+      return v_admission.refusal;
     end if;
-    if p_idempotency_key is not null then
-      insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer, created_at)
-      values (p_tenant_id, p_idempotency_key, v_hash, v_answer, p_now);
-    end if;
-    perform spend_private.count_refusal(p_tenant_id, p_user_id, v_answer, p_now);
-    return v_answer;
+    v_holding := v_admission.holding;
   end if;
 
-  v_answer.warnings := spend_private.warn(p_tenant_id, v_admission.busy, v_call.cost_usd, p_now);
+  v_answer.warnings := case v_holding.busy
+    when '{}' then '{}' else spend_private.warn(p_tenant_id, v_holding.busy, v_call.cost_usd, p_now)
+  end;
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
     idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, priced_as, price_version,
@@ -6477,7 +6477,7 @@ begin
   values (
     p_tenant_id, spend_private.new_reservation_id(p_tenant_id), p_user_id, p_resource_type, v_call.provider,
     v_call.product, v_call.task, p_conversation_id, p_path_id,
-    p_idempotency_key, v_hash, v_call.usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
+    p_idempotency_key, v_hash, v_call.usage, v_call.cost_usd, v_holding.holds, v_call.price_ids,
     v_call.priced_as, v_call.price_version,
     v_answer.warnings, coalesce(p_metadata, '{}'), p_now, p_now + make_interval(secs => p_ttl_seconds)
   )
@@ -6488,6 +6488,37 @@ end;
 $$;
 comment on function spend_private.reserve is
   'spend.reserve with a clock. p_closed_too: see spend_private.read_call.';
+
+create function spend_private.keep_refusal(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_idempotency_key text,
+  p_request_hash uuid,
+  p_admission spend_private.admission,
+  p_now timestamptz
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer spend.reserve_result := p_admission.refusal;
+begin
+  if v_answer.reason = 'limit_reached' then
+    perform spend_private.record_alerts(
+      q, v_answer.quota, p_admission.refused_from, p_tenant_id, p_now, p_is_refused => true
+    )
+    from spend.cost_quotas as q where q.id = (v_answer.quota).quota_id;
+  end if;
+  if p_idempotency_key is not null then
+    insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer, created_at)
+    values (p_tenant_id, p_idempotency_key, p_request_hash, v_answer, p_now);
+  end if;
+  perform spend_private.count_refusal(p_tenant_id, p_user_id, v_answer, p_now);
+end;
+$$;
+comment on function spend_private.keep_refusal is
+  'What is left of a refusal: the alert of a quota that is spent, the answer to its idempotency key, and one more in the count.';
 
 -- schemas/40_reservations/settle.sql
 create function spend.settle(reservation_id uuid, usage jsonb, metadata jsonb default '{}')
@@ -6538,6 +6569,36 @@ $$;
 comment on function spend_private.settle is
   'spend.settle with a clock.';
 
+-- schemas/40_reservations/wrong_argument.sql
+create function spend_private.wrong_argument(
+  p_conversation_id text,
+  p_path_id text,
+  p_idempotency_key text,
+  p_ttl_seconds integer,
+  p_metadata jsonb
+)
+returns text[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    when length(p_conversation_id) not between 1 and 200
+      then array['conversation_id', 'is not a text of 1 to 200 characters']
+    when length(p_path_id) not between 1 and 200
+      then array['path_id', 'is not a text of 1 to 200 characters']
+    when length(p_idempotency_key) not between 1 and 255
+      then array['idempotency_key', 'is not a text of 1 to 255 characters']
+    when p_ttl_seconds is null or p_ttl_seconds not between 1 and 604800
+      then array['ttl_seconds', 'is not between 1 and 604800 (a week)']
+    when jsonb_typeof(p_metadata) <> 'object' or pg_column_size(p_metadata) > 8192
+      then array['metadata', 'is not an object of at most 8 KiB']
+  end;
+end;
+$$;
+comment on function spend_private.wrong_argument is
+  'The first argument of reserve that is out of bounds, and what is wrong with it; null when none is.';
+
 -- schemas/50_ledger/cost_events.sql
 create table spend.cost_events (
   id bigint generated always as identity,
@@ -6556,14 +6617,13 @@ create table spend.cost_events (
   product text,
   usage jsonb,
   cost_usd numeric(24, 12) not null,
-  calls integer not null default 0,
+  calls spend.call_count not null default 0,
   price_ids bigint[] not null default '{}',
   is_estimated boolean not null default false,
   metadata jsonb not null default '{}',
   primary key (tenant_id, occurred_at, id),
   constraint kind_is_known check (kind in ('charge', 'correction', 'expiry', 'adjustment')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b')),
-  constraint an_event_counts_one_call_at_most check (calls between -1 and 1),
   constraint adjustments_alone_have_no_reservation check ((kind = 'adjustment') = (reservation_id is null))
 ) partition by range (occurred_at);
 comment on table spend.cost_events is
@@ -7640,7 +7700,7 @@ as $$
 begin
   return query
   select
-    r.tenant_id, r.id, r.actual_cost_usd, a.cost_usd, e.usage, a.price_ids,
+    r.tenant_id, r.id, r.actual_cost_usd::numeric, a.cost_usd, e.usage, a.price_ids,
     a.is_estimated or e.is_counted, e.metadata
   from spend.reservations as r
   cross join lateral (
@@ -9742,6 +9802,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_wrong text[];
   v_context spend.execution_contexts;
 begin
   if p_conversation_id is null then
@@ -9750,7 +9811,10 @@ begin
     perform spend_private.fail_usage('timeout_seconds', 'is not between 1 and 86400 (a day)');
   end if;
   perform spend_private.check_use(p_claim_id, p_run_seconds, p_claim_seconds);
-  perform spend_private.check_reserve_arguments(p_conversation_id, p_path_id, null, 1, '{}');
+  v_wrong := spend_private.wrong_argument(p_conversation_id, p_path_id, null, 1, '{}');
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
+  end if;
 
   select t.template, t.vcpus, t.memory_gib into v_context.template, v_context.vcpus, v_context.memory_gib
   from spend.sandbox_templates as t where t.template = p_template;

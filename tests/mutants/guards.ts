@@ -28,7 +28,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "refusals wait for each other",
     "40_reservations/refusal_counts.sql",
-    "while not pg_try_advisory_xact_lock(hashtextextended(v_key, v_part)) loop",
+    /while not pg_try_advisory_xact_lock\(hash_record_extended\([^;]*?\) loop/,
     "while false loop",
     RESERVE,
   ),
@@ -106,14 +106,14 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "metadata of any size is taken",
-    "40_reservations/check_reserve_arguments.sql",
+    "40_reservations/wrong_argument.sql",
     "or pg_column_size(p_metadata) > 8192",
     "",
     [pgtap("reservations/")],
   ),
   guard(
     "a hold of any length is taken",
-    "40_reservations/check_reserve_arguments.sql",
+    "40_reservations/wrong_argument.sql",
     "p_ttl_seconds not between 1 and 604800",
     "p_ttl_seconds < 1",
     [pgtap("reservations/")],
@@ -133,6 +133,27 @@ export const guardMutants: Mutant[] = [
     "continue when v_quota.has_room or not v_quota.is_enforced or not p_enforce;",
     "continue when v_quota.has_room or not p_enforce;",
     [pgtap("quotas/"), pgtap("reservations/")],
+  ),
+  guard(
+    "what asks for expected cost is held at its bound",
+    "40_reservations/reserve.sql",
+    "v_is_usual and v_quota.has_room and not v_quota.is_expected;",
+    "v_is_usual and v_quota.has_room;",
+    [pgtap("reservations/expected")],
+  ),
+  guard(
+    "what looks full is locked before it is refused",
+    "40_reservations/reserve.sql",
+    "v_is_usual and v_quota.has_room and not v_quota.is_expected;",
+    "v_is_usual and not v_quota.is_expected;",
+    [vitest("race/locks"), pgtap("reservations/")],
+  ),
+  guard(
+    "a quota that no slot was free in is asked once more in the same way",
+    "40_reservations/admit.sql",
+    "if v_attempt = 1 and p_full_place is not null then",
+    "if false then",
+    [vitest("race/locks"), vitest("race/reserve")],
   ),
   guard(
     "all slots together may give more than the limit",
@@ -321,8 +342,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "a refusal under a key is not kept",
     "40_reservations/reserve.sql",
-    /if p_idempotency_key is not null then\n {6}insert/,
-    "if false then\n      insert",
+    /if p_idempotency_key is not null then\n {4}insert/,
+    "if false then\n    insert",
     [pgtap("reservations/")],
   ),
   // The resource type is told by the usage: requests that differ in it differ in that.
@@ -405,7 +426,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "unknown usage is zero",
     "40_reservations/actual_cost.sql",
-    "p_reservation.estimated_cost_usd, p_reservation.usage_estimate, p_reservation.price_ids, true",
+    "p_reservation.estimated_cost_usd::numeric, p_reservation.usage_estimate, p_reservation.price_ids, true",
     "0, p_reservation.usage_estimate, p_reservation.price_ids, true",
     SETTLE,
   ),
@@ -496,8 +517,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "a reservation is found by the half of its id",
     "40_reservations/reservation_id.sql",
-    "r.tenant_id = t.id and r.id = p_reservation_id",
-    "r.tenant_id = t.id",
+    "where r.id = p_reservation_id and r.tenant_id = any",
+    "where r.tenant_id = any",
     [pgtap("reservations/"), vitest("race/reserve")],
   ),
 

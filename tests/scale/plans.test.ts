@@ -134,3 +134,27 @@ describe("20,000 tenants, 600,000 reservations, 250,000 alerts, 30,000 balances 
     expect(again / 30_000).toBeLessThan(15);
   });
 });
+
+it("settle, planned before there were reservations, reads as much when there are 50,000", async () => {
+  const database = await cloneDatabase({ connections: 1 });
+  try {
+    await database.sql`insert into spend.tenants (name) select 'Tenant ' || n from generate_series(1, 200) as n`;
+    await database.sql`vacuum analyze`;
+    const { sql, calm } = await makeWorld(database.sql);
+    const settle = async () => `select spend.settle('${await held(sql, calm)}', '${USAGE}')`;
+    const few = await buffersOf(sql, settle);
+    await sql`
+      insert into spend.reservations (
+        tenant_id, id, resource_type, provider, product, task, usage_estimate, estimated_cost_usd,
+        actual_cost_usd, status, holds, price_ids, expires_at, ended_at
+      )
+      select
+        gen_random_uuid(), gen_random_uuid(), 'llm', 'test', 'model', 'chat', '{}', 0, 0, 'settled', '{}', '{}',
+        now() + interval '1 hour', now()
+      from generate_series(1, 50000)`;
+    const many = await buffersOf(sql, settle);
+    expect(many, `${many} buffers, ${few} when it was planned`).toBeLessThanOrEqual(few * 2 + 20);
+  } finally {
+    await database.close();
+  }
+});

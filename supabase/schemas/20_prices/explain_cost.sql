@@ -34,9 +34,12 @@ begin
     perform spend_private.fail_unpriced(v_resource_type, v_counts, null);
   end if;
   return query
-  select l.meter, l.units, l.unit_usd, l.unit_size, round(l.usd, 12), l.price_id
-  from unnest(v_priced.lines) as l
-  order by l.meter;
+  -- As price_product adds them up.
+  select
+    p.meter, l.units, p.usd, p.unit_size, round((l.units * p.usd)::numeric(60, 20) / p.unit_size, 12), p.id
+  from unnest(v_priced.price_ids, v_priced.units) as l (price_id, units)
+  join spend.prices as p on p.id = l.price_id
+  order by p.meter;
 end;
 $$;
 comment on function spend.explain_cost is

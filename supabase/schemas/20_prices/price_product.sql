@@ -1,24 +1,13 @@
-create type spend_private.bill_line as (
-  meter text,
-  units numeric,
-  price_id bigint,
-  unit_usd numeric,
-  unit_size numeric,
-  usd numeric
-);
-comment on type spend_private.bill_line is
-  'Line of a bill: units of a meter, the price row that applies (null: none) with its USD per unit_size units, and the amount in USD before rounding.';
-
 create type spend_private.priced_usage as (
   product text,
   cost_usd numeric,
   price_ids bigint[],
+  units numeric[],
   unpriced_meters text[],
-  lines spend_private.bill_line[],
   priced_as text
 );
 comment on type spend_private.priced_usage is
-  'What usage costs. product: the resolved name; priced_as: the product of the rows that price it, ''*'' where those do; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
+  'What usage costs. product: the resolved name; priced_as: the product of the rows that price it, ''*'' where those do; price_ids, units: the lines of the bill, by which price and how many units; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
 
 create function spend_private.price_product(
   p_tenant_id uuid,
@@ -46,12 +35,13 @@ declare
   v_last text;
   v_whole text;
   v_billed_apart numeric;
-  v_dearest spend_private.bill_line;
-  v_usd numeric;
+  v_dearest_id bigint;
+  v_dearest_usd numeric;
+  v_dearest_size numeric;
   v_cost_usd numeric := 0;
   v_price_ids bigint[] := '{}';
+  v_billed numeric[] := '{}';
   v_unpriced text[];
-  v_lines spend_private.bill_line[];
 begin
   for v_found, v_meter, v_part_of, v_units, v_price_id, v_unit_usd, v_unit_size in
     select p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
@@ -85,21 +75,23 @@ begin
     if v_whole is distinct from coalesce(v_part_of, v_meter) then
       v_whole := coalesce(v_part_of, v_meter);
       v_billed_apart := 0;
-      v_dearest := null;
+      v_dearest_id := null;
     end if;
 
     if v_part_of is null then
       v_units := v_units - v_billed_apart;
-      if v_dearest.unit_usd / v_dearest.unit_size > v_unit_usd / v_unit_size then
-        v_price_id := v_dearest.price_id;
-        v_unit_usd := v_dearest.unit_usd;
-        v_unit_size := v_dearest.unit_size;
+      if v_dearest_id is not null and v_dearest_usd / v_dearest_size > v_unit_usd / v_unit_size then
+        v_price_id := v_dearest_id;
+        v_unit_usd := v_dearest_usd;
+        v_unit_size := v_dearest_size;
       end if;
     elsif v_units is not null then
       v_billed_apart := v_billed_apart + v_units;
     else
-      if coalesce(v_unit_usd / v_unit_size > v_dearest.unit_usd / v_dearest.unit_size, true) then
-        v_dearest := row(v_meter, null, v_price_id, v_unit_usd, v_unit_size, null);
+      if v_dearest_id is null or v_unit_usd / v_unit_size > v_dearest_usd / v_dearest_size then
+        v_dearest_id := v_price_id;
+        v_dearest_usd := v_unit_usd;
+        v_dearest_size := v_unit_size;
       end if;
       continue;
     end if;
@@ -110,11 +102,9 @@ begin
       perform spend_private.fail_usage(v_meter, 'is smaller than the sum of its parts');
     end if;
     -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
-    v_usd := (v_units * v_unit_usd)::numeric(60, 20) / v_unit_size;
-    v_cost_usd := v_cost_usd + v_usd;
+    v_cost_usd := v_cost_usd + (v_units * v_unit_usd)::numeric(60, 20) / v_unit_size;
     v_price_ids := v_price_ids || v_price_id;
-    v_lines := v_lines
-      || row(v_meter, v_units, v_price_id, v_unit_usd, v_unit_size, v_usd)::spend_private.bill_line;
+    v_billed := v_billed || v_units;
   end loop;
   if v_product is null then
     return null;
@@ -124,11 +114,11 @@ begin
   elsif v_left <> '{}' then
     v_unpriced := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
   end if;
-  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_unpriced, v_lines, v_product);
+  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_billed, v_unpriced, v_product);
 end;
 $$;
 comment on function spend_private.price_product is
-  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. p_version, when given: by the rows of this very product alone, and of those that there were at this version of the price list. The bill line by line, and its sum. A part that has a price of its own is billed apart, another in its whole.
+  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. p_version, when given: by the rows of this very product alone, and of those that there were at this version of the price list. The sum of a bill, and its lines. A part that has a price of its own is billed apart, another in its whole.
 p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
 Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
 

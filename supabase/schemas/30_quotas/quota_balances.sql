@@ -1,18 +1,16 @@
 create table spend_private.quota_balances (
   quota_id bigint not null,
   period_start timestamptz not null,
-  slot integer not null,
+  slot spend_private.slot_number not null,
   tenant_id uuid not null,
   period_end timestamptz not null,
   allotted_usd numeric(24, 12) not null,
   spent_usd numeric(24, 12) not null default 0,
-  reserved_usd numeric(24, 12) not null default 0,
+  reserved_usd spend_private.reserved_usd not null default 0,
   is_split boolean not null default true,
   is_calm boolean not null default false,
   primary key (quota_id, period_start, slot, tenant_id),
-  constraint slot_is_not_negative check (slot >= 0),
-  constraint period_ends_after_it_starts check (period_end > period_start),
-  constraint reserved_is_not_negative check (reserved_usd >= 0)
+  constraint period_ends_after_it_starts check (period_end > period_start)
 )
 -- Balances are updated all the time and no index covers a changing column: leave room for HOT updates.
 with (

@@ -22,7 +22,7 @@ declare
 begin
   if p_usage is null or jsonb_typeof(p_usage) = 'null' then
     return row(
-      p_reservation.estimated_cost_usd, p_reservation.usage_estimate, p_reservation.price_ids, true
+      p_reservation.estimated_cost_usd::numeric, p_reservation.usage_estimate, p_reservation.price_ids, true
     );
   end if;
 

@@ -1,15 +1,16 @@
 create type spend_private.admission as (
   call spend_private.call,
-  holds spend.reservation_hold[],
-  busy spend.reservation_hold[],
+  holding spend_private.holding,
   refusal spend.reserve_result,
   refused_from timestamptz
 );
 comment on type spend_private.admission is
-  'Decision on a call. call: as it is held. Admitted: holds are the balances that hold it now, busy those of them that are not calm. Refused: holds is null, and refusal the answer to give; refused_from is the start of the period of the quota that it names.';
+  'Decision on a call. call: as it is held. Admitted: holding says where. Refused: holding is null, and refusal the answer to give; refused_from is the start of the period of the quota that it names.';
 
 create function spend_private.admit(
   p_call spend_private.call,
+  p_quotas spend_private.applicable_quota[],
+  p_full_place integer,
   p_enforce boolean,
   p_now timestamptz
 )
@@ -18,7 +19,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(p_call, p_enforce, p_now);
+  v_quotas spend_private.applicable_quota[] := p_quotas;
   v_call spend_private.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
   v_quota spend_private.applicable_quota;
   v_is_tight boolean := false;
@@ -45,9 +46,13 @@ begin
 
   -- Three for each quota, unless room comes and goes while it is looked for.
   for v_attempt in 1..3 * cardinality(v_quotas) + 100 loop
-    v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
+    if v_attempt = 1 and p_full_place is not null then
+      v_holding.full_place := p_full_place;
+    else
+      v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
+    end if;
     if v_holding.full_place is null then
-      return row(v_call, v_holding.holds, v_holding.busy, null::spend.reserve_result, null::timestamptz);
+      return row(v_call, v_holding, null::spend.reserve_result, null::timestamptz);
     end if;
 
     -- Next time a slot of this quota is waited for, and if that has no room then, all of them are locked.
@@ -71,7 +76,7 @@ begin
 end;
 $$;
 comment on function spend_private.admit is
-  'Decides on a call: looks at all of its quotas without a lock, then holds it in all of them, in the order user, tenant, platform. Raises 55P03 no_decision when a quota neither holds nor refuses it, again and again.';
+  'Decides on a call that could not be held at once in p_quotas, its quotas: has it held for what it is expected to cost where they ask for that, refuses what is exhausted, waits for slots that others have locked, and makes room; in the order user, tenant, platform. p_full_place: which of them had no free slot when it was tried. Raises 55P03 no_decision when a quota neither holds nor refuses it, again and again.';
 
 create function spend_private.refused(
   p_call spend_private.call,
@@ -84,7 +89,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return row(
-    p_call, null::spend.reservation_hold[], null::spend.reservation_hold[], p_refusal,
+    p_call, null::spend_private.holding, p_refusal,
     (
       select q.period_start from unnest(p_quotas) as q
       where q.quota_id = (p_refusal.quota).quota_id

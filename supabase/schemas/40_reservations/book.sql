@@ -60,8 +60,10 @@ begin
     p_reservation.id, p_status,
     -- As it is kept, so that asking again gives the very same.
     p_actual.cost_usd::numeric(24, 12),
-    p_reservation.estimated_cost_usd, p_actual.is_estimated,
-    spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+    p_reservation.estimated_cost_usd::numeric, p_actual.is_estimated,
+    case v_busy
+      when '{}' then '{}' else spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+    end
   );
 end;
 $$;
@@ -91,8 +93,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return row(
-    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd,
-    p_reservation.estimated_cost_usd, p_reservation.is_estimated, '{}'::spend.quota_details[]
+    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd::numeric,
+    p_reservation.estimated_cost_usd::numeric, p_reservation.is_estimated, '{}'::spend.quota_details[]
   );
 end;
 $$;

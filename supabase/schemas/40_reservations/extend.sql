@@ -38,6 +38,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
+  v_wrong text[] := spend_private.wrong_argument(null, null, null, p_ttl_seconds, '{}');
   v_answer spend.reserve_result;
   v_actual spend_private.actual_cost;
   v_extra_usd numeric;
@@ -50,7 +51,9 @@ begin
     );
   end if;
   perform spend_private.check_caller(v_reservation.tenant_id, v_reservation.user_id);
-  perform spend_private.check_reserve_arguments(null, null, null, p_ttl_seconds, '{}');
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
+  end if;
   v_actual := spend_private.actual_cost(v_reservation, p_usage, p_is_bound => true);
   if v_actual.is_estimated then
     perform spend_private.fail_usage('usage', 'lacks a count or a price; an extension needs an upper bound');

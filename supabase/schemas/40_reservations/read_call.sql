@@ -23,7 +23,7 @@ begin
   select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
   into v_time_zone, v_closed_at, v_is_member, v_price_version
   from spend.tenants as t
-  cross join spend_private.price_state as s
+  join spend_private.price_state as s on s.is_only_row
   left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
   where t.id = p_tenant_id;
   -- One error for an unknown tenant and for somebody else's: the answer must not tell which tenants there are.

@@ -4,17 +4,15 @@ create table spend.refusal_counts (
   quota_id bigint not null,
   user_id uuid,
   reason text not null,
-  part integer not null,
+  part spend_private.part_number not null,
   scope text not null,
-  refusals bigint not null,
+  refusals spend_private.refusal_number not null,
   first_at timestamptz not null,
   last_at timestamptz not null,
   last_estimated_cost_usd numeric(24, 12) not null,
   last_limit_usd numeric(24, 12),
   constraint one_refusal_count_per_part unique nulls not distinct (tenant_id, hour, quota_id, user_id, reason, part),
-  constraint reason_is_known check (reason in ('exceeds_limit', 'limit_reached', 'in_flight')),
-  constraint part_is_not_negative check (part >= 0),
-  constraint refusals_are_positive check (refusals > 0)
+  constraint reason_is_known check (reason in ('exceeds_limit', 'limit_reached', 'in_flight'))
 )
 -- Counted in place, over and over: free space keeps the new versions beside the old.
 with (fillfactor = 50);
@@ -85,10 +83,6 @@ as $$
 declare
   v_quota spend.quota_details := p_answer.quota;
   v_hour timestamptz := date_trunc('hour', p_now, 'UTC');
-  v_key text := concat_ws(
-    ' ', 'spend.refusal', p_tenant_id, extract(epoch from v_hour), v_quota.quota_id,
-    coalesce(p_user_id::text, '-'), p_answer.reason
-  );
   v_part integer := 0;
 begin
   -- Only where the request to the API is this refusal and no more, and nothing was written before: a crash may cost
@@ -101,7 +95,9 @@ begin
 
   -- The first part that no other open transaction counts in: nobody waits, none is lost, and there are never more
   -- parts than there were transactions at once.
-  while not pg_try_advisory_xact_lock(hashtextextended(v_key, v_part)) loop
+  while not pg_try_advisory_xact_lock(hash_record_extended(
+    row(p_tenant_id, v_hour, v_quota.quota_id, p_user_id, p_answer.reason), v_part
+  )) loop
     v_part := v_part + 1;
   end loop;
   insert into spend.refusal_counts as c (

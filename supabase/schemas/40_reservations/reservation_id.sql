@@ -39,11 +39,13 @@ declare
   v_reservation spend.reservations;
 begin
   perform spend_private.join_calls(v_tenant_key);
-  select r.* into v_reservation
-  from spend.tenants as t
-  join spend.reservations as r on r.tenant_id = t.id and r.id = p_reservation_id
-  where spend_private.tenant_key(t.id) = v_tenant_key
-  for no key update of r;
+  -- Not a join: planned while the table was empty, it would look through the whole index for the id.
+  select * into v_reservation
+  from spend.reservations as r
+  where r.id = p_reservation_id and r.tenant_id = any (array(
+    select t.id from spend.tenants as t where spend_private.tenant_key(t.id) = v_tenant_key
+  ))
+  for no key update;
   if not found then
     perform spend_private.fail(
       'PT404', 'unknown_reservation', jsonb_build_object('reservation_id', p_reservation_id),

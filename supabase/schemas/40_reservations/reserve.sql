@@ -57,16 +57,25 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_wrong text[];
   v_call spend_private.call;
   v_answer spend.reserve_result;
   v_hash uuid;
+  v_is_enforced boolean := coalesce(p_enforce, true);
+  v_quotas spend_private.applicable_quota[];
+  v_quota spend_private.applicable_quota;
+  v_is_usual boolean := true;
+  v_holding spend_private.holding;
   v_admission spend_private.admission;
 begin
   perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
 
-  perform spend_private.check_reserve_arguments(
+  v_wrong := spend_private.wrong_argument(
     p_conversation_id, p_path_id, p_idempotency_key, p_ttl_seconds, p_metadata
   );
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
+  end if;
   v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
 
   if p_idempotency_key is not null then
@@ -87,25 +96,26 @@ begin
     v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
   end loop;
 
-  v_admission := spend_private.admit(v_call, coalesce(p_enforce, true), p_now);
-  v_call := v_admission.call;
-  if v_admission.holds is null then
-    v_answer := v_admission.refusal;
-    if v_answer.reason = 'limit_reached' then
-      perform spend_private.record_alerts(
-        q, v_answer.quota, v_admission.refused_from, p_tenant_id, p_now, p_is_refused => true
-      )
-      from spend.cost_quotas as q where q.id = (v_answer.quota).quota_id;
+  v_quotas := spend_private.applicable_quotas(v_call, v_is_enforced, p_now);
+  foreach v_quota in array v_quotas loop
+    v_is_usual := v_is_usual and v_quota.has_room and not v_quota.is_expected;
+  end loop;
+  if v_is_usual then
+    v_holding := spend_private.hold(v_quotas, v_call.cost_usd, v_is_enforced);
+  end if;
+  if not v_is_usual or v_holding.full_place is not null then
+    v_admission := spend_private.admit(v_call, v_quotas, v_holding.full_place, v_is_enforced, p_now);
+    v_call := v_admission.call;
+    if v_admission.holding is null then
+      perform spend_private.keep_refusal(p_tenant_id, p_user_id, p_idempotency_key, v_hash, v_admission, p_now);
+      return v_admission.refusal;
     end if;
-    if p_idempotency_key is not null then
-      insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer, created_at)
-      values (p_tenant_id, p_idempotency_key, v_hash, v_answer, p_now);
-    end if;
-    perform spend_private.count_refusal(p_tenant_id, p_user_id, v_answer, p_now);
-    return v_answer;
+    v_holding := v_admission.holding;
   end if;
 
-  v_answer.warnings := spend_private.warn(p_tenant_id, v_admission.busy, v_call.cost_usd, p_now);
+  v_answer.warnings := case v_holding.busy
+    when '{}' then '{}' else spend_private.warn(p_tenant_id, v_holding.busy, v_call.cost_usd, p_now)
+  end;
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
     idempotency_key, request_hash, usage_estimate, estimated_cost_usd, holds, price_ids, priced_as, price_version,
@@ -114,7 +124,7 @@ begin
   values (
     p_tenant_id, spend_private.new_reservation_id(p_tenant_id), p_user_id, p_resource_type, v_call.provider,
     v_call.product, v_call.task, p_conversation_id, p_path_id,
-    p_idempotency_key, v_hash, v_call.usage, v_call.cost_usd, v_admission.holds, v_call.price_ids,
+    p_idempotency_key, v_hash, v_call.usage, v_call.cost_usd, v_holding.holds, v_call.price_ids,
     v_call.priced_as, v_call.price_version,
     v_answer.warnings, coalesce(p_metadata, '{}'), p_now, p_now + make_interval(secs => p_ttl_seconds)
   )
@@ -125,3 +135,34 @@ end;
 $$;
 comment on function spend_private.reserve is
   'spend.reserve with a clock. p_closed_too: see spend_private.read_call.';
+
+create function spend_private.keep_refusal(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_idempotency_key text,
+  p_request_hash uuid,
+  p_admission spend_private.admission,
+  p_now timestamptz
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer spend.reserve_result := p_admission.refusal;
+begin
+  if v_answer.reason = 'limit_reached' then
+    perform spend_private.record_alerts(
+      q, v_answer.quota, p_admission.refused_from, p_tenant_id, p_now, p_is_refused => true
+    )
+    from spend.cost_quotas as q where q.id = (v_answer.quota).quota_id;
+  end if;
+  if p_idempotency_key is not null then
+    insert into spend_private.refusals (tenant_id, idempotency_key, request_hash, answer, created_at)
+    values (p_tenant_id, p_idempotency_key, p_request_hash, v_answer, p_now);
+  end if;
+  perform spend_private.count_refusal(p_tenant_id, p_user_id, v_answer, p_now);
+end;
+$$;
+comment on function spend_private.keep_refusal is
+  'What is left of a refusal: the alert of a quota that is spent, the answer to its idempotency key, and one more in the count.';

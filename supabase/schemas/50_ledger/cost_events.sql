@@ -15,14 +15,13 @@ create table spend.cost_events (
   product text,
   usage jsonb,
   cost_usd numeric(24, 12) not null,
-  calls integer not null default 0,
+  calls spend.call_count not null default 0,
   price_ids bigint[] not null default '{}',
   is_estimated boolean not null default false,
   metadata jsonb not null default '{}',
   primary key (tenant_id, occurred_at, id),
   constraint kind_is_known check (kind in ('charge', 'correction', 'expiry', 'adjustment')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b')),
-  constraint an_event_counts_one_call_at_most check (calls between -1 and 1),
   constraint adjustments_alone_have_no_reservation check ((kind = 'adjustment') = (reservation_id is null))
 ) partition by range (occurred_at);
 comment on table spend.cost_events is

@@ -213,7 +213,7 @@ as $$
 begin
   return query
   select
-    r.tenant_id, r.id, r.actual_cost_usd, a.cost_usd, e.usage, a.price_ids,
+    r.tenant_id, r.id, r.actual_cost_usd::numeric, a.cost_usd, e.usage, a.price_ids,
     a.is_estimated or e.is_counted, e.metadata
   from spend.reservations as r
   cross join lateral (

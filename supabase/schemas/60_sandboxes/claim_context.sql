@@ -115,6 +115,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_wrong text[];
   v_context spend.execution_contexts;
 begin
   if p_conversation_id is null then
@@ -123,7 +124,10 @@ begin
     perform spend_private.fail_usage('timeout_seconds', 'is not between 1 and 86400 (a day)');
   end if;
   perform spend_private.check_use(p_claim_id, p_run_seconds, p_claim_seconds);
-  perform spend_private.check_reserve_arguments(p_conversation_id, p_path_id, null, 1, '{}');
+  v_wrong := spend_private.wrong_argument(p_conversation_id, p_path_id, null, 1, '{}');
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
+  end if;
 
   select t.template, t.vcpus, t.memory_gib into v_context.template, v_context.vcpus, v_context.memory_gib
   from spend.sandbox_templates as t where t.template = p_template;

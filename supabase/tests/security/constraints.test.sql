@@ -109,8 +109,8 @@ insert into bad (name, constraint_name, change) values
   ('spend_private.quota_balances', 'slot_is_not_negative', '{"slot": -1}'),
   ('spend_private.quota_balances', 'period_ends_after_it_starts', '{"period_end": "2020-01-01"}'),
   ('spend_private.quota_balances', 'quota_balances_pkey', '{"spent_usd": 1}'),
-  ('spend.reservations', 'estimate_is_not_negative', '{"estimated_cost_usd": -0.01}'),
-  ('spend.reservations', 'actual_cost_is_not_negative', '{"status": "settled", "actual_cost_usd": -0.01, "ended_at": "2026-01-01"}'),
+  ('spend.reservations', 'usd_is_not_negative', '{"estimated_cost_usd": -0.01}'),
+  ('spend.reservations', 'usd_is_not_negative', '{"status": "settled", "actual_cost_usd": -0.01, "ended_at": "2026-01-01"}'),
   ('spend.reservations', 'status_is_known', '{"status": "lost", "actual_cost_usd": 1, "ended_at": "2026-01-01"}'),
   ('spend.reservations', 'resource_type_is_known', '{"resource_type": "all"}'),
   ('spend.reservations', 'ended_has_actual_cost', '{"status": "settled", "ended_at": "2026-01-01"}'),
@@ -209,6 +209,14 @@ from pg_constraint as k
 join pg_class as c on c.oid = k.conrelid
 join pg_namespace as n on n.oid = c.relnamespace
 where n.nspname in ('spend', 'spend_private') and not c.relispartition and k.contype in ('c', 'u', 'p', 'f')
+union all
+-- Of a column's type.
+select n.nspname || '.' || c.relname, k.conname
+from pg_constraint as k
+join pg_attribute as a on a.atttypid = k.contypid and a.attnum > 0 and not a.attisdropped
+join pg_class as c on c.oid = a.attrelid
+join pg_namespace as n on n.oid = c.relnamespace
+where n.nspname in ('spend', 'spend_private') and c.relkind in ('r', 'p') and not c.relispartition
 union all
 select n.nspname || '.' || c.relname, u.relname
 from pg_index as i

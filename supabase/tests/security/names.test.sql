@@ -76,7 +76,8 @@ select is_empty(
 );
 
 -- What is stored as an expression is resolved once, by whoever created it; so it is safe if what it found is. Views,
--- policies, WHEN clauses, defaults, checks, indexes, generated columns, arguments' defaults, columns' types, aggregates:
+-- policies, WHEN clauses, defaults, checks (also of types), indexes, generated columns, arguments' defaults, columns'
+-- types, aggregates:
 -- all leave their dependencies here. What PostgreSQL itself brought is not listed, and cannot be changed by others.
 create temporary view reference as
 with ours as (
@@ -112,11 +113,18 @@ select is_empty(
   'no view, policy, trigger, default, check, index or column uses anything of a schema that others may write to'
 );
 
--- A value of a type with a check runs the check wherever it goes: there are no domains, and so none to get wrong.
+-- A value of a type with a check runs the check wherever it goes, as whoever handles the value.
 select is_empty(
-  $$ select t.typname from pg_type as t join pg_namespace as n on n.oid = t.typnamespace
-     where n.nspname in ('spend', 'spend_private') and t.typtype = 'd' $$,
-  'no type of ours has a check'
+  $$ select t.typname, pg_get_constraintdef(k.oid)
+     from pg_constraint as k
+     join pg_type as t on t.oid = k.contypid
+     join pg_namespace as n on n.oid = t.typnamespace
+     where n.nspname in ('spend', 'spend_private') and exists (
+       select from pg_depend as d
+       where d.classid = 'pg_constraint'::regclass and d.objid = k.oid
+         and d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
+     ) $$,
+  'the check of a type calls nothing that is not PostgreSQL''s own'
 );
 select is_empty(
   $$ select c.oid::regclass from pg_class as c

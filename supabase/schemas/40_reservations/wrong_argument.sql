@@ -1,16 +1,16 @@
-create function spend_private.check_reserve_arguments(
+create function spend_private.wrong_argument(
   p_conversation_id text,
   p_path_id text,
   p_idempotency_key text,
   p_ttl_seconds integer,
   p_metadata jsonb
 )
-returns void
+returns text[]
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_wrong text[] := case
+begin
+  return case
     when length(p_conversation_id) not between 1 and 200
       then array['conversation_id', 'is not a text of 1 to 200 characters']
     when length(p_path_id) not between 1 and 200
@@ -22,11 +22,7 @@ declare
     when jsonb_typeof(p_metadata) <> 'object' or pg_column_size(p_metadata) > 8192
       then array['metadata', 'is not an object of at most 8 KiB']
   end;
-begin
-  if v_wrong is not null then
-    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
-  end if;
 end;
 $$;
-comment on function spend_private.check_reserve_arguments is
-  'Raises 22023 invalid_usage with the field when an argument of reserve is out of bounds.';
+comment on function spend_private.wrong_argument is
+  'The first argument of reserve that is out of bounds, and what is wrong with it; null when none is.';
