@@ -135,6 +135,20 @@ export const guardMutants: Mutant[] = [
     [pgtap("quotas/"), pgtap("reservations/")],
   ),
   guard(
+    "what asks for expected cost is held at its bound",
+    "40_reservations/reserve.sql",
+    "v_is_usual and v_quota.has_room and not v_quota.is_expected;",
+    "v_is_usual and v_quota.has_room;",
+    [pgtap("reservations/expected")],
+  ),
+  guard(
+    "what looks full is locked before it is refused",
+    "40_reservations/reserve.sql",
+    "v_is_usual and v_quota.has_room and not v_quota.is_expected;",
+    "v_is_usual and not v_quota.is_expected;",
+    [vitest("race/locks"), pgtap("reservations/")],
+  ),
+  guard(
     "all slots together may give more than the limit",
     "30_quotas/slots.sql",
     "if p_is_enforced and ((p_cost_usd > 0 and v_used_usd + p_cost_usd > v_limit_usd) or v_limit_usd = 0) then",
