@@ -149,13 +149,6 @@ export const guardMutants: Mutant[] = [
     [vitest("race/locks"), pgtap("reservations/")],
   ),
   guard(
-    "a quota that no slot was free in is asked once more in the same way",
-    "40_reservations/admit.sql",
-    "if v_attempt = 1 and p_full_place is not null then",
-    "if false then",
-    [vitest("race/locks"), vitest("race/reserve")],
-  ),
-  guard(
     "all slots together may give more than the limit",
     "30_quotas/slots.sql",
     "if p_is_enforced and ((p_cost_usd > 0 and v_used_usd + p_cost_usd > v_limit_usd) or v_limit_usd = 0) then",
