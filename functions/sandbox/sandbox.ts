@@ -3,7 +3,6 @@ import { z } from "zod";
 import { SpendgateError, toSpendgateError } from "../_shared/errors.ts";
 import { endpoint, readJson } from "../_shared/http/body.ts";
 import { clientGone } from "../_shared/http/client_gone.ts";
-import { errorResponse } from "../_shared/http/error_response.ts";
 import type { UserContext } from "../_shared/http/serve.ts";
 import { writtenStream } from "../_shared/runtime/background.ts";
 import type { Env } from "../_shared/runtime/env.ts";
@@ -114,15 +113,8 @@ async function streamRun(
   code: CodeRun,
   gone: AbortController,
 ): Promise<Response> {
-  let live: LiveSandbox;
   // Until the code runs the status is open: a refusal is a 429, not an error in a stream of status 200.
-  try {
-    live = await useSandbox(caller, id, code);
-  } catch (thrown) {
-    const error = toSpendgateError(thrown);
-    if (error.code === "quota_exceeded") return errorResponse(error, "sse");
-    throw error;
-  }
+  const live = await useSandbox(caller, id, code);
   const encoder = new TextEncoder();
   const events = writtenStream<Uint8Array>(gone, async (write) => {
     const send = (event: string, data: unknown) =>

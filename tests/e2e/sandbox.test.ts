@@ -337,16 +337,22 @@ describe("quotas", () => {
     expect(stack.sandboxes.journal).toEqual([]);
   });
 
-  it("no room for more of its time: 429 at stage extend, streamed as events; a shorter run goes on", async () => {
+  it("no room for more of its time: 429 at stage extend, as events to who takes nothing else; a shorter run goes on", async () => {
     const sandbox = await open("talk");
     await age(sandbox, 250);
     await limit("e2b", 0.01);
 
     const response = await run(sandbox.id, "1", { timeoutSeconds: 90, stream: true });
-
     expect(response.status).toBe(429);
-    expect(response.headers.get("content-type")).toBe("text/event-stream");
-    const [error, done] = (await response.text()).trim().split("\n\n");
+    expect(await response.json()).toMatchObject({ error: "quota_exceeded", stage: "extend" });
+
+    const events = await stack.call(`/sandbox/${sandbox.id}/run`, {
+      user,
+      json: { code: "1", language: "javascript", timeoutSeconds: 90, stream: true },
+      headers: { accept: "text/event-stream" },
+    });
+    expect([events.status, events.headers.get("content-type")]).toEqual([429, "text/event-stream"]);
+    const [error, done] = (await events.text()).trim().split("\n\n");
     expect(error).toMatch(/^event: error\ndata: {"error":"quota_exceeded".*"stage":"extend"/);
     expect(done).toBe('event: done\ndata: {"status":"quota_exceeded"}');
     expect(count("timeout")).toBe(0);
