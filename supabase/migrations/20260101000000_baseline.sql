@@ -10292,7 +10292,7 @@ begin
     return v_context.status;
   end if;
   v_ended_at := coalesce(
-    p_now - make_interval(secs => p_ended_seconds_ago::double precision),
+    p_now - make_interval(secs => round(p_ended_seconds_ago, 6)::double precision),
     spend_private.in_our_time(v_context, p_ended_at)
   );
   -- Somebody tells late: it has been resumed since.

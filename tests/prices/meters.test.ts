@@ -145,12 +145,14 @@ async function billed(lines: Line[]): Promise<(number | null)[]> {
   const rows = await sql`
     select (
       select l.units::float8
-      from unnest((spend_private.price_usage(
+      from spend_private.price_usage(
         null, 'llm',
         spend_private.read_usage('llm', c.usage || jsonb_build_object('provider', c.provider, 'model', c.product)),
         now()
-      )).lines) as l
-      where l.meter = c.meter
+      ) as bill
+      cross join unnest(bill.price_ids, bill.units) as l (price_id, units)
+      join spend.prices as p on p.id = l.price_id
+      where p.meter = c.meter
     ) as units
     from jsonb_to_recordset(${sql.json(placed as never)})
       as c (place integer, provider text, product text, meter text, usage jsonb)
