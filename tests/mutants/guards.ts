@@ -160,7 +160,7 @@ export const guardMutants: Mutant[] = [
     "30_quotas/applicable_quotas.sql",
     "(q.limit_usd > 0 or q.enforcement <> 'block' or not p_enforce) and exists (",
     "exists (",
-    RESERVE,
+    [pgtap("quotas/free_calls"), ...RESERVE],
   ),
   guard(
     "what costs nothing is refused by a limit that is passed",
