@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(13);
+select plan(14);
 
 -- A call that costs nothing passes no limit, and none that is passed already. A limit of 0 refuses everything.
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
@@ -27,6 +27,10 @@ create function pg_temp.answers() returns text language sql as $$
     (pg_temp.reserve('model', 0.000001)).allowed)
 $$;
 create temporary table call as select (pg_temp.reserve('free', 1)).reservation_id as id;
+
+update spend.cost_quotas set limit_usd = 0 where scope = 'tenant';
+select is(pg_temp.answers(), 'reserve f, check_quota f, paid f', 'a limit of 0 refuses it also where nothing was spent');
+update spend.cost_quotas set limit_usd = 10 where scope = 'tenant';
 
 select is(pg_temp.answers(), 'reserve t, check_quota t, paid t', 'nothing is spent: both are admitted');
 create temporary table long as select (pg_temp.reserve('model', 9.999999)).reservation_id as id;
