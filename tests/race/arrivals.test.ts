@@ -127,6 +127,34 @@ describe("two that do not see each other", () => {
   );
 });
 
+describe("two arrivals that do not see each other", () => {
+  const joins = ["a member joins", "a member becomes somebody else"] as const;
+  const pairs = joins.flatMap((join) =>
+    orders.flatMap((order) => [true, false].map((isFirst) => [join, order, isFirst] as const)),
+  );
+
+  it.each(pairs)(
+    "%s beside a tenant that goes to another plan, whoever is first: all have what the plan gives (%s, %s)",
+    async (join, order, isFirst) => {
+      const works = [arrivals[join], arrivals["a tenant goes to another plan"]] as [Work, Work];
+      const [open, beside] = isFirst ? works : works.toReversed();
+      await overlap(sql, open as Work, beside as Work, order === "last");
+      await expectFollowed();
+    },
+  );
+});
+
+it.each(["a member joins", "a tenant is created"])(
+  "%s beside a plan that gains a quota: it is there when both have committed, without maintenance",
+  async (arrival) => {
+    const gains = planChanges["the plan gains a user quota"] as Work;
+    await overlap(sql, arrivals[arrival] as Work, gains, true);
+    const tenants = await sql`select id from spend.tenants where plan_id = ${plan}`;
+    const ids = tenants.map(({ id }) => id);
+    expect(await missingPlanQuotas(sql, ids)).toEqual([]);
+  },
+);
+
 it("a member who joined beside a new user quota of 0.01: a call of 1.25 is refused", async () => {
   await overlap(
     sql,
