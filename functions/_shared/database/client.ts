@@ -32,6 +32,9 @@ export type AnswerSchema<N extends SqlFunction, T extends z.ZodType> = [
   ? T
   : never;
 
+/** What begins to spend. All else finishes what was begun, and is tried whatever contract the database has. */
+const BEGINNINGS: SqlFunction[] = ["reserve", "claim_context", "use_context"];
+
 /** Milliseconds after which a database of another contract is asked again whether it still is. */
 const ASK_AGAIN_MS = 10_000;
 
@@ -61,7 +64,7 @@ export class Database {
     answer: T & AnswerSchema<N, T>,
     args: Arguments<N>,
   ): Promise<z.output<T>> {
-    this.#refuseOther();
+    if (BEGINNINGS.includes(name)) this.#refuseOther();
     const { data, error } = await this.#client
       .rpc(name, args as never)
       .abortSignal(this.deadline());
@@ -71,8 +74,11 @@ export class Database {
     }
     const result = answer.safeParse(data);
     if (result.success) return result.data as z.output<T>;
-    await this.#askContract();
-    throw unavailable(`spend.${name} answered in an unknown shape: ${result.error.message}`);
+    const unread = unavailable(
+      `spend.${name} answered in an unknown shape: ${result.error.message}`,
+    );
+    await this.#askContract(unread.cause);
+    throw unread;
   }
 
   /** A table or view of schema spend; end the query with `.abortSignal(database.deadline())`. */
@@ -93,12 +99,15 @@ export class Database {
     );
   }
 
-  /** The database's contract version, which is ours. @throws SpendgateError not_configured; quota_unavailable */
-  async expectContract(): Promise<number> {
+  /**
+   * The database's contract version, which is ours.
+   * @throws SpendgateError not_configured, with `cause` where there was another failure before; quota_unavailable.
+   */
+  async expectContract(cause?: unknown): Promise<number> {
     const version = await this.#contractVersion();
     const isOurs = version === CONTRACT_VERSION;
     this.#other = isOurs ? undefined : { version, at: Date.now() };
-    if (!isOurs) throw contractMismatch(version);
+    if (!isOurs) throw contractMismatch(version, cause);
     return CONTRACT_VERSION;
   }
 
@@ -120,8 +129,8 @@ export class Database {
   }
 
   /** @throws SpendgateError not_configured when the database is of another contract; what it cannot say is no mismatch. */
-  async #askContract(): Promise<void> {
-    await this.expectContract().catch((error) => {
+  async #askContract(cause?: unknown): Promise<void> {
+    await this.expectContract(cause).catch((error) => {
       if (error instanceof SpendgateError && error.code === "not_configured") throw error;
     });
   }

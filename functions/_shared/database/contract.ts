@@ -3,8 +3,11 @@ import { SpendgateError } from "../errors.ts";
 
 export const CONTRACT_VERSION = 1;
 
-/** The database has another version; null: it has none, being older than versions or not migrated at all. */
-export function contractMismatch(version: number | null): SpendgateError {
+/**
+ * The database has another version; null: it has none, being older than versions or not migrated at all. `cause` is how
+ * that was found, where it was by an answer that could not be read.
+ */
+export function contractMismatch(version: number | null, cause?: unknown): SpendgateError {
   const isOlder = version === null || version < CONTRACT_VERSION;
   const remedy = isOlder
     ? "Push the migrations (supabase db push), then reload the Data API's schema cache."
@@ -15,6 +18,7 @@ export function contractMismatch(version: number | null): SpendgateError {
     {
       details: { contractVersion: { database: version, functions: CONTRACT_VERSION }, remedy },
       mayRetry: false,
+      cause,
     },
   );
 }

@@ -57,10 +57,11 @@ export function isUnknownFunction({ code }: PostgrestError): boolean {
   return code === "PGRST202" || code === "PGRST203" || code === "42883";
 }
 
-/** Whether a call may have been carried out although no answer came: no SQLSTATE says that it was not. */
+/** Whether a call may have been carried out although no answer came, or none that could be read: no SQLSTATE says that it was not. */
 export function isLost(error: unknown): boolean {
-  const isUnavailable = error instanceof SpendgateError && error.code === "quota_unavailable";
-  return isUnavailable && !(error.cause as { sqlstate?: string }).sqlstate;
+  if (!(error instanceof SpendgateError) || !(error.cause instanceof Error)) return false;
+  const mayBeDone = error.code === "quota_unavailable" || error.code === "not_configured";
+  return mayBeDone && !("sqlstate" in error.cause && error.cause.sqlstate);
 }
 
 /** The database gave no answer, or none that can be used. */
