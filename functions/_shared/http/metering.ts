@@ -4,23 +4,12 @@ import type { Gate } from "../gate/gate.ts";
 import { RequestKeys, type RequestMetering, type Work } from "../gate/metering.ts";
 import { Receipt } from "../gate/receipt.ts";
 import type { Env } from "../runtime/env.ts";
-import { authenticate } from "./auth.ts";
 import { resolveTenant } from "./tenant.ts";
 
 /**
- * The signed-in user's request, as its calls need it: `meteredModel(name, await meteringOf(request, env, gate, work))`.
- * @throws SpendgateError unauthorized, not_a_member, or invalid_request when the tenant has to be named.
+ * What the calls of a signed-in user's request need.
+ * @throws SpendgateError not_a_member, or invalid_request when the tenant has to be named.
  */
-export async function meteringOf(
-  request: Request,
-  env: Env,
-  gate: Gate,
-  work: Work,
-): Promise<RequestMetering> {
-  return meteringFor(await authenticate(request, env), request, env, gate, work);
-}
-
-/** meteringOf of a user who is known already. */
 export async function meteringFor(
   userId: string,
   request: Request,

@@ -122,7 +122,8 @@ function read(error: unknown): Said {
   return { status, message: status === 401 || status >= 500 ? null : clean(words) };
 }
 
-function statusOf(error: unknown): number | null {
+/** The HTTP status of E2B's answer that an error of its SDK stands for; null for any other. */
+export function statusOf(error: unknown): number | null {
   if (isNamed(error, "AuthenticationError")) return 401;
   const { statusCode } = (error ?? {}) as { statusCode?: unknown };
   if (typeof statusCode === "number") return statusCode;

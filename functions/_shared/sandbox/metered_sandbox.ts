@@ -1,13 +1,7 @@
 // The one door to E2B: every second of a sandbox that is started from here is held before and booked after.
 // No other module may import its SDKs or read its key; a check in CI says so.
 import { Sandbox } from "@e2b/code-interpreter";
-import {
-  AuthenticationError,
-  InvalidArgumentError,
-  NotFoundError,
-  RateLimitError,
-  SandboxError,
-} from "e2b";
+import { InvalidArgumentError, RateLimitError } from "e2b";
 import { z } from "zod";
 import { SpendgateError } from "../errors.ts";
 import type { Gate } from "../gate/gate.ts";
@@ -19,7 +13,7 @@ import { type Env, parseVariables } from "../runtime/env.ts";
 import { sendAllOnce } from "../runtime/fetch_once.ts";
 import { describeError, log } from "../runtime/log.ts";
 import { type ContextClaim, type ContextKey, Contexts } from "./contexts.ts";
-import { noteRetryAfter, sandboxError } from "./error.ts";
+import { noteRetryAfter, sandboxError, statusOf } from "./error.ts";
 import { type ListedSandbox, readFacts, readFactsOf } from "./facts.ts";
 import { type Ended, interpreterOf, runCode } from "./interpreter.ts";
 import {
@@ -738,27 +732,21 @@ const MAY_BE_DONE = [408, 425, 499];
 
 /** Whether E2B said no: then nothing was done. */
 function isRefusal(error: unknown): boolean {
-  const status = statusOf(error);
+  const status = statusOf(error) ?? 0;
   return (
-    error instanceof AuthenticationError ||
     error instanceof RateLimitError ||
     error instanceof InvalidArgumentError ||
-    error instanceof NotFoundError ||
     (status >= 400 && status < 500 && !MAY_BE_DONE.includes(status))
   );
 }
 
 function isNotFound(error: unknown): boolean {
-  return error instanceof NotFoundError || statusOf(error) === 404;
+  return statusOf(error) === 404;
 }
 
 /** E2B does not have it, or is killing it. */
 function isGone(error: unknown): boolean {
-  return isNotFound(error) || [409, 410].includes(statusOf(error));
-}
-
-function statusOf(error: unknown): number {
-  return error instanceof SandboxError ? ((error as { statusCode?: number }).statusCode ?? 0) : 0;
+  return [404, 409, 410].includes(statusOf(error) ?? 0);
 }
 
 /** What the gate says when it gives no answer, nothing was spent, is not true of a sandbox that runs or ran. */
