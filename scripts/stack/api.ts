@@ -17,6 +17,9 @@ import { assertPortFree } from "./ports.ts";
 /** The schemas of supabase/config.toml `[api] schemas`. */
 const EXPOSED_SCHEMAS = ["public", "spend"];
 
+/** Seconds that answers and queries under way may take once the API is told to stop. */
+const CLOSE_SECONDS = 3;
+
 export interface ApiOptions {
   /** A bootstrapped, migrated database; lite reads its catalog once. */
   databaseUrl: string;
@@ -78,7 +81,8 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     url,
     async stop() {
       await close(server);
-      await connection.close();
+      // Without a limit this waits for ever when the database has ended under a query.
+      await connection.driver.end({ timeout: CLOSE_SECONDS });
     },
   };
 }
@@ -161,7 +165,7 @@ function listen(server: Server, port: number): Promise<void> {
 async function close(server: Server): Promise<void> {
   const closed = new Promise((done) => server.close(done));
   server.closeIdleConnections();
-  const cut = setTimeout(() => server.closeAllConnections(), 3000);
+  const cut = setTimeout(() => server.closeAllConnections(), CLOSE_SECONDS * 1000);
   await closed;
   clearTimeout(cut);
 }

@@ -36,7 +36,9 @@ beforeAll(async () => {
 afterEach(async () => {
   for (const { child, ended } of started.splice(0)) {
     child.kill("SIGTERM");
+    const late = setTimeout(() => child.kill("SIGKILL"), 30_000);
     await ended;
+    clearTimeout(late);
   }
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
