@@ -209,3 +209,15 @@ it("a member becomes somebody else: the newcomer has the plan's quotas with what
   expect(await quotas(stranger)).toEqual([{ usd: 50 }]);
   await expectFollowed();
 });
+
+it("maintenance does not wait for a tenant that somebody is changing, and takes it in its next run", async () => {
+  await sql`update spend.tenants set plan_version = 0 where id = ${tenantId}`;
+  const rename: Work = (s) => s`update spend.tenants set name = 'Renamed' where id = ${tenantId}`;
+  const follow: Work = (s) => s`select spend_private.follow_plans(10, ${plan})::int as tenants`;
+  expect(await overlap(sql, rename, follow, true)).toEqual({
+    rows: [{ tenants: 0 }],
+    waited: false,
+  });
+  expect(await follow(sql)).toEqual([{ tenants: 1 }]);
+  await expectFollowed();
+});
