@@ -21,7 +21,7 @@ type Message = z.output<typeof simpleMessage> | z.output<typeof uiMessage>;
 
 const conversation = {
   /** Tenant that pays; may be left out by a user who is in one only. */
-  tenantId: z.uuid().optional(),
+  tenantId: z.guid().optional(),
   conversationId: label.optional(),
   pathId: label.optional(),
   /** `provider/model`, or a well-known bare name. */

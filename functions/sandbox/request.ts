@@ -6,7 +6,7 @@ import { perEnv } from "../_shared/runtime/env.ts";
 export const openRequest = perEnv((env) =>
   z.strictObject({
     /** Tenant that pays; may be left out by a user who is in one only. */
-    tenantId: z.uuid().optional(),
+    tenantId: z.guid().optional(),
     conversationId: label,
     pathId: label.optional(),
     /** A template of spend.sandbox_templates. */

@@ -51,7 +51,7 @@ export async function runCode(context: UserContext): Promise<Response> {
 
 /** @throws SpendgateError not_found: what is no id is no sandbox's. */
 function idIn({ id }: Record<string, string>): string {
-  const { success, data } = z.uuid().safeParse(id);
+  const { success, data } = z.guid().safeParse(id);
   if (!success) throw new SpendgateError("not_found", "There is no such sandbox.");
   return data;
 }

@@ -73,7 +73,9 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     overrideGlobalObjects: false,
   });
   const server = createServer((request, response) => {
-    if (request.url?.startsWith("/functions/v1/")) forward(request, response, functionsPort);
+    if (request.url?.startsWith("/functions/v1/")) return forward(request, response, functionsPort);
+    allowCors(request, response);
+    if (request.method === "OPTIONS") response.writeHead(204).end();
     else answer(request, response);
   });
   await listen(server, port);
@@ -85,6 +87,25 @@ export async function startApi(options: ApiOptions): Promise<Api> {
       await connection.driver.end({ timeout: CLOSE_SECONDS });
     },
   };
+}
+
+/**
+ * As the platform's gateway: Auth and the Data API may be called from any origin. A preflight is answered here: it
+ * names no schema, so lite would look its table up in the wrong one.
+ */
+function allowCors(request: IncomingMessage, response: ServerResponse): void {
+  response.setHeader("access-control-allow-origin", "*");
+  response.setHeader("access-control-expose-headers", "content-range, content-profile, location");
+  if (request.method !== "OPTIONS") return;
+  response.setHeader(
+    "access-control-allow-methods",
+    "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+  );
+  response.setHeader("access-control-max-age", "3600");
+  response.setHeader(
+    "access-control-allow-headers",
+    request.headers["access-control-request-headers"] ?? "authorization, apikey, content-type",
+  );
 }
 
 /** Values as PostgREST prints them: numbers as numbers, ISO times, rows as objects. */

@@ -227,6 +227,25 @@ describe("useChat's own transport", () => {
   });
 });
 
+describe("an id that Postgres accepts and RFC 9562 does not, as in many seeds", () => {
+  it.each(["body", "header"])("names a tenant in the %s", async (where) => {
+    const id =
+      where === "body"
+        ? "11111111-1111-1111-1111-111111111111"
+        : "22222222-2222-2222-2222-222222222222";
+    await stack.sql`insert into spend.tenants (id, name) values (${id}, 'Seeded')`;
+    await stack.sql`insert into spend.tenant_members (tenant_id, user_id) values (${id}, ${user.id})`;
+    const response =
+      where === "body"
+        ? await chat({ ...say(), tenantId: id })
+        : await chat(say(), { headers: { "x-spendgate-tenant": id } });
+    expect(response.status).toBe(200);
+    await response.text();
+    const calls = await stack.sql`select tenant_id from spend.reservations where tenant_id = ${id}`;
+    expect(calls).toEqual([{ tenant_id: id }]);
+  });
+});
+
 describe("every answer", () => {
   const bodies: [number, () => Record<string, unknown> | Promise<Record<string, unknown>>][] = [
     [200, () => say()],

@@ -186,6 +186,44 @@ describe("Auth", () => {
   });
 });
 
+describe("a browser on a page of another origin", () => {
+  const origin = "http://localhost:5173";
+  const requests: [string, string, string][] = [
+    ["signs up", "POST", "/auth/v1/signup"],
+    ["asks who it is", "GET", "/auth/v1/user"],
+    ["reads a table of schema spend", "GET", "/rest/v1/quota_status"],
+    ["changes a row", "PATCH", "/rest/v1/cost_quotas?id=eq.1"],
+    ["calls a function of schema spend", "POST", "/rest/v1/rpc/cost_report"],
+  ];
+
+  it.each(requests)("%s: the preflight allows its headers", async (_what, method, path) => {
+    // As browsers send it: without the profile header itself, which it asks about.
+    const headers = "accept-profile,apikey,authorization,content-profile,content-type";
+    const response = await fetch(`${stack.url}${path}`, {
+      method: "OPTIONS",
+      headers: {
+        origin,
+        "access-control-request-method": method,
+        "access-control-request-headers": headers,
+      },
+    });
+    expect(response.status).toBe(204);
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    expect(response.headers.get("access-control-allow-headers")).toBe(headers);
+    expect(response.headers.get("access-control-allow-methods")).toContain(method);
+  });
+
+  it.each(requests)("%s: it may read the answer, errors too", async (_what, method, path) => {
+    const response = await fetch(`${stack.url}${path}`, {
+      method,
+      headers: { origin, "content-type": "application/json" },
+      ...(method !== "GET" && { body: "{}" }),
+    });
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    expect(response.headers.get("access-control-expose-headers")).toMatch(/content-range/i);
+  });
+});
+
 describe("the functions", () => {
   it("get the path without /functions/v1, and headers and body as they were sent", async () => {
     const response = await stack.call("/probe/echo/deeper?x=1", {

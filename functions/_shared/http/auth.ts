@@ -9,7 +9,7 @@ import { z } from "zod";
 import { SpendgateError } from "../errors.ts";
 import type { Env } from "../runtime/env.ts";
 
-const claims = z.object({ sub: z.uuid(), role: z.literal("authenticated") });
+const claims = z.object({ sub: z.guid(), role: z.literal("authenticated") });
 
 /**
  * Id of the signed-in user, from the bearer token.

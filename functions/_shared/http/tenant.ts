@@ -30,7 +30,7 @@ export async function resolveTenant(
 function tenantInHeader(request: Request): string | undefined {
   const named = request.headers.get(TENANT_HEADER);
   if (named === null) return undefined;
-  if (!z.uuid().safeParse(named).success) {
+  if (!z.guid().safeParse(named).success) {
     throw invalidRequest([{ path: TENANT_HEADER, message: "Name the tenant by its uuid." }]);
   }
   return named;

@@ -44,8 +44,8 @@ const info = z.object({
     .object({
       spendgate: written(z.string()),
       template: written(word),
-      tenant_id: written(z.uuid()),
-      context_id: written(z.uuid()),
+      tenant_id: written(z.guid()),
+      context_id: written(z.guid()),
       conversation_id: written(word),
       path_id: written(word),
     })
