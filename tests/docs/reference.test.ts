@@ -140,11 +140,7 @@ function settings(): string[][] {
 }
 
 /** Files in which the functions say which variables they read. */
-const SETTINGS_FILES = [
-  "runtime/env.ts",
-  "llm/providers/registry.ts",
-  "sandbox/metered_sandbox.ts",
-];
+const SETTINGS_FILES = ["runtime/env.ts", "llm/providers/registry.ts", "sandbox/e2b.ts"];
 
 /** Names of variables that the code reads, with the default that it states. */
 function settingsInCode(): Map<string, string> {

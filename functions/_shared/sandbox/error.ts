@@ -130,6 +130,28 @@ export function statusOf(error: unknown): number | null {
   return isNamed(error, "NotFoundError") || isNamed(error, "SandboxNotFoundError") ? 404 : null;
 }
 
+/** Statuses that a gateway answers when it has waited for long enough: what it sent on may be done all the same. */
+const MAY_BE_DONE = [408, 425, 499];
+
+/** Whether E2B said no: then nothing was done. */
+export function isRefused(error: unknown): boolean {
+  const status = statusOf(error) ?? 0;
+  return (
+    isNamed(error, "RateLimitError") ||
+    isNamed(error, "InvalidArgumentError") ||
+    (status >= 400 && status < 500 && !MAY_BE_DONE.includes(status))
+  );
+}
+
+export function isNotFound(error: unknown): boolean {
+  return statusOf(error) === 404;
+}
+
+/** E2B does not have it, or is killing it. */
+export function isGone(error: unknown): boolean {
+  return [404, 409, 410].includes(statusOf(error) ?? 0);
+}
+
 function isNamed(error: unknown, name: string): boolean {
   return error instanceof Error && error.name === name;
 }
