@@ -8,7 +8,7 @@ import { sendAllOnce } from "../runtime/fetch_once.ts";
 import { log } from "../runtime/log.ts";
 import { sleep } from "../runtime/sleep.ts";
 import type { ContextClaim } from "./contexts.ts";
-import { isGone, isNotFound, isRefused, noteRetryAfter, sandboxError } from "./error.ts";
+import { isE2bRefusal, isGone, isNotFound, noteRetryAfter, sandboxError } from "./error.ts";
 import { type ListedSandbox, readFacts, readFactsOf } from "./facts.ts";
 
 export type { Sandbox } from "@e2b/code-interpreter";
@@ -115,7 +115,7 @@ export async function connectSandbox(
     } catch (error) {
       const isInDoubt = isGone(error);
       if (isInDoubt && !(await isStillThere(env, sandboxId, contextId))) return undefined;
-      const isFinal = error instanceof AnotherSandbox || (isRefused(error) && !isInDoubt);
+      const isFinal = error instanceof AnotherSandbox || (isE2bRefusal(error) && !isInDoubt);
       if (isFinal || attempt === CONNECT_ATTEMPTS) throw error;
       if (isInDoubt) await sleep(DOUBT_MS * attempt);
     }

@@ -1,8 +1,9 @@
 // When E2B ends a running sandbox: never before what is held, and the database knows.
+
 import { SpendgateError } from "../errors.ts";
+import type { Caller } from "../gate/metering.ts";
 import { type ContextClaim, type ContextKey, Contexts } from "./contexts.ts";
 import { connectSandbox, findSandbox, type Sandbox } from "./e2b.ts";
-import type { SandboxCaller } from "./types.ts";
 
 /** How often E2B is told, and asked, when it ends a sandbox. */
 const TELL_ATTEMPTS = 3;
@@ -12,7 +13,7 @@ const TELL_ATTEMPTS = 3;
  * one caller's time-out may overtake another's, and E2B cuts what is longer than its plan allows. Undefined: it is gone.
  */
 export async function tellEnd(
-  caller: SandboxCaller,
+  caller: Caller,
   key: ContextKey,
   sandboxId: string,
   claim: ContextClaim,
@@ -35,7 +36,7 @@ export async function tellEnd(
  * @returns whether it had to.
  */
 export async function ensureEnd(
-  caller: Pick<SandboxCaller, "env" | "gate">,
+  caller: Pick<Caller, "env" | "gate">,
   key: ContextKey,
   sandboxId: string,
   known: Pick<ContextClaim, "revision">,
@@ -50,7 +51,7 @@ export async function ensureEnd(
 
 /** What the database makes of E2B's words about a running sandbox; asked once more where they were old. */
 async function confirmEnd(
-  { env, gate }: Pick<SandboxCaller, "env" | "gate">,
+  { env, gate }: Pick<Caller, "env" | "gate">,
   key: ContextKey,
   sandboxId: string,
   known: Pick<ContextClaim, "revision">,

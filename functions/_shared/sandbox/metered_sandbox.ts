@@ -6,4 +6,4 @@ export { type Reconciled, reconcile } from "./reconcile/reconcile.ts";
 export { execute, runInConversation } from "./run.ts";
 export type { RunResult } from "./run_output.ts";
 export { terminateSandbox } from "./terminate.ts";
-export type { CodeRun, SandboxCaller, SandboxRequest } from "./types.ts";
+export type { CodeRun, SandboxRequest } from "./types.ts";

@@ -1,5 +1,5 @@
 // Gets a sandbox ready for a use: the one that is there, or a new one, held before it runs.
-import type { Metering } from "../gate/metering.ts";
+import type { Caller, Metering } from "../gate/metering.ts";
 import type { Env } from "../runtime/env.ts";
 import { sleep } from "../runtime/sleep.ts";
 import { type ContextClaim, Contexts } from "./contexts.ts";
@@ -9,7 +9,7 @@ import { reachSandbox } from "./reach.ts";
 import { atStage } from "./stage.ts";
 import { noSandbox, refuse, sandboxBusy } from "./stage_errors.ts";
 import { startSandbox } from "./start.ts";
-import type { CodeRun, SandboxCaller, SandboxRequest } from "./types.ts";
+import type { CodeRun, SandboxRequest } from "./types.ts";
 
 /** How often a request begins anew because the sandbox was lost under its hands. */
 const MAX_TURNS = 4;
@@ -47,11 +47,7 @@ export function openSandbox(
  * A sandbox that was opened before, ready for a run; one that was paused goes on.
  * @throws SpendgateError not_found when it has ended or is not the user's to use; else as openSandbox.
  */
-export function useSandbox(
-  caller: SandboxCaller,
-  contextId: string,
-  run: CodeRun,
-): Promise<LiveSandbox> {
+export function useSandbox(caller: Caller, contextId: string, run: CodeRun): Promise<LiveSandbox> {
   return enter(caller, (claimId) =>
     new Contexts(caller.gate).use({
       contextId,
@@ -66,7 +62,7 @@ export function useSandbox(
 
 /** Asks for the sandbox until it is there: starts it, resumes it, waits for whoever does, connects to it. */
 async function enter(
-  caller: SandboxCaller,
+  caller: Caller,
   ask: (claimId: string) => Promise<ContextClaim>,
 ): Promise<LiveSandbox> {
   expectSandboxes();

@@ -1,4 +1,5 @@
 // Connects to sandboxes that run.
+import type { Caller } from "../gate/metering.ts";
 import { inBackground } from "../runtime/background.ts";
 import { type ContextClaim, Contexts, claimKey } from "./contexts.ts";
 import { findSandbox } from "./e2b.ts";
@@ -6,11 +7,10 @@ import { sandboxError } from "./error.ts";
 import { ensureEnd, lifeEnds, tellEnd } from "./expiry.ts";
 import { type LiveSandbox, toLive } from "./live_sandbox.ts";
 import { atStage, attributesOf } from "./stage.ts";
-import type { SandboxCaller } from "./types.ts";
 
 /** Connects to a sandbox that runs, for as long as is held. Undefined when it is gone, or was paused: asked again. */
 export function reachSandbox(
-  caller: SandboxCaller,
+  caller: Caller,
   claim: ContextClaim,
   askedAt: number,
 ): Promise<LiveSandbox | undefined> {

@@ -1,6 +1,6 @@
 // Runs code in a sandbox that is ready for it.
 import { SpendgateError } from "../errors.ts";
-import type { Metering } from "../gate/metering.ts";
+import type { Caller, Metering } from "../gate/metering.ts";
 import { describeError, log } from "../runtime/log.ts";
 import { Contexts } from "./contexts.ts";
 import { findSandbox, isStillThere } from "./e2b.ts";
@@ -11,7 +11,7 @@ import { openSandbox, useSeconds } from "./open.ts";
 import { type RunError, type RunEvent, RunOutput, type RunResult } from "./run_output.ts";
 import { atStage, attributesOf } from "./stage.ts";
 import { sandboxBusy } from "./stage_errors.ts";
-import type { CodeRun, SandboxCaller, SandboxRequest } from "./types.ts";
+import type { CodeRun, SandboxRequest } from "./types.ts";
 
 /** openSandbox, and runs code in it. */
 export async function runInConversation(
@@ -30,7 +30,7 @@ export async function runInConversation(
  *   `output` and what is lost as `state`; sandbox_busy when other runs left it no time to begin.
  */
 export function execute(
-  caller: SandboxCaller,
+  caller: Caller,
   live: LiveSandbox,
   run: CodeRun,
   emit: (event: RunEvent) => void = () => {},
@@ -83,7 +83,7 @@ function stoppedBy(ending: Ended["ending"], { seconds }: CodeRun): RunError | nu
 }
 
 /** Whether somebody else has come to the sandbox since. */
-async function isUsedSince(caller: SandboxCaller, live: LiveSandbox): Promise<boolean> {
+async function isUsedSince(caller: Caller, live: LiveSandbox): Promise<boolean> {
   const found = await new Contexts(caller.gate).find(live.contextId, caller.userId);
   return found !== undefined && found.runs > live.run;
 }
@@ -108,7 +108,7 @@ function runFailed(error: unknown, isLost: boolean, output: RunResult): Spendgat
  * A run failed: when that was because its sandbox is no more, or was paused, its context ends or pauses too.
  * @returns whether it is no more.
  */
-async function endIfGone(caller: SandboxCaller, live: LiveSandbox): Promise<boolean> {
+async function endIfGone(caller: Caller, live: LiveSandbox): Promise<boolean> {
   const { env } = caller;
   const contexts = new Contexts(caller.gate);
   const facts = await findSandbox(env, live.sandboxId).catch(() => null);

@@ -1,13 +1,14 @@
 // What a request for a sandbox is answered instead of one, each in the stage that it came to.
+
 import { SpendgateError } from "../errors.ts";
+import type { Caller } from "../gate/metering.ts";
 import { quotaExceeded } from "../gate/quota_exceeded.ts";
 import { recordRefusal } from "../gate/refusal.ts";
 import type { ContextClaim } from "./contexts.ts";
 import { atStage, type Stage } from "./stage.ts";
-import type { SandboxCaller } from "./types.ts";
 
 /** Answers the refusal; of one that runs already, what was refused is more of its time. */
-export async function refuse(caller: SandboxCaller, claim: ContextClaim): Promise<never> {
+export async function refuse(caller: Caller, claim: ContextClaim): Promise<never> {
   const stage = claim.started_at ? "extend" : "quota_check";
   const { refusal } = claim;
   if (!refusal) throw new Error("a refused claim says why");

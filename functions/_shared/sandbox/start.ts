@@ -1,5 +1,6 @@
 // Starts and resumes sandboxes that are held already.
 
+import type { Caller } from "../gate/metering.ts";
 import type { Env } from "../runtime/env.ts";
 import { type ContextClaim, Contexts, claimKey } from "./contexts.ts";
 import {
@@ -10,16 +11,15 @@ import {
   pauseSandbox,
   type Sandbox,
 } from "./e2b.ts";
-import { isRefused, sandboxError } from "./error.ts";
+import { isE2bRefusal, sandboxError } from "./error.ts";
 import type { ListedSandbox } from "./facts.ts";
 import { type LiveSandbox, toLive } from "./live_sandbox.ts";
 import { atStage, attributesOf } from "./stage.ts";
 import { refuse, unanswered } from "./stage_errors.ts";
-import type { SandboxCaller } from "./types.ts";
 
 /** Starts or resumes a sandbox that is held already; undefined when that came to nothing, and is to be asked again. */
 export async function startSandbox(
-  caller: SandboxCaller,
+  caller: Caller,
   claim: ContextClaim,
   claimId: string,
 ): Promise<LiveSandbox | undefined> {
@@ -72,7 +72,7 @@ async function startOutcome(
   claim: ContextClaim,
   error: unknown,
 ): Promise<"failed" | "paused" | "unknown"> {
-  if (!claim.sandbox_id) return isRefused(error) ? "failed" : "unknown";
+  if (!claim.sandbox_id) return isE2bRefusal(error) ? "failed" : "unknown";
   const facts = await findSandbox(env, claim.sandbox_id).catch(() => undefined);
   return facts?.state === "paused" ? "paused" : "unknown";
 }

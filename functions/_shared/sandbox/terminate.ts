@@ -1,16 +1,16 @@
 // Ends a sandbox for its user.
+import type { Caller } from "../gate/metering.ts";
 import { Contexts } from "./contexts.ts";
 import { killSandbox } from "./e2b.ts";
 import { atStage, attributesOf } from "./stage.ts";
 import { noSandbox, sandboxBusy, unanswered } from "./stage_errors.ts";
-import type { SandboxCaller } from "./types.ts";
 
 /**
  * Kills a sandbox and books the seconds that it ran. Again, or of one that has ended: nothing happens.
  * @throws SpendgateError not_found when it is not the user's to use; sandbox_busy while it is being started;
  *   upstream_error when it could not be killed; quota_unavailable when it was, and is booked later.
  */
-export async function terminateSandbox(caller: SandboxCaller, contextId: string): Promise<void> {
+export async function terminateSandbox(caller: Caller, contextId: string): Promise<void> {
   const contexts = new Contexts(caller.gate);
   const context = await contexts.find(contextId, caller.userId);
   if (!context) return noSandbox("terminate");

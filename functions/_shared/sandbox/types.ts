@@ -1,18 +1,5 @@
 // What a use of a sandbox takes.
-import type { Gate } from "../gate/gate.ts";
-import type { Env } from "../runtime/env.ts";
 import type { OutputLimits } from "./run_output.ts";
-
-/** Who uses a sandbox. */
-export interface SandboxCaller {
-  gate: Gate;
-  env: Env;
-  userId: string;
-  /** Where it is known before the sandbox is found. */
-  tenantId?: string;
-  /** Aborted when nobody waits for the output any more. */
-  gone?: AbortSignal;
-}
 
 /** The sandbox of a conversation's path. */
 export interface SandboxRequest {
