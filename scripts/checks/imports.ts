@@ -14,6 +14,9 @@ const METERED_MODEL = ["functions/_shared/llm/metered_model.ts", REGISTRY];
 const SANDBOX_ROOM = "functions/_shared/sandbox/";
 const METERED_SANDBOX = [`${SANDBOX_ROOM}e2b.ts`];
 
+/** Names the keys, and reads nothing. */
+const SETTINGS = "functions/_shared/runtime/settings.ts";
+
 interface Rule {
   what: RegExp;
   allowedIn: string[];
@@ -52,16 +55,16 @@ const LEVELS = [["errors.ts"], ["runtime"], ["database"], ["gate"], ["llm", "san
 const TEXT_RULES: Rule[] = [
   {
     what: /(?<!E2B)_API_KEY\b/,
-    allowedIn: METERED_MODEL,
+    allowedIn: [...METERED_MODEL, SETTINGS],
     because: `${MODEL_REASON}, so nobody else reads its key`,
   },
   {
     what: /\bE2B_(API_KEY|ACCESS_TOKEN)\b/,
-    allowedIn: METERED_SANDBOX,
+    allowedIn: [...METERED_SANDBOX, SETTINGS],
     because: `${SANDBOX_REASON}, so nobody else reads its key`,
   },
   {
-    // What env.ts hands out has no key in it: its schema would have to name one.
+    // What env.ts hands out has no key in it: it would have to name one.
     what: /\b(Deno\.env|process\.env|node:process)\b/,
     allowedIn: ["functions/_shared/runtime/env.ts", ...METERED_MODEL, ...METERED_SANDBOX],
     because:

@@ -253,6 +253,27 @@ export const functionMutants: Mutant[] = [
     "",
     [vitest("e2e/sandbox_chat", "20,000")],
   ),
+  broken(
+    "a switch that is wrong turns enforcement off",
+    "_shared/runtime/settings.ts",
+    "return [variable, setting.whenWrong ?? setting.default];",
+    "return [variable, undefined];",
+    [vitest("e2e/settings")],
+  ),
+  broken(
+    "where E2B's address is wrong, its own is called",
+    "_shared/sandbox/e2b.ts",
+    "expectRight(problems, Object.keys(E2B));",
+    "",
+    [vitest("e2e/settings")],
+  ),
+  broken(
+    "a setting that is wrong is logged by every function",
+    "_shared/runtime/env.ts",
+    "if (logged.has(problem.problem)) continue;",
+    "",
+    [vitest("e2e/settings")],
+  ),
   // Sandboxes of a server that cannot be trusted.
   broken(
     "a running sandbox is connected to for a second",

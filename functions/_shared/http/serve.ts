@@ -4,7 +4,7 @@ import { SpendgateError, toSpendgateError } from "../errors.ts";
 import { Gate } from "../gate/gate.ts";
 import type { Attribution, RequestMetering } from "../gate/metering.ts";
 import { type Env, readEnv } from "../runtime/env.ts";
-import { describeError, log } from "../runtime/log.ts";
+import { describeError, log, messageOf } from "../runtime/log.ts";
 import { flushTelemetry, startTelemetry } from "../runtime/telemetry.ts";
 import { authenticate } from "./auth.ts";
 import { allowCors } from "./cors.ts";
@@ -60,15 +60,13 @@ export type Served =
  * @example export default serve({ name: "hello", auth: "user", routes: { "/": { POST: endpoint(schema, handler) } } });
  */
 export function serve(served: Served): { fetch(request: Request): Promise<Response> } {
-  const env = readEnv();
-  const gate = new Gate(env);
-  startTelemetry(env.otlpEndpoint);
+  const setUp = trySetUp();
   const { renderError = (error: SpendgateError) => errorResponse(error, "json") } = served;
   const pathBelow = pathsBelow(served);
   return {
     async fetch(request) {
       const path = pathBelow(request);
-      const response = await answer(request, path, served, env, gate).catch((thrown) => {
+      const response = await answer(request, path, served, setUp).catch((thrown) => {
         const error = toSpendgateError(thrown);
         // What failed in a stage of a sandbox's life is in the log already.
         if (error.status >= 500 && error.details.stage === undefined) {
@@ -83,15 +81,33 @@ export function serve(served: Served): { fetch(request: Request): Promise<Respon
   };
 }
 
+interface SetUp {
+  env: Env;
+  gate: Gate;
+}
+
+/** What all requests share; where a required setting is missing, the error that each of them gets. */
+function trySetUp(): SetUp | SpendgateError {
+  try {
+    const env = readEnv();
+    startTelemetry(env.otlpEndpoint);
+    return { env, gate: new Gate(env) };
+  } catch (thrown) {
+    log("error", "not_set_up", { message: messageOf(thrown) });
+    return toSpendgateError(thrown);
+  }
+}
+
 async function answer(
   request: Request,
   path: string,
   served: Served,
-  env: Env,
-  gate: Gate,
+  setUp: SetUp | SpendgateError,
 ): Promise<Response> {
   const { method } = request;
   if (method === "OPTIONS") return new Response(null, { status: 204 });
+  if (setUp instanceof SpendgateError) throw setUp;
+  const { env, gate } = setUp;
   if (path === "/health" && method === "GET") return answerHealth(gate);
   const { handler, params } = find(served, path, method);
   const context: Context = { request, env, gate, params };

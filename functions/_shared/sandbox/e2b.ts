@@ -1,11 +1,10 @@
 // The one door to E2B: no other module may import its SDKs or read its key, and no other room this one; a check in CI
 // says so. What is called here is held before and booked after by the modules above it.
 import { Sandbox } from "@e2b/code-interpreter";
-import { z } from "zod";
-import { SpendgateError } from "../errors.ts";
-import { type Env, parseVariables } from "../runtime/env.ts";
+import { type Env, expectRight, logProblems, notConfigured } from "../runtime/env.ts";
 import { sendAllOnce } from "../runtime/fetch_once.ts";
 import { log } from "../runtime/log.ts";
+import { E2B, readSettings } from "../runtime/settings.ts";
 import { sleep } from "../runtime/sleep.ts";
 import type { ContextClaim } from "./contexts.ts";
 import { isE2bRefusal, isGone, isNotFound, noteRetryAfter, sandboxError } from "./error.ts";
@@ -21,33 +20,36 @@ const CONNECT_ATTEMPTS = 3;
 /** Milliseconds before E2B is asked again for what it says that it does not have. */
 const DOUBT_MS = 300;
 
-const variables = z.object({
-  E2B_API_KEY: z.string().min(1).optional(),
-  E2B_API_URL: z.url().optional(),
-  E2B_SANDBOX_URL: z.url().optional(),
-  E2B_DOMAIN: z.string().min(1).optional(),
-});
-let settings: z.output<typeof variables> | undefined;
+let read: ReturnType<typeof readSettings<typeof E2B>> | undefined;
+
+function settings() {
+  if (read === undefined) {
+    read = readSettings(E2B, Deno.env.toObject());
+    logProblems(read.problems);
+  }
+  return read;
+}
 
 /** Whether there is a key for E2B. */
 export function hasSandboxes(): boolean {
-  settings ??= parseVariables(variables, Deno.env.toObject());
-  return settings.E2B_API_KEY !== undefined;
+  return settings().values.E2B_API_KEY !== undefined;
 }
 
-/** @throws SpendgateError not_configured when there is no key. */
+/** @throws SpendgateError not_configured when there is no key, or a setting is wrong. */
 export function expectSandboxes(): void {
-  if (hasSandboxes()) return;
-  throw new SpendgateError("not_configured", "Sandboxes are not set up: E2B_API_KEY is missing.");
+  const { values, problems } = settings();
+  if (!values.E2B_API_KEY) throw notConfigured("Sandboxes are not set up: E2B_API_KEY is missing.");
+  expectRight(problems, Object.keys(E2B));
 }
 
 function connection(env: Env) {
   expectSandboxes();
+  const { values } = settings();
   return {
-    apiKey: settings?.E2B_API_KEY,
-    apiUrl: settings?.E2B_API_URL,
-    sandboxUrl: settings?.E2B_SANDBOX_URL,
-    domain: settings?.E2B_DOMAIN,
+    apiKey: values.E2B_API_KEY,
+    apiUrl: values.E2B_API_URL,
+    sandboxUrl: values.E2B_SANDBOX_URL,
+    domain: values.E2B_DOMAIN,
     requestTimeoutMs: env.e2bTimeoutMs,
     // The SDK would wait through a 429 while our caller's claim runs out; with E2B_DEBUG it would say "killed"
     // without asking.

@@ -5,11 +5,10 @@ import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
-import { z } from "zod";
-import { SpendgateError } from "../../errors.ts";
-import { parseVariables } from "../../runtime/env.ts";
+import { notConfigured } from "../../runtime/env.ts";
 import { fetchOnce } from "../../runtime/fetch_once.ts";
 import { log, messageOf } from "../../runtime/log.ts";
+import { describeProblem, PROVIDERS, readSettings } from "../../runtime/settings.ts";
 import { type Product, unusableModel } from "../model_name.ts";
 import { cacheControlInParts } from "./cache_control.ts";
 
@@ -20,36 +19,6 @@ interface Provider {
 }
 
 type Fetch = typeof fetch;
-
-const text = z.string().min(1).optional();
-const url = z.url().optional();
-
-/** `SPENDGATE_PROVIDERS`: {"groq": {"baseUrl": "https://…/v1", "apiKeyEnv": "GROQ_API_KEY"}, …} */
-const compatibleProviders = z.record(
-  z.string().regex(/^[a-z][a-z0-9_-]*$/, "a provider's name is lower case"),
-  z.strictObject({ baseUrl: z.url(), apiKeyEnv: z.string().min(1).optional() }),
-);
-
-const variables = z.object({
-  OPENAI_API_KEY: text,
-  OPENAI_BASE_URL: url,
-  ANTHROPIC_API_KEY: text,
-  ANTHROPIC_BASE_URL: url,
-  GOOGLE_GENERATIVE_AI_API_KEY: text,
-  GOOGLE_GENERATIVE_AI_BASE_URL: url,
-  SPENDGATE_PROVIDERS: z
-    .string()
-    .default("{}")
-    .transform((value, context) => {
-      try {
-        return JSON.parse(value);
-      } catch {
-        context.addIssue({ code: "custom", message: "is not JSON" });
-        return z.NEVER;
-      }
-    })
-    .pipe(compatibleProviders),
-});
 
 /** Models of OpenAI that its Chat Completions API does not serve. */
 const RESPONSES_ONLY = /codex|-pro\b|deep-research|computer-use/;
@@ -85,11 +54,9 @@ export function loadProviders(
 function settingsByProvider(
   values: Record<string, string | undefined>,
 ): [string, Record<string, string | undefined>][] {
-  const others = Object.entries(values).filter(([name]) => !(name in variables.shape));
+  const others = Object.entries(values).filter(([name]) => !(name in PROVIDERS));
   const builtIn = BUILT_IN.map((provider): [string, Record<string, string | undefined>] => {
-    const names = Object.keys(variables.shape).filter((name) =>
-      name.toLowerCase().startsWith(provider),
-    );
+    const names = Object.keys(PROVIDERS).filter((name) => name.toLowerCase().startsWith(provider));
     return [provider, Object.fromEntries(names.map((name) => [name, values[name]]))];
   });
   const compatible = entriesOf(values.SPENDGATE_PROVIDERS).map(
@@ -116,7 +83,8 @@ function entriesOf(text: string | undefined): [string, string][] {
 export function readProviders(
   values: Record<string, string | undefined> = Deno.env.toObject(),
 ): Record<string, Provider> {
-  const env = parseVariables(variables, values);
+  const { values: env, problems } = readSettings(PROVIDERS, values);
+  if (problems.length > 0) throw new Error(problems.map(describeProblem).join(" "));
   const configured: Record<string, Provider> = {};
   if (env.OPENAI_API_KEY) {
     const settings = { apiKey: env.OPENAI_API_KEY, baseURL: env.OPENAI_BASE_URL };
@@ -210,7 +178,7 @@ function find(provider: string): Provider {
   if (Object.hasOwn(providers, provider)) return providers[provider] as Provider;
   if (Object.hasOwn(problems, provider)) {
     const message = `The provider ${provider} is set up wrongly here; the log says how.`;
-    throw new SpendgateError("not_configured", message, { mayRetry: false });
+    throw notConfigured(message);
   }
   const names = Object.keys(providers).join(", ") || "none";
   throw unusableModel(`The provider ${provider} is not set up here. There are: ${names}.`);
