@@ -1,8 +1,8 @@
 // npm run docs:settings: writes the tables of docs/reference/settings.md, and .env.example, from the table of settings.
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { SETTING_GROUPS, type Setting } from "../../functions/_shared/runtime/settings.ts";
+import { isCommand } from "../stack/main.ts";
 import { PROJECT } from "../stack/paths.ts";
 
 /** Groups that nobody sets in `.env`. */
@@ -53,7 +53,7 @@ function defaultText({ default: value }: Pick<Setting, "default">): string {
 export const settingsPath = join(PROJECT, "docs/reference/settings.md");
 export const envExamplePath = join(PROJECT, ".env.example");
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (isCommand(import.meta)) {
   await writeFile(settingsPath, settingsReference(await readFile(settingsPath, "utf8")));
   await writeFile(envExamplePath, envExample());
   console.log("wrote docs/reference/settings.md and .env.example");

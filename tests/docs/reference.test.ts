@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { SETTING_GROUPS } from "../../functions/_shared/runtime/settings.ts";
 import { envExample, settingsReference } from "../../scripts/docs/settings.ts";
-import { sqlReference, sqlReferencePath } from "../../scripts/docs_sql.ts";
+import { sqlReference, sqlReferencePath } from "../../scripts/docs/sql.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 import { cloneDatabase } from "../setup/database.ts";
 import { read } from "./pages.ts";
