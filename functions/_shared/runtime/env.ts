@@ -16,7 +16,8 @@ const SETTINGS = { ...SUPABASE, ...LLM, ...SANDBOXES, ...ALERTS_AND_TELEMETRY };
 export type Env = ReturnType<typeof readEnv>;
 
 /**
- * The settings that every function reads. What is optional and wrong is logged, once.
+ * The settings that every function reads, in the units of their names; settings.ts says what each means. What is
+ * optional and wrong is logged, once.
  * @throws SpendgateError not_configured, naming what is required and missing or wrong.
  */
 export function readEnv(variables: Record<string, string | undefined> = Deno.env.toObject()) {
@@ -41,43 +42,28 @@ export function readEnv(variables: Record<string, string | undefined> = Deno.env
     enforceCostQuotas: env.ENFORCE_COST_QUOTAS,
     enforceE2bQuotas: env.ENFORCE_E2B_QUOTAS,
     defaultModel: env.SPENDGATE_DEFAULT_MODEL,
-    /** Tokens that a call may produce when it does not say. */
     defaultMaxOutputTokens: env.SPENDGATE_MAX_OUTPUT_TOKENS,
-    /** How often a call is tried again where its provider says that this may help; each try is held anew. */
     maxRetries: env.SPENDGATE_MAX_RETRIES,
-    /** Milliseconds that a request's calls of providers may take, all together. Hosted functions end after 150 s. */
     callTimeoutMs: env.SPENDGATE_CALL_TIMEOUT_MS,
-    /** Milliseconds that a call goes on, for its exact usage, when its client has gone. */
     disconnectGraceMs: env.SPENDGATE_DISCONNECT_GRACE_MS,
-    /** Milliseconds that an answer which is complete waits at most for what it cost. */
     costWaitMs: env.SPENDGATE_COST_WAIT_MS,
     maxBodyBytes: env.SPENDGATE_MAX_BODY_BYTES,
     maxMessages: env.SPENDGATE_MAX_MESSAGES,
-    /** Steps that an agent may take at most, whatever it asks for. */
     maxSteps: env.SPENDGATE_MAX_STEPS,
     gateTimeoutMs: env.SPENDGATE_GATE_TIMEOUT_MS,
     compactionModel: env.SPENDGATE_COMPACTION_MODEL,
-    /** Share of a model's context above which a conversation is compacted. */
     compactionShare: env.SPENDGATE_COMPACTION_SHARE,
-    /** Tells this project's sandboxes from others of the same E2B account. */
     project: env.SPENDGATE_PROJECT ?? supabaseUrl,
     sandboxTemplate: env.SPENDGATE_SANDBOX_TEMPLATE,
-    /** Seconds that a sandbox lives until it is used again, where a request does not say. */
     sandboxTimeoutSeconds: env.SPENDGATE_SANDBOX_TIMEOUT_SECONDS,
     maxSandboxTimeoutSeconds: env.SPENDGATE_SANDBOX_MAX_TIMEOUT_SECONDS,
-    /** Seconds after which a sandbox is paused, from when its last run could have ended at the latest. */
     sandboxIdleSeconds: env.SPENDGATE_SANDBOX_IDLE_SECONDS,
-    /** Seconds after which a paused sandbox ends. */
     sandboxMaxPausedSeconds: env.SPENDGATE_SANDBOX_MAX_PAUSED_SECONDS,
-    /** Milliseconds that a request waits for another one that is starting the same sandbox. */
     sandboxWaitMs: env.SPENDGATE_SANDBOX_WAIT_MS,
-    /** Seconds that a run of code may take, where a request does not say, and at most. */
     runSeconds: env.SPENDGATE_RUN_SECONDS,
     maxRunSeconds: env.SPENDGATE_MAX_RUN_SECONDS,
     maxCodeBytes: env.SPENDGATE_MAX_CODE_BYTES,
-    /** Bytes that a run may print; then it is stopped. */
     maxOutputBytes: env.SPENDGATE_MAX_OUTPUT_BYTES,
-    /** Milliseconds that one call of E2B's API may take. */
     e2bTimeoutMs: env.SPENDGATE_E2B_TIMEOUT_MS,
     alertWebhookUrl: env.ALERT_WEBHOOK_URL,
     alertWebhookSecret: env.ALERT_WEBHOOK_SECRET,

@@ -85,36 +85,7 @@ export function readProviders(
 ): Record<string, Provider> {
   const { values: env, problems } = readSettings(PROVIDERS, values);
   if (problems.length > 0) throw new Error(problems.map(describeProblem).join(" "));
-  const configured: Record<string, Provider> = {};
-  if (env.OPENAI_API_KEY) {
-    const settings = { apiKey: env.OPENAI_API_KEY, baseURL: env.OPENAI_BASE_URL };
-    configured.openai = {
-      // Chat Completions keeps no state: a prompt is all that is sent, so its bytes bound its tokens.
-      language: (model, fetch) => {
-        const openai = createOpenAI({ ...settings, fetch });
-        return RESPONSES_ONLY.test(model) ? openai.responses(model) : openai.chat(model);
-      },
-      embedding: (model, fetch) => createOpenAI({ ...settings, fetch }).embeddingModel(model),
-    };
-  }
-  if (env.ANTHROPIC_API_KEY) {
-    const settings = { apiKey: env.ANTHROPIC_API_KEY, baseURL: env.ANTHROPIC_BASE_URL };
-    configured.anthropic = {
-      language: (model, fetch) => createAnthropic({ ...settings, fetch })(model),
-    };
-  }
-  if (env.GOOGLE_GENERATIVE_AI_API_KEY) {
-    const settings = {
-      apiKey: env.GOOGLE_GENERATIVE_AI_API_KEY,
-      baseURL: env.GOOGLE_GENERATIVE_AI_BASE_URL,
-    };
-    configured.google = {
-      language: (model, fetch) => createGoogleGenerativeAI({ ...settings, fetch })(model),
-      embedding: (model, fetch) =>
-        createGoogleGenerativeAI({ ...settings, fetch }).embeddingModel(model),
-    };
-  }
-  for (const [name, { baseUrl, apiKeyEnv }] of Object.entries(env.SPENDGATE_PROVIDERS)) {
+  const others = Object.entries(env.SPENDGATE_PROVIDERS).map(([name, { baseUrl, apiKeyEnv }]) => {
     if (BUILT_IN.includes(name)) {
       throw new Error(`SPENDGATE_PROVIDERS: ${name} is built in; set its *_BASE_URL instead.`);
     }
@@ -122,23 +93,58 @@ export function readProviders(
     if (apiKeyEnv && !apiKey) {
       throw new Error(`SPENDGATE_PROVIDERS: ${name} names ${apiKeyEnv}, which is not set.`);
     }
-    const compatible = (fetch: Fetch) =>
-      createOpenAICompatible({
-        name,
-        baseURL: baseUrl,
-        apiKey,
-        fetch,
-        // Without it a stream of these ends without saying what it used.
-        includeUsage: true,
-        supportsStructuredOutputs: true,
-        transformRequestBody: cacheControlInParts,
-      });
-    configured[name] = {
-      language: (model, fetch) => compatible(fetch).chatModel(model),
-      embedding: (model, fetch) => compatible(fetch).embeddingModel(model),
-    };
-  }
-  return configured;
+    return [name, compatible(name, baseUrl, apiKey)] as const;
+  });
+  return {
+    ...(env.OPENAI_API_KEY && { openai: openai(env.OPENAI_API_KEY, env.OPENAI_BASE_URL) }),
+    ...(env.ANTHROPIC_API_KEY && {
+      anthropic: anthropic(env.ANTHROPIC_API_KEY, env.ANTHROPIC_BASE_URL),
+    }),
+    ...(env.GOOGLE_GENERATIVE_AI_API_KEY && {
+      google: google(env.GOOGLE_GENERATIVE_AI_API_KEY, env.GOOGLE_GENERATIVE_AI_BASE_URL),
+    }),
+    ...Object.fromEntries(others),
+  };
+}
+
+function openai(apiKey: string, baseURL: string | undefined): Provider {
+  const provider = (fetch: Fetch) => createOpenAI({ apiKey, baseURL, fetch });
+  return {
+    // Chat Completions keeps no state: a prompt is all that is sent, so its bytes bound its tokens.
+    language: (model, fetch) =>
+      RESPONSES_ONLY.test(model) ? provider(fetch).responses(model) : provider(fetch).chat(model),
+    embedding: (model, fetch) => provider(fetch).embeddingModel(model),
+  };
+}
+
+function anthropic(apiKey: string, baseURL: string | undefined): Provider {
+  return { language: (model, fetch) => createAnthropic({ apiKey, baseURL, fetch })(model) };
+}
+
+function google(apiKey: string, baseURL: string | undefined): Provider {
+  const provider = (fetch: Fetch) => createGoogleGenerativeAI({ apiKey, baseURL, fetch });
+  return {
+    language: (model, fetch) => provider(fetch)(model),
+    embedding: (model, fetch) => provider(fetch).embeddingModel(model),
+  };
+}
+
+function compatible(name: string, baseURL: string, apiKey: string | undefined): Provider {
+  const provider = (fetch: Fetch) =>
+    createOpenAICompatible({
+      name,
+      baseURL,
+      apiKey,
+      fetch,
+      // Without it a stream of these ends without saying what it used.
+      includeUsage: true,
+      supportsStructuredOutputs: true,
+      transformRequestBody: cacheControlInParts,
+    });
+  return {
+    language: (model, fetch) => provider(fetch).chatModel(model),
+    embedding: (model, fetch) => provider(fetch).embeddingModel(model),
+  };
 }
 
 /** Names of the providers that can be called. */
