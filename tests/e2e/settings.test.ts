@@ -10,6 +10,7 @@ describe("optional ones", () => {
     OTEL_EXPORTER_OTLP_ENDPOINT: "nowhere",
     ALERT_WEBHOOK_URL: "nowhere",
     ANTHROPIC_BASE_URL: "nowhere",
+    SPENDGATE_PROVIDERS: "{",
     E2B_API_URL: "nowhere",
   };
   let stack: TestStack;
@@ -36,7 +37,7 @@ describe("optional ones", () => {
     await stack.sql`update spend.cost_quotas set limit_usd = 100`;
   });
 
-  it("sandboxes, alerts and Anthropic's models answer 503, and name what is wrong", async () => {
+  it("sandboxes, alerts and models of providers that are set up wrongly answer 503", async () => {
     const sandbox = await stack.call("/sandbox", { user, json: { conversationId: "one" } });
     expect(sandbox.status).toBe(503);
     expect(await sandbox.json()).toEqual({
@@ -54,29 +55,31 @@ describe("optional ones", () => {
         message: "ALERT_WEBHOOK_URL is wrong. Allowed: http or https URL.",
       },
     ]);
-    const anthropic = await chat("anthropic/claude-sonnet-4-5");
-    expect([anthropic.status, await anthropic.json()]).toMatchObject([
-      503,
-      { error: "not_configured" },
-    ]);
+    for (const model of ["anthropic/claude-sonnet-4-5", "groq/llama-3.3-70b-versatile"]) {
+      const answer = await chat(model);
+      expect([answer.status, await answer.json()], model).toMatchObject([
+        503,
+        { error: "not_configured" },
+      ]);
+    }
   });
 
   it("the log says each once, with what is allowed and what to do", () => {
     const said = stack.logs
       .filter((line) => line.includes('"setting_wrong"'))
       .map((line) => JSON.parse(line));
-    expect(said.map(({ variable }) => variable).sort()).toEqual(
-      Object.keys(WRONG)
-        .filter((name) => name !== "ANTHROPIC_BASE_URL")
-        .sort(),
-    );
+    const { ANTHROPIC_BASE_URL: _, SPENDGATE_PROVIDERS: __, ...others } = WRONG;
+    expect(said.map(({ variable }) => variable).sort()).toEqual(Object.keys(others).sort());
     for (const line of said)
       expect(line).toMatchObject({
         allowed: expect.stringMatching(/./),
         remedy: expect.stringContaining("until then"),
       });
     const provider = stack.logs.filter((line) => line.includes('"provider_not_usable"'));
-    expect(provider).toEqual([expect.stringContaining("ANTHROPIC_BASE_URL")]);
+    expect(provider).toEqual([
+      expect.stringContaining("ANTHROPIC_BASE_URL: "),
+      expect.stringContaining("SPENDGATE_PROVIDERS: is not JSON"),
+    ]);
   });
 });
 

@@ -182,7 +182,9 @@ function find(provider: string): Provider {
   loaded ??= loadProviders();
   const { providers, problems } = loaded;
   if (Object.hasOwn(providers, provider)) return providers[provider] as Provider;
-  if (Object.hasOwn(problems, provider)) {
+  // Where SPENDGATE_PROVIDERS cannot be read, any of the others may be in it.
+  const listed = BUILT_IN.includes(provider) ? provider : "SPENDGATE_PROVIDERS";
+  if ([provider, listed].some((name) => Object.hasOwn(problems, name))) {
     const message = `The provider ${provider} is set up wrongly here; the log says how.`;
     throw notConfigured(message);
   }
