@@ -6,8 +6,8 @@ import { DefaultChatTransport } from "ai";
 import WebSocket from "ws";
 import type { Database } from "../functions/_shared/database/types.ts";
 import { keepKeys } from "./stack/keys.ts";
-import { STACK_DATA } from "./stack/paths.ts";
-import { localPorts, startLocalStack } from "./stack/stack.ts";
+import { localSettings } from "./stack/settings.ts";
+import { startLocalStack } from "./stack/stack.ts";
 
 const MODEL = "openai/gpt-4o";
 const MAX_CALLS = 50;
@@ -16,8 +16,9 @@ const say = (line = "") => console.log(line);
 const title = (line: string) => say(`\n\x1b[1m${line}\x1b[0m`);
 const usd = (amount: number) => `$${amount.toFixed(6)}`;
 
-const url = `http://127.0.0.1:${localPorts().api}`;
-const keys = await keepKeys(process.env.SPENDGATE_DATA ?? STACK_DATA);
+const { ports, data } = localSettings();
+const url = `http://127.0.0.1:${ports.api}`;
+const keys = await keepKeys(data);
 
 function client(key: string) {
   return createClient<Database, "spend">(url, key, {

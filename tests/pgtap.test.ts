@@ -3,8 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type FinalResults, Parser, type Result } from "tap-parser";
 import { describe, expect, it } from "vitest";
-import { describeSqlError } from "../scripts/sql_error.ts";
 import { PROJECT } from "../scripts/stack/paths.ts";
+import { describeSqlError } from "../scripts/stack/sql_error.ts";
 import { cloneDatabase } from "./setup/database.ts";
 
 const FOLDER = "supabase/tests";

@@ -1,8 +1,8 @@
 // Delivers the outbox of alerts to a webhook, each at least once. Called by a scheduler.
 import { z } from "zod";
-import { SpendgateError } from "../_shared/errors.ts";
 import type { Gate } from "../_shared/gate/gate.ts";
 import type { Context } from "../_shared/http/serve.ts";
+import { expectRight, notConfigured } from "../_shared/runtime/env.ts";
 import { describeError, log, messageOf } from "../_shared/runtime/log.ts";
 import { alertShape, type Claimed, claimedShape } from "./alert.ts";
 import { deliver } from "./webhook.ts";
@@ -14,7 +14,8 @@ const ENOUGH_MS = 60_000;
 /** POST /alerts. */
 export async function deliverAlerts({ env, gate }: Context): Promise<Response> {
   const { alertWebhookUrl: url, alertWebhookSecret: secret } = env;
-  if (!url) throw new SpendgateError("not_configured", "ALERT_WEBHOOK_URL is not set.");
+  expectRight(env.problems, ["ALERT_WEBHOOK_URL", "ALERT_WEBHOOK_SECRET"]);
+  if (!url) throw notConfigured("ALERT_WEBHOOK_URL is not set.");
 
   const counts = { delivered: 0, failed: 0 };
   const deadline = Date.now() + ENOUGH_MS;

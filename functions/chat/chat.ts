@@ -25,15 +25,15 @@ import { toolsNamed } from "./tools.ts";
 export const chat = endpoint<UserContext, ReturnType<typeof chatRequest>>(
   chatRequest,
   async ({ request, metering }, body) => {
-    const work = {
+    const attribution = {
       tenantId: body.tenantId,
       task: body.task,
       conversationId: body.conversationId ?? body.id,
       pathId: body.pathId,
     };
     return body.stream
-      ? streamAnswer(request, body, await metering(work))
-      : answer(body, await metering(work));
+      ? streamAnswer(request, body, await metering(attribution))
+      : answer(body, await metering(attribution));
   },
 );
 

@@ -3,8 +3,7 @@ import { type ToolSet, tool } from "ai";
 import { z } from "zod";
 import { invalidRequest, SpendgateError } from "../_shared/errors.ts";
 import type { Metering } from "../_shared/gate/metering.ts";
-import { runInConversation } from "../_shared/sandbox/metered_sandbox.ts";
-import type { RunResult } from "../_shared/sandbox/run_output.ts";
+import { type RunResult, runInConversation } from "../_shared/sandbox/metered_sandbox.ts";
 
 /** Bytes of a run's output that a model is shown: it reads, and pays for, every one of them. */
 const TOOL_OUTPUT_BYTES = 20_000;

@@ -1,6 +1,7 @@
 // Sandboxes over HTTP: get or create the one of a conversation's path, run code in it, end it.
 import { z } from "zod";
 import { SpendgateError, toSpendgateError } from "../_shared/errors.ts";
+import type { Caller } from "../_shared/gate/metering.ts";
 import { endpoint, readJson } from "../_shared/http/body.ts";
 import { clientGone } from "../_shared/http/client_gone.ts";
 import type { UserContext } from "../_shared/http/serve.ts";
@@ -12,7 +13,6 @@ import {
   execute,
   type LiveSandbox,
   openSandbox,
-  type SandboxCaller,
   terminateSandbox,
   useSandbox,
 } from "../_shared/sandbox/metered_sandbox.ts";
@@ -22,13 +22,13 @@ import { openRequest, type RunRequest, runRequest } from "./request.ts";
 export const openSandboxOf = endpoint<UserContext, ReturnType<typeof openRequest>>(
   openRequest,
   async ({ metering }, body) => {
-    const work = {
+    const attribution = {
       tenantId: body.tenantId,
       task: body.task,
       conversationId: body.conversationId,
       pathId: body.pathId,
     };
-    const live = await openSandbox(await metering(work), body);
+    const live = await openSandbox(await metering(attribution), body);
     return Response.json(describe(live), { status: live.isNew ? 201 : 200 });
   },
 );
@@ -72,7 +72,7 @@ function describe(live: LiveSandbox) {
 
 async function run(
   request: Request,
-  caller: SandboxCaller,
+  caller: Caller,
   id: string,
   body: RunRequest,
 ): Promise<Response> {
@@ -108,7 +108,7 @@ function toRun(body: RunRequest, env: Env): CodeRun {
 
 /** Events `stdout`, `stderr` and `result` as they come; then `done` with what else there is to say, or `error`. */
 async function streamRun(
-  caller: SandboxCaller,
+  caller: Caller,
   id: string,
   code: CodeRun,
   gone: AbortController,

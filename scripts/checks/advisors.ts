@@ -1,6 +1,7 @@
 // npm run check:advisors: Supabase's advisors find nothing of level ERROR or WARN in our schemas.
 import postgres from "postgres";
-import { main, migrationFiles, onScratchServer, supabase } from "../scratch.ts";
+import { migrationFiles, onScratchServer, supabase } from "../database/scratch.ts";
+import { main } from "../stack/main.ts";
 import { StackError } from "../stack/ports.ts";
 
 const OUR_SCHEMAS = ["public", "spend", "spend_private"];

@@ -1,10 +1,11 @@
 // npm run check:drift: what is generated is what its source makes today.
 import { readFile } from "node:fs/promises";
 import { relative } from "node:path";
-import { baseline, baselinePath, isReleased } from "../baseline.ts";
-import { databaseTypes, typesPath } from "../database_types.ts";
-import { diffOfSchemas } from "../diff.ts";
-import { main, migrationFiles, onScratchServer } from "../scratch.ts";
+import { baseline, baselinePath, isReleased } from "../database/baseline.ts";
+import { diffOfSchemas } from "../database/diff.ts";
+import { migrationFiles, onScratchServer } from "../database/scratch.ts";
+import { databaseTypes, typesPath } from "../database/types.ts";
+import { main } from "../stack/main.ts";
 import { PROJECT } from "../stack/paths.ts";
 
 await main(async () => {

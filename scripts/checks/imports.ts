@@ -1,4 +1,4 @@
-// The import rules: money is spent in two places only, and both hold it first; and imports go downwards only.
+// The import rules: money is spent in two places only, and both hold it first; imports go downwards only, and in no circle.
 //
 // A linter sees the text of an import. This check asks Deno for the module graph, so that an alias in an import
 // map, an `npm:` specifier, a re-export and a dynamic import all count as the package that they load.
@@ -11,7 +11,11 @@ import { PROJECT } from "../stack/paths.ts";
 
 const REGISTRY = "functions/_shared/llm/providers/registry.ts";
 const METERED_MODEL = ["functions/_shared/llm/metered_model.ts", REGISTRY];
-const METERED_SANDBOX = ["functions/_shared/sandbox/metered_sandbox.ts"];
+const SANDBOX_ROOM = "functions/_shared/sandbox/";
+const METERED_SANDBOX = [`${SANDBOX_ROOM}e2b.ts`];
+
+/** Names the keys, and reads nothing. */
+const SETTINGS = "functions/_shared/runtime/settings.ts";
 
 interface Rule {
   what: RegExp;
@@ -36,6 +40,11 @@ const IMPORT_RULES: Rule[] = [
     because: MODEL_REASON,
   },
   { what: /^(e2b|@e2b\/.+)$/, allowedIn: METERED_SANDBOX, because: SANDBOX_REASON },
+  {
+    what: /^functions\/_shared\/sandbox\/(?!metered_sandbox\.ts$)/,
+    allowedIn: [SANDBOX_ROOM],
+    because: "the room sandbox is entered through metered_sandbox.ts",
+  },
   { what: /^(https?|jsr|data|blob):/, allowedIn: [], because: "packages come from npm, pinned" },
 ];
 
@@ -46,16 +55,16 @@ const LEVELS = [["errors.ts"], ["runtime"], ["database"], ["gate"], ["llm", "san
 const TEXT_RULES: Rule[] = [
   {
     what: /(?<!E2B)_API_KEY\b/,
-    allowedIn: METERED_MODEL,
+    allowedIn: [...METERED_MODEL, SETTINGS],
     because: `${MODEL_REASON}, so nobody else reads its key`,
   },
   {
     what: /\bE2B_(API_KEY|ACCESS_TOKEN)\b/,
-    allowedIn: METERED_SANDBOX,
+    allowedIn: [...METERED_SANDBOX, SETTINGS],
     because: `${SANDBOX_REASON}, so nobody else reads its key`,
   },
   {
-    // What env.ts hands out has no key in it: its schema would have to name one.
+    // What env.ts hands out has no key in it: it would have to name one.
     what: /\b(Deno\.env|process\.env|node:process)\b/,
     allowedIn: ["functions/_shared/runtime/env.ts", ...METERED_MODEL, ...METERED_SANDBOX],
     because:
@@ -98,9 +107,11 @@ const all = readdirSync(join(PROJECT, "functions"), { recursive: true, encoding:
 const files = all.filter((file) => /\.[cm]?[jt]sx?$/.test(file));
 const importMaps = all.filter((file) => /\/(deno\.jsonc?|import_map\.json)$/.test(file));
 
+const graph = moduleGraph(files);
 const violations = [
   ...files.flatMap(checkText),
-  ...moduleGraph(files).modules.flatMap(checkImports),
+  ...graph.modules.flatMap(checkImports),
+  ...circles(graph),
   ...importMaps.flatMap(checkImportMap),
 ];
 for (const violation of violations) console.error(violation);
@@ -143,6 +154,30 @@ function loadsFromAbove(file: string, specifier: string): string | undefined {
   return own !== undefined && other !== undefined && other > own
     ? `imports go downwards: ${LEVELS.map((rooms) => rooms.join(", ")).join(" < ")} < functions`
     : undefined;
+}
+
+/** Each circle of imports once, by the module in which it was found. */
+function circles({ modules }: Graph): string[] {
+  const imports = new Map(
+    modules.map((module) => [
+      projectPath(module.specifier),
+      (module.dependencies ?? []).map(({ code, type }) =>
+        projectPath((code ?? type)?.specifier ?? ""),
+      ),
+    ]),
+  );
+  const done = new Set<string>();
+  const walk = (file: string, way: string[]): string[] => {
+    if (way.includes(file))
+      return [`${file}  imports itself: ${[...way.slice(way.indexOf(file)), file].join(" > ")}`];
+    if (done.has(file)) return [];
+    const found = (imports.get(file) ?? []).flatMap((next) =>
+      next && files.includes(next) ? walk(next, [...way, file]) : [],
+    );
+    done.add(file);
+    return found;
+  };
+  return files.flatMap((file) => walk(file, []));
 }
 
 /** A function's own modules stand above all that they share; undefined for what is not in functions/. */

@@ -5,7 +5,7 @@ import { PROJECT } from "./paths.ts";
 import { StackError } from "./ports.ts";
 
 /** What the CLI calls "local" (supabase/config.toml, `[db] port`). */
-export const LOCAL_DATABASE_PORT = 54322;
+const LOCAL_DATABASE_PORT = 54322;
 
 export interface MigrateOptions {
   /** Seed files instead of those of config.toml, relative to supabase/. */

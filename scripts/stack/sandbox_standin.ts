@@ -8,6 +8,7 @@ import { findDeno } from "./binaries.ts";
 import { assertPortFree } from "./ports.ts";
 import { Interpreter, type RunFault } from "./sandbox_interpreter.ts";
 import { parseRudeness, type Rudeness } from "./sandbox_rudeness.ts";
+import { localSettings } from "./settings.ts";
 
 export type SandboxOperation =
   | "create"
@@ -118,8 +119,8 @@ class ApiError extends Error {
 export async function startSandboxStandIn(port?: number): Promise<SandboxStandIn> {
   if (port !== undefined) await assertPortFree(port, "stand-in for E2B");
   const standIn = new StandIn(await findDeno());
-  const rudeness = process.env.SPENDGATE_SANDBOX_RUDENESS;
-  if (rudeness) standIn.rudeness = parseRudeness(JSON.parse(rudeness));
+  const { rudeness } = localSettings();
+  if (rudeness) standIn.rudeness = parseRudeness(rudeness);
   const server = createServer((request, response) => {
     standIn.handle(request, response).catch((error) => {
       console.error("stand-in for E2B:", error);

@@ -3,8 +3,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import postgres from "postgres";
 import { parse } from "smol-toml";
-import { describeSqlError } from "../sql_error.ts";
 import { PROJECT } from "./paths.ts";
+import { describeSqlError } from "./sql_error.ts";
 
 const SUPABASE = join(PROJECT, "supabase");
 

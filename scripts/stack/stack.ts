@@ -6,11 +6,11 @@ import { type DatabaseServer, releaseDataDir, startDatabase } from "./database.t
 import { type Functions, readEnvFile, startFunctions } from "./functions.ts";
 import { type Keys, keepKeys } from "./keys.ts";
 import { startMaintenance } from "./maintenance.ts";
-import { LOCAL_DATABASE_PORT, migrate } from "./migrate.ts";
-import { STACK_DATA } from "./paths.ts";
+import { migrate } from "./migrate.ts";
 import { assertPortFree, freePort } from "./ports.ts";
 import { PROVIDERS, type Providers, startProviders } from "./providers.ts";
 import { type SandboxStandIn, startSandboxStandIn } from "./sandbox_standin.ts";
+import { localSettings, reportSettings } from "./settings.ts";
 
 type Report = (line: string) => void;
 
@@ -81,23 +81,6 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   }
 }
 
-export interface LocalPorts {
-  api: number;
-  database: number;
-  providers: number;
-  sandboxes: number;
-}
-
-/** 54321, 54322, 54325 and 54326, or what SPENDGATE_API_PORT, _DB_PORT, _PROVIDERS_PORT, _SANDBOXES_PORT say. */
-export function localPorts(): LocalPorts {
-  return {
-    api: Number(process.env.SPENDGATE_API_PORT) || 54321,
-    database: Number(process.env.SPENDGATE_DB_PORT) || LOCAL_DATABASE_PORT,
-    providers: Number(process.env.SPENDGATE_PROVIDERS_PORT) || 54325,
-    sandboxes: Number(process.env.SPENDGATE_SANDBOXES_PORT) || 54326,
-  };
-}
-
 /** The local database: its data in .spendgate/, migrated and seeded. */
 export async function startLocalDatabase({
   fresh,
@@ -106,11 +89,11 @@ export async function startLocalDatabase({
   fresh?: boolean;
   report?: Report;
 }): Promise<DatabaseServer> {
-  const { database: port } = localPorts();
+  const { ports, data } = localSettings();
   report(fresh ? "starting PostgreSQL, empty" : "starting PostgreSQL");
   const server = await startDatabase({
-    port,
-    dataDir: process.env.SPENDGATE_DATA ?? STACK_DATA,
+    port: ports.database,
+    dataDir: data,
     fresh,
   });
   try {
@@ -140,14 +123,14 @@ export async function startLocalStack({
   report?: Report;
   onLog?: Report;
 }): Promise<LocalStack> {
-  const ports = localPorts();
-  const data = process.env.SPENDGATE_DATA ?? STACK_DATA;
+  const file = await readEnvFile();
+  reportSettings(file, report);
+  const { ports, data } = localSettings();
   await releaseDataDir(data);
   // Known before anything is started, so that nothing has to be stopped again.
   await assertPortFree(ports.api, "API", "SPENDGATE_API_PORT");
   await assertPortFree(ports.providers, "stand-in for the providers", "SPENDGATE_PROVIDERS_PORT");
   await assertPortFree(ports.sandboxes, "stand-in for E2B", "SPENDGATE_SANDBOXES_PORT");
-  const file = await readEnvFile();
   const realProviders = PROVIDERS.filter(
     ({ prefix }) => process.env[`${prefix}_API_KEY`] || file[`${prefix}_API_KEY`],
   ).map(({ name }) => name);

@@ -1,4 +1,4 @@
-import type { Scratch } from "../../scripts/scratch.ts";
+import type { Scratch } from "../../scripts/database/scratch.ts";
 import type { Effort, Result } from "./rounds.ts";
 import type { World } from "./world.ts";
 

@@ -1,7 +1,7 @@
 // The databases that are measured: tenants with users, prices, quotas of three scopes; and the calls they make.
 import { join } from "node:path";
 import postgres, { type ISql, type JSONValue, type Sql } from "postgres";
-import { migrationFiles, type Scratch } from "../../scripts/scratch.ts";
+import { migrationFiles, type Scratch } from "../../scripts/database/scratch.ts";
 import { seedFiles } from "../../scripts/stack/schemas.ts";
 import type { Call } from "./load.ts";
 

@@ -1,7 +1,7 @@
 // npm run test:chaos: an hour of bad luck in some minutes.
 //   npm run test:chaos -- --rounds 30 --seconds 6 --seed 1
 import { parseArgs } from "node:util";
-import { main } from "../../scripts/scratch.ts";
+import { main } from "../../scripts/stack/main.ts";
 import { runChaos } from "./chaos.ts";
 
 const { values: options } = parseArgs({

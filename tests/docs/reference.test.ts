@@ -2,7 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { sqlReference, sqlReferencePath } from "../../scripts/docs_sql.ts";
+import { SETTING_GROUPS } from "../../functions/_shared/runtime/settings.ts";
+import { envExample, settingsReference } from "../../scripts/docs/settings.ts";
+import { sqlReference, sqlReferencePath } from "../../scripts/docs/sql.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 import { cloneDatabase } from "../setup/database.ts";
 import { read } from "./pages.ts";
@@ -129,67 +131,18 @@ it("docs/reference/errors.md has every SQLSTATE and message that SQL raises", as
   }
 });
 
-/** Rows of docs/reference/settings.md: name, default, what is allowed, what it means. */
-function settings(): string[][] {
-  return read("docs/reference/settings.md")
-    .split("\n")
-    .filter((line) => line.startsWith("| `"))
-    .map((line) =>
-      cellsOf(line).map((cell, index) => (index < 2 ? cell.replaceAll("`", "") : cell)),
-    );
-}
-
-/** Files in which the functions say which variables they read. */
-const SETTINGS_FILES = [
-  "runtime/env.ts",
-  "llm/providers/registry.ts",
-  "sandbox/metered_sandbox.ts",
-];
-
-/** Names of variables that the code reads, with the default that it states. */
-function settingsInCode(): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const file of SETTINGS_FILES) {
-    // Each name with what follows it, up to the next.
-    const parts = read(`functions/_shared/${file}`).split(
-      /^ +([A-Z][A-Z0-9_]+): ?(?=z|text|url|key|flag|count)/m,
-    );
-    for (let index = 1; index < parts.length; index += 2) {
-      const text = parts[index + 1] ?? "";
-      const count = /^count\(\d+, ([\d_]+)/.exec(text)?.[1]?.replaceAll("_", "");
-      const stated = /^(?:z\s*[^;]*?)\.default\("?(.*?)"?\)/s.exec(text)?.[1];
-      found.set(parts[index] as string, count ?? stated ?? (text.startsWith("flag") ? "true" : ""));
-    }
-  }
-  for (const [, name = ""] of textOf("scripts").matchAll(/process\.env\.(SPENDGATE_\w+)/g)) {
-    if (!found.has(name)) found.set(name, "");
-  }
-  return found;
-}
-
-it("docs/reference/settings.md has every variable, with the default that the code states", () => {
-  const inCode = settingsInCode();
-  expect(inCode.size).toBeGreaterThan(45);
-  const documented = settings();
-  expect(documented.map(([name]) => name).sort()).toEqual([...inCode.keys()].sort());
-  for (const [name = "", fallback = "", allowed, meaning] of documented) {
-    const stated = inCode.get(name);
-    if (stated) expect(fallback, name).toBe(stated);
-    expect(allowed && meaning, `${name}: what is allowed, and what it means`).toBeTruthy();
-  }
+it("docs/reference/settings.md and .env.example are what `npm run docs:settings` writes today", () => {
+  const page = read("docs/reference/settings.md");
+  expect(page, "run: npm run docs:settings").toBe(settingsReference(page));
+  expect(read(".env.example"), "run: npm run docs:settings").toBe(envExample());
 });
 
-it(".env.example has every setting of the functions that is not the platform's, with its default", () => {
-  const lines = read(".env.example")
-    .split("\n")
-    .filter((line) => /^#[A-Z]\w+=/.test(line));
-  const shown = new Map(lines.map((line) => line.slice(1).split(/=(.*)/s) as [string, string]));
-  const local = rowsUnder("docs/reference/settings.md", "Local stack").map(
-    ([name]) => codesIn(name)[0],
-  );
-  const names = settings()
-    .map(([name = ""]) => name)
-    .filter((name) => !name.startsWith("SUPABASE_") && !local.includes(name));
-  expect([...shown.keys()].sort()).toEqual(names.sort());
-  for (const [name, value] of shown) expect(value, name).toBe(settingsInCode().get(name));
+it("every setting is read, and no other one is", () => {
+  const names = Object.values(SETTING_GROUPS).flatMap((settings) => Object.keys(settings));
+  expect(names.length).toBeGreaterThan(50);
+  const table = read("functions/_shared/runtime/settings.ts");
+  const code = `${textOf("functions")}${textOf("scripts")}`.replace(table, "");
+  expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(code))).toEqual([]);
+  const others = [...code.matchAll(/\b(?:process\.env|values|env)\.([A-Z][A-Z0-9]*_[A-Z0-9_]+)/g)];
+  expect(others.map(([, name]) => name).filter((name = "") => !names.includes(name))).toEqual([]);
 });

@@ -43,7 +43,7 @@ afterEach(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function run(script: "start" | "db", ...args: string[]): Run {
+function run(script: "start" | "db", args: string[] = [], settings = {}): Run {
   const child = spawn(process.execPath, ["--import", "tsx", `scripts/${script}.ts`, ...args], {
     cwd: PROJECT,
     env: {
@@ -53,6 +53,7 @@ function run(script: "start" | "db", ...args: string[]): Run {
       SPENDGATE_DB_PORT: `${ports.database}`,
       SPENDGATE_PROVIDERS_PORT: `${ports.providers}`,
       SPENDGATE_SANDBOXES_PORT: `${ports.sandboxes}`,
+      ...settings,
     },
   });
   let text = "";
@@ -70,7 +71,7 @@ function run(script: "start" | "db", ...args: string[]): Run {
 }
 
 async function ready(script: "start" | "db", ...args: string[]): Promise<Run> {
-  const running = run(script, ...args);
+  const running = run(script, args);
   await until(
     `ready: ${script}`,
     () => {
@@ -295,6 +296,40 @@ describe("npm start", () => {
     },
     60_000,
   );
+
+  it("says which settings are wrong before anything starts, in a line each", async () => {
+    // So that it ends soon.
+    const blocker = createServer();
+    await new Promise<void>((done) => blocker.listen(ports.api, "127.0.0.1", done));
+    try {
+      const running = run("start", [], {
+        SPENDGATE_DB_PORT: "http",
+        SPENDGATE_MAX_STEPS: "many",
+        SPENDGATE_MAX_STEP: "3",
+      });
+      expect(await running.ended).toBe(1);
+      const said = (start: string) =>
+        running
+          .output()
+          .split("\n")
+          .filter((line) => line.includes(`] ${start}: `));
+      for (const [name, allowed, fallback] of [
+        ["SPENDGATE_DB_PORT", "port", 54322],
+        ["SPENDGATE_MAX_STEPS", "number, from 1", 20],
+      ]) {
+        expect(said(`${name}`)).toEqual([
+          expect.stringContaining(
+            `Allowed: ${allowed}. Correct ${name} or remove it; until then it is ${fallback}.`,
+          ),
+        ]);
+      }
+      expect(said("SPENDGATE_MAX_STEP")).toEqual([
+        expect.stringContaining("Did you mean SPENDGATE_MAX_STEPS?"),
+      ]);
+    } finally {
+      await new Promise((done) => blocker.close(done));
+    }
+  }, 60_000);
 
   it("ends, and says why, when its database dies", async () => {
     const running = await ready("start");

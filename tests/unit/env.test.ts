@@ -1,22 +1,134 @@
-// Settings that would end calls at once, or leave holds for ever.
-import { expect, it } from "vitest";
-import { readEnv } from "../../functions/_shared/runtime/env.ts";
+// What is wrong in the environment is said by name, and stops no more than it must.
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { expectRight, readEnv } from "../../functions/_shared/runtime/env.ts";
+import {
+  describeProblem,
+  readSettings,
+  SETTING_GROUPS,
+} from "../../functions/_shared/runtime/settings.ts";
+import { settingProblems } from "../../scripts/stack/settings.ts";
 
 const base = {
   SUPABASE_URL: "http://127.0.0.1:54321",
   SUPABASE_PUBLISHABLE_KEY: "sb_publishable_1",
   SUPABASE_SECRET_KEY: "sb_secret_1",
 };
+const read = (values: Record<string, string>) => readEnv({ ...base, ...values });
 
-it.each(["0", "99", "3600001", "99999999999", "-1", "1.5", "soon", "NaN"])(
-  "SPENDGATE_CALL_TIMEOUT_MS=%s is refused by name",
-  (value) => {
-    const set = () => readEnv({ ...base, SPENDGATE_CALL_TIMEOUT_MS: value });
-    expect(set).toThrow(/SPENDGATE_CALL_TIMEOUT_MS/);
-  },
-);
+let logged: Record<string, string>[];
+beforeEach(() => {
+  logged = [];
+  vi.spyOn(console, "error").mockImplementation((line) => void logged.push(JSON.parse(line)));
+});
 
-it.each(["100", "140000", "3600000"])("SPENDGATE_CALL_TIMEOUT_MS=%s is taken", (value) => {
-  const { callTimeoutMs } = readEnv({ ...base, SPENDGATE_CALL_TIMEOUT_MS: value });
-  expect(callTimeoutMs).toBe(Number(value));
+describe("a call's time, which would end calls at once or leave holds for ever", () => {
+  it.each(["0", "99", "3600001", "99999999999", "-1", "1.5", "soon", "NaN"])(
+    "SPENDGATE_CALL_TIMEOUT_MS=%s is not taken: it is 140000",
+    (value) => {
+      const env = read({ SPENDGATE_CALL_TIMEOUT_MS: value });
+      expect(env.callTimeoutMs).toBe(140_000);
+      expect(env.problems).toMatchObject([{ variable: "SPENDGATE_CALL_TIMEOUT_MS" }]);
+    },
+  );
+
+  it.each(["100", "140000", "3600000"])("SPENDGATE_CALL_TIMEOUT_MS=%s is taken", (value) => {
+    const { callTimeoutMs, problems } = read({ SPENDGATE_CALL_TIMEOUT_MS: value });
+    expect(callTimeoutMs).toBe(Number(value));
+    expect(problems).toEqual([]);
+  });
+});
+
+describe("an optional setting that is wrong", () => {
+  it.each([
+    ["ENFORCE_COST_QUOTAS", "no", "enforceCostQuotas", true],
+    ["ENFORCE_E2B_QUOTAS", "0", "enforceE2bQuotas", true],
+    ["SPENDGATE_MAX_STEPS", "many", "maxSteps", 20],
+    ["SPENDGATE_COMPACTION_SHARE", "75", "compactionShare", 0.75],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "otlpEndpoint", undefined],
+    ["ALERT_WEBHOOK_URL", "ftp://example.com", "alertWebhookUrl", undefined],
+    ["ALERT_WEBHOOK_SECRET", "whsec_not base64", "alertWebhookSecret", undefined],
+    // Files that are deleted do not come back.
+    ["SPENDGATE_SANDBOX_MAX_PAUSED_SECONDS", "30 days", "sandboxMaxPausedSeconds", 315_360_000],
+  ] as const)("%s=%s: %s is %s", (variable, value, field, expected) => {
+    const env = read({ [variable]: value });
+    expect(env[field]).toBe(expected);
+    expect(env.problems).toMatchObject([{ variable }]);
+    expect(() => expectRight(env.problems, [variable])).toThrow(variable);
+    expect(() => expectRight(env.problems, ["SPENDGATE_PROJECT"])).not.toThrow();
+  });
+
+  it("is logged once, with what is allowed and what to do, and without its value", () => {
+    for (let time = 0; time < 3; time++) read({ SPENDGATE_MAX_BODY_BYTES: "secret" });
+    expect(logged).toMatchObject([
+      {
+        event: "setting_wrong",
+        variable: "SPENDGATE_MAX_BODY_BYTES",
+        allowed: "bytes, from 1024",
+        remedy: "Correct SPENDGATE_MAX_BODY_BYTES or remove it; until then it is 1048576.",
+      },
+    ]);
+    expect(JSON.stringify(logged)).not.toContain("secret");
+  });
+
+  it("and empty counts as not set", () => {
+    expect(read({ SPENDGATE_MAX_STEPS: "", ALERT_WEBHOOK_URL: "" }).problems).toEqual([]);
+  });
+});
+
+describe("a required setting", () => {
+  it.each([
+    [{ SUPABASE_URL: "" }, "SUPABASE_URL"],
+    [{ SUPABASE_URL: "project.supabase.co" }, "SUPABASE_URL"],
+    [{ SUPABASE_PUBLISHABLE_KEY: "" }, "SUPABASE_PUBLISHABLE_KEY"],
+    [{ SUPABASE_SECRET_KEY: "" }, "SUPABASE_SECRET_KEY"],
+  ])("%o: not_configured, which names it", (values, name) => {
+    expect(() => read(values)).toThrow(
+      expect.objectContaining({ code: "not_configured", message: `Missing or wrong: ${name}.` }),
+    );
+  });
+
+  it("a key by its older name is one", () => {
+    const older = { SUPABASE_SECRET_KEY: "", SUPABASE_SERVICE_ROLE_KEY: "sb_secret_2" };
+    expect(read(older).secretKey).toBe("sb_secret_2");
+  });
+});
+
+it("every default is what its own setting allows", () => {
+  for (const settings of Object.values(SETTING_GROUPS)) {
+    for (const [name, { default: value }] of Object.entries(settings)) {
+      if (value === undefined) continue;
+      const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+      const { values, problems } = readSettings(settings, { [name]: text });
+      expect(problems.map(describeProblem)).toEqual([]);
+      expect(values[name]).toEqual(value);
+    }
+  }
+});
+
+describe("what npm start says", () => {
+  it.each([
+    [
+      { SPENDGATE_API_PORT: "http" },
+      /^SPENDGATE_API_PORT: .*Allowed: port\. Correct .* it is 54321\.$/,
+    ],
+    [{ SPENDGATE_DB_PORT: "99999" }, /^SPENDGATE_DB_PORT: .*it is 54322\.$/],
+    [{ E2B_API_URL: "e2b" }, /^E2B_API_URL: .*sandboxes answer 503\.$/],
+    [{ SPENDGATE_PROVIDERS: "{" }, /^SPENDGATE_PROVIDERS: is not JSON\. .*answer 503\.$/],
+    [
+      { SPENDGATE_PROVIDERS: '{"groq": {"baseUrl": "https://x.y", "apiKeyEnv": "GROQ_KEY"}}' },
+      /^SPENDGATE_PROVIDERS\.groq: GROQ_KEY is not set\./,
+    ],
+    [{ SPENDGATE_MAX_STEP: "3" }, /^SPENDGATE_MAX_STEP: .*Did you mean SPENDGATE_MAX_STEPS\?$/],
+    [{ SPENDGATE_SANDBOX_PORT: "1" }, /Did you mean SPENDGATE_SANDBOXES_PORT\?$/],
+  ])("%o", (values, line) => {
+    expect(settingProblems(values as Record<string, string>)).toEqual([
+      expect.stringMatching(line),
+    ]);
+  });
+
+  it("nothing of what is right, or no setting at all", () => {
+    expect(
+      settingProblems({ SPENDGATE_PG: "15", SPENDGATE_PGTAP: "quotas", PATH: "/bin" }),
+    ).toEqual([]);
+  });
 });

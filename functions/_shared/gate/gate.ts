@@ -7,6 +7,7 @@ import { SpendgateError } from "../errors.ts";
 import { inBackground } from "../runtime/background.ts";
 import type { Env } from "../runtime/env.ts";
 import { describeError, log } from "../runtime/log.ts";
+import { sleep } from "../runtime/sleep.ts";
 import { type QuotaDetails, reserveAnswer, type SettleAnswer, settleAnswer } from "./answers.ts";
 import { quotaExceeded } from "./quota_exceeded.ts";
 
@@ -210,7 +211,7 @@ export class Gate {
   /** Finds the hold of a reserve whose answer was lost, and gives it back. */
   async #releaseLost(request: ReserveRequest, callId: string): Promise<void> {
     for (let attempt = 1; attempt <= SETTLE_ATTEMPTS; attempt++) {
-      await new Promise((resolve) => setTimeout(resolve, 2 ** attempt * 500));
+      await sleep(2 ** attempt * 500);
       const held = this.#database
         .from("reservations")
         .select("id")
@@ -235,7 +236,7 @@ export async function patiently<T>(attempts: number, call: () => Promise<T>): Pr
     } catch (error) {
       const isTransient = error instanceof SpendgateError && error.code === "quota_unavailable";
       if (!isTransient || attempt >= attempts) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 2 ** attempt * 250));
+      await sleep(2 ** attempt * 250);
     }
   }
 }

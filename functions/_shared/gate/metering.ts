@@ -3,19 +3,35 @@ import type { Env } from "../runtime/env.ts";
 import type { Gate } from "./gate.ts";
 import type { Receipt } from "./receipt.ts";
 
-export interface Metering {
+/** Who calls, and by which gate. */
+export interface Caller {
   gate: Gate;
   env: Env;
-  tenantId: string;
   userId: string;
+  /** Where it is known already. */
+  tenantId?: string;
+  /** Aborted when nobody reads the answer any more: what is under way ends soon, and nothing is begun. */
+  gone?: AbortSignal;
+}
+
+/** What a request says of its calls: who pays for them, and what they are for. */
+export interface Attribution {
+  /** Header, or the user's only tenant, when left out. */
+  tenantId?: string;
+  task: string;
+  conversationId?: string;
+  pathId?: string;
+}
+
+/** A caller whose calls can be held and booked. */
+export interface Metering extends Caller {
+  tenantId: string;
   /** What kind of work: `chat`, `agent:<name>`, `compaction`, … Quotas and reports tell them apart. */
   task: string;
   conversationId?: string;
   pathId?: string;
   /** Makes a request that is sent again safe: nothing is held or booked twice. */
   keys?: RequestKeys;
-  /** Aborted when nobody reads the answer any more: calls end soon, and none is begun. */
-  gone?: AbortSignal;
   /** Moment (ms since 1970) by which all calls of the request have ended; callTimeoutMs from a call's own start when left out. */
   deadline?: number;
   /** Learns of each call that is admitted. */
@@ -37,13 +53,4 @@ export class RequestKeys {
     this.#calls += 1;
     return this.#calls === 1 ? this.key : `${this.key}#${this.#calls}`;
   }
-}
-
-/** What a request says of its calls. */
-export interface Work {
-  /** Header, or the user's only tenant, when left out. */
-  tenantId?: string;
-  task: string;
-  conversationId?: string;
-  pathId?: string;
 }

@@ -21,7 +21,7 @@ export interface CallCost {
   model: string;
   /** USD, exact; null when it was not known in time. */
   costUsd: string | null;
-  /** The usage was not reported; the cost is an estimate. */
+  /** The usage was counted here, or is not known: not reported. */
   isEstimated: boolean | null;
 }
 

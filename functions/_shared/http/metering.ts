@@ -1,7 +1,7 @@
 // Who pays for the calls of a request, and what they are for.
 import { invalidRequest } from "../errors.ts";
 import type { Gate } from "../gate/gate.ts";
-import { RequestKeys, type RequestMetering, type Work } from "../gate/metering.ts";
+import { type Attribution, RequestKeys, type RequestMetering } from "../gate/metering.ts";
 import { Receipt } from "../gate/receipt.ts";
 import type { Env } from "../runtime/env.ts";
 import { resolveTenant } from "./tenant.ts";
@@ -15,13 +15,13 @@ export async function meteringFor(
   request: Request,
   env: Env,
   gate: Gate,
-  work: Work,
+  attribution: Attribution,
 ): Promise<RequestMetering> {
   const deadline = Date.now() + env.callTimeoutMs;
   const key = request.headers.get("idempotency-key");
   const keys = key === null ? undefined : new RequestKeys(parseKey(key));
-  const tenantId = await resolveTenant(request, gate, userId, work.tenantId);
-  return { ...work, gate, env, userId, tenantId, keys, deadline, receipt: new Receipt() };
+  const tenantId = await resolveTenant(request, gate, userId, attribution.tenantId);
+  return { ...attribution, gate, env, userId, tenantId, keys, deadline, receipt: new Receipt() };
 }
 
 function parseKey(key: string): string {

@@ -2,9 +2,9 @@
 
 import { SpendgateError, toSpendgateError } from "../errors.ts";
 import { Gate } from "../gate/gate.ts";
-import type { RequestMetering, Work } from "../gate/metering.ts";
+import type { Attribution, RequestMetering } from "../gate/metering.ts";
 import { type Env, readEnv } from "../runtime/env.ts";
-import { describeError, log } from "../runtime/log.ts";
+import { describeError, log, messageOf } from "../runtime/log.ts";
 import { flushTelemetry, startTelemetry } from "../runtime/telemetry.ts";
 import { authenticate } from "./auth.ts";
 import { allowCors } from "./cors.ts";
@@ -30,7 +30,7 @@ export interface UserContext extends Context {
    * What the request's calls need: `meteredModel(name, await metering({ task }))`.
    * @throws SpendgateError not_a_member, or invalid_request when the tenant has to be named.
    */
-  metering(work: Work): Promise<RequestMetering>;
+  metering(attribution: Attribution): Promise<RequestMetering>;
 }
 
 type Method = "GET" | "POST" | "DELETE";
@@ -60,13 +60,13 @@ export type Served =
  * @example export default serve({ name: "hello", auth: "user", routes: { "/": { POST: endpoint(schema, handler) } } });
  */
 export function serve(served: Served): { fetch(request: Request): Promise<Response> } {
-  const env = readEnv();
-  const gate = new Gate(env);
-  startTelemetry(env.otlpEndpoint);
+  const setUp = trySetUp();
   const { renderError = (error: SpendgateError) => errorResponse(error, "json") } = served;
+  const pathBelow = pathsBelow(served);
   return {
     async fetch(request) {
-      const response = await answer(request, served, env, gate).catch((thrown) => {
+      const path = pathBelow(request);
+      const response = await answer(request, path, served, setUp).catch((thrown) => {
         const error = toSpendgateError(thrown);
         // What failed in a stage of a sandbox's life is in the log already.
         if (error.status >= 500 && error.details.stage === undefined) {
@@ -81,36 +81,59 @@ export function serve(served: Served): { fetch(request: Request): Promise<Respon
   };
 }
 
-async function answer(request: Request, served: Served, env: Env, gate: Gate): Promise<Response> {
+interface SetUp {
+  env: Env;
+  gate: Gate;
+}
+
+/** What all requests share; where a required setting is missing, the error that each of them gets. */
+function trySetUp(): SetUp | SpendgateError {
+  try {
+    const env = readEnv();
+    startTelemetry(env.otlpEndpoint);
+    return { env, gate: new Gate(env) };
+  } catch (thrown) {
+    log("error", "not_set_up", { message: messageOf(thrown) });
+    return toSpendgateError(thrown);
+  }
+}
+
+async function answer(
+  request: Request,
+  path: string,
+  served: Served,
+  setUp: SetUp | SpendgateError,
+): Promise<Response> {
   const { method } = request;
   if (method === "OPTIONS") return new Response(null, { status: 204 });
-  const path = pathBelow(request, served);
+  if (setUp instanceof SpendgateError) throw setUp;
+  const { env, gate } = setUp;
   if (path === "/health" && method === "GET") return answerHealth(gate);
+  const { handler, params } = find(served, path, method);
+  const context: Context = { request, env, gate, params };
   if (served.auth === "secret") {
-    const { handler, params } = find(served.routes, path, method, served.hint);
     await requireSecretKey(request, env);
-    return handler({ request, env, gate, params });
+    return (handler as Handler<Context>)(context);
   }
-  const { handler, params } = find(served.routes, path, method, served.hint);
   const userId = await authenticate(request, env);
-  const metering = (work: Work) => meteringFor(userId, request, env, gate, work);
-  return handler({ request, env, gate, params, userId, metering });
+  const metering = (attribution: Attribution) =>
+    meteringFor(userId, request, env, gate, attribution);
+  return handler({ ...context, userId, metering });
 }
 
-/** The path below the function's own, without a slash at its end; `/` for the function itself. */
-function pathBelow(request: Request, { name, version }: Common): string {
-  const { pathname } = new URL(request.url);
+/** Finds the path below the function's own, without a slash at its end; `/` for the function itself. */
+function pathsBelow({ name, version }: Common): (request: Request) => string {
   const own = new RegExp(`^(/functions/v1)?/${name}${version ? `(/${version})?` : ""}(?=/|$)`);
-  return pathname.replace(own, "").replace(/\/+$/, "") || "/";
+  return ({ url }) => new URL(url).pathname.replace(own, "").replace(/\/+$/, "") || "/";
 }
 
-function find<C>(
-  routes: Routes<C>,
+/** @throws SpendgateError method_not_allowed, not_found */
+function find(
+  { routes, hint }: Served,
   path: string,
   method: string,
-  hint: (path: string) => string | undefined = () => undefined,
-): { handler: Handler<C>; params: Record<string, string> } {
-  for (const [pattern, handlers] of Object.entries(routes)) {
+): { handler: Handler<UserContext>; params: Record<string, string> } {
+  for (const [pattern, handlers] of Object.entries<Routes<UserContext>[string]>(routes)) {
     const params = matchRoute(pattern, path);
     if (params === undefined) continue;
     const handler = handlers[method as Method];
@@ -120,6 +143,6 @@ function find<C>(
       headers: { Allow: [...allowed, "OPTIONS"].join(", ") },
     });
   }
-  const words = [`There is no ${path} here.`, hint(path)].filter(Boolean).join(" ");
+  const words = [`There is no ${path} here.`, hint?.(path)].filter(Boolean).join(" ");
   throw new SpendgateError("not_found", words);
 }

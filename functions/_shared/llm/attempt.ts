@@ -45,8 +45,8 @@ export class Attempt {
   readonly signal: AbortSignal;
   /** What reaches the provider, and what comes of it. */
   readonly request = new ProviderRequest();
-  /** What is known of the usage of a stream that failed before its first token. */
-  reported: Usage | undefined;
+  /** The counted usage of a call that failed before its first token. */
+  counted: Usage | undefined;
   readonly #stop = new AbortController();
   readonly #settled = Promise.withResolvers<SettleAnswer | undefined>();
   readonly #startedAt = performance.now();
@@ -65,11 +65,11 @@ export class Attempt {
     readonly attributes: Record<string, string>,
     readonly span: ReturnType<typeof startSpan>,
     readonly time: CallTime,
-    readonly caller: AbortSignal | undefined,
+    readonly callSignal: AbortSignal | undefined,
   ) {
     const { gone, receipt, task } = metering;
     this.signal = this.#stop.signal;
-    stopWith(this.#stop, caller);
+    stopWith(this.#stop, callSignal);
     this.#heldOutput = Number(bound.output_tokens);
     const rest = Math.max(time.deadline - Date.now(), 0);
     this.#deadline = setTimeout(() => this.stop(new CallTimeout("timed out")), rest);
@@ -138,7 +138,7 @@ export class Attempt {
     clearTimeout(this.#try);
   }
 
-  /** The call ended; undefined is unknown usage, booked at the bound. */
+  /** The call ended; undefined is unknown usage, booked at the estimate. */
   settle(usage: Usage | undefined): void {
     this.#end("settled", () => {
       for (const type of ["input", "output"] as const) {
@@ -179,9 +179,9 @@ export class Attempt {
       const reason = isSent ? "provider_failed" : "not_sent";
       this.#end("released", () => this.metering.gate.release(this.reservation.id, reason));
     } else {
-      this.settleUnknown(this.reported);
+      this.settleUnknown(this.counted);
     }
-    if (this.caller?.aborted) return this.caller.reason;
+    if (this.callSignal?.aborted) return this.callSignal.reason;
     if (this.signal.aborted) return upstreamError(this.signal.reason);
     return isSent ? upstreamError(error) : unsentError(error);
   }

@@ -67,7 +67,7 @@ function meter(products: Product[], metering: Metering): LanguageModelV4Middlewa
           // The provider answered, and bills what the SDK could not read.
           usage.seeError(error);
           if (usage.usage) attempt.settle(usage.usage);
-          else attempt.reported = usage.counted(attempt.bound);
+          else attempt.counted = usage.counted(attempt.bound);
           throw error;
         }
       }),

@@ -75,7 +75,7 @@ export async function readToFirstToken(
       if (isOutput(value)) return { head, reader, watch, mayHide };
     }
   } catch (error) {
-    attempt.reported = watch.counted(attempt.bound);
+    attempt.counted = watch.counted(attempt.bound);
     await reader.cancel(error).catch(() => {});
     throw error;
   } finally {

@@ -59,6 +59,14 @@ export interface ContextKey {
   contextId: string;
 }
 
+export function claimKey(claim: ContextClaim): ContextKey {
+  return { tenantId: claim.tenant_id as string, contextId: claim.context_id as string };
+}
+
+export function contextKey(context: Context): ContextKey {
+  return { tenantId: context.tenant_id, contextId: context.id };
+}
+
 /** How a running interval ended, as far as that is known. */
 export interface IntervalEnd {
   /** By E2B's clock. */

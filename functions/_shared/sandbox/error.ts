@@ -1,7 +1,8 @@
 // What a failure of E2B, or of the interpreter in a sandbox, means for the caller: try again, and when, or never.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { SpendgateError } from "../errors.ts";
-import { seconds } from "../llm/providers/refusal.ts";
+import { redact } from "../runtime/redact.ts";
+import { parseRetryAfter } from "../runtime/retry_after.ts";
 import { BrokenLine } from "./run_lines.ts";
 
 /** The interpreter, or what stands before it, said no. */
@@ -50,7 +51,7 @@ export function withRetryAfter<T>(work: () => Promise<T>): Promise<T> {
 /** Notes what an answer says of waiting, for the stage in which it was asked for. */
 export function noteRetryAfter({ headers }: Response): void {
   const store = waits.getStore();
-  if (store) store.retryAfter = seconds(headers.get("retry-after")) ?? undefined;
+  if (store) store.retryAfter = parseRetryAfter(headers.get("retry-after")) ?? undefined;
 }
 
 /**
@@ -61,25 +62,25 @@ export function sandboxError(error: unknown): SpendgateError {
   if (error instanceof SpendgateError) return error;
   const said = read(error);
   const isInside = error instanceof InterpreterRefusal;
-  const asked = isInside ? seconds(error.retryAfter) : waits.getStore()?.retryAfter;
+  const asked = isInside ? parseRetryAfter(error.retryAfter) : waits.getStore()?.retryAfter;
   const retryAfter = waitSeconds(said, asked ?? undefined);
-  const isRefused = !isInside && [400, 401, 403, 404].includes(said.status ?? 0);
+  const isForGood = !isInside && [400, 401, 403, 404].includes(said.status ?? 0);
   return new SpendgateError(
-    isRefused ? "not_configured" : "upstream_error",
-    isRefused ? refusal(said) : failure(error, said),
+    isForGood ? "not_configured" : "upstream_error",
+    isForGood ? refusalMessage(said) : failureMessage(error, said),
     {
       details: {
         ...(said.status !== null && { upstream: { ...said, retryAfter: retryAfter ?? null } }),
         ...(retryAfter !== undefined && { retryAfter }),
       },
       retryAfter,
-      mayRetry: !isRefused,
+      mayRetry: !isForGood,
       cause: error,
     },
   );
 }
 
-function refusal({ status, message }: Said): string {
+function refusalMessage({ status, message }: Said): string {
   const words = message ? `: ${message}` : ".";
   switch (status) {
     case 401:
@@ -93,7 +94,7 @@ function refusal({ status, message }: Said): string {
   }
 }
 
-function failure(error: unknown, { status, message }: Said): string {
+function failureMessage(error: unknown, { status, message }: Said): string {
   const words = message ? `: ${message}` : ".";
   if (status === 429) return `The sandbox service is at its limit${words}`;
   if (status === 503) return `The sandbox service is busy${words}`;
@@ -113,13 +114,13 @@ function waitSeconds({ status }: Said, asked: number | undefined): number | unde
 
 function read(error: unknown): Said {
   if (error instanceof InterpreterRefusal) {
-    return { status: error.statusCode, message: clean(sentenceIn(error.words)) };
+    return { status: error.statusCode, message: oneLine(sentenceIn(error.words)) };
   }
   const status = statusOf(error);
   if (status === null || !(error instanceof Error)) return { status: null, message: null };
   const words = error.message.replace(SDK_WORDS, "");
   // Of its key, and of what breaks inside it, its words say too much.
-  return { status, message: status === 401 || status >= 500 ? null : clean(words) };
+  return { status, message: status === 401 || status >= 500 ? null : oneLine(words) };
 }
 
 /** The HTTP status of E2B's answer that an error of its SDK stands for; null for any other. */
@@ -128,6 +129,28 @@ export function statusOf(error: unknown): number | null {
   const { statusCode } = (error ?? {}) as { statusCode?: unknown };
   if (typeof statusCode === "number") return statusCode;
   return isNamed(error, "NotFoundError") || isNamed(error, "SandboxNotFoundError") ? 404 : null;
+}
+
+/** Statuses that a gateway answers when it has waited for long enough: what it sent on may be done all the same. */
+const MAY_BE_DONE = [408, 425, 499];
+
+/** Whether E2B said no: then nothing was done. */
+export function isE2bRefusal(error: unknown): boolean {
+  const status = statusOf(error) ?? 0;
+  return (
+    isNamed(error, "RateLimitError") ||
+    isNamed(error, "InvalidArgumentError") ||
+    (status >= 400 && status < 500 && !MAY_BE_DONE.includes(status))
+  );
+}
+
+export function isNotFound(error: unknown): boolean {
+  return statusOf(error) === 404;
+}
+
+/** E2B does not have it, or is killing it. */
+export function isGone(error: unknown): boolean {
+  return [404, 409, 410].includes(statusOf(error) ?? 0);
 }
 
 function isNamed(error: unknown, name: string): boolean {
@@ -144,13 +167,8 @@ function sentenceIn(body: string): string {
   }
 }
 
-/** One line of words, without what looks like a key; null for a page, or for nothing. */
-function clean(words: string): string | null {
+/** The words in one line; null for a page, or for nothing. */
+function oneLine(words: string): string | null {
   if (/[<>]|\[object /.test(words)) return null;
-  const line = words
-    .replace(/\be2b_\w+|\b(sk|key|team)[-_][\w-]{6,}/gi, "…")
-    .replace(/\s+/g, " ")
-    .trim()
-    .slice(0, WORDS_LENGTH);
-  return line === "" ? null : line;
+  return redact(words.replace(/\s+/g, " ").trim(), WORDS_LENGTH) || null;
 }

@@ -2,6 +2,7 @@
 import { SpendgateError, toSpendgateError } from "../errors.ts";
 import { describeError, log } from "../runtime/log.ts";
 import { failSpan, recordStage, startSpan } from "../runtime/telemetry.ts";
+import type { ContextKey } from "./contexts.ts";
 import { withRetryAfter } from "./error.ts";
 
 export type Stage =
@@ -56,6 +57,10 @@ export async function atStage<T>(
     });
     span.end();
   }
+}
+
+export function attributesOf({ tenantId, contextId }: ContextKey) {
+  return { tenantId, contextId };
 }
 
 function hasStage(error: unknown): boolean {

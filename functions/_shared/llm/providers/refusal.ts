@@ -1,5 +1,7 @@
 // Whose fault a provider's refusal is, and what of it the caller is told.
 import { APICallError } from "@ai-sdk/provider";
+import { redact } from "../../runtime/redact.ts";
+import { parseRetryAfter } from "../../runtime/retry_after.ts";
 
 /** What a provider said when it refused; null is what it did not say. */
 export interface ProviderRefusal {
@@ -76,8 +78,8 @@ export function readRefusal(error: unknown): ProviderRefusal {
     status,
     code: wellKnown(code, status, words),
     param: name(body.param),
-    words: words && redact(words),
-    retryAfter: seconds(answer?.responseHeaders?.["retry-after"]) ?? retryDelayIn(body),
+    words: words && redact(words, WORDS_LENGTH),
+    retryAfter: parseRetryAfter(answer?.responseHeaders?.["retry-after"]) ?? retryDelayIn(body),
   };
 }
 
@@ -130,24 +132,7 @@ function retryDelayIn({ details }: Record<string, unknown>): number | null {
   const delay = text(
     listed(details).find(({ retryDelay }) => retryDelay !== undefined)?.retryDelay,
   );
-  return seconds(delay?.replace(/s$/, ""));
-}
-
-/** Whole seconds of a `Retry-After`: a count, or a date. */
-export function seconds(value: string | null | undefined): number | null {
-  if (!value) return null;
-  const wait = /^\d/.test(value)
-    ? Number.parseFloat(value)
-    : (Date.parse(value) - Date.now()) / 1000;
-  return Number.isFinite(wait) ? Math.max(0, Math.ceil(wait)) : null;
-}
-
-/** What names the account or opens it is nobody's business. */
-function redact(words: string): string {
-  return words
-    .slice(0, WORDS_LENGTH)
-    .replace(/\b(sk|pk|gsk|xai|key|AIza)[-_]?[\w-]*[\d*][\w*-]{5,}/g, "…")
-    .replace(/\b(org|proj|acct|team|workspace)[-_][\w-]{4,}/g, "…");
+  return parseRetryAfter(delay?.replace(/s$/, ""));
 }
 
 function statusOf(type: string | null): number | null {

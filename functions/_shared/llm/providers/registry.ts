@@ -5,11 +5,10 @@ import { createGoogleGenerativeAI } from "@ai-sdk/google";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
-import { z } from "zod";
-import { SpendgateError } from "../../errors.ts";
-import { parseVariables } from "../../runtime/env.ts";
+import { notConfigured } from "../../runtime/env.ts";
 import { fetchOnce } from "../../runtime/fetch_once.ts";
 import { log, messageOf } from "../../runtime/log.ts";
+import { describeProblem, PROVIDERS, readSettings } from "../../runtime/settings.ts";
 import { type Product, unusableModel } from "../model_name.ts";
 import { cacheControlInParts } from "./cache_control.ts";
 
@@ -20,36 +19,6 @@ interface Provider {
 }
 
 type Fetch = typeof fetch;
-
-const text = z.string().min(1).optional();
-const url = z.url().optional();
-
-/** `SPENDGATE_PROVIDERS`: {"groq": {"baseUrl": "https://…/v1", "apiKeyEnv": "GROQ_API_KEY"}, …} */
-const compatibleProviders = z.record(
-  z.string().regex(/^[a-z][a-z0-9_-]*$/, "a provider's name is lower case"),
-  z.strictObject({ baseUrl: z.url(), apiKeyEnv: z.string().min(1).optional() }),
-);
-
-const variables = z.object({
-  OPENAI_API_KEY: text,
-  OPENAI_BASE_URL: url,
-  ANTHROPIC_API_KEY: text,
-  ANTHROPIC_BASE_URL: url,
-  GOOGLE_GENERATIVE_AI_API_KEY: text,
-  GOOGLE_GENERATIVE_AI_BASE_URL: url,
-  SPENDGATE_PROVIDERS: z
-    .string()
-    .default("{}")
-    .transform((value, context) => {
-      try {
-        return JSON.parse(value);
-      } catch {
-        context.addIssue({ code: "custom", message: "is not JSON" });
-        return z.NEVER;
-      }
-    })
-    .pipe(compatibleProviders),
-});
 
 /** Models of OpenAI that its Chat Completions API does not serve. */
 const RESPONSES_ONLY = /codex|-pro\b|deep-research|computer-use/;
@@ -85,11 +54,9 @@ export function loadProviders(
 function settingsByProvider(
   values: Record<string, string | undefined>,
 ): [string, Record<string, string | undefined>][] {
-  const others = Object.entries(values).filter(([name]) => !(name in variables.shape));
+  const others = Object.entries(values).filter(([name]) => !(name in PROVIDERS));
   const builtIn = BUILT_IN.map((provider): [string, Record<string, string | undefined>] => {
-    const names = Object.keys(variables.shape).filter((name) =>
-      name.toLowerCase().startsWith(provider),
-    );
+    const names = Object.keys(PROVIDERS).filter((name) => name.toLowerCase().startsWith(provider));
     return [provider, Object.fromEntries(names.map((name) => [name, values[name]]))];
   });
   const compatible = entriesOf(values.SPENDGATE_PROVIDERS).map(
@@ -116,37 +83,9 @@ function entriesOf(text: string | undefined): [string, string][] {
 export function readProviders(
   values: Record<string, string | undefined> = Deno.env.toObject(),
 ): Record<string, Provider> {
-  const env = parseVariables(variables, values);
-  const configured: Record<string, Provider> = {};
-  if (env.OPENAI_API_KEY) {
-    const settings = { apiKey: env.OPENAI_API_KEY, baseURL: env.OPENAI_BASE_URL };
-    configured.openai = {
-      // Chat Completions keeps no state: a prompt is all that is sent, so its bytes bound its tokens.
-      language: (model, fetch) => {
-        const openai = createOpenAI({ ...settings, fetch });
-        return RESPONSES_ONLY.test(model) ? openai.responses(model) : openai.chat(model);
-      },
-      embedding: (model, fetch) => createOpenAI({ ...settings, fetch }).embeddingModel(model),
-    };
-  }
-  if (env.ANTHROPIC_API_KEY) {
-    const settings = { apiKey: env.ANTHROPIC_API_KEY, baseURL: env.ANTHROPIC_BASE_URL };
-    configured.anthropic = {
-      language: (model, fetch) => createAnthropic({ ...settings, fetch })(model),
-    };
-  }
-  if (env.GOOGLE_GENERATIVE_AI_API_KEY) {
-    const settings = {
-      apiKey: env.GOOGLE_GENERATIVE_AI_API_KEY,
-      baseURL: env.GOOGLE_GENERATIVE_AI_BASE_URL,
-    };
-    configured.google = {
-      language: (model, fetch) => createGoogleGenerativeAI({ ...settings, fetch })(model),
-      embedding: (model, fetch) =>
-        createGoogleGenerativeAI({ ...settings, fetch }).embeddingModel(model),
-    };
-  }
-  for (const [name, { baseUrl, apiKeyEnv }] of Object.entries(env.SPENDGATE_PROVIDERS)) {
+  const { values: env, problems } = readSettings(PROVIDERS, values);
+  if (problems.length > 0) throw new Error(problems.map(describeProblem).join(" "));
+  const others = Object.entries(env.SPENDGATE_PROVIDERS).map(([name, { baseUrl, apiKeyEnv }]) => {
     if (BUILT_IN.includes(name)) {
       throw new Error(`SPENDGATE_PROVIDERS: ${name} is built in; set its *_BASE_URL instead.`);
     }
@@ -154,23 +93,58 @@ export function readProviders(
     if (apiKeyEnv && !apiKey) {
       throw new Error(`SPENDGATE_PROVIDERS: ${name} names ${apiKeyEnv}, which is not set.`);
     }
-    const compatible = (fetch: Fetch) =>
-      createOpenAICompatible({
-        name,
-        baseURL: baseUrl,
-        apiKey,
-        fetch,
-        // Without it a stream of these ends without saying what it used.
-        includeUsage: true,
-        supportsStructuredOutputs: true,
-        transformRequestBody: cacheControlInParts,
-      });
-    configured[name] = {
-      language: (model, fetch) => compatible(fetch).chatModel(model),
-      embedding: (model, fetch) => compatible(fetch).embeddingModel(model),
-    };
-  }
-  return configured;
+    return [name, compatible(name, baseUrl, apiKey)] as const;
+  });
+  return {
+    ...(env.OPENAI_API_KEY && { openai: openai(env.OPENAI_API_KEY, env.OPENAI_BASE_URL) }),
+    ...(env.ANTHROPIC_API_KEY && {
+      anthropic: anthropic(env.ANTHROPIC_API_KEY, env.ANTHROPIC_BASE_URL),
+    }),
+    ...(env.GOOGLE_GENERATIVE_AI_API_KEY && {
+      google: google(env.GOOGLE_GENERATIVE_AI_API_KEY, env.GOOGLE_GENERATIVE_AI_BASE_URL),
+    }),
+    ...Object.fromEntries(others),
+  };
+}
+
+function openai(apiKey: string, baseURL: string | undefined): Provider {
+  const provider = (fetch: Fetch) => createOpenAI({ apiKey, baseURL, fetch });
+  return {
+    // Chat Completions keeps no state: a prompt is all that is sent, so its bytes bound its tokens.
+    language: (model, fetch) =>
+      RESPONSES_ONLY.test(model) ? provider(fetch).responses(model) : provider(fetch).chat(model),
+    embedding: (model, fetch) => provider(fetch).embeddingModel(model),
+  };
+}
+
+function anthropic(apiKey: string, baseURL: string | undefined): Provider {
+  return { language: (model, fetch) => createAnthropic({ apiKey, baseURL, fetch })(model) };
+}
+
+function google(apiKey: string, baseURL: string | undefined): Provider {
+  const provider = (fetch: Fetch) => createGoogleGenerativeAI({ apiKey, baseURL, fetch });
+  return {
+    language: (model, fetch) => provider(fetch)(model),
+    embedding: (model, fetch) => provider(fetch).embeddingModel(model),
+  };
+}
+
+function compatible(name: string, baseURL: string, apiKey: string | undefined): Provider {
+  const provider = (fetch: Fetch) =>
+    createOpenAICompatible({
+      name,
+      baseURL,
+      apiKey,
+      fetch,
+      // Without it a stream of these ends without saying what it used.
+      includeUsage: true,
+      supportsStructuredOutputs: true,
+      transformRequestBody: cacheControlInParts,
+    });
+  return {
+    language: (model, fetch) => provider(fetch).chatModel(model),
+    embedding: (model, fetch) => provider(fetch).embeddingModel(model),
+  };
 }
 
 /** Names of the providers that can be called. */
@@ -208,9 +182,11 @@ function find(provider: string): Provider {
   loaded ??= loadProviders();
   const { providers, problems } = loaded;
   if (Object.hasOwn(providers, provider)) return providers[provider] as Provider;
-  if (Object.hasOwn(problems, provider)) {
+  // Where SPENDGATE_PROVIDERS cannot be read, any of the others may be in it.
+  const listed = BUILT_IN.includes(provider) ? provider : "SPENDGATE_PROVIDERS";
+  if ([provider, listed].some((name) => Object.hasOwn(problems, name))) {
     const message = `The provider ${provider} is set up wrongly here; the log says how.`;
-    throw new SpendgateError("not_configured", message, { mayRetry: false });
+    throw notConfigured(message);
   }
   const names = Object.keys(providers).join(", ") || "none";
   throw unusableModel(`The provider ${provider} is not set up here. There are: ${names}.`);

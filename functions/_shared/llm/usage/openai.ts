@@ -122,25 +122,7 @@ function readUsage(value: unknown, provider: string, model: string): Report {
   const output = reader.read(statedOutput);
   const isOutputStated = statedOutput !== undefined && statedOutput !== null;
 
-  const cacheRead = reader.largest(
-    prompt.cached_tokens,
-    usage.cached_tokens,
-    usage.prompt_cache_hit_tokens,
-    usage.cache_read_input_tokens,
-  );
-  const written = reader.largest(
-    prompt.cache_write_tokens,
-    prompt.cache_creation_tokens,
-    usage.cache_write_tokens,
-    usage.cache_creation_input_tokens,
-  );
-  const hourly = Math.min(
-    written,
-    reader.largest(
-      objectOf(usage.cache_creation).ephemeral_1h_input_tokens,
-      objectOf(prompt.cache_creation_token_details).ephemeral_1h_input_tokens,
-    ),
-  );
+  const { cacheRead, written, hourly } = readCache(reader, usage, prompt);
   const reasoning = reader.largest(completion.reasoning_tokens, usage.reasoning_tokens);
   const isResearch = provider === "perplexity" && /deep-research/.test(model);
   const citations = isResearch ? reader.read(usage.citation_tokens) : 0;
@@ -182,6 +164,34 @@ function readUsage(value: unknown, provider: string, model: string): Report {
   // No call has an empty prompt: a provider that reports 0 reports nothing.
   const isComplete = input > 0 && (isOutputStated || total > 0);
   return { ...report, isWhole: report.isWhole && isComplete && reader.isSound };
+}
+
+/** Tokens that were read from the cache, all that were written to it, and those of them that are kept for an hour. */
+function readCache(
+  reader: CountReader,
+  usage: Record<string, unknown>,
+  prompt: Record<string, unknown>,
+) {
+  const cacheRead = reader.largest(
+    prompt.cached_tokens,
+    usage.cached_tokens,
+    usage.prompt_cache_hit_tokens,
+    usage.cache_read_input_tokens,
+  );
+  const written = reader.largest(
+    prompt.cache_write_tokens,
+    prompt.cache_creation_tokens,
+    usage.cache_write_tokens,
+    usage.cache_creation_input_tokens,
+  );
+  const hourly = Math.min(
+    written,
+    reader.largest(
+      objectOf(usage.cache_creation).ephemeral_1h_input_tokens,
+      objectOf(prompt.cache_creation_token_details).ephemeral_1h_input_tokens,
+    ),
+  );
+  return { cacheRead, written, hourly };
 }
 
 interface Outside {

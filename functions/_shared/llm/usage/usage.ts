@@ -70,7 +70,7 @@ export class UsageReader {
     else if (cause !== undefined && cause !== error) this.seeError(cause);
   }
 
-  /** The provider's whole report, undefined while, and when, there is none. What came must be in it. */
+  /** The reported usage, as a whole; undefined while, and when, there is none. What came must be in it. */
   get usage(): Usage | undefined {
     const report = this.#report;
     const isWhole = report?.isWhole && !this.#isBroken && !this.#isContradicted(report);
@@ -88,7 +88,7 @@ export class UsageReader {
     );
   }
 
-  /** What is known: the latest report of input and output, else the input that was held, and no less than came. */
+  /** The counted usage: the latest report of input and output, else the input that was held, and no less than came. */
   counted(bound: Usage): Usage {
     const counts = this.#format.report?.counts ?? this.#sdk?.counts;
     const output = Math.max(counts?.output_tokens ?? 0, this.produced.about);

@@ -2,10 +2,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { fileURLToPath } from "node:url";
 import postgres, { type Sql } from "postgres";
-import { main, migrationFiles, onScratchServer } from "./scratch.ts";
-import { PROJECT } from "./stack/paths.ts";
+import { migrationFiles, onScratchServer } from "../database/scratch.ts";
+import { isCommand, main } from "../stack/main.ts";
+import { PROJECT } from "../stack/paths.ts";
 
 export const sqlReferencePath = join(PROJECT, "docs/reference/sql.md");
 
@@ -179,7 +179,7 @@ function escaped(text: string): string {
     .replace(/\b(?:\w+\.)*\w*_\w+(?:\.\w+)*(?:\(\))?|\bspend\.\w+(?:\(\))?/g, "`$&`");
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (isCommand(import.meta)) {
   await main(async () => {
     const page = await onScratchServer(async (scratch) => {
       const sql = postgres(await scratch.create("migrated", await migrationFiles()), { max: 1 });

@@ -4,12 +4,12 @@ import { readdir, readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { promisify } from "node:util";
 import postgres from "postgres";
-import { describeSqlError } from "./sql_error.ts";
-import { findSupabase } from "./stack/binaries.ts";
-import { bootstrap } from "./stack/bootstrap.ts";
-import { startDatabase } from "./stack/database.ts";
-import { PROJECT } from "./stack/paths.ts";
-import { StackError } from "./stack/ports.ts";
+import { findSupabase } from "../stack/binaries.ts";
+import { bootstrap } from "../stack/bootstrap.ts";
+import { startDatabase } from "../stack/database.ts";
+import { PROJECT } from "../stack/paths.ts";
+import { StackError } from "../stack/ports.ts";
+import { describeSqlError } from "../stack/sql_error.ts";
 
 export interface Scratch {
   /** A new database with Supabase's own roles and schemas, then `files` applied in order. Answers its URL. */
@@ -78,15 +78,5 @@ export async function supabase(...args: string[]): Promise<string> {
   } catch (error) {
     const { stdout, stderr } = error as { stdout: string; stderr: string };
     throw new StackError(`supabase ${args.slice(0, 2).join(" ")} failed:\n${stderr}${stdout}`);
-  }
-}
-
-/** Runs a script's main function: what a person can put right is shown without a stack trace. */
-export async function main(work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    console.error(error instanceof StackError ? error.message : error);
-    process.exitCode = 1;
   }
 }

@@ -1,8 +1,10 @@
-// functions/_shared/database/types.ts: what the functions know of the database, from the database.
+// npm run types: writes functions/_shared/database/types.ts, what the functions know of the database, from the database.
 import { execFileSync } from "node:child_process";
-import { join } from "node:path";
-import { supabase } from "./scratch.ts";
-import { PROJECT } from "./stack/paths.ts";
+import { writeFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { isCommand, main } from "../stack/main.ts";
+import { PROJECT } from "../stack/paths.ts";
+import { migrationFiles, onScratchServer, supabase } from "./scratch.ts";
 
 export const typesPath = join(PROJECT, "functions/_shared/database/types.ts");
 
@@ -18,4 +20,14 @@ export async function databaseTypes(url: string): Promise<string> {
   // Any name will do that the configuration does not ignore: the CLI leaves its output unformatted.
   const format = ["format", "--stdin-file-path=types.ts"];
   return execFileSync(biome, format, { cwd: PROJECT, input: HEADER + types }).toString();
+}
+
+if (isCommand(import.meta)) {
+  await main(async () => {
+    const types = await onScratchServer(async (scratch) =>
+      databaseTypes(await scratch.create("migrated", await migrationFiles())),
+    );
+    await writeFile(typesPath, types);
+    console.log(`wrote ${relative(PROJECT, typesPath)}`);
+  });
 }

@@ -10,7 +10,7 @@ import {
   type TieredPrices,
   waitForUpdate,
 } from "@pydantic/genai-prices";
-import { PROJECT } from "./stack/paths.ts";
+import { PROJECT } from "../stack/paths.ts";
 
 const SEED_FILE = join(PROJECT, "supabase/seeds/prices.sql");
 

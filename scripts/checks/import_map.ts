@@ -2,7 +2,7 @@
 // node_modules holds here: the same names, the same versions. With --check it only compares.
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PROJECT } from "./stack/paths.ts";
+import { PROJECT } from "../stack/paths.ts";
 
 const FILE = join(PROJECT, "functions/import_map.json");
 

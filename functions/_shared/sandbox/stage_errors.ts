@@ -1,0 +1,48 @@
+// What a request for a sandbox is answered instead of one, each in the stage that it came to.
+
+import { SpendgateError } from "../errors.ts";
+import type { Caller } from "../gate/metering.ts";
+import { quotaExceeded } from "../gate/quota_exceeded.ts";
+import { recordRefusal } from "../gate/refusal.ts";
+import type { ContextClaim } from "./contexts.ts";
+import { atStage, type Stage } from "./stage.ts";
+
+/** Answers the refusal; of one that runs already, what was refused is more of its time. */
+export async function refuse(caller: Caller, claim: ContextClaim): Promise<never> {
+  const stage = claim.started_at ? "extend" : "quota_check";
+  const { refusal } = claim;
+  if (!refusal) throw new Error("a refused claim says why");
+  const error = quotaExceeded("e2b", refusal);
+  const tenantId = claim.tenant_id ?? caller.tenantId;
+  const who = { tenantId, userId: caller.userId, sandboxId: claim.sandbox_id };
+  recordRefusal("sandbox", error, who, { "spendgate.resource_type": "e2b" });
+  return atStage(stage, { tenantId }, () => Promise.reject(error));
+}
+
+export function noSandbox(stage: Stage): Promise<never> {
+  const message = "There is no such sandbox, or it has ended.";
+  return failAt(stage, new SpendgateError("not_found", message));
+}
+
+export function sandboxBusy(
+  stage: Stage,
+  message = "The sandbox is being started. Try again.",
+): Promise<never> {
+  return failAt(stage, new SpendgateError("sandbox_busy", message, { retryAfter: 2 }));
+}
+
+function failAt(stage: Stage, error: SpendgateError): Promise<never> {
+  return atStage(stage, {}, () => Promise.reject(error));
+}
+
+/** What the gate says when it gives no answer, nothing was spent, is not true of a sandbox that runs or ran. */
+export function unanswered(message: string): (error: unknown) => never {
+  return (error) => {
+    const isSilent = error instanceof SpendgateError && error.code === "quota_unavailable";
+    if (!isSilent) throw error;
+    throw new SpendgateError("quota_unavailable", message, {
+      retryAfter: error.retryAfter,
+      cause: error.cause,
+    });
+  };
+}
