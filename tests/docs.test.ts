@@ -6,7 +6,7 @@ import type { Sql } from "postgres";
 import { expect, it } from "vitest";
 import { PROJECT } from "../scripts/stack/paths.ts";
 import { BLOCKS, blocksOf, PAGES, read, statementsOf } from "./docs/pages.ts";
-import { cloneDatabase } from "./setup/database.ts";
+import { cloneDatabase } from "./support/database.ts";
 
 const GPT_4O = { provider: "openai", model: "gpt-4o", input_tokens: 1200, output_tokens: 500 };
 

@@ -5,7 +5,7 @@ import { type FinalResults, Parser, type Result } from "tap-parser";
 import { describe, expect, it } from "vitest";
 import { describeSqlError } from "../scripts/sql_error.ts";
 import { PROJECT } from "../scripts/stack/paths.ts";
-import { cloneDatabase } from "./setup/database.ts";
+import { cloneDatabase } from "./support/database.ts";
 
 const FOLDER = "supabase/tests";
 

@@ -7,7 +7,7 @@ import {
   type ScriptedProvider,
   startScriptedProvider,
   textChunk,
-} from "../setup/provider.ts";
+} from "../support/provider.ts";
 import type { Random } from "./random.ts";
 
 export const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { sqlReference, sqlReferencePath } from "../../scripts/docs_sql.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
-import { cloneDatabase } from "../setup/database.ts";
+import { cloneDatabase } from "../support/database.ts";
 import { read } from "./pages.ts";
 
 /** The cells of a row of a table. */

@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { findSupabase } from "../../scripts/stack/binaries.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
-import { startTestStack, type TestStack } from "../setup/stack.ts";
+import { startTestStack, type TestStack } from "../support/stack.ts";
 import { blocksOf } from "./pages.ts";
 
 let stack: TestStack;

@@ -3,7 +3,7 @@ import { createHmac } from "node:crypto";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { startTestStack, type TestStack, type TestTenant } from "../setup/stack.ts";
+import { startTestStack, type TestStack, type TestTenant } from "../support/stack.ts";
 
 const SECRET = `whsec_${Buffer.from("a secret of 32 bytes, or so it is").toString("base64")}`;
 

@@ -13,9 +13,14 @@ import {
   type ScriptedProvider,
   startScriptedProvider,
   textChunk,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+} from "../support/provider.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
 /** 1,000 × $0.15 + 500 × $0.60 per million. */

@@ -6,8 +6,13 @@ import {
   refuses,
   type ScriptedProvider,
   startScriptedProvider,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
+} from "../support/provider.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
 
 let provider: ScriptedProvider;
 
@@ -120,7 +125,7 @@ describe("a function of one's own", () => {
   beforeAll(async () => {
     stack = await startTestStack({
       env: environment(),
-      functionsFolder: fileURLToPath(new URL("../setup/functions", import.meta.url)),
+      functionsFolder: fileURLToPath(new URL("../support/functions", import.meta.url)),
     });
     user = await stack.signUp();
     tenant = await stack.createTenant({ members: [user] });

@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 /** Published prices of gpt-4o-mini, USD per million tokens: https://openai.com/api/pricing */
 const INPUT_USD = 0.15;

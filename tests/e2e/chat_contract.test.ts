@@ -8,9 +8,14 @@ import {
   type Script,
   type ScriptedProvider,
   startScriptedProvider,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+} from "../support/provider.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let provider: ScriptedProvider;
 let stack: TestStack;

@@ -5,7 +5,12 @@ import { DefaultChatTransport } from "ai";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { readSpendgateError, spendgateError } from "../../client/errors.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
 
 /** Stands in front of the Data API and Auth, and answers for Auth while it is told to. */
 async function startProxy() {

@@ -1,8 +1,8 @@
 // The one way of a request, the same for each function; and a database of another contract, which is not an outage.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { answers, type ScriptedProvider, startScriptedProvider } from "../setup/provider.ts";
-import { startTestStack, type TestStack } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { answers, type ScriptedProvider, startScriptedProvider } from "../support/provider.ts";
+import { startTestStack, type TestStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let provider: ScriptedProvider;
 let stack: TestStack;

@@ -1,7 +1,7 @@
 // The example of the README: a function of one's own, gated by the library alone.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startTestStack, type TestStack } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { startTestStack, type TestStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let stack: TestStack;
 

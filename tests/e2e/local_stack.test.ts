@@ -8,8 +8,8 @@ import postgres from "postgres";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 import { freePort } from "../../scripts/stack/ports.ts";
-import { descendants, isAlive, processes } from "../setup/processes.ts";
-import { until } from "../setup/until.ts";
+import { descendants, isAlive, processes } from "../support/processes.ts";
+import { until } from "../support/until.ts";
 
 let folder: string;
 let ports: Record<"api" | "database" | "providers" | "sandboxes", number>;

@@ -2,8 +2,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Functions, startFunctions } from "../../scripts/stack/functions.ts";
 import type { StandInSandbox } from "../../scripts/stack/sandbox_standin.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;
 const usd = (seconds: number) => (seconds * USD_PER_SECOND).toFixed(12);

@@ -6,8 +6,13 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText } from "ai";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const MODEL = "openai/gpt-4o-mini";
 const EMBEDDING = "openai/text-embedding-3-small";

@@ -10,9 +10,9 @@ import {
   sse,
   startScriptedProvider,
   textChunk,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+} from "../support/provider.ts";
+import { startTestStack, type TestStack, type TestUser } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
 const GPT = "openai/gpt-4o-mini";

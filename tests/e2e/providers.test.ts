@@ -1,9 +1,9 @@
 // The providers are what the environment says; what is wrong in it is said by name.
 import { describe, expect, it } from "vitest";
 import { loadProviders, readProviders } from "../../functions/_shared/llm/providers/registry.ts";
-import { answers, startScriptedProvider } from "../setup/provider.ts";
-import { startTestStack } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { answers, startScriptedProvider } from "../support/provider.ts";
+import { startTestStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 describe("readProviders", () => {
   const groq = (settings: unknown) => ({ SPENDGATE_PROVIDERS: JSON.stringify({ groq: settings }) });

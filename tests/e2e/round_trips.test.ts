@@ -10,9 +10,9 @@ import {
   type ScriptedProvider,
   startScriptedProvider,
   textChunk,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+} from "../support/provider.ts";
+import { startTestStack, type TestStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let provider: ScriptedProvider;
 let proxy: Server;

@@ -1,8 +1,13 @@
 // Sandboxes over HTTP, with the stand-in for E2B: what is held and booked, who may use them, and how they fail.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SandboxOperation, StandInSandbox } from "../../scripts/stack/sandbox_standin.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 /** Published prices of E2B, USD a second, for 2 vCPU and 0.5 GiB: https://e2b.dev/pricing */
 const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;

@@ -6,9 +6,14 @@ import {
   callsTool,
   type ScriptedProvider,
   startScriptedProvider,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+} from "../support/provider.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
 const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;

@@ -10,8 +10,8 @@ import { generateKeys, type Keys } from "../../scripts/stack/keys.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import type { SandboxStandIn } from "../../scripts/stack/sandbox_standin.ts";
 import { type Services, startServices } from "../../scripts/stack/stack.ts";
-import { descendants } from "../setup/processes.ts";
-import { until } from "../setup/until.ts";
+import { descendants } from "../support/processes.ts";
+import { until } from "../support/until.ts";
 
 let folder: string;
 let server: DatabaseServer;

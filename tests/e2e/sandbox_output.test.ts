@@ -2,8 +2,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { RunFault } from "../../scripts/stack/sandbox_interpreter.ts";
-import { startTestStack, type TestStack, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { startTestStack, type TestStack, type TestUser } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const LIMIT = 100_000;
 

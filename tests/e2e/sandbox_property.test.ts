@@ -5,8 +5,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { SandboxOperation, Weather } from "../../scripts/stack/sandbox_standin.ts";
 import { type Random, seeded } from "../chaos/random.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const RUNS = Number(process.env.SPENDGATE_SANDBOX_RUNS) || 300;
 const SEED = Number(process.env.SPENDGATE_SEED) || Math.floor(Math.random() * 2 ** 31);

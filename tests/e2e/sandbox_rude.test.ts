@@ -2,8 +2,13 @@
 // touched, no clock and no list is trusted, and what ran is paid for.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SandboxOperation, StandInSandbox } from "../../scripts/stack/sandbox_standin.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const PROJECT = "rude-test";
 const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;

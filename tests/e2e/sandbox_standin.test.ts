@@ -3,7 +3,7 @@ import { Sandbox as CodeSandbox } from "@e2b/code-interpreter";
 import { AuthenticationError, RateLimitError, Sandbox, SandboxNotFoundError } from "e2b";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { type SandboxStandIn, startSandboxStandIn } from "../../scripts/stack/sandbox_standin.ts";
-import { until } from "../setup/until.ts";
+import { until } from "../support/until.ts";
 
 let standIn: SandboxStandIn;
 let options: { apiKey: string; apiUrl: string; sandboxUrl: string; retries: number };

@@ -5,15 +5,15 @@ import { fileURLToPath } from "node:url";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startFunctions } from "../../scripts/stack/functions.ts";
-import { cloneDatabase } from "../setup/database.ts";
-import { startTestStack, type TestStack } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { cloneDatabase } from "../support/database.ts";
+import { startTestStack, type TestStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let stack: TestStack;
 
 beforeAll(async () => {
   stack = await startTestStack({
-    functionsFolder: fileURLToPath(new URL("../setup/functions", import.meta.url)),
+    functionsFolder: fileURLToPath(new URL("../support/functions", import.meta.url)),
     env: { ENFORCE_COST_QUOTAS: "false" },
     prepare: PROBES,
   });
@@ -299,7 +299,7 @@ describe("starting", () => {
     const functions = await startFunctions({
       apiUrl: stack.url,
       keys: stack.keys,
-      folder: fileURLToPath(new URL("../setup/functions", import.meta.url)),
+      folder: fileURLToPath(new URL("../support/functions", import.meta.url)),
       startSeconds: 4,
     });
     try {
@@ -315,7 +315,7 @@ describe("starting", () => {
 describe("stopping", () => {
   it("waits for background work", async () => {
     const own = await startTestStack({
-      functionsFolder: fileURLToPath(new URL("../setup/functions", import.meta.url)),
+      functionsFolder: fileURLToPath(new URL("../support/functions", import.meta.url)),
     });
     await own.call("/probe/background");
     await own.stop();

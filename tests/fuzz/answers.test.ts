@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { seeded } from "../chaos/random.ts";
 import { verifyBalances } from "../race/spend.ts";
-import { until } from "../setup/until.ts";
+import { until } from "../support/until.ts";
 import { readAnswer, type Seen } from "../wire/client.ts";
 import { pooled, startWireWorld, type WireWorld } from "../wire/world.ts";
 import { runs, seed } from "./hostile.ts";

@@ -2,7 +2,7 @@
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { addFixture, addPrices, type Fixture } from "../isolation/everything.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 /** Errors of the contract; all others would be a fault of ours. */
 const CONTRACT = /^(22023|42501|PT4\d\d|55P03)$/;

@@ -4,8 +4,13 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { REQUESTS } from "../isolation/requests.ts";
 import { verifyBalances } from "../race/spend.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 import { json, mutated, nested, runs, seed, TEXTS, tells, text } from "./hostile.ts";
 
 const ENDPOINT_INPUTS = runs(1000);

@@ -11,7 +11,7 @@ import {
   usageOf,
   verifyBalances,
 } from "../race/spend.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { json, mutated, number, runs, seed, text } from "./hostile.ts";
 
 const INPUTS = runs(8600);

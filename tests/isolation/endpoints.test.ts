@@ -3,8 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readConfig } from "../../scripts/stack/schemas.ts";
-import { startTestStack, type TestStack, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { startTestStack, type TestStack, type TestUser } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 import { ACTORS, type Actor, type Answers, asLine, expected } from "./expected.ts";
 import { type Call, REQUESTS } from "./requests.ts";
 import { claimsOf, forgeries, sign } from "./tokens.ts";

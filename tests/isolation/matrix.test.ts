@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { ReservedSql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { ACTORS, type Actor, type Answers, asLine, expected } from "./expected.ts";
 import { buildWorld, labelsOf, PEOPLE, type Person, type World } from "./world.ts";
 

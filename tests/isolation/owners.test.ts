@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 /** What the default plan gives a tenant a month; other periods have no limit. */
 const MONTH_USD: Record<string, number> = { llm: 100, e2b: 50, all: 150 };

@@ -2,7 +2,7 @@
 // SQL means, and the isolation of its transaction. None of them opens anything or makes the books wrong.
 import type { Sql, TransactionSql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addFixture, addPrices, everythingFor, type Fixture, readCatalogue } from "./everything.ts";
 
 const ROLES = ["anon", "authenticated", "service_role"] as const;

@@ -1,7 +1,12 @@
 // What somebody with a valid JWT can reach through the Data API. The relations and functions come from
 // the catalogue, so that a new one cannot be forgotten.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
 
 /** Relations that tell nothing of a tenant, and that everybody who is signed in reads. */
 const COMMON = [

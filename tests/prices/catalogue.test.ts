@@ -8,7 +8,7 @@ import {
 } from "@pydantic/genai-prices";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 const CASES = 5000;
 

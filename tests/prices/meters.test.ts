@@ -2,7 +2,7 @@
 // and billed, or a reason why none has it. A meter that is new to a provider fails here until somebody reads it.
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { UsageReader } from "../../functions/_shared/llm/usage/usage.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 let database: TestDatabase;
 beforeAll(async () => {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 const SEED = readFileSync(join(PROJECT, "supabase/seeds/prices.sql"), "utf8");
 

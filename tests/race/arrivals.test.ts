@@ -2,7 +2,7 @@
 // a first call that is under way. Whichever commits first, everybody ends with what his plan gives, and every call counts.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { leftOverQuotas, missingPlanQuotas, wrongQuotas } from "./oracle.ts";
 import { overlap, type Work } from "./sessions.ts";
 import { addTestModel, followPlans, reserve, usageOf, verifyBalances } from "./spend.ts";

@@ -1,6 +1,6 @@
 import type { ReservedSql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { administration, calls, Dice, perform, quotaChanges, transactions } from "./operations.ts";
 import { deadlocks } from "./sessions.ts";
 import { createWorld, expectExact, renewWorld } from "./world.ts";

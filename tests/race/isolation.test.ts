@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { endsOrWaits, type Session, type Work, withSessions } from "./sessions.ts";
 import {
   addQuota,

@@ -1,8 +1,8 @@
 // The ledger under concurrency: roll-ups lose and double nothing, maintenance may run at any time.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { until } from "../support/until.ts";
 import { addTenant, addTestModel, maintain, reserve, usageOf, verifyBalances } from "./spend.ts";
 
 let database: TestDatabase;

@@ -3,8 +3,8 @@
 import { randomUUID } from "node:crypto";
 import type { Row, Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { until } from "../support/until.ts";
 import { wrongQuotas } from "./oracle.ts";
 import {
   deadlocks,

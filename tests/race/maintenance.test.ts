@@ -1,8 +1,8 @@
 // Maintenance beside bookings: partitions that are made under way, holds that expire, steps that commit.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { until } from "../support/until.ts";
 import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "./spend.ts";
 
 let database: TestDatabase;

@@ -1,7 +1,7 @@
 // A quota that cannot refuse a call costs it nothing, over its limit as below it; and it refuses exactly again once it
 // may.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { closeSession, openSession, untilWaits, withSessions } from "./sessions.ts";
 import { addTenant, addTestModel, heldUsd, reserve, usageOf, verifyBalances } from "./spend.ts";
 

@@ -1,8 +1,8 @@
 // Prices that change beside open calls: a call costs what it was reserved at, whoever commits first.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { until } from "../support/until.ts";
 import { addTenant, verifyBalances } from "./spend.ts";
 
 let database: TestDatabase;

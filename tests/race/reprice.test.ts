@@ -1,8 +1,8 @@
 // Repricing beside live traffic: every call ends at the right price, once.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { until } from "../support/until.ts";
 import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "./spend.ts";
 
 let database: TestDatabase;

@@ -1,6 +1,6 @@
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import {
   addTenant,
   addTestModel,

@@ -1,8 +1,8 @@
 // Retention beside calls: it deletes what nobody else is at, and waits for nobody.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { until } from "../support/until.ts";
 import { addTenant, addTestModel, usageOf, verifyBalances } from "./spend.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;

@@ -1,6 +1,6 @@
 // Sessions that stand in the middle of something, and what others do meanwhile.
 import type { ReservedSql, Row, Sql } from "postgres";
-import { until } from "../setup/until.ts";
+import { until } from "../support/until.ts";
 
 /** A session, and the process that serves it. */
 export interface Session {

@@ -3,7 +3,7 @@
 // with calls at the very moments where the two periods begin.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { openCalls, wrongCalls, wrongQuotas, wrongReports } from "./oracle.ts";
 import { interleave, overlap, type Work } from "./sessions.ts";
 import {

@@ -1,6 +1,6 @@
 // 100,000 paused sandboxes, as conversations leave behind: maintenance's work does not grow with them.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startTestStack, type TestStack, type TestTenant } from "../setup/stack.ts";
+import { startTestStack, type TestStack, type TestTenant } from "../support/stack.ts";
 
 const PAUSED = 100_000;
 /** Milliseconds that each call of E2B's API takes. */

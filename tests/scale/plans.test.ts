@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { addTenant, addTestModel, reserve, usageOf } from "../race/spend.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 const USAGE = JSON.stringify(usageOf(0.01));
 

@@ -14,7 +14,7 @@ import { type Services, startServices } from "../../scripts/stack/stack.ts";
 import { seeded } from "../chaos/random.ts";
 import { sign } from "../isolation/tokens.ts";
 import { addQuota, addTestModel, addUser, usageOf } from "../race/spend.ts";
-import { answers, startScriptedProvider } from "../setup/provider.ts";
+import { answers, startScriptedProvider } from "../support/provider.ts";
 
 const TENANTS = 50;
 const SQL_WORKERS = 3;

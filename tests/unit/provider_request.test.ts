@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { ProviderRequest, saysOnlyError } from "../../functions/_shared/llm/providers/request.ts";
-import { until } from "../setup/until.ts";
+import { until } from "../support/until.ts";
 
 let server: Server | undefined;
 afterEach(async () => {

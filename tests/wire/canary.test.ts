@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { until } from "../setup/until.ts";
+import { until } from "../support/until.ts";
 import type { Target, WireCase } from "./cases/case.ts";
 import { COMPATIBLE_TARGETS, FORMATS } from "./cases/targets.ts";
 import { data, events, json, type Piece, PROVIDER_KEY, type RawAnswer } from "./provider.ts";
