@@ -1,8 +1,8 @@
 // Rounds of traffic in which things break, and after each the books are read.
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Random, seeded } from "../support/random.ts";
 import { findFaults } from "./checks.ts";
 import { FAIR } from "./proxies.ts";
-import { type Random, seeded } from "./random.ts";
 import { type Answered, addTenants, chat, expire, work } from "./traffic.ts";
 import { startWorld, type World } from "./world.ts";
 

@@ -1,10 +1,10 @@
 // A kept connection breaks before the answer: Deno would send the request again, unasked.
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { answers, type ScriptedProvider, startScriptedProvider } from "../support/provider.ts";
+import { seeded } from "../support/random.ts";
 import { startTestStack, type TestStack, type TestUser } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { FAIR, type HttpProxy, startHttpProxy } from "./proxies.ts";
-import { seeded } from "./random.ts";
 
 let provider: ScriptedProvider;
 let gateNetwork: HttpProxy;

@@ -1,8 +1,8 @@
 // Alerts are delivered to a webhook: each at least once, by one caller at a time, signed, again when it fails.
 import { createHmac } from "node:crypto";
-import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingHttpHeaders } from "node:http";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { readBody, startServer, type TestServer } from "../support/server.ts";
 import { startTestStack, type TestStack, type TestTenant } from "../support/stack.ts";
 
 const SECRET = `whsec_${Buffer.from("a secret of 32 bytes, or so it is").toString("base64")}`;
@@ -13,32 +13,28 @@ interface Received {
 }
 
 let stack: TestStack;
-let receiver: Server;
+let receiver: TestServer;
 let received: Received[];
 let statuses: number[];
 let delayMs: number;
 let tenant: TestTenant;
 
 beforeAll(async () => {
-  receiver = createServer(async (request, response) => {
-    let body = "";
-    for await (const chunk of request) body += chunk;
-    received.push({ headers: request.headers, body });
+  receiver = await startServer(async (request, response) => {
+    received.push({ headers: request.headers, body: await readBody(request) });
     await new Promise((resolve) => setTimeout(resolve, delayMs));
     response.writeHead(statuses.shift() ?? 204, { location: "/elsewhere" }).end();
   });
-  await new Promise<void>((done) => receiver.listen(0, "127.0.0.1", done));
-  const { port } = receiver.address() as AddressInfo;
   stack = await startTestStack({
     env: {
-      ALERT_WEBHOOK_URL: `http://127.0.0.1:${port}/hook`,
+      ALERT_WEBHOOK_URL: `${receiver.url}/hook`,
       ALERT_WEBHOOK_SECRET: SECRET,
     },
   });
 });
 afterAll(async () => {
   await stack.stop();
-  await new Promise((done) => receiver.close(done));
+  await receiver.stop();
 });
 beforeEach(async () => {
   await stack.sql`delete from spend.alerts`;

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { eventsOf, say } from "../support/messages.ts";
+import { callsOf, endedCall, limitTo, verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
   type TestStack,
@@ -25,8 +27,6 @@ beforeEach(async () => {
   tenant = await stack.createTenant({ members: [user] });
   stack.mock.clearRequests();
 });
-
-const say = (content: string) => ({ messages: [{ role: "user", content }] });
 
 function chat(
   body: Record<string, unknown>,
@@ -56,32 +56,12 @@ function answer(
   });
 }
 
-async function reservations() {
-  return await stack.sql`
-    select status, is_estimated, actual_cost_usd, estimated_cost_usd, user_id, task
-    from spend.reservations where tenant_id = ${tenant.id} order by id`;
-}
-
-/** The tenant's only reservation, once it has ended. */
-async function ended() {
-  return await until("the reservation has ended", async () => {
-    const [row] = await reservations();
-    return row !== undefined && row.status !== "held" ? row : undefined;
-  });
-}
-
-async function limitTo(usd: number) {
-  await stack.sql`
-    update spend.cost_quotas set limit_usd = ${usd}
-    where tenant_id = ${tenant.id} and resource_type = 'llm'`;
-}
+const reservations = () => callsOf(stack.sql, tenant.id);
+const ended = () => endedCall(stack.sql, tenant.id);
 
 /** The text of a UI message stream. */
 function textOf(stream: string): string {
-  return stream
-    .split("\n")
-    .filter((line) => line.startsWith("data: {"))
-    .map((line) => JSON.parse(line.slice(6)))
+  return eventsOf(stream)
     .filter((part) => part.type === "text-delta")
     .map((part) => part.delta)
     .join("");
@@ -192,9 +172,9 @@ describe("a call that fits the quota", () => {
 it.each([true, false])(
   "a quota at its warning threshold is told of in whole cents (stream: %s)",
   async (stream) => {
-    await limitTo(1);
+    await limitTo(stack.sql, tenant.id, 1);
     await stack.service.rpc("adjust", { tenant_id: tenant.id, amount_usd: 0.85, reason: "spent" });
-    const response = await chat({ ...say("Hello"), stream });
+    const response = await chat({ ...say(), stream });
     await response.text();
     expect(response.headers.get("ratelimit-policy")).toBe(
       '"tenant-llm-month";q=100;qu="usd-cents"',
@@ -215,7 +195,7 @@ describe("what is held", () => {
   }
 
   it("is bounded by the model's own limit before it is priced", async () => {
-    expect(await held({ ...say("Hello"), maxOutputTokens: 1_000_000 })).toMatchObject({
+    expect(await held({ ...say(), maxOutputTokens: 1_000_000 })).toMatchObject({
       output: 16_384,
     });
     const sent = stack.journal()[0]?.body as {
@@ -249,11 +229,11 @@ describe("what is held", () => {
 
 describe("a call that does not fit", () => {
   it("not streaming: 429 with the quota that refused; the provider is not called, another tenant is", async () => {
-    await limitTo(0.001);
+    await limitTo(stack.sql, tenant.id, 0.001);
     const other = await stack.signUp();
     await stack.createTenant({ members: [other] });
 
-    const response = await chat({ ...say("Hello"), stream: false });
+    const response = await chat({ ...say(), stream: false });
 
     expect(response.status).toBe(429);
     expect(response.headers.get("access-control-allow-origin")).toBe("*");
@@ -277,12 +257,12 @@ describe("a call that does not fit", () => {
       retryAfter: null,
     });
     expect(stack.journal()).toHaveLength(0);
-    expect((await chat({ ...say("Hello"), stream: false }, { user: other })).status).toBe(200);
+    expect((await chat({ ...say(), stream: false }, { user: other })).status).toBe(200);
     expect(stack.journal()).toHaveLength(1);
   });
 
   it("leaves a line in the log: who was refused, by which quota and why, and no word of the prompt", async () => {
-    await limitTo(0.001);
+    await limitTo(stack.sql, tenant.id, 0.001);
     const [quota] = await stack.sql`
       select id::int from spend.cost_quotas
       where tenant_id = ${tenant.id} and scope = 'tenant' and resource_type = 'llm' and period = 'month'`;
@@ -307,12 +287,12 @@ describe("a call that does not fit", () => {
   });
 
   it("to a client that reads nothing but events: 429 as events, with Retry-After until the quota is back", async () => {
-    await limitTo(0.01);
+    await limitTo(stack.sql, tenant.id, 0.01);
     await stack.sql`select spend.adjust(${tenant.id}, 0.01, 'used up')`;
 
     const response = await stack.call("/chat", {
       user,
-      json: say("Hello"),
+      json: say(),
       headers: { accept: "text/event-stream" },
     });
 
@@ -337,7 +317,7 @@ describe("a call that does not fit", () => {
       const { id } = await lenient.createTenant({ members: [member] });
       await lenient.sql`update spend.cost_quotas set limit_usd = 0 where tenant_id = ${id}`;
 
-      const response = await lenient.call("/chat", { user: member, json: say("Hello") });
+      const response = await lenient.call("/chat", { user: member, json: say() });
 
       expect(response.status).toBe(200);
       await response.text();
@@ -354,10 +334,10 @@ describe("a call that does not fit", () => {
 describe("a request that is wrong", () => {
   it.each([
     ["no messages", {}, "messages"],
-    ["an unknown field", { ...say("Hello"), temperatur: 1 }, "temperatur"],
+    ["an unknown field", { ...say(), temperatur: 1 }, "temperatur"],
     ["a role that there is not", { messages: [{ role: "god", content: "x" }] }, "messages.0.role"],
-    ["an absurd output", { ...say("Hello"), maxOutputTokens: 1e9 }, "maxOutputTokens"],
-    ["a provider that there is not", { ...say("Hello"), model: "nobody/model" }, "model"],
+    ["an absurd output", { ...say(), maxOutputTokens: 1e9 }, "maxOutputTokens"],
+    ["a provider that there is not", { ...say(), model: "nobody/model" }, "model"],
   ])("%s: 400 with what is wrong", async (_, body, path) => {
     const response = await chat(body);
 
@@ -417,7 +397,7 @@ describe("a request that is wrong", () => {
   ])("%s: 401", async (_, token) => {
     const bearer = token === "publishable" ? stack.keys.publishable : token;
     const response = await stack.call("/chat", {
-      json: say("Hello"),
+      json: say(),
       headers: bearer ? { authorization: `Bearer ${bearer}` } : {},
     });
     expect(response.status).toBe(401);
@@ -427,7 +407,7 @@ describe("a request that is wrong", () => {
 
   it("another tenant's id: 403; the provider is not called", async () => {
     const other = await stack.createTenant();
-    const response = await chat({ ...say("Hello"), tenantId: other.id });
+    const response = await chat({ ...say(), tenantId: other.id });
     expect(response.status).toBe(403);
     expect(await response.json()).toMatchObject({ error: "not_a_member" });
     expect(stack.journal()).toHaveLength(0);
@@ -435,12 +415,12 @@ describe("a request that is wrong", () => {
 
   it("no tenant named by a user who is in two: 400, and with the name 200", async () => {
     await stack.createTenant({ members: [user] });
-    expect((await chat(say("Hello"))).status).toBe(400);
-    expect((await chat({ ...say("Hello"), tenantId: tenant.id, stream: false })).status).toBe(200);
+    expect((await chat(say())).status).toBe(400);
+    expect((await chat({ ...say(), tenantId: tenant.id, stream: false })).status).toBe(200);
   });
 
   it("a model without a price: 422; the provider is not called", async () => {
-    const response = await chat({ ...say("Hello"), model: "openai/unheard-of" });
+    const response = await chat({ ...say(), model: "openai/unheard-of" });
     expect(response.status).toBe(422);
     expect(await response.json()).toMatchObject({ error: "unpriced_product" });
     expect(stack.journal()).toHaveLength(0);
@@ -448,7 +428,7 @@ describe("a request that is wrong", () => {
 
   it("a closed tenant: 403 tenant_closed", async () => {
     await stack.sql`update spend.tenants set closed_at = now() where id = ${tenant.id}`;
-    const response = await chat(say("Hello"));
+    const response = await chat(say());
     expect(response.status).toBe(403);
     expect(await response.json()).toMatchObject({ error: "tenant_closed" });
   });
@@ -470,7 +450,7 @@ describe("a provider that fails", () => {
     async (stream) => {
       stack.mock.nextRequestError(500, { message: "overloaded" });
 
-      const response = await chat({ ...say("Hello"), stream });
+      const response = await chat({ ...say(), stream });
 
       expect(response.status).toBe(502);
       expect(await response.json()).toMatchObject({
@@ -534,7 +514,7 @@ describe("a gate that cannot answer", () => {
   it("503 with Retry-After; the provider is not called", async () => {
     await stack.sql`alter function spend.reserve rename to reserve_away`;
     try {
-      const response = await chat(say("Hello"));
+      const response = await chat(say());
       expect(response.status).toBe(503);
       expect(response.headers.get("retry-after")).toBe("5");
       expect(response.headers.get("access-control-allow-origin")).toBe("*");
@@ -550,5 +530,5 @@ describe("a gate that cannot answer", () => {
 });
 
 it("after all of this the balances equal the ledger", async () => {
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

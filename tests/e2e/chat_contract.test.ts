@@ -2,6 +2,7 @@
 // chat_endings.test.ts.
 import { DefaultChatTransport, type UIMessageChunk } from "ai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { say } from "../support/messages.ts";
 import {
   answers,
   refuses,
@@ -9,6 +10,7 @@ import {
   type ScriptedProvider,
   startScriptedProvider,
 } from "../support/provider.ts";
+import { endedCall, limitTo, verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
   type TestStack,
@@ -37,29 +39,11 @@ beforeEach(async () => {
   provider.journal.length = 0;
 });
 
-const say = (content = "Hello") => ({ messages: [{ role: "user", content }] });
-
 function chat(body: Record<string, unknown> = say(), init: RequestInit = {}) {
   return stack.call("/chat", { user, json: body, ...init });
 }
 
-/** The tenant's only reservation, once it has ended. */
-async function ended() {
-  return await until("the reservation has ended", async () => {
-    const [row] = await stack.sql`
-      select r.status, r.is_estimated, r.actual_cost_usd, r.estimated_cost_usd, e.usage
-      from spend.reservations as r
-      left join spend.cost_events as e on e.tenant_id = r.tenant_id and e.reservation_id = r.id
-      where r.tenant_id = ${tenant.id}`;
-    return row !== undefined && row.status !== "held" ? row : undefined;
-  });
-}
-
-async function limitTo(usd: number) {
-  await stack.sql`
-    update spend.cost_quotas set limit_usd = ${usd}
-    where tenant_id = ${tenant.id} and resource_type = 'llm'`;
-}
+const ended = () => endedCall(stack.sql, tenant.id);
 
 describe("usage", () => {
   it("cached and reasoning tokens are booked as parts of the input and the output", async () => {
@@ -227,7 +211,7 @@ describe("useChat's own transport", () => {
   });
 
   it("throws the refusal, so that useChat's onError shows it", async () => {
-    await limitTo(0);
+    await limitTo(stack.sql, tenant.id, 0);
     await expect(send()).rejects.toThrow(/quota_exceeded/);
   });
 });
@@ -242,14 +226,14 @@ describe("every answer", () => {
     [
       429,
       async () => {
-        await limitTo(0);
+        await limitTo(stack.sql, tenant.id, 0);
         return say();
       },
     ],
     [
       429,
       async () => {
-        await limitTo(0);
+        await limitTo(stack.sql, tenant.id, 0);
         return { ...say(), stream: false };
       },
     ],
@@ -270,7 +254,7 @@ describe("every answer", () => {
   });
 
   it("a refusal that waiting does not mend has no Retry-After, as JSON and as events", async () => {
-    await limitTo(0);
+    await limitTo(stack.sql, tenant.id, 0);
     const asJson = await chat();
     const asStream = await chat(say(), { headers: { accept: "text/event-stream" } });
     expect([asJson.headers.get("retry-after"), asStream.headers.get("retry-after")]).toEqual([
@@ -292,5 +276,5 @@ it("after all of this nothing is held, and the balances equal the ledger", async
       await stack.sql`select count(*)::int from spend.reservations where status = 'held'`;
     return row?.count === 0;
   });
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

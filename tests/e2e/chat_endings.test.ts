@@ -12,7 +12,9 @@ import {
   sse,
   startScriptedProvider,
   textChunk,
+  USAGE,
 } from "../support/provider.ts";
+import { endedCalls, verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
   type TestStack,
@@ -48,7 +50,6 @@ beforeEach(async () => {
   provider.journal.length = 0;
 });
 
-const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
 /** 1,000 × $0.15 + 500 × $0.60 per million. */
 const EXACT = "0.000450000000";
 const NOTHING = "0.000000000000";
@@ -230,24 +231,8 @@ const WAYS: Record<string, Way> = {
   },
 };
 
-async function reservations() {
-  return await stack.sql`
-    select status, is_estimated, actual_cost_usd as cost, estimated_cost_usd as estimate, task,
-      usage_estimate ->> 'input_tokens' as input_tokens, provider
-    from spend.reservations where tenant_id = ${tenant.id} order by created_at, id`;
-}
-
-async function allEnded(count: number) {
-  return await until(
-    `${count} reservations have ended`,
-    async () => {
-      const rows = await reservations();
-      return rows.length === count && rows.every((row) => row.status !== "held") ? rows : undefined;
-    },
-    // "Within five seconds nothing is held any more."
-    5,
-  );
-}
+// "Within five seconds nothing is held any more."
+const allEnded = (count: number) => endedCalls(stack.sql, tenant.id, count, 5);
 
 /** Sends the request, and reads what comes, as the client of this ending does. */
 async function play(way: Way, ending: Ending, stream: boolean) {
@@ -291,14 +276,14 @@ describe("every way × every ending", () => {
     const rows = await allEnded(way.before.length + 1 + after.length);
     const [last] = rows.splice(way.before.length, 1);
     for (const row of rows) {
-      expect(row).toMatchObject({ status: "settled", is_estimated: false, cost: EXACT });
+      expect(row).toMatchObject({ status: "settled", is_estimated: false, actual_cost_usd: EXACT });
     }
     expect(last).toMatchObject({ status: expected.status, is_estimated: expected.isEstimated });
-    const costs = { exact: EXACT, nothing: NOTHING, estimate: last?.estimate };
-    if (expected.cost !== "counted") expect(last?.cost).toBe(costs[expected.cost]);
+    const costs = { exact: EXACT, nothing: NOTHING, estimate: last?.estimated_cost_usd };
+    if (expected.cost !== "counted") expect(last?.actual_cost_usd).toBe(costs[expected.cost]);
     else {
       // The input as it was held, and a few words of output: 4,096 tokens of it were held.
-      const input = (Number(last?.input_tokens) * 0.15) / 1e6;
+      const input = (Number(last?.usage_estimate.input_tokens) * 0.15) / 1e6;
       expect(Number(last?.cost)).toBeGreaterThanOrEqual(input);
       expect(Number(last?.cost)).toBeLessThan(input + (100 * 0.6) / 1e6);
     }
@@ -381,12 +366,12 @@ it("the function killed under way: each call is booked at its estimate when its 
     }
     const expired = { status: "expired", is_estimated: true, at_estimate: true, events: 1 };
     expect(await calls()).toEqual(Array(4).fill(expired));
-    expect(await doomed.sql`select * from spend.verify_balances()`).toEqual([]);
+    expect(await verifyBalances(doomed.sql)).toEqual([]);
   } finally {
     await doomed.stop();
   }
 });
 
 it("after all of this the balances equal the ledger", async () => {
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

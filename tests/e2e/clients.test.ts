@@ -1,10 +1,11 @@
 // What clients meet beside answers: refusals they can read, names they may use, and mistakes that are named.
-import { createServer, request as httpRequest } from "node:http";
-import type { AddressInfo } from "node:net";
 import { DefaultChatTransport } from "ai";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { readSpendgateError, spendgateError } from "../../client/errors.ts";
+import { say } from "../support/messages.ts";
+import { forward, startServer } from "../support/server.ts";
+import { limitTo, verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
   type TestStack,
@@ -16,29 +17,21 @@ import {
 async function startProxy() {
   let target = "";
   let authStatus: number | undefined;
-  const server = createServer((incoming, response) => {
+  const { url, stop } = await startServer((incoming, response) => {
     if (authStatus && incoming.url?.startsWith("/auth/v1/")) {
       response.writeHead(authStatus, { "content-type": "application/json" });
       response.end('{"code":"over_request_rate_limit","message":"Request rate limit reached"}');
-      return;
-    }
-    const { method, headers } = incoming;
-    const upstream = httpRequest(`${target}${incoming.url}`, { method, headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
-    });
-    incoming.pipe(upstream);
+    } else forward(target, incoming, response);
   });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    passTo: (url: string) => {
-      target = url;
+    url,
+    stop,
+    passTo: (origin: string) => {
+      target = origin;
     },
     authAnswers: (status: number | undefined) => {
       authStatus = status;
     },
-    stop: () => new Promise((done) => server.close(done)),
   };
 }
 
@@ -63,12 +56,8 @@ beforeEach(async () => {
   openai = new OpenAI({ baseURL: `${stack.url}/functions/v1/openai`, apiKey: user.jwt });
 });
 
-const say = (fields = {}) => ({ messages: [{ role: "user", content: "Hello" }], ...fields });
 const chat = (body: object, init: RequestInit = {}) =>
   stack.call("/chat", { user, json: body, ...init });
-const limitTo = (usd: number) => stack.sql`
-  update spend.cost_quotas set limit_usd = ${usd}
-  where tenant_id = ${tenant.id} and resource_type = 'llm'`;
 
 describe("useChat", () => {
   const transport = () =>
@@ -78,7 +67,7 @@ describe("useChat", () => {
     });
 
   it("reads a refusal: its error's message is JSON, of which the helper makes details", async () => {
-    await limitTo(0.001);
+    await limitTo(stack.sql, tenant.id, 0.001);
     const sending = transport().sendMessages({
       trigger: "submit-message",
       chatId: "chat",
@@ -107,7 +96,7 @@ describe("useChat", () => {
   it.each(["*/*", "application/json", "text/event-stream, application/json"])(
     "Accept: %s: each error is JSON with its status",
     async (accept) => {
-      await limitTo(0);
+      await limitTo(stack.sql, tenant.id, 0);
       const response = await chat(say(), { headers: { accept } });
       expect(response.status).toBe(429);
       expect(await readSpendgateError(response)).toMatchObject({ code: "quota_exceeded" });
@@ -127,7 +116,10 @@ describe("Auth", () => {
     proxy.authAnswers(429);
     try {
       for (const path of ["/chat", "/openai/chat/completions"]) {
-        const response = await stack.call(path, { user, json: say({ model: "gpt-4o-mini" }) });
+        const response = await stack.call(path, {
+          user,
+          json: { ...say(), ...{ model: "gpt-4o-mini" } },
+        });
         expect(response.status).toBe(503);
         expect(response.headers.get("retry-after")).toBe("5");
       }
@@ -148,9 +140,9 @@ describe("a request that is wrong is a 400 that says where", () => {
     ["an address that is none", file("https://["), "messages.0"],
     ["no base64", file("data:image/png;base64,@@@"), "messages.0"],
     ["a text that is not base64", file("data:text/plain,hello", "text/plain"), "messages.0"],
-    ["NUL in a name", say({ conversationId: "a\u0000b" }), "conversationId"],
-    ["half a character in a name", say({ pathId: "\ud800" }), "pathId"],
-    ["NUL in a model", say({ model: "openai/gpt\u0000" }), "model"],
+    ["NUL in a name", { ...say(), ...{ conversationId: "a\u0000b" } }, "conversationId"],
+    ["half a character in a name", { ...say(), ...{ pathId: "\ud800" } }, "pathId"],
+    ["NUL in a model", { ...say(), ...{ model: "openai/gpt\u0000" } }, "model"],
   ])("%s", async (_, body, path) => {
     const response = await chat(body);
     expect(await response.json()).toMatchObject({ error: "invalid_request", issues: [{ path }] });
@@ -173,7 +165,7 @@ describe("an idempotency key", () => {
     const other = await stack.signUp();
     await stack.sql`
       insert into spend.tenant_members (tenant_id, user_id) values (${tenant.id}, ${other.id})`;
-    expect((await chat(say({ stream: false }), { headers })).status).toBe(200);
+    expect((await chat({ ...say(), ...{ stream: false } }, { headers })).status).toBe(200);
     const response = await stack.call("/chat", { user: other, json: say(), headers });
     expect(response.status).toBe(409);
     expect(await response.json()).toMatchObject({
@@ -247,5 +239,5 @@ it("a browser keeps a preflight's answer for two hours", async () => {
 });
 
 it("after all of this the balances equal the ledger", async () => {
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

@@ -1,8 +1,8 @@
 // What a call costs that does not end well, on every wire: what may have been produced out of sight is paid for, only
 // the provider's own refusal is free, and nobody is called when no time is left.
-import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { ServerResponse } from "node:http";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { say } from "../support/messages.ts";
 import {
   answers,
   beginStream,
@@ -13,7 +13,10 @@ import {
   sse,
   startScriptedProvider,
   textChunk,
+  USAGE,
 } from "../support/provider.ts";
+import { closedPort } from "../support/server.ts";
+import { endedCalls, verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
   type TestStack,
@@ -23,7 +26,6 @@ import {
 import { until } from "../support/until.ts";
 
 const TIMEOUT_MS = 4000;
-const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
 
 let provider: ScriptedProvider;
 let stack: TestStack;
@@ -58,38 +60,17 @@ beforeEach(async () => {
   provider.journal.length = 0;
 });
 
-/** A port that nobody listens on. */
-async function closedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((done) => server.close(done));
-  return port;
-}
-
-const messages = [{ role: "user", content: "Hello" }];
-
 function chat(json: Record<string, unknown>, init: RequestInit = {}): Promise<Response> {
-  return stack.call("/chat", { user, json: { messages, tenantId: tenant.id, ...json }, ...init });
+  return stack.call("/chat", { user, json: { ...say(), tenantId: tenant.id, ...json }, ...init });
 }
 
 function complete(json: Record<string, unknown>, init: RequestInit = {}): Promise<Response> {
   const headers = { "x-spendgate-tenant": tenant.id };
-  const body = { messages, ...json };
+  const body = { ...say(), ...json };
   return stack.call("/openai/chat/completions", { user, json: body, headers, ...init });
 }
 
-/** The tenant's calls, in order, once so many have ended. */
-async function calls(count: number) {
-  return await until(`${count} calls have ended`, async () => {
-    const rows = await stack.sql`
-      select product, status, is_estimated, actual_cost_usd::float8 as cost,
-        estimated_cost_usd::float8 as estimate,
-        extract(epoch from expires_at - created_at)::float8 as hold_seconds
-      from spend.reservations where tenant_id = ${tenant.id} order by created_at, id`;
-    return rows.length === count && rows.every((row) => row.status !== "held") ? rows : undefined;
-  });
-}
+const calls = (count: number) => endedCalls(stack.sql, tenant.id, count);
 
 async function bookedAtBound(count = 1): Promise<void> {
   for (const call of await calls(count)) {
@@ -156,7 +137,7 @@ describe("what may have been produced out of sight is paid for", () => {
     expect(first?.cost).toBeLessThan(0.0001);
     for (const call of booked) expect(call.cost).toBeCloseTo(0.16, 2);
     expect(provider.journal).toHaveLength(4);
-    expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+    expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 
   it("a time-out before the first token: 502, the bound", async () => {
@@ -397,7 +378,7 @@ it("a worker that is about to end books what came, and leaves no hold", async ()
       beginStream(response);
       await goOn(response, textChunk("word "));
     });
-    const response = await ending.call("/chat", { user: member, json: { messages } });
+    const response = await ending.call("/chat", { user: member, json: say() });
     const read = response.text().catch(() => "");
     await ending.services.functions.stop();
     await read;
@@ -442,5 +423,5 @@ it("a setting that a model does not take: the AI SDK's own warning, which is no 
 });
 
 it("after all of this the balances equal the ledger", async () => {
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

@@ -6,6 +6,8 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText } from "ai";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { say } from "../support/messages.ts";
+import { callsOf, limitTo, verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
   type TestStack,
@@ -33,7 +35,7 @@ beforeEach(async () => {
   openai = new OpenAI({ baseURL: `${stack.url}/functions/v1/openai`, apiKey: user.jwt });
 });
 
-const ask = (content: string) => [{ role: "user" as const, content }];
+const ask = (content: string) => say(content).messages;
 
 function answer(prompt: string, response: Record<string, unknown>, options = {}) {
   stack.mock.prependFixture({
@@ -43,21 +45,12 @@ function answer(prompt: string, response: Record<string, unknown>, options = {})
   });
 }
 
-async function events() {
+/** The tenant's calls, once there are some and none is held. */
+async function ended() {
   return await until("the call is booked", async () => {
-    const rows = await stack.sql`
-      select e.cost_usd, e.is_estimated, e.task, e.conversation_id, r.status
-      from spend.reservations as r
-      left join spend.cost_events as e on e.tenant_id = r.tenant_id and e.reservation_id = r.id
-      where r.tenant_id = ${tenant.id} order by r.id`;
-    return rows.length > 0 && rows.every((row) => row.status !== "held") ? rows : undefined;
+    const calls = await callsOf(stack.sql, tenant.id);
+    return calls.length > 0 && calls.every(({ status }) => status !== "held") && calls;
   });
-}
-
-async function limitTo(usd: number) {
-  await stack.sql`
-    update spend.cost_quotas set limit_usd = ${usd}
-    where tenant_id = ${tenant.id} and resource_type = 'llm'`;
 }
 
 describe("the official SDK", () => {
@@ -76,7 +69,7 @@ describe("the official SDK", () => {
     });
     expect(response.headers.get("x-spendgate-cost-usd")).toBe("0.00045");
     expect(data.id).toBe(`chatcmpl-${response.headers.get("x-spendgate-reservation")}`);
-    expect(await events()).toMatchObject([
+    expect(await ended()).toMatchObject([
       { cost_usd: "0.000450000000", is_estimated: false, task: "chat" },
     ]);
     expect(stack.journal()[0]?.body).toMatchObject({ max_tokens: 600 });
@@ -114,7 +107,7 @@ describe("the official SDK", () => {
       usage: { prompt_tokens: 1000, completion_tokens: 500, total_tokens: 1500 },
       spendgate: { calls: [{ costUsd: "0.00045", isEstimated: false }] },
     });
-    expect(await events()).toMatchObject([{ cost_usd: "0.000450000000" }]);
+    expect(await ended()).toMatchObject([{ cost_usd: "0.000450000000" }]);
   });
 
   it.each([true, false])(
@@ -176,7 +169,7 @@ describe("the official SDK", () => {
       });
       expect((await runner())?.message.content).toBe("Rain.");
       // 100 × 0.15 + 20 × 0.60, and 150 × 0.15 + 5 × 0.60, per million.
-      expect((await events()).map((row) => row.cost_usd)).toEqual([
+      expect((await ended()).map((row) => row.cost_usd)).toEqual([
         "0.000027000000",
         "0.000025500000",
       ]);
@@ -196,7 +189,7 @@ describe("the official SDK", () => {
       [0.5, -0.25, 0.125],
       [0.5, -0.25, 0.125],
     ]);
-    const rows = await events();
+    const rows = await ended();
     expect(rows).toMatchObject([{ task: "embeddings" }]);
     expect(response.headers.get("x-spendgate-reservation")).toBeTruthy();
     expect(stack.journal()).toHaveLength(1);
@@ -225,7 +218,7 @@ describe("the official SDK", () => {
       },
     });
     await attributed.chat.completions.create({ model: MODEL, messages: ask("attributed") });
-    expect(await events()).toMatchObject([{ task: "agent:writer", conversation_id: "c-1" }]);
+    expect(await ended()).toMatchObject([{ task: "agent:writer", conversation_id: "c-1" }]);
     const [{ count }] = (await stack.sql`
       select count(*)::int from spend.reservations where tenant_id = ${other.id}`) as never as [
       { count: number },
@@ -285,7 +278,7 @@ describe("errors are the SDK's own", () => {
   it.each([true, false])(
     "429 RateLimitError (stream: %s): type quota_exceeded, no retry that cannot help",
     async (stream) => {
-      await limitTo(0.001);
+      await limitTo(stack.sql, tenant.id, 0.001);
       const error = await failure(create({ stream } as never));
       expect(error).toBeInstanceOf(OpenAI.RateLimitError);
       expect(error).toMatchObject({
@@ -307,7 +300,7 @@ describe("errors are the SDK's own", () => {
       input_tokens: 0,
       output_tokens: 16_000,
     };
-    await limitTo(0.0105);
+    await limitTo(stack.sql, tenant.id, 0.0105);
     const [held] = await stack.sql`
       select * from spend.reserve(${tenant.id}, ${user.id}, 'llm', ${stack.sql.json(usage)})`;
     expect(held?.allowed).toBe(true);
@@ -342,7 +335,7 @@ describe("errors are the SDK's own", () => {
     const error = await failure(create({ messages: ask("always broken") }));
     expect(error).toBeInstanceOf(OpenAI.InternalServerError);
     expect(error).toMatchObject({ status: 502, code: "upstream_error" });
-    expect(await events()).toMatchObject([{ status: "released", cost_usd: null }]);
+    expect(await ended()).toMatchObject([{ status: "released", cost_usd: null }]);
   });
 
   it("a stream that breaks off throws APIError", async () => {
@@ -362,7 +355,7 @@ describe("errors are the SDK's own", () => {
       })(),
     );
     expect(error).toBeInstanceOf(OpenAI.APIError);
-    expect(await events()).toMatchObject([{ status: "settled", is_estimated: true }]);
+    expect(await ended()).toMatchObject([{ status: "settled", is_estimated: true }]);
   });
 });
 
@@ -420,7 +413,7 @@ describe("other clients", () => {
     const streamed = await curl("--data", JSON.stringify(body));
     expect(streamed).toMatch(/^data: \{.*"content":"Hello\."/s);
     expect(streamed).toMatch(/data: \[DONE\]\s+200 $/);
-    await events();
+    await ended();
 
     await stack.sql`
       update spend.cost_quotas set limit_usd = 0.001, period = 'day'
@@ -450,10 +443,10 @@ describe("other clients", () => {
     const completion = await openai.chat.completions.create({ model, messages: ask("any") });
     expect(completion.choices[0]?.message.content).toContain("any");
     expect(stack.journal()[0]?.path).toContain(path);
-    expect(await events()).toMatchObject([{ is_estimated: false }]);
+    expect(await ended()).toMatchObject([{ is_estimated: false }]);
   });
 });
 
 it("after all of this the balances equal the ledger", async () => {
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

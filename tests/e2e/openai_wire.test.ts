@@ -2,6 +2,7 @@
 import type { ServerResponse } from "node:http";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { eventsOf } from "../support/messages.ts";
 import {
   answers,
   beginStream,
@@ -10,11 +11,12 @@ import {
   sse,
   startScriptedProvider,
   textChunk,
+  USAGE,
 } from "../support/provider.ts";
+import { verifyBalances } from "../support/spend.ts";
 import { startTestStack, type TestStack, type TestUser } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
-const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
 const GPT = "openai/gpt-4o-mini";
 const CLAUDE = "anthropic/claude-sonnet-4-5";
 const GEMINI = "google/gemini-2.5-flash";
@@ -113,9 +115,7 @@ async function stream(model: string, script: Script, fields = {}) {
   const { body, status } = await send(model, { stream: true, ...fields }, script);
   expect(status).toBe(200);
   const events = (body.text as string).trim().split("\n\n");
-  const chunks = events
-    .filter((text) => text.startsWith("data: {"))
-    .map((text) => JSON.parse(text.slice(6)));
+  const chunks = eventsOf(body.text);
   return { events, chunks, isDone: events.at(-1) === "data: [DONE]" };
 }
 
@@ -654,5 +654,5 @@ it("after all of this nothing is held, and the balances equal the ledger", async
       select count(*)::int from spend.reservations where status = 'held'`;
     return row?.count === 0;
   });
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

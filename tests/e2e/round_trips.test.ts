@@ -1,7 +1,5 @@
 // What the gate costs a caller in time: one round trip to the database before the provider is called, and none
 // while its answer streams. Counted by a proxy between the functions and the Data API.
-import { createServer, request as httpRequest, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import {
   answers,
@@ -11,11 +9,12 @@ import {
   startScriptedProvider,
   textChunk,
 } from "../support/provider.ts";
+import { forward, startServer, type TestServer } from "../support/server.ts";
 import { startTestStack, type TestStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 let provider: ScriptedProvider;
-let proxy: Server;
+let proxy: TestServer;
 let stack: TestStack;
 /** Paths under /rest/v1 that the functions asked for, and when the provider was called, in order. */
 const log: string[] = [];
@@ -24,27 +23,19 @@ let contractChecks = 0;
 
 beforeAll(async () => {
   provider = await startScriptedProvider();
-  proxy = createServer((incoming, outgoing) => {
+  proxy = await startServer((incoming, response) => {
     if (incoming.url === "/rest/v1/rpc/contract_version") contractChecks++;
     else if (incoming.url?.startsWith("/rest/v1")) log.push(incoming.url);
-    const { method, headers } = incoming;
-    const upstream = httpRequest(`${stack.url}${incoming.url}`, { method, headers }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(outgoing);
-    });
-    incoming.pipe(upstream);
+    forward(stack.url, incoming, response);
   });
-  await new Promise<void>((done) => proxy.listen(0, "127.0.0.1", done));
-  const { port } = proxy.address() as AddressInfo;
   stack = await startTestStack({
-    env: { ...provider.env, SUPABASE_URL: `http://127.0.0.1:${port}` },
+    env: { ...provider.env, SUPABASE_URL: proxy.url },
   });
 });
 afterAll(async () => {
   await stack.stop();
   await provider.stop();
-  proxy.closeAllConnections();
-  await new Promise((done) => proxy.close(done));
+  await proxy.stop();
 });
 
 const USAGE = { prompt_tokens: 10, completion_tokens: 3 };

@@ -1,6 +1,16 @@
 // Sandboxes over HTTP, with the stand-in for E2B: what is held and booked, who may use them, and how they fail.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { SandboxOperation, StandInSandbox } from "../../scripts/stack/sandbox_standin.ts";
+import {
+  age,
+  ageTo,
+  countOf,
+  inE2B,
+  maintain,
+  type Sandbox,
+  USD_PER_SECOND,
+  usd,
+} from "../support/sandboxes.ts";
+import { limitTo, verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
   type TestStack,
@@ -8,10 +18,6 @@ import {
   type TestUser,
 } from "../support/stack.ts";
 import { until } from "../support/until.ts";
-
-/** Published prices of E2B, USD a second, for 2 vCPU and 0.5 GiB: https://e2b.dev/pricing */
-const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;
-const usd = (seconds: number) => (seconds * USD_PER_SECOND).toFixed(12);
 
 let stack: TestStack;
 let user: TestUser;
@@ -37,47 +43,17 @@ beforeEach(async () => {
   stack.logs.length = 0;
 });
 
-interface Sandbox {
-  id: string;
-  sandboxId: string;
-}
-
 const post = (conversationId: string, more: object = {}, as = user) =>
   stack.call("/sandbox", { user: as, json: { conversationId, ...more } });
 const run = (id: string, code: string, more: object = {}, as = user) =>
   stack.call(`/sandbox/${id}/run`, { user: as, json: { code, language: "javascript", ...more } });
 const end = (id: string, as = user) => stack.call(`/sandbox/${id}`, { user: as, method: "DELETE" });
-const maintain = () =>
-  stack.call("/maintenance", { method: "POST", headers: { apikey: stack.keys.secret } });
 
 async function open(conversationId: string, more: object = {}): Promise<Sandbox> {
   const response = await post(conversationId, more);
   expect([200, 201]).toContain(response.status);
   return (await response.json()) as Sandbox;
 }
-
-/** So many seconds pass for a sandbox, in E2B and in the database. */
-async function age({ id, sandboxId }: Sandbox, seconds: number): Promise<void> {
-  await stack.sql`
-    update spend.execution_contexts set
-      claimed_at = claimed_at - make_interval(secs => ${seconds}),
-      started_at = started_at - make_interval(secs => ${seconds}),
-      expires_at = expires_at - make_interval(secs => ${seconds}),
-      held_until = held_until - make_interval(secs => ${seconds}),
-      in_use_until = in_use_until - make_interval(secs => ${seconds})
-    where id = ${id}`;
-  stack.sandboxes.age(sandboxId, seconds);
-}
-
-/** It has run for so many seconds now, and the next one has begun. */
-const ageTo = (sandbox: Sandbox, seconds: number) =>
-  age(sandbox, seconds + 0.01 - (Date.now() - inE2B(sandbox).startedAt) / 1000);
-
-const inE2B = ({ sandboxId }: Sandbox) =>
-  stack.sandboxes.sandboxes.get(sandboxId) as StandInSandbox;
-const operations = () => stack.sandboxes.journal.map(({ operation }) => operation);
-const count = (operation: SandboxOperation) =>
-  operations().filter((each) => each === operation).length;
 
 async function reservations() {
   return await stack.sql`
@@ -91,14 +67,6 @@ async function bookings() {
     from spend.cost_events where tenant_id = ${tenant.id} order by booked_at`;
 }
 
-async function limit(resourceType: string, limitUsd: number) {
-  await stack.sql`
-    update spend.cost_quotas set limit_usd = ${limitUsd}
-    where tenant_id = ${tenant.id} and resource_type = ${resourceType}`;
-}
-
-const balances = async () => [...(await stack.sql`select * from spend.verify_balances()`)];
-
 describe("seconds", () => {
   it("300 s of 2 vCPU and 0.5 GiB are held, (2 × 0.000014 + 0.5 × 0.0000045) × 300; killed in its 61st second: 61 s are booked", async () => {
     const sandbox = await open("talk", { pathId: "left", task: "agent:test" });
@@ -110,7 +78,7 @@ describe("seconds", () => {
         is_estimated: false,
       },
     ]);
-    await ageTo(sandbox, 60);
+    await ageTo(stack, sandbox, 60);
     expect(await (await end(sandbox.id)).json()).toEqual({
       id: sandbox.id,
       status: "terminated",
@@ -129,42 +97,42 @@ describe("seconds", () => {
     ]);
     expect((await end(sandbox.id)).status).toBe(200);
     expect(await bookings()).toHaveLength(1);
-    expect(await balances()).toEqual([]);
+    expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 
   it("reconnecting holds nothing, extending holds before it extends, paused time is free", async () => {
     const sandbox = await open("talk");
     expect(await open("talk")).toMatchObject({ id: sandbox.id, isNew: false });
-    const { endAt: paidUntil } = inE2B(sandbox);
+    const { endAt: paidUntil } = inE2B(stack, sandbox);
     expect((await run(sandbox.id, "globalThis.n = 1")).status).toBe(200);
     expect(await reservations()).toHaveLength(1);
     // E2B counts from when it hears of it, in whole seconds.
-    expect(inE2B(sandbox).endAt - paidUntil).toBeLessThan(1500);
-    expect(count("timeout")).toBe(0);
+    expect(inE2B(stack, sandbox).endAt - paidUntil).toBeLessThan(1500);
+    expect(countOf(stack, "timeout")).toBe(0);
 
     // Twice its time-out would end the run: it is put off, and held for, to 300 s from then.
-    await age(sandbox, 250);
+    await age(stack, sandbox, 250);
     expect((await run(sandbox.id, "n += 1", { timeoutSeconds: 90 })).status).toBe(200);
     expect(Number((await reservations())[0]?.estimated_cost_usd)).toBeCloseTo(
       551 * USD_PER_SECOND,
       3,
     );
-    await age(sandbox, 250);
+    await age(stack, sandbox, 250);
     expect((await run(sandbox.id, "n += 1", { timeoutSeconds: 90 })).status).toBe(200);
     expect(Number((await reservations())[0]?.estimated_cost_usd)).toBeCloseTo(
       801 * USD_PER_SECOND,
       3,
     );
-    expect(count("timeout")).toBe(0);
+    expect(countOf(stack, "timeout")).toBe(0);
     const [told] = await stack.sql`
       select expires_at, held_until from spend.execution_contexts where id = ${sandbox.id}`;
     expect(told?.expires_at).toEqual(told?.held_until);
 
-    await age(sandbox, 250);
-    expect(await (await maintain()).json()).toMatchObject({ sandboxes: { paused: 1, failed: 0 } });
+    await age(stack, sandbox, 250);
+    expect(await maintain(stack)).toMatchObject({ sandboxes: { paused: 1, failed: 0 } });
     const [first] = await bookings();
     const seconds = Number(first?.usage.seconds);
-    const { startedAt, endAt } = inE2B(sandbox);
+    const { startedAt, endAt } = inE2B(stack, sandbox);
     expect(seconds).toBeGreaterThanOrEqual(Math.ceil((endAt - startedAt) / 1000));
     expect(seconds).toBeLessThanOrEqual(Math.ceil((endAt - startedAt) / 1000 + 0.5));
     expect(first).toMatchObject({ cost_usd: usd(seconds), is_estimated: false });
@@ -173,16 +141,16 @@ describe("seconds", () => {
     const resumed = await run(sandbox.id, "n += 1");
     expect(await resumed.json()).toMatchObject({ results: [{ text: "4" }], error: null });
     expect(await reservations()).toHaveLength(2);
-    await ageTo(sandbox, 9);
+    await ageTo(stack, sandbox, 9);
     await end(sandbox.id);
     expect((await bookings())[1]).toMatchObject({ cost_usd: usd(10), is_estimated: false });
     expect(await bookings()).toHaveLength(2);
-    expect(await balances()).toEqual([]);
+    expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 
   it("one that ended by itself is booked to its time-out, and the next request gets a new one", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 400);
+    await age(stack, sandbox, 400);
 
     const next = await open("talk");
 
@@ -194,7 +162,7 @@ describe("seconds", () => {
 
   it("one that was lost is booked, flagged; its id is gone, and the conversation gets a new one", async () => {
     const sandbox = await open("talk");
-    await ageTo(sandbox, 100);
+    await ageTo(stack, sandbox, 100);
     stack.sandboxes.lose(sandbox.sandboxId);
 
     const response = await run(sandbox.id, "1");
@@ -207,7 +175,7 @@ describe("seconds", () => {
   it("one that is lost while code runs: 502, and it is booked", async () => {
     const sandbox = await open("talk");
     const running = run(sandbox.id, "for (;;);");
-    await until("the code runs", () => count("run") > 0);
+    await until("the code runs", () => countOf(stack, "run") > 0);
     stack.sandboxes.lose(sandbox.sandboxId);
 
     expect(await (await running).json()).toMatchObject({ error: "upstream_error", stage: "run" });
@@ -224,7 +192,7 @@ describe("at once", () => {
 
     expect(responses.map(({ status }) => status).sort()).toEqual([...Array(19).fill(200), 201]);
     expect(new Set(sandboxes.map(({ sandboxId }) => sandboxId)).size).toBe(1);
-    expect(count("create")).toBe(1);
+    expect(countOf(stack, "create")).toBe(1);
     expect(await reservations()).toHaveLength(1);
   });
 
@@ -238,15 +206,15 @@ describe("at once", () => {
 
   it("ten calls of a paused one: one resumes it", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 200);
-    await maintain();
+    await age(stack, sandbox, 200);
+    await maintain(stack);
     stack.sandboxes.reset();
     stack.sandboxes.fault({ operation: "connect", delayMs: 200 });
 
     const responses = await Promise.all(Array.from({ length: 10 }, () => run(sandbox.id, "1 + 1")));
 
     expect(responses.map(({ status }) => status)).toEqual(Array(10).fill(200));
-    expect(count("create")).toBe(0);
+    expect(countOf(stack, "create")).toBe(0);
     expect(await reservations()).toHaveLength(2);
   });
 
@@ -261,8 +229,8 @@ describe("at once", () => {
     const quick = await open("talk");
 
     expect(await (await slow).json()).toMatchObject({ id: quick.id, sandboxId: quick.sandboxId });
-    expect(count("create")).toBe(2);
-    expect(count("kill")).toBe(1);
+    expect(countOf(stack, "create")).toBe(2);
+    expect(countOf(stack, "kill")).toBe(1);
     expect(await bookings()).toMatchObject([{ cost_usd: usd(1), is_estimated: false }]);
     expect(await reservations()).toMatchObject([{ status: "settled" }, { status: "held" }]);
   });
@@ -274,7 +242,7 @@ describe("at once", () => {
 
     expect(responses.map(({ status }) => status)).toEqual(Array(5).fill(200));
     expect(await bookings()).toMatchObject([{ cost_usd: usd(1) }]);
-    expect(await balances()).toEqual([]);
+    expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 
   it("who waits in vain is told to come again", async () => {
@@ -294,7 +262,7 @@ describe("quotas", () => {
   const say = { messages: [{ role: "user", content: "Hello" }], stream: false };
 
   it("e2b used up: 429 before anything is created; calls of a model go on", async () => {
-    await limit("e2b", 0.001);
+    await limitTo(stack.sql, tenant.id, 0.001, "e2b");
 
     const response = await post("talk");
 
@@ -327,7 +295,7 @@ describe("quotas", () => {
   });
 
   it("all used up by calls of a model: the sandbox is refused", async () => {
-    await limit("all", 1);
+    await limitTo(stack.sql, tenant.id, 1, "all");
     await stack.sql`select spend.adjust(${tenant.id}, 1, 'used up', 'llm')`;
 
     const response = await post("talk");
@@ -344,8 +312,8 @@ describe("quotas", () => {
 
   it("no room for more of its time: 429 at stage extend, as events to who takes nothing else; a shorter run goes on", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 250);
-    await limit("e2b", 0.01);
+    await age(stack, sandbox, 250);
+    await limitTo(stack.sql, tenant.id, 0.01, "e2b");
 
     const response = await run(sandbox.id, "1", { timeoutSeconds: 90, stream: true });
     expect(response.status).toBe(429);
@@ -360,7 +328,7 @@ describe("quotas", () => {
     const [error, done] = (await events.text()).trim().split("\n\n");
     expect(error).toMatch(/^event: error\ndata: {"error":"quota_exceeded".*"stage":"extend"/);
     expect(done).toBe('event: done\ndata: {"status":"quota_exceeded"}');
-    expect(count("timeout")).toBe(0);
+    expect(countOf(stack, "timeout")).toBe(0);
     expect((await run(sandbox.id, "1", { timeoutSeconds: 20 })).status).toBe(200);
   });
 
@@ -399,8 +367,8 @@ describe("who", () => {
     const forced = await post("talk", { tenantId: tenant.id }, stranger);
     expect(forced.status).toBe(403);
     expect(await forced.json()).toMatchObject({ error: "not_a_member", stage: "quota_check" });
-    expect(count("kill")).toBe(0);
-    expect(count("run")).toBe(0);
+    expect(countOf(stack, "kill")).toBe(0);
+    expect(countOf(stack, "run")).toBe(0);
   });
 
   it("another member does not use it, an admin of the tenant does", async () => {
@@ -574,7 +542,7 @@ describe("failures say their stage, in the answer and in the log", () => {
     expect(await response.json()).toMatchObject({ error: "upstream_error", stage: "create" });
     expect(await reservations()).toMatchObject([{ status: "held" }]);
     // Sent twice, it might be made twice.
-    expect(count("create")).toBeLessThanOrEqual(1);
+    expect(countOf(stack, "create")).toBeLessThanOrEqual(1);
     expect((await post("talk")).status).toBe(201);
   });
 
@@ -584,7 +552,7 @@ describe("failures say their stage, in the answer and in the log", () => {
     ["run", "run", {}, 1],
   ] as const)("%s", async (stage, operation, more, times) => {
     const sandbox = await open("talk");
-    if (stage === "extend") await age(sandbox, 250);
+    if (stage === "extend") await age(stack, sandbox, 250);
     stack.sandboxes.fault({ operation, status: 500, times });
     const response = await run(sandbox.id, "1", more);
     expect(response.status).toBe(502);
@@ -607,8 +575,8 @@ describe("failures say their stage, in the answer and in the log", () => {
 
   it("an answer to a resume that is lost: resumed by asking again, on one hold", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 200);
-    await maintain();
+    await age(stack, sandbox, 200);
+    await maintain(stack);
     stack.sandboxes.fault({ operation: "connect", loseAnswer: true });
     expect((await run(sandbox.id, "1")).status).toBe(200);
     expect(await reservations()).toHaveLength(2);

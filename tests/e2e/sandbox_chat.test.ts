@@ -1,12 +1,15 @@
 // Agents that run code: the tool run_code of the chat function, in the sandbox of its conversation.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { eventsOf } from "../support/messages.ts";
 import {
   answers,
   callsTool,
   type ScriptedProvider,
   startScriptedProvider,
+  USAGE,
 } from "../support/provider.ts";
+import { USD_PER_SECOND } from "../support/sandboxes.ts";
 import {
   startTestStack,
   type TestStack,
@@ -14,9 +17,6 @@ import {
   type TestUser,
 } from "../support/stack.ts";
 import { until } from "../support/until.ts";
-
-const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
-const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;
 
 let provider: ScriptedProvider;
 let stack: TestStack;
@@ -150,11 +150,7 @@ it.each([true, false])(
     expect(toolMessage()).toContain("$0.001 per month for e2b");
     expect(stack.sandboxes.journal).toEqual([]);
     if (stream) {
-      const failed = text
-        .split("\n")
-        .filter((line) => line.startsWith("data: {"))
-        .map((line) => JSON.parse(line.slice(6)))
-        .find((part) => part.type === "tool-output-error");
+      const failed = eventsOf(text).find((part) => part.type === "tool-output-error");
       expect(JSON.parse(failed?.errorText)).toMatchObject({
         error: "quota_exceeded",
         resourceType: "e2b",

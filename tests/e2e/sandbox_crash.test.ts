@@ -11,6 +11,7 @@ import { migrate } from "../../scripts/stack/migrate.ts";
 import type { SandboxStandIn } from "../../scripts/stack/sandbox_standin.ts";
 import { type Services, startServices } from "../../scripts/stack/stack.ts";
 import { descendants } from "../support/processes.ts";
+import { verifyBalances } from "../support/spend.ts";
 import { until } from "../support/until.ts";
 
 let folder: string;
@@ -129,7 +130,7 @@ it("between create and commit: the sandbox goes on, is found, killed and booked,
   expect(events).toHaveLength(1);
   expect(events[0]?.seconds).toBeGreaterThanOrEqual(Math.ceil(ran));
   expect(events[0]?.seconds).toBeLessThanOrEqual(Math.ceil(ran) + 1);
-  expect(await sql`select * from spend.verify_balances()`).toHaveLength(0);
+  expect(await verifyBalances(sql)).toHaveLength(0);
 }, 90_000);
 
 it("between kill and commit: the answer says that it is booked later, and it is", async () => {
@@ -160,5 +161,5 @@ it("between kill and commit: the answer says that it is booked later, and it is"
   expect(events).toHaveLength(1);
   expect(events[0]?.is_estimated).toBe(true);
   expect(events[0]?.seconds).toBeGreaterThanOrEqual(21);
-  expect(await sql`select * from spend.verify_balances()`).toHaveLength(0);
+  expect(await verifyBalances(sql)).toHaveLength(0);
 }, 90_000);

@@ -4,7 +4,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { SandboxOperation, Weather } from "../../scripts/stack/sandbox_standin.ts";
-import { type Random, seeded } from "../chaos/random.ts";
+import { type Random, seeded } from "../support/random.ts";
+import { verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
   type TestStack,
@@ -41,6 +42,7 @@ afterAll(() => stack.stop());
 
 const call = (method: string, path: string, json?: object) =>
   stack.call(path, { user, method, json });
+
 const maintain = () =>
   stack.call("/maintenance", { method: "POST", headers: { apikey: stack.keys.secret } });
 
@@ -240,7 +242,7 @@ async function expectPaid(): Promise<void> {
       (select count(*)::int from spend.reservations where status = 'held') as held,
       (select count(*)::int from spend.execution_contexts where booked_at is null) as open`;
   expect(left).toEqual({ held: 0, open: 0 });
-  expect([...(await stack.sql`select * from spend.verify_balances()`)]).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 
   const ran = all.reduce((sum, { id }) => sum + stack.sandboxes.ranMs(id) / 1000, 0);
   const [booked] = await stack.sql`

@@ -1,7 +1,18 @@
 // Sandboxes of a server that behaves as badly as servers were seen to: nobody's sandbox is lost, nobody else's is
 // touched, no clock and no list is trusted, and what ran is paid for.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { SandboxOperation, StandInSandbox } from "../../scripts/stack/sandbox_standin.ts";
+import {
+  age,
+  changesOf,
+  countOf,
+  endAllSandboxes,
+  inE2B,
+  living,
+  maintain,
+  type Sandbox,
+  USD_PER_SECOND,
+} from "../support/sandboxes.ts";
+import { verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
   type TestStack,
@@ -11,7 +22,6 @@ import {
 import { until } from "../support/until.ts";
 
 const PROJECT = "rude-test";
-const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;
 
 let stack: TestStack;
 let user: TestUser;
@@ -31,24 +41,13 @@ beforeAll(async () => {
 afterAll(() => stack.stop());
 beforeEach(async () => {
   stack.sandboxes.reset();
-  await stack.sql`update spend.execution_contexts set claim_expires_at = claimed_at + interval '1 ms'`;
-  for (const sandbox of living()) stack.sandboxes.lose(sandbox.id);
-  await maintain();
-  stack.sandboxes.reset();
+  await endAllSandboxes(stack);
   await stack.sql`delete from spend.problems`;
   user = await stack.signUp();
   tenant = await stack.createTenant({ members: [user] });
   stack.logs.length = 0;
 });
 
-interface Sandbox {
-  id: string;
-  sandboxId: string;
-  isNew: boolean;
-}
-
-const living = () =>
-  [...stack.sandboxes.sandboxes.values()].filter(({ state }) => state !== "ended");
 const post = (conversationId: string, more: object = {}) =>
   stack.call("/sandbox", { user, json: { conversationId, ...more } });
 const run = (id: string, code: string, more: object = {}) =>
@@ -63,17 +62,7 @@ async function open(conversationId: string, more: object = {}): Promise<Sandbox>
   return (await response.json()) as Sandbox;
 }
 
-async function maintain(): Promise<Record<string, number>> {
-  const response = await stack.call("/maintenance", {
-    method: "POST",
-    headers: { apikey: stack.keys.secret },
-  });
-  expect(response.status).toBe(200);
-  const { listed, open, ...counts } = (
-    (await response.json()) as { sandboxes: Record<string, number> }
-  ).sandboxes;
-  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
-}
+const changes = async () => changesOf(await maintain(stack));
 
 /** A call of E2B's API that did not come through the gate. */
 const api = (method: string, path: string, body?: object) =>
@@ -83,30 +72,12 @@ const api = (method: string, path: string, body?: object) =>
     body: body && JSON.stringify(body),
   });
 
-const inE2B = ({ sandboxId }: Pick<Sandbox, "sandboxId">) =>
-  stack.sandboxes.sandboxes.get(sandboxId) as StandInSandbox;
-const count = (operation: SandboxOperation) =>
-  stack.sandboxes.journal.filter((entry) => entry.operation === operation).length;
-const ends = (sandbox: Sandbox) => (inE2B(sandbox).endAt - Date.now()) / 1000;
+const ends = (sandbox: Sandbox) => (inE2B(stack, sandbox).endAt - Date.now()) / 1000;
 
 async function context({ id }: { id: string }) {
   const [row] = await stack.sql`
     select *, extract(epoch from expires_at - now())::float as ends_in from spend.execution_contexts where id = ${id}`;
   return row as Record<string, unknown> & { ends_in: number; status: string };
-}
-
-/** So many seconds pass, for the database and for E2B. */
-async function age({ id, sandboxId }: Sandbox, seconds: number): Promise<void> {
-  await stack.sql`
-    update spend.execution_contexts set
-      claimed_at = claimed_at - make_interval(secs => ${seconds}),
-      started_at = started_at - make_interval(secs => ${seconds}),
-      expires_at = expires_at - make_interval(secs => ${seconds}),
-      held_until = held_until - make_interval(secs => ${seconds}),
-      in_use_until = in_use_until - make_interval(secs => ${seconds}),
-      paused_at = paused_at - make_interval(secs => ${seconds})
-    where id = ${id}`;
-  stack.sandboxes.age(sandboxId, seconds);
 }
 
 /** Seconds that are booked for the tenant, and whether any booking is flagged. */
@@ -123,7 +94,7 @@ const problems = async () => [
 ];
 
 async function expectBalanced(): Promise<void> {
-  expect([...(await stack.sql`select * from spend.verify_balances()`)]).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 }
 
 async function expectRan(response: Response): Promise<void> {
@@ -140,10 +111,10 @@ describe("deadlines", () => {
       stack.sandboxes.rude(rudeness);
       const sandbox = await open("talk", { timeoutSeconds: 5 });
       const long = run(sandbox.id, sleeping(4), { timeoutSeconds: 8 });
-      await until("the long one runs", () => count("run") === 1);
-      const endAt = inE2B(sandbox).endAt;
+      await until("the long one runs", () => countOf(stack, "run") === 1);
+      const endAt = inE2B(stack, sandbox).endAt;
       await run(sandbox.id, "1", { timeoutSeconds: 1 });
-      expect(inE2B(sandbox).endAt).toBeGreaterThanOrEqual(endAt - 100);
+      expect(inE2B(stack, sandbox).endAt).toBeGreaterThanOrEqual(endAt - 100);
       await expectRan(await long);
     },
   );
@@ -151,7 +122,7 @@ describe("deadlines", () => {
   it("a connect that is overtaken by a longer one, of a server that shortens: it is put off again", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
     stack.sandboxes.rude({ shortensOnConnect: true });
-    await age(sandbox, 6);
+    await age(stack, sandbox, 6);
     // A needs no more time, and its connect is on its way for 800 ms.
     stack.sandboxes.fault({ operation: "connect", delayMs: 800 });
     const a = run(sandbox.id, "1", { timeoutSeconds: 1 });
@@ -164,7 +135,7 @@ describe("deadlines", () => {
 
   it("an extension that E2B fails: the database does not believe it, the next run asks again and lives", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
-    await age(sandbox, 17);
+    await age(stack, sandbox, 17);
     stack.sandboxes.fault({ operation: "connect", status: 500, times: 3 });
     const failed = await run(sandbox.id, "1", { timeoutSeconds: 5 });
     expect(await failed.json()).toMatchObject({ error: "upstream_error", stage: "extend" });
@@ -179,23 +150,23 @@ describe("deadlines", () => {
 
   it("an extension that nobody heard of again is put off by maintenance", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
-    await age(sandbox, 17);
+    await age(stack, sandbox, 17);
     await stack.sql`select spend.use_context(${sandbox.id}, ${user.id}, gen_random_uuid(), 15)`;
     expect(ends(sandbox)).toBeLessThan(3);
 
-    expect(await maintain()).toEqual({ putOff: 1 });
+    expect(await changes()).toEqual({ putOff: 1 });
     expect(ends(sandbox)).toBeGreaterThan(15);
     expect((await context(sandbox)).ends_in).toBeGreaterThan(15);
-    expect(await maintain()).toEqual({});
+    expect(await changes()).toEqual({});
   });
 
   it("E2B's end is before an admitted run's: maintenance puts it off, and kills nothing that is in use", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 60 });
     const long = run(sandbox.id, sleeping(5), { timeoutSeconds: 40 });
-    await until("it runs", () => count("run") === 1);
+    await until("it runs", () => countOf(stack, "run") === 1);
     await api("POST", `/sandboxes/${sandbox.sandboxId}/timeout`, { timeout: 3 });
 
-    expect(await maintain()).toEqual({ putOff: 1 });
+    expect(await changes()).toEqual({ putOff: 1 });
     expect(ends(sandbox)).toBeGreaterThan(35);
     await expectRan(await long);
   });
@@ -206,7 +177,7 @@ describe("deadlines", () => {
     const refused = await run(sandbox.id, "1", { timeoutSeconds: 20 });
     expect(refused.status).toBe(409);
     expect(await refused.json()).toMatchObject({ error: "sandbox_life_ends", stage: "extend" });
-    expect(count("run")).toBe(0);
+    expect(countOf(stack, "run")).toBe(0);
     expect((await run(sandbox.id, "1", { timeoutSeconds: 1 })).status).toBe(200);
     await end(sandbox.id);
     await expectBalanced();
@@ -214,7 +185,7 @@ describe("deadlines", () => {
 
   it("an answer to A's question that comes late moves nothing back that B has put off", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
-    await age(sandbox, 12);
+    await age(stack, sandbox, 12);
     // A's look before it connects is quick, the one after it is answered 900 ms late.
     let looks = 0;
     stack.sandboxes.weather((operation) => {
@@ -245,7 +216,7 @@ describe("a sandbox that is paused", () => {
       await api("POST", `/sandboxes/${sandbox.sandboxId}/pause`);
       const ranMs = stack.sandboxes.ranMs(sandbox.sandboxId);
       stack.sandboxes.rude(rudeness);
-      await age(sandbox, 20);
+      await age(stack, sandbox, 20);
 
       const response = await run(sandbox.id, `n += 1; ${sleeping(2)}; return n`, {
         timeoutSeconds: 5,
@@ -283,8 +254,8 @@ describe("a sandbox that is paused", () => {
 
   it("and cannot be resumed: 502 at once each time, it can be ended and begun anew", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 200);
-    expect(await maintain()).toEqual({ paused: 1 });
+    await age(stack, sandbox, 200);
+    expect(await changes()).toEqual({ paused: 1 });
     stack.sandboxes.fault({ operation: "connect", status: 500, times: 12 });
     for (const again of [1, 2]) {
       const startedAt = performance.now();
@@ -305,14 +276,14 @@ describe("a sandbox that is paused", () => {
 
   it("for longer than it may: it ends, at E2B and in the database", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 200);
-    await maintain();
-    await age(sandbox, 3500);
-    expect(await maintain()).toEqual({});
-    await age(sandbox, 200);
+    await age(stack, sandbox, 200);
+    await changes();
+    await age(stack, sandbox, 3500);
+    expect(await changes()).toEqual({});
+    await age(stack, sandbox, 200);
 
-    expect(await maintain()).toEqual({ endedPaused: 1 });
-    expect(inE2B(sandbox).state).toBe("ended");
+    expect(await changes()).toEqual({ endedPaused: 1 });
+    expect(inE2B(stack, sandbox).state).toBe("ended");
     expect(await context(sandbox)).toMatchObject({
       status: "terminated",
       end_reason: "paused_too_long",
@@ -324,18 +295,18 @@ describe("a sandbox that is paused", () => {
     const ids: string[] = [];
     for (let index = 0; index < 7; index++) {
       const sandbox = await open(`talk ${index}`);
-      await age(sandbox, 200);
+      await age(stack, sandbox, 200);
       ids.push(sandbox.id);
     }
-    expect(await maintain()).toEqual({ paused: 7 });
+    expect(await changes()).toEqual({ paused: 7 });
     await stack.sql`
       update spend.execution_contexts set status = 'terminated', ended_at = now(), paused_at = null
       where id = ${ids[6] as string}`;
     stack.sandboxes.rude({ pageSize: 1 });
     // Two pages in each run.
-    const rounds = [await maintain(), await maintain(), await maintain(), await maintain()];
+    const rounds = [await changes(), await changes(), await changes(), await changes()];
     expect(rounds.filter(({ strays }) => strays === 1)).toHaveLength(1);
-    expect(living()).toHaveLength(6);
+    expect(living(stack)).toHaveLength(6);
   });
 });
 
@@ -357,9 +328,9 @@ describe("what is somebody else's", () => {
     await made({ spendgate: PROJECT, tenant_id: tenant.id, template: "base" });
     stack.sandboxes.rude({ ignoresMetadata: true, ignoresState: true });
 
-    expect(await maintain()).toEqual({ strays: 1 });
-    expect(living().map(({ id }) => id)).toEqual([...others, paused]);
-    expect(await maintain()).toEqual({});
+    expect(await changes()).toEqual({ strays: 1 });
+    expect(living(stack).map(({ id }) => id)).toEqual([...others, paused]);
+    expect(await changes()).toEqual({});
   });
 
   it("nor is one taken for the sandbox of a claim that died", async () => {
@@ -374,16 +345,16 @@ describe("what is somebody else's", () => {
     await stack.sql`
       update spend.execution_contexts set claimed_at = claimed_at - interval '80 s', claim_expires_at = now() - interval '1 s'
       where tenant_id = ${tenant.id}`;
-    expect(await maintain()).toEqual({ resolved: 1, strays: 1 });
-    expect(inE2B({ sandboxId: other }).state).toBe("ended");
+    expect(await changes()).toEqual({ resolved: 1, strays: 1 });
+    expect(inE2B(stack, { sandboxId: other }).state).toBe("ended");
     await expectBalanced();
   });
 
   it("a list that repeats its page for ever: it is left, and the rest is done", async () => {
     await made({ spendgate: PROJECT, tenant_id: tenant.id, template: "base" });
     stack.sandboxes.rude({ repeatsPageToken: true });
-    expect(await maintain()).toEqual({ strays: 1 });
-    expect(count("list")).toBeLessThan(8);
+    expect(await changes()).toEqual({ strays: 1 });
+    expect(countOf(stack, "list")).toBeLessThan(8);
     expect(await problems()).toMatchObject([{ job: "reconcile", subject: "list" }]);
   });
 });
@@ -395,7 +366,7 @@ describe("what E2B says", () => {
       stack.sandboxes.rude({ clockSkewSeconds });
       const sandbox = await open("talk", { timeoutSeconds: 30 });
       await expectRan(await run(sandbox.id, sleeping(1), { timeoutSeconds: 20 }));
-      expect(await maintain()).toEqual({});
+      expect(await changes()).toEqual({});
       expect((await end(sandbox.id)).status).toBe(200);
       const ran = stack.sandboxes.ranMs(sandbox.sandboxId) / 1000;
       const { seconds, is_estimated } = await booked();
@@ -422,8 +393,8 @@ describe("what E2B says", () => {
     stack.sandboxes.rude({ facts });
     const sandbox = await open("talk", { timeoutSeconds: 30 });
     await expectRan(await run(sandbox.id, sleeping(0.2), { timeoutSeconds: 20 }));
-    await maintain();
-    expect(inE2B(sandbox).state).toBe("running");
+    await changes();
+    expect(inE2B(stack, sandbox).state).toBe("running");
     expect((await end(sandbox.id)).status).toBe(200);
     const ran = stack.sandboxes.ranMs(sandbox.sandboxId) / 1000;
     const { seconds, usd } = await booked();
@@ -450,7 +421,7 @@ describe("what E2B says", () => {
     const refused = await post("other", { timeoutSeconds: 60 });
     expect(refused.status).toBe(429);
     expect(await refused.json()).toMatchObject({ error: "quota_exceeded", stage: "quota_check" });
-    expect(living()).toEqual([]);
+    expect(living(stack)).toEqual([]);
     expect((await booked()).usd).toBeCloseTo((await booked()).seconds * rate, 9);
     await expectBalanced();
   });
@@ -463,13 +434,13 @@ describe("what E2B says", () => {
       error: "upstream_error",
       stage: "connect",
     });
-    expect(count("run")).toBe(1);
+    expect(countOf(stack, "run")).toBe(1);
     stack.sandboxes.rude({});
     expect(await (await run(sandbox.id, "n + 1")).json()).toMatchObject({
       results: [{ text: "42" }],
     });
-    expect(await maintain()).toEqual({ strays: 1 });
-    expect(living().map(({ id }) => id)).toEqual([sandbox.sandboxId]);
+    expect(await changes()).toEqual({ strays: 1 });
+    expect(living(stack).map(({ id }) => id)).toEqual([sandbox.sandboxId]);
     // The user who had the sandbox pays for what was made in its place.
     const events = await stack.sql`
       select user_id from spend.cost_events where tenant_id = ${tenant.id}`;
@@ -482,10 +453,10 @@ describe("what E2B says", () => {
     stack.sandboxes.rude({ ignoresKill: true });
     expect((await end(sandbox.id)).status).toBe(200);
     await new Promise((done) => setTimeout(done, 1200));
-    await maintain();
+    await changes();
     stack.sandboxes.rude({});
-    await maintain();
-    expect(living()).toEqual([]);
+    await changes();
+    expect(living(stack)).toEqual([]);
     const ran = stack.sandboxes.ranMs(sandbox.sandboxId) / 1000;
     expect((await booked()).seconds).toBeGreaterThanOrEqual(Math.ceil(ran));
     await expectBalanced();
@@ -498,11 +469,11 @@ describe("sent once, and what a lost answer leaves", () => {
     const sandbox = await open("warm");
     stack.sandboxes.fault({ operation: "kill", loseAnswer: true });
     expect((await end(sandbox.id)).status).toBe(502);
-    expect(count("kill")).toBe(1);
+    expect(countOf(stack, "kill")).toBe(1);
     await open("warm, too");
     stack.sandboxes.fault({ operation: "create", loseAnswer: true });
     expect((await post("talk")).status).toBe(502);
-    expect(count("create")).toBe(3);
+    expect(countOf(stack, "create")).toBe(3);
   });
 
   it.each([408, 499])(
@@ -513,11 +484,11 @@ describe("sent once, and what a lost answer leaves", () => {
       const [held] = await stack.sql`
       select status from spend.reservations where tenant_id = ${tenant.id}`;
       expect(held?.status).toBe("held");
-      await until("it is made", () => living().length === 1);
+      await until("it is made", () => living(stack).length === 1);
       await stack.sql`
       update spend.execution_contexts set claim_expires_at = now() where tenant_id = ${tenant.id}`;
-      expect(await maintain()).toEqual({ orphans: 1 });
-      expect(living()).toEqual([]);
+      expect(await changes()).toEqual({ orphans: 1 });
+      expect(living(stack)).toEqual([]);
       await expectBalanced();
     },
   );
@@ -525,10 +496,10 @@ describe("sent once, and what a lost answer leaves", () => {
   it("a pause that fails here and happens there, when a run has begun since: the sandbox is kept", async () => {
     const sandbox = await open("talk");
     await run(sandbox.id, "globalThis.n = 41");
-    await age(sandbox, 250);
+    await age(stack, sandbox, 250);
     stack.sandboxes.fault({ operation: "pause", status: 504, appliesAfterMs: 300 });
-    expect(await maintain()).toEqual({ failed: 1 });
-    await until("it is paused", () => inE2B(sandbox).state === "paused");
+    expect(await changes()).toEqual({ failed: 1 });
+    await until("it is paused", () => inE2B(stack, sandbox).state === "paused");
     await stack.sql`update spend.execution_contexts set pause_claimed_until = now() where id = ${sandbox.id}`;
     expect(await (await run(sandbox.id, "n + 1")).json()).toMatchObject({
       results: [{ text: "42" }],

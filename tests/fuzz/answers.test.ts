@@ -1,8 +1,8 @@
 // Answers of providers, mutated: whatever comes, what the client saw is paid or flagged, and nothing stays held.
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { seeded } from "../chaos/random.ts";
-import { verifyBalances } from "../race/spend.ts";
+import { seeded } from "../support/random.ts";
+import { verifyBalances } from "../support/spend.ts";
 import { until } from "../support/until.ts";
 import { readAnswer, type Seen } from "../wire/client.ts";
 import { pooled, startWireWorld, type WireWorld } from "../wire/world.ts";

@@ -3,7 +3,7 @@ import { request as httpRequest } from "node:http";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { REQUESTS } from "../isolation/requests.ts";
-import { verifyBalances } from "../race/spend.ts";
+import { verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
   type TestStack,

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import {
   addTenant,
   addTestModel,
@@ -10,8 +11,7 @@ import {
   reserve,
   usageOf,
   verifyBalances,
-} from "../race/spend.ts";
-import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+} from "../support/spend.ts";
 import { json, mutated, number, runs, seed, text } from "./hostile.ts";
 
 const INPUTS = runs(8600);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { verifyBalances } from "../support/spend.ts";
 
 const MILLION = { input_tokens: 1_000_000, output_tokens: 1_000_000 };
 
@@ -105,7 +106,7 @@ it("docs/guides/prices.md: every task does what it says", async () => {
     { kind: "charge", cost_usd: 12.5 },
     { kind: "correction", cost_usd: -0.5 },
   ]);
-  expect(await sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(sql)).toEqual([]);
 
   await run("What is reserved for a call");
   expect(

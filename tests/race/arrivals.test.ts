@@ -3,9 +3,9 @@
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { addTestModel, followPlans, reserve, usageOf, verifyBalances } from "../support/spend.ts";
 import { leftOverQuotas, missingPlanQuotas, wrongQuotas } from "./oracle.ts";
 import { overlap, type Work } from "./sessions.ts";
-import { addTestModel, followPlans, reserve, usageOf, verifyBalances } from "./spend.ts";
 
 let database: TestDatabase;
 let sql: Sql;

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
-import { addQuota, addTenant, verifyBalances } from "./spend.ts";
+import { addQuota, addTenant, verifyBalances } from "../support/spend.ts";
 
 let database: TestDatabase;
 let tenantId: string;

@@ -4,7 +4,6 @@ import { randomUUID } from "node:crypto";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
-import { endsOrWaits, type Session, type Work, withSessions } from "./sessions.ts";
 import {
   addQuota,
   addTestModel,
@@ -13,7 +12,8 @@ import {
   reserve,
   usageOf,
   verifyBalances,
-} from "./spend.ts";
+} from "../support/spend.ts";
+import { endsOrWaits, type Session, type Work, withSessions } from "./sessions.ts";
 
 let database: TestDatabase;
 let sql: Sql;

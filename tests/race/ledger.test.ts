@@ -2,8 +2,15 @@
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import {
+  addTenant,
+  addTestModel,
+  maintain,
+  reserve,
+  usageOf,
+  verifyBalances,
+} from "../support/spend.ts";
 import { until } from "../support/until.ts";
-import { addTenant, addTestModel, maintain, reserve, usageOf, verifyBalances } from "./spend.ts";
 
 let database: TestDatabase;
 let tenantId: string;

@@ -4,6 +4,15 @@ import { randomUUID } from "node:crypto";
 import type { Row, Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import {
+  addQuota,
+  addTenant,
+  addTestModel,
+  addUser,
+  reserve,
+  usageOf,
+  verifyBalances,
+} from "../support/spend.ts";
 import { until } from "../support/until.ts";
 import { wrongQuotas } from "./oracle.ts";
 import {
@@ -18,15 +27,6 @@ import {
   type Work,
   withSessions,
 } from "./sessions.ts";
-import {
-  addQuota,
-  addTenant,
-  addTestModel,
-  addUser,
-  reserve,
-  usageOf,
-  verifyBalances,
-} from "./spend.ts";
 
 let database: TestDatabase;
 let sql: Sql;

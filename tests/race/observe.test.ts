@@ -2,8 +2,15 @@
 // may.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import {
+  addTenant,
+  addTestModel,
+  heldUsd,
+  reserve,
+  usageOf,
+  verifyBalances,
+} from "../support/spend.ts";
 import { closeSession, openSession, untilWaits, withSessions } from "./sessions.ts";
-import { addTenant, addTestModel, heldUsd, reserve, usageOf, verifyBalances } from "./spend.ts";
 
 let database: TestDatabase;
 

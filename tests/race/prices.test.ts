@@ -2,8 +2,8 @@
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { addTenant, verifyBalances } from "../support/spend.ts";
 import { until } from "../support/until.ts";
-import { addTenant, verifyBalances } from "./spend.ts";
 
 let database: TestDatabase;
 let tenantId: string;

@@ -7,6 +7,7 @@ import fc from "fast-check";
 import type { ReservedSql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { verifyBalances } from "../support/spend.ts";
 import {
   administration,
   calls,
@@ -19,7 +20,6 @@ import {
   type World,
 } from "./operations.ts";
 import { deadlocks } from "./sessions.ts";
-import { verifyBalances } from "./spend.ts";
 import { createWorld, expectExact, removeWorld, renewWorld } from "./world.ts";
 
 const RUNS = Number(process.env.SPENDGATE_PROPERTY_RUNS ?? 200);

@@ -9,7 +9,7 @@ import {
   reserve,
   usageOf,
   verifyBalances,
-} from "./spend.ts";
+} from "../support/spend.ts";
 
 let database: TestDatabase;
 

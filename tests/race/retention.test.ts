@@ -2,8 +2,8 @@
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { addTenant, addTestModel, usageOf, verifyBalances } from "../support/spend.ts";
 import { until } from "../support/until.ts";
-import { addTenant, addTestModel, usageOf, verifyBalances } from "./spend.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const daysAgo = (days: number) => new Date(Date.now() - days * DAY_MS);

@@ -4,8 +4,6 @@
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
-import { openCalls, wrongCalls, wrongQuotas, wrongReports } from "./oracle.ts";
-import { interleave, overlap, type Work } from "./sessions.ts";
 import {
   addQuota,
   addTenant,
@@ -15,7 +13,9 @@ import {
   reserve,
   usageOf,
   verifyBalances,
-} from "./spend.ts";
+} from "../support/spend.ts";
+import { openCalls, wrongCalls, wrongQuotas, wrongReports } from "./oracle.ts";
+import { interleave, overlap, type Work } from "./sessions.ts";
 import { removeWorld } from "./world.ts";
 
 const PERIODS = ["hour", "day", "week", "month", "lifetime"] as const;

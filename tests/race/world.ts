@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import type { Sql } from "postgres";
 import { expect } from "vitest";
+import { addTestModel, followPlans, usageOf, verifyBalances } from "../support/spend.ts";
 import type { Dice, World } from "./operations.ts";
 import {
   leftOverQuotas,
@@ -12,7 +13,6 @@ import {
   wrongQuotas,
   wrongReports,
 } from "./oracle.ts";
-import { addTestModel, followPlans, usageOf, verifyBalances } from "./spend.ts";
 
 export async function createWorld(sql: Sql, dice: Dice): Promise<World> {
   const name = randomBytes(4).toString("hex");

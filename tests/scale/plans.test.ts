@@ -4,8 +4,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { addTenant, addTestModel, reserve, usageOf } from "../race/spend.ts";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { addTenant, addTestModel, reserve, usageOf } from "../support/spend.ts";
 
 const USAGE = JSON.stringify(usageOf(0.01));
 

@@ -1,21 +1,19 @@
 // What is known of a request on the wire: whether it was sent, and whether its answer is a refusal.
-import { createServer, type RequestListener, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { RequestListener } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { ProviderRequest, saysOnlyError } from "../../functions/_shared/llm/providers/request.ts";
+import { closedPort, startServer, type TestServer } from "../support/server.ts";
 import { until } from "../support/until.ts";
 
-let server: Server | undefined;
+let server: TestServer | undefined;
 afterEach(async () => {
-  server?.closeAllConnections();
-  await new Promise((done) => (server ? server.close(done) : done(undefined)));
+  await server?.stop();
   server = undefined;
 });
 
 async function serve(listener: RequestListener): Promise<string> {
-  server = createServer(listener);
-  await new Promise<void>((done) => server?.listen(0, "127.0.0.1", done));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  server = await startServer(listener);
+  return `${server.url}/`;
 }
 
 const post = { method: "POST", body: "{}" };
@@ -26,9 +24,7 @@ describe("whether a request was sent", () => {
   });
 
   it("no: nobody listens", async () => {
-    const url = await serve(() => {});
-    await new Promise((done) => server?.close(done));
-    server = undefined;
+    const url = `http://127.0.0.1:${await closedPort()}/`;
     const request = new ProviderRequest();
     await expect(request.fetch(url, post)).rejects.toThrow();
     expect(request.isSent).toBe(false);

@@ -1,6 +1,6 @@
 // What every provider can send, as raw bytes: what is booked of it, to the last of twelve decimals, and what the client sees.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { verifyBalances } from "../race/spend.ts";
+import { verifyBalances } from "../support/spend.ts";
 import type { Counts } from "./bill.ts";
 import type { Booked, Expected, WireCase } from "./cases/case.ts";
 import { ECHO, endingCases, hangUpCases } from "./cases/endings.ts";
