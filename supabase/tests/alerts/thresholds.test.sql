@@ -2,12 +2,10 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(40);
+\ir ../support/test_model.psql
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
-insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
-  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
-  ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
 insert into spend.plans (id, name) values ('bare', 'Without quotas');
 
 -- A tenant with one quota, and what becomes of it. Its name is how the other functions find it.
@@ -19,11 +17,6 @@ create function pg_temp.tenant(p_name text, p_limit numeric, p_period text, p_zo
   select 'tenant', t.id, 'llm', p_period, p_limit from tenant as t
 $$;
 create function pg_temp.id(p_name text) returns uuid language sql as $$ select id from spend.tenants where name = p_name $$;
-create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
-  select jsonb_build_object(
-    'provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0
-  )
-$$;
 create function pg_temp.reserve(p_name text, p_usd numeric, p_now timestamptz default now())
 returns spend.reserve_result language sql as $$
   select spend_private.reserve(pg_temp.id(p_name), null, 'llm', pg_temp.usage(p_usd), p_now => p_now)

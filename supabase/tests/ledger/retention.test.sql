@@ -2,15 +2,11 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(51);
+\ir ../support/test_model.psql
 
 insert into spend.tenants (id, name, created_at) values
   ('aaaaaaaa-0000-4000-8000-000000000001', 'A', now() - interval '1 year'), ('bbbbbbbb-0000-4000-8000-000000000002', 'B', now() - interval '1 year'),
   ('cccccccc-0000-4000-8000-000000000003', 'C', now() - interval '1 year');
-insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
-  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'), ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
-create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
-  select jsonb_build_object('provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0)
-$$;
 create function pg_temp.days_ago(p_days numeric) returns timestamptz language sql as $$
   -- From midnight on: retention counts days of UTC.
   select date_trunc('day', now(), 'UTC') - p_days * interval '1 day'

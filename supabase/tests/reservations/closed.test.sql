@@ -2,18 +2,13 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(23);
+\ir ../support/test_model.psql
 
 -- A tenant that is closed, a user who has left: nothing more is held, and what runs is still booked.
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 insert into spend.tenant_members (tenant_id, user_id) values
   ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a');
-insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
-  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
-  ('llm', 'test', 'model', 'output_tokens', 1, '2020-01-01');
-create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
-  select jsonb_build_object('provider', 'test', 'model', 'model', 'input_tokens', p_usd * 1000000, 'output_tokens', 0)
-$$;
 create temporary table call (name text, id uuid);
 create function pg_temp.call(p_name text, p_user uuid) returns void language sql as $$
   insert into call select p_name, (spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', p_user, 'llm', pg_temp.usage(1))).reservation_id

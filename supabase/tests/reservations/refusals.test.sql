@@ -2,6 +2,7 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(22);
+\ir ../support/test_model.psql
 
 -- a is a member of A, b its owner, c the owner of B.
 insert into auth.users (id) values
@@ -16,12 +17,7 @@ insert into spend.tenant_members (tenant_id, user_id, role) values
 delete from spend.cost_quotas;
 insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd)
 values ('tenant', 'aaaaaaaa-0000-4000-8000-000000000001', 'llm', 'lifetime', 5);
-insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
-  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'), ('llm', 'test', 'model', 'output_tokens', 1, '2020-01-01');
 
-create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
-  select jsonb_build_object('provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0)
-$$;
 create function pg_temp.reserve(
   p_usd numeric, p_user text default 'a', p_key text default null, p_now timestamptz default '2026-03-01 10:20Z',
   p_enforce boolean default true

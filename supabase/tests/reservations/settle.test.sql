@@ -2,35 +2,7 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(34);
-
-insert into auth.users (id) values
-  ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
-insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
-insert into spend.tenant_members (tenant_id, user_id) values
-  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a');
-insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
-  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
-  ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
-
--- Usage that costs p_usd dollars.
-create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
-  select jsonb_build_object(
-    'provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0
-  )
-$$;
-create function pg_temp.reserve(p_usd numeric, p_now timestamptz default now(), p_task text default 'chat')
-returns spend.reserve_result language sql as $$
-  select spend_private.reserve(
-    'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'llm',
-    pg_temp.usage(p_usd), p_task, p_now => p_now
-  )
-$$;
--- The tenant's llm quota: spent and held.
-create function pg_temp.balance() returns text language sql as $$
-  select format('%s spent, %s held', trim_scale(spent_usd), trim_scale(reserved_usd))
-  from spend.quota_status where scope = 'tenant' and resource_type = 'llm'
-    and tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and task is null and product is null
-$$;
+\ir ../support/one_tenant.psql
 
 -- One reservation per case, by name.
 create temporary table made (name text, id uuid);

@@ -2,6 +2,7 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(22);
+\ir ../support/test_model.psql
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -12,15 +13,7 @@ insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-0000000000
 insert into spend.tenant_members (tenant_id, user_id, role) values
   ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'owner'),
   ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000b', 'member');
-insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
-  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
-  ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
 
-create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
-  select jsonb_build_object(
-    'provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0
-  )
-$$;
 create function pg_temp.reserve(p_usd numeric, p_user text default 'b') returns spend.reserve_result language sql as $$
   select spend.reserve(
     'aaaaaaaa-0000-4000-8000-000000000001', ('00000000-0000-4000-8000-00000000000' || p_user)::uuid, 'llm', pg_temp.usage(p_usd)

@@ -2,6 +2,7 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(19);
+\ir ../support/signed_in.psql
 
 -- A: owner and member. Members of its plan get $10 of llm a day.
 insert into auth.users (id) values
@@ -14,23 +15,6 @@ insert into spend.tenant_members (tenant_id, user_id, role) values
   ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'owner'),
   ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000c', 'member');
 
--- What a statement of a signed-in user does: the number of rows, or the SQLSTATE that it fails with.
-create function pg_temp.does(p_user text, p_sql text) returns text language plpgsql as $$
-declare
-  v_rows bigint;
-begin
-  perform set_config('request.jwt.claim.sub', '00000000-0000-4000-8000-00000000000' || p_user, true);
-  perform set_config('role', 'authenticated', true);
-  execute p_sql;
-  get diagnostics v_rows = row_count;
-  perform set_config('role', 'none', true);
-  return v_rows || ' rows';
-exception
-  when others then
-    perform set_config('role', 'none', true);
-    return sqlstate;
-end;
-$$;
 create function pg_temp.quota() returns text language sql as $$
   select string_agg(format('%s of %s', trim_scale(limit_usd), source), ', ')
   from spend.cost_quotas where scope_id = '00000000-0000-4000-8000-00000000000c' and period = 'day'

@@ -2,6 +2,7 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(30);
+\ir ../support/signed_in.psql
 
 -- A: owner, admin, member. B: another tenant, with an owner of its own.
 insert into auth.users (id) values
@@ -16,23 +17,6 @@ insert into spend.tenant_members (tenant_id, user_id, role) values
   ('bbbbbbbb-0000-4000-8000-000000000002', '00000000-0000-4000-8000-00000000000d', 'owner');
 insert into spend.cost_quotas (scope, resource_type, period, limit_usd) values ('platform', 'llm', 'month', 1000);
 
--- What a statement of a signed-in user does: the number of rows, or the SQLSTATE that it fails with.
-create function pg_temp.does(p_user text, p_sql text) returns text language plpgsql as $$
-declare
-  v_rows bigint;
-begin
-  perform set_config('request.jwt.claim.sub', '00000000-0000-4000-8000-00000000000' || p_user, true);
-  perform set_config('role', 'authenticated', true);
-  execute p_sql;
-  get diagnostics v_rows = row_count;
-  perform set_config('role', 'none', true);
-  return v_rows || ' rows';
-exception
-  when others then
-    perform set_config('role', 'none', true);
-    return sqlstate;
-end;
-$$;
 create function pg_temp.add(
   p_user text, p_limit numeric, p_scope text default 'user', p_tenant text default 'aaaaaaaa-0000-4000-8000-000000000001',
   p_scope_id text default '00000000-0000-4000-8000-00000000000c', p_period text default 'month', p_type text default 'llm'
