@@ -10,7 +10,7 @@ begin
   return (select count(*) from spend.audit_log where command = 'TRUNCATE' and table_name = p_table);
 end;
 $$;
-select is(pg_temp.emptied(t.name), 1::bigint, format('emptying %s is in the log', t.name))
+select is(pg_temp.emptied(t.name), 1::bigint, format('Truncating %s is in the audit log', t.name))
 from (values
   ('tenant_members'), ('plan_quotas'), ('product_aliases'), ('prices'), ('cost_quotas'), ('tenants'), ('plans'), ('sandbox_templates')
 ) as t (name);

@@ -83,18 +83,18 @@ $$;
 create function pg_temp.call_of(p_status text) returns uuid language sql as $$
   select r.id from spend.reservations as r where r.status = p_status and r.actual_cost_usd is distinct from 0 order by r.id limit 1
 $$;
-select ok((select count(*) from spend.cost_events) > 100, 'more than a hundred events');
-select is_empty('select * from spend.verify_balances()', 'nothing is damaged: nothing is found');
+select ok((select count(*) from spend.cost_events) > 100, 'The ledger has more than a hundred events');
+select is_empty('select * from spend.verify_balances()', 'verify_balances finds nothing in a ledger that nobody damaged');
 select is(
   (select count(distinct is_calm::text || is_split::text) from spend_private.quota_balances), 2::bigint,
-  'balances that are calm and split, and some that are over their limit'
+  'Some balances are calm and split, and some are over their limit'
 );
 
 -- Balances
-select is(pg_temp.found('delete from spend_private.quota_balances'), 'reserved_usd spent_usd', 'all balances deleted');
+select is(pg_temp.found('delete from spend_private.quota_balances'), 'reserved_usd spent_usd', 'verify_balances finds that all balances are deleted');
 select is(
   pg_temp.found($$ update spend.reservations set status = 'released', actual_cost_usd = 0, ended_at = now() where status = 'held';
-    delete from spend_private.quota_balances $$), 'spent_usd', 'all balances deleted, nothing held'
+    delete from spend_private.quota_balances $$), 'spent_usd', 'verify_balances finds that all balances are deleted when nothing is held'
 );
 select is(pg_temp.found(format(d.damage, d.quota)), d.finds, d.what || ': ' || d.damage)
 from (
@@ -126,7 +126,7 @@ from (
 ) as d (quota, damage, finds, what);
 select is(
   pg_temp.found(format('delete from spend_private.quota_balances where quota_id = %s', (select id from spend.cost_quotas where scope = 'platform'))),
-  'reserved_usd spent_usd', 'the balances of the platform'
+  'reserved_usd spent_usd', 'verify_balances finds that the balances of the platform are deleted'
 );
 
 -- Reservations and events

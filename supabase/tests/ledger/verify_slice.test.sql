@@ -54,11 +54,11 @@ exception
     return sqlerrm;
 end;
 $$;
-select is(pg_temp.cycle(1000), 1, 'a small world is verified in one slice');
-select is((select cycle_ended_at from spend_private.verification_state), now(), 'which ends a cycle');
-select is(pg_temp.problems(), 'none', 'and finds nothing');
-select ok(pg_temp.cycle(7) > 10, 'by seven rows it takes more than ten');
-select is(pg_temp.problems(), 'none', 'and finds nothing either');
+select is(pg_temp.cycle(1000), 1, 'One slice of 1,000 rows verifies a small ledger');
+select is((select cycle_ended_at from spend_private.verification_state), now(), 'The slice ends a cycle');
+select is(pg_temp.problems(), 'none', 'The cycle finds nothing');
+select ok(pg_temp.cycle(7) > 10, 'A cycle by slices of seven rows takes more than ten');
+select is(pg_temp.problems(), 'none', 'A cycle by slices of seven rows finds nothing');
 
 select is(pg_temp.found(d.damage), d.finds, d.what)
 from (
@@ -83,25 +83,25 @@ select results_eq(
   $$ select p.subject, p.message, p.times, p.details ->> 'tenant_id' from spend.problems as p where p.job = 'verify' $$,
   $$ select 'reservation ' || c.tenant_id || '/' || c.id, 'actual_cost_usd is 1.000900000000 and should be 0.000900000000 (1 in all)', 2::bigint, c.tenant_id::text
      from calls as c where c.n = 29 and c.tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002' $$,
-  'a finding is a problem, seen in each cycle'
+  'A wrong reservation is one problem, counted in each cycle'
 );
-select is((select count(*) from spend.alerts where kind = 'verification_failed'), 1::bigint, 'with one alert');
+select is((select count(*) from spend.alerts where kind = 'verification_failed'), 1::bigint, 'A problem that stays open records one alert');
 select spend_private.verify_slice(1);
-select is(pg_temp.problems(), 'reservation', 'it stays open while it is wrong');
+select is(pg_temp.problems(), 'reservation', 'A problem stays open while the reservation is wrong');
 update spend.reservations set actual_cost_usd = actual_cost_usd - 1 where id = (select id from calls where n = 29 and tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002');
 select spend_private.verify_slice(1);
-select is(pg_temp.problems(), 'none', 'and is closed by the next slice, wherever that is');
+select is(pg_temp.problems(), 'none', 'The next slice resolves the problem once the reservation is right');
 update spend_private.quota_balances set spent_usd = spent_usd + 1 where slot = 0 and quota_id = (select min(id) from spend.cost_quotas where tenant_id is not null);
 select pg_temp.cycle(1000), pg_temp.cycle(1000);
-select is(pg_temp.problems(), 'quota', 'a balance that says more');
+select is(pg_temp.problems(), 'quota', 'A balance that has too much spent is a problem');
 select spend.rebuild_balances((select min(id) from spend.cost_quotas where tenant_id is not null));
 select spend_private.verify_slice(1);
-select is(pg_temp.problems(), 'none', 'is closed when it is rebuilt');
-select is((spend.maintain(job => 'verify')) ? 'verify', true, 'spend.maintain() does it');
+select is(pg_temp.problems(), 'none', 'The problem is resolved when the balances are rebuilt');
+select is((spend.maintain(job => 'verify')) ? 'verify', true, 'spend.maintain() runs verification');
 update spend_private.cost_rollups set cost_usd = cost_usd + 1;
 update spend.reservations set actual_cost_usd = actual_cost_usd + 1 where status = 'settled';
 select pg_temp.cycle(1000), pg_temp.cycle(1000);
-select ok((select count(*) from spend.problems where job = 'verify' and resolved_at is null) between 20 and 110, 'very much damage makes no more problems than can be read');
-select cmp_ok((select count(*) from spend.verify_balances()), '>', 50::bigint, 'verify_balances tells all of it');
+select ok((select count(*) from spend.problems where job = 'verify' and resolved_at is null) between 20 and 110, 'Much damage makes no more than some hundred problems');
+select cmp_ok((select count(*) from spend.verify_balances()), '>', 50::bigint, 'verify_balances finds all of the damage');
 select * from finish();
 rollback;

@@ -50,11 +50,11 @@ from (values
 ) as c (change, answer, "case");
 
 select throws_ok(
-  $$ update spend.prices set usd = -1 where product = 'model' $$, '22023', 'invalid_price', 'an update is looked at too'
+  $$ update spend.prices set usd = -1 where product = 'model' $$, '22023', 'invalid_price', 'An update to an invalid price is refused'
 );
 select throws_ok(
   $$ update spend.prices set meter = 'input_tokens' where product = 'model' and meter = 'output_tokens' $$,
-  'PT409', 'duplicate_price', 'and may not take another price''s place'
+  'PT409', 'duplicate_price', 'An update onto another price''s key is refused'
 );
 
 select * from finish();
