@@ -40,7 +40,7 @@ select is(
 select is((select count(*) from spend_private.claim_alerts(100, now())), 3::bigint, 'Alerts about problems are claimed like all others');
 
 -- Alerts are about a quota, or have facts.
-select throws_ok(c.command, '23514', null, c.why)
+select throws_ok(c.command, '23514', null, 'An alert is refused: ' || c.why)
 from (values
   ('insert into spend.alerts (kind) values (''job_failed'')', 'no facts'),
   ('insert into spend.alerts (kind, facts) values (''warning'', ''{}'')', 'a warning about no quota'),

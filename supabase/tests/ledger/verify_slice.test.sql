@@ -60,16 +60,16 @@ select is(pg_temp.problems(), 'none', 'The cycle finds nothing');
 select ok(pg_temp.cycle(7) > 10, 'A cycle by slices of seven rows takes more than ten');
 select is(pg_temp.problems(), 'none', 'A cycle by slices of seven rows finds nothing');
 
-select is(pg_temp.found(d.damage), d.finds, d.what)
+select is(pg_temp.found(d.damage), d.finds, 'A cycle by slices of seven rows finds: ' || d.what)
 from (
   values
     ('delete from spend_private.quota_balances where quota_id = (select min(id) from spend.cost_quotas where tenant_id is not null)', 'quota', 'balances of a quota deleted'),
-    ('delete from spend_private.quota_balances where quota_id = (select id from spend.cost_quotas where tenant_id is null)', 'quota', 'or of the platform'),
-    ('update spend_private.quota_balances set quota_id = 999 where quota_id = (select id from spend.cost_quotas where tenant_id is null)', 'quota', 'of no quota'),
+    ('delete from spend_private.quota_balances where quota_id = (select id from spend.cost_quotas where tenant_id is null)', 'quota', 'balances of the platform deleted'),
+    ('update spend_private.quota_balances set quota_id = 999 where quota_id = (select id from spend.cost_quotas where tenant_id is null)', 'quota', 'a balance of no quota'),
     ('update spend_private.quota_balances set period_end = period_end + interval ''1 hour'' where quota_id = (select min(id) from spend.cost_quotas where tenant_id is not null)', 'quota', 'a period that ends late'),
     ('update spend.reservations set actual_cost_usd = 7 where id = (select id from calls where n = 29 and tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'reservation', 'a reservation that says another cost'),
-    ('delete from spend.reservations where id = (select id from calls where n = 29 and tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'reservation', 'one that is gone'),
-    ('update spend.reservations set holds = holds[2:] where id = (select id from calls where n = 30 and tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'quota reservation', 'one that is not held by all'),
+    ('delete from spend.reservations where id = (select id from calls where n = 29 and tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'reservation', 'a reservation that is gone'),
+    ('update spend.reservations set holds = holds[2:] where id = (select id from calls where n = 30 and tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'quota reservation', 'a reservation that not all of its quotas hold'),
     ('update spend_private.conversation_rollups set cost_usd = cost_usd + 1 where hour = (select max(hour) from spend_private.conversation_rollups where tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'rollups', 'a conversation''s roll-up'),
     ('update spend_private.cost_rollups set tenant_id = ''cccccccc-0000-4000-8000-000000000003'' where hour = (select max(hour) from spend_private.cost_rollups where tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'rollups', 'a roll-up that went to no tenant: the balances, which do not follow from it either, are not blamed'),
     ('update spend_private.ledger_state set rolled_up_before = (rolled_up_before::text::bigint + 1000)::text::xid8', 'ledger_state rollups', 'the mark')

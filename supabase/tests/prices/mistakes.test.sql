@@ -29,7 +29,7 @@ exception when others then
   return format('%s %s: %s%s', sqlstate, sqlerrm, v_detail::jsonb ->> 'field', case v_hint when '' then ', no hint' end);
 end $$;
 
-select is(pg_temp.refusal(c.change), c.answer, c.case)
+select is(pg_temp.refusal(c.change), c.answer, 'The refusal of a price says what is wrong: ' || c.case)
 from (values
   ('{"meter": "output_tokens", "usd": 0}'::jsonb, null, 'a price of 0 is a price'),
   ('{"usd": -1}', '22023 invalid_price: usd', 'a negative price'),
