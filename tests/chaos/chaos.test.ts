@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 
-it("three rounds: whatever is killed, cut or lost, the books are right", {
+it("In three rounds of kills, cuts and lost answers the balances stay right", {
   timeout: 180_000,
 }, async () => {
   const run = fileURLToPath(new URL("run.ts", import.meta.url));

@@ -77,7 +77,7 @@ function chat(body: Record<string, unknown>, init: RequestInit = {}) {
 const calls = (count: number) => endedCalls(stack.sql, tenant.id, count);
 
 describe("a call that its provider refuses", () => {
-  it("is tried again where the provider says that this helps, on a hold of its own", async () => {
+  it("is tried again, with a reservation of its own, where the provider says that this helps", async () => {
     provider.plays(refuses(503, { "retry-after": "0" }), answers("Hello", USAGE));
     expect((await chat({})).status).toBe(200);
     expect(await calls(2)).toMatchObject([
@@ -87,7 +87,7 @@ describe("a call that its provider refuses", () => {
     expect(provider.journal).toHaveLength(2);
   });
 
-  it("is not tried again where it says that it does not", async () => {
+  it("is not tried again where the provider says that it does not help", async () => {
     provider.plays(refuses(400), answers("Hello", USAGE));
     expect((await chat({})).status).toBe(502);
     expect(await calls(1)).toMatchObject([{ status: "released", cost: 0 }]);
@@ -106,16 +106,16 @@ describe("a call that its provider refuses", () => {
   });
 });
 
-it("is made at the standard tier, whatever the provider's account has set", async () => {
+it("A call is made at the standard tier, whatever the provider's account has set", async () => {
   expect((await chat({})).status).toBe(200);
   expect(provider.journal[0]?.body.service_tier).toBe("default");
 });
 
-describe("Idempotency-Key", () => {
+describe("An Idempotency-Key", () => {
   const keyed = (key: string, content = "Hello") =>
     chat(say(content), { headers: { "idempotency-key": key } });
 
-  it("a request that is sent again calls and books once", async () => {
+  it("makes a request that is sent again call and book once", async () => {
     expect((await keyed("again")).status).toBe(200);
     await calls(1);
     const second = await keyed("again");
@@ -125,7 +125,7 @@ describe("Idempotency-Key", () => {
     expect(provider.journal).toHaveLength(1);
   });
 
-  it("ten at once call and book once", async () => {
+  it("makes ten requests at once call and book once", async () => {
     const statuses = await Promise.all(
       Array.from({ length: 10 }, async () => (await keyed("ten")).status),
     );
@@ -142,7 +142,7 @@ describe("Idempotency-Key", () => {
     expect(await calls(2)).toMatchObject([{ status: "released" }, { status: "settled" }]);
   });
 
-  it("for another request: 409; one that is no key: 400", async () => {
+  it("of another request is a 409, and one that is no key a 400", async () => {
     expect((await keyed("other")).status).toBe(200);
     expect((await keyed("other", "Something else, and longer")).status).toBe(409);
     expect((await keyed("x".repeat(300))).status).toBe(400);
@@ -150,7 +150,7 @@ describe("Idempotency-Key", () => {
   });
 });
 
-describe("a provider that ignores the limit of its output", () => {
+describe("A provider that ignores the limit of its output", () => {
   const WORDS = 2000;
   /** Says word after word, a call's limit or not; `WORDS` of them, then ends. */
   const babbles: Script = async (response) => {
@@ -164,7 +164,7 @@ describe("a provider that ignores the limit of its output", () => {
   };
   const brief = { ...say(), stream: true, maxOutputTokens: 20 };
 
-  it("is held more for while the quota has room, and booked exactly", async () => {
+  it("has more held while the quota has room, and is booked exactly", async () => {
     provider.plays(babbles);
     const response = await chat(brief);
     expect(eventsOf(await response.text()).at(-1)).toMatchObject({ type: "finish" });
@@ -182,7 +182,7 @@ describe("a provider that ignores the limit of its output", () => {
       "/openai/chat/completions",
       { ...say(), model: "gpt-4o-mini", stream: true, max_tokens: 20 },
     ],
-  ])("is stopped where it has none: %s ends with the quota", async (_, path, json) => {
+  ])("is stopped where the quota has no room: %s ends with the quota", async (_, path, json) => {
     provider.plays(babbles);
     // Room for what is held at first, some $0.00003, and 500 tokens more.
     const limit = 0.00035;
@@ -211,7 +211,7 @@ describe("a provider that ignores the limit of its output", () => {
   });
 });
 
-describe("an agent", () => {
+describe("An agent", () => {
   const TOOLS = { tools: ["current_time"], maxSteps: 5, task: "agent:clock" };
   const runsFiveSteps = () =>
     provider.plays(
@@ -228,7 +228,7 @@ describe("an agent", () => {
   });
 
   it.each([true, false])(
-    "whose fourth step is refused has its three booked, and takes no fifth (stream: %s)",
+    "whose fourth step is refused has three booked, and takes no fifth (stream: %s)",
     async (stream) => {
       runsFiveSteps();
       await chat(TOOLS);
@@ -269,7 +269,7 @@ describe("an agent", () => {
   });
 });
 
-it("a client that leaves a provider that counts early: the prompt as it was reported, and the words that came", async () => {
+it("A client that leaves pays for the prompt that the provider has reported, and for the words that came", async () => {
   const client = new AbortController();
   const response = await chat(
     { stream: true, model: "anthropic/claude-sonnet-4-5" },
@@ -285,7 +285,7 @@ it("a client that leaves a provider that counts early: the prompt as it was repo
   expect(call?.cost).toBeLessThan(input + (100 * 15) / 1e6);
 });
 
-it("ten streams at once on a quota with room for four: four finish, six are refused", async () => {
+it("Ten streams at once on a quota with room for four: four finish, six are refused", async () => {
   await (await chat({ stream: true, maxOutputTokens: 1000 })).text();
   const estimate = (await calls(1))[0]?.estimate as number;
   tenant = await stack.createTenant({ members: [user] });
@@ -321,6 +321,6 @@ it("ten streams at once on a quota with room for four: four finish, six are refu
   expect(await verifyBalances(stack.sql)).toEqual([]);
 });
 
-it("after all of this the balances equal the ledger", async () => {
+it("After all of this the balances equal the ledger", async () => {
   expect(await verifyBalances(stack.sql)).toEqual([]);
 });

@@ -45,8 +45,8 @@ function chat(body: Record<string, unknown> = say(), init: RequestInit = {}) {
 
 const ended = () => endedCall(stack.sql, tenant.id);
 
-describe("usage", () => {
-  it("cached and reasoning tokens are booked as parts of the input and the output", async () => {
+describe("Usage", () => {
+  it("with cached and reasoning tokens is booked as parts of the input and the output", async () => {
     const usage = {
       prompt_tokens: 2000,
       completion_tokens: 300,
@@ -73,7 +73,7 @@ describe("usage", () => {
     ["fractional", { prompt_tokens: 5.5, completion_tokens: 3 }],
     // No prompt is empty.
     ["zero", { prompt_tokens: 0, completion_tokens: 0 }],
-  ])("that is %s is unknown usage", async (_, usage) => {
+  ])("that is %s counts as unknown", async (_, usage) => {
     provider.plays(answers("Hello", usage));
 
     await (await chat()).text();
@@ -84,7 +84,7 @@ describe("usage", () => {
   });
 });
 
-describe("a provider that misbehaves", () => {
+describe("A provider that", () => {
   it.each([
     ["hangs up without an answer", (response) => void response.destroy()],
     [
@@ -93,7 +93,7 @@ describe("a provider that misbehaves", () => {
         void response.writeHead(200, { "content-type": "application/json" }).end("<html>"),
     ],
   ] as [string, Script][])(
-    "%s: 502; whether it charges is not known, so the estimate is booked",
+    "%s gives a 502, and the estimate is booked because it may charge",
     async (_, misbehave) => {
       provider.plays(misbehave);
 
@@ -106,8 +106,8 @@ describe("a provider that misbehaves", () => {
   );
 });
 
-describe("the database", () => {
-  it("does not answer in time: 503, the provider is not called, and nothing stays held or is booked", async () => {
+describe("A database that", () => {
+  it("does not answer in time gives a 503, no provider is called, and nothing stays held or is booked", async () => {
     const hasty = await startTestStack({ env: { SPENDGATE_GATE_TIMEOUT_MS: "500" } });
     try {
       const member = await hasty.signUp();
@@ -137,7 +137,7 @@ describe("the database", () => {
     }
   });
 
-  it("refuses to settle at first: it is asked again, and the call is booked exactly", async () => {
+  it("refuses to settle at first is asked again, and the call is booked exactly", async () => {
     await stack.sql.unsafe(`
       create sequence spend_private.failed_settles;
       alter function spend.settle rename to settle_away;
@@ -169,7 +169,7 @@ describe("the database", () => {
   });
 });
 
-it("a history that was stopped in the middle of a tool's work can be gone on with", async () => {
+it("A history that was stopped in the middle of a tool's work can be continued", async () => {
   const response = await chat({
     messages: [
       { id: "1", role: "user", parts: [{ type: "text", text: "Look." }] },
@@ -216,7 +216,7 @@ describe("useChat's own transport", () => {
   });
 });
 
-describe("every answer", () => {
+describe("Every answer", () => {
   const bodies: [number, () => Record<string, unknown> | Promise<Record<string, unknown>>][] = [
     [200, () => say()],
     [400, () => ({})],
@@ -245,7 +245,7 @@ describe("every answer", () => {
       },
     ],
   ];
-  it.each(bodies)("%i has CORS, and says nothing of what is inside", async (status, body) => {
+  it.each(bodies)("with %i has CORS, and says nothing of what is inside", async (status, body) => {
     const response = await chat(await body());
     expect(response.status).toBe(status);
     expect(response.headers.get("access-control-allow-origin")).toBe("*");
@@ -253,7 +253,7 @@ describe("every answer", () => {
     expect(await response.text()).not.toMatch(/\.ts:\d|node_modules|spend_private|stack/);
   });
 
-  it("a refusal that waiting does not mend has no Retry-After, as JSON and as events", async () => {
+  it("that refuses for good has no Retry-After, as JSON and as events", async () => {
     await limitTo(stack.sql, tenant.id, 0);
     const asJson = await chat();
     const asStream = await chat(say(), { headers: { accept: "text/event-stream" } });
@@ -270,7 +270,7 @@ describe("every answer", () => {
   });
 });
 
-it("after all of this nothing is held, and the balances equal the ledger", async () => {
+it("After all of this nothing is held, and the balances equal the ledger", async () => {
   await until("nothing is held", async () => {
     const [row] =
       await stack.sql`select count(*)::int from spend.reservations where status = 'held'`;

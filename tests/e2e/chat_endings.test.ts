@@ -266,7 +266,7 @@ const cases = Object.entries(WAYS).flatMap(([wayName, way]) =>
   ),
 );
 
-describe("every way × every ending", () => {
+describe("Every way to call and every ending are booked as the ledger must say", () => {
   it.each(cases)("%s", async (_, { way, ending, stream, expected }) => {
     const after = way.after ?? [];
     provider.plays(...way.before, ending.script, ...after);
@@ -309,7 +309,7 @@ describe("every way × every ending", () => {
   }
 });
 
-it("a client that goes during the compaction of its chat: that is booked, and nothing more is called", async () => {
+it("A client that leaves during the compaction of its chat has that booked, and nothing more is called", async () => {
   provider.plays(() => {});
   const client = new AbortController();
   const sent = stack.call("/chat", { user, json: { messages: LONG }, signal: client.signal });
@@ -323,7 +323,7 @@ it("a client that goes during the compaction of its chat: that is booked, and no
   expect(provider.journal).toHaveLength(1);
 });
 
-it("a provider's 429 is ours as a 503, with its Retry-After", async () => {
+it("A 429 of a provider is answered as a 503 with its Retry-After", async () => {
   provider.plays(refuses(429, { "retry-after": "7" }));
   const response = await stack.call("/chat", { user, json: WAYS.chat?.body(true) });
   expect(response.status).toBe(503);
@@ -334,7 +334,7 @@ it("a provider's 429 is ours as a 503, with its Retry-After", async () => {
   });
 });
 
-it("the function killed under way: each call is booked at its estimate when its hold expires, once", async () => {
+it("Calls of a function that is killed are booked at their estimates when their holds expire, once", async () => {
   const doomed = await startTestStack({ env: provider.env });
   try {
     const member = await doomed.signUp();
@@ -372,6 +372,6 @@ it("the function killed under way: each call is booked at its estimate when its 
   }
 });
 
-it("after all of this the balances equal the ledger", async () => {
+it("After all of this the balances equal the ledger", async () => {
   expect(await verifyBalances(stack.sql)).toEqual([]);
 });

@@ -66,7 +66,7 @@ describe("useChat", () => {
       headers: { authorization: `Bearer ${user.jwt}`, apikey: stack.keys.publishable },
     });
 
-  it("reads a refusal: its error's message is JSON, of which the helper makes details", async () => {
+  it("reads a refusal from its error's message, of which the helper makes details", async () => {
     await limitTo(stack.sql, tenant.id, 0.001);
     const sending = transport().sendMessages({
       trigger: "submit-message",
@@ -87,14 +87,14 @@ describe("useChat", () => {
     });
   });
 
-  it("asks for an answer to resume: there is none", async () => {
+  it("finds no answer to resume", async () => {
     expect(await transport().reconnectToStream({ chatId: "chat" })).toBeNull();
     expect((await stack.call("/chat/chat/stream", { user })).status).toBe(204);
     expect((await stack.call("/chat/chat/stream")).status).toBe(401);
   });
 
   it.each(["*/*", "application/json", "text/event-stream, application/json"])(
-    "Accept: %s: each error is JSON with its status",
+    "gets each error as JSON with its status for Accept: %s",
     async (accept) => {
       await limitTo(stack.sql, tenant.id, 0);
       const response = await chat(say(), { headers: { accept } });
@@ -103,7 +103,7 @@ describe("useChat", () => {
     },
   );
 
-  it("Accept: text/event-stream alone: each error is events, a wrong request's too", async () => {
+  it("gets each error as events for Accept: text/event-stream alone, a wrong request's too", async () => {
     const response = await chat({}, { headers: { accept: "text/event-stream" } });
     expect(response.status).toBe(400);
     expect(response.headers.get("content-type")).toBe("text/event-stream");
@@ -112,7 +112,7 @@ describe("useChat", () => {
 });
 
 describe("Auth", () => {
-  it("is asked too often: 503 with Retry-After, which signs nobody out", async () => {
+  it("that is asked too often gives a 503 with Retry-After, which signs nobody out", async () => {
     proxy.authAnswers(429);
     try {
       for (const path of ["/chat", "/openai/chat/completions"]) {
@@ -131,7 +131,7 @@ describe("Auth", () => {
   });
 });
 
-describe("a request that is wrong is a 400 that says where", () => {
+describe("A request that is wrong gets a 400 that says where", () => {
   const file = (url: string, mediaType = "image/png") => ({
     messages: [{ id: "1", role: "user", parts: [{ type: "file", mediaType, url }] }],
   });
@@ -149,19 +149,19 @@ describe("a request that is wrong is a 400 that says where", () => {
     expect(response.status).toBe(400);
   });
 
-  it("NUL in the name of a sandbox's conversation", async () => {
+  it("for a NUL in the name of a sandbox's conversation", async () => {
     const response = await stack.call("/sandbox", { user, json: { conversationId: "a\u0000" } });
     expect(response.status).toBe(400);
   });
 
-  it("a path that is not there is not /chat", async () => {
+  it("and one for a path that is not there does not reach /chat", async () => {
     expect((await stack.call("/chat/x/chat", { user, json: say() })).status).toBe(404);
   });
 });
 
-describe("an idempotency key", () => {
+describe("An idempotency key", () => {
   const headers = { "idempotency-key": "k" };
-  it("of another member: 409 that says so", async () => {
+  it("of another member gives a 409 that says so", async () => {
     const other = await stack.signUp();
     await stack.sql`
       insert into spend.tenant_members (tenant_id, user_id) values (${tenant.id}, ${other.id})`;
@@ -174,14 +174,14 @@ describe("an idempotency key", () => {
     });
   });
 
-  it("that is one of a request's further calls: 400", async () => {
+  it("that belongs to a further call of a request gives a 400", async () => {
     const response = await chat(say(), { headers: { "idempotency-key": "k#2" } });
     expect(response.status).toBe(400);
   });
 });
 
-describe("the OpenAI endpoint", () => {
-  it("/responses: 404 with what to use", async () => {
+describe("The OpenAI endpoint", () => {
+  it("answers /responses with a 404 that says what to use", async () => {
     const error = await openai.responses.create({ model: "gpt-4o-mini", input: "x" }).then(
       () => undefined,
       (thrown) => thrown,
@@ -190,7 +190,7 @@ describe("the OpenAI endpoint", () => {
     expect(error.message).toContain("openai.chat(model)");
   });
 
-  it("models that chat or embed, by bare names too", async () => {
+  it("lists models that chat or embed, by bare names too", async () => {
     const ids = [];
     for await (const model of openai.models.list()) ids.push(model.id);
     expect(ids).toContain("openai/text-embedding-3-small");
@@ -202,7 +202,7 @@ describe("the OpenAI endpoint", () => {
     await expect(openai.models.retrieve("nothing")).rejects.toBeInstanceOf(OpenAI.NotFoundError);
   });
 
-  it("a fine-tuned model's bare name is OpenAI's", async () => {
+  it("takes a fine-tuned model's bare name as OpenAI's", async () => {
     const completion = await openai.chat.completions.create({
       model: "ft:gpt-4o-mini-2024-07-18:acme::1",
       messages: [{ role: "user", content: "Hello" }],
@@ -215,13 +215,13 @@ describe("the OpenAI endpoint", () => {
     ["openai/text-embedding-3-small", ["one", "two"]],
     ["google/gemini-embedding-001", ["one"]],
     ["google/gemini-embedding-001", ["one", "two"]],
-  ])("embeddings of the stand-in: %s of %j", async (model, input) => {
+  ])("gets embeddings from the stand-in: %s of %j", async (model, input) => {
     const answer = await openai.embeddings.create({ model, input, dimensions: 256 });
     expect(answer.data.map(({ embedding }) => embedding.length)).toEqual(input.map(() => 256));
     expect(answer.usage).toBeNull();
   });
 
-  it("null is what is not set", async () => {
+  it("takes null as a value that is not set", async () => {
     const response = await stack.call("/openai/embeddings", {
       user,
       json: {
@@ -233,11 +233,11 @@ describe("the OpenAI endpoint", () => {
   });
 });
 
-it("a browser keeps a preflight's answer for two hours", async () => {
+it("A browser keeps a preflight's answer for two hours", async () => {
   const response = await stack.call("/chat", { method: "OPTIONS" });
   expect(response.headers.get("access-control-max-age")).toBe("7200");
 });
 
-it("after all of this the balances equal the ledger", async () => {
+it("After all of this the balances equal the ledger", async () => {
   expect(await verifyBalances(stack.sql)).toEqual([]);
 });

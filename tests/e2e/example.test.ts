@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
-it("is gated and booked under its task, and answers every error by name", async () => {
+it("The example function is gated, booked under its task, and answers every error by name", async () => {
   const user = await stack.signUp();
   const tenant = await stack.createTenant({ members: [user] });
   const title = (json: unknown, caller = user) => stack.call("/example", { user: caller, json });

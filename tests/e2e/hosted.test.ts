@@ -34,7 +34,7 @@ afterAll(async () => {
   await admin.end();
 });
 
-it("db push works as a role without superuser rights, and so does the gate after it", async () => {
+it("db push works as a role without superuser rights, and so does the gate afterwards", async () => {
   await migrate(urlOf(NAME));
 
   const sql = postgres(urlOf(NAME), { max: 1, onnotice: () => {} });

@@ -84,8 +84,8 @@ async function expectPaid(...sandboxes: StandInSandbox[]) {
   expect(await verifyBalances(stack.sql)).toEqual([]);
 }
 
-describe("who", () => {
-  it("the secret key alone, as apikey or bearer token", async () => {
+describe("The maintenance function", () => {
+  it("runs for the secret key alone, as apikey or bearer token", async () => {
     const call = (headers: Record<string, string>) =>
       fetch(`${stack.url}/functions/v1/maintenance`, { method: "POST", headers });
     for (const headers of [
@@ -109,8 +109,8 @@ describe("who", () => {
   });
 });
 
-describe("what died", () => {
-  it("the function, between create and its answer: the sandbox is killed and booked, once", async () => {
+describe("After a death", () => {
+  it("of the function between create and its answer, the sandbox is killed and booked, once", async () => {
     // Functions of their own, which die alone.
     const functions = await startFunctions({
       apiUrl: stack.url,
@@ -141,7 +141,7 @@ describe("what died", () => {
     expect(await bookings()).toHaveLength(1);
   });
 
-  it("the answer of a create, which is sent once: one runs that is paid for, none that is not", async () => {
+  it("of the answer to a create, which is sent once, one sandbox that is paid for runs, and no other", async () => {
     stack.sandboxes.fault({ operation: "create", loseAnswer: true });
     expect((await post()).status).toBe(502);
     const made = living(stack);
@@ -159,7 +159,7 @@ describe("what died", () => {
     await expectPaid(...made, current as StandInSandbox);
   });
 
-  it("the claimer before it reached E2B: the hold is given back", async () => {
+  it("of the claimer before it reached E2B, the hold is released", async () => {
     stack.sandboxes.fault({ operation: "create", status: 500 });
     expect((await post()).status).toBe(502);
     expect(await changes()).toEqual({});
@@ -172,7 +172,7 @@ describe("what died", () => {
     await expectPaid();
   });
 
-  it("whoever resumes it: it is paused again, and what it ran is booked", async () => {
+  it("of the caller who resumes a sandbox, it is paused again, and what it ran is booked", async () => {
     const sandbox = await open();
     await age(stack, sandbox, 200);
     await maintain(stack);
@@ -189,7 +189,7 @@ describe("what died", () => {
     expect(await changes()).toEqual({});
   });
 
-  it("whoever would resume it: it is as it was, and the hold is given back", async () => {
+  it("of the caller before he resumes a sandbox, it stays as it was, and the hold is released", async () => {
     const sandbox = await open();
     await age(stack, sandbox, 200);
     await maintain(stack);
@@ -201,7 +201,7 @@ describe("what died", () => {
     expect((await bookings()).filter(({ cost_usd }) => Number(cost_usd) > 0)).toHaveLength(1);
   });
 
-  it("whoever paused it, before it was booked: booked to its pause", async () => {
+  it("of the caller who paused a sandbox, before it was booked, it is booked to its pause", async () => {
     const sandbox = await open();
     await ageTo(stack, sandbox, 50);
     await api("POST", `/sandboxes/${sandbox.sandboxId}/pause`);
@@ -211,7 +211,7 @@ describe("what died", () => {
     expect(await bookings()).toMatchObject([{ cost_usd: usd(51), is_estimated: false }]);
   });
 
-  it("the sandbox: booked to now, flagged; after its time-out to its time-out, exactly", async () => {
+  it("of the sandbox, it is booked to now as an estimate, or after its time-out exactly to that", async () => {
     const [early, late] = [await open("early"), await open("late")];
     await age(stack, late, 400);
     await ageTo(stack, early, 60);
@@ -234,7 +234,7 @@ describe("what died", () => {
     });
   });
 
-  it("a paused sandbox: its context ends, at no cost", async () => {
+  it("of a paused sandbox, its context ends at no cost", async () => {
     const sandbox = await open();
     await age(stack, sandbox, 200);
     await maintain(stack);
@@ -246,8 +246,8 @@ describe("what died", () => {
   });
 });
 
-describe("what runs without a context", () => {
-  it("is killed and booked, also of a tenant that is closed; other projects' sandboxes are not ours", async () => {
+describe("A sandbox that runs without a context", () => {
+  it("is killed and booked, for a closed tenant too, and sandboxes of other projects are left alone", async () => {
     const mine = await create({ conversation_id: "talk" }, 40);
     const foreign = await create({ spendgate: "another", conversation_id: "talk" }, 40);
     await stack.sql`update spend.tenants set closed_at = now() where id = ${tenant.id}`;
@@ -263,14 +263,14 @@ describe("what runs without a context", () => {
     expect(await changes()).toEqual({});
   });
 
-  it("is killed also when its tenant is not there any more", async () => {
+  it("is killed when its tenant is deleted", async () => {
     await create({ tenant_id: crypto.randomUUID() }, 5);
     expect(await changes()).toEqual({ strays: 1, failed: 1 });
     expect(living(stack)).toEqual([]);
     expect(stack.logs.join()).toContain("stray_not_booked");
   });
 
-  it("goes on to be killed by the next run when this one cannot, booked once", async () => {
+  it("is killed by the next run when this one cannot, and booked once", async () => {
     const id = await create({}, 40);
     stack.sandboxes.fault({ operation: "kill", status: 500 });
     expect(await changes()).toEqual({ failed: 1 });
@@ -280,7 +280,7 @@ describe("what runs without a context", () => {
     await expectPaid(stack.sandboxes.sandboxes.get(id) as StandInSandbox);
   });
 
-  it("is booked also when the answer to its kill is lost", async () => {
+  it("is booked when the answer to its kill is lost", async () => {
     const id = await create({}, 40.2);
     stack.sandboxes.fault({ operation: "kill", loseAnswer: true });
     await maintain(stack);
@@ -290,7 +290,7 @@ describe("what runs without a context", () => {
     await expectPaid(stack.sandboxes.sandboxes.get(id) as StandInSandbox);
   });
 
-  it("but with a paused one: is paused again, what it ran since is booked", async () => {
+  it("but with a paused one is paused again, and what it ran since is booked", async () => {
     const sandbox = await open();
     await age(stack, sandbox, 200);
     await maintain(stack);
@@ -304,8 +304,8 @@ describe("what runs without a context", () => {
   });
 });
 
-describe("what goes on", () => {
-  it("is left alone; idle, it is paused", async () => {
+describe("A sandbox that goes on", () => {
+  it("is left alone, and paused once it is idle", async () => {
     const sandbox = await open();
     expect(await changes()).toEqual({});
     await age(stack, sandbox, 100);
@@ -316,7 +316,7 @@ describe("what goes on", () => {
     expect(await contexts()).toMatchObject([{ status: "paused", is_booked: true }]);
   });
 
-  it("over its time-out, and E2B has not noticed: it is killed, and booked to its end", async () => {
+  it("over its time-out, which E2B has not noticed, is killed and booked to its end", async () => {
     const sandbox = await open();
     await ageTo(stack, sandbox, 200);
     await stack.sql`
@@ -328,7 +328,7 @@ describe("what goes on", () => {
     expect(await bookings()).toMatchObject([{ cost_usd: usd(201), is_estimated: false }]);
   });
 
-  it("what cannot be paused now is left to the next run, which says so", async () => {
+  it("and cannot be paused now is left to the next run, which says so", async () => {
     const sandbox = await open();
     await age(stack, sandbox, 150);
     stack.sandboxes.fault({ operation: "pause", status: 500 });
@@ -342,7 +342,7 @@ describe("what goes on", () => {
     expect(await changes()).toEqual({ paused: 1 });
   });
 
-  it("when E2B does not answer the database's work is done, and the answer is 502", async () => {
+  it("is left alone when E2B does not answer: the database's work is done, and the answer is 502", async () => {
     stack.sandboxes.fault({ operation: "list", status: 500 });
     const response = await fetch(`${stack.url}/functions/v1/maintenance`, {
       method: "POST",
@@ -352,7 +352,7 @@ describe("what goes on", () => {
     expect(await response.json()).toMatchObject({ error: "upstream_error" });
   });
 
-  it("five runs at once: what is to be done is done once", async () => {
+  it("is dealt with once by five runs at once", async () => {
     const idle = await open("idle");
     await age(stack, idle, 150);
     const lost = await open("lost");

@@ -53,8 +53,8 @@ async function ended() {
   });
 }
 
-describe("the official SDK", () => {
-  it("completes a chat; the cost is in the headers and in the ledger", async () => {
+describe("The official SDK", () => {
+  it("completes a chat, with its cost in the headers and in the ledger", async () => {
     answer("sdk chat", { content: "Hello." });
 
     const { data, response } = await openai.chat.completions
@@ -227,7 +227,7 @@ describe("the official SDK", () => {
   });
 });
 
-describe("errors are the SDK's own", () => {
+describe("Errors reach the SDK", () => {
   const create = (options: Partial<OpenAI.ChatCompletionCreateParamsNonStreaming> = {}) =>
     openai.chat.completions.create({ model: MODEL, messages: ask("Hello"), ...options });
   const failure = (promise: Promise<unknown>) =>
@@ -236,12 +236,12 @@ describe("errors are the SDK's own", () => {
       (error) => error,
     );
 
-  it("401 AuthenticationError", async () => {
+  it("as a 401 AuthenticationError", async () => {
     openai = openai.withOptions({ apiKey: "nonsense" });
     expect(await failure(create())).toBeInstanceOf(OpenAI.AuthenticationError);
   });
 
-  it("400 BadRequestError names the parameter", async () => {
+  it("as a 400 BadRequestError that names the parameter", async () => {
     const error = await failure(create({ temperature: 3 }));
     expect(error).toBeInstanceOf(OpenAI.BadRequestError);
     expect(error).toMatchObject({ param: "temperature", code: "invalid_request" });
@@ -258,17 +258,17 @@ describe("errors are the SDK's own", () => {
     expect(stack.journal()).toHaveLength(0);
   });
 
-  it("403 PermissionDeniedError for another tenant", async () => {
+  it("as a 403 PermissionDeniedError for another tenant", async () => {
     const other = await stack.createTenant();
     openai = openai.withOptions({ defaultHeaders: { "x-spendgate-tenant": other.id } });
     expect(await failure(create())).toBeInstanceOf(OpenAI.PermissionDeniedError);
   });
 
-  it("404 NotFoundError for a path that there is not", async () => {
+  it("as a 404 NotFoundError for a path that is not there", async () => {
     expect(await failure(openai.get("/assistants"))).toBeInstanceOf(OpenAI.NotFoundError);
   });
 
-  it("422 UnprocessableEntityError for a model without a price", async () => {
+  it("as a 422 UnprocessableEntityError for a model without a price", async () => {
     const error = await failure(create({ model: "openai/unheard-of" }));
     expect(error).toBeInstanceOf(OpenAI.UnprocessableEntityError);
     expect(error).toMatchObject({ code: "unpriced_product" });
@@ -276,7 +276,7 @@ describe("errors are the SDK's own", () => {
   });
 
   it.each([true, false])(
-    "429 RateLimitError (stream: %s): type quota_exceeded, no retry that cannot help",
+    "as a 429 RateLimitError of type quota_exceeded, without a retry that cannot help (stream: %s)",
     async (stream) => {
       await limitTo(stack.sql, tenant.id, 0.001);
       const error = await failure(create({ stream } as never));
@@ -293,7 +293,7 @@ describe("errors are the SDK's own", () => {
     },
   );
 
-  it("retries by Retry-After when open calls hold what is left, and succeeds", async () => {
+  it("after it has retried by Retry-After, when open calls hold what is left, until it succeeds", async () => {
     const usage = {
       provider: "openai",
       model: "gpt-4o-mini",
@@ -326,7 +326,7 @@ describe("errors are the SDK's own", () => {
     expect(tries).toBe(2);
   });
 
-  it("502 InternalServerError when the provider fails, and nothing is booked", async () => {
+  it("as a 502 InternalServerError when the provider fails, and nothing is booked", async () => {
     stack.mock.prependFixture({
       match: { userMessage: "always broken" },
       response: { error: { message: "boom" }, status: 500 } as never,
@@ -338,7 +338,7 @@ describe("errors are the SDK's own", () => {
     expect(await ended()).toMatchObject([{ status: "released", cost_usd: null }]);
   });
 
-  it("a stream that breaks off throws APIError", async () => {
+  it("as an APIError when a stream breaks off", async () => {
     answer(
       "breaks off",
       { content: "word ".repeat(40) },
@@ -361,7 +361,7 @@ describe("errors are the SDK's own", () => {
 
 const isMissing = (error: { code?: unknown }) => error.code === "ENOENT";
 
-describe("other clients", () => {
+describe("The OpenAI endpoint serves", () => {
   it("the AI SDK's openai-compatible provider", async () => {
     answer("ai sdk", { content: "Hello." });
     const provider = createOpenAICompatible({
@@ -374,7 +374,7 @@ describe("other clients", () => {
     expect(usage).toMatchObject({ inputTokens: 1000, outputTokens: 500 });
   });
 
-  it("plain fetch: server-sent events, the cost in a comment, [DONE] at the end, CORS", async () => {
+  it("plain fetch, with server-sent events, the cost in a comment, [DONE] at the end, and CORS", async () => {
     answer("plain", { content: "Hello." });
     const response = await stack.call("/openai/chat/completions", {
       user,
@@ -439,7 +439,7 @@ describe("other clients", () => {
   it.each([
     ["anthropic/claude-sonnet-4-5", "/v1/messages"],
     ["google/gemini-2.5-flash", "/v1beta/models/gemini-2.5-flash"],
-  ])("reaches %s by the same wire", async (model, path) => {
+  ])("%s by the same wire", async (model, path) => {
     const completion = await openai.chat.completions.create({ model, messages: ask("any") });
     expect(completion.choices[0]?.message.content).toContain("any");
     expect(stack.journal()[0]?.path).toContain(path);
@@ -447,6 +447,6 @@ describe("other clients", () => {
   });
 });
 
-it("after all of this the balances equal the ledger", async () => {
+it("After all of this the balances equal the ledger", async () => {
   expect(await verifyBalances(stack.sql)).toEqual([]);
 });

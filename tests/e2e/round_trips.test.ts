@@ -45,49 +45,52 @@ const SETTLE = "/rest/v1/rpc/settle";
 it.each([
   ["chat", "/chat", {}],
   ["the OpenAI endpoint", "/openai/chat/completions", { model: "gpt-4o-mini" }],
-])("%s: one before the provider, none until its last token is out", async (_, path, body) => {
-  const user = await stack.signUp();
-  const tenant = await stack.createTenant({ members: [user] });
-  const json = { ...body, messages: [{ role: "user", content: "Hello" }] };
-  const call = (stream: boolean) =>
-    stack.call(path, {
-      user,
-      json: { ...json, stream },
-      headers: { "x-spendgate-tenant": tenant.id },
+])(
+  "A call by %s makes one round trip before the provider, and none until its last token is out",
+  async (_, path, body) => {
+    const user = await stack.signUp();
+    const tenant = await stack.createTenant({ members: [user] });
+    const json = { ...body, messages: [{ role: "user", content: "Hello" }] };
+    const call = (stream: boolean) =>
+      stack.call(path, {
+        user,
+        json: { ...json, stream },
+        headers: { "x-spendgate-tenant": tenant.id },
+      });
+    let end = () => {};
+    const mayEnd = new Promise<void>((done) => {
+      end = done;
     });
-  let end = () => {};
-  const mayEnd = new Promise<void>((done) => {
-    end = done;
-  });
-  provider.plays(async (response) => {
-    log.push("provider");
-    beginStream(response);
-    for (const word of ["one ", "two ", "three"]) response.write(textChunk(word));
-    await mayEnd;
-    endStream(response, USAGE);
-  });
+    provider.plays(async (response) => {
+      log.push("provider");
+      beginStream(response);
+      for (const word of ["one ", "two ", "three"]) response.write(textChunk(word));
+      await mayEnd;
+      endStream(response, USAGE);
+    });
 
-  log.length = 0;
-  const reader = (await call(true)).body?.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  while (!text.includes("three")) text += (await reader?.read())?.value ?? "";
-  expect(log).toEqual([RESERVE, "provider"]);
+    log.length = 0;
+    const reader = (await call(true)).body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    while (!text.includes("three")) text += (await reader?.read())?.value ?? "";
+    expect(log).toEqual([RESERVE, "provider"]);
 
-  end();
-  while (!(await reader?.read())?.done);
-  await until("it is settled", () => log.includes(SETTLE));
-  expect(log).toEqual([RESERVE, "provider", SETTLE]);
+    end();
+    while (!(await reader?.read())?.done);
+    await until("it is settled", () => log.includes(SETTLE));
+    expect(log).toEqual([RESERVE, "provider", SETTLE]);
 
-  // Not streaming, the answer says what it cost: it comes with the booking.
-  log.length = 0;
-  provider.plays((response, request) => {
-    log.push("provider");
-    return answers("Hello", USAGE)(response, request);
-  });
-  expect((await call(false)).headers.get("x-spendgate-cost-usd")).toBe("0.0000033");
-  expect(log).toEqual([RESERVE, "provider", SETTLE]);
-});
+    // Not streaming, the answer says what it cost: it comes with the booking.
+    log.length = 0;
+    provider.plays((response, request) => {
+      log.push("provider");
+      return answers("Hello", USAGE)(response, request);
+    });
+    expect((await call(false)).headers.get("x-spendgate-cost-usd")).toBe("0.0000033");
+    expect(log).toEqual([RESERVE, "provider", SETTLE]);
+  },
+);
 
-it("each of the two functions asked for the contract's version once, when it started", () => {
+it("Each of two functions asks for the contract's version once, when it starts", () => {
   expect(contractChecks).toBe(2);
 });
