@@ -127,7 +127,7 @@ describe("npm start", () => {
     expect(await tenantNames()).toEqual(expect.arrayContaining(["first", "second", "third"]));
   }, 120_000);
 
-  it("killed alone, it leaves nothing behind: PostgreSQL and the functions stop by themselves", async () => {
+  it("leaves nothing behind when it alone is killed: PostgreSQL and the functions stop by themselves", async () => {
     const running = await ready("start");
     const children = descendants(running.child.pid as number);
     expect(children.some(({ command }) => command.includes("functions_main"))).toBe(true);
@@ -178,7 +178,7 @@ describe("npm start", () => {
     expect(await query((sql) => verifyBalances(sql))).toEqual([]);
   }, 60_000);
 
-  it("killed in the middle of chats: no balance differs, and the calls are booked when they expire", async () => {
+  it("that is killed in the middle of chats leaves balances that agree, and the calls are booked when they expire", async () => {
     const running = await ready("start", "--fresh");
     const publishable = keyLines(running.output())?.[0] as string;
     // The stand-in takes its time, so that every call is under way when all is killed.
@@ -236,7 +236,7 @@ describe("npm start", () => {
     expect(await query((sql) => verifyBalances(sql))).toEqual([]);
   }, 90_000);
 
-  it("a second one says that the first is running, and leaves it running", async () => {
+  it("for the second time says that the first is running, and leaves it running", async () => {
     const running = await ready("start");
     const second = run("start");
     expect(await second.ended).toBe(1);
@@ -246,7 +246,7 @@ describe("npm start", () => {
   }, 60_000);
 
   it.each(["SIGINT", "SIGTERM"] as const)(
-    "%s stops everything, with exit code 0",
+    "stops everything on %s, with exit code 0",
     async (signal) => {
       const running = await ready("start");
       const children = descendants(running.child.pid as number);
@@ -257,7 +257,7 @@ describe("npm start", () => {
     60_000,
   );
 
-  it("SIGINT while it starts stops what has started", async () => {
+  it("stops what has started on SIGINT while it starts", async () => {
     const running = run("start");
     await until(
       "PostgreSQL is there",
@@ -279,7 +279,7 @@ describe("npm start", () => {
     ["providers", "stand-in", "SPENDGATE_PROVIDERS_PORT"],
     ["sandboxes", "stand-in", "SPENDGATE_SANDBOXES_PORT"],
   ] as const)(
-    "a taken %s port is named, with the remedy, and nothing is left running",
+    "names a taken %s port with the remedy, and leaves nothing running",
     async (which, what, variable) => {
       const blocker = createServer();
       await new Promise<void>((done) => blocker.listen(ports[which], "127.0.0.1", done));
@@ -309,7 +309,7 @@ describe("npm start", () => {
 });
 
 describe("npm run db", () => {
-  it("is the database of npm start, alone; --fresh empties it", async () => {
+  it("is the database of npm start alone, and --fresh empties it", async () => {
     await ready("db");
     expect(await tenantNames()).toContain("killed");
     await expect(fetch(`http://127.0.0.1:${ports.api}`)).rejects.toThrow();

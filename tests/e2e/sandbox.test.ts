@@ -67,8 +67,8 @@ async function bookings() {
     from spend.cost_events where tenant_id = ${tenant.id} order by booked_at`;
 }
 
-describe("seconds", () => {
-  it("300 s of 2 vCPU and 0.5 GiB are held, (2 × 0.000014 + 0.5 × 0.0000045) × 300; killed in its 61st second: 61 s are booked", async () => {
+describe("The seconds of a sandbox", () => {
+  it("are held for 300 s of 2 vCPU and 0.5 GiB at (2 × 0.000014 + 0.5 × 0.0000045) × 300; killed in its 61st second, 61 s are booked", async () => {
     const sandbox = await open("talk", { pathId: "left", task: "agent:test" });
     expect(await reservations()).toEqual([
       {
@@ -100,7 +100,7 @@ describe("seconds", () => {
     expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 
-  it("reconnecting holds nothing, extending holds before it extends, paused time is free", async () => {
+  it("are held once by a second connect, held before an extension, and free while it is paused", async () => {
     const sandbox = await open("talk");
     expect(await open("talk")).toMatchObject({ id: sandbox.id, isNew: false });
     const { endAt: paidUntil } = inE2B(stack, sandbox);
@@ -148,7 +148,7 @@ describe("seconds", () => {
     expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 
-  it("one that ended by itself is booked to its time-out, and the next request gets a new one", async () => {
+  it("are booked to its time-out when it ends by itself, and the next request gets a new sandbox", async () => {
     const sandbox = await open("talk");
     await age(stack, sandbox, 400);
 
@@ -160,7 +160,7 @@ describe("seconds", () => {
     expect((await run(sandbox.id, "1")).status).toBe(404);
   });
 
-  it("one that was lost is booked, flagged; its id is gone, and the conversation gets a new one", async () => {
+  it("are booked as an estimate when it is lost; its id is gone, and the conversation gets a new one", async () => {
     const sandbox = await open("talk");
     await ageTo(stack, sandbox, 100);
     stack.sandboxes.lose(sandbox.sandboxId);
@@ -172,7 +172,7 @@ describe("seconds", () => {
     expect((await open("talk")).id).not.toBe(sandbox.id);
   });
 
-  it("one that is lost while code runs: 502, and it is booked", async () => {
+  it("are booked when it is lost while code runs, which gives a 502", async () => {
     const sandbox = await open("talk");
     const running = run(sandbox.id, "for (;;);");
     await until("the code runs", () => countOf(stack, "run") > 0);
@@ -183,8 +183,8 @@ describe("seconds", () => {
   });
 });
 
-describe("at once", () => {
-  it("twenty first calls of one path: one sandbox is created, twenty answers have it", async () => {
+describe("Several requests at once", () => {
+  it("for a path that is new, twenty of them, create one sandbox, and all get it", async () => {
     stack.sandboxes.fault({ operation: "create", delayMs: 300 });
 
     const responses = await Promise.all(Array.from({ length: 20 }, () => post("talk")));
@@ -196,7 +196,7 @@ describe("at once", () => {
     expect(await reservations()).toHaveLength(1);
   });
 
-  it("two paths of a conversation have a sandbox each", async () => {
+  it("for two paths of a conversation get a sandbox each", async () => {
     const [left, right] = await Promise.all([
       open("talk", { pathId: "left" }),
       open("talk", { pathId: "right" }),
@@ -204,7 +204,7 @@ describe("at once", () => {
     expect(left.sandboxId).not.toBe(right.sandboxId);
   });
 
-  it("ten calls of a paused one: one resumes it", async () => {
+  it("for a paused sandbox, ten of them, resume it once", async () => {
     const sandbox = await open("talk");
     await age(stack, sandbox, 200);
     await maintain(stack);
@@ -218,7 +218,7 @@ describe("at once", () => {
     expect(await reservations()).toHaveLength(2);
   });
 
-  it("whoever lost the claim kills what it made, pays for it, and answers with what the other one made", async () => {
+  it("leave a creator whose claim was taken over to kill and pay for what it made, and to answer with the other sandbox", async () => {
     stack.sandboxes.fault({ operation: "create", delayMs: 1500 });
     const slow = post("talk");
     await until("the slow one has the claim", async () => (await reservations()).length > 0);
@@ -235,7 +235,7 @@ describe("at once", () => {
     expect(await reservations()).toMatchObject([{ status: "settled" }, { status: "held" }]);
   });
 
-  it("five ends of one sandbox: its seconds are booked once", async () => {
+  it("to end one sandbox, five of them, book its seconds once", async () => {
     const sandbox = await open("talk");
 
     const responses = await Promise.all(Array.from({ length: 5 }, () => end(sandbox.id)));
@@ -245,7 +245,7 @@ describe("at once", () => {
     expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 
-  it("who waits in vain is told to come again", async () => {
+  it("that wait in vain are told to come again", async () => {
     // Whoever has the claim takes its time.
     await stack.sql`select spend.claim_context(${tenant.id}, ${user.id}, 'talk', gen_random_uuid())`;
 
@@ -258,10 +258,10 @@ describe("at once", () => {
   });
 });
 
-describe("quotas", () => {
+describe("A quota", () => {
   const say = { messages: [{ role: "user", content: "Hello" }], stream: false };
 
-  it("e2b used up: 429 before anything is created; calls of a model go on", async () => {
+  it("of e2b that is used up gives a 429 before anything is created, and calls of a model go on", async () => {
     await limitTo(stack.sql, tenant.id, 0.001, "e2b");
 
     const response = await post("talk");
@@ -294,7 +294,7 @@ describe("quotas", () => {
     expect((await stack.call("/chat", { user, json: say })).status).toBe(200);
   });
 
-  it("all used up by calls of a model: the sandbox is refused", async () => {
+  it("of all resources that calls of a model used up refuses a sandbox", async () => {
     await limitTo(stack.sql, tenant.id, 1, "all");
     await stack.sql`select spend.adjust(${tenant.id}, 1, 'used up', 'llm')`;
 
@@ -310,7 +310,7 @@ describe("quotas", () => {
     expect(stack.sandboxes.journal).toEqual([]);
   });
 
-  it("no room for more of its time: 429 at stage extend, as events to who takes nothing else; a shorter run goes on", async () => {
+  it("without room for more time gives a 429 at stage extend, as events to who takes nothing else, and a shorter run goes on", async () => {
     const sandbox = await open("talk");
     await age(stack, sandbox, 250);
     await limitTo(stack.sql, tenant.id, 0.01, "e2b");
@@ -332,7 +332,7 @@ describe("quotas", () => {
     expect((await run(sandbox.id, "1", { timeoutSeconds: 20 })).status).toBe(200);
   });
 
-  it("ENFORCE_E2B_QUOTAS=false: not refused, and booked", async () => {
+  it("that is not enforced by ENFORCE_E2B_QUOTAS=false refuses nothing, and is booked", async () => {
     const lenient = await startTestStack({ env: { ENFORCE_E2B_QUOTAS: "false" } });
     try {
       const member = await lenient.signUp();
@@ -354,8 +354,8 @@ describe("quotas", () => {
   });
 });
 
-describe("who", () => {
-  it("another tenant's user finds no sandbox, by its id or by its conversation", async () => {
+describe("A sandbox", () => {
+  it("is not found by another tenant's user, by its id or by its conversation", async () => {
     const sandbox = await open("talk");
     const stranger = await stack.signUp();
     await stack.createTenant({ members: [stranger], role: "owner" });
@@ -371,7 +371,7 @@ describe("who", () => {
     expect(countOf(stack, "run")).toBe(0);
   });
 
-  it("another member does not use it, an admin of the tenant does", async () => {
+  it("is not used by another member, and is used by an admin of the tenant", async () => {
     const sandbox = await open("talk");
     const [member, admin] = [await stack.signUp(), await stack.signUp()];
     await stack.sql`
@@ -388,7 +388,7 @@ describe("who", () => {
     expect((await end(sandbox.id, admin)).status).toBe(200);
   });
 
-  it("nobody without a JWT, and no member of a closed tenant", async () => {
+  it("is used by nobody without a JWT, and by no member of a closed tenant", async () => {
     expect((await stack.call("/sandbox", { json: { conversationId: "talk" } })).status).toBe(401);
     const sandbox = await open("talk");
     await stack.sql`update spend.tenants set closed_at = now() where id = ${tenant.id}`;
@@ -400,14 +400,14 @@ describe("who", () => {
   });
 });
 
-describe("requests that are not valid", () => {
+describe("A request that is not valid", () => {
   it.each([
     ["no conversation", {}, 400],
     ["a key that there is not", { conversationId: "c", sandbox: "x" }, 400],
     ["a time-out above the limit", { conversationId: "c", timeoutSeconds: 3601 }, 400],
     ["no time-out", { conversationId: "c", timeoutSeconds: 0 }, 400],
     ["a template without a size", { conversationId: "c", template: "huge" }, 400],
-  ])("open: %s", async (_, json, status) => {
+  ])("is refused when it opens a sandbox with %s", async (_, json, status) => {
     const response = await stack.call("/sandbox", { user, json });
     expect(response.status).toBe(status);
     expect(await response.json()).toMatchObject({ error: "invalid_request" });
@@ -421,13 +421,13 @@ describe("requests that are not valid", () => {
     ["longer than a run may take", { timeoutSeconds: 91 }, 400, "invalid_request"],
     ["more code than is taken", { code: "é".repeat(10_001) }, 413, "request_too_large"],
     ["a body above all limits", { code: "x".repeat(2_000_000) }, 413, "request_too_large"],
-  ])("run: %s", async (_, more, status, error) => {
+  ])("is refused when it runs code with %s", async (_, more, status, error) => {
     const response = await run(crypto.randomUUID(), "1", more);
     expect(response.status).toBe(status);
     expect(await response.json()).toMatchObject({ error });
   });
 
-  it("paths and methods that there are not", async () => {
+  it("is refused for paths and methods that are not there", async () => {
     const id = crypto.randomUUID();
     expect((await run("not-an-id", "1")).status).toBe(404);
     expect((await run(id, "1")).status).toBe(404);
@@ -437,7 +437,7 @@ describe("requests that are not valid", () => {
     expect((await stack.call(`/sandbox/${id}`, { user })).status).toBe(405);
   });
 
-  it("a template without a price: 422, and nothing is created", async () => {
+  it("is refused with a 422 for a template without a price, and nothing is created", async () => {
     const unpriced = await startTestStack({
       prepare: "delete from spend.prices where resource_type = 'e2b'",
     });
@@ -455,8 +455,8 @@ describe("requests that are not valid", () => {
   });
 });
 
-describe("code", () => {
-  it("streams what it prints while it runs", async () => {
+describe("Code that runs", () => {
+  it("streams what it prints", async () => {
     const sandbox = await open("talk");
     const response = await run(
       sandbox.id,
@@ -477,7 +477,7 @@ describe("code", () => {
     );
   });
 
-  it("what it throws is a result", async () => {
+  it("has what it throws as a result", async () => {
     const sandbox = await open("talk");
     const response = await run(sandbox.id, "console.log('before'); nothing.there");
     expect(response.status).toBe(200);
@@ -487,7 +487,7 @@ describe("code", () => {
     });
   });
 
-  it("too long: stopped, with what it had printed; the sandbox can be used again", async () => {
+  it("for too long is stopped, with what it had printed, and the sandbox can be used again", async () => {
     const sandbox = await open("talk");
     const response = await run(sandbox.id, "console.log('before'); for (;;);", {
       timeoutSeconds: 1,
@@ -502,7 +502,7 @@ describe("code", () => {
     });
   });
 
-  it("too much output: cut, and stopped", async () => {
+  it("and prints too much is cut and stopped", async () => {
     const sandbox = await open("talk");
     const response = await run(sandbox.id, "for (;;) console.log('x'.repeat(999))");
     const result = (await response.json()) as { stdout: string; isTruncated: boolean };
@@ -511,11 +511,11 @@ describe("code", () => {
   });
 });
 
-describe("failures say their stage, in the answer and in the log", () => {
+describe("A failure says its stage in the answer and in the log", () => {
   const logged = (stage: string) =>
     stack.logs.find((line) => line.includes('"sandbox_failed"') && line.includes(`"${stage}"`));
 
-  it("create, refused by E2B: nothing ran, nothing is held", async () => {
+  it("when E2B refuses to create: nothing ran, and nothing is held", async () => {
     stack.sandboxes.fault({ operation: "create", status: 429 });
     const response = await post("talk");
     expect(response.status).toBe(502);
@@ -535,7 +535,7 @@ describe("failures say their stage, in the answer and in the log", () => {
   it.each([
     ["an error of the server", { status: 500 }],
     ["no answer in time", { delayMs: 3500 }],
-  ])("create, %s: it may run, so the hold stays", async (_, fault) => {
+  ])("when a create fails by %s: the sandbox may run, so the hold stays", async (_, fault) => {
     stack.sandboxes.fault({ operation: "create", ...fault });
     const response = await post("talk");
     expect(response.status).toBe(502);
@@ -561,7 +561,7 @@ describe("failures say their stage, in the answer and in the log", () => {
     expect((await run(sandbox.id, "1")).status).toBe(200);
   });
 
-  it("terminate: it runs on, is held, and can be ended again", async () => {
+  it("when a sandbox cannot be terminated: it runs on, is held, and can be ended again", async () => {
     const sandbox = await open("talk");
     stack.sandboxes.fault({ operation: "kill", status: 500 });
     const response = await end(sandbox.id);
@@ -573,7 +573,7 @@ describe("failures say their stage, in the answer and in the log", () => {
     expect(await bookings()).toHaveLength(1);
   });
 
-  it("an answer to a resume that is lost: resumed by asking again, on one hold", async () => {
+  it("unless the answer to a resume is lost: it is resumed by asking again, on one hold", async () => {
     const sandbox = await open("talk");
     await age(stack, sandbox, 200);
     await maintain(stack);

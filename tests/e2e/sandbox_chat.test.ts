@@ -63,7 +63,7 @@ function toolMessage(): string {
 }
 
 it.each([true, false])(
-  "runs code in the conversation's sandbox, its state kept from step to step (streamed: %s)",
+  "A model runs code in the conversation's sandbox, which keeps its state from step to step (streamed: %s)",
   async (stream) => {
     provider.plays(
       runs("call_1", "globalThis.n = 6; console.log('kept')"),
@@ -88,7 +88,7 @@ it.each([true, false])(
   },
 );
 
-it("one conversation's report shows the model's and the sandbox's cost side by side", async () => {
+it("A conversation's report shows the cost of the model and of the sandbox side by side", async () => {
   provider.plays(runs("call_1", "6 * 7"), answers("It is 42.", USAGE));
   await (await chat(true)).text();
   const [context] = await stack.sql`
@@ -135,7 +135,7 @@ it("one conversation's report shows the model's and the sandbox's cost side by s
 });
 
 it.each([true, false])(
-  "a refusal is an error that the model reads, not the end of the chat (streamed: %s)",
+  "A refusal is an error that the model reads, and not the end of the chat (streamed: %s)",
   async (stream) => {
     await stack.sql`
       update spend.cost_quotas set limit_usd = 0.001
@@ -160,7 +160,7 @@ it.each([true, false])(
   },
 );
 
-it("what the code throws, and a sandbox that fails, are told to the model too", async () => {
+it("A model is told what the code throws, and that a sandbox fails", async () => {
   stack.sandboxes.fault({ operation: "create", status: 400 });
   provider.plays(
     runs("call_1", "1"),
@@ -181,7 +181,7 @@ it("what the code throws, and a sandbox that fails, are told to the model too", 
   expect(told?.[1]).toContain("ReferenceError");
 });
 
-it("the model reads 20,000 bytes of text at most, of all there is, and is told so; the code runs to its end", async () => {
+it("A model reads 20,000 bytes of text at most, and is told so, and the code runs to its end", async () => {
   provider.plays(
     runs(
       "call_1",
@@ -210,7 +210,7 @@ it("the model reads 20,000 bytes of text at most, of all there is, and is told s
   expect(JSON.parse(second ?? "")).toMatchObject({ results: ["42"] });
 });
 
-it("charts of 1.2 MB each cost the model nothing, and what follows them is there", async () => {
+it("A model is charged nothing for charts of 1.2 MB each, and reads what follows them", async () => {
   const line = (event: object) => `${JSON.stringify(event)}\n`;
   const chart = line({ type: "result", text: "<Figure>", png: "x".repeat(1_200_000) });
   stack.sandboxes.fault({
@@ -231,7 +231,7 @@ it("charts of 1.2 MB each cost the model nothing, and what follows them is there
   });
 });
 
-it("a sandbox that ends under the agent's code: it reads the stage, what was printed, and what is lost", async () => {
+it("A model whose sandbox ends under its code reads the stage, what was printed and what is lost", async () => {
   provider.plays(
     runs("call_1", "1"),
     runs("call_2", "console.log('before'); await new Promise((r) => setTimeout(r, 60_000))"),
@@ -255,7 +255,7 @@ it("a sandbox that ends under the agent's code: it reads the stage, what was pri
   expect(JSON.parse(told[2] ?? "")).toMatchObject({ results: ["42"] });
 });
 
-it("without a conversation: 400 before anything is spent", async () => {
+it("A chat that runs code without a conversation gets a 400 before anything is spent", async () => {
   const response = await chat(false, { conversationId: undefined });
   expect(response.status).toBe(400);
   expect(await response.json()).toMatchObject({ issues: [{ path: "conversationId" }] });

@@ -100,7 +100,7 @@ async function startAgain(): Promise<void> {
   });
 }
 
-it("between create and commit: the sandbox goes on, is found, killed and booked, once", async () => {
+it("When the database dies between create and commit, the sandbox goes on, is found, killed and booked, once", async () => {
   sandboxes.fault({ operation: "create", delayMs: 1000, startedSecondsAgo: 20 });
   const opening = call("/sandbox", "POST", { conversationId: "create" });
   await until("the claim is committed", async () => {
@@ -133,7 +133,7 @@ it("between create and commit: the sandbox goes on, is found, killed and booked,
   expect(await verifyBalances(sql)).toHaveLength(0);
 }, 90_000);
 
-it("between kill and commit: the answer says that it is booked later, and it is", async () => {
+it("When the database dies between kill and commit, the answer says that the sandbox is booked later, and it is", async () => {
   const opened = await call("/sandbox", "POST", { conversationId: "kill" });
   const { id } = (await opened.json()) as { id: string };
   await sql`

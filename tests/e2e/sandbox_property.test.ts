@@ -184,7 +184,7 @@ class World {
   }
 }
 
-it(`${RUNS} runs of ${ACTORS} at once in ${CONVERSATIONS} conversations, seed ${SEED}: none loses its sandbox, all is paid`, async () => {
+it(`${RUNS} runs of ${ACTORS} at once in ${CONVERSATIONS} conversations, seed ${SEED}, lose no sandbox and pay for every second`, async () => {
   const world = new World();
   const stopped = new AbortController();
   const watching = world.watch(stopped.signal);

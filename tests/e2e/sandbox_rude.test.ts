@@ -101,12 +101,12 @@ async function expectRan(response: Response): Promise<void> {
   expect([response.status, await response.json()]).toMatchObject([200, { stdout: "slept\n" }]);
 }
 
-describe("deadlines", () => {
+describe("Deadlines", () => {
   it.each([
     ["as E2B does", {}],
     ["shortening on connect", { shortensOnConnect: true }],
   ])(
-    "two runs of 4 s and 1 s in a sandbox of 5 s, %s: the short one does not end the long one",
+    "of two runs of 4 s and 1 s in a sandbox of 5 s, %s, are kept: the short run does not end the long one",
     async (_, rudeness) => {
       stack.sandboxes.rude(rudeness);
       const sandbox = await open("talk", { timeoutSeconds: 5 });
@@ -119,7 +119,7 @@ describe("deadlines", () => {
     },
   );
 
-  it("a connect that is overtaken by a longer one, of a server that shortens: it is put off again", async () => {
+  it("that a server shortens, when a longer connect overtakes a shorter one, are put off again", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
     stack.sandboxes.rude({ shortensOnConnect: true });
     await age(stack, sandbox, 6);
@@ -133,7 +133,7 @@ describe("deadlines", () => {
     expect(ends(sandbox)).toBeGreaterThan(55);
   });
 
-  it("an extension that E2B fails: the database does not believe it, the next run asks again and lives", async () => {
+  it("that E2B fails to extend are not believed: the next run asks again and lives", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
     await age(stack, sandbox, 17);
     stack.sandboxes.fault({ operation: "connect", status: 500, times: 3 });
@@ -148,7 +148,7 @@ describe("deadlines", () => {
     await expectBalanced();
   });
 
-  it("an extension that nobody heard of again is put off by maintenance", async () => {
+  it("whose extension nobody heard of again are put off by maintenance", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
     await age(stack, sandbox, 17);
     await stack.sql`select spend.use_context(${sandbox.id}, ${user.id}, gen_random_uuid(), 15)`;
@@ -160,7 +160,7 @@ describe("deadlines", () => {
     expect(await changes()).toEqual({});
   });
 
-  it("E2B's end is before an admitted run's: maintenance puts it off, and kills nothing that is in use", async () => {
+  it("before the end of an admitted run are put off by maintenance, which kills nothing that is in use", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 60 });
     const long = run(sandbox.id, sleeping(5), { timeoutSeconds: 40 });
     await until("it runs", () => countOf(stack, "run") === 1);
@@ -171,7 +171,7 @@ describe("deadlines", () => {
     await expectRan(await long);
   });
 
-  it("E2B allows 8 s in one go: a run of 20 s is refused before it starts, one of 1 s goes on", async () => {
+  it("of at most 8 s in one go refuse a run of 20 s before it starts, and let one of 1 s go on", async () => {
     stack.sandboxes.rude({ maxLifeSeconds: 12 });
     const sandbox = await open("talk", { timeoutSeconds: 10 });
     const refused = await run(sandbox.id, "1", { timeoutSeconds: 20 });
@@ -183,7 +183,7 @@ describe("deadlines", () => {
     await expectBalanced();
   });
 
-  it("an answer to A's question that comes late moves nothing back that B has put off", async () => {
+  it("that one user asked for late do not move back what another has put off", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
     await age(stack, sandbox, 12);
     // A's look before it connects is quick, the one after it is answered 900 ms late.
@@ -203,13 +203,13 @@ describe("deadlines", () => {
   });
 });
 
-describe("a sandbox that is paused", () => {
+describe("A sandbox that is paused", () => {
   it.each([
     ["by E2B's dashboard", {}],
     ["and resumes with a time-out of 1 s of the server's own", { resumesForSeconds: 1 }],
     ["and still tells its first start", { keepsFirstStart: true }],
   ])(
-    "while the database says that it runs, %s: it is used, not destroyed, and its pause is free",
+    "while the database says that it runs, %s, is used and not destroyed, and its pause is free",
     async (_, rudeness) => {
       const sandbox = await open("talk", { timeoutSeconds: 60 });
       await run(sandbox.id, "globalThis.n = 41");
@@ -238,7 +238,7 @@ describe("a sandbox that is paused", () => {
     },
   );
 
-  it("and is found gone once, but is there: it is connected to all the same", async () => {
+  it("and is found gone once, but is there, is connected to all the same", async () => {
     const sandbox = await open("talk");
     await run(sandbox.id, "globalThis.n = 41");
     stack.sandboxes.fault({ operation: "connect", status: 404 });
@@ -252,7 +252,7 @@ describe("a sandbox that is paused", () => {
     });
   });
 
-  it("and cannot be resumed: 502 at once each time, it can be ended and begun anew", async () => {
+  it("and cannot be resumed gives a 502 at once each time, and can be ended and begun anew", async () => {
     const sandbox = await open("talk");
     await age(stack, sandbox, 200);
     expect(await changes()).toEqual({ paused: 1 });
@@ -274,7 +274,7 @@ describe("a sandbox that is paused", () => {
     await expectBalanced();
   });
 
-  it("for longer than it may: it ends, at E2B and in the database", async () => {
+  it("for longer than it may ends, at E2B and in the database", async () => {
     const sandbox = await open("talk");
     await age(stack, sandbox, 200);
     await changes();
@@ -291,7 +291,7 @@ describe("a sandbox that is paused", () => {
     expect((await open("talk")).isNew).toBe(true);
   });
 
-  it("and that no context has: maintenance ends it, however many pages there are before it", async () => {
+  it("and that no context has is ended by maintenance, however many pages there are before it", async () => {
     const ids: string[] = [];
     for (let index = 0; index < 7; index++) {
       const sandbox = await open(`talk ${index}`);
@@ -310,14 +310,14 @@ describe("a sandbox that is paused", () => {
   });
 });
 
-describe("what is somebody else's", () => {
+describe("Somebody else's sandbox", () => {
   const made = async (metadata: Record<string, string> | null) => {
     const json = { templateID: "base", timeout: 300, metadata };
     const response = await api("POST", "/v2/sandboxes", json);
     return ((await response.json()) as { sandboxID: string }).sandboxID;
   };
 
-  it("a list that is not filtered: no sandbox of another project, and none that says nothing, is touched", async () => {
+  it("in a list that is not filtered is not touched, and neither is one that says nothing", async () => {
     const others = [
       await made({ spendgate: "another", tenant_id: tenant.id }),
       await made({}),
@@ -333,7 +333,7 @@ describe("what is somebody else's", () => {
     expect(await changes()).toEqual({});
   });
 
-  it("nor is one taken for the sandbox of a claim that died", async () => {
+  it("is not taken for the sandbox of a claim that died", async () => {
     const other = await made({
       spendgate: PROJECT,
       tenant_id: tenant.id,
@@ -350,7 +350,7 @@ describe("what is somebody else's", () => {
     await expectBalanced();
   });
 
-  it("a list that repeats its page for ever: it is left, and the rest is done", async () => {
+  it("in a list that repeats its page for ever is left, and the rest is done", async () => {
     await made({ spendgate: PROJECT, tenant_id: tenant.id, template: "base" });
     stack.sandboxes.rude({ repeatsPageToken: true });
     expect(await changes()).toEqual({ strays: 1 });
@@ -359,9 +359,9 @@ describe("what is somebody else's", () => {
   });
 });
 
-describe("what E2B says", () => {
+describe("What E2B says", () => {
   it.each([30, -30, 3600, -3600])(
-    "its clock is %d s ahead: what ran is booked by ours, flagged, and it can be used",
+    "while its clock is %d s ahead is booked by ours, as an estimate, and the sandbox can be used",
     async (clockSkewSeconds) => {
       stack.sandboxes.rude({ clockSkewSeconds });
       const sandbox = await open("talk", { timeoutSeconds: 30 });
@@ -389,22 +389,25 @@ describe("what E2B says", () => {
     ["no size", { cpuCount: null, memoryMB: null }],
     ["no metadata", { metadata: null }],
     ["a state that there is not", { state: "dreaming" }],
-  ])("%s: the sandbox is used, ended and booked by what is known", async (_, facts) => {
-    stack.sandboxes.rude({ facts });
-    const sandbox = await open("talk", { timeoutSeconds: 30 });
-    await expectRan(await run(sandbox.id, sleeping(0.2), { timeoutSeconds: 20 }));
-    await changes();
-    expect(inE2B(stack, sandbox).state).toBe("running");
-    expect((await end(sandbox.id)).status).toBe(200);
-    const ran = stack.sandboxes.ranMs(sandbox.sandboxId) / 1000;
-    const { seconds, usd } = await booked();
-    expect(seconds).toBeGreaterThanOrEqual(Math.ceil(ran));
-    expect(seconds).toBeLessThanOrEqual(Math.ceil(ran) + 1);
-    expect(usd).toBeCloseTo(seconds * USD_PER_SECOND, 9);
-    await expectBalanced();
-  });
+  ])(
+    "without facts (%s) is no hindrance: the sandbox is used, ended and booked by what is known",
+    async (_, facts) => {
+      stack.sandboxes.rude({ facts });
+      const sandbox = await open("talk", { timeoutSeconds: 30 });
+      await expectRan(await run(sandbox.id, sleeping(0.2), { timeoutSeconds: 20 }));
+      await changes();
+      expect(inE2B(stack, sandbox).state).toBe("running");
+      expect((await end(sandbox.id)).status).toBe(200);
+      const ran = stack.sandboxes.ranMs(sandbox.sandboxId) / 1000;
+      const { seconds, usd } = await booked();
+      expect(seconds).toBeGreaterThanOrEqual(Math.ceil(ran));
+      expect(seconds).toBeLessThanOrEqual(Math.ceil(ran) + 1);
+      expect(usd).toBeCloseTo(seconds * USD_PER_SECOND, 9);
+      await expectBalanced();
+    },
+  );
 
-  it("8 vCPU and 16 GiB where the template says 2 and 0.5: held at that, or ended where there is no room", async () => {
+  it("of 8 vCPU and 16 GiB, where the template says 2 and 0.5, is held, or ended where there is no room", async () => {
     stack.sandboxes.rude({ size: { cpuCount: 8, memoryMB: 16_384 } });
     const rate = 8 * 0.000014 + 16 * 0.0000045;
     const sandbox = await open("talk", { timeoutSeconds: 60 });
@@ -426,7 +429,7 @@ describe("what E2B says", () => {
     await expectBalanced();
   });
 
-  it("another id than was asked for: no code runs in it, and what was made is ended", async () => {
+  it("under another id than was asked for runs no code, and what was made is ended", async () => {
     const sandbox = await open("talk");
     await run(sandbox.id, "globalThis.n = 41");
     stack.sandboxes.rude({ connectsToAnother: true });
@@ -448,7 +451,7 @@ describe("what E2B says", () => {
     await expectBalanced();
   });
 
-  it("204 to a kill that it does not do: it is found, killed and paid for", async () => {
+  it("by 204 to a kill that it does not do is not believed: the sandbox is found, killed and paid for", async () => {
     const sandbox = await open("talk");
     stack.sandboxes.rude({ ignoresKill: true });
     expect((await end(sandbox.id)).status).toBe(200);
@@ -463,8 +466,8 @@ describe("what E2B says", () => {
   });
 });
 
-describe("sent once, and what a lost answer leaves", () => {
-  it("the connection breaks before the answer to create, to connect and to kill: none is sent again unasked", async () => {
+describe("A call of E2B is sent once", () => {
+  it("when the connection breaks before the answer to create, connect and kill: none is sent again unasked", async () => {
     // Each time on a connection that is kept from the call before.
     const sandbox = await open("warm");
     stack.sandboxes.fault({ operation: "kill", loseAnswer: true });
@@ -477,7 +480,7 @@ describe("sent once, and what a lost answer leaves", () => {
   });
 
   it.each([408, 499])(
-    "a gateway's %d to a create: it may have been made, so the hold stays",
+    "when a gateway's %d answers a create: the sandbox may have been made, so the hold stays",
     async (status) => {
       stack.sandboxes.fault({ operation: "create", status, appliesAfterMs: 200 });
       expect((await post("talk")).status).toBe(502);
@@ -493,7 +496,7 @@ describe("sent once, and what a lost answer leaves", () => {
     },
   );
 
-  it("a pause that fails here and happens there, when a run has begun since: the sandbox is kept", async () => {
+  it("when a pause fails here and happens there, after a run has begun: the sandbox is kept", async () => {
     const sandbox = await open("talk");
     await run(sandbox.id, "globalThis.n = 41");
     await age(stack, sandbox, 250);

@@ -24,7 +24,7 @@ afterAll(async () => {
   await collector.stop();
 });
 
-it("a call is a span with its reservation and cost, its tokens are metrics, its words are in neither", async () => {
+it("A call is a span with its reservation and cost and has metrics of its tokens, and neither has its words", async () => {
   const user = await stack.signUp();
   await stack.createTenant({ members: [user] });
   const response = await stack.call("/chat", {
@@ -50,7 +50,7 @@ it("a call is a span with its reservation and cost, its tokens are metrics, its 
   expect(JSON.stringify(received) + stack.logs.join()).not.toContain("secret question");
 });
 
-it("a sandbox's stages are spans and durations, those that fail with their error; its code is in neither", async () => {
+it("A sandbox's stages are spans and durations, those that fail with their error, and neither has its code", async () => {
   const user = await stack.signUp();
   await stack.createTenant({ members: [user] });
   const json = { conversationId: "talk" };

@@ -259,14 +259,14 @@ export const functionMutants: Mutant[] = [
     "_shared/sandbox/metered_sandbox.ts",
     "const timeoutMs = (answer.set_timeout_seconds ?? 1) * 1000;",
     "const timeoutMs = 1000;",
-    [vitest("e2e/sandbox_rude", "deadlines")],
+    [vitest("e2e/sandbox_rude", "Deadlines")],
   ),
   broken(
     "a paused one that is thought to run is resumed on the hold that is there",
     "_shared/sandbox/metered_sandbox.ts",
     'if (before?.state === "paused") {',
     "if (false as boolean) {",
-    [vitest("e2e/sandbox_rude", "a sandbox that is paused")],
+    [vitest("e2e/sandbox_rude", "A sandbox that is paused")],
   ),
   broken(
     "one 404 ends a sandbox",

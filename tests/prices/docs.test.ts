@@ -35,7 +35,7 @@ async function cost(tenant: string | null, usage: object, at = new Date()): Prom
   return row?.usd;
 }
 
-it("docs/guides/prices.md: every task does what it says", async () => {
+it("Every task of docs/guides/prices.md does what it says", async () => {
   const { sql } = database;
   const tasks = statements();
   const names: Record<string, string> = {};
