@@ -22,7 +22,7 @@ const files = readdirSync(join(PROJECT, FOLDER), { recursive: true, encoding: "u
   .filter((file) => file.includes(process.env.SPENDGATE_PGTAP ?? ""))
   .sort();
 
-it("finds pgTAP files", () => {
+it("There are pgTAP files to run", () => {
   expect(files).not.toEqual([]);
 });
 

@@ -76,7 +76,7 @@ function chat(body: Record<string, unknown>, init: RequestInit = {}) {
 
 const calls = (count: number) => endedCalls(stack.sql, tenant.id, count);
 
-describe("a call that its provider refuses", () => {
+describe("A call that its provider refuses", () => {
   it("is tried again, with a reservation of its own, where the provider says that this helps", async () => {
     provider.plays(refuses(503, { "retry-after": "0" }), answers("Hello", USAGE));
     expect((await chat({})).status).toBe(200);

@@ -425,6 +425,6 @@ it("A setting that a model does not take prints no warning of the AI SDK, which 
   expect(stack.logs.join("\n")).not.toContain("AI SDK Warning");
 });
 
-it("after all of this the balances equal the ledger", async () => {
+it("After all of this the balances equal the ledger", async () => {
   expect(await verifyBalances(stack.sql)).toEqual([]);
 });

@@ -105,7 +105,7 @@ function wrongAbout({ seen, isCut }: Played, booking: Booking | undefined): stri
   return undefined;
 }
 
-it(`${ANSWERS} mutated answers: what was seen is paid or flagged, nothing stays held, no 500, no cut answer looks finished`, {
+it(`${ANSWERS} mutated answers are paid for or marked as estimated, leave nothing held, give no 500, and none that was cut looks finished`, {
   timeout: 600_000,
 }, async () => {
   console.log(`answers of providers: seed ${seed} (SPENDGATE_FUZZ_SEED=${seed} repeats it)`);

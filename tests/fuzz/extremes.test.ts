@@ -150,7 +150,7 @@ async function fault(call: string): Promise<string | null> {
   return found;
 }
 
-it("every argument of every function at the ends of its type: an answer, or an error of the contract", async () => {
+it("Every argument of every function at the ends of its type gets an answer, or an error of the contract", async () => {
   const faults: string[] = [];
   for (const { name, names, types } of functions) {
     const others = usual(fixture);

@@ -218,7 +218,7 @@ async function stateOf(tenant: string) {
       (select count(*) from spend.cost_events as e where e.tenant_id = ${tenant}) as events`;
 }
 
-it(`${INPUTS} calls: errors of the contract only; the books are right; who was not named is untouched`, {
+it(`${INPUTS} calls get errors of the contract only, leave the balances right, and touch nobody who was not named`, {
   timeout: 300_000,
 }, async () => {
   const before = await stateOf(victim);

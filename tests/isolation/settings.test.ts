@@ -226,15 +226,15 @@ describe("A transaction that sees the past", () => {
     "at %s has its changes of quotas, which would count too little, refused",
     async (level) => {
       const fixture = await addFixture(sql);
-      const { tenant, member, stranger, busyQuota, plan } = fixture;
+      const { tenant, member, stranger, usedQuota, plan } = fixture;
       const added = `insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
       values ('user', '${tenant}', '${member}', 'llm', 'week', 5)`;
       const changes: [(typeof ROLES)[number], string][] = [
         ["authenticated", added],
         ["service_role", added],
-        ["authenticated", `update spend.cost_quotas set limit_usd = 30 where id = ${busyQuota}`],
-        ["service_role", `update spend.cost_quotas set period = 'month' where id = ${busyQuota}`],
-        ["authenticated", `delete from spend.cost_quotas where id = ${busyQuota}`],
+        ["authenticated", `update spend.cost_quotas set limit_usd = 30 where id = ${usedQuota}`],
+        ["service_role", `update spend.cost_quotas set period = 'month' where id = ${usedQuota}`],
+        ["authenticated", `delete from spend.cost_quotas where id = ${usedQuota}`],
         [
           "service_role",
           `update spend.tenants set time_zone = 'Asia/Tokyo' where id = '${tenant}'`,

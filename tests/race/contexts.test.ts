@@ -29,7 +29,7 @@ async function claim(sql: Sql, conversation: string, path: string | null): Promi
 }
 
 it.each(["a path", null])(
-  "twenty concurrent claims of %s: one creates, nineteen wait, one hold is made",
+  "Of twenty concurrent claims of %s one creates, nineteen wait, and one hold is made",
   async (path) => {
     const { sql } = database;
     const conversation = randomUUID();
@@ -48,7 +48,7 @@ it.each(["a path", null])(
   },
 );
 
-it("a claim that has not committed is waited for, not overtaken", async () => {
+it("A claim waits for one that has not committed, and does not overtake it", async () => {
   const { sql } = database;
   const conversation = randomUUID();
   const first = await sql.reserve();
@@ -71,7 +71,7 @@ it("a claim that has not committed is waited for, not overtaken", async () => {
   expect(await second).toMatchObject({ outcome: "wait", context_id: created.context_id });
 });
 
-it("twenty concurrent ends of one context: the seconds are booked once", async () => {
+it("Twenty concurrent ends of one context book its seconds once", async () => {
   const { sql } = database;
   const conversation = randomUUID();
   const { context_id } = await claim(sql, conversation, null);

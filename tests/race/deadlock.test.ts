@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => database?.close());
 
-it(`${SECONDS} s of calls by ${CALLERS} connections beside all administration by ${ADMINISTRATORS}: no deadlock`, {
+it(`${SECONDS} s of calls by ${CALLERS} connections beside all administration by ${ADMINISTRATORS} meet no deadlock`, {
   timeout: (SECONDS + 90) * 1000,
 }, async () => {
   const { sql } = database;

@@ -17,7 +17,7 @@ beforeEach(async () => {
   tenantId = await addTenant(database.sql, 1_000_000, 8);
 });
 
-describe("the partition of a month that has begun, made beside bookings", () => {
+describe("The partition of a month that has begun, made beside bookings,", () => {
   /** Its events are in the default partition, as where nobody has run maintenance for months. */
   const dropThisMonth = (sql: Sql) =>
     sql.unsafe(`
@@ -44,7 +44,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
       return row?.waiting === count;
     });
 
-  it("a settle that comes while it is made waits, and is booked", async () => {
+  it("makes a settle that comes wait, and be booked", async () => {
     const { sql } = database;
     await dropThisMonth(sql);
     const ids = await Promise.all([held(sql), held(sql), held(sql)]);
@@ -65,7 +65,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
     expect(row?.strayed).toBe(0);
   });
 
-  it("it waits for a settle that came first, others queue behind it, and all are booked", async () => {
+  it("waits for a settle that came first, others queue behind it, and all are booked", async () => {
     const { sql } = database;
     await dropThisMonth(sql);
     const [first, second] = await Promise.all([held(sql), held(sql)]);
@@ -92,7 +92,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("eight connections settle while it is made and taken away ten times: none fails", async () => {
+  it("fails none of eight connections that settle while it is made and taken away ten times", async () => {
     const { sql } = database;
     let isDone = false;
     const callers = Array.from({ length: 8 }, async () => {
@@ -110,7 +110,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("a month ahead is made beside an open booking, which nobody waits for", async () => {
+  it("of a month ahead is made beside an open booking, which nobody waits for", async () => {
     const { sql } = database;
     const booker = await sql.reserve();
     try {
@@ -127,7 +127,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
   });
 });
 
-describe("expiry", () => {
+describe("Expiry", () => {
   const expireAt = (id: string | null) => database.sql`
     update spend.reservations set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'
     where id = ${id}`;
@@ -136,7 +136,7 @@ describe("expiry", () => {
     return row?.expired as number;
   };
 
-  it("a tenant whose quotas are being changed, with ten holds, is passed over: a batch of three takes others'", async () => {
+  it("passes over a tenant whose quotas are being changed: a batch of three takes others' holds", async () => {
     const { sql } = database;
     const other = await addTenant(sql, 1_000_000, 8);
     for (let i = 0; i < 10; i++)
@@ -167,7 +167,7 @@ describe("expiry", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("a balance that somebody has locked: after 3 s the others' holds are booked, and no problem is recorded", async () => {
+  it("passes over a balance that somebody has locked: after 3 s the others' holds are booked, and no problem is recorded", async () => {
     const { sql } = database;
     const other = await addTenant(sql, 1_000_000, 1);
     await expireAt((await reserve(sql, other, null, 1)).reservation_id);

@@ -101,8 +101,8 @@ const failure = async (work: PromiseLike<unknown>): Promise<string | null> => {
   }
 };
 
-describe("a price that comes later", () => {
-  it("dated by default, in a transaction that began before the call: a call held at $3 settles at $3, the next costs $27", async () => {
+describe("A price that comes later", () => {
+  it("dated by default, in a transaction that began before the call, leaves a call held at $3 to settle at $3, and the next to cost $27", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
@@ -117,7 +117,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("with a past date, beside a call that is not committed yet: the call settles at $3", async () => {
+  it("with a past date, beside a call that is not committed yet, leaves the call to settle at $3", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
@@ -129,7 +129,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("in the very transaction that reserves, before and after the call: it settles at what it saw", async () => {
+  it("in the very transaction that reserves, before and after the call, leaves the call to settle at what it saw", async () => {
     await onConnection(async (a) => {
       await a`begin`;
       await addPrice(a, { usd: 5, from: "2026-01-01" });
@@ -140,7 +140,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("of a meter that the estimate had not: settles without it, as part of its whole", async () => {
+  it("of a meter that the estimate did not have leaves the call to settle without it, as part of its whole", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
@@ -156,7 +156,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("of another service tier: settled in that, the call is booked at its estimate, since it has no price", async () => {
+  it("of another service tier leaves a call settled in that tier to be booked at its estimate, since it has no price", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
@@ -172,7 +172,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("for the model itself, beside a call that '*' priced: the call settles at the price of '*'", async () => {
+  it("for the model itself, beside a call that '*' priced, leaves the call to settle at the price of '*'", async () => {
     const { sql } = database;
     const provider = `any-${models}`;
     await addPrice(sql, { provider, product: "*", usd: 1, from: "2020-01-01" });
@@ -195,7 +195,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("by a new alias of the name, beside a call that '*' priced: the call settles at the price of '*'", async () => {
+  it("by a new alias of the name, beside a call that '*' priced, leaves the call to settle at the price of '*'", async () => {
     const { sql } = database;
     const provider = `any-${models}`;
     await addPrice(sql, { provider, product: "*", usd: 1, from: "2020-01-01" });
@@ -223,7 +223,7 @@ describe("a price that comes later", () => {
   });
 });
 
-describe("a row that could price an open call, though its estimate has not its meter", () => {
+describe("A row that could price an open call, though its estimate does not have its meter,", () => {
   let reasoning: number;
   beforeEach(async () => {
     reasoning = await addPrice(database.sql, {
@@ -241,14 +241,14 @@ describe("a row that could price an open call, though its estimate has not its m
   };
 
   for (const [name, change] of Object.entries(changes)) {
-    it(`${name} after the call: refused, and the call settles at $8 for what it reasoned`, async () => {
+    it(`by ${name} after the call is refused, and the call settles at $8 for what it reasoned`, async () => {
       const { sql } = database;
       const call = await reserve(sql, none);
       expect(await failure(change(sql))).toBe("price_in_use");
       expect(await settle(sql, call.id, thinks)).toEqual({ usd: 9, guessed: false });
     });
 
-    it(`${name} beside a call that is not committed yet: waits, and is refused`, async () => {
+    it(`by ${name} beside a call that is not committed yet waits, and is refused`, async () => {
       const { sql } = database;
       await onConnection(async (a) => {
         await a`begin`;
@@ -262,7 +262,7 @@ describe("a row that could price an open call, though its estimate has not its m
     });
   }
 
-  it("a call comes while it is updated: it waits, and is held and settled at the new price", async () => {
+  it("makes a call wait that comes while it is updated, and is held and settled at the new price", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
@@ -276,7 +276,7 @@ describe("a row that could price an open call, though its estimate has not its m
     });
   });
 
-  it("a call comes while it is deleted: it waits, and is held and settled without it", async () => {
+  it("makes a call wait that comes while it is deleted, and is held and settled without it", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
@@ -290,7 +290,7 @@ describe("a row that could price an open call, though its estimate has not its m
     });
   });
 
-  it("a negotiated price of another tenant may still be changed: it prices none of this one's calls", async () => {
+  it("of another tenant's negotiated price may still be changed, because it prices none of this one's calls", async () => {
     const { sql } = database;
     const other = await addTenant(sql, 10, 1);
     const [price] = await sql`
@@ -303,8 +303,8 @@ describe("a row that could price an open call, though its estimate has not its m
   });
 });
 
-describe("versions", () => {
-  it("who adds a price waits for whoever is adding one: versions commit in their order, and no call waits", async () => {
+describe("Versions of prices", () => {
+  it("commit in their order: who adds a price waits for whoever is adding one, and no call waits", async () => {
     const { sql } = database;
     await reserve(sql);
     await onConnection(async (a) => {
@@ -322,7 +322,7 @@ describe("versions", () => {
     });
   });
 
-  it("reprice waits for whoever is stating a price, and books what it says", async () => {
+  it("are waited for by reprice, which books what they say", async () => {
     const { sql } = database;
     const call = await reserve(sql);
     await settle(sql, call.id);
@@ -341,7 +341,7 @@ describe("versions", () => {
     });
   });
 
-  it("an open call settles at what it was held at though a revision states another price; once that is booked, it settles at the right one", async () => {
+  it("leave an open call to settle at what it was held at, and once they are booked a call settles at the right price", async () => {
     const { sql } = database;
     const [first, second] = [await reserve(sql), await reserve(sql)];
     await sql`
@@ -357,7 +357,7 @@ describe("versions", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("six callers, three who change prices in transactions of any length: each of 240 calls settles at what it was held at", async () => {
+  it("leave each of 240 calls of six callers to settle at what it was held at, beside three who change prices", async () => {
     const { sql } = database;
     let isDone = false;
     const held = new Map<string, number>();

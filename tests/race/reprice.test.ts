@@ -49,7 +49,7 @@ const untilOneWaits = (sql: Sql) =>
     return row?.waiting === 1;
   });
 
-it("a call is being settled at the wrong price while the right one is stated: reprice waits for it, and corrects it", async () => {
+it("Repricing waits for a call that is being settled at the wrong price while the right one is stated, and corrects it", async () => {
   const { sql } = database;
   await statePrice(sql, 10);
   const { reservation_id } = await reserve(sql, tenantId, null, 1);
@@ -70,7 +70,7 @@ it("a call is being settled at the wrong price while the right one is stated: re
   }
 });
 
-it("a late settlement of an expired call comes while it is repriced: it waits, and corrects what was booked then", async () => {
+it("A late settlement of an expired call waits while it is repriced, and corrects what was booked then", async () => {
   const { sql } = database;
   await statePrice(sql, 10);
   const { reservation_id } = await reserve(sql, tenantId, null, 1);
@@ -92,7 +92,7 @@ it("a late settlement of an expired call comes while it is repriced: it waits, a
   }
 });
 
-it("six callers, a price set right among them, three who reprice at once, again and again: each call is right, each correction booked once", async () => {
+it("Six callers, a corrected price and three repeated repricings end with each call right and each correction booked once", async () => {
   const { sql } = database;
   await statePrice(sql, 10);
   let isDone = false;

@@ -39,8 +39,8 @@ async function step(sql: Sql, job: string): Promise<number | null> {
 const settle = (sql: Sql, id: string) =>
   sql`select cost_usd::float8 from spend.settle(${id}, ${sql.json(usageOf(2))})`;
 
-describe("a call of 100 days ago", () => {
-  it("that is being settled at $2 is passed over without waiting, and kept", async () => {
+describe("Retention", () => {
+  it("passes over a call of 100 days ago that is being settled at $2 without waiting, and keeps it", async () => {
     const { sql } = database;
     const ids = [await expiredCall(sql), await expiredCall(sql)] as const;
     const settler = await sql.reserve();
@@ -59,7 +59,7 @@ describe("a call of 100 days ago", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("that is being deleted cannot be settled: PT404, and the books are right", async () => {
+  it("of a call of 100 days ago that is being deleted answers its settle with PT404, and the balances are right", async () => {
     const { sql } = database;
     const id = await expiredCall(sql);
     const deleter = await sql.reserve();
@@ -85,7 +85,7 @@ describe("a call of 100 days ago", () => {
   });
 });
 
-it("two keys of adjustments, one of which somebody has locked: the other is deleted without waiting", async () => {
+it("Of two keys of adjustments, one of which somebody has locked, the other is deleted without waiting", async () => {
   const { sql } = database;
   for (const key of ["locked", "free"]) {
     await sql`select spend_private.adjust(${tenantId}::uuid, 1, 'credit', p_idempotency_key => ${key}, p_now => ${daysAgo(100)})`;

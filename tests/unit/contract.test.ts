@@ -7,7 +7,7 @@ import { startServer } from "../support/server.ts";
 const HELD = "00000000-0000-4000-8000-000000000001";
 const settled = { reservation_id: HELD, status: "settled", cost_usd: 1, is_estimated: false };
 
-it("a reserve that answers in a shape of contract 2 is given back; no other is sent; open calls are settled", async () => {
+it("A reserve that answers in a shape of contract 2 is given back, no other is sent, and open calls are settled", async () => {
   // Node 20 has none, and the client demands one.
   vi.stubGlobal("WebSocket", class {});
   vi.spyOn(console, "error").mockImplementation(() => {});

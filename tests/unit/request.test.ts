@@ -12,7 +12,7 @@ function requestOf(body: ReadableStream<Uint8Array>): Request {
   return new Request("http://localhost/", { method: "POST", body, duplex: "half" } as RequestInit);
 }
 
-it("a body that stops coming is given up after 30 s with 408, and its connection let go", async () => {
+it("A body that stops coming is given up after 30 s with a 408, and its connection let go", async () => {
   vi.useFakeTimers();
   const cancelled = vi.fn();
   const body = new ReadableStream<Uint8Array>({
@@ -28,7 +28,7 @@ it("a body that stops coming is given up after 30 s with 408, and its connection
   expect(cancelled).toHaveBeenCalledOnce();
 });
 
-it("a body of one byte too many is refused when that byte has come", async () => {
+it("A body of one byte too many is refused when that byte has come", async () => {
   const cancelled = vi.fn();
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => controller.enqueue(new Uint8Array(11)),
@@ -47,7 +47,7 @@ function tokenOf(header: object): string {
   return `${part(header)}.${part(claims)}.AAAA`;
 }
 
-it("100 tokens of one key that Auth does not know ask it twice, those of a shared secret each time", async () => {
+it("100 tokens of one key that Auth does not know ask it twice, and those of a shared secret each time", async () => {
   // Node 20 has none, and the client demands one.
   vi.stubGlobal("WebSocket", class {});
   const asked: string[] = [];

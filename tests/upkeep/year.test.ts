@@ -77,7 +77,7 @@ afterAll(async () => {
   await database?.close();
 });
 
-it("a year of four calls a day and of maintenance: every table is as large after twelve months as after six, no call waits a second, every month is reported as it was booked", async () => {
+it("In a year of four calls a day and of maintenance, every table is as large after twelve months as after six, no call waits a second, and every month is reported as it was booked", async () => {
   const spent = new Map<string, number>();
   const unfinished = new Set<string>();
   const before = await sizes();

@@ -120,7 +120,7 @@ async function nothingIsTold(): Promise<void> {
 
 for (const [format, target] of Object.entries(FORMATS)) {
   const cases = casesOf([format, target]);
-  it(`${format}: ${cases.length} calls, finished and failed in every way, tell nothing`, {
+  it(`${format}: ${cases.length} calls, finished and failed in every way, leave no private text in a log, a span or an error`, {
     timeout: 120_000,
   }, async () => {
     const lines = world.stack.logs.length;
@@ -140,7 +140,7 @@ for (const [format, target] of Object.entries(FORMATS)) {
   });
 }
 
-it("requests that are refused before a call, histories with reasoning and tools, and embeddings tell nothing", async () => {
+it("Requests that are refused before a call, histories with reasoning and tools, and embeddings leave no private text in a log, a span or an error", async () => {
   const { stack, user } = world;
   const bad = [
     ["/chat", { messages: `${CANARY}-wrong` }],
@@ -192,7 +192,7 @@ it("requests that are refused before a call, histories with reasoning and tools,
   await nothingIsTold();
 });
 
-it("code that runs in a sandbox, what it prints and how it fails tell nothing", async () => {
+it("Code that runs in a sandbox, what it prints and how it fails leave no private text in a log, a span or an error", async () => {
   const { stack, user } = world;
   const opened = await stack.call("/sandbox", { user, json: { conversationId: "talk" } });
   const { id } = (await opened.json()) as { id: string };

@@ -5,7 +5,7 @@ select plan(26);
 \ir ../support/one_tenant.psql
 
 -- Answers
-select is((pg_temp.reserve(60)).allowed, true, 'limit 100: a call of 60 is admitted');
+select is((pg_temp.reserve(60)).allowed, true, 'A limit of 100 admits a call of 60');
 select is(pg_temp.balance(), '0 spent, 60 held', 'An admitted call holds its estimate');
 select results_eq(
   $$ select allowed, reason, reservation_id, trim_scale((quota).limit_usd), trim_scale((quota).reserved_usd),

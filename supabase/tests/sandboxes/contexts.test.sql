@@ -159,9 +159,9 @@ select is(pg_temp.booked('maybe'), pg_temp.usd(300), 'A sandbox that may have ru
 
 -- Refusals and strangers
 update spend.cost_quotas set limit_usd = 0.03 where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and resource_type = 'e2b';
-select is((pg_temp.claim('broke', 30, 0, p_timeout => 3000)).outcome, 'refused', 'A quota that is used up refuses a sandbox');
-select is((pg_temp.context('broke')).id, null, 'A refused sandbox makes no context');
-select is((pg_temp.claim('broke', 31, 0, p_timeout => 3000, p_enforce => false)).outcome, 'create', 'A quota that is used up admits a sandbox with enforce = false');
+select is((pg_temp.claim('refused path', 30, 0, p_timeout => 3000)).outcome, 'refused', 'A quota that is used up refuses a sandbox');
+select is((pg_temp.context('refused path')).id, null, 'A refused sandbox makes no context');
+select is((pg_temp.claim('refused path', 31, 0, p_timeout => 3000, p_enforce => false)).outcome, 'create', 'A quota that is used up admits a sandbox with enforce = false');
 select throws_ok(
   $$ select spend.claim_context('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000b', 'talk', gen_random_uuid(), 'kill') $$,
   '42501', 'not_a_member', 'A user of another tenant cannot claim a sandbox that is there'
@@ -214,12 +214,12 @@ select is(
 
 -- No room for more of its time
 update spend.cost_quotas set limit_usd = 1 where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and resource_type = 'e2b';
-select is((pg_temp.claim('tight', 50, 0)).outcome, 'create', 'A caller creates a sandbox on a quota that will have no room');
-select is((pg_temp.confirm('tight', 50, 'sb-tight', 0, 300)).outcome, 'ready', 'The sandbox runs');
+select is((pg_temp.claim('no room', 50, 0)).outcome, 'create', 'A caller creates a sandbox on a quota that will have no room');
+select is((pg_temp.confirm('no room', 50, 'sb-no-room', 0, 300)).outcome, 'ready', 'The sandbox runs');
 update spend.cost_quotas set limit_usd = 0.001 where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and resource_type = 'e2b';
-select is((pg_temp.claim('tight', 51, 240, 90)).outcome, 'refused', 'A run that would outlast the sandbox is refused when there is no room');
-select is((pg_temp.claim('tight', 51, 240, 30)).outcome, 'ready', 'A run that ends in time is admitted');
-select is((pg_temp.claim('tight', 51, 240, 30)).is_extended, false, 'A run that ends in time extends nothing');
+select is((pg_temp.claim('no room', 51, 240, 90)).outcome, 'refused', 'A run that would outlast the sandbox is refused when there is no room');
+select is((pg_temp.claim('no room', 51, 240, 30)).outcome, 'ready', 'A run that ends in time is admitted');
+select is((pg_temp.claim('no room', 51, 240, 30)).is_extended, false, 'A run that ends in time extends nothing');
 
 -- Strays
 select is(

@@ -81,14 +81,14 @@ select is(pg_temp.second((pg_temp.context('two')).held_until), 140::numeric, 'A 
 select is(pg_temp.held('two'), pg_temp.usd(140), '140 s are held for both runs');
 
 -- An extension that E2B did not take
-select is(pg_temp.start('deaf', 20), 'create', 'A sandbox with a time-out of 20 s is created');
-select is((pg_temp.confirm('deaf', 0, 20, 0)).outcome, 'ready', 'The sandbox with 20 s runs');
-select is((pg_temp.claim('deaf', 17, 5)).is_extended, true, 'A run at 17 s asks for an extension, which fails');
-select is(pg_temp.second((pg_temp.context('deaf')).expires_at), 20::numeric, 'The context keeps its end while E2B has not confirmed');
-select is((pg_temp.claim('deaf', 18, 1)).is_extended, true, 'The next run, however short, asks for the extension again');
-select is((pg_temp.confirm('deaf', 0, 20, 18, (pg_temp.context('deaf')).revision)).is_extended, true, 'A report of the old end asks for the extension again');
-select is((pg_temp.confirm('deaf', 0, 20, 18, (pg_temp.context('deaf')).revision)).set_timeout_seconds, 20, 'The report asks for what is held, up to 38 s');
-select is((pg_temp.confirm('deaf', 0, 38, 19, (pg_temp.context('deaf')).revision)).is_extended, false, 'A report of the new end confirms the extension');
+select is(pg_temp.start('unconfirmed', 20), 'create', 'A sandbox with a time-out of 20 s is created');
+select is((pg_temp.confirm('unconfirmed', 0, 20, 0)).outcome, 'ready', 'The sandbox with 20 s runs');
+select is((pg_temp.claim('unconfirmed', 17, 5)).is_extended, true, 'A run at 17 s asks for an extension, which fails');
+select is(pg_temp.second((pg_temp.context('unconfirmed')).expires_at), 20::numeric, 'The context keeps its end while E2B has not confirmed');
+select is((pg_temp.claim('unconfirmed', 18, 1)).is_extended, true, 'The next run, however short, asks for the extension again');
+select is((pg_temp.confirm('unconfirmed', 0, 20, 18, (pg_temp.context('unconfirmed')).revision)).is_extended, true, 'A report of the old end asks for the extension again');
+select is((pg_temp.confirm('unconfirmed', 0, 20, 18, (pg_temp.context('unconfirmed')).revision)).set_timeout_seconds, 20, 'The report asks for what is held, up to 38 s');
+select is((pg_temp.confirm('unconfirmed', 0, 38, 19, (pg_temp.context('unconfirmed')).revision)).is_extended, false, 'A report of the new end confirms the extension');
 
 -- Whoever extended it died before E2B''s word: nobody knows whether it lives
 select is(pg_temp.start('open', 20), 'create', 'A sandbox whose extension nobody will confirm is created');

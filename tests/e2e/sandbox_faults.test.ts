@@ -21,7 +21,7 @@ import {
 } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
-const PROJECT = "rude-test";
+const PROJECT = "faults-test";
 
 let stack: TestStack;
 let user: TestUser;
