@@ -3,6 +3,7 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addQuota, addTenant, verifyBalances } from "../support/spend.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -56,14 +57,7 @@ it("A claim waits for one that has not committed, and does not overtake it", asy
   const created = await claim(first, conversation, null);
 
   const second = claim(sql, conversation, null);
-  await expect
-    .poll(async () => {
-      const [row] = await sql`
-        select count(*)::int as waiting from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`;
-      return row?.waiting;
-    })
-    .toBe(1);
+  await untilLockWaits(sql);
   await first`commit`;
   first.release();
 

@@ -11,6 +11,7 @@ import {
   verifyBalances,
 } from "../support/spend.ts";
 import { until } from "../support/until.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -187,12 +188,7 @@ describe("spend.maintain()", () => {
       await report`begin`;
       await report`select count(*) from spend.cost_events`;
       const maintaining = maintain(sql);
-      await until("maintenance waits for the report", async () => {
-        const [row] = await sql`
-          select count(*)::int as waiting from pg_stat_activity
-          where datname = current_database() and wait_event_type = 'Lock' and query like '%maintain%'`;
-        return row?.waiting === 1;
-      });
+      await untilLockWaits(sql, 1, "maintain");
       await adjust(sql, 2);
       const done = await maintaining;
       expect(done.make_partitions).toBeNull();

@@ -3,7 +3,7 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "../support/spend.ts";
-import { until } from "../support/until.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -36,13 +36,6 @@ describe("The partition of a month that has begun, made beside bookings,", () =>
     sql`select status from spend.settle(${id}, ${sql.json(usageOf(1))})`.execute();
   const held = async (sql: Sql) => (await reserve(sql, tenantId, null, 1)).reservation_id as string;
   const makePartitions = (sql: Sql) => sql`select spend_private.ensure_partitions()`;
-  const waiting = (sql: Sql, part: string, count = 1) =>
-    until(`${count} wait: ${part}`, async () => {
-      const [row] = await sql`
-        select count(*)::int as waiting from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock' and query like ${`%${part}%`}`;
-      return row?.waiting === count;
-    });
 
   it("makes a settle that comes wait, and be booked", async () => {
     const { sql } = database;
@@ -53,7 +46,7 @@ describe("The partition of a month that has begun, made beside bookings,", () =>
       await maker`begin`;
       await makePartitions(maker as unknown as Sql);
       const settling = Promise.all(ids.map((id) => settle(sql, id)));
-      await waiting(sql, "spend.settle", 3);
+      await untilLockWaits(sql, 3, "spend.settle");
       await maker`commit`;
       expect((await settling).flat()).toEqual(ids.map(() => ({ status: "settled" })));
     } finally {
@@ -74,10 +67,10 @@ describe("The partition of a month that has begun, made beside bookings,", () =>
       await booker`begin`;
       await settle(booker as unknown as Sql, first as string);
       const making = makePartitions(sql).then(() => "made");
-      await waiting(sql, "ensure_partitions");
+      await untilLockWaits(sql, 1, "ensure_partitions");
       // Another session's, whose quota the first one has locked: it waits for that or for the ledger.
       const settling = settle(sql, second as string);
-      await waiting(sql, "spend.settle");
+      await untilLockWaits(sql, 1, "spend.settle");
       await booker`commit`;
       expect(await Promise.all([making, settling])).toMatchObject([
         "made",
@@ -201,12 +194,7 @@ describe("spend.run_maintenance()", () => {
       await blocker`begin`;
       await blocker`select from spend_private.ledger_state for update`;
       const running = sql`call spend.run_maintenance(20)`.then(() => "done");
-      await until("maintenance waits for the roll-ups", async () => {
-        const [row] = await sql`
-          select count(*)::int as waiting from pg_stat_activity
-          where datname = current_database() and wait_event_type = 'Lock' and query like '%run_maintenance%'`;
-        return row?.waiting === 1;
-      });
+      await untilLockWaits(sql, 1, "run_maintenance");
       const [row] = await sql`
         select count(*)::int as held from spend.reservations where status = 'held' and tenant_id = ${tenantId}`;
       expect(row?.held).toBe(0);

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTenant, verifyBalances } from "../support/spend.ts";
 import { until } from "../support/until.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -83,14 +84,6 @@ async function onConnection<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
     connection.release();
   }
 }
-
-const untilOneWaits = () =>
-  until("somebody waits for a lock", async () => {
-    const [row] = await database.sql`
-      select count(*)::int as waiting from pg_stat_activity
-      where datname = current_database() and wait_event_type = 'Lock'`;
-    return row?.waiting === 1;
-  });
 
 const failure = async (work: PromiseLike<unknown>): Promise<string | null> => {
   try {
@@ -254,7 +247,7 @@ describe("A row that could price an open call, though its estimate does not have
         await a`begin`;
         const call = await reserve(a, none);
         const changing = failure(change(sql));
-        await untilOneWaits();
+        await untilLockWaits(database.sql);
         await a`commit`;
         expect(await changing).toBe("price_in_use");
         expect(await settle(sql, call.id, thinks)).toEqual({ usd: 9, guessed: false });
@@ -268,7 +261,7 @@ describe("A row that could price an open call, though its estimate does not have
       await a`begin`;
       await changes.update?.(a);
       const reserving = reserve(sql, thinks);
-      await untilOneWaits();
+      await untilLockWaits(database.sql);
       await a`commit`;
       const call = await reserving;
       expect(call.usd).toBe(801);
@@ -282,7 +275,7 @@ describe("A row that could price an open call, though its estimate does not have
       await a`begin`;
       await changes.delete?.(a);
       const reserving = reserve(sql, thinks);
-      await untilOneWaits();
+      await untilLockWaits(database.sql);
       await a`commit`;
       const call = await reserving;
       expect(call.usd).toBe(3);
@@ -311,7 +304,7 @@ describe("Versions of prices", () => {
       await a`begin`;
       const first = await addPrice(a, { usd: 5 });
       const adding = addPrice(sql, { meter: "output_tokens", usd: 5 });
-      await untilOneWaits();
+      await untilLockWaits(database.sql);
       expect((await reserve(sql)).usd).toBe(3);
       await a`commit`;
       const second = await adding;
@@ -334,7 +327,7 @@ describe("Versions of prices", () => {
       const repricing = sql`
         select difference_usd::float8 as usd from spend.reprice(
           'test', ${model}, now() - interval '1 day', now() + interval '1 day', false)`.execute();
-      await untilOneWaits();
+      await untilLockWaits(database.sql);
       await a`commit`;
       expect((await repricing)[0]?.usd).toBe(-0.5);
       expect(await verifyBalances(sql)).toEqual([]);

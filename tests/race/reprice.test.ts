@@ -3,7 +3,7 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "../support/spend.ts";
-import { until } from "../support/until.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -41,14 +41,6 @@ async function booked(sql: Sql, id: string | null): Promise<number[]> {
   return rows.map(({ usd }) => usd);
 }
 
-const untilOneWaits = (sql: Sql) =>
-  until("somebody waits for a lock", async () => {
-    const [row] = await sql`
-      select count(*)::int as waiting from pg_stat_activity
-      where datname = current_database() and wait_event_type = 'Lock'`;
-    return row?.waiting === 1;
-  });
-
 it("Repricing waits for a call that is being settled at the wrong price while the right one is stated, and corrects it", async () => {
   const { sql } = database;
   await statePrice(sql, 10);
@@ -59,7 +51,7 @@ it("Repricing waits for a call that is being settled at the wrong price while th
     await settle(a, reservation_id, 1);
     await statePrice(sql, 2);
     const repricing = reprice(sql).execute();
-    await untilOneWaits(sql);
+    await untilLockWaits(sql);
     await a`commit`;
 
     expect(await repricing).toEqual([{ calls: 1, difference_usd: -8 }]);
@@ -81,7 +73,7 @@ it("A late settlement of an expired call waits while it is repriced, and correct
     await a`begin`;
     expect(await reprice(a)).toEqual([{ calls: 1, difference_usd: -8 }]);
     const settling = settle(sql, reservation_id, 0.5).execute();
-    await untilOneWaits(sql);
+    await untilLockWaits(sql);
     await a`commit`;
     await settling;
 

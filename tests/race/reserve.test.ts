@@ -10,20 +10,9 @@ import {
   usageOf,
   verifyBalances,
 } from "../support/spend.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
-
-/** Until exactly one connection of this database waits for a lock. */
-function untilSomebodyWaits(sql: Sql) {
-  return expect
-    .poll(async () => {
-      const [row] = await sql`
-        select count(*)::int as waiting from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`;
-      return row?.waiting;
-    })
-    .toBe(1);
-}
 
 /** A tenant that has spent its limit of 5. */
 async function exhausted(sql: Sql): Promise<string> {
@@ -162,7 +151,7 @@ describe("A forced interleaving", () => {
       await a`begin`;
       await a`update spend.cost_quotas set limit_usd = 50 where tenant_id = ${tenantId}`;
       const call = reserve(sql, tenantId, null, 10);
-      await untilSomebodyWaits(sql);
+      await untilLockWaits(sql);
       await a`commit`;
 
       expect((await call).allowed).toBe(true);
@@ -186,7 +175,7 @@ describe("A forced interleaving", () => {
       await b`begin`;
       await raise(a, one);
       const second = raise(b, two).execute(); // A query is lazy until it is awaited.
-      await untilSomebodyWaits(sql);
+      await untilLockWaits(sql);
       await raise(a, two);
       await a`commit`;
       await second;
@@ -210,7 +199,7 @@ describe("A forced interleaving", () => {
       await a`begin`;
       const first = await reserve(a, tenantId, null, 5);
       const second = reserve(sql, tenantId, null, 5);
-      await untilSomebodyWaits(sql);
+      await untilLockWaits(sql);
       await a`commit`;
 
       expect(first.allowed).toBe(true);
@@ -229,7 +218,7 @@ describe("A forced interleaving", () => {
       await a`begin`;
       await reserve(a, tenantId, null, 5);
       const second = reserve(sql, tenantId, null, 5);
-      await untilSomebodyWaits(sql);
+      await untilLockWaits(sql);
       await a`rollback`;
 
       expect((await second).allowed).toBe(true);

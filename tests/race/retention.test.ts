@@ -3,7 +3,7 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTenant, addTestModel, usageOf, verifyBalances } from "../support/spend.ts";
-import { until } from "../support/until.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const daysAgo = (days: number) => new Date(Date.now() - days * DAY_MS);
@@ -70,12 +70,7 @@ describe("Retention", () => {
         () => "settled",
         (error) => error.code,
       );
-      await until("the settle waits", async () => {
-        const [row] = await sql`
-          select count(*)::int as waiting from pg_stat_activity
-          where datname = current_database() and wait_event_type = 'Lock' and query like '%spend.settle%'`;
-        return row?.waiting === 1;
-      });
+      await untilLockWaits(sql, 1, "spend.settle");
       await deleter`commit`;
       expect(await settled).toBe("PT404");
     } finally {

@@ -43,6 +43,16 @@ export async function untilWaits(sql: Sql, { pid }: Session, what = "B"): Promis
   });
 }
 
+/** Waits until exactly `count` sessions of this database wait for a lock, in statements that contain `part`. */
+export async function untilLockWaits(sql: Sql, count = 1, part = ""): Promise<void> {
+  await until(`${count} wait for a lock in: ${part || "any statement"}`, async () => {
+    const [row] = await sql`
+      select count(*)::int as waiting from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock' and query like ${`%${part}%`}`;
+    return row?.waiting === count;
+  });
+}
+
 /** Waits until a session's statement has ended, or is waiting for a lock: says which. */
 export async function endsOrWaits(
   sql: Sql,
