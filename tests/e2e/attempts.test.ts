@@ -49,8 +49,8 @@ beforeAll(async () => {
     response.on("close", () => clearInterval(words));
   });
   stack = await startTestStack({
+    provider,
     env: {
-      ...provider.env,
       ANTHROPIC_API_KEY: "local",
       ANTHROPIC_BASE_URL: `${anthropic.url}/v1`,
       SPENDGATE_MAX_RETRIES: "1",
@@ -60,7 +60,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await stack.stop();
-  await provider.stop();
   await anthropic.stop();
 });
 beforeEach(async () => {

@@ -31,8 +31,8 @@ let tenant: TestTenant;
 beforeAll(async () => {
   provider = await startScriptedProvider();
   stack = await startTestStack({
+    provider,
     env: {
-      ...provider.env,
       SPENDGATE_CALL_TIMEOUT_MS: "1500",
       SPENDGATE_DISCONNECT_GRACE_MS: "300",
       // 128 tokens of gpt-4o-mini's 128,000: a page of text is compacted.
@@ -40,10 +40,7 @@ beforeAll(async () => {
     },
   });
 });
-afterAll(async () => {
-  await stack.stop();
-  await provider.stop();
-});
+afterAll(() => stack.stop());
 beforeEach(async () => {
   user = await stack.signUp();
   tenant = await stack.createTenant({ members: [user] });

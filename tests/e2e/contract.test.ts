@@ -9,12 +9,9 @@ let stack: TestStack;
 
 beforeAll(async () => {
   provider = await startScriptedProvider();
-  stack = await startTestStack({ env: provider.env });
+  stack = await startTestStack({ provider });
 });
-afterAll(async () => {
-  await stack.stop();
-  await provider.stop();
-});
+afterAll(() => stack.stop());
 
 it.each([
   ["GET", "/chat", 405, "POST, OPTIONS"],

@@ -34,14 +34,10 @@ let tenant: TestTenant;
 
 beforeAll(async () => {
   provider = await startScriptedProvider();
-  const url = provider.env.OPENAI_BASE_URL as string;
   stack = await startTestStack({
+    provider,
     env: {
-      ...provider.env,
-      ANTHROPIC_API_KEY: "local",
-      ANTHROPIC_BASE_URL: url,
-      GOOGLE_GENERATIVE_AI_API_KEY: "local",
-      GOOGLE_GENERATIVE_AI_BASE_URL: url,
+      ...provider.othersEnv,
       SPENDGATE_PROVIDERS: JSON.stringify({
         groq: { baseUrl: `http://127.0.0.1:${await closedPort()}` },
       }),
@@ -50,10 +46,7 @@ beforeAll(async () => {
     },
   });
 });
-afterAll(async () => {
-  await stack.stop();
-  await provider.stop();
-});
+afterAll(() => stack.stop());
 beforeEach(async () => {
   user = await stack.signUp();
   tenant = await stack.createTenant({ members: [user] });

@@ -31,20 +31,14 @@ beforeAll(async () => {
   provider = await startScriptedProvider();
   const url = provider.env.OPENAI_BASE_URL as string;
   stack = await startTestStack({
+    provider,
     env: {
-      ...provider.env,
-      ANTHROPIC_API_KEY: "local",
-      ANTHROPIC_BASE_URL: url,
-      GOOGLE_GENERATIVE_AI_API_KEY: "local",
-      GOOGLE_GENERATIVE_AI_BASE_URL: url,
+      ...provider.othersEnv,
       SPENDGATE_PROVIDERS: JSON.stringify({ deepseek: { baseUrl: url }, groq: { baseUrl: url } }),
     },
   });
 });
-afterAll(async () => {
-  await stack.stop();
-  await provider.stop();
-});
+afterAll(() => stack.stop());
 beforeEach(async () => {
   member = await stack.signUp();
   await stack.createTenant({ members: [member] });

@@ -29,12 +29,12 @@ beforeAll(async () => {
     forward(stack.url, incoming, response);
   });
   stack = await startTestStack({
-    env: { ...provider.env, SUPABASE_URL: proxy.url },
+    provider,
+    env: { SUPABASE_URL: proxy.url },
   });
 });
 afterAll(async () => {
   await stack.stop();
-  await provider.stop();
   await proxy.stop();
 });
 

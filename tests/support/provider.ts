@@ -19,6 +19,8 @@ export type Script = (response: ServerResponse, request: ProviderRequest) => voi
 export interface ScriptedProvider {
   /** Environment that sends calls of openai/… here. */
   env: Record<string, string>;
+  /** Environment that sends calls of Anthropic and Google here, too. */
+  othersEnv: Record<string, string>;
   /** Every request that came, in order. */
   journal: ProviderRequest[];
   /** How the next requests are answered: the last script goes on for all that follow. */
@@ -45,6 +47,12 @@ export async function startScriptedProvider(): Promise<ScriptedProvider> {
   });
   return {
     env: { OPENAI_API_KEY: "local", OPENAI_BASE_URL: `${url}/v1` },
+    othersEnv: {
+      ANTHROPIC_API_KEY: "local",
+      ANTHROPIC_BASE_URL: `${url}/v1`,
+      GOOGLE_GENERATIVE_AI_API_KEY: "local",
+      GOOGLE_GENERATIVE_AI_BASE_URL: `${url}/v1`,
+    },
     journal,
     plays(...next) {
       scripts = next;
