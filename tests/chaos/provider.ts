@@ -1,4 +1,4 @@
-// A provider in a bad week: it answers, dawdles, forgets to say what was used, breaks off, or refuses.
+// A provider that fails at random: it answers, delays, reports no usage, breaks off, or refuses.
 import {
   answers,
   beginStream,

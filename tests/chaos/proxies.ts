@@ -1,4 +1,4 @@
-// Networks that fail: connections that are cut, answers that come late or never.
+// Proxies that fail: they cut connections, and answer late or never.
 import { request as httpRequest } from "node:http";
 import {
   connect,

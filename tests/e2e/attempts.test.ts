@@ -1,5 +1,5 @@
-// Every attempt to call a model is a reservation of its own: steps, retries, fallbacks, requests sent again. And a
-// provider that says more than it was asked for is held more for, or stopped.
+// Every attempt to call a model has a reservation of its own: steps, retries, fallbacks, repeated requests. When a
+// provider exceeds the maximum output, the hold is extended or the call is stopped.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { eventsOf, say } from "../support/messages.ts";
 import {

@@ -1,4 +1,4 @@
-// Nothing that changes the bill enters below the check: not through a browser, not through a function of one's own.
+// Nothing that changes the bill gets past the checks, from a browser or from a function of your own.
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {

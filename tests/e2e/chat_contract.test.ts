@@ -1,5 +1,4 @@
-// What a chat promises whatever its provider, its client and its database say or do not say. How calls end is in
-// chat_endings.test.ts.
+// What a chat guarantees whatever its provider, client and database do. How calls end is in chat_endings.test.ts.
 import { DefaultChatTransport, type UIMessageChunk } from "ai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { say } from "../support/messages.ts";

@@ -1,4 +1,5 @@
-// What clients meet beside answers: refusals they can read, names they may use, and mistakes that are named.
+// What clients get beside answers: refusals that they can read, names that they may use, and errors that name the
+// mistake.
 import { DefaultChatTransport } from "ai";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";

@@ -1,4 +1,5 @@
-// The one way of a request, the same for each function; and a database of another contract, which is not an outage.
+// Every function handles a request in the same order. A database with another contract version is a wrong setup, and
+// not an outage.
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { answers, type ScriptedProvider, startScriptedProvider } from "../support/provider.ts";
 import { startTestStack, type TestStack } from "../support/stack.ts";

@@ -1,5 +1,5 @@
-// What a call costs that does not end well, on every wire: what may have been produced out of sight is paid for, only
-// the provider's own refusal is free, and nobody is called when no time is left.
+// What a call costs that does not end well, for every provider: output that may have been produced unseen is paid
+// for, only the provider's own refusal is free, and nobody is called when no time is left.
 import type { ServerResponse } from "node:http";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { say } from "../support/messages.ts";

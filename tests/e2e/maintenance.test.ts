@@ -1,4 +1,4 @@
-// Reconciliation: whatever dies, and whenever, nothing runs unpaid and nothing is booked twice.
+// Reconciliation: whatever fails, and whenever, nothing runs unpaid and nothing is booked twice.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Functions, startFunctions } from "../../scripts/stack/functions.ts";
 import type { StandInSandbox } from "../../scripts/stack/sandbox_standin.ts";

@@ -1,4 +1,4 @@
-// The providers are what the environment says; what is wrong in it is said by name.
+// Providers are configured by the environment, and an error names the setting that is wrong.
 import { describe, expect, it } from "vitest";
 import { loadProviders, readProviders } from "../../functions/_shared/llm/providers/registry.ts";
 import { answers, startScriptedProvider } from "../support/provider.ts";

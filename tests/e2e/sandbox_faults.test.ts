@@ -1,5 +1,5 @@
-// Sandboxes of a server that behaves as badly as servers were seen to: nobody's sandbox is lost, nobody else's is
-// touched, no clock and no list is trusted, and what ran is paid for.
+// E2B misbehaves in every way that servers were seen to. No sandbox is lost, no sandbox of others is touched, no
+// clock and no list is trusted, and what ran is paid for.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   age,

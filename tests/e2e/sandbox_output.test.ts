@@ -1,4 +1,4 @@
-// What runs print, and how they are stopped, with an interpreter that goes wrong in every way its users report.
+// What runs print, and how they are stopped, when the interpreter fails in the ways that its users report.
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { RunFault } from "../../scripts/stack/sandbox_interpreter.ts";

@@ -1,6 +1,5 @@
-// Whatever happens at once, and whatever E2B fails at or answers late: no run that began loses its sandbox, its end is
-// never before the run's, and in the end every second is paid for. SPENDGATE_SANDBOX_RUNS and SPENDGATE_SEED choose how
-// many runs, and which.
+// Random runs at once, while E2B fails or answers late: no run that began loses its sandbox, and every second is
+// paid for. SPENDGATE_SANDBOX_RUNS sets how many runs, and SPENDGATE_SEED which.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { SandboxOperation, Weather } from "../../scripts/stack/sandbox_standin.ts";
@@ -213,7 +212,7 @@ async function isRunning(id: string): Promise<boolean> {
   return stack.sandboxes.sandboxes.get(row?.sandbox_id)?.state === "running";
 }
 
-/** The weather is fair again; what is alive is ended by its users, what nobody has by maintenance. */
+/** E2B fails no more; users end what is alive, and maintenance what nobody has. */
 async function endAll(): Promise<void> {
   stack.sandboxes.weather(undefined);
   stack.sandboxes.rude({});

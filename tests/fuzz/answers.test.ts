@@ -1,4 +1,4 @@
-// Answers of providers, mutated: whatever comes, what the client saw is paid or flagged, and nothing stays held.
+// Mutated answers of providers: what the client saw is paid for or marked as estimated, and nothing stays held.
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { seeded } from "../support/random.ts";

@@ -1,4 +1,4 @@
-// What no input has found yet: an error that nobody thought of. It must tell nothing.
+// An unexpected error reveals nothing.
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";

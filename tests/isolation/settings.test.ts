@@ -1,5 +1,5 @@
 // What a session can set for itself: the settings that our own functions use to talk to each other, those that change what
-// SQL means, and the isolation of its transaction. None of them opens anything or makes the books wrong.
+// SQL means, and the isolation of its transaction. None of them opens anything or makes the balances wrong.
 import type { Sql, TransactionSql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";

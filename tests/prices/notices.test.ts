@@ -1,4 +1,4 @@
-// What a slip of a DBA is told where it is no mistake: a NOTICE, and nothing is refused. Right prices are met with silence.
+// A NOTICE warns a DBA of a price that is probably a slip, and refuses nothing. Right prices give no notice.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import postgres, { type Sql } from "postgres";

@@ -1,5 +1,5 @@
-// Who is there, and what applies to him: a member or tenant that comes, goes or changes plan beside a change of the plan,
-// a first call that is under way. Whichever commits first, everybody ends with what his plan gives, and every call counts.
+// A member or tenant comes, goes or changes plan while the plan changes or a first call is under way. Whoever
+// commits first, everybody ends with what his plan gives, and every call counts.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";

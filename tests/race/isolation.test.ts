@@ -1,5 +1,5 @@
-// No tenant makes another one wait: whatever is done to one tenant, by its owner or for it, is left open, and all calls of
-// another tenant are made meanwhile; and the other way round, whoever has a call open does not hold it up.
+// No tenant makes another one wait: while a change of one tenant is open, all calls of another go on, and an open
+// call does not delay the change.
 import { randomUUID } from "node:crypto";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

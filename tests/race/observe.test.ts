@@ -1,5 +1,5 @@
-// A quota that cannot refuse a call costs it nothing, over its limit as below it; and it refuses exactly again once it
-// may.
+// A quota that cannot refuse a call does not slow it down, below its limit or above it, and refuses exactly once it
+// can.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import {

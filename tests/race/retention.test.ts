@@ -1,4 +1,4 @@
-// Retention beside calls: it deletes what nobody else is at, and waits for nobody.
+// Retention beside calls: it passes over rows that others use, and waits for nobody.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";

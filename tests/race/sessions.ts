@@ -1,4 +1,4 @@
-// Sessions that stand in the middle of something, and what others do meanwhile.
+// Sessions with open transactions, and what other sessions do meanwhile.
 import type { ReservedSql, Row, Sql } from "postgres";
 import { until } from "../support/until.ts";
 

@@ -1,5 +1,5 @@
-// A small business that everything is done to: two plans, two tenants with members and a history of calls at the very
-// moments where periods begin; and what must be true of it afterwards.
+// Two plans, two tenants with members, and a history of calls at the moments where periods begin; and what must hold
+// after everything that is done to them.
 import { randomBytes } from "node:crypto";
 import type { Sql } from "postgres";
 import { expect } from "vitest";
@@ -128,7 +128,7 @@ async function addHistory(sql: Sql, world: World, dice: Dice): Promise<void> {
 }
 
 /**
- * All is done: the books are right while calls are open and when all of them have expired, a month later; each call is
+ * All is done: the balances are right while calls are open and when all of them have expired, a month later; each call is
  * counted once; every tenant has what its plan gives.
  */
 export async function expectExact(sql: Sql, { tenants }: World): Promise<void> {

@@ -1,4 +1,4 @@
-// 100,000 paused sandboxes, as conversations leave behind: maintenance's work does not grow with them.
+// Maintenance does no more work when there are 100,000 paused sandboxes.
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { startTestStack, type TestStack, type TestTenant } from "../support/stack.ts";
 

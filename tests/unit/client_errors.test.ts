@@ -1,4 +1,4 @@
-// The client's helper, on what the functions say, in each wrapping that client libraries give it.
+// The client's helper reads the functions' errors in each wrapping that client libraries give them.
 import { APICallError } from "@ai-sdk/provider";
 import OpenAI from "openai";
 import { describe, expect, it } from "vitest";

@@ -1,4 +1,4 @@
-// Settings that would end calls at once, or leave holds for ever.
+// Settings are refused that would end calls at once, or keep holds for ever.
 import { expect, it } from "vitest";
 import { readEnv } from "../../functions/_shared/runtime/env.ts";
 

@@ -1,4 +1,4 @@
-// Which calls may be billed for what nobody sees: every one that is not known not to.
+// Which models may bill for reasoning that nobody sees: every model that is not known not to.
 import { expect, it } from "vitest";
 import { mayReasonUnseen } from "../../functions/_shared/llm/bounds/hidden_reasoning.ts";
 import { parseModelName } from "../../functions/_shared/llm/model_name.ts";

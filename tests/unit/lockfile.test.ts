@@ -1,4 +1,4 @@
-// What npm ci installs is what was locked.
+// npm ci installs what was locked.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";

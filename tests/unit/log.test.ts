@@ -1,4 +1,4 @@
-// What is logged of an error that is not ours: what it is, never what it says.
+// The log of somebody else's error has what kind it is, and never its words.
 import { APICallError, TypeValidationError } from "@ai-sdk/provider";
 import { expect, it } from "vitest";
 import { SpendgateError } from "../../functions/_shared/errors.ts";

@@ -1,4 +1,4 @@
-// What stands before a handler: the body that comes, and the token that is verified.
+// What happens before a handler runs: the body is read, and the token is verified.
 import { afterEach, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { authenticate } from "../../functions/_shared/http/auth.ts";

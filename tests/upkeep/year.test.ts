@@ -1,5 +1,5 @@
-// A year of calls and of maintenance beside them, with a clock that is moved by parameter: what grows has an end, what
-// is reported stays, and nobody waits.
+// A year of calls and of maintenance, with a clock that is a parameter: tables stop growing, reports stay as they
+// were booked, and nobody waits.
 import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";

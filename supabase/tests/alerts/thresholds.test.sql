@@ -8,7 +8,7 @@ insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
 insert into spend.plans (id, name) values ('bare', 'Without quotas');
 
--- A tenant with one quota, and what becomes of it. Its name is how the other functions find it.
+-- A tenant with one quota. The other functions find it by its name.
 create function pg_temp.tenant(p_name text, p_limit numeric, p_period text, p_zone text default 'UTC') returns void language sql as $$
   with tenant as (
     insert into spend.tenants (name, plan_id, time_zone) values (p_name, 'bare', p_zone) returning id
@@ -67,7 +67,7 @@ select is(pg_temp.alerts('thresholds'), 'warning 80 of 100, limit 100 of 100', '
 select is(pg_temp.spend('thresholds', 1), 'limit_reached', 'A call after 100 of 100 are spent is refused');
 select is(pg_temp.alerts('thresholds'), 'warning 80 of 100, limit 100 of 100', 'A refusal at a limit that is reached records no further alert');
 
--- A hold that costs little
+-- A hold that settles below its estimate
 select pg_temp.tenant('dear hold', 10, 'day');
 select pg_temp.spend('dear hold', 9, 0.01);
 select is(pg_temp.alerts('dear hold'), null, 'A hold of 9 of 10 that settles at 0.01 records no alert');

@@ -3,7 +3,7 @@ create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(8);
 
--- The owner empties a table: no row is left to tell of, but that it was done.
+-- The owner truncates a table: the log has the command, because no row is left.
 create function pg_temp.emptied(p_table text) returns bigint language plpgsql as $$
 begin
   execute format('truncate spend.%I cascade', p_table);

@@ -3,7 +3,7 @@ create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(79);
 
--- A world with all that can be damaged: tenants of two zones, quotas of every period and scope, calls of every end.
+-- Everything that can be damaged: tenants in two time zones, quotas of every period and scope, calls that ended in every way.
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
 insert into spend.tenants (id, name, time_zone) values
   ('aaaaaaaa-0000-4000-8000-000000000001', 'A', 'UTC'), ('bbbbbbbb-0000-4000-8000-000000000002', 'B', 'Asia/Kolkata');

@@ -1,4 +1,4 @@
--- Quotas whose estimate_policy is expected: calls are held at what calls of their kind cost of late.
+-- Quotas whose estimate_policy is expected: calls are held at what calls of their kind cost lately.
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;

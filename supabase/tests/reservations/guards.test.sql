@@ -27,7 +27,7 @@ returns spend.reserve_result language sql as $$
   select spend_private.reserve(p_tenant, '00000000-0000-4000-8000-00000000000a', 'llm', p_usage, p_now => p_now)
 $$;
 
--- What a reserve is not made for
+-- Requests that reserve refuses
 select throws_ok($$ select pg_temp.reserve(pg_temp.usage('10', 'half', '10')) $$, 'PT422', 'unpriced_product', 'A call with output is refused when only the input has a price');
 select throws_ok($$ select pg_temp.reserve(pg_temp.usage('-1')) $$, '22023', 'invalid_usage', 'A call with a negative count is refused');
 select throws_ok(
@@ -115,7 +115,7 @@ select is(
 );
 select is_empty('select * from spend.verify_balances()', 'The balances equal the ledger after all of this');
 
--- The proof itself
+-- verify_balances itself
 update spend_private.quota_balances set spent_usd = spent_usd + 1
 where (quota_id, period_start, slot) in (select b.quota_id, b.period_start, b.slot from spend_private.quota_balances as b where b.spent_usd > 0 limit 1);
 select results_eq(

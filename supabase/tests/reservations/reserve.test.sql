@@ -76,7 +76,7 @@ select is(
 );
 select is_empty('select * from spend.verify_balances()', 'The balances equal the ledger after all calls and refusals');
 
--- A decision that is never made: what refuses under the locks, and what explains it, disagree.
+-- No decision: the quota refuses the call under its locks, and spend_private.refusal finds no reason.
 update spend.tenants set closed_at = null where id = 'aaaaaaaa-0000-4000-8000-000000000001';
 create or replace function spend_private.refusal(
   p_quotas spend_private.applicable_quota[], p_call spend_private.call, p_enforce boolean, p_now timestamptz

@@ -175,7 +175,7 @@ select throws_ok(
   '22023', 'invalid_usage', 'A template without a size is refused'
 );
 
--- Colleagues: whoever opened it, owners and admins of its tenant, and the tenant itself
+-- A sandbox is used by the member who opened it, by owners and admins, and by the tenant itself
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-0000000000a2'), ('00000000-0000-4000-8000-0000000000a3');
 insert into spend.tenant_members (tenant_id, user_id, role) values

@@ -71,7 +71,7 @@ create function pg_temp.problem(p_subject text) returns text language sql as $$
   select message from spend.problems where job = 'sandboxes' and subject = p_subject and resolved_at is null
 $$;
 
--- Two use one sandbox: whoever comes second with less shortens nothing
+-- Two users share a sandbox: a shorter run does not shorten its time
 select is(pg_temp.start('two', 100), 'create', 'A sandbox with a time-out of 100 s is created');
 select is((pg_temp.confirm('two', 0, 100, 0)).outcome, 'ready', 'The sandbox runs');
 select is((pg_temp.claim('two', 20, 120)).set_timeout_seconds, 120, 'A second user''s run of 120 s at 20 s extends it to 140 s');
@@ -90,7 +90,7 @@ select is((pg_temp.confirm('unconfirmed', 0, 20, 18, (pg_temp.context('unconfirm
 select is((pg_temp.confirm('unconfirmed', 0, 20, 18, (pg_temp.context('unconfirmed')).revision)).set_timeout_seconds, 20, 'The report asks for what is held, up to 38 s');
 select is((pg_temp.confirm('unconfirmed', 0, 38, 19, (pg_temp.context('unconfirmed')).revision)).is_extended, false, 'A report of the new end confirms the extension');
 
--- Whoever extended it died before E2B''s word: nobody knows whether it lives
+-- The caller who extended a sandbox died before E2B answered: nobody knows whether it lives
 select is(pg_temp.start('open', 20), 'create', 'A sandbox whose extension nobody will confirm is created');
 select is((pg_temp.confirm('open', 0, 20, 0)).outcome, 'ready', 'The sandbox runs before its extension');
 select is((pg_temp.claim('open', 17, 5)).is_extended, true, 'A run asks for an extension to 37 s, and nobody hears what E2B says');
