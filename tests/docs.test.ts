@@ -6,7 +6,7 @@ import type { Sql } from "postgres";
 import { expect, it } from "vitest";
 import { PROJECT } from "../scripts/stack/paths.ts";
 import { BLOCKS, blocksOf, PAGES, read, statementsOf } from "./docs/pages.ts";
-import { cloneDatabase } from "./setup/database.ts";
+import { cloneDatabase } from "./support/database.ts";
 
 const GPT_4O = { provider: "openai", model: "gpt-4o", input_tokens: 1200, output_tokens: 500 };
 
@@ -18,7 +18,7 @@ const RUN_ELSEWHERE: Record<string, string> = {
 
 const where = ({ page, line }: { page: string; line: number }) => `${page}:${line}`;
 
-it("every block says its language, and there is somebody to run it", () => {
+it("Every block says its language, and there is somebody to run it", () => {
   const languages = ["sql", "sh", "ts", "json", "mermaid", "text"];
   expect(BLOCKS.filter(({ language }) => !languages.includes(language)).map(where)).toEqual([]);
   expect(BLOCKS.length).toBeGreaterThan(60);
@@ -70,7 +70,7 @@ const sqlPages = PAGES.filter(
     !(`${page} sql` in RUN_ELSEWHERE) && blocksOf(page).some(({ language }) => language === "sql"),
 );
 
-it.each(sqlPages)("every SQL statement of %s runs, in its order", async (page) => {
+it.each(sqlPages)("Every SQL statement of %s runs, in its order", async (page) => {
   const { sql, close } = await cloneDatabase();
   try {
     const names = await world(sql);
@@ -89,7 +89,7 @@ it.each(sqlPages)("every SQL statement of %s runs, in its order", async (page) =
   }
 });
 
-it("the call that README.md settles costs 1,130 × $2.50 + 212 × $10.00 per million", async () => {
+it("The call that README.md settles costs 1,130 × $2.50 + 212 × $10.00 per million", async () => {
   const { sql, close } = await cloneDatabase();
   try {
     const names = await world(sql);
@@ -106,7 +106,7 @@ it("the call that README.md settles costs 1,130 × $2.50 + 212 × $10.00 per mil
   }
 });
 
-it("every command names a script of package.json, and a file that is there", () => {
+it("Every command names a script of package.json, and a file that is there", () => {
   const { scripts } = JSON.parse(read("package.json"));
   const code = PAGES.flatMap((page) => [
     ...[...read(page).matchAll(/`([^`\n]+)`/g)].map(([, text]) => ({ page, text: text ?? "" })),
@@ -124,7 +124,7 @@ it("every command names a script of package.json, and a file that is there", () 
   }
 });
 
-it("every block of sh, ts and json can be read as such", () => {
+it("Every block of sh, ts and json can be read as such", () => {
   for (const block of BLOCKS) {
     const check = () => {
       if (block.language === "json") JSON.parse(block.code);
@@ -149,7 +149,7 @@ function anchorOf(heading: string): string {
     .replaceAll(" ", "-");
 }
 
-it("every link leads to a file, and to a heading of it", () => {
+it("Every link leads to a file, and to a heading of it", () => {
   const broken = PAGES.flatMap((page) => {
     const text = read(page).replaceAll(/^\s*```.*?^\s*```$/gms, "");
     return [...text.matchAll(/\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)/g)].flatMap(
@@ -165,7 +165,7 @@ it("every link leads to a file, and to a heading of it", () => {
   expect(broken).toEqual([]);
 });
 
-it("every page of docs is reached from README.md", () => {
+it("Every page of docs is reached from README.md", () => {
   const linked = new Set(["README.md"]);
   for (const page of linked) {
     for (const [, path] of read(page).matchAll(/\]\((?!https?:)([^)#\s]+\.md)/g)) {
@@ -196,7 +196,7 @@ it("README.md has 150 lines at most", () => {
   expect(read("README.md").trimEnd().split("\n").length).toBeLessThanOrEqual(150);
 });
 
-it("the code names no page that is not there", () => {
+it("The code names no page that is not there", () => {
   const files = execFileSync(
     "git",
     ["grep", "-lE", "docs/[a-z/_-]+\\.md", "--", ":!docs", ":!*.md"],

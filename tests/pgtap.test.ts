@@ -1,11 +1,11 @@
 // Runs supabase/tests, which are written for `supabase test db`, and reports each of their assertions as a test.
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type FinalResults, Parser, type Result } from "tap-parser";
 import { describe, expect, it } from "vitest";
 import { PROJECT } from "../scripts/stack/paths.ts";
 import { describeSqlError } from "../scripts/stack/sql_error.ts";
-import { cloneDatabase } from "./setup/database.ts";
+import { cloneDatabase } from "./support/database.ts";
 
 const FOLDER = "supabase/tests";
 
@@ -22,7 +22,7 @@ const files = readdirSync(join(PROJECT, FOLDER), { recursive: true, encoding: "u
   .filter((file) => file.includes(process.env.SPENDGATE_PGTAP ?? ""))
   .sort();
 
-it("finds pgTAP files", () => {
+it("There are pgTAP files to run", () => {
   expect(files).not.toEqual([]);
 });
 
@@ -47,26 +47,47 @@ for (const file of files) {
 }
 
 async function runFile(file: string): Promise<Outcome> {
-  const text = readFileSync(join(PROJECT, file), "utf8");
   const database = await cloneDatabase({ connections: 1 });
   // Row by row, as psql would print them: what came before an error is not lost with it.
   let tap = "";
   try {
-    await database.sql
-      .unsafe(text)
-      .simple()
-      .forEach((row) => {
-        tap += `${Object.values(row).join("|")}\n`;
-      });
+    for (const part of partsOf(file)) {
+      await database.sql
+        .unsafe(part.text)
+        .simple()
+        .forEach((row) => {
+          tap += `${Object.values(row).join("|")}\n`;
+        })
+        .catch((error) => {
+          throw new Error(describeSqlError(error, part.file, part.text));
+        });
+    }
     return { ...(await parseTap(tap)), error: null };
   } catch (error) {
     const outcome = await parseTap(tap);
     const last = outcome.assertions.at(-1)?.result;
     const place = last === undefined ? "" : `\n  after ${last.id}: ${last.name}`;
-    return { ...outcome, error: describeSqlError(error, file, text) + place };
+    return { ...outcome, error: (error as Error).message + place };
   } finally {
     await database.close();
   }
+}
+
+/**
+ * A file as psql reads it: its own text and, in the place of each line `\ir path`, the file of that path. Blank lines stand
+ * for the text before a part, so that the line of an error is the file's.
+ */
+function partsOf(file: string): { file: string; text: string }[] {
+  const [first = "", ...rest] = readFileSync(join(PROJECT, file), "utf8").split(/^\\ir (.*)\n/m);
+  const parts = [{ file, text: first }];
+  let line = first.split("\n").length;
+  for (let at = 0; at < rest.length; at += 2) {
+    const [path = "", text = ""] = rest.slice(at);
+    parts.push(...partsOf(join(dirname(file), path)));
+    parts.push({ file, text: "\n".repeat(line) + text });
+    line += text.split("\n").length;
+  }
+  return parts;
 }
 
 function parseTap(tap: string): Promise<Omit<Outcome, "error">> {

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 
-it("three rounds: whatever is killed, cut or lost, the books are right", {
+it("In three rounds of kills, cuts and lost answers the balances stay right", {
   timeout: 180_000,
 }, async () => {
   const run = fileURLToPath(new URL("run.ts", import.meta.url));
@@ -23,5 +23,5 @@ it("three rounds: whatever is killed, cut or lost, the books are right", {
   const code = await new Promise((done) => child.once("close", done));
   // The seed is in it: `npm run test:chaos -- --seed …` draws the same lots.
   expect(code, output).toBe(0);
-  expect(output).toMatch(/round 3: .*the books are right/);
+  expect(output).toMatch(/round 3: .*the balances are right/);
 });

@@ -1,8 +1,8 @@
-// Rounds of traffic in which things break, and after each the books are read.
+// Rounds of traffic in which things break, and after each the balances are verified.
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Random, seeded } from "../support/random.ts";
 import { findFaults } from "./checks.ts";
 import { FAIR } from "./proxies.ts";
-import { type Random, seeded } from "./random.ts";
 import { type Answered, addTenants, chat, expire, work } from "./traffic.ts";
 import { startWorld, type World } from "./world.ts";
 
@@ -47,7 +47,7 @@ export async function runChaos(options: ChaosOptions): Promise<string[]> {
       report(
         `round ${round}: ${broken.join(", ")}; ${row?.calls} reservations, ${world.provider.fates.size} calls of the ` +
           `provider, HTTP ${[...answered.statuses].map(([status, count]) => `${status}: ${count}`).join(", ")}; ` +
-          (faults.length === 0 ? "the books are right" : `${faults.length} faults`),
+          (faults.length === 0 ? "the balances are right" : `${faults.length} faults`),
       );
       if (faults.length > 0) return faults.map((fault) => `seed ${seed}, round ${round}: ${fault}`);
       // A new hour's room, so that rounds do not end in refusals alone.

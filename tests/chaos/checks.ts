@@ -1,6 +1,7 @@
 // What must hold after any chaos, once every hold has expired. Each check answers what is wrong: nothing, if all is well.
 import type { Sql, TransactionSql } from "postgres";
-import { EXACT_USD, type Fate } from "./provider.ts";
+import { USAGE_USD } from "../support/provider.ts";
+import type { Fate } from "./provider.ts";
 import type { Answered } from "./traffic.ts";
 import type { World } from "./world.ts";
 
@@ -114,8 +115,8 @@ async function providerCalls(sql: TransactionSql, fates: Map<string, Fate[]>): P
     else if (fate[0] !== "refused" && !(call.usd > 0)) say("called and not booked");
     else if (fate[0] !== "answered" && call.status === "settled" && !call.is_estimated) {
       say("booked as reported, and nothing was");
-    } else if (call.status === "settled" && !call.is_estimated && call.usd !== EXACT_USD) {
-      say(`not booked at ${EXACT_USD}`);
+    } else if (call.status === "settled" && !call.is_estimated && call.usd !== USAGE_USD) {
+      say(`not booked at ${USAGE_USD}`);
     }
   }
   for (const [marker, [call, ...others]] of calls) {

@@ -1,4 +1,4 @@
-// A provider in a bad week: it answers, dawdles, forgets to say what was used, breaks off, or refuses.
+// A provider that fails at random: it answers, delays, reports no usage, breaks off, or refuses.
 import {
   answers,
   beginStream,
@@ -7,12 +7,9 @@ import {
   type ScriptedProvider,
   startScriptedProvider,
   textChunk,
-} from "../setup/provider.ts";
-import type { Random } from "./random.ts";
-
-export const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
-/** 1,000 × $0.15 + 500 × $0.60 per million. */
-export const EXACT_USD = 0.00045;
+  USAGE,
+} from "../support/provider.ts";
+import type { Random } from "../support/random.ts";
 
 /** What became of a call, as the provider sees it. `refused` costs nothing, all others do. */
 export type Fate = "answered" | "without usage" | "broken off" | "hung up" | "refused";

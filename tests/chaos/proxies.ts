@@ -1,14 +1,14 @@
-// Networks that fail: connections that are cut, answers that come late or never.
-import { createServer, request as httpRequest, type Server } from "node:http";
+// Proxies that fail: they cut connections, and answer late or never.
+import { request as httpRequest } from "node:http";
 import {
-  type AddressInfo,
   connect,
   createServer as createTcpServer,
   type Socket,
   type Server as TcpServer,
 } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
+import { listen, startServer } from "../support/server.ts";
 
 /** How bad it is, each as a share of requests. */
 export interface Weather {
@@ -33,7 +33,7 @@ export interface HttpProxy {
 
 /** Between the functions and the Data API. */
 export async function startHttpProxy(target: string, random: Random): Promise<HttpProxy> {
-  const server: Server = createServer(async (incoming, response) => {
+  const { url, stop } = await startServer(async (incoming, response) => {
     const weather = proxy.spared?.test(incoming.url ?? "") ? FAIR : proxy.weather;
     const { hostname, port } = new URL(proxy.target);
     if (random.chance(weather.cut)) return void incoming.socket.destroy();
@@ -67,16 +67,7 @@ export async function startHttpProxy(target: string, random: Random): Promise<Ht
     upstream.on("error", () => incoming.socket.destroy());
     incoming.pipe(upstream);
   });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const proxy: HttpProxy = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    target,
-    weather: FAIR,
-    async stop() {
-      server.closeAllConnections();
-      await new Promise((done) => server.close(done));
-    },
-  };
+  const proxy: HttpProxy = { url, target, weather: FAIR, stop };
   return proxy;
 }
 
@@ -106,9 +97,9 @@ export async function startTcpProxy(targetPort: number, random: Random): Promise
     client.pipe(upstream);
     upstream.pipe(client);
   });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const port = await listen(server);
   return {
-    port: (server.address() as AddressInfo).port,
+    port,
     cut(share) {
       for (const [client, upstream] of open) {
         if (!random.chance(share)) continue;

@@ -1,10 +1,10 @@
 // A kept connection breaks before the answer: Deno would send the request again, unasked.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { answers, type ScriptedProvider, startScriptedProvider } from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { answers, type ScriptedProvider, startScriptedProvider } from "../support/provider.ts";
+import { seeded } from "../support/random.ts";
+import { startTestStack, type TestStack, type TestUser } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 import { FAIR, type HttpProxy, startHttpProxy } from "./proxies.ts";
-import { seeded } from "./random.ts";
 
 let provider: ScriptedProvider;
 let gateNetwork: HttpProxy;
@@ -35,7 +35,7 @@ function chat(): Promise<Response> {
   });
 }
 
-it("the provider hangs up: it is called once", async () => {
+it("A provider that hangs up is called once", async () => {
   provider.plays(answers("Hello", usage));
   expect((await chat()).status).toBe(200);
   provider.journal.length = 0;
@@ -44,7 +44,7 @@ it("the provider hangs up: it is called once", async () => {
   expect(provider.journal).toHaveLength(1);
 });
 
-it("the answer to a reserve is lost: nothing is held twice, and what is held is given back", async () => {
+it("A reserve whose answer is lost holds nothing twice, and what it holds is released", async () => {
   provider.plays(answers("Hello", usage));
   expect((await chat()).status).toBe(200);
   const count = async () => {
@@ -63,7 +63,7 @@ it("the answer to a reserve is lost: nothing is held twice, and what is held is 
   expect(await count()).toEqual({ all: before?.all + 1, held: 0 });
 });
 
-it("E2B hangs up once it has started a sandbox: it is asked once", async () => {
+it("E2B is asked once for a sandbox when it hangs up after starting it", async () => {
   const open = (conversationId: string) =>
     stack.call("/sandbox", { user, json: { tenantId, conversationId } });
   expect((await open("first")).status).toBe(201);

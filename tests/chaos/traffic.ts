@@ -3,8 +3,8 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import postgres, { type Sql } from "postgres";
 import { sign } from "../isolation/tokens.ts";
-import { addQuota, addTestModel, addUser, usageOf } from "../race/spend.ts";
-import type { Random } from "./random.ts";
+import type { Random } from "../support/random.ts";
+import { addQuota, addTestModel, addUser, usageOf } from "../support/spend.ts";
 import type { World } from "./world.ts";
 
 export interface Tenant {

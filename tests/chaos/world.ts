@@ -12,11 +12,11 @@ import { generateKeys, type Keys } from "../../scripts/stack/keys.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import { freePort } from "../../scripts/stack/ports.ts";
 import { enterableFolder } from "../../scripts/stack/private_folders.ts";
-import { descendants } from "../setup/processes.ts";
-import { until } from "../setup/until.ts";
+import { descendants } from "../support/processes.ts";
+import type { Random } from "../support/random.ts";
+import { until } from "../support/until.ts";
 import { type ErraticProvider, startErraticProvider } from "./provider.ts";
 import { type HttpProxy, startHttpProxy, startTcpProxy, type TcpProxy } from "./proxies.ts";
-import type { Random } from "./random.ts";
 
 export interface World {
   /** Straight to the database, for checks; ends with the server. */

@@ -14,7 +14,7 @@ const env = readEnv({
   SUPABASE_SERVICE_ROLE_KEY: "key",
 });
 
-it("has every route of the functions, and no other", () => {
+it("docs/reference/http.md has every route of the functions, and no other", () => {
   const functions = readdirSync(join(PROJECT, "functions")).filter(
     (name) => !/^_|^example$|\./.test(name),
   );
@@ -59,13 +59,13 @@ it.each([
   ["POST /openai/chat/completions", "openai/chat_request.ts", "chatCompletionRequest"],
   ["POST /sandbox", "sandbox/request.ts", "openRequest"],
   ["POST /sandbox/{id}/run", "sandbox/request.ts", "runRequest"],
-])("%s: every field of its body, and no other", async (endpoint, file, name) => {
+])("docs/reference/http.md has every field of %s, and no other", async (endpoint, file, name) => {
   const fields = await fieldsOf(file, name);
   expect(fields.length).toBeGreaterThan(3);
   expect(documentedFields(endpoint).sort()).toEqual(fields.sort());
 });
 
-it("POST /openai/embeddings: every field of its body, and no other", () => {
+it("docs/reference/http.md has every field of POST /openai/embeddings, and no other", () => {
   const schema = /const embeddingRequest = z\.strictObject\(\{(.*?)^\}\);/ms.exec(
     read("functions/openai/embeddings.ts"),
   )?.[1];

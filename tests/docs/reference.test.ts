@@ -6,7 +6,7 @@ import { SETTING_GROUPS } from "../../functions/_shared/runtime/settings.ts";
 import { envExample, settingsReference } from "../../scripts/docs/settings.ts";
 import { sqlReference, sqlReferencePath } from "../../scripts/docs/sql.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
-import { cloneDatabase } from "../setup/database.ts";
+import { cloneDatabase } from "../support/database.ts";
 import { read } from "./pages.ts";
 
 /** The cells of a row of a table. */

@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { findSupabase } from "../../scripts/stack/binaries.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
-import { startTestStack, type TestStack } from "../setup/stack.ts";
+import { startTestStack, type TestStack } from "../support/stack.ts";
 import { blocksOf } from "./pages.ts";
 
 let stack: TestStack;
@@ -34,7 +34,7 @@ async function walk(page: string, before = ""): Promise<string> {
   return stdout;
 }
 
-it("README.md: sign up, make a tenant, call a model, see that the call was settled", {
+it("README.md leads from the sign-up to a settled call", {
   timeout: 120_000,
 }, async () => {
   const printed = await walk("README.md");
@@ -44,7 +44,7 @@ it("README.md: sign up, make a tenant, call a model, see that the call was settl
   await stack.sql`delete from auth.users where email = 'ada@example.com'`;
 });
 
-it("docs/getting-started.md: call a model, be refused, run code that prints 42", {
+it("docs/getting-started.md leads to a call, a refusal and code that prints 42", {
   timeout: 120_000,
 }, async () => {
   const printed = await walk("docs/getting-started.md");
@@ -55,7 +55,7 @@ it("docs/getting-started.md: call a model, be refused, run code that prints 42",
   expect(printed).toContain('"status":"terminated"');
 });
 
-it("docs/guides/sandboxes.md: start, run code that prints 42, end", {
+it("docs/guides/sandboxes.md leads from a start to code that prints 42 and to the end", {
   timeout: 60_000,
 }, async () => {
   const user = await stack.signUp();

@@ -1,9 +1,9 @@
 // Alerts are delivered to a webhook: each at least once, by one caller at a time, signed, again when it fails.
 import { createHmac } from "node:crypto";
-import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingHttpHeaders } from "node:http";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { startTestStack, type TestStack, type TestTenant } from "../setup/stack.ts";
+import { readBody, startServer, type TestServer } from "../support/server.ts";
+import { startTestStack, type TestStack, type TestTenant } from "../support/stack.ts";
 
 const SECRET = `whsec_${Buffer.from("a secret of 32 bytes, or so it is").toString("base64")}`;
 
@@ -13,32 +13,28 @@ interface Received {
 }
 
 let stack: TestStack;
-let receiver: Server;
+let receiver: TestServer;
 let received: Received[];
 let statuses: number[];
 let delayMs: number;
 let tenant: TestTenant;
 
 beforeAll(async () => {
-  receiver = createServer(async (request, response) => {
-    let body = "";
-    for await (const chunk of request) body += chunk;
-    received.push({ headers: request.headers, body });
+  receiver = await startServer(async (request, response) => {
+    received.push({ headers: request.headers, body: await readBody(request) });
     await new Promise((resolve) => setTimeout(resolve, delayMs));
     response.writeHead(statuses.shift() ?? 204, { location: "/elsewhere" }).end();
   });
-  await new Promise<void>((done) => receiver.listen(0, "127.0.0.1", done));
-  const { port } = receiver.address() as AddressInfo;
   stack = await startTestStack({
     env: {
-      ALERT_WEBHOOK_URL: `http://127.0.0.1:${port}/hook`,
+      ALERT_WEBHOOK_URL: `${receiver.url}/hook`,
       ALERT_WEBHOOK_SECRET: SECRET,
     },
   });
 });
 afterAll(async () => {
   await stack.stop();
-  await new Promise((done) => receiver.close(done));
+  await receiver.stop();
 });
 beforeEach(async () => {
   await stack.sql`delete from spend.alerts`;
@@ -67,7 +63,7 @@ const outbox = async () => [
     from spend.alerts where tenant_id = ${tenant.id} order by id`),
 ];
 
-it("a warning is posted, signed, once", async () => {
+it("A warning is posted once, signed", async () => {
   await spend(41);
 
   expect(await deliver()).toEqual({ delivered: 1, failed: 0 });
@@ -113,32 +109,35 @@ it("a warning is posted, signed, once", async () => {
   ]);
 });
 
-it.each([500, 302])("answered %i: tried again after 30 s, with the same id", async (status) => {
-  statuses = [status];
-  await spend(41);
+it.each([500, 302])(
+  "An alert that the webhook answers with %i is posted again after 30 s with the same id",
+  async (status) => {
+    statuses = [status];
+    await spend(41);
 
-  expect(await deliver()).toEqual({ delivered: 0, failed: 1 });
-  expect(await outbox()).toEqual([
-    {
-      kind: "warning",
-      is_delivered: false,
-      attempts: 1,
-      last_error: `the webhook answered ${status}`,
-    },
-  ]);
-  await passSeconds(29);
-  expect(await deliver()).toEqual({ delivered: 0, failed: 0 });
-  await passSeconds(1);
-  expect(await deliver()).toEqual({ delivered: 1, failed: 0 });
+    expect(await deliver()).toEqual({ delivered: 0, failed: 1 });
+    expect(await outbox()).toEqual([
+      {
+        kind: "warning",
+        is_delivered: false,
+        attempts: 1,
+        last_error: `the webhook answered ${status}`,
+      },
+    ]);
+    await passSeconds(29);
+    expect(await deliver()).toEqual({ delivered: 0, failed: 0 });
+    await passSeconds(1);
+    expect(await deliver()).toEqual({ delivered: 1, failed: 0 });
 
-  expect(new Set(received.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
-  expect(received).toHaveLength(2);
-  expect(await outbox()).toEqual([
-    { kind: "warning", is_delivered: true, attempts: 2, last_error: null },
-  ]);
-});
+    expect(new Set(received.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
+    expect(received).toHaveLength(2);
+    expect(await outbox()).toEqual([
+      { kind: "warning", is_delivered: true, attempts: 2, last_error: null },
+    ]);
+  },
+);
 
-it("one that fails does not keep the others", async () => {
+it("An alert that fails does not stop the others", async () => {
   await spend(41);
   await stack.createTenant().then((other) => {
     return stack.sql`select spend.adjust(${other.id}, 60, 'test', 'e2b')`;
@@ -148,7 +147,7 @@ it("one that fails does not keep the others", async () => {
   expect(await deliver()).toEqual({ delivered: 2, failed: 1 });
 });
 
-it("five calls at once: each of ten alerts is posted once", async () => {
+it("Five deliveries at once post each of ten alerts once", async () => {
   delayMs = 100;
   for (let i = 0; i < 5; i++) {
     const { id } = await stack.createTenant();
@@ -164,7 +163,7 @@ it("five calls at once: each of ten alerts is posted once", async () => {
   expect(new Set(received.map(({ headers }) => headers["webhook-id"])).size).toBe(10);
 });
 
-it("a job that failed is posted too: what, and why", async () => {
+it("A job that failed is posted with its name and its error", async () => {
   await stack.sql`
     select spend_private.record_problem('roll_up', 'job', 'disk full', '{"sqlstate": "53100"}')`;
 
@@ -175,7 +174,7 @@ it("a job that failed is posted too: what, and why", async () => {
   });
 });
 
-it("an alert that nobody can read keeps none of the others, and says so in its row", async () => {
+it("An alert that nobody can read says so in its row, and stops no other", async () => {
   await spend(41);
   await stack.sql`insert into spend.alerts (kind, facts) values ('job_failed', '{}')`;
 
@@ -184,7 +183,7 @@ it("an alert that nobody can read keeps none of the others, and says so in its r
   expect(unread?.last_error).toContain("problem_id");
 });
 
-it("a deliverer that died is followed by the next, after a while", async () => {
+it("Another delivery posts the alerts of one that died, after a while", async () => {
   await spend(41);
   await stack.sql`select spend.claim_alerts(10)`;
 
@@ -193,7 +192,7 @@ it("a deliverer that died is followed by the next, after a while", async () => {
   expect(await deliver()).toEqual({ delivered: 1, failed: 0 });
 });
 
-it("the secret key alone may call it", async () => {
+it("Only the secret key may call the alerts function", async () => {
   const user = await stack.signUp();
   expect((await stack.call("/alerts", { method: "POST" })).status).toBe(401);
   expect((await stack.call("/alerts", { method: "POST", user })).status).toBe(401);

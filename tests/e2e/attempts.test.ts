@@ -1,8 +1,7 @@
-// Every attempt to call a model is a reservation of its own: steps, retries, fallbacks, requests sent again. And a
-// provider that says more than it was asked for is held more for, or stopped.
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+// Every attempt to call a model has a reservation of its own: steps, retries, fallbacks, repeated requests. When a
+// provider exceeds the maximum output, the hold is extended or the call is stopped.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { eventsOf, say } from "../support/messages.ts";
 import {
   answers,
   beginStream,
@@ -13,23 +12,28 @@ import {
   type ScriptedProvider,
   startScriptedProvider,
   textChunk,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
-
-const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
-/** 1,000 × $0.15 + 500 × $0.60 per million. */
-const COST = 0.00045;
+  USAGE,
+  USAGE_USD,
+} from "../support/provider.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+import { endedCalls, limitTo, verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let provider: ScriptedProvider;
-let anthropic: Server;
+let anthropic: TestServer;
 let stack: TestStack;
 let user: TestUser;
 let tenant: TestTenant;
 
 beforeAll(async () => {
   provider = await startScriptedProvider();
-  anthropic = createServer((_, response) => {
+  anthropic = await startServer((_, response) => {
     // Says at its start what the prompt counted, and goes on for ever.
     response.writeHead(200, { "content-type": "text/event-stream" });
     const event = (data: { type: string; [key: string]: unknown }) =>
@@ -44,12 +48,11 @@ beforeAll(async () => {
     const words = setInterval(() => event({ type: "content_block_delta", index: 0, delta }), 50);
     response.on("close", () => clearInterval(words));
   });
-  await new Promise<void>((done) => anthropic.listen(0, "127.0.0.1", done));
   stack = await startTestStack({
+    provider,
     env: {
-      ...provider.env,
       ANTHROPIC_API_KEY: "local",
-      ANTHROPIC_BASE_URL: `http://127.0.0.1:${(anthropic.address() as AddressInfo).port}/v1`,
+      ANTHROPIC_BASE_URL: `${anthropic.url}/v1`,
       SPENDGATE_MAX_RETRIES: "1",
       SPENDGATE_DISCONNECT_GRACE_MS: "200",
     },
@@ -57,9 +60,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await stack.stop();
-  await provider.stop();
-  anthropic.closeAllConnections();
-  await new Promise((done) => anthropic.close(done));
+  await anthropic.stop();
 });
 beforeEach(async () => {
   user = await stack.signUp();
@@ -68,49 +69,24 @@ beforeEach(async () => {
   provider.plays(answers("Hello", USAGE));
 });
 
-const say = (content = "Hello") => ({ messages: [{ role: "user", content }] });
-
 function chat(body: Record<string, unknown>, init: RequestInit = {}) {
   return stack.call("/chat", { user, json: { stream: false, ...say(), ...body }, ...init });
 }
 
-/** The tenant's calls, in order, once none is held any more. */
-async function calls(count: number) {
-  return await until(`${count} calls have ended`, async () => {
-    const rows = await stack.sql`
-      select product, task, status, is_estimated, actual_cost_usd::float8 as cost,
-        estimated_cost_usd::float8 as estimate
-      from spend.reservations where tenant_id = ${tenant.id} order by created_at, id`;
-    return rows.length === count && rows.every((row) => row.status !== "held") ? rows : undefined;
-  });
-}
+const calls = (count: number) => endedCalls(stack.sql, tenant.id, count);
 
-async function limitTo(usd: number) {
-  await stack.sql`
-    update spend.cost_quotas set limit_usd = ${usd}
-    where tenant_id = ${tenant.id} and resource_type = 'llm'`;
-}
-
-/** Data parts of a UI message stream. */
-function partsOf(stream: string) {
-  return stream
-    .split("\n")
-    .filter((line) => line.startsWith("data: {"))
-    .map((line) => JSON.parse(line.slice("data: ".length)));
-}
-
-describe("a call that its provider refuses", () => {
-  it("is tried again where the provider says that this helps, on a hold of its own", async () => {
+describe("A call that its provider refuses", () => {
+  it("is tried again, with a reservation of its own, where the provider says that this helps", async () => {
     provider.plays(refuses(503, { "retry-after": "0" }), answers("Hello", USAGE));
     expect((await chat({})).status).toBe(200);
     expect(await calls(2)).toMatchObject([
       { status: "released", cost: 0 },
-      { status: "settled", cost: COST },
+      { status: "settled", cost: USAGE_USD },
     ]);
     expect(provider.journal).toHaveLength(2);
   });
 
-  it("is not tried again where it says that it does not", async () => {
+  it("is not tried again where the provider says that it does not help", async () => {
     provider.plays(refuses(400), answers("Hello", USAGE));
     expect((await chat({})).status).toBe(502);
     expect(await calls(1)).toMatchObject([{ status: "released", cost: 0 }]);
@@ -124,31 +100,31 @@ describe("a call that its provider refuses", () => {
     expect(provider.journal.map(({ body }) => body.model)).toEqual(["gpt-4o", "gpt-4o-mini"]);
     expect(await calls(2)).toMatchObject([
       { product: "gpt-4o", status: "released", cost: 0 },
-      { product: "gpt-4o-mini", status: "settled", cost: COST },
+      { product: "gpt-4o-mini", status: "settled", cost: USAGE_USD },
     ]);
   });
 });
 
-it("is made at the standard tier, whatever the provider's account has set", async () => {
+it("A call is made at the standard tier, whatever the provider's account has set", async () => {
   expect((await chat({})).status).toBe(200);
   expect(provider.journal[0]?.body.service_tier).toBe("default");
 });
 
-describe("Idempotency-Key", () => {
+describe("An Idempotency-Key", () => {
   const keyed = (key: string, content = "Hello") =>
     chat(say(content), { headers: { "idempotency-key": key } });
 
-  it("a request that is sent again calls and books once", async () => {
+  it("makes a request that is sent again call and book once", async () => {
     expect((await keyed("again")).status).toBe(200);
     await calls(1);
     const second = await keyed("again");
     expect(second.status).toBe(409);
     expect(await second.json()).toMatchObject({ error: "idempotency_conflict", status: "settled" });
-    expect(await calls(1)).toMatchObject([{ cost: COST }]);
+    expect(await calls(1)).toMatchObject([{ cost: USAGE_USD }]);
     expect(provider.journal).toHaveLength(1);
   });
 
-  it("ten at once call and book once", async () => {
+  it("makes ten requests at once call and book once", async () => {
     const statuses = await Promise.all(
       Array.from({ length: 10 }, async () => (await keyed("ten")).status),
     );
@@ -165,7 +141,7 @@ describe("Idempotency-Key", () => {
     expect(await calls(2)).toMatchObject([{ status: "released" }, { status: "settled" }]);
   });
 
-  it("for another request: 409; one that is no key: 400", async () => {
+  it("of another request is a 409, and one that is no key a 400", async () => {
     expect((await keyed("other")).status).toBe(200);
     expect((await keyed("other", "Something else, and longer")).status).toBe(409);
     expect((await keyed("x".repeat(300))).status).toBe(400);
@@ -173,7 +149,7 @@ describe("Idempotency-Key", () => {
   });
 });
 
-describe("a provider that ignores the limit of its output", () => {
+describe("A provider that ignores the limit of its output", () => {
   const WORDS = 2000;
   /** Says word after word, a call's limit or not; `WORDS` of them, then ends. */
   const babbles: Script = async (response) => {
@@ -187,10 +163,10 @@ describe("a provider that ignores the limit of its output", () => {
   };
   const brief = { ...say(), stream: true, maxOutputTokens: 20 };
 
-  it("is held more for while the quota has room, and booked exactly", async () => {
+  it("has more held while the quota has room, and is booked exactly", async () => {
     provider.plays(babbles);
     const response = await chat(brief);
-    expect(partsOf(await response.text()).at(-1)).toMatchObject({ type: "finish" });
+    expect(eventsOf(await response.text()).at(-1)).toMatchObject({ type: "finish" });
     const [call] = await calls(1);
     expect(call).toMatchObject({ status: "settled", is_estimated: false });
     expect(call?.cost).toBeCloseTo((10 * 0.15 + WORDS * 0.6) / 1e6, 12);
@@ -205,11 +181,11 @@ describe("a provider that ignores the limit of its output", () => {
       "/openai/chat/completions",
       { ...say(), model: "gpt-4o-mini", stream: true, max_tokens: 20 },
     ],
-  ])("is stopped where it has none: %s ends with the quota", async (_, path, json) => {
+  ])("is stopped where the quota has no room: %s ends with the quota", async (_, path, json) => {
     provider.plays(babbles);
     // Room for what is held at first, some $0.00003, and 500 tokens more.
     const limit = 0.00035;
-    await limitTo(limit);
+    await limitTo(stack.sql, tenant.id, limit);
     const response = await stack.call(path, { user, json });
     expect(response.status).toBe(200);
     const text = await response.text();
@@ -234,7 +210,7 @@ describe("a provider that ignores the limit of its output", () => {
   });
 });
 
-describe("an agent", () => {
+describe("An agent", () => {
   const TOOLS = { tools: ["current_time"], maxSteps: 5, task: "agent:clock" };
   const runsFiveSteps = () =>
     provider.plays(
@@ -247,18 +223,18 @@ describe("an agent", () => {
     const response = await chat(TOOLS);
     expect(await response.json()).toMatchObject({ text: "It is late", steps: 5 });
     const rows = await calls(5);
-    for (const row of rows) expect(row).toMatchObject({ task: "agent:clock", cost: COST });
+    for (const row of rows) expect(row).toMatchObject({ task: "agent:clock", cost: USAGE_USD });
   });
 
   it.each([true, false])(
-    "whose fourth step is refused has its three booked, and takes no fifth (stream: %s)",
+    "whose fourth step is refused has three booked, and takes no fifth (stream: %s)",
     async (stream) => {
       runsFiveSteps();
       await chat(TOOLS);
       const fourth = (await calls(5))[3]?.estimate as number;
       // Room for three steps, and less than the fourth may cost.
       tenant = await stack.createTenant({ members: [user] });
-      await limitTo(3 * COST + fourth - 0.000001);
+      await limitTo(stack.sql, tenant.id, 3 * USAGE_USD + fourth - 0.000001);
       provider.journal.length = 0;
       runsFiveSteps();
 
@@ -268,7 +244,7 @@ describe("an agent", () => {
       const text = await response.text();
       expect(text).toContain("quota_exceeded");
       if (stream) {
-        const parts = partsOf(text);
+        const parts = eventsOf(text);
         expect(parts.filter(({ type }) => type === "tool-output-available")).toHaveLength(3);
         expect(parts.find(({ type }) => type === "data-spendgate").data.calls).toHaveLength(3);
       } else {
@@ -279,7 +255,7 @@ describe("an agent", () => {
         });
       }
       const rows = await calls(3);
-      for (const row of rows) expect(row).toMatchObject({ status: "settled", cost: COST });
+      for (const row of rows) expect(row).toMatchObject({ status: "settled", cost: USAGE_USD });
       expect(provider.journal).toHaveLength(3);
     },
   );
@@ -292,7 +268,7 @@ describe("an agent", () => {
   });
 });
 
-it("a client that leaves a provider that counts early: the prompt as it was reported, and the words that came", async () => {
+it("A client that leaves pays for the prompt that the provider has reported, and for the words that came", async () => {
   const client = new AbortController();
   const response = await chat(
     { stream: true, model: "anthropic/claude-sonnet-4-5" },
@@ -308,11 +284,11 @@ it("a client that leaves a provider that counts early: the prompt as it was repo
   expect(call?.cost).toBeLessThan(input + (100 * 15) / 1e6);
 });
 
-it("ten streams at once on a quota with room for four: four finish, six are refused", async () => {
+it("Ten streams at once on a quota with room for four: four finish, six are refused", async () => {
   await (await chat({ stream: true, maxOutputTokens: 1000 })).text();
   const estimate = (await calls(1))[0]?.estimate as number;
   tenant = await stack.createTenant({ members: [user] });
-  await limitTo(estimate * 4.5);
+  await limitTo(stack.sql, tenant.id, estimate * 4.5);
   provider.journal.length = 0;
   let release = () => {};
   const released = new Promise<void>((done) => {
@@ -340,10 +316,10 @@ it("ten streams at once on a quota with room for four: four finish, six are refu
   const texts = await Promise.all(responses.map((response) => response.text()));
   expect(texts.filter((text) => text.includes('"type":"finish"'))).toHaveLength(4);
   const rows = await calls(4);
-  for (const row of rows) expect(row).toMatchObject({ status: "settled", cost: COST });
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+  for (const row of rows) expect(row).toMatchObject({ status: "settled", cost: USAGE_USD });
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });
 
-it("after all of this the balances equal the ledger", async () => {
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+it("After all of this the balances equal the ledger", async () => {
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

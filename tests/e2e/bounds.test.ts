@@ -1,4 +1,4 @@
-// Nothing that changes the bill enters below the check: not through a browser, not through a function of one's own.
+// Nothing that changes the bill gets past the checks, from a browser or from a function of your own.
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -6,8 +6,13 @@ import {
   refuses,
   type ScriptedProvider,
   startScriptedProvider,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
+} from "../support/provider.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
 
 let provider: ScriptedProvider;
 
@@ -24,7 +29,7 @@ const environment = () => ({
   }),
 });
 
-describe("a browser", () => {
+describe("A browser", () => {
   let stack: TestStack;
   let user: TestUser;
   let tenant: TestTenant;
@@ -41,7 +46,7 @@ describe("a browser", () => {
   const reservations = () =>
     stack.sql`select status from spend.reservations where tenant_id = ${tenant.id}`;
 
-  it("cannot have a stored answer of somebody else read: its ids go no further", async () => {
+  it("cannot have somebody else's stored answer read, because its ids are not sent", async () => {
     provider.plays(refuses(500));
     const providerMetadata = (itemId: string) => ({ openai: { itemId } });
     const response = await send("openai/gpt-5-codex", [
@@ -66,7 +71,7 @@ describe("a browser", () => {
     });
   });
 
-  it("cannot make an image, or a file, of a text", async () => {
+  it("cannot turn a text into an image or a file", async () => {
     provider.plays(answers("Hello", { prompt_tokens: 10, completion_tokens: 5 }));
     const url = "https://example.com/a.png";
     for (const openaiCompatible of [
@@ -83,7 +88,7 @@ describe("a browser", () => {
     }
   });
 
-  it("is told of a PDF whose pages cannot be counted, before anything is held", async () => {
+  it("is refused a PDF whose pages cannot be counted, before anything is held", async () => {
     const calls = provider.journal.length;
     const held = (await reservations()).length;
     const url = `data:application/pdf;base64,${btoa("1 0 obj<</Encrypt 2 0 R>>endobj")}`;
@@ -98,7 +103,7 @@ describe("a browser", () => {
     expect(await reservations()).toHaveLength(held);
   });
 
-  it("sends 101 texts to a model that takes 100, or 8,193 words in one: 400, nothing is held", async () => {
+  it("is refused 101 texts for a model that takes 100, and 8,193 words in one text, before anything is held", async () => {
     const held = (await reservations()).length;
     for (const [model, input] of [
       ["google/gemini-embedding-001", Array(101).fill("x")],
@@ -112,7 +117,7 @@ describe("a browser", () => {
   });
 });
 
-describe("a function of one's own", () => {
+describe("A function of one's own", () => {
   let stack: TestStack;
   let user: TestUser;
   let tenant: TestTenant;
@@ -120,7 +125,7 @@ describe("a function of one's own", () => {
   beforeAll(async () => {
     stack = await startTestStack({
       env: environment(),
-      functionsFolder: fileURLToPath(new URL("../setup/functions", import.meta.url)),
+      functionsFolder: fileURLToPath(new URL("../support/functions", import.meta.url)),
     });
     user = await stack.signUp();
     tenant = await stack.createTenant({ members: [user] });
@@ -135,7 +140,7 @@ describe("a function of one's own", () => {
     ["groq/llama-3.3-70b-versatile", { groq: { service_tier: "performance" } }, "service_tier"],
     ["openai/gpt-4o", { openai: { maxCompletionTokens: 16_000 } }, "maxCompletionTokens"],
   ])(
-    "%s with %j: 400 that names the option, nothing is held or sent",
+    "that calls %s with %j gets a 400 that names the option, and nothing is held or sent",
     async (model, providerOptions, option) => {
       const response = await stack.call("/lab", { user, json: { model, providerOptions } });
       expect(response.status).toBe(400);
@@ -152,7 +157,7 @@ describe("a function of one's own", () => {
     },
   );
 
-  it("has the options sent that change neither price nor bound", async () => {
+  it("may send the options that change neither price nor bound", async () => {
     provider.plays(answers("Hello", { prompt_tokens: 10, completion_tokens: 5 }));
     const providerOptions = { groq: { prompt_cache_key: "k", user: "u" } };
     const json = { model: "groq/llama-3.3-70b-versatile", providerOptions };

@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { eventsOf, say } from "../support/messages.ts";
+import { callsOf, endedCall, limitTo, verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 /** Published prices of gpt-4o-mini, USD per million tokens: https://openai.com/api/pricing */
 const INPUT_USD = 0.15;
@@ -20,8 +27,6 @@ beforeEach(async () => {
   tenant = await stack.createTenant({ members: [user] });
   stack.mock.clearRequests();
 });
-
-const say = (content: string) => ({ messages: [{ role: "user", content }] });
 
 function chat(
   body: Record<string, unknown>,
@@ -51,38 +56,18 @@ function answer(
   });
 }
 
-async function reservations() {
-  return await stack.sql`
-    select status, is_estimated, actual_cost_usd, estimated_cost_usd, user_id, task
-    from spend.reservations where tenant_id = ${tenant.id} order by id`;
-}
-
-/** The tenant's only reservation, once it has ended. */
-async function ended() {
-  return await until("the reservation has ended", async () => {
-    const [row] = await reservations();
-    return row !== undefined && row.status !== "held" ? row : undefined;
-  });
-}
-
-async function limitTo(usd: number) {
-  await stack.sql`
-    update spend.cost_quotas set limit_usd = ${usd}
-    where tenant_id = ${tenant.id} and resource_type = 'llm'`;
-}
+const reservations = () => callsOf(stack.sql, tenant.id);
+const ended = () => endedCall(stack.sql, tenant.id);
 
 /** The text of a UI message stream. */
 function textOf(stream: string): string {
-  return stream
-    .split("\n")
-    .filter((line) => line.startsWith("data: {"))
-    .map((line) => JSON.parse(line.slice(6)))
+  return eventsOf(stream)
     .filter((part) => part.type === "text-delta")
     .map((part) => part.delta)
     .join("");
 }
 
-describe("a call that fits the quota", () => {
+describe("A call that fits the quota", () => {
   it("streams UI messages, and books 1,000 × $0.15 + 500 × $0.60 per million to the last decimal", async () => {
     answer("exact stream", "Hello from the model.", { input: 1000, output: 500 });
 
@@ -130,7 +115,7 @@ describe("a call that fits the quota", () => {
   });
 
   it.each(["anthropic/claude-sonnet-4-5", "google/gemini-2.5-flash", "gpt-4o"])(
-    "books %s by its own prices",
+    "is booked for %s by its own prices",
     async (model) => {
       const response = await chat({ ...say("any provider"), model, stream: false });
 
@@ -167,7 +152,7 @@ describe("a call that fits the quota", () => {
     expect(row?.conversation_id).toBe("conversation-1");
   });
 
-  it("holds an upper bound while the provider answers, and nothing after", async () => {
+  it("has an upper bound held while the provider answers, and nothing after", async () => {
     answer("slow answer", "Slow.", { input: 5, output: 1 }, { latency: 300 });
 
     const response = chat(say("slow answer"));
@@ -185,11 +170,11 @@ describe("a call that fits the quota", () => {
 });
 
 it.each([true, false])(
-  "a quota at its warning threshold is told of in whole cents (stream: %s)",
+  "An answer warns in whole cents of a quota at its threshold (stream: %s)",
   async (stream) => {
-    await limitTo(1);
+    await limitTo(stack.sql, tenant.id, 1);
     await stack.service.rpc("adjust", { tenant_id: tenant.id, amount_usd: 0.85, reason: "spent" });
-    const response = await chat({ ...say("Hello"), stream });
+    const response = await chat({ ...say(), stream });
     await response.text();
     expect(response.headers.get("ratelimit-policy")).toBe(
       '"tenant-llm-month";q=100;qu="usd-cents"',
@@ -199,7 +184,7 @@ it.each([true, false])(
   },
 );
 
-describe("what is held", () => {
+describe("The estimate of a call", () => {
   async function held(body: Record<string, unknown>) {
     await (await chat({ ...body, stream: false })).text();
     const [row] = await stack.sql`
@@ -210,7 +195,7 @@ describe("what is held", () => {
   }
 
   it("is bounded by the model's own limit before it is priced", async () => {
-    expect(await held({ ...say("Hello"), maxOutputTokens: 1_000_000 })).toMatchObject({
+    expect(await held({ ...say(), maxOutputTokens: 1_000_000 })).toMatchObject({
       output: 16_384,
     });
     const sent = stack.journal()[0]?.body as {
@@ -242,13 +227,13 @@ describe("what is held", () => {
   });
 });
 
-describe("a call that does not fit", () => {
-  it("not streaming: 429 with the quota that refused; the provider is not called, another tenant is", async () => {
-    await limitTo(0.001);
+describe("A call that does not fit the quota", () => {
+  it("gets a 429 with the quota that refused when it does not stream, and only another tenant's call reaches the provider", async () => {
+    await limitTo(stack.sql, tenant.id, 0.001);
     const other = await stack.signUp();
     await stack.createTenant({ members: [other] });
 
-    const response = await chat({ ...say("Hello"), stream: false });
+    const response = await chat({ ...say(), stream: false });
 
     expect(response.status).toBe(429);
     expect(response.headers.get("access-control-allow-origin")).toBe("*");
@@ -272,12 +257,12 @@ describe("a call that does not fit", () => {
       retryAfter: null,
     });
     expect(stack.journal()).toHaveLength(0);
-    expect((await chat({ ...say("Hello"), stream: false }, { user: other })).status).toBe(200);
+    expect((await chat({ ...say(), stream: false }, { user: other })).status).toBe(200);
     expect(stack.journal()).toHaveLength(1);
   });
 
-  it("leaves a line in the log: who was refused, by which quota and why, and no word of the prompt", async () => {
-    await limitTo(0.001);
+  it("leaves a line in the log with who was refused, which quota and why, and no word of the prompt", async () => {
+    await limitTo(stack.sql, tenant.id, 0.001);
     const [quota] = await stack.sql`
       select id::int from spend.cost_quotas
       where tenant_id = ${tenant.id} and scope = 'tenant' and resource_type = 'llm' and period = 'month'`;
@@ -301,13 +286,13 @@ describe("a call that does not fit", () => {
     expect(stack.logs.join()).not.toContain("whispered");
   });
 
-  it("to a client that reads nothing but events: 429 as events, with Retry-After until the quota is back", async () => {
-    await limitTo(0.01);
+  it("gets a 429 as events, with Retry-After, from a client that reads nothing but events", async () => {
+    await limitTo(stack.sql, tenant.id, 0.01);
     await stack.sql`select spend.adjust(${tenant.id}, 0.01, 'used up')`;
 
     const response = await stack.call("/chat", {
       user,
-      json: say("Hello"),
+      json: say(),
       headers: { accept: "text/event-stream" },
     });
 
@@ -332,7 +317,7 @@ describe("a call that does not fit", () => {
       const { id } = await lenient.createTenant({ members: [member] });
       await lenient.sql`update spend.cost_quotas set limit_usd = 0 where tenant_id = ${id}`;
 
-      const response = await lenient.call("/chat", { user: member, json: say("Hello") });
+      const response = await lenient.call("/chat", { user: member, json: say() });
 
       expect(response.status).toBe(200);
       await response.text();
@@ -346,14 +331,14 @@ describe("a call that does not fit", () => {
   });
 });
 
-describe("a request that is wrong", () => {
+describe("A request that is wrong", () => {
   it.each([
     ["no messages", {}, "messages"],
-    ["an unknown field", { ...say("Hello"), temperatur: 1 }, "temperatur"],
+    ["an unknown field", { ...say(), temperatur: 1 }, "temperatur"],
     ["a role that there is not", { messages: [{ role: "god", content: "x" }] }, "messages.0.role"],
-    ["an absurd output", { ...say("Hello"), maxOutputTokens: 1e9 }, "maxOutputTokens"],
-    ["a provider that there is not", { ...say("Hello"), model: "nobody/model" }, "model"],
-  ])("%s: 400 with what is wrong", async (_, body, path) => {
+    ["an absurd output", { ...say(), maxOutputTokens: 1e9 }, "maxOutputTokens"],
+    ["a provider that there is not", { ...say(), model: "nobody/model" }, "model"],
+  ])("with %s gets a 400 with what is wrong", async (_, body, path) => {
     const response = await chat(body);
 
     expect(response.status).toBe(400);
@@ -364,7 +349,7 @@ describe("a request that is wrong", () => {
     expect(stack.journal()).toHaveLength(0);
   });
 
-  it("more messages than a conversation may have: 400", async () => {
+  it("with more messages than a conversation may have gets a 400", async () => {
     const messages = Array.from({ length: 501 }, () => ({ role: "user", content: "x" }));
     const response = await chat({ messages });
     expect(response.status).toBe(400);
@@ -380,7 +365,7 @@ describe("a request that is wrong", () => {
       "messages.0",
     ],
     ["a film", "video/mp4", "data:video/mp4;base64,AAAA", "messages"],
-  ])("%s, whose cost has no bound: 400", async (_, mediaType, url, path) => {
+  ])("with %s, whose cost has no bound, gets a 400", async (_, mediaType, url, path) => {
     const parts = [{ type: "file", mediaType, url }];
     const response = await chat({ messages: [{ id: "1", role: "user", parts }] });
     expect(response.status).toBe(400);
@@ -388,12 +373,12 @@ describe("a request that is wrong", () => {
     expect(stack.journal()).toHaveLength(0);
   });
 
-  it("a body that is not JSON: 400", async () => {
+  it("with a body that is not JSON gets a 400", async () => {
     const response = await stack.call("/chat", { user, method: "POST", body: "{" });
     expect(response.status).toBe(400);
   });
 
-  it("a body of two megabytes: 413", async () => {
+  it("with a body of two megabytes gets a 413", async () => {
     const response = await chat(say("x".repeat(2_000_000)));
     expect(response.status).toBe(413);
     expect(await response.json()).toMatchObject({ error: "request_too_large" });
@@ -409,10 +394,10 @@ describe("a request that is wrong", () => {
         '{"sub":"00000000-0000-4000-8000-000000000000","role":"authenticated","exp":9999999999}',
       )}.`.replaceAll("=", ""),
     ],
-  ])("%s: 401", async (_, token) => {
+  ])("with %s gets a 401", async (_, token) => {
     const bearer = token === "publishable" ? stack.keys.publishable : token;
     const response = await stack.call("/chat", {
-      json: say("Hello"),
+      json: say(),
       headers: bearer ? { authorization: `Bearer ${bearer}` } : {},
     });
     expect(response.status).toBe(401);
@@ -420,52 +405,52 @@ describe("a request that is wrong", () => {
     expect(await response.json()).toMatchObject({ error: "unauthorized" });
   });
 
-  it("another tenant's id: 403; the provider is not called", async () => {
+  it("with another tenant's id gets a 403, and the provider is not called", async () => {
     const other = await stack.createTenant();
-    const response = await chat({ ...say("Hello"), tenantId: other.id });
+    const response = await chat({ ...say(), tenantId: other.id });
     expect(response.status).toBe(403);
     expect(await response.json()).toMatchObject({ error: "not_a_member" });
     expect(stack.journal()).toHaveLength(0);
   });
 
-  it("no tenant named by a user who is in two: 400, and with the name 200", async () => {
+  it("that names no tenant gets a 400 from a user who is in two, and a 200 with the name", async () => {
     await stack.createTenant({ members: [user] });
-    expect((await chat(say("Hello"))).status).toBe(400);
-    expect((await chat({ ...say("Hello"), tenantId: tenant.id, stream: false })).status).toBe(200);
+    expect((await chat(say())).status).toBe(400);
+    expect((await chat({ ...say(), tenantId: tenant.id, stream: false })).status).toBe(200);
   });
 
-  it("a model without a price: 422; the provider is not called", async () => {
-    const response = await chat({ ...say("Hello"), model: "openai/unheard-of" });
+  it("with a model without a price gets a 422, and the provider is not called", async () => {
+    const response = await chat({ ...say(), model: "openai/unheard-of" });
     expect(response.status).toBe(422);
     expect(await response.json()).toMatchObject({ error: "unpriced_product" });
     expect(stack.journal()).toHaveLength(0);
   });
 
-  it("a closed tenant: 403 tenant_closed", async () => {
+  it("of a closed tenant gets a 403 tenant_closed", async () => {
     await stack.sql`update spend.tenants set closed_at = now() where id = ${tenant.id}`;
-    const response = await chat(say("Hello"));
+    const response = await chat(say());
     expect(response.status).toBe(403);
     expect(await response.json()).toMatchObject({ error: "tenant_closed" });
   });
 
-  it("a preflight is answered", async () => {
+  it("by OPTIONS, a preflight, is answered", async () => {
     const response = await stack.call("/chat", { method: "OPTIONS" });
     expect(response.status).toBe(204);
     expect(response.headers.get("access-control-allow-headers")).toContain("authorization");
   });
 
-  it("a GET: 405", async () => {
+  it("by GET gets a 405", async () => {
     expect((await stack.call("/chat", { user })).status).toBe(405);
   });
 });
 
-describe("a provider that fails", () => {
+describe("A provider that fails", () => {
   it.each([true, false])(
-    "before the first token (stream: %s): 502, the hold is returned",
+    "before its first token gives a 502, and the hold is released (stream: %s)",
     async (stream) => {
       stack.mock.nextRequestError(500, { message: "overloaded" });
 
-      const response = await chat({ ...say("Hello"), stream });
+      const response = await chat({ ...say(), stream });
 
       expect(response.status).toBe(502);
       expect(await response.json()).toMatchObject({
@@ -480,7 +465,7 @@ describe("a provider that fails", () => {
     },
   );
 
-  it("in mid-stream: the stream ends with an error, the estimate is booked and flagged", async () => {
+  it("in the middle of a stream ends it with an error, and the estimate is booked and marked as estimated", async () => {
     answer(
       "cut off",
       "word ".repeat(40),
@@ -502,8 +487,8 @@ describe("a provider that fails", () => {
   });
 });
 
-describe("a client that goes away", () => {
-  it("in mid-stream: the provider is read to its end, and its real usage is booked", async () => {
+describe("A client that goes away", () => {
+  it("in the middle of a stream leaves the provider read to its end, and its real usage booked", async () => {
     answer(
       "long answer",
       "word ".repeat(200),
@@ -525,11 +510,11 @@ describe("a client that goes away", () => {
   });
 });
 
-describe("a gate that cannot answer", () => {
-  it("503 with Retry-After; the provider is not called", async () => {
+describe("A gate that cannot answer", () => {
+  it("gives a 503 with Retry-After, and the provider is not called", async () => {
     await stack.sql`alter function spend.reserve rename to reserve_away`;
     try {
-      const response = await chat(say("Hello"));
+      const response = await chat(say());
       expect(response.status).toBe(503);
       expect(response.headers.get("retry-after")).toBe("5");
       expect(response.headers.get("access-control-allow-origin")).toBe("*");
@@ -544,6 +529,6 @@ describe("a gate that cannot answer", () => {
   });
 });
 
-it("after all of this the balances equal the ledger", async () => {
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+it("After all of this the balances equal the ledger", async () => {
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

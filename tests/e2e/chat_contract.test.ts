@@ -1,16 +1,22 @@
-// What a chat promises whatever its provider, its client and its database say or do not say. How calls end is in
-// chat_endings.test.ts.
+// What a chat guarantees whatever its provider, client and database do. How calls end is in chat_endings.test.ts.
 import { DefaultChatTransport, type UIMessageChunk } from "ai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { say } from "../support/messages.ts";
 import {
   answers,
   refuses,
   type Script,
   type ScriptedProvider,
   startScriptedProvider,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+} from "../support/provider.ts";
+import { endedCall, limitTo, verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let provider: ScriptedProvider;
 let stack: TestStack;
@@ -19,12 +25,9 @@ let tenant: TestTenant;
 
 beforeAll(async () => {
   provider = await startScriptedProvider();
-  stack = await startTestStack({ env: provider.env });
+  stack = await startTestStack({ provider });
 });
-afterAll(async () => {
-  await stack.stop();
-  await provider.stop();
-});
+afterAll(() => stack.stop());
 beforeEach(async () => {
   user = await stack.signUp();
   tenant = await stack.createTenant({ members: [user] });
@@ -32,32 +35,14 @@ beforeEach(async () => {
   provider.journal.length = 0;
 });
 
-const say = (content = "Hello") => ({ messages: [{ role: "user", content }] });
-
 function chat(body: Record<string, unknown> = say(), init: RequestInit = {}) {
   return stack.call("/chat", { user, json: body, ...init });
 }
 
-/** The tenant's only reservation, once it has ended. */
-async function ended() {
-  return await until("the reservation has ended", async () => {
-    const [row] = await stack.sql`
-      select r.status, r.is_estimated, r.actual_cost_usd, r.estimated_cost_usd, e.usage
-      from spend.reservations as r
-      left join spend.cost_events as e on e.tenant_id = r.tenant_id and e.reservation_id = r.id
-      where r.tenant_id = ${tenant.id}`;
-    return row !== undefined && row.status !== "held" ? row : undefined;
-  });
-}
+const ended = () => endedCall(stack.sql, tenant.id);
 
-async function limitTo(usd: number) {
-  await stack.sql`
-    update spend.cost_quotas set limit_usd = ${usd}
-    where tenant_id = ${tenant.id} and resource_type = 'llm'`;
-}
-
-describe("usage", () => {
-  it("cached and reasoning tokens are booked as parts of the input and the output", async () => {
+describe("Usage", () => {
+  it("with cached and reasoning tokens is booked as parts of the input and the output", async () => {
     const usage = {
       prompt_tokens: 2000,
       completion_tokens: 300,
@@ -84,7 +69,7 @@ describe("usage", () => {
     ["fractional", { prompt_tokens: 5.5, completion_tokens: 3 }],
     // No prompt is empty.
     ["zero", { prompt_tokens: 0, completion_tokens: 0 }],
-  ])("that is %s is unknown usage", async (_, usage) => {
+  ])("that is %s counts as unknown", async (_, usage) => {
     provider.plays(answers("Hello", usage));
 
     await (await chat()).text();
@@ -95,7 +80,7 @@ describe("usage", () => {
   });
 });
 
-describe("a provider that misbehaves", () => {
+describe("A provider that", () => {
   it.each([
     ["hangs up without an answer", (response) => void response.destroy()],
     [
@@ -104,7 +89,7 @@ describe("a provider that misbehaves", () => {
         void response.writeHead(200, { "content-type": "application/json" }).end("<html>"),
     ],
   ] as [string, Script][])(
-    "%s: 502; whether it charges is not known, so the estimate is booked",
+    "%s gives a 502, and the estimate is booked because it may charge",
     async (_, misbehave) => {
       provider.plays(misbehave);
 
@@ -117,8 +102,8 @@ describe("a provider that misbehaves", () => {
   );
 });
 
-describe("the database", () => {
-  it("does not answer in time: 503, the provider is not called, and nothing stays held or is booked", async () => {
+describe("A database that", () => {
+  it("does not answer in time gives a 503, no provider is called, and nothing stays held or is booked", async () => {
     const hasty = await startTestStack({ env: { SPENDGATE_GATE_TIMEOUT_MS: "500" } });
     try {
       const member = await hasty.signUp();
@@ -148,7 +133,7 @@ describe("the database", () => {
     }
   });
 
-  it("refuses to settle at first: it is asked again, and the call is booked exactly", async () => {
+  it("refuses to settle at first is asked again, and the call is booked exactly", async () => {
     await stack.sql.unsafe(`
       create sequence spend_private.failed_settles;
       alter function spend.settle rename to settle_away;
@@ -180,7 +165,7 @@ describe("the database", () => {
   });
 });
 
-it("a history that was stopped in the middle of a tool's work can be gone on with", async () => {
+it("A history that was stopped in the middle of a tool's work can be continued", async () => {
   const response = await chat({
     messages: [
       { id: "1", role: "user", parts: [{ type: "text", text: "Look." }] },
@@ -222,12 +207,12 @@ describe("useChat's own transport", () => {
   });
 
   it("throws the refusal, so that useChat's onError shows it", async () => {
-    await limitTo(0);
+    await limitTo(stack.sql, tenant.id, 0);
     await expect(send()).rejects.toThrow(/quota_exceeded/);
   });
 });
 
-describe("an id that Postgres accepts and RFC 9562 does not, as in many seeds", () => {
+describe("An id that Postgres accepts and RFC 9562 does not, as in many seeds", () => {
   it.each(["body", "header"])("names a tenant in the %s", async (where) => {
     const id =
       where === "body"
@@ -246,7 +231,7 @@ describe("an id that Postgres accepts and RFC 9562 does not, as in many seeds", 
   });
 });
 
-describe("every answer", () => {
+describe("Every answer", () => {
   const bodies: [number, () => Record<string, unknown> | Promise<Record<string, unknown>>][] = [
     [200, () => say()],
     [400, () => ({})],
@@ -256,14 +241,14 @@ describe("every answer", () => {
     [
       429,
       async () => {
-        await limitTo(0);
+        await limitTo(stack.sql, tenant.id, 0);
         return say();
       },
     ],
     [
       429,
       async () => {
-        await limitTo(0);
+        await limitTo(stack.sql, tenant.id, 0);
         return { ...say(), stream: false };
       },
     ],
@@ -275,7 +260,7 @@ describe("every answer", () => {
       },
     ],
   ];
-  it.each(bodies)("%i has CORS, and says nothing of what is inside", async (status, body) => {
+  it.each(bodies)("with %i has CORS, and says nothing of what is inside", async (status, body) => {
     const response = await chat(await body());
     expect(response.status).toBe(status);
     expect(response.headers.get("access-control-allow-origin")).toBe("*");
@@ -283,8 +268,8 @@ describe("every answer", () => {
     expect(await response.text()).not.toMatch(/\.ts:\d|node_modules|spend_private|stack/);
   });
 
-  it("a refusal that waiting does not mend has no Retry-After, as JSON and as events", async () => {
-    await limitTo(0);
+  it("that refuses for good has no Retry-After, as JSON and as events", async () => {
+    await limitTo(stack.sql, tenant.id, 0);
     const asJson = await chat();
     const asStream = await chat(say(), { headers: { accept: "text/event-stream" } });
     expect([asJson.headers.get("retry-after"), asStream.headers.get("retry-after")]).toEqual([
@@ -300,11 +285,11 @@ describe("every answer", () => {
   });
 });
 
-it("after all of this nothing is held, and the balances equal the ledger", async () => {
+it("After all of this nothing is held, and the balances equal the ledger", async () => {
   await until("nothing is held", async () => {
     const [row] =
       await stack.sql`select count(*)::int from spend.reservations where status = 'held'`;
     return row?.count === 0;
   });
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

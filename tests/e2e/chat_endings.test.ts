@@ -12,9 +12,16 @@ import {
   sse,
   startScriptedProvider,
   textChunk,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+  USAGE,
+} from "../support/provider.ts";
+import { endedCalls, verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let provider: ScriptedProvider;
 let stack: TestStack;
@@ -24,8 +31,8 @@ let tenant: TestTenant;
 beforeAll(async () => {
   provider = await startScriptedProvider();
   stack = await startTestStack({
+    provider,
     env: {
-      ...provider.env,
       SPENDGATE_CALL_TIMEOUT_MS: "1500",
       SPENDGATE_DISCONNECT_GRACE_MS: "300",
       // 128 tokens of gpt-4o-mini's 128,000: a page of text is compacted.
@@ -33,17 +40,13 @@ beforeAll(async () => {
     },
   });
 });
-afterAll(async () => {
-  await stack.stop();
-  await provider.stop();
-});
+afterAll(() => stack.stop());
 beforeEach(async () => {
   user = await stack.signUp();
   tenant = await stack.createTenant({ members: [user] });
   provider.journal.length = 0;
 });
 
-const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
 /** 1,000 × $0.15 + 500 × $0.60 per million. */
 const EXACT = "0.000450000000";
 const NOTHING = "0.000000000000";
@@ -225,24 +228,8 @@ const WAYS: Record<string, Way> = {
   },
 };
 
-async function reservations() {
-  return await stack.sql`
-    select status, is_estimated, actual_cost_usd as cost, estimated_cost_usd as estimate, task,
-      usage_estimate ->> 'input_tokens' as input_tokens, provider
-    from spend.reservations where tenant_id = ${tenant.id} order by created_at, id`;
-}
-
-async function allEnded(count: number) {
-  return await until(
-    `${count} reservations have ended`,
-    async () => {
-      const rows = await reservations();
-      return rows.length === count && rows.every((row) => row.status !== "held") ? rows : undefined;
-    },
-    // "Within five seconds nothing is held any more."
-    5,
-  );
-}
+// "Within five seconds nothing is held any more."
+const allEnded = (count: number) => endedCalls(stack.sql, tenant.id, count, 5);
 
 /** Sends the request, and reads what comes, as the client of this ending does. */
 async function play(way: Way, ending: Ending, stream: boolean) {
@@ -276,7 +263,7 @@ const cases = Object.entries(WAYS).flatMap(([wayName, way]) =>
   ),
 );
 
-describe("every way × every ending", () => {
+describe("Every way to call and every ending are booked as the ledger must say", () => {
   it.each(cases)("%s", async (_, { way, ending, stream, expected }) => {
     const after = way.after ?? [];
     provider.plays(...way.before, ending.script, ...after);
@@ -286,14 +273,14 @@ describe("every way × every ending", () => {
     const rows = await allEnded(way.before.length + 1 + after.length);
     const [last] = rows.splice(way.before.length, 1);
     for (const row of rows) {
-      expect(row).toMatchObject({ status: "settled", is_estimated: false, cost: EXACT });
+      expect(row).toMatchObject({ status: "settled", is_estimated: false, actual_cost_usd: EXACT });
     }
     expect(last).toMatchObject({ status: expected.status, is_estimated: expected.isEstimated });
-    const costs = { exact: EXACT, nothing: NOTHING, estimate: last?.estimate };
-    if (expected.cost !== "counted") expect(last?.cost).toBe(costs[expected.cost]);
+    const costs = { exact: EXACT, nothing: NOTHING, estimate: last?.estimated_cost_usd };
+    if (expected.cost !== "counted") expect(last?.actual_cost_usd).toBe(costs[expected.cost]);
     else {
       // The input as it was held, and a few words of output: 4,096 tokens of it were held.
-      const input = (Number(last?.input_tokens) * 0.15) / 1e6;
+      const input = (Number(last?.usage_estimate.input_tokens) * 0.15) / 1e6;
       expect(Number(last?.cost)).toBeGreaterThanOrEqual(input);
       expect(Number(last?.cost)).toBeLessThan(input + (100 * 0.6) / 1e6);
     }
@@ -319,7 +306,7 @@ describe("every way × every ending", () => {
   }
 });
 
-it("a client that goes during the compaction of its chat: that is booked, and nothing more is called", async () => {
+it("A client that leaves during the compaction of its chat has that booked, and nothing more is called", async () => {
   provider.plays(() => {});
   const client = new AbortController();
   const sent = stack.call("/chat", { user, json: { messages: LONG }, signal: client.signal });
@@ -333,7 +320,7 @@ it("a client that goes during the compaction of its chat: that is booked, and no
   expect(provider.journal).toHaveLength(1);
 });
 
-it("a provider's 429 is ours as a 503, with its Retry-After", async () => {
+it("A 429 of a provider is answered as a 503 with its Retry-After", async () => {
   provider.plays(refuses(429, { "retry-after": "7" }));
   const response = await stack.call("/chat", { user, json: WAYS.chat?.body(true) });
   expect(response.status).toBe(503);
@@ -344,7 +331,7 @@ it("a provider's 429 is ours as a 503, with its Retry-After", async () => {
   });
 });
 
-it("the function killed under way: each call is booked at its estimate when its hold expires, once", async () => {
+it("Calls of a function that is killed are booked at their estimates when their holds expire, once", async () => {
   const doomed = await startTestStack({ env: provider.env });
   try {
     const member = await doomed.signUp();
@@ -376,12 +363,12 @@ it("the function killed under way: each call is booked at its estimate when its 
     }
     const expired = { status: "expired", is_estimated: true, at_estimate: true, events: 1 };
     expect(await calls()).toEqual(Array(4).fill(expired));
-    expect(await doomed.sql`select * from spend.verify_balances()`).toEqual([]);
+    expect(await verifyBalances(doomed.sql)).toEqual([]);
   } finally {
     await doomed.stop();
   }
 });
 
-it("after all of this the balances equal the ledger", async () => {
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+it("After all of this the balances equal the ledger", async () => {
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

@@ -1,39 +1,38 @@
-// What clients meet beside answers: refusals they can read, names they may use, and mistakes that are named.
-import { createServer, request as httpRequest } from "node:http";
-import type { AddressInfo } from "node:net";
+// What clients get beside answers: refusals that they can read, names that they may use, and errors that name the
+// mistake.
 import { DefaultChatTransport } from "ai";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { readSpendgateError, spendgateError } from "../../client/errors.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
+import { say } from "../support/messages.ts";
+import { forward, startServer } from "../support/server.ts";
+import { limitTo, verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
 
 /** Stands in front of the Data API and Auth, and answers for Auth while it is told to. */
 async function startProxy() {
   let target = "";
   let authStatus: number | undefined;
-  const server = createServer((incoming, response) => {
+  const { url, stop } = await startServer((incoming, response) => {
     if (authStatus && incoming.url?.startsWith("/auth/v1/")) {
       response.writeHead(authStatus, { "content-type": "application/json" });
       response.end('{"code":"over_request_rate_limit","message":"Request rate limit reached"}');
-      return;
-    }
-    const { method, headers } = incoming;
-    const upstream = httpRequest(`${target}${incoming.url}`, { method, headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(response);
-    });
-    incoming.pipe(upstream);
+    } else forward(target, incoming, response);
   });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    passTo: (url: string) => {
-      target = url;
+    url,
+    stop,
+    passTo: (origin: string) => {
+      target = origin;
     },
     authAnswers: (status: number | undefined) => {
       authStatus = status;
     },
-    stop: () => new Promise((done) => server.close(done)),
   };
 }
 
@@ -58,12 +57,8 @@ beforeEach(async () => {
   openai = new OpenAI({ baseURL: `${stack.url}/functions/v1/openai`, apiKey: user.jwt });
 });
 
-const say = (fields = {}) => ({ messages: [{ role: "user", content: "Hello" }], ...fields });
 const chat = (body: object, init: RequestInit = {}) =>
   stack.call("/chat", { user, json: body, ...init });
-const limitTo = (usd: number) => stack.sql`
-  update spend.cost_quotas set limit_usd = ${usd}
-  where tenant_id = ${tenant.id} and resource_type = 'llm'`;
 
 describe("useChat", () => {
   const transport = () =>
@@ -72,8 +67,8 @@ describe("useChat", () => {
       headers: { authorization: `Bearer ${user.jwt}`, apikey: stack.keys.publishable },
     });
 
-  it("reads a refusal: its error's message is JSON, of which the helper makes details", async () => {
-    await limitTo(0.001);
+  it("reads a refusal from its error's message, of which the helper makes details", async () => {
+    await limitTo(stack.sql, tenant.id, 0.001);
     const sending = transport().sendMessages({
       trigger: "submit-message",
       chatId: "chat",
@@ -93,23 +88,23 @@ describe("useChat", () => {
     });
   });
 
-  it("asks for an answer to resume: there is none", async () => {
+  it("finds no answer to resume", async () => {
     expect(await transport().reconnectToStream({ chatId: "chat" })).toBeNull();
     expect((await stack.call("/chat/chat/stream", { user })).status).toBe(204);
     expect((await stack.call("/chat/chat/stream")).status).toBe(401);
   });
 
   it.each(["*/*", "application/json", "text/event-stream, application/json"])(
-    "Accept: %s: each error is JSON with its status",
+    "gets each error as JSON with its status for Accept: %s",
     async (accept) => {
-      await limitTo(0);
+      await limitTo(stack.sql, tenant.id, 0);
       const response = await chat(say(), { headers: { accept } });
       expect(response.status).toBe(429);
       expect(await readSpendgateError(response)).toMatchObject({ code: "quota_exceeded" });
     },
   );
 
-  it("Accept: text/event-stream alone: each error is events, a wrong request's too", async () => {
+  it("gets each error as events for Accept: text/event-stream alone, a wrong request's too", async () => {
     const response = await chat({}, { headers: { accept: "text/event-stream" } });
     expect(response.status).toBe(400);
     expect(response.headers.get("content-type")).toBe("text/event-stream");
@@ -118,11 +113,14 @@ describe("useChat", () => {
 });
 
 describe("Auth", () => {
-  it("is asked too often: 503 with Retry-After, which signs nobody out", async () => {
+  it("that is asked too often gives a 503 with Retry-After, which signs nobody out", async () => {
     proxy.authAnswers(429);
     try {
       for (const path of ["/chat", "/openai/chat/completions"]) {
-        const response = await stack.call(path, { user, json: say({ model: "gpt-4o-mini" }) });
+        const response = await stack.call(path, {
+          user,
+          json: { ...say(), ...{ model: "gpt-4o-mini" } },
+        });
         expect(response.status).toBe(503);
         expect(response.headers.get("retry-after")).toBe("5");
       }
@@ -134,7 +132,7 @@ describe("Auth", () => {
   });
 });
 
-describe("a request that is wrong is a 400 that says where", () => {
+describe("A request that is wrong gets a 400 that says where", () => {
   const file = (url: string, mediaType = "image/png") => ({
     messages: [{ id: "1", role: "user", parts: [{ type: "file", mediaType, url }] }],
   });
@@ -143,32 +141,32 @@ describe("a request that is wrong is a 400 that says where", () => {
     ["an address that is none", file("https://["), "messages.0"],
     ["no base64", file("data:image/png;base64,@@@"), "messages.0"],
     ["a text that is not base64", file("data:text/plain,hello", "text/plain"), "messages.0"],
-    ["NUL in a name", say({ conversationId: "a\u0000b" }), "conversationId"],
-    ["half a character in a name", say({ pathId: "\ud800" }), "pathId"],
-    ["NUL in a model", say({ model: "openai/gpt\u0000" }), "model"],
+    ["NUL in a name", { ...say(), ...{ conversationId: "a\u0000b" } }, "conversationId"],
+    ["half a character in a name", { ...say(), ...{ pathId: "\ud800" } }, "pathId"],
+    ["NUL in a model", { ...say(), ...{ model: "openai/gpt\u0000" } }, "model"],
   ])("%s", async (_, body, path) => {
     const response = await chat(body);
     expect(await response.json()).toMatchObject({ error: "invalid_request", issues: [{ path }] });
     expect(response.status).toBe(400);
   });
 
-  it("NUL in the name of a sandbox's conversation", async () => {
+  it("for a NUL in the name of a sandbox's conversation", async () => {
     const response = await stack.call("/sandbox", { user, json: { conversationId: "a\u0000" } });
     expect(response.status).toBe(400);
   });
 
-  it("a path that is not there is not /chat", async () => {
+  it("and one for a path that is not there does not reach /chat", async () => {
     expect((await stack.call("/chat/x/chat", { user, json: say() })).status).toBe(404);
   });
 });
 
-describe("an idempotency key", () => {
+describe("An idempotency key", () => {
   const headers = { "idempotency-key": "k" };
-  it("of another member: 409 that says so", async () => {
+  it("of another member gives a 409 that says so", async () => {
     const other = await stack.signUp();
     await stack.sql`
       insert into spend.tenant_members (tenant_id, user_id) values (${tenant.id}, ${other.id})`;
-    expect((await chat(say({ stream: false }), { headers })).status).toBe(200);
+    expect((await chat({ ...say(), ...{ stream: false } }, { headers })).status).toBe(200);
     const response = await stack.call("/chat", { user: other, json: say(), headers });
     expect(response.status).toBe(409);
     expect(await response.json()).toMatchObject({
@@ -177,14 +175,14 @@ describe("an idempotency key", () => {
     });
   });
 
-  it("that is one of a request's further calls: 400", async () => {
+  it("that belongs to a further call of a request gives a 400", async () => {
     const response = await chat(say(), { headers: { "idempotency-key": "k#2" } });
     expect(response.status).toBe(400);
   });
 });
 
-describe("the OpenAI endpoint", () => {
-  it("/responses: 404 with what to use", async () => {
+describe("The OpenAI endpoint", () => {
+  it("answers /responses with a 404 that says what to use", async () => {
     const error = await openai.responses.create({ model: "gpt-4o-mini", input: "x" }).then(
       () => undefined,
       (thrown) => thrown,
@@ -193,7 +191,7 @@ describe("the OpenAI endpoint", () => {
     expect(error.message).toContain("openai.chat(model)");
   });
 
-  it("models that chat or embed, by bare names too", async () => {
+  it("lists models that chat or embed, by bare names too", async () => {
     const ids = [];
     for await (const model of openai.models.list()) ids.push(model.id);
     expect(ids).toContain("openai/text-embedding-3-small");
@@ -205,7 +203,7 @@ describe("the OpenAI endpoint", () => {
     await expect(openai.models.retrieve("nothing")).rejects.toBeInstanceOf(OpenAI.NotFoundError);
   });
 
-  it("a fine-tuned model's bare name is OpenAI's", async () => {
+  it("takes a fine-tuned model's bare name as OpenAI's", async () => {
     const completion = await openai.chat.completions.create({
       model: "ft:gpt-4o-mini-2024-07-18:acme::1",
       messages: [{ role: "user", content: "Hello" }],
@@ -218,13 +216,13 @@ describe("the OpenAI endpoint", () => {
     ["openai/text-embedding-3-small", ["one", "two"]],
     ["google/gemini-embedding-001", ["one"]],
     ["google/gemini-embedding-001", ["one", "two"]],
-  ])("embeddings of the stand-in: %s of %j", async (model, input) => {
+  ])("gets embeddings from the stand-in: %s of %j", async (model, input) => {
     const answer = await openai.embeddings.create({ model, input, dimensions: 256 });
     expect(answer.data.map(({ embedding }) => embedding.length)).toEqual(input.map(() => 256));
     expect(answer.usage).toBeNull();
   });
 
-  it("null is what is not set", async () => {
+  it("takes null as a value that is not set", async () => {
     const response = await stack.call("/openai/embeddings", {
       user,
       json: {
@@ -236,11 +234,11 @@ describe("the OpenAI endpoint", () => {
   });
 });
 
-it("a browser keeps a preflight's answer for two hours", async () => {
+it("A browser keeps a preflight's answer for two hours", async () => {
   const response = await stack.call("/chat", { method: "OPTIONS" });
   expect(response.headers.get("access-control-max-age")).toBe("7200");
 });
 
-it("after all of this the balances equal the ledger", async () => {
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+it("After all of this the balances equal the ledger", async () => {
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

@@ -1,20 +1,18 @@
-// The one way of a request, the same for each function; and a database of another contract, which is not an outage.
+// Every function handles a request in the same order. A database with another contract version is a wrong setup, and
+// not an outage.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { answers, type ScriptedProvider, startScriptedProvider } from "../setup/provider.ts";
-import { startTestStack, type TestStack } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { answers, type ScriptedProvider, startScriptedProvider } from "../support/provider.ts";
+import { startTestStack, type TestStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let provider: ScriptedProvider;
 let stack: TestStack;
 
 beforeAll(async () => {
   provider = await startScriptedProvider();
-  stack = await startTestStack({ env: provider.env });
+  stack = await startTestStack({ provider });
 });
-afterAll(async () => {
-  await stack.stop();
-  await provider.stop();
-});
+afterAll(() => stack.stop());
 
 it.each([
   ["GET", "/chat", 405, "POST, OPTIONS"],
@@ -36,7 +34,7 @@ it.each([
   ["POST", "/alerts", 401, null],
   ["POST", "/maintenance", 401, null],
 ])(
-  "%s %s without a token and a body: %i, whose Allow is %s",
+  "%s %s without a token and a body is answered with %i and Allow: %s",
   async (method, path, status, allow) => {
     const response = await stack.call(path, { method });
     expect(response.status).toBe(status);
@@ -59,7 +57,7 @@ async function healthOf(path: string): Promise<[number, Health]> {
 }
 
 it.each(["/chat", "/openai", "/sandbox", "/maintenance"])(
-  "%s/health: 200 to anybody, with the contract's version of both sides",
+  "%s/health answers anybody with a 200 and the contract's version of both sides",
   async (path) => {
     const [status, health] = await healthOf(path);
     expect([status, health.contractVersion]).toEqual([200, { database: 1, functions: 1 }]);
@@ -82,7 +80,7 @@ const TODAY = `
   create or replace function spend.contract_version() returns integer language sql as 'select 1';
   notify pgrst, 'reload schema';`;
 
-it("a database of contract 0: 503 not_configured with the remedy, no provider is called, health says so; then it is migrated, and calls go through", {
+it("A database of contract 0 gives a 503 not_configured with the remedy and no provider is called; once it is migrated, calls go through", {
   timeout: 60_000,
 }, async () => {
   provider.plays(answers("Hello", { prompt_tokens: 10, completion_tokens: 1 }));

@@ -8,7 +8,7 @@ import { expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 import { freePort } from "../../scripts/stack/ports.ts";
 
-it("shows an answer, its cost, a 429 for the first tenant and a 200 for the second", {
+it("npm run demo shows an answer, its cost, a 429 for the first tenant and a 200 for the second", {
   timeout: 90_000,
 }, async () => {
   const folder = await mkdtemp(join(tmpdir(), "spendgate-demo-"));

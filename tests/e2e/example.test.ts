@@ -1,7 +1,7 @@
 // The example of the README: a function of one's own, gated by the library alone.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startTestStack, type TestStack } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { startTestStack, type TestStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let stack: TestStack;
 
@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 
-it("is gated and booked under its task, and answers every error by name", async () => {
+it("The example function is gated, booked under its task, and answers every error by name", async () => {
   const user = await stack.signUp();
   const tenant = await stack.createTenant({ members: [user] });
   const title = (json: unknown, caller = user) => stack.call("/example", { user: caller, json });

@@ -1,8 +1,10 @@
 // Hosted Supabase pushes migrations as a role that is no superuser and does not own the schema auth.
+
 import postgres from "postgres";
 import { afterAll, beforeAll, expect, inject, it } from "vitest";
 import { bootstrap } from "../../scripts/stack/bootstrap.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
+import { verifyBalances } from "../support/spend.ts";
 
 const NAME = "hosted_project";
 let admin: postgres.Sql;
@@ -32,7 +34,7 @@ afterAll(async () => {
   await admin.end();
 });
 
-it("db push works as a role without superuser rights, and so does the gate after it", async () => {
+it("db push works as a role without superuser rights, and so does the gate afterwards", async () => {
   await migrate(urlOf(NAME));
 
   const sql = postgres(urlOf(NAME), { max: 1, onnotice: () => {} });
@@ -50,7 +52,7 @@ it("db push works as a role without superuser rights, and so does the gate after
       { maintained: Record<string, number | null> },
     ];
     expect(Object.values(maintained)).not.toContain(null);
-    expect(await sql`select * from spend.verify_balances()`).toEqual([]);
+    expect(await verifyBalances(sql)).toEqual([]);
     await expect(sql`update spend.cost_events set cost_usd = 0`).rejects.toThrow(
       "permission denied",
     );

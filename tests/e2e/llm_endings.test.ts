@@ -1,8 +1,8 @@
-// What a call costs that does not end well, on every wire: what may have been produced out of sight is paid for, only
-// the provider's own refusal is free, and nobody is called when no time is left.
-import { createServer, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+// What a call costs that does not end well, for every provider: output that may have been produced unseen is paid
+// for, only the provider's own refusal is free, and nobody is called when no time is left.
+import type { ServerResponse } from "node:http";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { say } from "../support/messages.ts";
 import {
   answers,
   beginStream,
@@ -13,12 +13,19 @@ import {
   sse,
   startScriptedProvider,
   textChunk,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+  USAGE,
+} from "../support/provider.ts";
+import { closedPort } from "../support/server.ts";
+import { endedCalls, verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const TIMEOUT_MS = 4000;
-const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
 
 let provider: ScriptedProvider;
 let stack: TestStack;
@@ -27,14 +34,10 @@ let tenant: TestTenant;
 
 beforeAll(async () => {
   provider = await startScriptedProvider();
-  const url = provider.env.OPENAI_BASE_URL as string;
   stack = await startTestStack({
+    provider,
     env: {
-      ...provider.env,
-      ANTHROPIC_API_KEY: "local",
-      ANTHROPIC_BASE_URL: url,
-      GOOGLE_GENERATIVE_AI_API_KEY: "local",
-      GOOGLE_GENERATIVE_AI_BASE_URL: url,
+      ...provider.othersEnv,
       SPENDGATE_PROVIDERS: JSON.stringify({
         groq: { baseUrl: `http://127.0.0.1:${await closedPort()}` },
       }),
@@ -43,48 +46,24 @@ beforeAll(async () => {
     },
   });
 });
-afterAll(async () => {
-  await stack.stop();
-  await provider.stop();
-});
+afterAll(() => stack.stop());
 beforeEach(async () => {
   user = await stack.signUp();
   tenant = await stack.createTenant({ members: [user] });
   provider.journal.length = 0;
 });
 
-/** A port that nobody listens on. */
-async function closedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((done) => server.close(done));
-  return port;
-}
-
-const messages = [{ role: "user", content: "Hello" }];
-
 function chat(json: Record<string, unknown>, init: RequestInit = {}): Promise<Response> {
-  return stack.call("/chat", { user, json: { messages, tenantId: tenant.id, ...json }, ...init });
+  return stack.call("/chat", { user, json: { ...say(), tenantId: tenant.id, ...json }, ...init });
 }
 
 function complete(json: Record<string, unknown>, init: RequestInit = {}): Promise<Response> {
   const headers = { "x-spendgate-tenant": tenant.id };
-  const body = { messages, ...json };
+  const body = { ...say(), ...json };
   return stack.call("/openai/chat/completions", { user, json: body, headers, ...init });
 }
 
-/** The tenant's calls, in order, once so many have ended. */
-async function calls(count: number) {
-  return await until(`${count} calls have ended`, async () => {
-    const rows = await stack.sql`
-      select product, status, is_estimated, actual_cost_usd::float8 as cost,
-        estimated_cost_usd::float8 as estimate,
-        extract(epoch from expires_at - created_at)::float8 as hold_seconds
-      from spend.reservations where tenant_id = ${tenant.id} order by created_at, id`;
-    return rows.length === count && rows.every((row) => row.status !== "held") ? rows : undefined;
-  });
-}
+const calls = (count: number) => endedCalls(stack.sql, tenant.id, count);
 
 async function bookedAtBound(count = 1): Promise<void> {
   for (const call of await calls(count)) {
@@ -135,8 +114,8 @@ async function leave(
 
 const o3 = { model: "o3", stream: true, max_tokens: 20_000, reasoning_effort: "high" };
 
-describe("what may have been produced out of sight is paid for", () => {
-  it("limit $0.50, 100 calls of o3 at $0.16 that hang up before a token: three reach the provider", async () => {
+describe("What may have been produced out of sight is paid for", () => {
+  it("when 100 calls of o3 at $0.16 hang up before a token on a limit of $0.50: three reach the provider", async () => {
     await stack.sql`
       update spend.cost_quotas set limit_usd = 0.5
       where tenant_id = ${tenant.id} and resource_type = 'llm'`;
@@ -151,10 +130,10 @@ describe("what may have been produced out of sight is paid for", () => {
     expect(first?.cost).toBeLessThan(0.0001);
     for (const call of booked) expect(call.cost).toBeCloseTo(0.16, 2);
     expect(provider.journal).toHaveLength(4);
-    expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+    expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 
-  it("a time-out before the first token: 502, the bound", async () => {
+  it("when a call times out before its first token: it gives a 502, and is booked at its bound", async () => {
     provider.plays(reasons);
     const response = await complete(o3);
     expect(response.status).toBe(502);
@@ -163,7 +142,7 @@ describe("what may have been produced out of sight is paid for", () => {
   });
 
   it.each(["gpt-4o-mini", "gpt-5-codex", "anthropic/claude-sonnet-4-5", "google/gemini-2.5-pro"])(
-    "%s falls silent before its first token: 502 in time, the bound, and it is hung up on",
+    "when %s falls silent before its first token: it gives a 502 in time, is booked at its bound, and is hung up on",
     async (model) => {
       provider.plays((response) => {
         beginStream(response);
@@ -178,13 +157,13 @@ describe("what may have been produced out of sight is paid for", () => {
     },
   );
 
-  it("a client that leaves after one word of a model that reasons unseen: the bound", async () => {
+  it("when a client leaves after one word of a model that reasons unseen: it is booked at its bound", async () => {
     provider.plays(says(textChunk("word ")));
     await leave((init) => complete(o3, init), "middle");
     await bookedAtBound();
   });
 
-  it("Gemini, 5,000 thoughts reported in each chunk, the client leaves: no less than these", async () => {
+  it("when a client leaves Gemini, which has reported 5,000 thoughts: they are booked at the least", async () => {
     const chunk = {
       candidates: [{ content: { role: "model", parts: [{ text: "word " }] } }],
       usageMetadata: { promptTokenCount: 10, candidatesTokenCount: 9, thoughtsTokenCount: 5000 },
@@ -212,7 +191,7 @@ const overloads: Script = (response) => {
 };
 const claude = { model: "anthropic/claude-sonnet-4-5", stream: true };
 
-describe("only the provider's own refusal is free", () => {
+describe("Only the provider's own refusal is free", () => {
   const chunk = (value: object) => `data: ${JSON.stringify({ id: "x", ...value })}\n\n`;
   const badCall = { index: 0, id: "c", type: "function", function: { name: "f", arguments: {} } };
   it.each([
@@ -225,17 +204,20 @@ describe("only the provider's own refusal is free", () => {
       chunk({ choices: [{ index: 0, delta: { tool_calls: [badCall] } }] }),
     ],
     ["a line of JSON that is cut", 'data: {"choices":[{"delta":{"content":"THE SECRET ANSW\n\n'],
-  ])("%s: 502, the bound, and the provider is hung up on", async (_, text) => {
-    provider.plays(says(text));
-    const response = await complete({ model: "gpt-4o-mini", stream: true });
-    expect(response.status).toBe(502);
-    await bookedAtBound();
-    await until("the provider is hung up on", () => provider.journal[0]?.aborted);
-    expect(stack.logs.join("\n")).not.toContain("SECRET");
-  });
+  ])(
+    "and %s is none: it gives a 502, is booked at its bound, and the provider is hung up on",
+    async (_, text) => {
+      provider.plays(says(text));
+      const response = await complete({ model: "gpt-4o-mini", stream: true });
+      expect(response.status).toBe(502);
+      await bookedAtBound();
+      await until("the provider is hung up on", () => provider.journal[0]?.aborted);
+      expect(stack.logs.join("\n")).not.toContain("SECRET");
+    },
+  );
 
   it.each([true, false])(
-    "an answer of status 200 that holds an error (stream: %s): 502, free",
+    "also where an answer of status 200 holds it: it gives a 502, and nothing is booked (stream: %s)",
     async (stream) => {
       provider.plays((response) => {
         response.writeHead(200, { "content-type": "application/json" });
@@ -246,7 +228,7 @@ describe("only the provider's own refusal is free", () => {
     },
   );
 
-  it("an error that is said before the first token while the provider goes on: free, and it is hung up on", async () => {
+  it("also before the first token while the provider goes on: it is hung up on", async () => {
     const error = { message: "a secret of the provider", type: "server_error" };
     provider.plays(says(sse({ error })));
     expect((await complete({ model: "gpt-4o-mini", stream: true })).status).toBe(502);
@@ -254,7 +236,7 @@ describe("only the provider's own refusal is free", () => {
     await until("the provider is hung up on", () => provider.journal[0]?.aborted);
   });
 
-  it("an error beside usage, in an answer of status 200: what is reported", async () => {
+  it("and an error beside usage, in an answer of status 200, is none: the usage is booked", async () => {
     provider.plays((response) => {
       response.writeHead(200, { "content-type": "application/json" });
       response.end(JSON.stringify({ error: { message: "no" }, usage: USAGE }));
@@ -267,7 +249,7 @@ describe("only the provider's own refusal is free", () => {
   });
 
   it.each([408, 499, 504, 524])(
-    "a gateway's %i: the model may have worked, so the bound",
+    "and a gateway's %i is none: the model may have worked, so the bound is booked",
     async (status) => {
       provider.plays(refuses(status));
       await complete({ model: "gpt-4o-mini", stream: true });
@@ -275,13 +257,13 @@ describe("only the provider's own refusal is free", () => {
     },
   );
 
-  it.each([400, 429, 500, 503, 529])("the provider's %i: free", async (status) => {
+  it.each([400, 429, 500, 503, 529])("as with its status %i", async (status) => {
     provider.plays(refuses(status));
     await complete({ model: "gpt-4o-mini", stream: true });
     await free();
   });
 
-  it("nobody listens at the provider's address: 502, free", async () => {
+  it("and so is an address at which nobody listens, which gives a 502", async () => {
     await stack.sql`
       insert into spend.prices (resource_type, provider, product, meter, usd)
       values ('llm', 'groq', 'some-model', 'input_tokens', 1), ('llm', 'groq', 'some-model', 'output_tokens', 1)`;
@@ -289,7 +271,7 @@ describe("only the provider's own refusal is free", () => {
     await free();
   });
 
-  it("101 texts to embed where the model takes 100: 400, nothing is sent, nothing is booked", async () => {
+  it("and so are 101 texts to embed where the model takes 100: they give a 400, and nothing is sent", async () => {
     const json = { model: "google/gemini-embedding-001", input: Array(101).fill("text") };
     const headers = { "x-spendgate-tenant": tenant.id };
     const response = await stack.call("/openai/embeddings", { user, json, headers });
@@ -301,8 +283,8 @@ describe("only the provider's own refusal is free", () => {
   });
 });
 
-describe("the first token is the first output", () => {
-  it("Anthropic, overloaded after message_start: 503, free", async () => {
+describe("The first token is the first output", () => {
+  it("so Anthropic, overloaded after message_start, gives a 503, and nothing is booked", async () => {
     provider.plays(overloads);
     const response = await complete(claude);
     expect(response.status).toBe(503);
@@ -310,7 +292,7 @@ describe("the first token is the first output", () => {
     await free();
   });
 
-  it("Anthropic, overloaded after message_start: the fallback answers", async () => {
+  it("so Anthropic, overloaded after message_start, is followed by the fallback", async () => {
     provider.plays(overloads, answers("Hello", USAGE));
     const response = await chat({ ...claude, fallbackModels: ["gpt-4o-mini"] });
     expect(response.status).toBe(200);
@@ -318,7 +300,7 @@ describe("the first token is the first output", () => {
     expect(await calls(2)).toMatchObject([{ status: "released" }, { status: "settled" }]);
   });
 
-  it("a stream that ends before a token: 502, the bound", async () => {
+  it("so a stream that ends before a token gives a 502, and is booked at its bound", async () => {
     provider.plays((response) => {
       beginStream(response);
       response.end(sse({ choices: [{ index: 0, delta: { role: "assistant", content: "" } }] }));
@@ -328,9 +310,9 @@ describe("the first token is the first output", () => {
   });
 });
 
-describe("a request has one deadline", () => {
+describe("A request has one deadline", () => {
   it.each([true, false])(
-    "a provider that hangs is failed over within it (stream: %s)",
+    "within which a provider that hangs is failed over (stream: %s)",
     async (stream) => {
       provider.plays(() => {}, answers("Hello", USAGE));
       const startedAt = performance.now();
@@ -345,7 +327,7 @@ describe("a request has one deadline", () => {
     },
   );
 
-  it("three models that hang take no longer than one", async () => {
+  it("so three models that hang take no longer than one", async () => {
     provider.plays(() => {});
     const startedAt = performance.now();
     const response = await chat({ model: "gpt-4o", fallbackModels: ["gpt-4o-mini", "gpt-4.1"] });
@@ -354,7 +336,7 @@ describe("a request has one deadline", () => {
     await bookedAtBound(3);
   });
 
-  it("steps share it: of an agent whose steps take 1.5 s of its 4, the third is stopped, and none is begun after", async () => {
+  it("which an agent's steps share: with steps of 1.5 s of its 4, the third is stopped, and none is begun after", async () => {
     provider.plays(async (response, request) => {
       await new Promise((next) => setTimeout(next, 1500));
       const step = callsTool(`call_${provider.journal.length}`, "current_time", USAGE);
@@ -366,7 +348,7 @@ describe("a request has one deadline", () => {
     expect(provider.journal).toHaveLength(3);
   });
 
-  it("a hold lives 60 s longer than the call may", async () => {
+  it("and its hold lives 60 s longer", async () => {
     provider.plays(answers("Hello", USAGE));
     await (await chat({ stream: false })).text();
     const [call] = await calls(1);
@@ -375,7 +357,7 @@ describe("a request has one deadline", () => {
   });
 });
 
-it("a request has a Content-Length: some servers read nothing else", async () => {
+it("A request to a provider has a Content-Length, because some servers read nothing else", async () => {
   provider.plays(answers("Hello", USAGE));
   await (await chat({ stream: false })).text();
   const [request] = provider.journal;
@@ -383,7 +365,7 @@ it("a request has a Content-Length: some servers read nothing else", async () =>
   expect(request?.headers["transfer-encoding"]).toBeUndefined();
 });
 
-it("a worker that is about to end books what came, and leaves no hold", async () => {
+it("A worker that is about to end books what came, and leaves no hold", async () => {
   const ending = await startTestStack({ env: provider.env });
   try {
     const member = await ending.signUp();
@@ -392,7 +374,7 @@ it("a worker that is about to end books what came, and leaves no hold", async ()
       beginStream(response);
       await goOn(response, textChunk("word "));
     });
-    const response = await ending.call("/chat", { user: member, json: { messages } });
+    const response = await ending.call("/chat", { user: member, json: say() });
     const read = response.text().catch(() => "");
     await ending.services.functions.stop();
     await read;
@@ -405,7 +387,7 @@ it("a worker that is about to end books what came, and leaves no hold", async ()
   }
 });
 
-it("what users write, and providers echo, is in no log", async () => {
+it("No log has what users write and providers echo", async () => {
   const words = "my number is 123-45-6789";
   const echoes =
     (status: number): Script =>
@@ -429,13 +411,13 @@ it("what users write, and providers echo, is in no log", async () => {
   expect(stack.logs.join("\n")).not.toMatch(/123-45-6789|SECRETKEY/);
 });
 
-it("a setting that a model does not take: the AI SDK's own warning, which is no JSON, is not printed", async () => {
+it("A setting that a model does not take prints no warning of the AI SDK, which is no JSON", async () => {
   provider.plays(answers("Hello", USAGE));
   const response = await chat({ model: "openai/o3", temperature: 0.3, stream: false });
   expect(response.status).toBe(200);
   expect(stack.logs.join("\n")).not.toContain("AI SDK Warning");
 });
 
-it("after all of this the balances equal the ledger", async () => {
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+it("After all of this the balances equal the ledger", async () => {
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

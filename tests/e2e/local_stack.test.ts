@@ -8,8 +8,9 @@ import postgres from "postgres";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 import { freePort } from "../../scripts/stack/ports.ts";
-import { descendants, isAlive, processes } from "../setup/processes.ts";
-import { until } from "../setup/until.ts";
+import { descendants, isAlive, processes } from "../support/processes.ts";
+import { verifyBalances } from "../support/spend.ts";
+import { until } from "../support/until.ts";
 
 let folder: string;
 let ports: Record<"api" | "database" | "providers" | "sandboxes", number>;
@@ -127,7 +128,7 @@ describe("npm start", () => {
     expect(await tenantNames()).toEqual(expect.arrayContaining(["first", "second", "third"]));
   }, 120_000);
 
-  it("killed alone, it leaves nothing behind: PostgreSQL and the functions stop by themselves", async () => {
+  it("leaves nothing behind when it alone is killed: PostgreSQL and the functions stop by themselves", async () => {
     const running = await ready("start");
     const children = descendants(running.child.pid as number);
     expect(children.some(({ command }) => command.includes("functions_main"))).toBe(true);
@@ -175,10 +176,10 @@ describe("npm start", () => {
     expect(await query((sql) => sql`select kind, cost_usd from spend.cost_events`)).toEqual([
       { kind: "expiry", cost_usd: "0.002500000000" },
     ]);
-    expect(await query((sql) => sql`select * from spend.verify_balances()`)).toEqual([]);
+    expect(await query((sql) => verifyBalances(sql))).toEqual([]);
   }, 60_000);
 
-  it("killed in the middle of chats: no balance differs, and the calls are booked when they expire", async () => {
+  it("that is killed in the middle of chats leaves balances that agree, and the calls are booked when they expire", async () => {
     const running = await ready("start", "--fresh");
     const publishable = keyLines(running.output())?.[0] as string;
     // The stand-in takes its time, so that every call is under way when all is killed.
@@ -225,7 +226,7 @@ describe("npm start", () => {
     await ready("start");
 
     expect(await held()).toHaveLength(5);
-    expect(await query((sql) => sql`select * from spend.verify_balances()`)).toEqual([]);
+    expect(await query((sql) => verifyBalances(sql))).toEqual([]);
     await query(
       (sql) => sql`
       select spend_private.expire_reservations(1000, now() + interval '1 hour')`,
@@ -233,10 +234,10 @@ describe("npm start", () => {
     expect(await query((sql) => sql`select kind from spend.cost_events`)).toEqual(
       Array(5).fill({ kind: "expiry" }),
     );
-    expect(await query((sql) => sql`select * from spend.verify_balances()`)).toEqual([]);
+    expect(await query((sql) => verifyBalances(sql))).toEqual([]);
   }, 90_000);
 
-  it("a second one says that the first is running, and leaves it running", async () => {
+  it("for the second time says that the first is running, and leaves it running", async () => {
     const running = await ready("start");
     const second = run("start");
     expect(await second.ended).toBe(1);
@@ -246,7 +247,7 @@ describe("npm start", () => {
   }, 60_000);
 
   it.each(["SIGINT", "SIGTERM"] as const)(
-    "%s stops everything, with exit code 0",
+    "stops everything on %s, with exit code 0",
     async (signal) => {
       const running = await ready("start");
       const children = descendants(running.child.pid as number);
@@ -257,7 +258,7 @@ describe("npm start", () => {
     60_000,
   );
 
-  it("SIGINT while it starts stops what has started", async () => {
+  it("stops what has started on SIGINT while it starts", async () => {
     const running = run("start");
     await until(
       "PostgreSQL is there",
@@ -279,7 +280,7 @@ describe("npm start", () => {
     ["providers", "stand-in", "SPENDGATE_PROVIDERS_PORT"],
     ["sandboxes", "stand-in", "SPENDGATE_SANDBOXES_PORT"],
   ] as const)(
-    "a taken %s port is named, with the remedy, and nothing is left running",
+    "names a taken %s port with the remedy, and leaves nothing running",
     async (which, what, variable) => {
       const blocker = createServer();
       await new Promise<void>((done) => blocker.listen(ports[which], "127.0.0.1", done));
@@ -343,7 +344,7 @@ describe("npm start", () => {
 });
 
 describe("npm run db", () => {
-  it("is the database of npm start, alone; --fresh empties it", async () => {
+  it("is the database of npm start alone, and --fresh empties it", async () => {
     await ready("db");
     expect(await tenantNames()).toContain("killed");
     await expect(fetch(`http://127.0.0.1:${ports.api}`)).rejects.toThrow();

@@ -1,12 +1,25 @@
-// Reconciliation: whatever dies, and whenever, nothing runs unpaid and nothing is booked twice.
+// Reconciliation: whatever fails, and whenever, nothing runs unpaid and nothing is booked twice.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type Functions, startFunctions } from "../../scripts/stack/functions.ts";
 import type { StandInSandbox } from "../../scripts/stack/sandbox_standin.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import {
+  age,
+  ageTo,
+  changesOf,
+  endAllSandboxes,
+  living,
+  maintain,
+  usd,
+} from "../support/sandboxes.ts";
+import { verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
-const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;
-const usd = (seconds: number) => (seconds * USD_PER_SECOND).toFixed(12);
 const PROJECT = "maintenance-test";
 const env = {
   SPENDGATE_PROJECT: PROJECT,
@@ -23,13 +36,9 @@ beforeAll(async () => {
 });
 afterAll(() => stack.stop());
 beforeEach(async () => {
-  // What a test before left running is no business of this one.
-  await stack.sql`update spend.execution_contexts set claim_expires_at = claimed_at + interval '1 ms'`;
-  for (const sandbox of living()) stack.sandboxes.lose(sandbox.id);
-  await maintain();
+  await endAllSandboxes(stack);
   user = await stack.signUp();
   tenant = await stack.createTenant({ members: [user] });
-  stack.sandboxes.reset();
   stack.logs.length = 0;
 });
 
@@ -37,47 +46,9 @@ const post = (conversationId = "talk") =>
   stack.call("/sandbox", { user, json: { conversationId } });
 const open = async (conversationId?: string) =>
   (await (await post(conversationId)).json()) as { id: string; sandboxId: string };
-const living = () =>
-  [...stack.sandboxes.sandboxes.values()].filter(({ state }) => state !== "ended");
-
-interface Report {
-  database: Record<string, number | null>;
-  sandboxes: Record<string, number>;
-}
-async function maintain(functions?: Functions): Promise<Report> {
-  const url = functions ? `http://127.0.0.1:${functions.port}` : `${stack.url}/functions/v1`;
-  const response = await fetch(`${url}/maintenance`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${stack.keys.secret}` },
-  });
-  expect(response.status).toBe(200);
-  return (await response.json()) as Report;
-}
-
 /** What a run changed, without what it found. */
-async function changes(functions?: Functions): Promise<Record<string, number>> {
-  const { listed, open, ...counts } = (await maintain(functions)).sandboxes;
-  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
-}
-
-async function age({ id, sandboxId }: { id: string; sandboxId: string }, seconds: number) {
-  await stack.sql`
-    update spend.execution_contexts set
-      claimed_at = claimed_at - make_interval(secs => ${seconds}),
-      started_at = started_at - make_interval(secs => ${seconds}),
-      expires_at = expires_at - make_interval(secs => ${seconds}),
-      held_until = held_until - make_interval(secs => ${seconds}),
-      in_use_until = in_use_until - make_interval(secs => ${seconds}),
-      paused_at = paused_at - make_interval(secs => ${seconds})
-    where id = ${id}`;
-  stack.sandboxes.age(sandboxId, seconds);
-}
-
-/** It has run for so many seconds now, and the next one has begun. */
-function ageTo(sandbox: { id: string; sandboxId: string }, seconds: number) {
-  const { startedAt } = stack.sandboxes.sandboxes.get(sandbox.sandboxId) as StandInSandbox;
-  return age(sandbox, seconds + 0.01 - (Date.now() - startedAt) / 1000);
-}
+const changes = async (functions?: Functions) =>
+  changesOf(await maintain(stack, functions && `http://127.0.0.1:${functions.port}`));
 
 /** All claims of the tenant have run out. */
 const expireClaims = () => stack.sql`
@@ -110,11 +81,11 @@ async function expectPaid(...sandboxes: StandInSandbox[]) {
   // Its end is noticed here a little later than it was there.
   expect(sums?.booked).toBeLessThanOrEqual(least + ran.length);
   expect(sums?.held).toBe(0);
-  expect([...(await stack.sql`select * from spend.verify_balances()`)]).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 }
 
-describe("who", () => {
-  it("the secret key alone, as apikey or bearer token", async () => {
+describe("The maintenance function", () => {
+  it("runs for the secret key alone, as apikey or bearer token", async () => {
     const call = (headers: Record<string, string>) =>
       fetch(`${stack.url}/functions/v1/maintenance`, { method: "POST", headers });
     for (const headers of [
@@ -132,14 +103,14 @@ describe("who", () => {
   });
 
   it("answers what the database did and what became of sandboxes", async () => {
-    const { database, sandboxes } = await maintain();
+    const { database, sandboxes } = await maintain(stack);
     expect(Object.keys(database).sort()).toContain("expire_reservations");
     expect(sandboxes).toMatchObject({ listed: 0, open: 0, failed: 0 });
   });
 });
 
-describe("what died", () => {
-  it("the function, between create and its answer: the sandbox is killed and booked, once", async () => {
+describe("After a death", () => {
+  it("of the function between create and its answer, the sandbox is killed and booked, once", async () => {
     // Functions of their own, which die alone.
     const functions = await startFunctions({
       apiUrl: stack.url,
@@ -153,7 +124,7 @@ describe("what died", () => {
       headers: { authorization: `Bearer ${user.jwt}` },
       body: JSON.stringify({ conversationId: "talk" }),
     }).catch(() => null);
-    const sandbox = await until("the sandbox runs", () => living()[0]);
+    const sandbox = await until("the sandbox runs", () => living(stack)[0]);
     process.kill(functions.pid, "SIGKILL");
     await dying;
     await functions.exited;
@@ -163,32 +134,32 @@ describe("what died", () => {
     await expireClaims();
     expect(await changes()).toEqual({ orphans: 1 });
 
-    expect(living()).toEqual([]);
+    expect(living(stack)).toEqual([]);
     expect(await contexts()).toMatchObject([{ status: "failed", end_reason: "claim_expired" }]);
     await expectPaid(sandbox);
     expect(await changes()).toEqual({});
     expect(await bookings()).toHaveLength(1);
   });
 
-  it("the answer of a create, which is sent once: one runs that is paid for, none that is not", async () => {
+  it("of the answer to a create, which is sent once, one sandbox that is paid for runs, and no other", async () => {
     stack.sandboxes.fault({ operation: "create", loseAnswer: true });
     expect((await post()).status).toBe(502);
-    const made = living();
+    const made = living(stack);
     expect(made).toHaveLength(1);
     expect((await post()).status).toBe(201);
 
     await expireClaims();
-    await maintain();
-    await maintain();
+    await maintain(stack);
+    await maintain(stack);
 
-    expect(living()).toHaveLength(1);
+    expect(living(stack)).toHaveLength(1);
     expect((await contexts()).map(({ status }) => status)).toEqual(["failed", "running"]);
-    const [current] = living();
+    const [current] = living(stack);
     await stack.call(`/sandbox/${await idOf(current?.id as string)}`, { user, method: "DELETE" });
     await expectPaid(...made, current as StandInSandbox);
   });
 
-  it("the claimer before it reached E2B: the hold is given back", async () => {
+  it("of the claimer before it reached E2B, the hold is released", async () => {
     stack.sandboxes.fault({ operation: "create", status: 500 });
     expect((await post()).status).toBe(502);
     expect(await changes()).toEqual({});
@@ -201,10 +172,10 @@ describe("what died", () => {
     await expectPaid();
   });
 
-  it("whoever resumes it: it is paused again, and what it ran is booked", async () => {
+  it("of the caller who resumes a sandbox, it is paused again, and what it ran is booked", async () => {
     const sandbox = await open();
-    await age(sandbox, 200);
-    await maintain();
+    await age(stack, sandbox, 200);
+    await maintain(stack);
     expect(await contexts()).toMatchObject([{ status: "paused" }]);
     await stack.sql`select spend.use_context(${sandbox.id}, ${user.id}, gen_random_uuid(), 10)`;
     await connect(sandbox.sandboxId);
@@ -218,10 +189,10 @@ describe("what died", () => {
     expect(await changes()).toEqual({});
   });
 
-  it("whoever would resume it: it is as it was, and the hold is given back", async () => {
+  it("of the caller before he resumes a sandbox, it stays as it was, and the hold is released", async () => {
     const sandbox = await open();
-    await age(sandbox, 200);
-    await maintain();
+    await age(stack, sandbox, 200);
+    await maintain(stack);
     await stack.sql`select spend.use_context(${sandbox.id}, ${user.id}, gen_random_uuid(), 10)`;
     await expireClaims();
 
@@ -230,20 +201,20 @@ describe("what died", () => {
     expect((await bookings()).filter(({ cost_usd }) => Number(cost_usd) > 0)).toHaveLength(1);
   });
 
-  it("whoever paused it, before it was booked: booked to its pause", async () => {
+  it("of the caller who paused a sandbox, before it was booked, it is booked to its pause", async () => {
     const sandbox = await open();
-    await ageTo(sandbox, 50);
+    await ageTo(stack, sandbox, 50);
     await api("POST", `/sandboxes/${sandbox.sandboxId}/pause`);
-    await age(sandbox, 20);
+    await age(stack, sandbox, 20);
 
     expect(await changes()).toEqual({ paused: 1 });
     expect(await bookings()).toMatchObject([{ cost_usd: usd(51), is_estimated: false }]);
   });
 
-  it("the sandbox: booked to now, flagged; after its time-out to its time-out, exactly", async () => {
+  it("of the sandbox, it is booked to now as an estimate, or after its time-out exactly to that", async () => {
     const [early, late] = [await open("early"), await open("late")];
-    await age(late, 400);
-    await ageTo(early, 60);
+    await age(stack, late, 400);
+    await ageTo(stack, early, 60);
     stack.sandboxes.lose(early.sandboxId);
     const before = performance.now();
 
@@ -263,10 +234,10 @@ describe("what died", () => {
     });
   });
 
-  it("a paused sandbox: its context ends, at no cost", async () => {
+  it("of a paused sandbox, its context ends at no cost", async () => {
     const sandbox = await open();
-    await age(sandbox, 200);
-    await maintain();
+    await age(stack, sandbox, 200);
+    await maintain(stack);
     stack.sandboxes.lose(sandbox.sandboxId);
 
     expect(await changes()).toEqual({ lost: 1 });
@@ -275,15 +246,15 @@ describe("what died", () => {
   });
 });
 
-describe("what runs without a context", () => {
-  it("is killed and booked, also of a tenant that is closed; other projects' sandboxes are not ours", async () => {
+describe("A sandbox that runs without a context", () => {
+  it("is killed and booked, for a closed tenant too, and sandboxes of other projects are left alone", async () => {
     const mine = await create({ conversation_id: "talk" }, 40);
     const foreign = await create({ spendgate: "another", conversation_id: "talk" }, 40);
     await stack.sql`update spend.tenants set closed_at = now() where id = ${tenant.id}`;
 
     expect(await changes()).toEqual({ strays: 1 });
 
-    expect(living().map(({ id }) => id)).toEqual([foreign]);
+    expect(living(stack).map(({ id }) => id)).toEqual([foreign]);
     await expectPaid(stack.sandboxes.sandboxes.get(mine) as StandInSandbox);
     // What it ran while it was being killed is booked after that, where it is a second more.
     for (const booking of await bookings()) {
@@ -292,38 +263,38 @@ describe("what runs without a context", () => {
     expect(await changes()).toEqual({});
   });
 
-  it("is killed also when its tenant is not there any more", async () => {
+  it("is killed when its tenant is deleted", async () => {
     await create({ tenant_id: crypto.randomUUID() }, 5);
     expect(await changes()).toEqual({ strays: 1, failed: 1 });
-    expect(living()).toEqual([]);
+    expect(living(stack)).toEqual([]);
     expect(stack.logs.join()).toContain("stray_not_booked");
   });
 
-  it("goes on to be killed by the next run when this one cannot, booked once", async () => {
+  it("is killed by the next run when this one cannot, and booked once", async () => {
     const id = await create({}, 40);
     stack.sandboxes.fault({ operation: "kill", status: 500 });
     expect(await changes()).toEqual({ failed: 1 });
-    expect(living()).toHaveLength(1);
+    expect(living(stack)).toHaveLength(1);
 
     expect(await changes()).toEqual({ strays: 1 });
     await expectPaid(stack.sandboxes.sandboxes.get(id) as StandInSandbox);
   });
 
-  it("is booked also when the answer to its kill is lost", async () => {
+  it("is booked when the answer to its kill is lost", async () => {
     const id = await create({}, 40.2);
     stack.sandboxes.fault({ operation: "kill", loseAnswer: true });
-    await maintain();
-    await maintain();
+    await maintain(stack);
+    await maintain(stack);
 
-    expect(living()).toEqual([]);
+    expect(living(stack)).toEqual([]);
     await expectPaid(stack.sandboxes.sandboxes.get(id) as StandInSandbox);
   });
 
-  it("but with a paused one: is paused again, what it ran since is booked", async () => {
+  it("but with a paused one is paused again, and what it ran since is booked", async () => {
     const sandbox = await open();
-    await age(sandbox, 200);
-    await maintain();
-    await age(sandbox, 30);
+    await age(stack, sandbox, 200);
+    await maintain(stack);
+    await age(stack, sandbox, 30);
     await connect(sandbox.sandboxId);
 
     expect(await changes()).toEqual({ strays: 1 });
@@ -333,33 +304,33 @@ describe("what runs without a context", () => {
   });
 });
 
-describe("what goes on", () => {
-  it("is left alone; idle, it is paused", async () => {
+describe("A sandbox that goes on", () => {
+  it("is left alone, and paused once it is idle", async () => {
     const sandbox = await open();
     expect(await changes()).toEqual({});
-    await age(sandbox, 100);
+    await age(stack, sandbox, 100);
     expect(await changes()).toEqual({});
-    await age(sandbox, 21);
+    await age(stack, sandbox, 21);
 
     expect(await changes()).toEqual({ paused: 1 });
     expect(await contexts()).toMatchObject([{ status: "paused", is_booked: true }]);
   });
 
-  it("over its time-out, and E2B has not noticed: it is killed, and booked to its end", async () => {
+  it("over its time-out, which E2B has not noticed, is killed and booked to its end", async () => {
     const sandbox = await open();
-    await ageTo(sandbox, 200);
+    await ageTo(stack, sandbox, 200);
     await stack.sql`
       update spend.execution_contexts set expires_at = now() - interval '1 s'
       where id = ${sandbox.id}`;
 
     expect(await changes()).toEqual({ expired: 1 });
-    expect(living()).toEqual([]);
+    expect(living(stack)).toEqual([]);
     expect(await bookings()).toMatchObject([{ cost_usd: usd(201), is_estimated: false }]);
   });
 
-  it("what cannot be paused now is left to the next run, which says so", async () => {
+  it("and cannot be paused now is left to the next run, which says so", async () => {
     const sandbox = await open();
-    await age(sandbox, 150);
+    await age(stack, sandbox, 150);
     stack.sandboxes.fault({ operation: "pause", status: 500 });
 
     expect(await changes()).toEqual({ failed: 1 });
@@ -371,7 +342,7 @@ describe("what goes on", () => {
     expect(await changes()).toEqual({ paused: 1 });
   });
 
-  it("when E2B does not answer the database's work is done, and the answer is 502", async () => {
+  it("is left alone when E2B does not answer: the database's work is done, and the answer is 502", async () => {
     stack.sandboxes.fault({ operation: "list", status: 500 });
     const response = await fetch(`${stack.url}/functions/v1/maintenance`, {
       method: "POST",
@@ -381,20 +352,20 @@ describe("what goes on", () => {
     expect(await response.json()).toMatchObject({ error: "upstream_error" });
   });
 
-  it("five runs at once: what is to be done is done once", async () => {
+  it("is dealt with once by five runs at once", async () => {
     const idle = await open("idle");
-    await age(idle, 150);
+    await age(stack, idle, 150);
     const lost = await open("lost");
     stack.sandboxes.lose(lost.sandboxId);
     const late = await open("late");
-    await age(late, 400);
+    await age(stack, late, 400);
     const stray = await create({}, 40);
     stack.sandboxes.fault({ operation: "kill", delayMs: 200 });
     stack.sandboxes.fault({ operation: "pause", delayMs: 200 });
 
-    await Promise.all(Array.from({ length: 5 }, () => maintain()));
+    await Promise.all(Array.from({ length: 5 }, () => maintain(stack)));
 
-    expect(living().map(({ id, state }) => [id, state])).toEqual([[idle.sandboxId, "paused"]]);
+    expect(living(stack).map(({ id, state }) => [id, state])).toEqual([[idle.sandboxId, "paused"]]);
     expect((await contexts()).map(({ status }) => status)).toEqual([
       "paused",
       "terminated",
@@ -409,7 +380,7 @@ describe("what goes on", () => {
     const { startedAt, endedAt } = stack.sandboxes.sandboxes.get(stray) as StandInSandbox;
     expect(ran?.seconds).toBeGreaterThanOrEqual(Math.ceil(((endedAt ?? 0) - startedAt) / 1000));
     expect(ran?.seconds).toBeLessThanOrEqual(Math.ceil(((endedAt ?? 0) - startedAt) / 1000) + 1);
-    expect([...(await stack.sql`select * from spend.verify_balances()`)]).toEqual([]);
+    expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 });
 

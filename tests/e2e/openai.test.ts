@@ -6,8 +6,15 @@ import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { generateText } from "ai";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { say } from "../support/messages.ts";
+import { callsOf, limitTo, verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const MODEL = "openai/gpt-4o-mini";
 const EMBEDDING = "openai/text-embedding-3-small";
@@ -28,7 +35,7 @@ beforeEach(async () => {
   openai = new OpenAI({ baseURL: `${stack.url}/functions/v1/openai`, apiKey: user.jwt });
 });
 
-const ask = (content: string) => [{ role: "user" as const, content }];
+const ask = (content: string) => say(content).messages;
 
 function answer(prompt: string, response: Record<string, unknown>, options = {}) {
   stack.mock.prependFixture({
@@ -38,25 +45,16 @@ function answer(prompt: string, response: Record<string, unknown>, options = {})
   });
 }
 
-async function events() {
+/** The tenant's calls, once there are some and none is held. */
+async function ended() {
   return await until("the call is booked", async () => {
-    const rows = await stack.sql`
-      select e.cost_usd, e.is_estimated, e.task, e.conversation_id, r.status
-      from spend.reservations as r
-      left join spend.cost_events as e on e.tenant_id = r.tenant_id and e.reservation_id = r.id
-      where r.tenant_id = ${tenant.id} order by r.id`;
-    return rows.length > 0 && rows.every((row) => row.status !== "held") ? rows : undefined;
+    const calls = await callsOf(stack.sql, tenant.id);
+    return calls.length > 0 && calls.every(({ status }) => status !== "held") && calls;
   });
 }
 
-async function limitTo(usd: number) {
-  await stack.sql`
-    update spend.cost_quotas set limit_usd = ${usd}
-    where tenant_id = ${tenant.id} and resource_type = 'llm'`;
-}
-
-describe("the official SDK", () => {
-  it("completes a chat; the cost is in the headers and in the ledger", async () => {
+describe("The official SDK", () => {
+  it("completes a chat, with its cost in the headers and in the ledger", async () => {
     answer("sdk chat", { content: "Hello." });
 
     const { data, response } = await openai.chat.completions
@@ -71,7 +69,7 @@ describe("the official SDK", () => {
     });
     expect(response.headers.get("x-spendgate-cost-usd")).toBe("0.00045");
     expect(data.id).toBe(`chatcmpl-${response.headers.get("x-spendgate-reservation")}`);
-    expect(await events()).toMatchObject([
+    expect(await ended()).toMatchObject([
       { cost_usd: "0.000450000000", is_estimated: false, task: "chat" },
     ]);
     expect(stack.journal()[0]?.body).toMatchObject({ max_tokens: 600 });
@@ -109,7 +107,7 @@ describe("the official SDK", () => {
       usage: { prompt_tokens: 1000, completion_tokens: 500, total_tokens: 1500 },
       spendgate: { calls: [{ costUsd: "0.00045", isEstimated: false }] },
     });
-    expect(await events()).toMatchObject([{ cost_usd: "0.000450000000" }]);
+    expect(await ended()).toMatchObject([{ cost_usd: "0.000450000000" }]);
   });
 
   it.each([true, false])(
@@ -171,7 +169,7 @@ describe("the official SDK", () => {
       });
       expect((await runner())?.message.content).toBe("Rain.");
       // 100 × 0.15 + 20 × 0.60, and 150 × 0.15 + 5 × 0.60, per million.
-      expect((await events()).map((row) => row.cost_usd)).toEqual([
+      expect((await ended()).map((row) => row.cost_usd)).toEqual([
         "0.000027000000",
         "0.000025500000",
       ]);
@@ -191,7 +189,7 @@ describe("the official SDK", () => {
       [0.5, -0.25, 0.125],
       [0.5, -0.25, 0.125],
     ]);
-    const rows = await events();
+    const rows = await ended();
     expect(rows).toMatchObject([{ task: "embeddings" }]);
     expect(response.headers.get("x-spendgate-reservation")).toBeTruthy();
     expect(stack.journal()).toHaveLength(1);
@@ -220,7 +218,7 @@ describe("the official SDK", () => {
       },
     });
     await attributed.chat.completions.create({ model: MODEL, messages: ask("attributed") });
-    expect(await events()).toMatchObject([{ task: "agent:writer", conversation_id: "c-1" }]);
+    expect(await ended()).toMatchObject([{ task: "agent:writer", conversation_id: "c-1" }]);
     const [{ count }] = (await stack.sql`
       select count(*)::int from spend.reservations where tenant_id = ${other.id}`) as never as [
       { count: number },
@@ -229,7 +227,7 @@ describe("the official SDK", () => {
   });
 });
 
-describe("errors are the SDK's own", () => {
+describe("Errors reach the SDK", () => {
   const create = (options: Partial<OpenAI.ChatCompletionCreateParamsNonStreaming> = {}) =>
     openai.chat.completions.create({ model: MODEL, messages: ask("Hello"), ...options });
   const failure = (promise: Promise<unknown>) =>
@@ -238,12 +236,12 @@ describe("errors are the SDK's own", () => {
       (error) => error,
     );
 
-  it("401 AuthenticationError", async () => {
+  it("as a 401 AuthenticationError", async () => {
     openai = openai.withOptions({ apiKey: "nonsense" });
     expect(await failure(create())).toBeInstanceOf(OpenAI.AuthenticationError);
   });
 
-  it("400 BadRequestError names the parameter", async () => {
+  it("as a 400 BadRequestError that names the parameter", async () => {
     const error = await failure(create({ temperature: 3 }));
     expect(error).toBeInstanceOf(OpenAI.BadRequestError);
     expect(error).toMatchObject({ param: "temperature", code: "invalid_request" });
@@ -260,17 +258,17 @@ describe("errors are the SDK's own", () => {
     expect(stack.journal()).toHaveLength(0);
   });
 
-  it("403 PermissionDeniedError for another tenant", async () => {
+  it("as a 403 PermissionDeniedError for another tenant", async () => {
     const other = await stack.createTenant();
     openai = openai.withOptions({ defaultHeaders: { "x-spendgate-tenant": other.id } });
     expect(await failure(create())).toBeInstanceOf(OpenAI.PermissionDeniedError);
   });
 
-  it("404 NotFoundError for a path that there is not", async () => {
+  it("as a 404 NotFoundError for a path that is not there", async () => {
     expect(await failure(openai.get("/assistants"))).toBeInstanceOf(OpenAI.NotFoundError);
   });
 
-  it("422 UnprocessableEntityError for a model without a price", async () => {
+  it("as a 422 UnprocessableEntityError for a model without a price", async () => {
     const error = await failure(create({ model: "openai/unheard-of" }));
     expect(error).toBeInstanceOf(OpenAI.UnprocessableEntityError);
     expect(error).toMatchObject({ code: "unpriced_product" });
@@ -278,9 +276,9 @@ describe("errors are the SDK's own", () => {
   });
 
   it.each([true, false])(
-    "429 RateLimitError (stream: %s): type quota_exceeded, no retry that cannot help",
+    "as a 429 RateLimitError of type quota_exceeded, without a retry that cannot help (stream: %s)",
     async (stream) => {
-      await limitTo(0.001);
+      await limitTo(stack.sql, tenant.id, 0.001);
       const error = await failure(create({ stream } as never));
       expect(error).toBeInstanceOf(OpenAI.RateLimitError);
       expect(error).toMatchObject({
@@ -295,14 +293,14 @@ describe("errors are the SDK's own", () => {
     },
   );
 
-  it("retries by Retry-After when open calls hold what is left, and succeeds", async () => {
+  it("after it has retried by Retry-After, when open calls hold what is left, until it succeeds", async () => {
     const usage = {
       provider: "openai",
       model: "gpt-4o-mini",
       input_tokens: 0,
       output_tokens: 16_000,
     };
-    await limitTo(0.0105);
+    await limitTo(stack.sql, tenant.id, 0.0105);
     const [held] = await stack.sql`
       select * from spend.reserve(${tenant.id}, ${user.id}, 'llm', ${stack.sql.json(usage)})`;
     expect(held?.allowed).toBe(true);
@@ -328,7 +326,7 @@ describe("errors are the SDK's own", () => {
     expect(tries).toBe(2);
   });
 
-  it("502 InternalServerError when the provider fails, and nothing is booked", async () => {
+  it("as a 502 InternalServerError when the provider fails, and nothing is booked", async () => {
     stack.mock.prependFixture({
       match: { userMessage: "always broken" },
       response: { error: { message: "boom" }, status: 500 } as never,
@@ -337,10 +335,10 @@ describe("errors are the SDK's own", () => {
     const error = await failure(create({ messages: ask("always broken") }));
     expect(error).toBeInstanceOf(OpenAI.InternalServerError);
     expect(error).toMatchObject({ status: 502, code: "upstream_error" });
-    expect(await events()).toMatchObject([{ status: "released", cost_usd: null }]);
+    expect(await ended()).toMatchObject([{ status: "released", cost_usd: null }]);
   });
 
-  it("a stream that breaks off throws APIError", async () => {
+  it("as an APIError when a stream breaks off", async () => {
     answer(
       "breaks off",
       { content: "word ".repeat(40) },
@@ -357,13 +355,13 @@ describe("errors are the SDK's own", () => {
       })(),
     );
     expect(error).toBeInstanceOf(OpenAI.APIError);
-    expect(await events()).toMatchObject([{ status: "settled", is_estimated: true }]);
+    expect(await ended()).toMatchObject([{ status: "settled", is_estimated: true }]);
   });
 });
 
 const isMissing = (error: { code?: unknown }) => error.code === "ENOENT";
 
-describe("other clients", () => {
+describe("The OpenAI endpoint serves", () => {
   it("the AI SDK's openai-compatible provider", async () => {
     answer("ai sdk", { content: "Hello." });
     const provider = createOpenAICompatible({
@@ -376,7 +374,7 @@ describe("other clients", () => {
     expect(usage).toMatchObject({ inputTokens: 1000, outputTokens: 500 });
   });
 
-  it("plain fetch: server-sent events, the cost in a comment, [DONE] at the end, CORS", async () => {
+  it("plain fetch, with server-sent events, the cost in a comment, [DONE] at the end, and CORS", async () => {
     answer("plain", { content: "Hello." });
     const response = await stack.call("/openai/chat/completions", {
       user,
@@ -415,7 +413,7 @@ describe("other clients", () => {
     const streamed = await curl("--data", JSON.stringify(body));
     expect(streamed).toMatch(/^data: \{.*"content":"Hello\."/s);
     expect(streamed).toMatch(/data: \[DONE\]\s+200 $/);
-    await events();
+    await ended();
 
     await stack.sql`
       update spend.cost_quotas set limit_usd = 0.001, period = 'day'
@@ -441,14 +439,14 @@ describe("other clients", () => {
   it.each([
     ["anthropic/claude-sonnet-4-5", "/v1/messages"],
     ["google/gemini-2.5-flash", "/v1beta/models/gemini-2.5-flash"],
-  ])("reaches %s by the same wire", async (model, path) => {
+  ])("%s by the same wire", async (model, path) => {
     const completion = await openai.chat.completions.create({ model, messages: ask("any") });
     expect(completion.choices[0]?.message.content).toContain("any");
     expect(stack.journal()[0]?.path).toContain(path);
-    expect(await events()).toMatchObject([{ is_estimated: false }]);
+    expect(await ended()).toMatchObject([{ is_estimated: false }]);
   });
 });
 
-it("after all of this the balances equal the ledger", async () => {
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+it("After all of this the balances equal the ledger", async () => {
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

@@ -2,6 +2,7 @@
 import type { ServerResponse } from "node:http";
 import OpenAI from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { eventsOf } from "../support/messages.ts";
 import {
   answers,
   beginStream,
@@ -10,11 +11,12 @@ import {
   sse,
   startScriptedProvider,
   textChunk,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+  USAGE,
+} from "../support/provider.ts";
+import { verifyBalances } from "../support/spend.ts";
+import { startTestStack, type TestStack, type TestUser } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
-const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
 const GPT = "openai/gpt-4o-mini";
 const CLAUDE = "anthropic/claude-sonnet-4-5";
 const GEMINI = "google/gemini-2.5-flash";
@@ -29,20 +31,14 @@ beforeAll(async () => {
   provider = await startScriptedProvider();
   const url = provider.env.OPENAI_BASE_URL as string;
   stack = await startTestStack({
+    provider,
     env: {
-      ...provider.env,
-      ANTHROPIC_API_KEY: "local",
-      ANTHROPIC_BASE_URL: url,
-      GOOGLE_GENERATIVE_AI_API_KEY: "local",
-      GOOGLE_GENERATIVE_AI_BASE_URL: url,
+      ...provider.othersEnv,
       SPENDGATE_PROVIDERS: JSON.stringify({ deepseek: { baseUrl: url }, groq: { baseUrl: url } }),
     },
   });
 });
-afterAll(async () => {
-  await stack.stop();
-  await provider.stop();
-});
+afterAll(() => stack.stop());
 beforeEach(async () => {
   member = await stack.signUp();
   await stack.createTenant({ members: [member] });
@@ -113,13 +109,11 @@ async function stream(model: string, script: Script, fields = {}) {
   const { body, status } = await send(model, { stream: true, ...fields }, script);
   expect(status).toBe(200);
   const events = (body.text as string).trim().split("\n\n");
-  const chunks = events
-    .filter((text) => text.startsWith("data: {"))
-    .map((text) => JSON.parse(text.slice(6)));
+  const chunks = eventsOf(body.text);
   return { events, chunks, isDone: events.at(-1) === "data: [DONE]" };
 }
 
-describe("a stream that the provider cut ends with an error, and is not [DONE]", () => {
+describe("A stream that the provider cuts ends with an error and without [DONE]", () => {
   const claudeBegins = event({
     type: "message_start",
     message: {
@@ -147,7 +141,7 @@ describe("a stream that the provider cut ends with an error, and is not [DONE]",
     ["a compatible provider", DEEPSEEK, [textChunk("Hel")]],
     ["Anthropic", CLAUDE, [claudeBegins, claudeWord]],
     ["Gemini", GEMINI, [geminiWord]],
-  ])("%s", async (_, model, chunks) => {
+  ])("from %s", async (_, model, chunks) => {
     const { chunks: got, events, isDone } = await stream(model, streams(...chunks));
     const errors = got.filter((chunk) => chunk.error);
     expect(errors).toMatchObject([{ error: { code: "upstream_error" } }]);
@@ -156,7 +150,7 @@ describe("a stream that the provider cut ends with an error, and is not [DONE]",
     expect(events.at(-1)).toMatch(/^: {"spendgate"/);
   });
 
-  it("OpenAI's SDK throws APIError, with the words that came", async () => {
+  it("which OpenAI's SDK throws as APIError, with the words that came", async () => {
     provider.plays(streams(textChunk("Hel")));
     const words: string[] = [];
     const reading = (async () => {
@@ -170,7 +164,7 @@ describe("a stream that the provider cut ends with an error, and is not [DONE]",
   });
 });
 
-describe("the reason of an end is the provider's", () => {
+describe("The reason why an answer ends is the provider's", () => {
   const ends = (reason: string) =>
     streams(
       textChunk("Hel"),
@@ -184,14 +178,14 @@ describe("the reason of an end is the provider's", () => {
     ["length", "length"],
     ["content_filter", "content_filter"],
     ["repetition", "other"],
-  ])("a compatible provider's %s is %s", async (raw, reason) => {
+  ])("so a compatible provider's %s is %s", async (raw, reason) => {
     const { chunks, isDone } = await stream(DEEPSEEK, ends(raw));
     expect(chunks.flatMap((chunk) => chunk.choices[0]?.finish_reason ?? [])).toEqual([reason]);
     expect(isDone).toBe(true);
   });
 
   it.each(["error", "insufficient_system_resource"])(
-    "%s is an error in the stream",
+    "but %s is an error in the stream",
     async (raw) => {
       const { chunks, isDone } = await stream(DEEPSEEK, ends(raw));
       expect(chunks.at(-1)).toMatchObject({
@@ -201,7 +195,7 @@ describe("the reason of an end is the provider's", () => {
     },
   );
 
-  it("Gemini's MALFORMED_FUNCTION_CALL is a 502 that is not to be sent again, with its cost", async () => {
+  it("but Gemini's MALFORMED_FUNCTION_CALL is a 502 that is not to be sent again, with its cost", async () => {
     const answer = await send(GEMINI, {}, geminiSays([], "MALFORMED_FUNCTION_CALL"));
     expect(answer).toMatchObject({ status: 502, body: { error: { code: "upstream_error" } } });
     expect(answer.headers.get("x-should-retry")).toBe("false");
@@ -209,7 +203,7 @@ describe("the reason of an end is the provider's", () => {
   });
 });
 
-describe("a tool without arguments has an empty object for them", () => {
+describe("A tool without arguments has an empty object for them", () => {
   const tools = [{ type: "function", function: { name: "now" } }];
   const argumentsIn = (chunks: { choices: { delta: { tool_calls?: never } }[] }[]) =>
     chunks
@@ -217,7 +211,7 @@ describe("a tool without arguments has an empty object for them", () => {
       .map((call: { function?: { arguments?: string } }) => call.function?.arguments ?? "")
       .join("");
 
-  it.each(["", null])("streamed as %j", async (none) => {
+  it.each(["", null])("when they are streamed as %j", async (none) => {
     const call = {
       index: 0,
       id: "call_1",
@@ -240,7 +234,7 @@ describe("a tool without arguments has an empty object for them", () => {
     ]);
   });
 
-  it("streamed by Claude", async () => {
+  it("when Claude streams", async () => {
     const { chunks } = await stream(
       CLAUDE,
       streams(
@@ -269,7 +263,7 @@ describe("a tool without arguments has an empty object for them", () => {
     expect(argumentsIn(chunks)).toBe("{}");
   });
 
-  it("not streamed", async () => {
+  it("when the answer is not streamed", async () => {
     const call = { id: "call_1", type: "function", function: { name: "now", arguments: "" } };
     const message = { role: "assistant", content: null, tool_calls: [call] };
     const choices = [{ index: 0, message, finish_reason: "tool_calls" }];
@@ -280,7 +274,7 @@ describe("a tool without arguments has an empty object for them", () => {
   });
 });
 
-describe("fields reach the provider that takes them", () => {
+describe("Fields reach the provider that takes them", () => {
   const schema = { type: "object", properties: { a: { type: "string" } } };
   const format = (strict?: boolean | null) => ({
     response_format: { type: "json_schema", json_schema: { name: "x", schema, strict } },
@@ -294,7 +288,7 @@ describe("fields reach the provider that takes them", () => {
     verbosity: "low",
     tools: [{ type: "function", function: { name: "now" } }],
   };
-  it.each([GPT, DEEPSEEK])("of the request, to %s", async (model) => {
+  it.each([GPT, DEEPSEEK])("of the request, at %s", async (model) => {
     const { upstream, headers, status } = await send(model, identity);
     expect(status).toBe(200);
     const { tools, ...fields } = identity;
@@ -302,7 +296,7 @@ describe("fields reach the provider that takes them", () => {
     expect(headers.get("x-spendgate-warnings")).toBeNull();
   });
 
-  it("of the request, to Claude, which has an id of the user and no more; the answer says so", async () => {
+  it("of the request, at Claude, which has an id of the user and no more, as the answer says", async () => {
     const { upstream, headers } = await send(CLAUDE, { ...identity, tool_choice: "auto" });
     expect(upstream).toMatchObject({
       metadata: { user_id: "s-1" },
@@ -317,12 +311,12 @@ describe("fields reach the provider that takes them", () => {
     [GPT, true, true],
     [DEEPSEEK, false, false],
     [DEEPSEEK, null, false],
-  ])("%s: strict %j goes out as %j", async (model, strict, sent) => {
+  ])("of %s: strict %j goes out as %j", async (model, strict, sent) => {
     const { upstream } = await send(model, format(strict));
     expect(upstream).toMatchObject({ response_format: { json_schema: { strict: sent } } });
   });
 
-  it("cache_control of parts and tools, to Claude", async () => {
+  it("of parts and tools, with cache_control, at Claude", async () => {
     const cache_control = { type: "ephemeral", ttl: "1h" };
     const { upstream } = await send(CLAUDE, {
       messages: [
@@ -344,7 +338,7 @@ describe("fields reach the provider that takes them", () => {
     });
   });
 
-  it("cache_control of parts, to a compatible provider, in the parts", async () => {
+  it("of parts, with cache_control, at a compatible provider in the parts", async () => {
     const cache_control = { type: "ephemeral" };
     const part = { type: "text", text: "Hello", cache_control };
     const { upstream } = await send(DEEPSEEK, {
@@ -361,7 +355,7 @@ describe("fields reach the provider that takes them", () => {
     ]);
   });
 
-  it("names of messages, and the reasoning of earlier turns", async () => {
+  it("of messages, with names and the reasoning of earlier turns", async () => {
     const messages = [
       { role: "user", name: "ann", content: "Hello" },
       { role: "assistant", content: "Hi", reasoning_content: "She greets." },
@@ -376,7 +370,7 @@ describe("fields reach the provider that takes them", () => {
     expect(JSON.stringify(strict.upstream)).not.toContain("She greets.");
   });
 
-  it("what a provider cannot do is named in x-spendgate-warnings, streamed or not", async () => {
+  it("and what a provider cannot do is named in x-spendgate-warnings, streamed or not", async () => {
     const fields = {
       seed: 1,
       frequency_penalty: 1,
@@ -391,7 +385,7 @@ describe("fields reach the provider that takes them", () => {
     expect(o3.headers.get("x-spendgate-warnings")).toBe("temperature");
   });
 
-  it("an image at an https: address has a type for Gemini", async () => {
+  it("and an image at an https: address has a type for Gemini", async () => {
     const content = (url: string) => [{ type: "image_url", image_url: { url } }];
     for (const [url, mimeType] of [
       ["https://x.example/a.PNG?b=1", "image/png"],
@@ -404,7 +398,7 @@ describe("fields reach the provider that takes them", () => {
     }
   });
 
-  it("a history whose tool arguments were cut off is taken", async () => {
+  it("and a history whose tool arguments were cut off is taken", async () => {
     const call = (args: string) => ({
       id: "c1",
       type: "function",
@@ -427,7 +421,7 @@ describe("fields reach the provider that takes them", () => {
     }
   });
 
-  it("null is what is not set; a message of OpenAI's SDK goes back as it came", async () => {
+  it("and null is a value that is not set, so that a message of OpenAI's SDK goes back as it came", async () => {
     const unset = [
       "tools",
       "tool_choice",
@@ -457,7 +451,7 @@ describe("fields reach the provider that takes them", () => {
   });
 });
 
-describe("what is not known is refused with its path, before anything is held", () => {
+describe("An unknown field is refused with its path before anything is held", () => {
   const text = { type: "text", text: "Hello" };
   const user = (...content: object[]) => ({ messages: [{ role: "user", content }] });
   it.each([
@@ -500,14 +494,14 @@ describe("what is not known is refused with its path, before anything is held", 
       "messages.0.content.0.file.file_data",
     ],
     [{ model: "openai/gpt\u0000" }, "model"],
-  ])("%j", async (fields, param) => {
+  ])("as in %j", async (fields, param) => {
     const { status, body } = await send(GPT, fields);
     expect(body).toMatchObject({ error: { code: "invalid_request", param } });
     expect(status).toBe(400);
     expect(provider.journal).toHaveLength(0);
   });
 
-  it("a header that cannot be a name", async () => {
+  it("as in a header that cannot be a name", async () => {
     const response = await stack.call("/openai/chat/completions", {
       user: member,
       headers: { "x-spendgate-task": "x".repeat(201) },
@@ -518,10 +512,10 @@ describe("what is not known is refused with its path, before anything is held", 
   });
 });
 
-describe("a provider that refuses", () => {
+describe("A provider that refuses", () => {
   const refusal = (status: number, error: object, headers = {}) => json({ error }, status, headers);
   it.each([true, false])(
-    "the request (stream: %s): 400 with its code, asked once",
+    "the request gives a 400 with its code, and is asked once (stream: %s)",
     async (stream) => {
       provider.plays(
         refusal(400, {
@@ -544,7 +538,7 @@ describe("a provider that refuses", () => {
     },
   );
 
-  it("the key: 502 with its code, asked once", async () => {
+  it("the key gives a 502 with its code, and is asked once", async () => {
     provider.plays(
       refusal(401, { message: "Incorrect API key provided: sk-1", code: "invalid_api_key" }),
     );
@@ -561,7 +555,7 @@ describe("a provider that refuses", () => {
     expect(provider.journal).toHaveLength(1);
   });
 
-  it("for now: 503 with Retry-After", async () => {
+  it("for now gives a 503 with Retry-After", async () => {
     const busy = refusal(
       429,
       { message: "Slow down", code: "rate_limit_exceeded" },
@@ -575,10 +569,10 @@ describe("a provider that refuses", () => {
   });
 });
 
-describe("answers have what the model gave", () => {
+describe("An answer has what the model gave", () => {
   const url = "data:image/png;base64,iVBORw0KGgo=";
   const image = { type: "image_url", index: 0, image_url: { url } };
-  it("Gemini's images, streamed or not, and back again in the history", async () => {
+  it("as Gemini's images, streamed or not, and back again in the history", async () => {
     const parts = [
       { text: "Here" },
       { inlineData: { mimeType: "image/png", data: "iVBORw0KGgo=" } },
@@ -602,7 +596,7 @@ describe("answers have what the model gave", () => {
     expect(JSON.stringify(upstream)).toContain("iVBORw0KGgo=");
   });
 
-  it("Gemini's images in a chat that does not stream", async () => {
+  it("as Gemini's images in a chat that does not stream", async () => {
     provider.plays(geminiSays([{ inlineData: { mimeType: "image/png", data: "iVBORw0KGgo=" } }]));
     const response = await stack.call("/chat", {
       user: member,
@@ -613,7 +607,7 @@ describe("answers have what the model gave", () => {
     });
   });
 
-  it("a compatible provider's images, streamed or not", async () => {
+  it("as a compatible provider's images, streamed or not", async () => {
     const message = { role: "assistant", content: "Here", images: [image] };
     const choices = [{ index: 0, message, finish_reason: "stop" }];
     const whole = await send(DEEPSEEK, {}, json({ id: "1", choices, usage: USAGE }));
@@ -629,7 +623,7 @@ describe("answers have what the model gave", () => {
     expect(chunks.flatMap(({ choices }) => choices[0]?.delta.images ?? [])).toEqual([image]);
   });
 
-  it("no usage is null, not zeros, streamed or not", async () => {
+  it("and null where the provider reports no usage, streamed or not", async () => {
     const whole = await send(GPT, {}, answers("Hi"));
     expect(whole.body.usage).toBeNull();
     const { chunks } = await stream(GPT, answers("Hi"), {
@@ -638,7 +632,7 @@ describe("answers have what the model gave", () => {
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage: null });
   });
 
-  it("a provider's own tool calls are not the client's to answer", async () => {
+  it("but not a provider's own tool calls, which are not the client's to answer", async () => {
     const script = claudeSays(
       { type: "server_tool_use", id: "srvtoolu_1", name: "web_search", input: { query: "x" } },
       { type: "text", text: "Hi" },
@@ -648,11 +642,11 @@ describe("answers have what the model gave", () => {
   });
 });
 
-it("after all of this nothing is held, and the balances equal the ledger", async () => {
+it("After all of this nothing is held, and the balances equal the ledger", async () => {
   await until("nothing is held", async () => {
     const [row] = await stack.sql`
       select count(*)::int from spend.reservations where status = 'held'`;
     return row?.count === 0;
   });
-  expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 });

@@ -1,9 +1,9 @@
-// The providers are what the environment says; what is wrong in it is said by name.
+// Providers are configured by the environment, and an error names the setting that is wrong.
 import { describe, expect, it } from "vitest";
 import { loadProviders, readProviders } from "../../functions/_shared/llm/providers/registry.ts";
-import { answers, startScriptedProvider } from "../setup/provider.ts";
-import { startTestStack } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { answers, startScriptedProvider } from "../support/provider.ts";
+import { startTestStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 describe("readProviders", () => {
   const groq = (settings: unknown) => ({ SPENDGATE_PROVIDERS: JSON.stringify({ groq: settings }) });
@@ -34,13 +34,13 @@ describe("readProviders", () => {
       /openai is built in/,
     ],
     ["a bad base URL", { OPENAI_BASE_URL: "nowhere" }, /OPENAI_BASE_URL/],
-  ])("%s: an error that names it", (_, values, message) => {
+  ])("throws an error that names the mistake: %s", (_, values, message) => {
     expect(() => readProviders(values)).toThrow(message);
   });
 });
 
 describe("loadProviders", () => {
-  it("one that is set up wrongly takes no other down", () => {
+  it("loads the others when one is set up wrongly", () => {
     const { providers, problems } = loadProviders({
       OPENAI_API_KEY: "a",
       ANTHROPIC_API_KEY: "b",
@@ -61,7 +61,7 @@ describe("loadProviders", () => {
     });
   });
 
-  it("a list of others that is no JSON takes none of the built-in ones down", () => {
+  it("loads the built-in ones when the list of others is no JSON", () => {
     const { providers, problems } = loadProviders({
       OPENAI_API_KEY: "a",
       SPENDGATE_PROVIDERS: "{",
@@ -71,7 +71,7 @@ describe("loadProviders", () => {
   });
 });
 
-it("any OpenAI-compatible endpoint is a provider by configuration, gated and booked like the others", async () => {
+it("Any OpenAI-compatible endpoint is a provider by configuration, gated and booked like the others", async () => {
   const provider = await startScriptedProvider();
   const stack = await startTestStack({
     env: {

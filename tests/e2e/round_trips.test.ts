@@ -1,7 +1,5 @@
 // What the gate costs a caller in time: one round trip to the database before the provider is called, and none
 // while its answer streams. Counted by a proxy between the functions and the Data API.
-import { createServer, request as httpRequest, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import {
   answers,
@@ -10,12 +8,13 @@ import {
   type ScriptedProvider,
   startScriptedProvider,
   textChunk,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+} from "../support/provider.ts";
+import { forward, startServer, type TestServer } from "../support/server.ts";
+import { startTestStack, type TestStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let provider: ScriptedProvider;
-let proxy: Server;
+let proxy: TestServer;
 let stack: TestStack;
 /** Paths under /rest/v1 that the functions asked for, and when the provider was called, in order. */
 const log: string[] = [];
@@ -24,27 +23,19 @@ let contractChecks = 0;
 
 beforeAll(async () => {
   provider = await startScriptedProvider();
-  proxy = createServer((incoming, outgoing) => {
+  proxy = await startServer((incoming, response) => {
     if (incoming.url === "/rest/v1/rpc/contract_version") contractChecks++;
     else if (incoming.url?.startsWith("/rest/v1")) log.push(incoming.url);
-    const { method, headers } = incoming;
-    const upstream = httpRequest(`${stack.url}${incoming.url}`, { method, headers }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(outgoing);
-    });
-    incoming.pipe(upstream);
+    forward(stack.url, incoming, response);
   });
-  await new Promise<void>((done) => proxy.listen(0, "127.0.0.1", done));
-  const { port } = proxy.address() as AddressInfo;
   stack = await startTestStack({
-    env: { ...provider.env, SUPABASE_URL: `http://127.0.0.1:${port}` },
+    provider,
+    env: { SUPABASE_URL: proxy.url },
   });
 });
 afterAll(async () => {
   await stack.stop();
-  await provider.stop();
-  proxy.closeAllConnections();
-  await new Promise((done) => proxy.close(done));
+  await proxy.stop();
 });
 
 const USAGE = { prompt_tokens: 10, completion_tokens: 3 };
@@ -54,49 +45,52 @@ const SETTLE = "/rest/v1/rpc/settle";
 it.each([
   ["chat", "/chat", {}],
   ["the OpenAI endpoint", "/openai/chat/completions", { model: "gpt-4o-mini" }],
-])("%s: one before the provider, none until its last token is out", async (_, path, body) => {
-  const user = await stack.signUp();
-  const tenant = await stack.createTenant({ members: [user] });
-  const json = { ...body, messages: [{ role: "user", content: "Hello" }] };
-  const call = (stream: boolean) =>
-    stack.call(path, {
-      user,
-      json: { ...json, stream },
-      headers: { "x-spendgate-tenant": tenant.id },
+])(
+  "A call by %s makes one round trip before the provider, and none until its last token is out",
+  async (_, path, body) => {
+    const user = await stack.signUp();
+    const tenant = await stack.createTenant({ members: [user] });
+    const json = { ...body, messages: [{ role: "user", content: "Hello" }] };
+    const call = (stream: boolean) =>
+      stack.call(path, {
+        user,
+        json: { ...json, stream },
+        headers: { "x-spendgate-tenant": tenant.id },
+      });
+    let end = () => {};
+    const mayEnd = new Promise<void>((done) => {
+      end = done;
     });
-  let end = () => {};
-  const mayEnd = new Promise<void>((done) => {
-    end = done;
-  });
-  provider.plays(async (response) => {
-    log.push("provider");
-    beginStream(response);
-    for (const word of ["one ", "two ", "three"]) response.write(textChunk(word));
-    await mayEnd;
-    endStream(response, USAGE);
-  });
+    provider.plays(async (response) => {
+      log.push("provider");
+      beginStream(response);
+      for (const word of ["one ", "two ", "three"]) response.write(textChunk(word));
+      await mayEnd;
+      endStream(response, USAGE);
+    });
 
-  log.length = 0;
-  const reader = (await call(true)).body?.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  while (!text.includes("three")) text += (await reader?.read())?.value ?? "";
-  expect(log).toEqual([RESERVE, "provider"]);
+    log.length = 0;
+    const reader = (await call(true)).body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    while (!text.includes("three")) text += (await reader?.read())?.value ?? "";
+    expect(log).toEqual([RESERVE, "provider"]);
 
-  end();
-  while (!(await reader?.read())?.done);
-  await until("it is settled", () => log.includes(SETTLE));
-  expect(log).toEqual([RESERVE, "provider", SETTLE]);
+    end();
+    while (!(await reader?.read())?.done);
+    await until("it is settled", () => log.includes(SETTLE));
+    expect(log).toEqual([RESERVE, "provider", SETTLE]);
 
-  // Not streaming, the answer says what it cost: it comes with the booking.
-  log.length = 0;
-  provider.plays((response, request) => {
-    log.push("provider");
-    return answers("Hello", USAGE)(response, request);
-  });
-  expect((await call(false)).headers.get("x-spendgate-cost-usd")).toBe("0.0000033");
-  expect(log).toEqual([RESERVE, "provider", SETTLE]);
-});
+    // Not streaming, the answer says what it cost: it comes with the booking.
+    log.length = 0;
+    provider.plays((response, request) => {
+      log.push("provider");
+      return answers("Hello", USAGE)(response, request);
+    });
+    expect((await call(false)).headers.get("x-spendgate-cost-usd")).toBe("0.0000033");
+    expect(log).toEqual([RESERVE, "provider", SETTLE]);
+  },
+);
 
-it("each of the two functions asked for the contract's version once, when it started", () => {
+it("Each of two functions asks for the contract's version once, when it starts", () => {
   expect(contractChecks).toBe(2);
 });

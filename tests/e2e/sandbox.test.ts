@@ -1,12 +1,23 @@
 // Sandboxes over HTTP, with the stand-in for E2B: what is held and booked, who may use them, and how they fail.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { SandboxOperation, StandInSandbox } from "../../scripts/stack/sandbox_standin.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
-
-/** Published prices of E2B, USD a second, for 2 vCPU and 0.5 GiB: https://e2b.dev/pricing */
-const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;
-const usd = (seconds: number) => (seconds * USD_PER_SECOND).toFixed(12);
+import {
+  age,
+  ageTo,
+  countOf,
+  inE2B,
+  maintain,
+  type Sandbox,
+  USD_PER_SECOND,
+  usd,
+} from "../support/sandboxes.ts";
+import { limitTo, verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let stack: TestStack;
 let user: TestUser;
@@ -32,47 +43,17 @@ beforeEach(async () => {
   stack.logs.length = 0;
 });
 
-interface Sandbox {
-  id: string;
-  sandboxId: string;
-}
-
 const post = (conversationId: string, more: object = {}, as = user) =>
   stack.call("/sandbox", { user: as, json: { conversationId, ...more } });
 const run = (id: string, code: string, more: object = {}, as = user) =>
   stack.call(`/sandbox/${id}/run`, { user: as, json: { code, language: "javascript", ...more } });
 const end = (id: string, as = user) => stack.call(`/sandbox/${id}`, { user: as, method: "DELETE" });
-const maintain = () =>
-  stack.call("/maintenance", { method: "POST", headers: { apikey: stack.keys.secret } });
 
 async function open(conversationId: string, more: object = {}): Promise<Sandbox> {
   const response = await post(conversationId, more);
   expect([200, 201]).toContain(response.status);
   return (await response.json()) as Sandbox;
 }
-
-/** So many seconds pass for a sandbox, in E2B and in the database. */
-async function age({ id, sandboxId }: Sandbox, seconds: number): Promise<void> {
-  await stack.sql`
-    update spend.execution_contexts set
-      claimed_at = claimed_at - make_interval(secs => ${seconds}),
-      started_at = started_at - make_interval(secs => ${seconds}),
-      expires_at = expires_at - make_interval(secs => ${seconds}),
-      held_until = held_until - make_interval(secs => ${seconds}),
-      in_use_until = in_use_until - make_interval(secs => ${seconds})
-    where id = ${id}`;
-  stack.sandboxes.age(sandboxId, seconds);
-}
-
-/** It has run for so many seconds now, and the next one has begun. */
-const ageTo = (sandbox: Sandbox, seconds: number) =>
-  age(sandbox, seconds + 0.01 - (Date.now() - inE2B(sandbox).startedAt) / 1000);
-
-const inE2B = ({ sandboxId }: Sandbox) =>
-  stack.sandboxes.sandboxes.get(sandboxId) as StandInSandbox;
-const operations = () => stack.sandboxes.journal.map(({ operation }) => operation);
-const count = (operation: SandboxOperation) =>
-  operations().filter((each) => each === operation).length;
 
 async function reservations() {
   return await stack.sql`
@@ -86,16 +67,8 @@ async function bookings() {
     from spend.cost_events where tenant_id = ${tenant.id} order by booked_at`;
 }
 
-async function limit(resourceType: string, limitUsd: number) {
-  await stack.sql`
-    update spend.cost_quotas set limit_usd = ${limitUsd}
-    where tenant_id = ${tenant.id} and resource_type = ${resourceType}`;
-}
-
-const balances = async () => [...(await stack.sql`select * from spend.verify_balances()`)];
-
-describe("seconds", () => {
-  it("300 s of 2 vCPU and 0.5 GiB are held, (2 × 0.000014 + 0.5 × 0.0000045) × 300; killed in its 61st second: 61 s are booked", async () => {
+describe("The seconds of a sandbox", () => {
+  it("are held for 300 s of 2 vCPU and 0.5 GiB at (2 × 0.000014 + 0.5 × 0.0000045) × 300; killed in its 61st second, 61 s are booked", async () => {
     const sandbox = await open("talk", { pathId: "left", task: "agent:test" });
     expect(await reservations()).toEqual([
       {
@@ -105,7 +78,7 @@ describe("seconds", () => {
         is_estimated: false,
       },
     ]);
-    await ageTo(sandbox, 60);
+    await ageTo(stack, sandbox, 60);
     expect(await (await end(sandbox.id)).json()).toEqual({
       id: sandbox.id,
       status: "terminated",
@@ -124,42 +97,42 @@ describe("seconds", () => {
     ]);
     expect((await end(sandbox.id)).status).toBe(200);
     expect(await bookings()).toHaveLength(1);
-    expect(await balances()).toEqual([]);
+    expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 
-  it("reconnecting holds nothing, extending holds before it extends, paused time is free", async () => {
+  it("are held once by a second connect, held before an extension, and free while it is paused", async () => {
     const sandbox = await open("talk");
     expect(await open("talk")).toMatchObject({ id: sandbox.id, isNew: false });
-    const { endAt: paidUntil } = inE2B(sandbox);
+    const { endAt: paidUntil } = inE2B(stack, sandbox);
     expect((await run(sandbox.id, "globalThis.n = 1")).status).toBe(200);
     expect(await reservations()).toHaveLength(1);
     // E2B counts from when it hears of it, in whole seconds.
-    expect(inE2B(sandbox).endAt - paidUntil).toBeLessThan(1500);
-    expect(count("timeout")).toBe(0);
+    expect(inE2B(stack, sandbox).endAt - paidUntil).toBeLessThan(1500);
+    expect(countOf(stack, "timeout")).toBe(0);
 
     // Twice its time-out would end the run: it is put off, and held for, to 300 s from then.
-    await age(sandbox, 250);
+    await age(stack, sandbox, 250);
     expect((await run(sandbox.id, "n += 1", { timeoutSeconds: 90 })).status).toBe(200);
     expect(Number((await reservations())[0]?.estimated_cost_usd)).toBeCloseTo(
       551 * USD_PER_SECOND,
       3,
     );
-    await age(sandbox, 250);
+    await age(stack, sandbox, 250);
     expect((await run(sandbox.id, "n += 1", { timeoutSeconds: 90 })).status).toBe(200);
     expect(Number((await reservations())[0]?.estimated_cost_usd)).toBeCloseTo(
       801 * USD_PER_SECOND,
       3,
     );
-    expect(count("timeout")).toBe(0);
+    expect(countOf(stack, "timeout")).toBe(0);
     const [told] = await stack.sql`
       select expires_at, held_until from spend.execution_contexts where id = ${sandbox.id}`;
     expect(told?.expires_at).toEqual(told?.held_until);
 
-    await age(sandbox, 250);
-    expect(await (await maintain()).json()).toMatchObject({ sandboxes: { paused: 1, failed: 0 } });
+    await age(stack, sandbox, 250);
+    expect(await maintain(stack)).toMatchObject({ sandboxes: { paused: 1, failed: 0 } });
     const [first] = await bookings();
     const seconds = Number(first?.usage.seconds);
-    const { startedAt, endAt } = inE2B(sandbox);
+    const { startedAt, endAt } = inE2B(stack, sandbox);
     expect(seconds).toBeGreaterThanOrEqual(Math.ceil((endAt - startedAt) / 1000));
     expect(seconds).toBeLessThanOrEqual(Math.ceil((endAt - startedAt) / 1000 + 0.5));
     expect(first).toMatchObject({ cost_usd: usd(seconds), is_estimated: false });
@@ -168,16 +141,16 @@ describe("seconds", () => {
     const resumed = await run(sandbox.id, "n += 1");
     expect(await resumed.json()).toMatchObject({ results: [{ text: "4" }], error: null });
     expect(await reservations()).toHaveLength(2);
-    await ageTo(sandbox, 9);
+    await ageTo(stack, sandbox, 9);
     await end(sandbox.id);
     expect((await bookings())[1]).toMatchObject({ cost_usd: usd(10), is_estimated: false });
     expect(await bookings()).toHaveLength(2);
-    expect(await balances()).toEqual([]);
+    expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 
-  it("one that ended by itself is booked to its time-out, and the next request gets a new one", async () => {
+  it("are booked to its time-out when it ends by itself, and the next request gets a new sandbox", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 400);
+    await age(stack, sandbox, 400);
 
     const next = await open("talk");
 
@@ -187,9 +160,9 @@ describe("seconds", () => {
     expect((await run(sandbox.id, "1")).status).toBe(404);
   });
 
-  it("one that was lost is booked, flagged; its id is gone, and the conversation gets a new one", async () => {
+  it("are booked as an estimate when it is lost; its id is gone, and the conversation gets a new one", async () => {
     const sandbox = await open("talk");
-    await ageTo(sandbox, 100);
+    await ageTo(stack, sandbox, 100);
     stack.sandboxes.lose(sandbox.sandboxId);
 
     const response = await run(sandbox.id, "1");
@@ -199,10 +172,10 @@ describe("seconds", () => {
     expect((await open("talk")).id).not.toBe(sandbox.id);
   });
 
-  it("one that is lost while code runs: 502, and it is booked", async () => {
+  it("are booked when it is lost while code runs, which gives a 502", async () => {
     const sandbox = await open("talk");
     const running = run(sandbox.id, "for (;;);");
-    await until("the code runs", () => count("run") > 0);
+    await until("the code runs", () => countOf(stack, "run") > 0);
     stack.sandboxes.lose(sandbox.sandboxId);
 
     expect(await (await running).json()).toMatchObject({ error: "upstream_error", stage: "run" });
@@ -210,8 +183,8 @@ describe("seconds", () => {
   });
 });
 
-describe("at once", () => {
-  it("twenty first calls of one path: one sandbox is created, twenty answers have it", async () => {
+describe("Several requests at once", () => {
+  it("for a path that is new, twenty of them, create one sandbox, and all get it", async () => {
     stack.sandboxes.fault({ operation: "create", delayMs: 300 });
 
     const responses = await Promise.all(Array.from({ length: 20 }, () => post("talk")));
@@ -219,11 +192,11 @@ describe("at once", () => {
 
     expect(responses.map(({ status }) => status).sort()).toEqual([...Array(19).fill(200), 201]);
     expect(new Set(sandboxes.map(({ sandboxId }) => sandboxId)).size).toBe(1);
-    expect(count("create")).toBe(1);
+    expect(countOf(stack, "create")).toBe(1);
     expect(await reservations()).toHaveLength(1);
   });
 
-  it("two paths of a conversation have a sandbox each", async () => {
+  it("for two paths of a conversation get a sandbox each", async () => {
     const [left, right] = await Promise.all([
       open("talk", { pathId: "left" }),
       open("talk", { pathId: "right" }),
@@ -231,21 +204,21 @@ describe("at once", () => {
     expect(left.sandboxId).not.toBe(right.sandboxId);
   });
 
-  it("ten calls of a paused one: one resumes it", async () => {
+  it("for a paused sandbox, ten of them, resume it once", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 200);
-    await maintain();
+    await age(stack, sandbox, 200);
+    await maintain(stack);
     stack.sandboxes.reset();
     stack.sandboxes.fault({ operation: "connect", delayMs: 200 });
 
     const responses = await Promise.all(Array.from({ length: 10 }, () => run(sandbox.id, "1 + 1")));
 
     expect(responses.map(({ status }) => status)).toEqual(Array(10).fill(200));
-    expect(count("create")).toBe(0);
+    expect(countOf(stack, "create")).toBe(0);
     expect(await reservations()).toHaveLength(2);
   });
 
-  it("whoever lost the claim kills what it made, pays for it, and answers with what the other one made", async () => {
+  it("leave a creator whose claim was taken over to kill and pay for what it made, and to answer with the other sandbox", async () => {
     stack.sandboxes.fault({ operation: "create", delayMs: 1500 });
     const slow = post("talk");
     await until("the slow one has the claim", async () => (await reservations()).length > 0);
@@ -256,23 +229,23 @@ describe("at once", () => {
     const quick = await open("talk");
 
     expect(await (await slow).json()).toMatchObject({ id: quick.id, sandboxId: quick.sandboxId });
-    expect(count("create")).toBe(2);
-    expect(count("kill")).toBe(1);
+    expect(countOf(stack, "create")).toBe(2);
+    expect(countOf(stack, "kill")).toBe(1);
     expect(await bookings()).toMatchObject([{ cost_usd: usd(1), is_estimated: false }]);
     expect(await reservations()).toMatchObject([{ status: "settled" }, { status: "held" }]);
   });
 
-  it("five ends of one sandbox: its seconds are booked once", async () => {
+  it("to end one sandbox, five of them, book its seconds once", async () => {
     const sandbox = await open("talk");
 
     const responses = await Promise.all(Array.from({ length: 5 }, () => end(sandbox.id)));
 
     expect(responses.map(({ status }) => status)).toEqual(Array(5).fill(200));
     expect(await bookings()).toMatchObject([{ cost_usd: usd(1) }]);
-    expect(await balances()).toEqual([]);
+    expect(await verifyBalances(stack.sql)).toEqual([]);
   });
 
-  it("who waits in vain is told to come again", async () => {
+  it("that wait in vain are told to come again", async () => {
     // Whoever has the claim takes its time.
     await stack.sql`select spend.claim_context(${tenant.id}, ${user.id}, 'talk', gen_random_uuid())`;
 
@@ -285,11 +258,11 @@ describe("at once", () => {
   });
 });
 
-describe("quotas", () => {
+describe("A quota", () => {
   const say = { messages: [{ role: "user", content: "Hello" }], stream: false };
 
-  it("e2b used up: 429 before anything is created; calls of a model go on", async () => {
-    await limit("e2b", 0.001);
+  it("of e2b that is used up gives a 429 before anything is created, and calls of a model go on", async () => {
+    await limitTo(stack.sql, tenant.id, 0.001, "e2b");
 
     const response = await post("talk");
 
@@ -321,8 +294,8 @@ describe("quotas", () => {
     expect((await stack.call("/chat", { user, json: say })).status).toBe(200);
   });
 
-  it("all used up by calls of a model: the sandbox is refused", async () => {
-    await limit("all", 1);
+  it("of all resources that calls of a model used up refuses a sandbox", async () => {
+    await limitTo(stack.sql, tenant.id, 1, "all");
     await stack.sql`select spend.adjust(${tenant.id}, 1, 'used up', 'llm')`;
 
     const response = await post("talk");
@@ -337,10 +310,10 @@ describe("quotas", () => {
     expect(stack.sandboxes.journal).toEqual([]);
   });
 
-  it("no room for more of its time: 429 at stage extend, as events to who takes nothing else; a shorter run goes on", async () => {
+  it("without room for more time gives a 429 at stage extend, as events to who takes nothing else, and a shorter run goes on", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 250);
-    await limit("e2b", 0.01);
+    await age(stack, sandbox, 250);
+    await limitTo(stack.sql, tenant.id, 0.01, "e2b");
 
     const response = await run(sandbox.id, "1", { timeoutSeconds: 90, stream: true });
     expect(response.status).toBe(429);
@@ -355,11 +328,11 @@ describe("quotas", () => {
     const [error, done] = (await events.text()).trim().split("\n\n");
     expect(error).toMatch(/^event: error\ndata: {"error":"quota_exceeded".*"stage":"extend"/);
     expect(done).toBe('event: done\ndata: {"status":"quota_exceeded"}');
-    expect(count("timeout")).toBe(0);
+    expect(countOf(stack, "timeout")).toBe(0);
     expect((await run(sandbox.id, "1", { timeoutSeconds: 20 })).status).toBe(200);
   });
 
-  it("ENFORCE_E2B_QUOTAS=false: not refused, and booked", async () => {
+  it("that is not enforced by ENFORCE_E2B_QUOTAS=false refuses nothing, and is booked", async () => {
     const lenient = await startTestStack({ env: { ENFORCE_E2B_QUOTAS: "false" } });
     try {
       const member = await lenient.signUp();
@@ -381,8 +354,8 @@ describe("quotas", () => {
   });
 });
 
-describe("who", () => {
-  it("another tenant's user finds no sandbox, by its id or by its conversation", async () => {
+describe("A sandbox", () => {
+  it("is not found by another tenant's user, by its id or by its conversation", async () => {
     const sandbox = await open("talk");
     const stranger = await stack.signUp();
     await stack.createTenant({ members: [stranger], role: "owner" });
@@ -394,11 +367,11 @@ describe("who", () => {
     const forced = await post("talk", { tenantId: tenant.id }, stranger);
     expect(forced.status).toBe(403);
     expect(await forced.json()).toMatchObject({ error: "not_a_member", stage: "quota_check" });
-    expect(count("kill")).toBe(0);
-    expect(count("run")).toBe(0);
+    expect(countOf(stack, "kill")).toBe(0);
+    expect(countOf(stack, "run")).toBe(0);
   });
 
-  it("another member does not use it, an admin of the tenant does", async () => {
+  it("is not used by another member, and is used by an admin of the tenant", async () => {
     const sandbox = await open("talk");
     const [member, admin] = [await stack.signUp(), await stack.signUp()];
     await stack.sql`
@@ -415,7 +388,7 @@ describe("who", () => {
     expect((await end(sandbox.id, admin)).status).toBe(200);
   });
 
-  it("nobody without a JWT, and no member of a closed tenant", async () => {
+  it("is used by nobody without a JWT, and by no member of a closed tenant", async () => {
     expect((await stack.call("/sandbox", { json: { conversationId: "talk" } })).status).toBe(401);
     const sandbox = await open("talk");
     await stack.sql`update spend.tenants set closed_at = now() where id = ${tenant.id}`;
@@ -427,14 +400,14 @@ describe("who", () => {
   });
 });
 
-describe("requests that are not valid", () => {
+describe("A request that is not valid", () => {
   it.each([
     ["no conversation", {}, 400],
     ["a key that there is not", { conversationId: "c", sandbox: "x" }, 400],
     ["a time-out above the limit", { conversationId: "c", timeoutSeconds: 3601 }, 400],
     ["no time-out", { conversationId: "c", timeoutSeconds: 0 }, 400],
     ["a template without a size", { conversationId: "c", template: "huge" }, 400],
-  ])("open: %s", async (_, json, status) => {
+  ])("is refused when it opens a sandbox with %s", async (_, json, status) => {
     const response = await stack.call("/sandbox", { user, json });
     expect(response.status).toBe(status);
     expect(await response.json()).toMatchObject({ error: "invalid_request" });
@@ -448,13 +421,13 @@ describe("requests that are not valid", () => {
     ["longer than a run may take", { timeoutSeconds: 91 }, 400, "invalid_request"],
     ["more code than is taken", { code: "é".repeat(10_001) }, 413, "request_too_large"],
     ["a body above all limits", { code: "x".repeat(2_000_000) }, 413, "request_too_large"],
-  ])("run: %s", async (_, more, status, error) => {
+  ])("is refused when it runs code with %s", async (_, more, status, error) => {
     const response = await run(crypto.randomUUID(), "1", more);
     expect(response.status).toBe(status);
     expect(await response.json()).toMatchObject({ error });
   });
 
-  it("paths and methods that there are not", async () => {
+  it("is refused for paths and methods that are not there", async () => {
     const id = crypto.randomUUID();
     expect((await run("not-an-id", "1")).status).toBe(404);
     expect((await run(id, "1")).status).toBe(404);
@@ -464,7 +437,7 @@ describe("requests that are not valid", () => {
     expect((await stack.call(`/sandbox/${id}`, { user })).status).toBe(405);
   });
 
-  it("a template without a price: 422, and nothing is created", async () => {
+  it("is refused with a 422 for a template without a price, and nothing is created", async () => {
     const unpriced = await startTestStack({
       prepare: "delete from spend.prices where resource_type = 'e2b'",
     });
@@ -482,8 +455,8 @@ describe("requests that are not valid", () => {
   });
 });
 
-describe("code", () => {
-  it("streams what it prints while it runs", async () => {
+describe("Code that runs", () => {
+  it("streams what it prints", async () => {
     const sandbox = await open("talk");
     const response = await run(
       sandbox.id,
@@ -504,7 +477,7 @@ describe("code", () => {
     );
   });
 
-  it("what it throws is a result", async () => {
+  it("has what it throws as a result", async () => {
     const sandbox = await open("talk");
     const response = await run(sandbox.id, "console.log('before'); nothing.there");
     expect(response.status).toBe(200);
@@ -514,7 +487,7 @@ describe("code", () => {
     });
   });
 
-  it("too long: stopped, with what it had printed; the sandbox can be used again", async () => {
+  it("for too long is stopped, with what it had printed, and the sandbox can be used again", async () => {
     const sandbox = await open("talk");
     const response = await run(sandbox.id, "console.log('before'); for (;;);", {
       timeoutSeconds: 1,
@@ -529,7 +502,7 @@ describe("code", () => {
     });
   });
 
-  it("too much output: cut, and stopped", async () => {
+  it("and prints too much is cut and stopped", async () => {
     const sandbox = await open("talk");
     const response = await run(sandbox.id, "for (;;) console.log('x'.repeat(999))");
     const result = (await response.json()) as { stdout: string; isTruncated: boolean };
@@ -538,11 +511,11 @@ describe("code", () => {
   });
 });
 
-describe("failures say their stage, in the answer and in the log", () => {
+describe("A failure says its stage in the answer and in the log", () => {
   const logged = (stage: string) =>
     stack.logs.find((line) => line.includes('"sandbox_failed"') && line.includes(`"${stage}"`));
 
-  it("create, refused by E2B: nothing ran, nothing is held", async () => {
+  it("when E2B refuses to create: nothing ran, and nothing is held", async () => {
     stack.sandboxes.fault({ operation: "create", status: 429 });
     const response = await post("talk");
     expect(response.status).toBe(502);
@@ -562,14 +535,14 @@ describe("failures say their stage, in the answer and in the log", () => {
   it.each([
     ["an error of the server", { status: 500 }],
     ["no answer in time", { delayMs: 3500 }],
-  ])("create, %s: it may run, so the hold stays", async (_, fault) => {
+  ])("when a create fails by %s: the sandbox may run, so the hold stays", async (_, fault) => {
     stack.sandboxes.fault({ operation: "create", ...fault });
     const response = await post("talk");
     expect(response.status).toBe(502);
     expect(await response.json()).toMatchObject({ error: "upstream_error", stage: "create" });
     expect(await reservations()).toMatchObject([{ status: "held" }]);
     // Sent twice, it might be made twice.
-    expect(count("create")).toBeLessThanOrEqual(1);
+    expect(countOf(stack, "create")).toBeLessThanOrEqual(1);
     expect((await post("talk")).status).toBe(201);
   });
 
@@ -579,7 +552,7 @@ describe("failures say their stage, in the answer and in the log", () => {
     ["run", "run", {}, 1],
   ] as const)("%s", async (stage, operation, more, times) => {
     const sandbox = await open("talk");
-    if (stage === "extend") await age(sandbox, 250);
+    if (stage === "extend") await age(stack, sandbox, 250);
     stack.sandboxes.fault({ operation, status: 500, times });
     const response = await run(sandbox.id, "1", more);
     expect(response.status).toBe(502);
@@ -588,7 +561,7 @@ describe("failures say their stage, in the answer and in the log", () => {
     expect((await run(sandbox.id, "1")).status).toBe(200);
   });
 
-  it("terminate: it runs on, is held, and can be ended again", async () => {
+  it("when a sandbox cannot be terminated: it runs on, is held, and can be ended again", async () => {
     const sandbox = await open("talk");
     stack.sandboxes.fault({ operation: "kill", status: 500 });
     const response = await end(sandbox.id);
@@ -600,10 +573,10 @@ describe("failures say their stage, in the answer and in the log", () => {
     expect(await bookings()).toHaveLength(1);
   });
 
-  it("an answer to a resume that is lost: resumed by asking again, on one hold", async () => {
+  it("unless the answer to a resume is lost: it is resumed by asking again, on one hold", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 200);
-    await maintain();
+    await age(stack, sandbox, 200);
+    await maintain(stack);
     stack.sandboxes.fault({ operation: "connect", loseAnswer: true });
     expect((await run(sandbox.id, "1")).status).toBe(200);
     expect(await reservations()).toHaveLength(2);

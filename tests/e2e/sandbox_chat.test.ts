@@ -1,17 +1,22 @@
 // Agents that run code: the tool run_code of the chat function, in the sandbox of its conversation.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { eventsOf } from "../support/messages.ts";
 import {
   answers,
   callsTool,
   type ScriptedProvider,
   startScriptedProvider,
-} from "../setup/provider.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
-
-const USAGE = { prompt_tokens: 1000, completion_tokens: 500 };
-const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;
+  USAGE,
+} from "../support/provider.ts";
+import { USD_PER_SECOND } from "../support/sandboxes.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let provider: ScriptedProvider;
 let stack: TestStack;
@@ -20,12 +25,9 @@ let tenant: TestTenant;
 
 beforeAll(async () => {
   provider = await startScriptedProvider();
-  stack = await startTestStack({ env: provider.env });
+  stack = await startTestStack({ provider });
 });
-afterAll(async () => {
-  await stack.stop();
-  await provider.stop();
-});
+afterAll(() => stack.stop());
 beforeEach(async () => {
   user = await stack.signUp();
   tenant = await stack.createTenant({ members: [user], role: "owner" });
@@ -58,7 +60,7 @@ function toolMessage(): string {
 }
 
 it.each([true, false])(
-  "runs code in the conversation's sandbox, its state kept from step to step (streamed: %s)",
+  "A model runs code in the conversation's sandbox, which keeps its state from step to step (streamed: %s)",
   async (stream) => {
     provider.plays(
       runs("call_1", "globalThis.n = 6; console.log('kept')"),
@@ -83,7 +85,7 @@ it.each([true, false])(
   },
 );
 
-it("one conversation's report shows the model's and the sandbox's cost side by side", async () => {
+it("A conversation's report shows the cost of the model and of the sandbox side by side", async () => {
   provider.plays(runs("call_1", "6 * 7"), answers("It is 42.", USAGE));
   await (await chat(true)).text();
   const [context] = await stack.sql`
@@ -130,7 +132,7 @@ it("one conversation's report shows the model's and the sandbox's cost side by s
 });
 
 it.each([true, false])(
-  "a refusal is an error that the model reads, not the end of the chat (streamed: %s)",
+  "A refusal is an error that the model reads, and not the end of the chat (streamed: %s)",
   async (stream) => {
     await stack.sql`
       update spend.cost_quotas set limit_usd = 0.001
@@ -145,11 +147,7 @@ it.each([true, false])(
     expect(toolMessage()).toContain("$0.001 per month for e2b");
     expect(stack.sandboxes.journal).toEqual([]);
     if (stream) {
-      const failed = text
-        .split("\n")
-        .filter((line) => line.startsWith("data: {"))
-        .map((line) => JSON.parse(line.slice(6)))
-        .find((part) => part.type === "tool-output-error");
+      const failed = eventsOf(text).find((part) => part.type === "tool-output-error");
       expect(JSON.parse(failed?.errorText)).toMatchObject({
         error: "quota_exceeded",
         resourceType: "e2b",
@@ -159,7 +157,7 @@ it.each([true, false])(
   },
 );
 
-it("what the code throws, and a sandbox that fails, are told to the model too", async () => {
+it("A model is told what the code throws, and that a sandbox fails", async () => {
   stack.sandboxes.fault({ operation: "create", status: 400 });
   provider.plays(
     runs("call_1", "1"),
@@ -180,7 +178,7 @@ it("what the code throws, and a sandbox that fails, are told to the model too", 
   expect(told?.[1]).toContain("ReferenceError");
 });
 
-it("the model reads 20,000 bytes of text at most, of all there is, and is told so; the code runs to its end", async () => {
+it("A model reads 20,000 bytes of text at most, and is told so, and the code runs to its end", async () => {
   provider.plays(
     runs(
       "call_1",
@@ -209,7 +207,7 @@ it("the model reads 20,000 bytes of text at most, of all there is, and is told s
   expect(JSON.parse(second ?? "")).toMatchObject({ results: ["42"] });
 });
 
-it("charts of 1.2 MB each cost the model nothing, and what follows them is there", async () => {
+it("A model is charged nothing for charts of 1.2 MB each, and reads what follows them", async () => {
   const line = (event: object) => `${JSON.stringify(event)}\n`;
   const chart = line({ type: "result", text: "<Figure>", png: "x".repeat(1_200_000) });
   stack.sandboxes.fault({
@@ -230,7 +228,7 @@ it("charts of 1.2 MB each cost the model nothing, and what follows them is there
   });
 });
 
-it("a sandbox that ends under the agent's code: it reads the stage, what was printed, and what is lost", async () => {
+it("A model whose sandbox ends under its code reads the stage, what was printed and what is lost", async () => {
   provider.plays(
     runs("call_1", "1"),
     runs("call_2", "console.log('before'); await new Promise((r) => setTimeout(r, 60_000))"),
@@ -254,7 +252,7 @@ it("a sandbox that ends under the agent's code: it reads the stage, what was pri
   expect(JSON.parse(told[2] ?? "")).toMatchObject({ results: ["42"] });
 });
 
-it("without a conversation: 400 before anything is spent", async () => {
+it("A chat that runs code without a conversation gets a 400 before anything is spent", async () => {
   const response = await chat(false, { conversationId: undefined });
   expect(response.status).toBe(400);
   expect(await response.json()).toMatchObject({ issues: [{ path: "conversationId" }] });

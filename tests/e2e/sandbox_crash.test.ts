@@ -10,8 +10,9 @@ import { generateKeys, type Keys } from "../../scripts/stack/keys.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import type { SandboxStandIn } from "../../scripts/stack/sandbox_standin.ts";
 import { type Services, startServices } from "../../scripts/stack/stack.ts";
-import { descendants } from "../setup/processes.ts";
-import { until } from "../setup/until.ts";
+import { descendants } from "../support/processes.ts";
+import { verifyBalances } from "../support/spend.ts";
+import { until } from "../support/until.ts";
 
 let folder: string;
 let server: DatabaseServer;
@@ -99,7 +100,7 @@ async function startAgain(): Promise<void> {
   });
 }
 
-it("between create and commit: the sandbox goes on, is found, killed and booked, once", async () => {
+it("When the database dies between create and commit, the sandbox goes on, is found, killed and booked, once", async () => {
   sandboxes.fault({ operation: "create", delayMs: 1000, startedSecondsAgo: 20 });
   const opening = call("/sandbox", "POST", { conversationId: "create" });
   await until("the claim is committed", async () => {
@@ -129,10 +130,10 @@ it("between create and commit: the sandbox goes on, is found, killed and booked,
   expect(events).toHaveLength(1);
   expect(events[0]?.seconds).toBeGreaterThanOrEqual(Math.ceil(ran));
   expect(events[0]?.seconds).toBeLessThanOrEqual(Math.ceil(ran) + 1);
-  expect(await sql`select * from spend.verify_balances()`).toHaveLength(0);
+  expect(await verifyBalances(sql)).toHaveLength(0);
 }, 90_000);
 
-it("between kill and commit: the answer says that it is booked later, and it is", async () => {
+it("When the database dies between kill and commit, the answer says that the sandbox is booked later, and it is", async () => {
   const opened = await call("/sandbox", "POST", { conversationId: "kill" });
   const { id } = (await opened.json()) as { id: string };
   await sql`
@@ -160,5 +161,5 @@ it("between kill and commit: the answer says that it is booked later, and it is"
   expect(events).toHaveLength(1);
   expect(events[0]?.is_estimated).toBe(true);
   expect(events[0]?.seconds).toBeGreaterThanOrEqual(21);
-  expect(await sql`select * from spend.verify_balances()`).toHaveLength(0);
+  expect(await verifyBalances(sql)).toHaveLength(0);
 }, 90_000);

@@ -1,9 +1,9 @@
-// What runs print, and how they are stopped, with an interpreter that goes wrong in every way its users report.
+// What runs print, and how they are stopped, when the interpreter fails in the ways that its users report.
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { RunFault } from "../../scripts/stack/sandbox_interpreter.ts";
-import { startTestStack, type TestStack, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { startTestStack, type TestStack, type TestUser } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const LIMIT = 100_000;
 
@@ -77,7 +77,7 @@ async function closedSoon(): Promise<void> {
   expect(Number(first?.closedAt) - Number(first?.at)).toBeLessThan(1000);
 }
 
-describe("output without an end is cut, the code stopped, and nobody else waits", () => {
+describe("Output without an end is cut, the code stopped, and nobody else waits", () => {
   const big = "x".repeat(50_000);
 
   it.each<[string, RunFault]>([
@@ -94,7 +94,7 @@ describe("output without an end is cut, the code stopped, and nobody else waits"
     ["a key", { says: ['{"type":"stdout","text', big], repeats: true }],
     ["a line of 50 MB", { lineBytes: 50_000_000 }],
     ["a traceback of 10 MB", { tracebackBytes: 10_000_000 }],
-  ])("%s", async (channel, fault) => {
+  ])("when it is %s", async (channel, fault) => {
     const other = await stack.signUp();
     await stack.createTenant({ members: [other] });
     const [id, theirs] = await Promise.all([open(), open(other)]);
@@ -129,13 +129,13 @@ describe("output without an end is cut, the code stopped, and nobody else waits"
     expect(next.ms).toBeLessThan(1000);
   });
 
-  it("one print of 150 KB: the first 100,000 bytes are shown", async () => {
+  it("so of one print of 150 KB the first 100,000 bytes are shown", async () => {
     const id = await open();
     const { body } = await run(id, "console.log('x'.repeat(150_000))");
     expect(body.stdout).toBe("x".repeat(LIMIT));
   });
 
-  it("streamed: the events have at most 2 KB more than the limit, and done says what is left out", async () => {
+  it("so a stream has at most 2 KB more than the limit, and done says what is left out", async () => {
     const id = await open();
     const response = await post(id, "for (;;) console.log('x')", { stream: true });
     const text = await response.text();
@@ -146,8 +146,8 @@ describe("output without an end is cut, the code stopped, and nobody else waits"
   });
 });
 
-describe("a run that is stopped", () => {
-  it("in time: its variables are kept, and what it goes on with prints nothing", async () => {
+describe("A run that is stopped", () => {
+  it("in time keeps its variables, and what it goes on with prints nothing", async () => {
     const id = await open();
     const code = `globalThis.n = 41; for (;;) { console.log("x"); ${sleep(20)} }`;
     const stopped = await run(id, code, { timeoutSeconds: 1 });
@@ -169,7 +169,7 @@ describe("a run that is stopped", () => {
     ["flood", "for (;;) console.log('x'.repeat(1000))", {}],
     ["silence", "for (;;);", { timeoutSeconds: 1 }],
   ])(
-    "where closing the connection is not noticed, a %s is ended by a restart, and that is said",
+    "where closing the connection is not noticed is ended by a restart after a %s, and that is said",
     async (_, code, more) => {
       const id = await open();
       await run(id, "globalThis.n = 1");
@@ -189,7 +189,7 @@ describe("a run that is stopped", () => {
     ["JSON", {}],
     ["a stream", { stream: true }],
   ])(
-    "because its client has gone, who waited for %s: code that prints nothing ends within a second",
+    "because its client has gone, who waited for %s, ends within a second when it prints nothing",
     async (_, more) => {
       const id = await open();
       await run(id, "1");
@@ -231,7 +231,7 @@ describe("a run that is stopped", () => {
     expect(restarts()).toBe(0);
   });
 
-  it("before it began, because others ran all the time: 409 sandbox_busy, not RunTimeout", async () => {
+  it("before it began, because others ran all the time, gives a 409 sandbox_busy and not RunTimeout", async () => {
     const id = await open();
     const first = run(id, sleep(3000), { timeoutSeconds: 10 });
     await until("the first one runs", () => runs().length === 1);
@@ -246,8 +246,8 @@ describe("a run that is stopped", () => {
   });
 });
 
-describe("an interpreter that goes wrong", () => {
-  it("gives no headers: 502 within its time, however short the run's own is", async () => {
+describe("An interpreter that goes wrong", () => {
+  it("and gives no headers leads to a 502 within its time, however short the run's own is", async () => {
     const id = await open();
     goesWrong({ isSilent: true });
     const { status, body, ms } = await run(id, "1", { timeoutSeconds: 1 });
@@ -264,7 +264,7 @@ describe("an interpreter that goes wrong", () => {
     expect((await run(id, "1 + 1")).body).toMatchObject({ results: [{ text: "2" }] });
   });
 
-  it("breaks off a run that goes on: the next one waits until it is stopped, and is told of the restart", async () => {
+  it("and breaks off a run that goes on lets the next one wait until it is stopped, and be told of the restart", async () => {
     const id = await open();
     await run(id, "globalThis.n = 1");
     goesWrong({ ignoresClose: true, breaksAfterMs: 300 });
@@ -276,7 +276,7 @@ describe("an interpreter that goes wrong", () => {
     expect((await run(id, "3")).body.state).toBeUndefined();
   });
 
-  it("breaks a connection that was used before: the code is sent once", async () => {
+  it("and breaks a connection that was used before is sent the code once", async () => {
     const id = await open();
     await run(id, "1");
     stack.sandboxes.journal.length = 0;
@@ -286,14 +286,14 @@ describe("an interpreter that goes wrong", () => {
     expect(runs()).toHaveLength(1);
   });
 
-  it("splits a character over chunks", async () => {
+  it("and splits a character over chunks is read right", async () => {
     const id = await open();
     goesWrong({ splitsBytes: true });
     const { body } = await run(id, "console.log('héllo 😀')");
     expect(body.stdout).toBe("héllo 😀\n");
   });
 
-  it("leaves its answer open after the code has ended: the run ends all the same", async () => {
+  it("and leaves its answer open after the code has ended does not keep the run open", async () => {
     const id = await open();
     goesWrong({ staysOpen: true });
     const { body, ms } = await run(id, "6 * 7");
@@ -304,25 +304,28 @@ describe("an interpreter that goes wrong", () => {
   it.each([
     ["a line that is no JSON", ["my-password\n"]],
     ["half a line", ['{"type":"stdout","text":"my-password']],
-  ])("%s: 502, with what was printed before, and no word of it in the log", async (_, says) => {
-    const id = await open();
-    goesWrong({ says: [BEGUN, line({ type: "stdout", text: "before\n" }), ...says] });
-    const { status, body } = await run(id, "1");
-    expect([status, body]).toEqual([
-      502,
-      expect.objectContaining({
-        stage: "run",
-        output: expect.objectContaining({ stdout: "before\n", results: [] }),
-      }),
-    ]);
-    expect(stack.logs.join("\n")).not.toMatch(/passw|my-/);
-  });
+  ])(
+    "by %s leads to a 502 with what was printed before, and no word of it in the log",
+    async (_, says) => {
+      const id = await open();
+      goesWrong({ says: [BEGUN, line({ type: "stdout", text: "before\n" }), ...says] });
+      const { status, body } = await run(id, "1");
+      expect([status, body]).toEqual([
+        502,
+        expect.objectContaining({
+          stage: "run",
+          output: expect.objectContaining({ stdout: "before\n", results: [] }),
+        }),
+      ]);
+      expect(stack.logs.join("\n")).not.toMatch(/passw|my-/);
+    },
+  );
 
   it.each([
     ["and the sandbox with it", true, "lost", /variables and files are lost/],
     ["and the sandbox goes on", false, "unknown", /failed/],
   ])(
-    "dies under a run, %s: what was printed is kept, and what is lost is said",
+    "and dies under a run by %s leaves what was printed, and it is said what is lost",
     async (_, isLost, state, words) => {
       const id = await open();
       const code = isLost ? "await new Promise((r) => setTimeout(r, 60_000))" : "Deno.exit()";
@@ -344,7 +347,7 @@ describe("an interpreter that goes wrong", () => {
     },
   );
 
-  it("streamed, what was printed is not said twice", async () => {
+  it("in a stream does not have what was printed said twice", async () => {
     const id = await open();
     goesWrong({ says: [BEGUN, line({ type: "stdout", text: "before\n" }), "broken\n"] });
     const text = await (await post(id, "1", { stream: true })).text();
@@ -353,7 +356,7 @@ describe("an interpreter that goes wrong", () => {
   });
 });
 
-describe("errors say what E2B said, in which stage, once", () => {
+describe("An error says what E2B said, in which stage, once", () => {
   const create = () => stack.call("/sandbox", { user, json: { conversationId: "talk" } });
 
   it.each([
@@ -364,7 +367,7 @@ describe("errors say what E2B said, in which stage, once", () => {
     [429, "You have reached 20 concurrent sandboxes", 502, "upstream_error", 77, /20 concurrent/],
     [503, "No node", 502, "upstream_error", 77, /busy/],
     [500, "panic in handler.go", 502, "upstream_error", null, /^The sandbox service failed\.$/],
-  ])("create, %i", async (said, message, status, error, retryAfter, words) => {
+  ])("for create, %i", async (said, message, status, error, retryAfter, words) => {
     const headers: Record<string, string> = retryAfter ? { "retry-after": String(retryAfter) } : {};
     stack.sandboxes.fault({ operation: "create", status: said, message, headers });
     const response = await create();
@@ -382,14 +385,14 @@ describe("errors say what E2B said, in which stage, once", () => {
     expect(logged("sandbox_failed")).toHaveLength(1);
   });
 
-  it("429 without Retry-After: 10 s; while others are told their own", async () => {
+  it("for 429 without Retry-After, which is 10 s, while others are told their own", async () => {
     stack.sandboxes.fault({ operation: "create", status: 429, headers: { "retry-after": "77" } });
     expect((await create()).headers.get("retry-after")).toBe("77");
     stack.sandboxes.fault({ operation: "create", status: 429 });
     expect((await create()).headers.get("retry-after")).toBe("10");
   });
 
-  it("run, 500 from the interpreter: its words, and no second try", async () => {
+  it("for a run whose interpreter answers 500: its words, and no second try", async () => {
     const id = await open();
     stack.sandboxes.fault({ operation: "run", status: 500, message: "No kernel for cobol" });
     const { status, body } = await run(id, "1");
@@ -403,7 +406,7 @@ describe("errors say what E2B said, in which stage, once", () => {
     expect(runs()).toHaveLength(1);
   });
 
-  it("what is not there, and what is busy, have a stage too", async () => {
+  it("for what is not there and what is busy, which have a stage too", async () => {
     const id = crypto.randomUUID();
     expect((await run(id, "1")).body).toMatchObject({ error: "not_found", stage: "connect" });
     const ended = await stack.call(`/sandbox/${id}`, { user, method: "DELETE" });

@@ -1,12 +1,17 @@
-// Whatever happens at once, and whatever E2B fails at or answers late: no run that began loses its sandbox, its end is
-// never before the run's, and in the end every second is paid for. SPENDGATE_SANDBOX_RUNS and SPENDGATE_SEED choose how
-// many runs, and which.
+// Random runs at once, while E2B fails or answers late: no run that began loses its sandbox, and every second is
+// paid for. SPENDGATE_SANDBOX_RUNS sets how many runs, and SPENDGATE_SEED which.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { SandboxOperation, Weather } from "../../scripts/stack/sandbox_standin.ts";
-import { type Random, seeded } from "../chaos/random.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { type Random, seeded } from "../support/random.ts";
+import { verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 const RUNS = Number(process.env.SPENDGATE_SANDBOX_RUNS) || 300;
 const SEED = Number(process.env.SPENDGATE_SEED) || Math.floor(Math.random() * 2 ** 31);
@@ -36,6 +41,7 @@ afterAll(() => stack.stop());
 
 const call = (method: string, path: string, json?: object) =>
   stack.call(path, { user, method, json });
+
 const maintain = () =>
   stack.call("/maintenance", { method: "POST", headers: { apikey: stack.keys.secret } });
 
@@ -177,7 +183,7 @@ class World {
   }
 }
 
-it(`${RUNS} runs of ${ACTORS} at once in ${CONVERSATIONS} conversations, seed ${SEED}: none loses its sandbox, all is paid`, async () => {
+it(`${RUNS} runs of ${ACTORS} at once in ${CONVERSATIONS} conversations, seed ${SEED}, lose no sandbox and pay for every second`, async () => {
   const world = new World();
   const stopped = new AbortController();
   const watching = world.watch(stopped.signal);
@@ -206,7 +212,7 @@ async function isRunning(id: string): Promise<boolean> {
   return stack.sandboxes.sandboxes.get(row?.sandbox_id)?.state === "running";
 }
 
-/** The weather is fair again; what is alive is ended by its users, what nobody has by maintenance. */
+/** E2B fails no more; users end what is alive, and maintenance what nobody has. */
 async function endAll(): Promise<void> {
   stack.sandboxes.weather(undefined);
   stack.sandboxes.rude({});
@@ -235,7 +241,7 @@ async function expectPaid(): Promise<void> {
       (select count(*)::int from spend.reservations where status = 'held') as held,
       (select count(*)::int from spend.execution_contexts where booked_at is null) as open`;
   expect(left).toEqual({ held: 0, open: 0 });
-  expect([...(await stack.sql`select * from spend.verify_balances()`)]).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 
   const ran = all.reduce((sum, { id }) => sum + stack.sandboxes.ranMs(id) / 1000, 0);
   const [booked] = await stack.sql`

@@ -3,7 +3,7 @@ import { Sandbox as CodeSandbox } from "@e2b/code-interpreter";
 import { AuthenticationError, RateLimitError, Sandbox, SandboxNotFoundError } from "e2b";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { type SandboxStandIn, startSandboxStandIn } from "../../scripts/stack/sandbox_standin.ts";
-import { until } from "../setup/until.ts";
+import { until } from "../support/until.ts";
 
 let standIn: SandboxStandIn;
 let options: { apiKey: string; apiUrl: string; sandboxUrl: string; retries: number };
@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => standIn.stop());
 beforeEach(() => standIn.reset());
 
-it("create, get, kill: the times and the size are told, and a second kill answers that it is gone", async () => {
+it("The stand-in creates, gets and kills: it tells the times and the size, and a second kill answers that the sandbox is gone", async () => {
   const before = Date.now();
   const sandbox = await Sandbox.create("base", { ...options, timeoutMs: 60_000 });
   const info = await Sandbox.getInfo(sandbox.sandboxId, options);
@@ -35,7 +35,7 @@ it("create, get, kill: the times and the size are told, and a second kill answer
   await expect(Sandbox.getInfo(sandbox.sandboxId, options)).rejects.toThrow(SandboxNotFoundError);
 });
 
-it("lists by metadata and state, page by page", async () => {
+it("The stand-in lists by metadata and state, page by page", async () => {
   const metadata = { project: "http://127.0.0.1:1 & more" };
   const made = await Promise.all(
     Array.from({ length: 5 }, () => Sandbox.create("base", { ...options, metadata })),
@@ -61,7 +61,7 @@ it("lists by metadata and state, page by page", async () => {
   expect(all[0]?.metadata).toEqual(metadata);
 });
 
-it("setTimeout moves the end; connect never brings it nearer", async () => {
+it("The stand-in's setTimeout moves the end, and its connect never brings the end nearer", async () => {
   const sandbox = await Sandbox.create("base", { ...options, timeoutMs: 60_000 });
   const left = async () =>
     Math.round(
@@ -74,14 +74,14 @@ it("setTimeout moves the end; connect never brings it nearer", async () => {
   expect(await left()).toBe(600);
 });
 
-it("ends a sandbox whose time-out has passed", async () => {
+it("The stand-in ends a sandbox whose time-out has passed", async () => {
   const sandbox = await Sandbox.create("base", { ...options, timeoutMs: 1000 });
   await until("the sandbox has ended", async () => !(await sandbox.isRunning()));
   const ended = standIn.sandboxes.get(sandbox.sandboxId);
   expect((ended?.endedAt ?? 0) - (ended?.startedAt ?? 0)).toBeGreaterThanOrEqual(999);
 });
 
-it("runs code, streams what it prints, and keeps its state between runs and over a pause", async () => {
+it("The stand-in runs code, streams what it prints, and keeps its state between runs and over a pause", async () => {
   const sandbox = await CodeSandbox.create({ ...options, timeoutMs: 60_000 });
   const printed: string[] = [];
 
@@ -103,7 +103,7 @@ it("runs code, streams what it prints, and keeps its state between runs and over
   expect(second.text).toBe("43");
 });
 
-it("runs TypeScript, reports errors, and says which languages it has", async () => {
+it("The stand-in runs TypeScript, reports errors, and says which languages it has", async () => {
   const sandbox = await CodeSandbox.create({ ...options, timeoutMs: 60_000 });
   const typed = await sandbox.runCode("const n: number = 6; console.log(n * 7)", {
     language: "typescript",
@@ -115,7 +115,7 @@ it("runs TypeScript, reports errors, and says which languages it has", async () 
   expect(python.error?.name).toBe("UnsupportedLanguage");
 });
 
-it("gives code neither files, nor the network, nor the environment, nor other programs", async () => {
+it("The stand-in gives code neither files, nor the network, nor the environment, nor other programs", async () => {
   const sandbox = await CodeSandbox.create({ ...options, timeoutMs: 60_000 });
   for (const code of [
     "await Deno.readTextFile('/etc/passwd')",
@@ -129,7 +129,7 @@ it("gives code neither files, nor the network, nor the environment, nor other pr
   }
 });
 
-it("a run that takes too long is stopped, and the sandbox can be used again", async () => {
+it("The stand-in stops a run that takes too long, and the sandbox can be used again", async () => {
   const sandbox = await CodeSandbox.create({ ...options, timeoutMs: 60_000 });
   await expect(
     sandbox.runCode("for (;;);", { language: "javascript", timeoutMs: 500 }),
@@ -138,7 +138,7 @@ it("a run that takes too long is stopped, and the sandbox can be used again", as
   expect(text).toBe("2");
 });
 
-it("fails, is slow, loses answers and sandboxes when it is told to", async () => {
+it("The stand-in fails, is slow, and loses answers and sandboxes when it is told to", async () => {
   await expect(Sandbox.create("base", { ...options, apiKey: "" })).rejects.toThrow(
     AuthenticationError,
   );
@@ -166,7 +166,7 @@ it("fails, is slow, loses answers and sandboxes when it is told to", async () =>
   );
 });
 
-it("is as rude as it is told to be, over HTTP too, and says which switches there are", async () => {
+it("The stand-in misbehaves as it is told to, over HTTP too, and says which switches there are", async () => {
   const put = (body: object) =>
     fetch(`${standIn.url}/__standin/rudeness`, { method: "PUT", body: JSON.stringify(body) });
   expect((await put({ shortensOnConnect: true, clockSkewSeconds: 30 })).status).toBe(200);
@@ -184,7 +184,7 @@ it("is as rude as it is told to be, over HTTP too, and says which switches there
   expect((await put({ pageSize: "two" })).status).toBe(400);
 });
 
-it("fails, and does it later all the same", async () => {
+it("The stand-in fails, and does it later all the same", async () => {
   const sandbox = await Sandbox.create("base", { ...options, timeoutMs: 60_000 });
   const fault = { operation: "pause", status: 504, appliesAfterMs: 100 };
   await fetch(`${standIn.url}/__standin/faults`, { method: "POST", body: JSON.stringify(fault) });

@@ -1,6 +1,6 @@
 // Settings that are wrong, over HTTP: each stops what needs it, and nothing else.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startTestStack, type TestStack, type TestUser } from "../setup/stack.ts";
+import { startTestStack, type TestStack, type TestUser } from "../support/stack.ts";
 
 describe("optional ones", () => {
   const WRONG = {

@@ -5,15 +5,15 @@ import { fileURLToPath } from "node:url";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startFunctions } from "../../scripts/stack/functions.ts";
-import { cloneDatabase } from "../setup/database.ts";
-import { startTestStack, type TestStack } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { cloneDatabase } from "../support/database.ts";
+import { startTestStack, type TestStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let stack: TestStack;
 
 beforeAll(async () => {
   stack = await startTestStack({
-    functionsFolder: fileURLToPath(new URL("../setup/functions", import.meta.url)),
+    functionsFolder: fileURLToPath(new URL("../support/functions", import.meta.url)),
     env: { ENFORCE_COST_QUOTAS: "false" },
     prepare: PROBES,
   });
@@ -36,7 +36,7 @@ const PROBES = `
 
 const USAGE = { provider: "openai", model: "gpt-4o", input_tokens: 1000, output_tokens: 0 };
 
-describe("the Data API", () => {
+describe("The Data API", () => {
   it("answers rows within rows as objects, numbers as numbers and times as ISO, like PostgREST", async () => {
     const user = await stack.signUp();
     const tenant = await stack.createTenant({ members: [user] });
@@ -106,7 +106,7 @@ describe("the Data API", () => {
     expect(theirs.data).toEqual([]);
   });
 
-  it("a forged JWT is refused", async () => {
+  it("refuses a forged JWT", async () => {
     const user = await stack.signUp();
     const response = await fetch(`${stack.url}/rest/v1/cost_quotas`, {
       headers: {
@@ -118,7 +118,7 @@ describe("the Data API", () => {
     expect(response.status).toBe(401);
   });
 
-  it("a function for the service role is refused to a user (403) and to nobody (401)", async () => {
+  it("refuses a function for the service role to a user (403) and to nobody (401)", async () => {
     const user = await stack.signUp();
     const asUser = await user.client.rpc("verify_balances");
     const asNobody = await stack.anonymous.rpc("verify_balances");
@@ -129,7 +129,7 @@ describe("the Data API", () => {
     expect([asService.status, asService.data]).toEqual([200, []]);
   });
 
-  it("errors keep their status, message, detail and hint", async () => {
+  it("keeps the status, message, detail and hint of errors", async () => {
     const tenant = await stack.createTenant();
     const { status, error } = await stack.service.rpc("reserve", {
       tenant_id: tenant.id,
@@ -143,7 +143,7 @@ describe("the Data API", () => {
     expect(JSON.parse(error?.details ?? "null")).toMatchObject({ provider: "openai" });
   });
 
-  it("a call without a key is refused, and so is a schema that is not exposed", async () => {
+  it("refuses a call without a key, and a schema that is not exposed", async () => {
     const keyless = await fetch(`${stack.url}/rest/v1/prices`, {
       headers: { "accept-profile": "spend" },
     });
@@ -153,7 +153,7 @@ describe("the Data API", () => {
     expect([keyless.status, hidden.status]).toEqual([401, 406]);
   });
 
-  it("serving grants nothing: the privileges are those of the migrations", async () => {
+  it("grants nothing when it serves: the privileges are those of the migrations", async () => {
     // Whatever the tests above asked for, lite has had its first requests.
     await stack.service.from("prices").select().limit(1);
     const untouched = await cloneDatabase();
@@ -186,7 +186,7 @@ describe("Auth", () => {
   });
 });
 
-describe("a browser on a page of another origin", () => {
+describe("A browser on a page of another origin", () => {
   const origin = "http://localhost:5173";
   const requests: [string, string, string][] = [
     ["signs up", "POST", "/auth/v1/signup"],
@@ -224,7 +224,7 @@ describe("a browser on a page of another origin", () => {
   });
 });
 
-describe("the functions", () => {
+describe("The functions", () => {
   it("get the path without /functions/v1, and headers and body as they were sent", async () => {
     const response = await stack.call("/probe/echo/deeper?x=1", {
       json: { hello: "wörld" },
@@ -271,21 +271,21 @@ describe("the functions", () => {
     await until("the function sees it", () => stack.logs.includes("client has gone"));
   });
 
-  it("that throw answer 500, that leave a rejection behind take nobody down", async () => {
+  it("answer 500 when they throw, and live on when they leave a rejection behind", async () => {
     expect((await stack.call("/probe/throws")).status).toBe(500);
     expect((await stack.call("/probe/rejects")).status).toBe(200);
     expect((await stack.call("/probe/echo")).status).toBe(200);
   });
 
   it.each(["/nothing", "/_shared", "/..%2fsetup", "/"])(
-    "there is none at %s: 404",
+    "answer 404 at %s, where there is none",
     async (path) => {
       expect((await stack.call(path)).status).toBe(404);
     },
   );
 });
 
-describe("the providers' stand-in", () => {
+describe("The providers' stand-in", () => {
   const post = (path: string, body: unknown) =>
     fetch(`${stack.services.providers?.url}${path}`, {
       method: "POST",
@@ -321,7 +321,7 @@ describe("the providers' stand-in", () => {
       /"promptTokenCount":3,/,
     ],
   ])(
-    "%s: answers with the usage of the question's twelve characters, three tokens",
+    "answers %s with the usage of the question's twelve characters, three tokens",
     async (_name, path, body, usage) => {
       const before = stack.journal().length;
       const response = await post(path, body);
@@ -332,12 +332,12 @@ describe("the providers' stand-in", () => {
   );
 });
 
-describe("starting", () => {
-  it("the functions live on when the time that they had to start has passed", async () => {
+describe("The stack", () => {
+  it("keeps the functions alive when the time that they had to start has passed", async () => {
     const functions = await startFunctions({
       apiUrl: stack.url,
       keys: stack.keys,
-      folder: fileURLToPath(new URL("../setup/functions", import.meta.url)),
+      folder: fileURLToPath(new URL("../support/functions", import.meta.url)),
       startSeconds: 4,
     });
     try {
@@ -348,19 +348,17 @@ describe("starting", () => {
       await functions.stop();
     }
   });
-});
 
-describe("stopping", () => {
-  it("waits for background work", async () => {
+  it("waits for background work when it stops", async () => {
     const own = await startTestStack({
-      functionsFolder: fileURLToPath(new URL("../setup/functions", import.meta.url)),
+      functionsFolder: fileURLToPath(new URL("../support/functions", import.meta.url)),
     });
     await own.call("/probe/background");
     await own.stop();
     expect(own.logs).toContain("background done");
   });
 
-  it("a taken port is named, with the remedy", async () => {
+  it("names a taken port, with the remedy", async () => {
     const { startDatabase } = await import("../../scripts/stack/database.ts");
     const blocker = createServer().listen(0, "127.0.0.1");
     await until("the port is taken", () => blocker.listening);

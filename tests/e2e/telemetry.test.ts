@@ -1,39 +1,30 @@
 // Spans and metrics leave over OTLP; the collector is a server of this test.
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startTestStack, type TestStack } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { readBody, startServer, type TestServer } from "../support/server.ts";
+import { startTestStack, type TestStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
-let collector: Server;
+let collector: TestServer;
 let stack: TestStack;
 const received: Record<string, string> = {};
 
 beforeAll(async () => {
-  collector = createServer((request, response) => {
-    let body = "";
-    request.on("data", (chunk) => {
-      body += chunk;
-    });
-    request.on("end", () => {
-      const path = request.url ?? "";
-      received[path] = (received[path] ?? "") + body;
-      response.writeHead(200, { "content-type": "application/json" }).end("{}");
-    });
+  collector = await startServer(async (request, response) => {
+    const path = request.url ?? "";
+    const body = await readBody(request);
+    received[path] = (received[path] ?? "") + body;
+    response.writeHead(200, { "content-type": "application/json" }).end("{}");
   });
-  await new Promise<void>((done) => collector.listen(0, "127.0.0.1", done));
-  const { port } = collector.address() as AddressInfo;
   stack = await startTestStack({
-    env: { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` },
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url },
   });
 });
 afterAll(async () => {
   await stack.stop();
-  collector.closeAllConnections();
-  await new Promise((done) => collector.close(done));
+  await collector.stop();
 });
 
-it("a call is a span with its reservation and cost, its tokens are metrics, its words are in neither", async () => {
+it("A call is a span with its reservation and cost and has metrics of its tokens, and neither has its words", async () => {
   const user = await stack.signUp();
   await stack.createTenant({ members: [user] });
   const response = await stack.call("/chat", {
@@ -59,7 +50,7 @@ it("a call is a span with its reservation and cost, its tokens are metrics, its 
   expect(JSON.stringify(received) + stack.logs.join()).not.toContain("secret question");
 });
 
-it("a sandbox's stages are spans and durations, those that fail with their error; its code is in neither", async () => {
+it("A sandbox's stages are spans and durations, those that fail with their error, and neither has its code", async () => {
   const user = await stack.signUp();
   await stack.createTenant({ members: [user] });
   const json = { conversationId: "talk" };

@@ -1,9 +1,9 @@
-// Answers of providers, mutated: whatever comes, what the client saw is paid or flagged, and nothing stays held.
+// Mutated answers of providers: what the client saw is paid for or marked as estimated, and nothing stays held.
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { seeded } from "../chaos/random.ts";
-import { verifyBalances } from "../race/spend.ts";
-import { until } from "../setup/until.ts";
+import { seeded } from "../support/random.ts";
+import { verifyBalances } from "../support/spend.ts";
+import { until } from "../support/until.ts";
 import { readAnswer, type Seen } from "../wire/client.ts";
 import { pooled, startWireWorld, type WireWorld } from "../wire/world.ts";
 import { runs, seed } from "./hostile.ts";
@@ -105,7 +105,7 @@ function wrongAbout({ seen, isCut }: Played, booking: Booking | undefined): stri
   return undefined;
 }
 
-it(`${ANSWERS} mutated answers: what was seen is paid or flagged, nothing stays held, no 500, no cut answer looks finished`, {
+it(`${ANSWERS} mutated answers are paid for or marked as estimated, leave nothing held, give no 500, and none that was cut looks finished`, {
   timeout: 600_000,
 }, async () => {
   console.log(`answers of providers: seed ${seed} (SPENDGATE_FUZZ_SEED=${seed} repeats it)`);

@@ -1,11 +1,11 @@
-// What no input has found yet: an error that nobody thought of. It must tell nothing.
+// An unexpected error reveals nothing.
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 
 const FUNCTIONS = process.env.SPENDGATE_TEST_FUNCTIONS ?? join(PROJECT, "functions");
 
-it("an error that is not ours becomes a 500 without its words, as JSON and as a stream", async () => {
+it("An error that is not ours becomes a 500 without its words, as JSON and as a stream", async () => {
   const { toSpendgateError } = await import(`${FUNCTIONS}/_shared/errors.ts`);
   const { errorResponse } = await import(`${FUNCTIONS}/_shared/http/error_response.ts`);
   for (const format of ["json", "sse"] as const) {

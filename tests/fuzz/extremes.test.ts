@@ -2,7 +2,7 @@
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { addFixture, addPrices, type Fixture } from "../isolation/everything.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 /** Errors of the contract; all others would be a fault of ours. */
 const CONTRACT = /^(22023|42501|PT4\d\d|55P03)$/;
@@ -150,7 +150,7 @@ async function fault(call: string): Promise<string | null> {
   return found;
 }
 
-it("every argument of every function at the ends of its type: an answer, or an error of the contract", async () => {
+it("Every argument of every function at the ends of its type gets an answer, or an error of the contract", async () => {
   const faults: string[] = [];
   for (const { name, names, types } of functions) {
     const others = usual(fixture);

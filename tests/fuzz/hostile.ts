@@ -1,4 +1,4 @@
-// Values that somebody sends who means no good, or whose program is broken.
+// Values that an attacker or a broken program sends.
 import fc from "fast-check";
 
 /** Inputs in all, over the files of this folder. SPENDGATE_FUZZ_FACTOR multiplies it. */

@@ -3,9 +3,14 @@ import { request as httpRequest } from "node:http";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { REQUESTS } from "../isolation/requests.ts";
-import { verifyBalances } from "../race/spend.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 import { json, mutated, nested, runs, seed, TEXTS, tells, text } from "./hostile.ts";
 
 const ENDPOINT_INPUTS = runs(1000);
@@ -261,7 +266,7 @@ async function stateOf({ tenant }: Caller) {
     where b.tenant_id = ${tenant.id} order by 1, 2`;
 }
 
-it(`${ENDPOINT_INPUTS} requests to the endpoints: no 5xx but the named, nothing told, nobody else's balance changed`, {
+it(`${ENDPOINT_INPUTS} requests to the endpoints get no 5xx but the named, tell nothing, and change nobody else's balance`, {
   timeout: 300_000,
 }, async () => {
   const before = await stateOf(victim);
@@ -278,7 +283,7 @@ it(`${ENDPOINT_INPUTS} requests to the endpoints: no 5xx but the named, nothing 
   expect(await verifyBalances(stack.sql)).toEqual([]);
 });
 
-it(`${RPC_INPUTS} requests of a user and of a stranger to the Data API's functions: refused, or read as they may`, {
+it(`${RPC_INPUTS} requests of a user and of a stranger to the Data API's functions are refused, or read what they may`, {
   timeout: 120_000,
 }, async () => {
   // The local Data API runs in this process, and prints what it answers with.

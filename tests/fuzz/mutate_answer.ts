@@ -1,5 +1,5 @@
 // Valid answers of providers, broken in every way that a wire, a gateway or a bad release breaks them.
-import type { Random } from "../chaos/random.ts";
+import type { Random } from "../support/random.ts";
 import type { Target } from "../wire/cases/case.ts";
 import { COMPATIBLE_TARGETS, FORMATS } from "../wire/cases/targets.ts";
 import { events, json, type Piece, type RawAnswer } from "../wire/provider.ts";

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import {
   addTenant,
   addTestModel,
@@ -10,8 +11,7 @@ import {
   reserve,
   usageOf,
   verifyBalances,
-} from "../race/spend.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+} from "../support/spend.ts";
 import { json, mutated, number, runs, seed, text } from "./hostile.ts";
 
 const INPUTS = runs(8600);
@@ -218,7 +218,7 @@ async function stateOf(tenant: string) {
       (select count(*) from spend.cost_events as e where e.tenant_id = ${tenant}) as events`;
 }
 
-it(`${INPUTS} calls: errors of the contract only; the books are right; who was not named is untouched`, {
+it(`${INPUTS} calls get errors of the contract only, leave the balances right, and touch nobody who was not named`, {
   timeout: 300_000,
 }, async () => {
   const before = await stateOf(victim);

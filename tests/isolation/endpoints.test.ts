@@ -3,8 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readConfig } from "../../scripts/stack/schemas.ts";
-import { startTestStack, type TestStack, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import { startTestStack, type TestStack, type TestUser } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 import { ACTORS, type Actor, type Answers, asLine, expected } from "./expected.ts";
 import { type Call, REQUESTS } from "./requests.ts";
 import { claimsOf, forgeries, sign } from "./tokens.ts";
@@ -72,8 +72,8 @@ async function untilNothingIsHeld(): Promise<void> {
   });
 }
 
-describe("endpoints", () => {
-  it("each function of config.toml has a line in expected.md, and each line a request", async () => {
+describe("The endpoints", () => {
+  it("are all in expected.md: each function of config.toml has a line, and each line a request", async () => {
     const { functions } = (await readConfig()) as { functions?: Record<string, unknown> };
     const named = [...expected("Endpoints").keys()];
     const missing = Object.keys(functions ?? {}).filter(
@@ -83,7 +83,7 @@ describe("endpoints", () => {
     expect(Object.keys(REQUESTS)).toEqual(named);
   });
 
-  it("each × everybody, for our tenant: the status that expected.md says; who is let in pays from it, nobody else from any", async () => {
+  it("answer everybody who asks for our tenant as expected.md says: who is let in pays from it, and nobody else from any", async () => {
     const found: string[] = [];
     for (const [key, { call, reserves }] of Object.entries(REQUESTS)) {
       const answers = {} as Answers;
@@ -111,7 +111,7 @@ describe("endpoints", () => {
     expect(found).toEqual([...expected("Endpoints")].map(([key, answers]) => asLine(key, answers)));
   }, 120_000);
 
-  it("a body that names our tenant and a header that names the caller's own: the body counts, and is refused", async () => {
+  it("refuse a body that names our tenant, whatever the header names", async () => {
     const before = await traces();
     const { call } = REQUESTS["POST /chat body"] as (typeof REQUESTS)[string];
     const request = call(world.tenant, sandbox);
@@ -127,8 +127,8 @@ describe("endpoints", () => {
   });
 });
 
-describe("forged tokens", () => {
-  it("every endpoint refuses every forgery with 401, reserves nothing, calls no provider", async () => {
+describe("A forged token", () => {
+  it("of any kind is refused by every endpoint with 401, reserves nothing and calls no provider", async () => {
     const before = await traces();
     const forged = forgeries(users["other owner"].jwt, stack.keys.jwtSecret, users.owner.id);
     // Signed by the right key, but no user's: the functions speak for signed-in users alone.
@@ -150,7 +150,7 @@ describe("forged tokens", () => {
     expect(await traces()).toEqual(before);
   }, 60_000);
 
-  it("the Data API reads nothing and calls nothing for any forgery", async () => {
+  it("of any kind reads nothing and calls nothing at the Data API", async () => {
     const { keys, url } = stack;
     const before = await traces();
     const forged = forgeries(users["other owner"].jwt, keys.jwtSecret, users.owner.id);
@@ -191,7 +191,7 @@ describe("forged tokens", () => {
     expect(await traces()).toEqual(before);
   }, 60_000);
 
-  it("the same requests with the owner's own token are answered: the test above would see a leak", async () => {
+  it("would be noticed: the same requests with the owner's own token are answered", async () => {
     const response = await fetch(`${stack.url}/rest/v1/tenants?id=eq.${world.tenant}`, {
       headers: {
         apikey: stack.keys.publishable,

@@ -14,7 +14,7 @@ export interface Fixture {
   /** A user's quota that nobody changes but the statements. */
   quota: string;
   /** Quota with balances, a settled call and a held one in its period. */
-  busyQuota: string;
+  usedQuota: string;
   held: { settle: string; release: string; extend: string };
   context: Record<"create" | "fail" | "run" | "pause" | "resolve", { id: string; claim: string }>;
   alert: string;
@@ -57,7 +57,7 @@ export async function addFixture(sql: Sql): Promise<Fixture> {
   const [quota] = await sql`
     insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
     values ('user', ${tenant}, ${member}, 'e2b', 'week', 5) returning id`;
-  const [busy] = await sql`
+  const [used] = await sql`
     insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
     values ('user', ${tenant}, ${member}, 'llm', 'day', 40) returning id`;
   // Reached at the first call: an alert.
@@ -98,7 +98,7 @@ export async function addFixture(sql: Sql): Promise<Fixture> {
     member,
     stranger,
     quota: String(quota?.id),
-    busyQuota: String(busy?.id),
+    usedQuota: String(used?.id),
     held,
     context,
     alert: alert?.id,
@@ -171,7 +171,7 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
   newest_price_from: () => ["select spend.newest_price_from()"],
   maintenance_status: () => ["select * from spend.maintenance_status()"],
   open_contexts: () => ["select * from spend.open_contexts()"],
-  rebuild_balances: ({ busyQuota }) => [`select * from spend.rebuild_balances(${busyQuota})`],
+  rebuild_balances: ({ usedQuota }) => [`select * from spend.rebuild_balances(${usedQuota})`],
   release: ({ held }) => [`select * from spend.release('${held.release}')`],
   report_problems: ({ tenant }) => [
     `select spend.report_problems('test', '[{"kind": "test", "subject": "${tenant}", "message": "A test", "details": {}}]')`,
@@ -214,14 +214,14 @@ export const WRITES: Record<string, (fixture: Fixture) => string[]> = {
     `insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
      values ('user', '${tenant}', '${member}', 'all', 'day', 3), ('tenant', '${tenant}', null, 'llm', 'lifetime', 30)`,
   ],
-  "cost_quotas UPDATE": ({ busyQuota, tenant }) => [
-    `update spend.cost_quotas set limit_usd = 20, warning_threshold = 0.5, slots = 3 where id = '${busyQuota}'`,
-    `update spend.cost_quotas set period = 'month', resource_type = 'all' where id = '${busyQuota}'`,
+  "cost_quotas UPDATE": ({ usedQuota, tenant }) => [
+    `update spend.cost_quotas set limit_usd = 20, warning_threshold = 0.5, slots = 3 where id = '${usedQuota}'`,
+    `update spend.cost_quotas set period = 'month', resource_type = 'all' where id = '${usedQuota}'`,
     // A plan's quota that is changed by hand.
     `update spend.cost_quotas set limit_usd = 90 where tenant_id = '${tenant}' and source = 'plan'`,
   ],
-  "cost_quotas DELETE": ({ busyQuota }) => [
-    `delete from spend.cost_quotas where id = '${busyQuota}'`,
+  "cost_quotas DELETE": ({ usedQuota }) => [
+    `delete from spend.cost_quotas where id = '${usedQuota}'`,
   ],
   "plan_quotas INSERT": ({ plan }) => [
     `insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd) values ('${plan}', 'user', 'e2b', 'day', 1)`,
@@ -296,8 +296,8 @@ export const USER_WRITES: Record<string, (fixture: Fixture) => string[]> = {
     `insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
      values ('user', '${tenant}', '${member}', 'all', 'day', 3)`,
   ],
-  "cost_quotas UPDATE": ({ busyQuota, tenant }) => [
-    `update spend.cost_quotas set limit_usd = 20, warning_threshold = 0.5 where id = '${busyQuota}'`,
+  "cost_quotas UPDATE": ({ usedQuota, tenant }) => [
+    `update spend.cost_quotas set limit_usd = 20, warning_threshold = 0.5 where id = '${usedQuota}'`,
     `update spend.cost_quotas set limit_usd = 30 where tenant_id = '${tenant}' and source = 'plan' and scope = 'user'`,
   ],
   "cost_quotas DELETE": ({ quota }) => [`delete from spend.cost_quotas where id = '${quota}'`],

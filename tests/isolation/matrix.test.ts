@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { ReservedSql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { ACTORS, type Actor, type Answers, asLine, expected } from "./expected.ts";
 import { buildWorld, labelsOf, PEOPLE, type Person, type World } from "./world.ts";
 
@@ -279,8 +279,8 @@ function mergeCommands(lines: Map<string, Answers>): Map<string, Answers> {
 const print = (lines: Map<string, Answers>) =>
   [...lines].map(([key, answers]) => asLine(key, answers));
 
-describe("relations of spend", () => {
-  it("each × everybody × select, insert, update of each column, delete: as expected.md says", async () => {
+describe("The relations of spend", () => {
+  it("answer select, insert, update of each column and delete to everybody as expected.md says", async () => {
     const found = new Map<string, Answers>();
     for (const relation of relations) {
       for (const [key, answers] of mergeCommands(await linesOf(relation))) found.set(key, answers);
@@ -289,9 +289,9 @@ describe("relations of spend", () => {
   }, 120_000);
 });
 
-describe("amounts of quotas", () => {
+describe("The amounts of quotas", () => {
   it.each(["member", "owner"] as const)(
-    "a %s reads what is spent and held, as it is",
+    "are read by a %s as they are: what is spent and what is held",
     async (actor) => {
       const seen = await attempt(actor, rows("select * from spend.quota_status order by quota_id"));
       const ids = (seen as { quota_id: number }[]).map((row) => row.quota_id);
@@ -304,8 +304,8 @@ describe("amounts of quotas", () => {
   );
 });
 
-describe("functions of spend", () => {
-  it("each × everybody: as expected.md says; what users may call reads no more than their rows", async () => {
+describe("The functions of spend", () => {
+  it("answer everybody as expected.md says, and what users may call reads no more than their rows", async () => {
     const found = new Map<string, Answers>();
     for (const { name, statement } of functions) {
       const answers = {} as Answers;
@@ -333,7 +333,7 @@ describe("functions of spend", () => {
 });
 
 describe("spend_private", () => {
-  it("no relation is read and no function called by anybody, service_role included", async () => {
+  it("has no relation that anybody reads and no function that anybody calls, service_role included", async () => {
     expect(internals.length).toBeGreaterThan(100);
     const reached: string[] = [];
     for (const { name, statement } of internals) {

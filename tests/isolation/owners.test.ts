@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 /** What the default plan gives a tenant a month; other periods have no limit. */
 const MONTH_USD: Record<string, number> = { llm: 100, e2b: 50, all: 150 };
@@ -181,7 +181,7 @@ function insertWith(column: string, value: string, upsert = ""): string {
   return `insert into spend.cost_quotas (${Object.keys(row).join(", ")}) overriding system value values (${Object.values(row).join(", ")}) ${upsert}`;
 }
 
-describe("an owner, each column of cost_quotas and each value that could gain something", () => {
+describe("An owner, for each column of cost_quotas and each value that could gain something,", () => {
   it("inserts what is granted, of its own users, up to the tenant's limit; 42501 for every other column", async () => {
     for (const column of await columns()) {
       for (const value of (VALUES[column] ?? ANY)()) {
@@ -234,7 +234,7 @@ describe("an owner, each column of cost_quotas and each value that could gain so
     expect((await asOwner(statement)).changed).toEqual([expect.objectContaining({ limit_usd: 5 })]);
   }, 60_000);
 
-  it("no pair of columns together either: a tenant's quota, one of another tenant, one of a task", async () => {
+  it("writes no pair of columns either that makes a tenant's quota, one of another tenant or one of a task", async () => {
     const pairs = [
       { scope: "'tenant'", scope_id: `'${ids.ours}'` },
       { scope: "'tenant'", scope_id: "null" },
@@ -263,7 +263,7 @@ describe("an owner, each column of cost_quotas and each value that could gain so
     }
   });
 
-  it("merge, update from and delete using reach no row that the plain commands do not", async () => {
+  it("reaches no more rows by merge, update from and delete using than by the plain commands", async () => {
     for (const statement of [
       `merge into spend.cost_quotas as q using (values (1)) as v (x) on q.scope <> 'user' when matched then update set limit_usd = 1e6`,
       `update spend.cost_quotas as q set limit_usd = 1e6 from spend.tenants as t where t.id = q.tenant_id and q.scope = 'tenant'`,
@@ -274,7 +274,7 @@ describe("an owner, each column of cost_quotas and each value that could gain so
   });
 });
 
-describe("whether another tenant has a quota is not told", () => {
+describe("Whether another tenant has a quota is not told", () => {
   const analyst = `analyst_${randomUUID().replaceAll("-", "")}`;
   beforeAll(() => sql.unsafe(`create role ${analyst} inherit in role authenticated`));
   afterAll(() => sql.unsafe(`drop role ${analyst}`));
@@ -282,19 +282,22 @@ describe("whether another tenant has a quota is not told", () => {
   it.each([
     ["the role authenticated", "set local role authenticated"],
     ["a role of one's own that inherits from it", `set local session authorization ${analyst}`],
-  ])("to %s: the same 42501 for one that is there and one that is not", async (_, become) => {
-    const answers = [];
-    // Of a user who has a quota of llm by the month, and none by the week.
-    for (const period of ["month", "week"]) {
-      const added = sql.begin(async (session) => {
-        await session.unsafe(become);
-        await session`select set_config('request.jwt.claims', ${JSON.stringify({ sub: ids.user })}, true)`;
-        await session`
+  ])(
+    "to %s, who gets the same 42501 for one that is there and one that is not",
+    async (_, become) => {
+      const answers = [];
+      // Of a user who has a quota of llm by the month, and none by the week.
+      for (const period of ["month", "week"]) {
+        const added = sql.begin(async (session) => {
+          await session.unsafe(become);
+          await session`select set_config('request.jwt.claims', ${JSON.stringify({ sub: ids.user })}, true)`;
+          await session`
           insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
           values ('user', ${ids.theirs}, ${ids.owner}, 'llm', ${period}, 1)`;
-      });
-      answers.push(await added.then(() => "added").catch((error) => error.code));
-    }
-    expect(answers).toEqual(["42501", "42501"]);
-  });
+        });
+        answers.push(await added.then(() => "added").catch((error) => error.code));
+      }
+      expect(answers).toEqual(["42501", "42501"]);
+    },
+  );
 });

@@ -1,8 +1,8 @@
 // What a session can set for itself: the settings that our own functions use to talk to each other, those that change what
-// SQL means, and the isolation of its transaction. None of them opens anything or makes the books wrong.
+// SQL means, and the isolation of its transaction. None of them opens anything or makes the balances wrong.
 import type { Sql, TransactionSql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addFixture, addPrices, everythingFor, type Fixture, readCatalogue } from "./everything.ts";
 
 const ROLES = ["anon", "authenticated", "service_role"] as const;
@@ -61,8 +61,8 @@ const errorOf = (query: Promise<unknown>) =>
 
 const verify = () => sql`select * from spend.verify_balances()`;
 
-describe("settings of our own", () => {
-  it("functions read no setting of ours but those that are tried here", async () => {
+describe("A setting of our own", () => {
+  it("is read by functions only if it is tried here", async () => {
     const found = await sql`
       select distinct m.match[1] as name
       from pg_proc as p, regexp_matches(p.prosrc, '(?:current_setting|set_config)\\s*\\(\\s*''(spend\\.\\w+)''', 'g') as m (match)
@@ -70,7 +70,7 @@ describe("settings of our own", () => {
     expect(OWN_SETTINGS).toEqual(expect.arrayContaining(found.map(({ name }) => name)));
   });
 
-  it("with all of them on, no role deletes, changes or empties the ledger, the log, or anything in spend_private", async () => {
+  it("lets no role delete, change or empty the ledger, the log, or anything in spend_private, even with all of them on", async () => {
     await addFixture(sql);
     const tables = await sql`
       select c.oid::regclass::text as name from pg_class as c
@@ -93,7 +93,7 @@ describe("settings of our own", () => {
   });
 
   it.each(["authenticated", "service_role"] as const)(
-    "spend.seeding on: %s adds a quota of a user with 0.90 USD spent and 3 USD held, and it counts both",
+    "for seeding, spend.seeding, lets %s add a quota of a user with 0.90 USD spent and 3 USD held that counts both",
     async (role) => {
       const fixture = await addFixture(sql);
       await as(role, fixture.owner, { "spend.seeding": "on" }, async (transaction) => {
@@ -109,7 +109,7 @@ describe("settings of our own", () => {
     },
   );
 
-  it("spend.seeding on: a plan's quota that an owner changes by hand is his from then on, as without it", async () => {
+  it("for seeding, spend.seeding, leaves a plan's quota that an owner changes by hand his from then on", async () => {
     const fixture = await addFixture(sql);
     await as("authenticated", fixture.owner, { "spend.seeding": "on" }, async (transaction) => {
       await transaction`
@@ -123,7 +123,7 @@ describe("settings of our own", () => {
   });
 });
 
-describe("settings that change what SQL means", () => {
+describe("A session whose settings change what SQL means", () => {
   /** What a function or view answers, in words that no setting changes. */
   async function answers(fixture: Fixture, settings: Record<string, string>) {
     const found: Record<string, unknown> = {};
@@ -155,7 +155,7 @@ describe("settings that change what SQL means", () => {
     return found;
   }
 
-  it("a session in Kiritimati that writes days first and treats null as a value is answered what everybody is", async () => {
+  it("by being in Kiritimati, writing days first and treating null as a value gets the answers that everybody gets", async () => {
     const fixture = await addFixture(sql);
     const usual = await answers(fixture, {});
     const odd = await answers(fixture, HOSTILE_SETTINGS);
@@ -163,7 +163,7 @@ describe("settings that change what SQL means", () => {
     expect(odd).toEqual(usual);
   });
 
-  it("its calls and changes succeed, an idempotency key is known again, and the books are right", async () => {
+  it("succeeds with its calls and changes, knows an idempotency key again, and leaves the balances right", async () => {
     const fixture = await addFixture(sql);
     const catalogue = await readCatalogue(sql);
     const failed: string[] = [];
@@ -199,7 +199,7 @@ describe("settings that change what SQL means", () => {
   }, 60_000);
 });
 
-describe("a transaction that sees the past", () => {
+describe("A transaction that sees the past", () => {
   const LEVELS = ["repeatable read", "serializable"];
   /** Runs a statement as a role in a transaction that began before a call of a dollar was booked. */
   async function late(
@@ -223,18 +223,18 @@ describe("a transaction that sees the past", () => {
   }
 
   it.each(LEVELS)(
-    "%s: changes of quotas would count too little, and are refused",
+    "at %s has its changes of quotas, which would count too little, refused",
     async (level) => {
       const fixture = await addFixture(sql);
-      const { tenant, member, stranger, busyQuota, plan } = fixture;
+      const { tenant, member, stranger, usedQuota, plan } = fixture;
       const added = `insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
       values ('user', '${tenant}', '${member}', 'llm', 'week', 5)`;
       const changes: [(typeof ROLES)[number], string][] = [
         ["authenticated", added],
         ["service_role", added],
-        ["authenticated", `update spend.cost_quotas set limit_usd = 30 where id = ${busyQuota}`],
-        ["service_role", `update spend.cost_quotas set period = 'month' where id = ${busyQuota}`],
-        ["authenticated", `delete from spend.cost_quotas where id = ${busyQuota}`],
+        ["authenticated", `update spend.cost_quotas set limit_usd = 30 where id = ${usedQuota}`],
+        ["service_role", `update spend.cost_quotas set period = 'month' where id = ${usedQuota}`],
+        ["authenticated", `delete from spend.cost_quotas where id = ${usedQuota}`],
         [
           "service_role",
           `update spend.tenants set time_zone = 'Asia/Tokyo' where id = '${tenant}'`,
@@ -260,7 +260,7 @@ describe("a transaction that sees the past", () => {
   );
 
   it.each(LEVELS)(
-    "%s: a call of 1 USD after others held 2 of the 3 USD that were left is refused or counted, and the books are right",
+    "at %s has a call of 1 USD, after others held 2 of 3 USD, refused or counted, and the balances are right",
     async (isolation) => {
       const fixture = await addFixture(sql);
       await sql`

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import {
   addFixture,
   addPrices,
@@ -158,9 +158,9 @@ async function membersOfVictim(): Promise<number> {
   return row?.members;
 }
 
-describe("objects in pg_temp and in a schema of one's own", () => {
+describe("Objects in pg_temp and in a schema of one's own", () => {
   for (const [attacker, path] of ATTACKS) {
-    it(`${attacker.name} calls, reads and writes all that the role may, search_path ${path}: nothing runs as anybody else`, async () => {
+    it(`of ${attacker.name}, who calls, reads and writes all that the role may, are not run as anybody else with search_path ${path}`, async () => {
       const { ran, failed } = await attack(attacker, path, everythingOf(attacker));
       expect(ran).toEqual([]);
       // A member may try, but writes nothing.
@@ -170,7 +170,7 @@ describe("objects in pg_temp and in a schema of one's own", () => {
     }, 60_000);
   }
 
-  it("the attackers have at least 50 types, 20 relations, 150 functions and 150 operators of PostgreSQL's and our names", async () => {
+  it("are at least 50 types, 20 relations, 150 functions and 150 operators with names of PostgreSQL and of ours", async () => {
     const fixture = await addFixture(sql);
     const session = await openSession(OWNER, fixture.owner, [], ["pg_temp", OPEN]);
     await session.unsafe("set search_path = pg_catalog, pg_temp");
@@ -186,7 +186,7 @@ describe("objects in pg_temp and in a schema of one's own", () => {
     await emptyOpenSchema();
   }, 60_000);
 
-  it("every line of everything.ts is of a function or trigger that is there", () => {
+  it("are tried on functions and triggers that are there: so says every line of everything.ts", () => {
     const functions = new Set(catalogue.functions.map(({ name }) => name));
     const writes = new Set(catalogue.writes.map(({ key }) => key));
     expect(Object.keys(CALLS).filter((name) => !functions.has(name))).toEqual([]);
@@ -194,8 +194,8 @@ describe("objects in pg_temp and in a schema of one's own", () => {
   });
 });
 
-describe("triggers that docs/guides/attach.md teaches", () => {
-  it("a member who may write organizations mirrors one: nothing of the member's own runs as the triggers' owner", async () => {
+describe("The triggers that docs/guides/attach.md teaches", () => {
+  it("run nothing of a member's own as their owner when the member mirrors an organization", async () => {
     const text = readFileSync(join(PROJECT, "docs/guides/attach.md"), "utf8");
     const taught = /```sql\n(.*?)```/s.exec(text)?.[1] ?? "";
     await sql.unsafe(`
@@ -219,8 +219,8 @@ describe("triggers that docs/guides/attach.md teaches", () => {
   }, 60_000);
 });
 
-describe("a session that is used by somebody else afterwards", () => {
-  it("what a member left in pg_temp is not run by service_role's calls, nor by the owner", async () => {
+describe("A session that is used by somebody else afterwards", () => {
+  it("does not run what a member left in pg_temp, neither by service_role's calls nor by the owner's", async () => {
     const notices: string[] = [];
     const fixture = await addFixture(sql);
     const session = await openSession(MEMBER, fixture.member, notices);
@@ -239,7 +239,7 @@ describe("a session that is used by somebody else afterwards", () => {
   }, 60_000);
 });
 
-describe("the attack would be noticed", () => {
+describe("The attack would be noticed", () => {
   /** Runs `work` with a function as it should not be, then puts it back. */
   async function broken<T>(routine: string, change: string, work: () => Promise<T>): Promise<T> {
     await sql.unsafe(`alter function ${routine} ${change}`);
@@ -270,7 +270,7 @@ describe("the attack would be noticed", () => {
       "spend_private.check_adjustment(numeric, text, text, text)",
     ],
   ])(
-    "a search_path of '' on %s: types of pg_temp run as its owner, who makes the attacker one",
+    "with a search_path of '' on %s: types of pg_temp run as its owner, who makes the attacker one",
     async (_, attacker, statements, routine) => {
       const { ran } = await broken(routine, "set search_path = ''", async () => {
         const seen = await attack(attacker, DEFAULT_PATH, statements);
@@ -282,7 +282,7 @@ describe("the attack would be noticed", () => {
     60_000,
   );
 
-  it("no search_path on a trigger of an owner's write: functions and operators of the attacker's schema run as its owner", async () => {
+  it("without a search_path on a trigger of an owner's write: functions and operators of the attacker's schema run as its owner", async () => {
     const { ran } = await broken("spend_private.complete_quota()", "reset search_path", () =>
       attack(OWNER, HOSTILE_PATH, change),
     );

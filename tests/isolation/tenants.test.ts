@@ -1,7 +1,12 @@
 // What somebody with a valid JWT can reach through the Data API. The relations and functions come from
 // the catalogue, so that a new one cannot be forgotten.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
 
 /** Relations that tell nothing of a tenant, and that everybody who is signed in reads. */
 const COMMON = [
@@ -83,8 +88,8 @@ async function rowsOf(
 const namesB = (row: Record<string, unknown>) =>
   [tenants.B.id, owners.B.id, member.id].some((id) => JSON.stringify(row).includes(id));
 
-describe("another tenant's rows", () => {
-  it("an owner of A, and a user of no tenant, read none of B's rows from any relation", async () => {
+describe("A tenant's rows", () => {
+  it("are read by no owner of another tenant, and by no user without a tenant", async () => {
     expect(relations).toEqual(expect.arrayContaining(["cost_events", "reservations", "tenants"]));
     for (const user of [owners.A, outsider]) {
       for (const relation of relations) {
@@ -95,7 +100,7 @@ describe("another tenant's rows", () => {
     }
   });
 
-  it("an owner of B does read them: the test above would see a leak", async () => {
+  it("are read by their own owner, so the test above would see a leak", async () => {
     const seen = [];
     for (const relation of relations) {
       const rows = await rowsOf(owners.B, relation);
@@ -116,14 +121,14 @@ describe("another tenant's rows", () => {
     );
   });
 
-  it("a member of B reads its own calls, not the owner's", async () => {
+  it("are read by a member where they are his own calls, and not the owner's", async () => {
     for (const relation of ["reservations", "cost_events", "execution_contexts"]) {
       const rows = (await rowsOf(member, relation)) as { user_id: string }[];
       expect(new Set(rows.map((row) => row.user_id))).toEqual(new Set([member.id]));
     }
   });
 
-  it("somebody who is removed reads nothing any more", async () => {
+  it("are not read by somebody who is removed", async () => {
     const removed = await stack.signUp();
     await stack.sql`
       insert into spend.tenant_members (tenant_id, user_id) values (${tenants.B.id}, ${removed.id})`;
@@ -135,7 +140,7 @@ describe("another tenant's rows", () => {
     }
   });
 
-  it("without a user nothing is read", async () => {
+  it("are not read without a user", async () => {
     for (const relation of relations) {
       const { data } = await stack.anonymous.from(relation as never).select("*");
       expect([relation, data ?? []]).toEqual([relation, []]);
@@ -143,8 +148,8 @@ describe("another tenant's rows", () => {
   });
 });
 
-describe("writing through the Data API", () => {
-  it("an owner changes no row of any relation of another tenant, nor of the ledger", async () => {
+describe("The Data API", () => {
+  it("lets an owner change no row of another tenant, nor of the ledger", async () => {
     for (const relation of relations) {
       const before =
         await stack.sql`select count(*)::int as rows, md5(string_agg(t::text, '' order by t::text)) as hash
@@ -164,7 +169,7 @@ describe("writing through the Data API", () => {
     }
   });
 
-  it("spend_private is not exposed", async () => {
+  it("does not expose spend_private", async () => {
     const { error } = await stack.service
       .schema("spend_private" as never)
       .from("quota_balances")
@@ -173,8 +178,8 @@ describe("writing through the Data API", () => {
   });
 });
 
-describe("functions of the gate", () => {
-  it("users and strangers can call none of the service functions", async () => {
+describe("The functions of the gate", () => {
+  it("can be called by no user and no stranger", async () => {
     const service = functions.filter(({ name }) => !OPEN_FUNCTIONS.includes(name));
     expect(service.map(({ name }) => name)).toEqual(
       expect.arrayContaining([

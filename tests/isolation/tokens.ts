@@ -1,4 +1,4 @@
-// Tokens that nobody should take: each is a user's, but for one thing.
+// Forged tokens: each is a user's, but for one thing.
 import { createHmac, randomBytes } from "node:crypto";
 
 type Claims = Record<string, unknown>;

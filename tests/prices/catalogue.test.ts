@@ -8,7 +8,7 @@ import {
 } from "@pydantic/genai-prices";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 const CASES = 5000;
 
@@ -145,7 +145,7 @@ it(`${CASES} random calls of all priced models at random dates cost what the lib
   expect(different).toEqual([]);
 }, 60_000);
 
-it("gpt-4o, Claude with cache writes for five minutes and for an hour, Gemini on and above its cliff", async () => {
+it("Calls of gpt-4o, Claude with both kinds of cache writes, and Gemini on and above its tier cost the published prices", async () => {
   const at = new Date("2026-11-01");
   const claude = { cache_read_tokens: 40_000, cache_write_tokens: 20_000 };
   const cases: Case[] = [

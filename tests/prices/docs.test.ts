@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { verifyBalances } from "../support/spend.ts";
 
 const MILLION = { input_tokens: 1_000_000, output_tokens: 1_000_000 };
 
@@ -34,7 +35,7 @@ async function cost(tenant: string | null, usage: object, at = new Date()): Prom
   return row?.usd;
 }
 
-it("docs/guides/prices.md: every task does what it says", async () => {
+it("Every task of docs/guides/prices.md does what it says", async () => {
   const { sql } = database;
   const tasks = statements();
   const names: Record<string, string> = {};
@@ -105,7 +106,7 @@ it("docs/guides/prices.md: every task does what it says", async () => {
     { kind: "charge", cost_usd: 12.5 },
     { kind: "correction", cost_usd: -0.5 },
   ]);
-  expect(await sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(sql)).toEqual([]);
 
   await run("What is reserved for a call");
   expect(

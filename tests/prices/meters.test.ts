@@ -2,7 +2,7 @@
 // and billed, or a reason why none has it. A meter that is new to a provider fails here until somebody reads it.
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { UsageReader } from "../../functions/_shared/llm/usage/usage.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -173,7 +173,7 @@ function isRight({ product, meter }: Line, units: number | null | undefined): bo
   return units === (meter === "web_searches" && /^gemini-2/.test(product) ? 1 : 7);
 }
 
-it("each meter of each product of the catalogue is read from an answer and billed, or has a reason", async () => {
+it("Each meter of each product of the catalogue is read from an answer and billed, or has a reason", async () => {
   const priced = await database.sql`
     select distinct provider, product, meter
     from spend.current_prices
@@ -192,7 +192,7 @@ it("each meter of each product of the catalogue is read from an answer and bille
   expect([...reasons].sort()).toEqual(Object.keys(UNREAD).sort());
 }, 60_000);
 
-it("every meter of the database is priced by the catalogue, or is of sandboxes", async () => {
+it("Every meter of the database is priced by the catalogue, or is of sandboxes", async () => {
   const unpriced = await database.sql`
     select m.meter from spend.meters as m
     where m.resource_type = 'llm' and not exists (select from spend.prices as p where p.meter = m.meter)`;
@@ -206,12 +206,15 @@ it.each([
   ["openrouter", "openai/gpt-4o-search-preview", 0.035],
   ["openrouter", "perplexity/sonar", 0.012],
   ["perplexity", "sonar-pro-search", 0.018],
-])("%s/%s: a call costs its search, $%f, whatever its tokens are", async (provider, model, usd) => {
-  const [row] = await database.sql`
+])(
+  "A call of %s/%s costs its search, $%f, whatever its tokens are",
+  async (provider, model, usd) => {
+    const [row] = await database.sql`
     select (spend_private.price_usage(
       null, 'llm',
       spend_private.read_usage('llm', ${database.sql.json({ provider, model, input_tokens: 0, output_tokens: 0 })}),
       now()
     )).cost_usd::float8 as usd`;
-  expect(row?.usd).toBe(usd);
-});
+    expect(row?.usd).toBe(usd);
+  },
+);

@@ -1,10 +1,10 @@
-// What a slip of a DBA is told where it is no mistake: a NOTICE, and nothing is refused. Right prices are met with silence.
+// A NOTICE warns a DBA of a price that is probably a slip, and refuses nothing. Right prices give no notice.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 let database: TestDatabase;
 let listener: Sql;
@@ -49,7 +49,7 @@ it.each([
   ["openai", "gpt-4oo", 'Product "gpt-4oo" of "openai" is new, and looks like "gpt-4o".'],
   ["openai", "GPT-4o", 'Product "GPT-4o" of "openai" is new, and looks like "gpt-4o".'],
   ["openai", "gpt4o", 'Product "gpt4o" of "openai" is new, and looks like "gpt-4o".'],
-])("a first price of %s/%s: %s", async (provider, product, expected) => {
+])("A first price of %s/%s gives the notice: %s", async (provider, product, expected) => {
   expect((await noticesOf(price(provider, product))).join()).toContain(expected);
 });
 
@@ -70,11 +70,11 @@ it.each([
     "a tier that is there already",
     ["select spend.add_service_tier('openai', 'batch', 0.5, 'now')"].flatMap((add) => [add, add]),
   ],
-])("%s: silence", async (_, statements) => {
+])("No notice is given for %s", async (_, statements) => {
   expect(await noticesOf(...statements)).toEqual([]);
 });
 
-it("prices 1,000 times what they were, or a thousandth: by usd or unit_size, of a row that is new or changed, for a tenant or a tier", async () => {
+it("A price 1,000 times or a thousandth of what it was gives a notice, by usd or unit_size, new or changed, for a tenant or a tier", async () => {
   const thousandfold = /input_tokens of "openai\/gpt-4o" at .* are 1000 times what they were/;
   const [tenant] =
     await database.sql`insert into spend.tenants (name) values ('Acme') returning id`;
@@ -102,7 +102,7 @@ it("prices 1,000 times what they were, or a thousandth: by usd or unit_size, of 
   expect(await noticesOf(price("openai", "gpt-4o", "249"))).toEqual([]);
 });
 
-it("what matches nothing says so, and what may have been meant", async () => {
+it("A pattern that matches nothing gives a notice of what may have been meant", async () => {
   const meant = /Did you mean "openai"\?/;
   expect(await noticesOf("select spend.add_service_tier('opnai', 'batch', 0.5)")).toEqual([
     expect.stringMatching(meant),
@@ -133,7 +133,7 @@ it("what matches nothing says so, and what may have been meant", async () => {
   ).toEqual([expect.stringMatching(meant)]);
 });
 
-it("a range of reprice that is reversed, or empty, is refused", async () => {
+it("A repricing of a reversed or empty range is refused", async () => {
   for (const [from, to] of [
     ["2026-03-02", "2026-03-01"],
     ["2026-03-01", "2026-03-01"],
@@ -148,7 +148,7 @@ it("a range of reprice that is reversed, or empty, is refused", async () => {
   }
 });
 
-it("a reprice of calls says nothing", async () => {
+it("A repricing that finds calls gives no notice", async () => {
   const usage = `'{"provider":"openai","model":"gpt-4o","input_tokens":1000,"output_tokens":0}'`;
   expect(
     await noticesOf(
@@ -159,7 +159,7 @@ it("a reprice of calls says nothing", async () => {
   ).toEqual([]);
 });
 
-it("the catalogue, loaded into an empty table and once more: silence; of a hundred new products beside it too", async () => {
+it("Loading the catalogue, into an empty table, again, or beside a hundred new products, gives no notice", async () => {
   const seed = readFileSync(join(PROJECT, "supabase/seeds/prices.sql"), "utf8");
   expect(
     await noticesOf("delete from spend.product_aliases", "delete from spend.prices", seed, seed),

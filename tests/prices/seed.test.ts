@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 
 const SEED = readFileSync(join(PROJECT, "supabase/seeds/prices.sql"), "utf8");
 
@@ -17,14 +17,14 @@ const rows = async () =>
   (await database.sql`select * from spend.prices order by id`).map((row) => JSON.stringify(row));
 const load = () => database.sql.unsafe(SEED);
 
-it("a second time it changes nothing", async () => {
+it("Loading the price seed a second time changes nothing", async () => {
   const before = await rows();
   expect(before.length).toBeGreaterThan(4000);
   await load();
   expect(await rows()).toEqual(before);
 });
 
-it("what a newer catalogue adds to a product in use takes effect now, once, and rewrites no history", async () => {
+it("A newer catalogue's prices of a product in use take effect now, once, and rewrite no history", async () => {
   const { sql } = database;
   const [tenant] = await sql`insert into spend.tenants (name) values ('Acme') returning id`;
   const usage = sql.json({

@@ -1,11 +1,11 @@
-// Who is there, and what applies to him: a member or tenant that comes, goes or changes plan beside a change of the plan,
-// a first call that is under way. Whichever commits first, everybody ends with what his plan gives, and every call counts.
+// A member or tenant comes, goes or changes plan while the plan changes or a first call is under way. Whoever
+// commits first, everybody ends with what his plan gives, and every call counts.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { addTestModel, followPlans, reserve, usageOf, verifyBalances } from "../support/spend.ts";
 import { leftOverQuotas, missingPlanQuotas, wrongQuotas } from "./oracle.ts";
 import { overlap, type Work } from "./sessions.ts";
-import { addTestModel, followPlans, reserve, usageOf, verifyBalances } from "./spend.ts";
 
 let database: TestDatabase;
 let sql: Sql;
@@ -99,9 +99,9 @@ const pairs = Object.keys(arrivals).flatMap((arrival) =>
   Object.keys(planChanges).flatMap((change) => orders.map((order) => [arrival, change, order])),
 );
 
-describe("two that do not see each other", () => {
+describe("A change of the plan and an arrival that do not see each other", () => {
   it.each(pairs)(
-    "%s (open), %s; the former commits %s: all have what the plan gives",
+    "%s in an open transaction, %s, and the first commits %s: every tenant has what its plan gives",
     async (arrival, change, order) => {
       await overlap(
         sql,
@@ -114,7 +114,7 @@ describe("two that do not see each other", () => {
   );
 
   it.each(pairs)(
-    "%s, while %s is open and commits %s: all have what the plan gives",
+    "%s while, in an open transaction, %s, which commits %s: every tenant has what its plan gives",
     async (arrival, change, order) => {
       await overlap(
         sql,
@@ -127,14 +127,14 @@ describe("two that do not see each other", () => {
   );
 });
 
-describe("two arrivals that do not see each other", () => {
+describe("Two arrivals that do not see each other", () => {
   const joins = ["a member joins", "a member becomes somebody else"] as const;
   const pairs = joins.flatMap((join) =>
     orders.flatMap((order) => [true, false].map((isFirst) => [join, order, isFirst] as const)),
   );
 
   it.each(pairs)(
-    "%s beside a tenant that goes to another plan, whoever is first: all have what the plan gives (%s, %s)",
+    "%s beside a tenant that goes to another plan, whoever is first: every tenant has what its plan gives (%s, %s)",
     async (join, order, isFirst) => {
       const works = [arrivals[join], arrivals["a tenant goes to another plan"]] as [Work, Work];
       const [open, beside] = isFirst ? works : works.toReversed();
@@ -145,7 +145,7 @@ describe("two arrivals that do not see each other", () => {
 });
 
 it.each(["a member joins", "a tenant is created"])(
-  "%s beside a plan that gains a quota: it is there when both have committed, without maintenance",
+  "When %s beside a plan that gains a quota, the quota is there when both have committed, without maintenance",
   async (arrival) => {
     const gains = planChanges["the plan gains a user quota"] as Work;
     await overlap(sql, arrivals[arrival] as Work, gains, true);
@@ -155,7 +155,7 @@ it.each(["a member joins", "a tenant is created"])(
   },
 );
 
-it("a member who joined beside a new user quota of 0.01: a call of 1.25 is refused", async () => {
+it("A member who joined beside a new user quota of 0.01 is refused a call of 1.25", async () => {
   await overlap(
     sql,
     arrivals["a member joins"] as Work,
@@ -166,7 +166,7 @@ it("a member who joined beside a new user quota of 0.01: a call of 1.25 is refus
   expect(await reserve(sql, tenantId, stranger, 1.25)).toMatchObject({ allowed: false });
 });
 
-it("the first call of 1.25 beside a new tenant quota of 1.5: the next call of 0.75 is refused", async () => {
+it("The first call of 1.25 beside a new tenant quota of 1.5 counts in it: the next call of 0.75 is refused", async () => {
   await overlap(
     sql,
     arrivals["the first call is made"] as Work,
@@ -176,7 +176,7 @@ it("the first call of 1.25 beside a new tenant quota of 1.5: the next call of 0.
   expect(await reserve(sql, tenantId, null, 0.75)).toMatchObject({ allowed: false });
 });
 
-describe("a tenant is deleted beside its first call", () => {
+describe("A tenant that is deleted beside its first call", () => {
   const remove: Work = (s) => s`delete from spend.tenants where id = ${tenantId}`;
   const call = arrivals["the first call is made"] as Work;
   const answer = (work: Promise<unknown>) =>
@@ -185,7 +185,7 @@ describe("a tenant is deleted beside its first call", () => {
       (error) => `${error.code} ${error.message}`,
     );
 
-  it("the call is open: the deletion waits, and is refused", async () => {
+  it("waits for the call that is open, and its deletion is refused", async () => {
     expect(await answer(overlap(sql, call, remove))).toBe("PT409 tenant_has_history");
     const open = await sql`select id from spend.reservations where tenant_id = ${tenantId}`;
     expect(open).toHaveLength(1);
@@ -194,14 +194,14 @@ describe("a tenant is deleted beside its first call", () => {
     ]);
   });
 
-  it("the deletion is open: the call waits, and is one of nobody", async () => {
+  it("has its call wait for the deletion that is open, and fail as one of nobody", async () => {
     expect(await answer(overlap(sql, remove, call, true))).toBe("42501 not_a_member");
     expect(await sql`select from spend.reservations where tenant_id = ${tenantId}`).toHaveLength(0);
     expect(await verifyBalances(sql)).toEqual([]);
   });
 });
 
-it("a member becomes somebody else: the newcomer has the plan's quotas with what he spent, the other has none", async () => {
+it("When a member becomes somebody else, the newcomer has the plan's quotas with his own spend, and the other has none", async () => {
   const quotas = (userId: string) => sql`
     select limit_usd::float8 as usd from spend.cost_quotas where tenant_id = ${tenantId} and scope_id = ${userId}`;
   await sql`update spend.tenant_members set user_id = ${stranger} where user_id = ${member}`;

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { addQuota, addTenant, verifyBalances } from "./spend.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { addQuota, addTenant, verifyBalances } from "../support/spend.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -29,7 +30,7 @@ async function claim(sql: Sql, conversation: string, path: string | null): Promi
 }
 
 it.each(["a path", null])(
-  "twenty concurrent claims of %s: one creates, nineteen wait, one hold is made",
+  "Of twenty concurrent claims of %s one creates, nineteen wait, and one hold is made",
   async (path) => {
     const { sql } = database;
     const conversation = randomUUID();
@@ -48,7 +49,7 @@ it.each(["a path", null])(
   },
 );
 
-it("a claim that has not committed is waited for, not overtaken", async () => {
+it("A claim waits for one that has not committed, and does not overtake it", async () => {
   const { sql } = database;
   const conversation = randomUUID();
   const first = await sql.reserve();
@@ -56,14 +57,7 @@ it("a claim that has not committed is waited for, not overtaken", async () => {
   const created = await claim(first, conversation, null);
 
   const second = claim(sql, conversation, null);
-  await expect
-    .poll(async () => {
-      const [row] = await sql`
-        select count(*)::int as waiting from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`;
-      return row?.waiting;
-    })
-    .toBe(1);
+  await untilLockWaits(sql);
   await first`commit`;
   first.release();
 
@@ -71,7 +65,7 @@ it("a claim that has not committed is waited for, not overtaken", async () => {
   expect(await second).toMatchObject({ outcome: "wait", context_id: created.context_id });
 });
 
-it("twenty concurrent ends of one context: the seconds are booked once", async () => {
+it("Twenty concurrent ends of one context book its seconds once", async () => {
   const { sql } = database;
   const conversation = randomUUID();
   const { context_id } = await claim(sql, conversation, null);

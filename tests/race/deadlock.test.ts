@@ -1,6 +1,6 @@
 import type { ReservedSql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { administration, calls, Dice, perform, quotaChanges, transactions } from "./operations.ts";
 import { deadlocks } from "./sessions.ts";
 import { createWorld, expectExact, renewWorld } from "./world.ts";
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => database?.close());
 
-it(`${SECONDS} s of calls by ${CALLERS} connections beside all administration by ${ADMINISTRATORS}: no deadlock`, {
+it(`${SECONDS} s of calls by ${CALLERS} connections beside all administration by ${ADMINISTRATORS} meet no deadlock`, {
   timeout: (SECONDS + 90) * 1000,
 }, async () => {
   const { sql } = database;

@@ -1,10 +1,9 @@
-// No tenant makes another one wait: whatever is done to one tenant, by its owner or for it, is left open, and all calls of
-// another tenant are made meanwhile; and the other way round, whoever has a call open does not hold it up.
+// No tenant makes another one wait: while a change of one tenant is open, all calls of another go on, and an open
+// call does not delay the change.
 import { randomUUID } from "node:crypto";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { endsOrWaits, type Session, type Work, withSessions } from "./sessions.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import {
   addQuota,
   addTestModel,
@@ -13,13 +12,15 @@ import {
   reserve,
   usageOf,
   verifyBalances,
-} from "./spend.ts";
+} from "../support/spend.ts";
+import { endsOrWaits, type Session, type Work, withSessions } from "./sessions.ts";
 
 let database: TestDatabase;
 let sql: Sql;
 const plan = "plan of the first";
 /** The tenant that is administered, and the one that calls. */
-let busy: string;
+/** The tenant that is changed while `other` makes calls. */
+let changed: string;
 let other: string;
 let owner: string;
 let member: string;
@@ -37,17 +38,17 @@ beforeAll(async () => {
       ('third', 'tenant', 'llm', 'month', 1000), ('third', 'user', 'llm', 'day', 100),
       ('another', 'tenant', 'llm', 'day', 1000), ('another', 'user', 'all', 'week', 100)`;
   const tenants = await sql`
-    insert into spend.tenants (name, plan_id) values ('Busy', ${plan}), ('Other', 'third') returning id`;
-  [busy, other] = tenants.map(({ id }) => id) as [string, string];
-  owner = await addUser(sql, busy);
+    insert into spend.tenants (name, plan_id) values ('Changed', ${plan}), ('Other', 'third') returning id`;
+  [changed, other] = tenants.map(({ id }) => id) as [string, string];
+  owner = await addUser(sql, changed);
   await sql`update spend.tenant_members set role = 'owner' where user_id = ${owner}`;
-  member = await addUser(sql, busy);
+  member = await addUser(sql, changed);
   otherUser = await addUser(sql, other);
   const [user] = await sql`insert into auth.users (id) values (gen_random_uuid()) returning id`;
   stranger = user?.id;
   await addQuota(sql, { scope: "platform", resourceType: "all", limitUsd: 1e6, slots: 4 });
   for (const [tenantId, userId] of [
-    [busy, member],
+    [changed, member],
     [other, otherUser],
   ] as const) {
     for (let call = 0; call < 50; call++) await reserve(sql, tenantId, userId, 0.1);
@@ -55,7 +56,7 @@ beforeAll(async () => {
 });
 afterAll(() => database?.close());
 
-/** As the busy tenant's owner, by SQL of his own. */
+/** As the changed tenant's owner, by SQL of his own. */
 const asOwner =
   (work: Work): Work =>
   async (s) => {
@@ -70,44 +71,44 @@ const actions: Record<string, Work> = {
   "its owner adds a user quota": asOwner(
     (s) => s`
     insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
-    values ('user', ${busy}, ${member}, 'llm', 'month', 10)`,
+    values ('user', ${changed}, ${member}, 'llm', 'month', 10)`,
   ),
   "its owner changes a limit": asOwner(
     (s) => s`
-    update spend.cost_quotas set limit_usd = 5 where tenant_id = ${busy} and scope = 'user'`,
+    update spend.cost_quotas set limit_usd = 5 where tenant_id = ${changed} and scope = 'user'`,
   ),
   "its owner removes user quotas": asOwner(
     (s) => s`
-    delete from spend.cost_quotas where tenant_id = ${busy} and scope = 'user'`,
+    delete from spend.cost_quotas where tenant_id = ${changed} and scope = 'user'`,
   ),
   "its quota gets another period": (s) => s`
-    update spend.cost_quotas set period = 'week' where tenant_id = ${busy} and scope = 'tenant'`,
+    update spend.cost_quotas set period = 'week' where tenant_id = ${changed} and scope = 'tenant'`,
   "its quota gets another resource type": (s) => s`
-    update spend.cost_quotas set resource_type = 'all' where tenant_id = ${busy} and scope = 'tenant'`,
+    update spend.cost_quotas set resource_type = 'all' where tenant_id = ${changed} and scope = 'tenant'`,
   "its limit changes": (s) => s`
-    update spend.cost_quotas set limit_usd = 500 where tenant_id = ${busy} and scope = 'tenant'`,
+    update spend.cost_quotas set limit_usd = 500 where tenant_id = ${changed} and scope = 'tenant'`,
   "its quota gets more slots": (s) => s`
-    update spend.cost_quotas set slots = 20 where tenant_id = ${busy} and scope = 'tenant'`,
+    update spend.cost_quotas set slots = 20 where tenant_id = ${changed} and scope = 'tenant'`,
   "its quota is deleted": (s) =>
-    s`delete from spend.cost_quotas where tenant_id = ${busy} and scope = 'tenant'`,
+    s`delete from spend.cost_quotas where tenant_id = ${changed} and scope = 'tenant'`,
   "a quota is added to it": (s) => s`
     insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd)
-    values ('tenant', ${busy}, 'all', 'day', 1000)`,
+    values ('tenant', ${changed}, 'all', 'day', 1000)`,
   "its balances are rebuilt": (s) => s`
-    select spend.rebuild_balances(q.id) from spend.cost_quotas as q where q.tenant_id = ${busy}`,
+    select spend.rebuild_balances(q.id) from spend.cost_quotas as q where q.tenant_id = ${changed}`,
   "its time zone changes": (s) =>
-    s`update spend.tenants set time_zone = 'Asia/Tokyo' where id = ${busy}`,
+    s`update spend.tenants set time_zone = 'Asia/Tokyo' where id = ${changed}`,
   "it goes to another plan": (s) =>
-    s`update spend.tenants set plan_id = 'another' where id = ${busy}`,
-  "it is closed": (s) => s`update spend.tenants set closed_at = now() where id = ${busy}`,
+    s`update spend.tenants set plan_id = 'another' where id = ${changed}`,
+  "it is closed": (s) => s`update spend.tenants set closed_at = now() where id = ${changed}`,
   "a member joins it": (s) => s`
-    insert into spend.tenant_members (tenant_id, user_id) values (${busy}, ${stranger})`,
+    insert into spend.tenant_members (tenant_id, user_id) values (${changed}, ${stranger})`,
   "a member leaves it": (s) =>
-    s`delete from spend.tenant_members where tenant_id = ${busy} and user_id = ${member}`,
+    s`delete from spend.tenant_members where tenant_id = ${changed} and user_id = ${member}`,
   "a member of it becomes somebody else": (s) => s`
     update spend.tenant_members set user_id = ${stranger}
-    where tenant_id = ${busy} and user_id = ${member}`,
-  "its quotas are brought in line": (s) => s`select spend.ensure_quotas(${busy})`,
+    where tenant_id = ${changed} and user_id = ${member}`,
+  "its quotas are brought in line": (s) => s`select spend.ensure_quotas(${changed})`,
   "a tenant is created": (s) =>
     s`insert into spend.tenants (name, plan_id) values ('New', ${plan})`,
   "a tenant is created and deleted": async (s) => {
@@ -152,9 +153,9 @@ async function allCalls(s: Sql): Promise<void> {
   expect(expired?.status).toBe("expired");
 }
 
-describe("while one tenant is being changed, another one's calls go on", () => {
+describe("Calls of one tenant go on while another tenant is changed", () => {
   it.each(Object.keys(actions))(
-    "%s, and that is open: no call of another tenant waits",
+    "when %s in a transaction that is open: no call of the first tenant waits",
     async (name) => {
       await withSessions(sql, 2, async (a, b) => {
         await (a as Session).sql`begin`;
@@ -170,7 +171,7 @@ describe("while one tenant is being changed, another one's calls go on", () => {
   );
 
   it.each(Object.keys(actions))(
-    "another tenant's call is open: %s, and does not wait for it",
+    "and when a call of the first tenant is open, %s without waiting for it",
     async (name) => {
       await withSessions(sql, 2, async (a, b) => {
         await (a as Session).sql`begin`;
@@ -188,10 +189,10 @@ describe("while one tenant is being changed, another one's calls go on", () => {
   );
 });
 
-describe("an owner who changes his users' quotas in a loop", () => {
-  it("adds and deletes 40 times, with 1,000 calls of his own: none of another tenant's calls is seen waiting", async () => {
+describe("An owner who changes his users' quotas in a loop", () => {
+  it("of 40 additions and deletions, with 1,000 calls of his own, lets none of another tenant's calls wait", async () => {
     await sql`
-      select spend_private.reserve(${busy}, ${member}, 'llm', ${sql.json(usageOf(0.01))}, p_enforce => false)
+      select spend_private.reserve(${changed}, ${member}, 'llm', ${sql.json(usageOf(0.01))}, p_enforce => false)
       from generate_series(1, 1000)`;
     await withSessions(sql, 3, async (a, b, watcher) => {
       if (!a || !b || !watcher) throw new Error("three sessions are needed");

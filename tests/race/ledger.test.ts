@@ -1,9 +1,17 @@
 // The ledger under concurrency: roll-ups lose and double nothing, maintenance may run at any time.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
-import { addTenant, addTestModel, maintain, reserve, usageOf, verifyBalances } from "./spend.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import {
+  addTenant,
+  addTestModel,
+  maintain,
+  reserve,
+  usageOf,
+  verifyBalances,
+} from "../support/spend.ts";
+import { until } from "../support/until.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -47,8 +55,8 @@ async function sums(sql: Sql) {
   return row as unknown as { reported: number; booked: number; rolled_up: number };
 }
 
-describe("roll-ups", () => {
-  it("an event of 1 that commits after a roll-up which an event of 2, booked later, preceded: both are counted once", async () => {
+describe("Roll-ups", () => {
+  it("count an event of 1 once that commits after a roll-up, and so they do an event of 2 that was booked later and committed before", async () => {
     const { sql } = database;
     // Written past the balances, so that nothing but the ledger is locked.
     await sql`delete from spend.cost_quotas where tenant_id = ${tenantId}`;
@@ -74,7 +82,7 @@ describe("roll-ups", () => {
     expect(await rollUp(sql)).toBe(0);
   });
 
-  it("eight connections book 400 events while others roll up and read: every report equals the ledger", async () => {
+  it("beside eight connections that book 400 events and others that read: every report equals the ledger", async () => {
     const { sql } = database;
     let isDone = false;
     const readers = [1, 2].map(async () => {
@@ -105,7 +113,7 @@ describe("roll-ups", () => {
     expect(await sums(sql)).toEqual({ reported: 400, booked: 400, rolled_up: 400 });
   });
 
-  it("a tenant moves to Kolkata while its events are booked and rolled up: nothing is lost or doubled", async () => {
+  it("lose and double nothing when a tenant moves to Kolkata while its events are booked and rolled up", async () => {
     const { sql } = database;
     await Promise.all([
       ...Array.from({ length: 4 }, async () => {
@@ -132,7 +140,7 @@ describe("roll-ups", () => {
 });
 
 describe("spend.maintain()", () => {
-  it("six at once beside traffic, with 40 expired holds: each job is done, each hold expires once", async () => {
+  it("that runs six times at once beside traffic, with 40 expired holds, does each job and expires each hold once", async () => {
     const { sql } = database;
     await sql`
       select spend_private.reserve(
@@ -154,7 +162,7 @@ describe("spend.maintain()", () => {
     expect(await sums(sql)).toMatchObject({ reported: 80, booked: 80 });
   });
 
-  it("two that run at the same time share the jobs: the second passes over what the first is at", async () => {
+  it("that runs twice at the same time shares the jobs: the second passes over what the first is doing", async () => {
     const { sql } = database;
     const first = await sql.reserve();
     try {
@@ -168,7 +176,7 @@ describe("spend.maintain()", () => {
     expect(Object.values(await maintain(sql))).not.toContain(null);
   });
 
-  it("a report that runs for long: making a partition gives up after 2 s, bookings go on, the next run makes it", async () => {
+  it("beside a long report gives up making a partition after 2 s, bookings go on, and the next run makes it", async () => {
     const { sql } = database;
     // Written past the balances, so that nothing but the ledger is locked.
     await sql`delete from spend.cost_quotas where tenant_id = ${tenantId}`;
@@ -180,12 +188,7 @@ describe("spend.maintain()", () => {
       await report`begin`;
       await report`select count(*) from spend.cost_events`;
       const maintaining = maintain(sql);
-      await until("maintenance waits for the report", async () => {
-        const [row] = await sql`
-          select count(*)::int as waiting from pg_stat_activity
-          where datname = current_database() and wait_event_type = 'Lock' and query like '%maintain%'`;
-        return row?.waiting === 1;
-      });
+      await untilLockWaits(sql, 1, "maintain");
       await adjust(sql, 2);
       const done = await maintaining;
       expect(done.make_partitions).toBeNull();

@@ -3,8 +3,17 @@
 import { randomUUID } from "node:crypto";
 import type { Row, Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import {
+  addQuota,
+  addTenant,
+  addTestModel,
+  addUser,
+  reserve,
+  usageOf,
+  verifyBalances,
+} from "../support/spend.ts";
+import { until } from "../support/until.ts";
 import { wrongQuotas } from "./oracle.ts";
 import {
   deadlocks,
@@ -18,15 +27,6 @@ import {
   type Work,
   withSessions,
 } from "./sessions.ts";
-import {
-  addQuota,
-  addTenant,
-  addTestModel,
-  addUser,
-  reserve,
-  usageOf,
-  verifyBalances,
-} from "./spend.ts";
 
 let database: TestDatabase;
 let sql: Sql;
@@ -67,7 +67,7 @@ async function runningContext(conversation: string = randomUUID()): Promise<stri
   return claimed?.context_id;
 }
 
-describe("quotas are being changed", () => {
+describe("While quotas are changed", () => {
   const changes: Record<string, Work> = {
     "of the tenant": (a) => a`select spend_private.stop_calls(array[${tenantId}::uuid])`,
     "of the platform": (a) => a`select spend_private.stop_calls(array[null::uuid])`,
@@ -112,20 +112,17 @@ describe("quotas are being changed", () => {
   };
 
   for (const [whose, change] of Object.entries(changes)) {
-    it.each(Object.keys(calls))(
-      `${whose}: %s waits for it, and locks nothing before`,
-      async (name) => {
-        const call = await (calls[name] as () => Promise<Work>)();
-        await interleave(change, call, async (b) =>
-          // Where the platform's are changed, it has joined the calls of its tenant, which makes nobody wait.
-          expect((await held(b)).filter((lock) => lock !== "ShareLock advisory")).toEqual([]),
-        );
-        expect(await verifyBalances(sql)).toEqual([]);
-      },
-    );
+    it.each(Object.keys(calls))(`${whose}, %s waits, and locks nothing before`, async (name) => {
+      const call = await (calls[name] as () => Promise<Work>)();
+      await interleave(change, call, async (b) =>
+        // Where the platform's are changed, it has joined the calls of its tenant, which makes nobody wait.
+        expect((await held(b)).filter((lock) => lock !== "ShareLock advisory")).toEqual([]),
+      );
+      expect(await verifyBalances(sql)).toEqual([]);
+    });
   }
 
-  it("of the tenant: another tenant's calls do not wait for it", async () => {
+  it("of one tenant, another tenant's calls do not wait", async () => {
     const a = await open();
     try {
       await a.sql`begin`;
@@ -144,7 +141,7 @@ describe("quotas are being changed", () => {
   });
 
   it.each(Object.keys(changes))(
-    "%s: expiry passes over what it is about, at once",
+    "by %s, expiry passes over the quota's calls at once",
     async (whose) => {
       const id = await hold(1);
       const other = await addTenant(sql, 100, 1);
@@ -172,7 +169,7 @@ describe("quotas are being changed", () => {
   );
 });
 
-it("quotas are being changed: maintenance, which has locked the roll-ups by then, leaves the plans to its next run", async () => {
+it("Maintenance that has locked the roll-ups leaves plans whose quotas are being changed to its next run", async () => {
   await withSessions(sql, 2, async (...sessions) => {
     const [a, b] = sessions as [Session, Session];
     await a.sql`begin`;
@@ -188,7 +185,7 @@ it("quotas are being changed: maintenance, which has locked the roll-ups by then
   });
 });
 
-describe("a call is under way", () => {
+describe("While a call is under way", () => {
   const call: Work = (a) =>
     a`select spend.reserve(${tenantId}, null, 'llm', ${a.json(usageOf(3))})`;
   /** B waits, and has not touched what the call holds. */
@@ -230,7 +227,7 @@ describe("a call is under way", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("its tenant is deleted: that waits for it, and is refused", async () => {
+  it("the deletion of its tenant waits for it, and is refused", async () => {
     await sql`delete from spend.cost_quotas where tenant_id = ${tenantId}`;
     await expect(
       interleave(call, (b) => b`delete from spend.tenants where id = ${tenantId}`),
@@ -239,7 +236,7 @@ describe("a call is under way", () => {
   });
 });
 
-describe("several changes in one transaction beside calls, in either order", () => {
+describe("Several changes in one transaction beside calls, in either order,", () => {
   /** Changes that lock balances, and then want more; each with the tenant's quota before the user's, and after it. */
   const scopes = [
     ["tenant", "user"],
@@ -325,7 +322,7 @@ describe("several changes in one transaction beside calls, in either order", () 
   ];
 
   it.each([...cases, ...single])(
-    "$name, $order, between two statements of a call's transaction: both end",
+    "where $name, $order, between two statements of a call's transaction: both end",
     async ({ statements }) => {
       await call(sql);
       const before = await deadlocks(sql);
@@ -348,7 +345,7 @@ describe("several changes in one transaction beside calls, in either order", () 
   );
 
   it.each([...cases, ...single].filter(({ statements }) => statements.length > 1))(
-    "$name, $order; a call comes between the two: it waits, and both end",
+    "where $name, $order, and a call comes between the two: it waits, and both end",
     async ({ statements }) => {
       const before = await deadlocks(sql);
       await withSessions(sql, 2, async (a, b) => {
@@ -376,7 +373,7 @@ describe("several changes in one transaction beside calls, in either order", () 
   }
 });
 
-describe("two administrators, each with several changes in one transaction, in opposite order", () => {
+describe("Two administrators, each with several changes in one transaction, in opposite order,", () => {
   const changes = {
     "quotas are added": (s: Sql, tenant: string) =>
       s`insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd)
@@ -388,33 +385,36 @@ describe("two administrators, each with several changes in one transaction, in o
     "time zones are changed": (s: Sql, tenant: string) =>
       s`update spend.tenants set time_zone = 'Asia/Tokyo' where id = ${tenant}`,
   };
-  it.each(Object.entries(changes))("%s: the second waits, and both end", async (_, change) => {
-    const otherId = await addTenant(sql, 100, 1);
-    const before = await deadlocks(sql);
-    await withSessions(sql, 2, async (a, b) => {
-      if (a === undefined || b === undefined) throw new Error("two sessions are needed");
-      await a.sql`begin`;
-      await change(a.sql, tenantId);
-      const changed = (async () => {
-        await b.sql`begin`;
-        await change(b.sql, otherId);
-        await change(b.sql, tenantId);
-        await b.sql`commit`;
-      })();
-      changed.catch(() => {});
-      await untilWaits(sql, b);
-      await change(a.sql, otherId);
-      await a.sql`commit`;
-      await changed.catch((error) => {
-        // The first has added it.
-        if (error.code !== "23505" && error.message !== "duplicate_quota") throw error;
+  it.each(Object.entries(changes))(
+    "such as %s: the second waits, and both end",
+    async (_, change) => {
+      const otherId = await addTenant(sql, 100, 1);
+      const before = await deadlocks(sql);
+      await withSessions(sql, 2, async (a, b) => {
+        if (a === undefined || b === undefined) throw new Error("two sessions are needed");
+        await a.sql`begin`;
+        await change(a.sql, tenantId);
+        const changed = (async () => {
+          await b.sql`begin`;
+          await change(b.sql, otherId);
+          await change(b.sql, tenantId);
+          await b.sql`commit`;
+        })();
+        changed.catch(() => {});
+        await untilWaits(sql, b);
+        await change(a.sql, otherId);
+        await a.sql`commit`;
+        await changed.catch((error) => {
+          // The first has added it.
+          if (error.code !== "23505" && error.message !== "duplicate_quota") throw error;
+        });
       });
-    });
-    expect(await deadlocks(sql)).toBe(before);
-  });
+      expect(await deadlocks(sql)).toBe(before);
+    },
+  );
 });
 
-describe("slots", () => {
+describe("Slots", () => {
   /** Room of the two slots of a quota of 10. */
   async function share(first: number, second: number, threshold = 0.8): Promise<number> {
     tenantId = await addTenant(sql, 10, 2);
@@ -431,7 +431,7 @@ describe("slots", () => {
     session`select allowed, reason from spend.reserve(${tenantId}, null, 'llm', ${session.json(usageOf(usd))})`;
 
   it.each([0, 1])(
-    "slot %i is locked: a call takes the other one, and does not wait",
+    "of which number %i is locked: a call takes the other one, and does not wait",
     async (slot) => {
       const quota = await share(5, 5);
       const a = await open();
@@ -450,7 +450,7 @@ describe("slots", () => {
     },
   );
 
-  it("the only slot with room is being used: B waits for it, and is refused what A left no room for", async () => {
+  it("of which only one has room, that is in use: B waits for it, and is refused what A left no room for", async () => {
     await share(10, 0);
     expect(await interleave(reserved(8), reserved(5))).toMatchObject([
       { allowed: false, reason: "in_flight" },
@@ -458,12 +458,12 @@ describe("slots", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("the only slot with room is being used: B waits for it, and takes what A left", async () => {
+  it("of which only one has room, that is in use: B waits for it, and takes what A left", async () => {
     await share(10, 0);
     expect(await interleave(reserved(4), reserved(5))).toMatchObject([{ allowed: true }]);
   });
 
-  it("no slot has room for B while A takes some: B waits, adds up, and is refused", async () => {
+  it("of which none has room for B while A takes some: B waits, adds up, and is refused", async () => {
     await share(5, 5);
     expect(await interleave(reserved(5), reserved(8))).toMatchObject([
       { allowed: false, reason: "in_flight" },
@@ -471,12 +471,12 @@ describe("slots", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("no slot has room for B, whose call and A's are a tenth of a cent too much: B is refused", async () => {
+  it("of which none has room for B, whose call and A's are a tenth of a cent too much: B is refused", async () => {
     await share(5, 5);
     expect(await interleave(reserved(5), reserved(5.001))).toMatchObject([{ allowed: false }]);
   });
 
-  it("B waits for the most shared row last: it has the user's and the tenant's by then", async () => {
+  it("of the most shared row are waited for last: B has the user's and the tenant's by then", async () => {
     const user = await addUser(sql, tenantId);
     const platform = await addQuota(sql, { scope: "platform", limitUsd: 1000, slots: 1 });
     const own = await addQuota(sql, { scope: "user", tenantId, userId: user, limitUsd: 50 });
@@ -494,7 +494,7 @@ describe("slots", () => {
     }
   });
 
-  it("two calls cross the warning threshold at once: one alert, both are settled", async () => {
+  it("on which two calls cross the warning threshold at once record one alert, and both calls are settled", async () => {
     await share(5, 5, 0.1);
     const ids = [await hold(4), await hold(4)];
     const settled = (id: string | undefined) => (session: Sql) =>
@@ -506,8 +506,8 @@ describe("slots", () => {
   });
 });
 
-describe("the same thing twice", () => {
-  it("A settles, B settles the same call at another cost: booked once, both answer A's", async () => {
+describe("The same thing twice is done once", () => {
+  it("when A and B settle the same call at different costs: both answer A's", async () => {
     const id = await hold(5);
     const settle = (usd: number) => (session: Sql) =>
       session`select cost_usd::float8 as usd from spend.settle(${id}, ${session.json(usageOf(usd))})`;
@@ -518,7 +518,7 @@ describe("the same thing twice", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("A settles what B expires: expiry passes over it", async () => {
+  it("when A settles what B expires: expiry passes over it", async () => {
     const id = await hold(5);
     const a = await open();
     try {
@@ -535,7 +535,7 @@ describe("the same thing twice", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("A adjusts with a key, B with the same: one event, the same answer", async () => {
+  it("when A and B adjust with the same key: both get the same answer", async () => {
     const adjust: Work = (session) =>
       session`select spend.adjust(${tenantId}, -5, 'credit', idempotency_key => 'ticket') as id`;
     const [answer] = await interleave(adjust, adjust);
@@ -545,7 +545,7 @@ describe("the same thing twice", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("A settles an expired call late: repricing waits for what that corrects", async () => {
+  it("when A settles an expired call late: repricing waits for what that corrects", async () => {
     const id = await hold(5);
     await sql`select spend_private.expire_reservations(10, now() + interval '1 hour')`;
     await interleave(
@@ -556,8 +556,8 @@ describe("the same thing twice", () => {
   });
 });
 
-describe("sandboxes", () => {
-  it("A ends a context, B claims its path: B waits, and creates a new one", async () => {
+describe("Sandboxes", () => {
+  it("whose context A ends while B claims its path make B wait, and create a new one", async () => {
     const conversation = randomUUID();
     const id = await runningContext(conversation);
     const answer = await interleave(
@@ -568,7 +568,7 @@ describe("sandboxes", () => {
     expect(answer).toEqual([{ outcome: "create" }]);
   });
 
-  it("A ends a context, B uses it: B waits, and is told that it is gone", async () => {
+  it("whose context A ends while B uses it make B wait, and tell that it is gone", async () => {
     const id = await runningContext();
     const user = await addUser(sql, tenantId);
     const answer = await interleave(
@@ -578,7 +578,7 @@ describe("sandboxes", () => {
     expect(answer).toEqual([{ outcome: "gone" }]);
   });
 
-  it("somebody has a context: whoever ends it waits for it before its reservation", async () => {
+  it("whose context somebody has locked make whoever ends it wait for that before its reservation", async () => {
     const id = await runningContext();
     await interleave(
       (a) => a`select from spend.execution_contexts where id = ${id} for no key update`,
@@ -593,7 +593,7 @@ describe("sandboxes", () => {
   });
 });
 
-it("an alert is being claimed by A: B does not wait for it, and does not get it too", async () => {
+it("An alert that A is claiming does not make B wait, and B does not get it too", async () => {
   await addQuota(sql, {
     scope: "tenant",
     tenantId,
@@ -622,10 +622,10 @@ it("an alert is being claimed by A: B does not wait for it, and does not get it 
   }
 });
 
-describe("the ledger's state", () => {
+describe("The ledger's state", () => {
   const lock: Work = (a) => a`select from spend_private.ledger_state for no key update`;
 
-  it("A rolls up, B rolls up: every event is counted once", { timeout: 90_000 }, async () => {
+  it("lets two roll-ups at once count every event once", { timeout: 90_000 }, async () => {
     await sql`
       insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
       values (${tenantId}, now(), 'adjustment', 'llm', 1)`;
@@ -652,16 +652,19 @@ describe("the ledger's state", () => {
   it.each([
     ["dropping months", "select spend_private.drop_months(1)"],
     ["a rebuild", "select spend_private.rebuild_rollups(gen_random_uuid())"],
-  ])("somebody has it: %s waits, and has touched nothing", async (_, statement) => {
-    await sql`select spend_private.roll_up()`;
-    await interleave(
-      lock,
-      (b) => b.unsafe(statement),
-      async (b) => expect(await held(b)).toEqual(["RowShareLock spend_private.ledger_state"]),
-    );
-  });
+  ])(
+    "makes %s wait while somebody has locked it, before it has touched anything",
+    async (_, statement) => {
+      await sql`select spend_private.roll_up()`;
+      await interleave(
+        lock,
+        (b) => b.unsafe(statement),
+        async (b) => expect(await held(b)).toEqual(["RowShareLock spend_private.ledger_state"]),
+      );
+    },
+  );
 
-  it("somebody has it: adopting a restored ledger waits, and has deleted no roll-up", async () => {
+  it("makes adopting a restored ledger wait while somebody has locked it, before it has deleted a roll-up", async () => {
     await interleave(
       lock,
       (b) => b`select spend_private.adopt_ledger()`,
@@ -669,7 +672,7 @@ describe("the ledger's state", () => {
     );
   });
 
-  it("an event is being booked: adopting a restored ledger waits for it", async () => {
+  it("makes adopting a restored ledger wait for an event that is being booked", async () => {
     await interleave(
       (a) => a`
         insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
@@ -681,7 +684,7 @@ describe("the ledger's state", () => {
     expect(row?.usd).toBe(1);
   });
 
-  it("an event of a month without a partition is being booked: making the partition waits, and moves it", async () => {
+  it("makes a new partition wait for an event of its month that is being booked, and move it", async () => {
     await interleave(
       (a) => a`
         insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
@@ -693,7 +696,7 @@ describe("the ledger's state", () => {
     ).toEqual([{ usd: 1 }]);
   });
 
-  it("the ledger is being adopted: making a partition waits, and has not stopped the default partition", async () => {
+  it("makes a new partition wait while the ledger is being adopted, without stopping the default partition", async () => {
     await interleave(
       (a) => a`lock table only spend.cost_events in share row exclusive mode`,
       (b) => b`select spend_private.ensure_partition('2031-04-01')`,

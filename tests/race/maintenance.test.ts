@@ -1,9 +1,9 @@
 // Maintenance beside bookings: partitions that are made under way, holds that expire, steps that commit.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
-import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "./spend.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "../support/spend.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -17,7 +17,7 @@ beforeEach(async () => {
   tenantId = await addTenant(database.sql, 1_000_000, 8);
 });
 
-describe("the partition of a month that has begun, made beside bookings", () => {
+describe("The partition of a month that has begun, made beside bookings,", () => {
   /** Its events are in the default partition, as where nobody has run maintenance for months. */
   const dropThisMonth = (sql: Sql) =>
     sql.unsafe(`
@@ -36,15 +36,8 @@ describe("the partition of a month that has begun, made beside bookings", () => 
     sql`select status from spend.settle(${id}, ${sql.json(usageOf(1))})`.execute();
   const held = async (sql: Sql) => (await reserve(sql, tenantId, null, 1)).reservation_id as string;
   const makePartitions = (sql: Sql) => sql`select spend_private.ensure_partitions()`;
-  const waiting = (sql: Sql, part: string, count = 1) =>
-    until(`${count} wait: ${part}`, async () => {
-      const [row] = await sql`
-        select count(*)::int as waiting from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock' and query like ${`%${part}%`}`;
-      return row?.waiting === count;
-    });
 
-  it("a settle that comes while it is made waits, and is booked", async () => {
+  it("makes a settle that comes wait, and be booked", async () => {
     const { sql } = database;
     await dropThisMonth(sql);
     const ids = await Promise.all([held(sql), held(sql), held(sql)]);
@@ -53,7 +46,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
       await maker`begin`;
       await makePartitions(maker as unknown as Sql);
       const settling = Promise.all(ids.map((id) => settle(sql, id)));
-      await waiting(sql, "spend.settle", 3);
+      await untilLockWaits(sql, 3, "spend.settle");
       await maker`commit`;
       expect((await settling).flat()).toEqual(ids.map(() => ({ status: "settled" })));
     } finally {
@@ -65,7 +58,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
     expect(row?.strayed).toBe(0);
   });
 
-  it("it waits for a settle that came first, others queue behind it, and all are booked", async () => {
+  it("waits for a settle that came first, others queue behind it, and all are booked", async () => {
     const { sql } = database;
     await dropThisMonth(sql);
     const [first, second] = await Promise.all([held(sql), held(sql)]);
@@ -74,10 +67,10 @@ describe("the partition of a month that has begun, made beside bookings", () => 
       await booker`begin`;
       await settle(booker as unknown as Sql, first as string);
       const making = makePartitions(sql).then(() => "made");
-      await waiting(sql, "ensure_partitions");
+      await untilLockWaits(sql, 1, "ensure_partitions");
       // Another session's, whose quota the first one has locked: it waits for that or for the ledger.
       const settling = settle(sql, second as string);
-      await waiting(sql, "spend.settle");
+      await untilLockWaits(sql, 1, "spend.settle");
       await booker`commit`;
       expect(await Promise.all([making, settling])).toMatchObject([
         "made",
@@ -92,7 +85,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("eight connections settle while it is made and taken away ten times: none fails", async () => {
+  it("fails none of eight connections that settle while it is made and taken away ten times", async () => {
     const { sql } = database;
     let isDone = false;
     const callers = Array.from({ length: 8 }, async () => {
@@ -110,7 +103,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("a month ahead is made beside an open booking, which nobody waits for", async () => {
+  it("of a month ahead is made beside an open booking, which nobody waits for", async () => {
     const { sql } = database;
     const booker = await sql.reserve();
     try {
@@ -127,7 +120,7 @@ describe("the partition of a month that has begun, made beside bookings", () => 
   });
 });
 
-describe("expiry", () => {
+describe("Expiry", () => {
   const expireAt = (id: string | null) => database.sql`
     update spend.reservations set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'
     where id = ${id}`;
@@ -136,7 +129,7 @@ describe("expiry", () => {
     return row?.expired as number;
   };
 
-  it("a tenant whose quotas are being changed, with ten holds, is passed over: a batch of three takes others'", async () => {
+  it("passes over a tenant whose quotas are being changed: a batch of three takes others' holds", async () => {
     const { sql } = database;
     const other = await addTenant(sql, 1_000_000, 8);
     for (let i = 0; i < 10; i++)
@@ -167,7 +160,7 @@ describe("expiry", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("a balance that somebody has locked: after 3 s the others' holds are booked, and no problem is recorded", async () => {
+  it("passes over a balance that somebody has locked: after 3 s the others' holds are booked, and no problem is recorded", async () => {
     const { sql } = database;
     const other = await addTenant(sql, 1_000_000, 1);
     await expireAt((await reserve(sql, other, null, 1)).reservation_id);
@@ -201,12 +194,7 @@ describe("spend.run_maintenance()", () => {
       await blocker`begin`;
       await blocker`select from spend_private.ledger_state for update`;
       const running = sql`call spend.run_maintenance(20)`.then(() => "done");
-      await until("maintenance waits for the roll-ups", async () => {
-        const [row] = await sql`
-          select count(*)::int as waiting from pg_stat_activity
-          where datname = current_database() and wait_event_type = 'Lock' and query like '%run_maintenance%'`;
-        return row?.waiting === 1;
-      });
+      await untilLockWaits(sql, 1, "run_maintenance");
       const [row] = await sql`
         select count(*)::int as held from spend.reservations where status = 'held' and tenant_id = ${tenantId}`;
       expect(row?.held).toBe(0);

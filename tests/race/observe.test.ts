@@ -1,9 +1,16 @@
-// A quota that cannot refuse a call costs it nothing, over its limit as below it; and it refuses exactly again once it
-// may.
+// A quota that cannot refuse a call does not slow it down, below its limit or above it, and refuses exactly once it
+// can.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import {
+  addTenant,
+  addTestModel,
+  heldUsd,
+  reserve,
+  usageOf,
+  verifyBalances,
+} from "../support/spend.ts";
 import { closeSession, openSession, untilWaits, withSessions } from "./sessions.ts";
-import { addTenant, addTestModel, heldUsd, reserve, usageOf, verifyBalances } from "./spend.ts";
 
 let database: TestDatabase;
 
@@ -13,8 +20,8 @@ beforeAll(async () => {
 });
 afterAll(() => database?.close());
 
-describe("a quota over its limit that cannot refuse", () => {
-  it("observes, 64 slots, spent 110 of 100: 32 calls that are open at once do not wait; then it blocks exactly", async () => {
+describe("A quota over its limit that cannot refuse", () => {
+  it("because it observes, with 64 slots and 110 of 100 spent, makes none of 32 open calls wait, and blocks exactly once it may", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 100, 64);
     await sql`update spend.cost_quotas set enforcement = 'observe' where tenant_id = ${tenantId}`;
@@ -46,7 +53,7 @@ describe("a quota over its limit that cannot refuse", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("blocks, but is asked with enforce = false: the room of no slot is taken for the whole's by others", async () => {
+  it("because calls are not enforced takes no slot's room that others count as the whole's", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 100, 8);
     const calls = (count: number, usd: number, enforce: boolean) =>
@@ -61,7 +68,7 @@ describe("a quota over its limit that cannot refuse", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("an open hold grows: only its own slot is locked, another call does not wait", async () => {
+  it("locks only the slot of an open hold that grows, and another call does not wait", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 10, 8);
     await sql`update spend.cost_quotas set enforcement = 'observe' where tenant_id = ${tenantId}`;
@@ -81,7 +88,7 @@ describe("a quota over its limit that cannot refuse", () => {
   });
 });
 
-it("a quota that observed blocks from now on: the change waits for the calls that it could not refuse", async () => {
+it("A quota that observed and blocks from now on waits for the calls that it could not refuse", async () => {
   const { sql } = database;
   const tenantId = await addTenant(sql, 5, 8);
   await sql`update spend.cost_quotas set enforcement = 'observe' where tenant_id = ${tenantId}`;

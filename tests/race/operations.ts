@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PostgresError, Sql } from "postgres";
 import { expect } from "vitest";
-import { maintain, usageOf, verifyBalances } from "./spend.ts";
+import { maintain, usageOf, verifyBalances } from "../support/spend.ts";
 
 /** What a run works with. Ids of what ended or was deleted stay in it, so that it is tried again. */
 export interface World {

@@ -1,4 +1,4 @@
-// What must be true of the books, computed from the ledger and the open calls alone: nothing here calls the product's
+// What must be true of balances and ledger, computed from the ledger and the open calls alone: nothing here calls the product's
 // own arithmetic, so that a fault there cannot hide itself.
 import type { Sql } from "postgres";
 

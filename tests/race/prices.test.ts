@@ -1,9 +1,10 @@
 // Prices that change beside open calls: a call costs what it was reserved at, whoever commits first.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
-import { addTenant, verifyBalances } from "./spend.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { addTenant, verifyBalances } from "../support/spend.ts";
+import { until } from "../support/until.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -84,14 +85,6 @@ async function onConnection<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
   }
 }
 
-const untilOneWaits = () =>
-  until("somebody waits for a lock", async () => {
-    const [row] = await database.sql`
-      select count(*)::int as waiting from pg_stat_activity
-      where datname = current_database() and wait_event_type = 'Lock'`;
-    return row?.waiting === 1;
-  });
-
 const failure = async (work: PromiseLike<unknown>): Promise<string | null> => {
   try {
     await work;
@@ -101,8 +94,8 @@ const failure = async (work: PromiseLike<unknown>): Promise<string | null> => {
   }
 };
 
-describe("a price that comes later", () => {
-  it("dated by default, in a transaction that began before the call: a call held at $3 settles at $3, the next costs $27", async () => {
+describe("A price that comes later", () => {
+  it("dated by default, in a transaction that began before the call, leaves a call held at $3 to settle at $3, and the next to cost $27", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
@@ -117,7 +110,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("with a past date, beside a call that is not committed yet: the call settles at $3", async () => {
+  it("with a past date, beside a call that is not committed yet, leaves the call to settle at $3", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
@@ -129,7 +122,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("in the very transaction that reserves, before and after the call: it settles at what it saw", async () => {
+  it("in the very transaction that reserves, before and after the call, leaves the call to settle at what it saw", async () => {
     await onConnection(async (a) => {
       await a`begin`;
       await addPrice(a, { usd: 5, from: "2026-01-01" });
@@ -140,7 +133,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("of a meter that the estimate had not: settles without it, as part of its whole", async () => {
+  it("of a meter that the estimate did not have leaves the call to settle without it, as part of its whole", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
@@ -156,7 +149,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("of another service tier: settled in that, the call is booked at its estimate, since it has no price", async () => {
+  it("of another service tier leaves a call settled in that tier to be booked at its estimate, since it has no price", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
@@ -172,7 +165,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("for the model itself, beside a call that '*' priced: the call settles at the price of '*'", async () => {
+  it("for the model itself, beside a call that '*' priced, leaves the call to settle at the price of '*'", async () => {
     const { sql } = database;
     const provider = `any-${models}`;
     await addPrice(sql, { provider, product: "*", usd: 1, from: "2020-01-01" });
@@ -195,7 +188,7 @@ describe("a price that comes later", () => {
     });
   });
 
-  it("by a new alias of the name, beside a call that '*' priced: the call settles at the price of '*'", async () => {
+  it("by a new alias of the name, beside a call that '*' priced, leaves the call to settle at the price of '*'", async () => {
     const { sql } = database;
     const provider = `any-${models}`;
     await addPrice(sql, { provider, product: "*", usd: 1, from: "2020-01-01" });
@@ -223,7 +216,7 @@ describe("a price that comes later", () => {
   });
 });
 
-describe("a row that could price an open call, though its estimate has not its meter", () => {
+describe("A row that could price an open call, though its estimate does not have its meter,", () => {
   let reasoning: number;
   beforeEach(async () => {
     reasoning = await addPrice(database.sql, {
@@ -241,20 +234,20 @@ describe("a row that could price an open call, though its estimate has not its m
   };
 
   for (const [name, change] of Object.entries(changes)) {
-    it(`${name} after the call: refused, and the call settles at $8 for what it reasoned`, async () => {
+    it(`by ${name} after the call is refused, and the call settles at $8 for what it reasoned`, async () => {
       const { sql } = database;
       const call = await reserve(sql, none);
       expect(await failure(change(sql))).toBe("price_in_use");
       expect(await settle(sql, call.id, thinks)).toEqual({ usd: 9, guessed: false });
     });
 
-    it(`${name} beside a call that is not committed yet: waits, and is refused`, async () => {
+    it(`by ${name} beside a call that is not committed yet waits, and is refused`, async () => {
       const { sql } = database;
       await onConnection(async (a) => {
         await a`begin`;
         const call = await reserve(a, none);
         const changing = failure(change(sql));
-        await untilOneWaits();
+        await untilLockWaits(database.sql);
         await a`commit`;
         expect(await changing).toBe("price_in_use");
         expect(await settle(sql, call.id, thinks)).toEqual({ usd: 9, guessed: false });
@@ -262,13 +255,13 @@ describe("a row that could price an open call, though its estimate has not its m
     });
   }
 
-  it("a call comes while it is updated: it waits, and is held and settled at the new price", async () => {
+  it("makes a call wait that comes while it is updated, and is held and settled at the new price", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
       await changes.update?.(a);
       const reserving = reserve(sql, thinks);
-      await untilOneWaits();
+      await untilLockWaits(database.sql);
       await a`commit`;
       const call = await reserving;
       expect(call.usd).toBe(801);
@@ -276,13 +269,13 @@ describe("a row that could price an open call, though its estimate has not its m
     });
   });
 
-  it("a call comes while it is deleted: it waits, and is held and settled without it", async () => {
+  it("makes a call wait that comes while it is deleted, and is held and settled without it", async () => {
     const { sql } = database;
     await onConnection(async (a) => {
       await a`begin`;
       await changes.delete?.(a);
       const reserving = reserve(sql, thinks);
-      await untilOneWaits();
+      await untilLockWaits(database.sql);
       await a`commit`;
       const call = await reserving;
       expect(call.usd).toBe(3);
@@ -290,7 +283,7 @@ describe("a row that could price an open call, though its estimate has not its m
     });
   });
 
-  it("a negotiated price of another tenant may still be changed: it prices none of this one's calls", async () => {
+  it("of another tenant's negotiated price may still be changed, because it prices none of this one's calls", async () => {
     const { sql } = database;
     const other = await addTenant(sql, 10, 1);
     const [price] = await sql`
@@ -303,15 +296,15 @@ describe("a row that could price an open call, though its estimate has not its m
   });
 });
 
-describe("versions", () => {
-  it("who adds a price waits for whoever is adding one: versions commit in their order, and no call waits", async () => {
+describe("Versions of prices", () => {
+  it("commit in their order: who adds a price waits for whoever is adding one, and no call waits", async () => {
     const { sql } = database;
     await reserve(sql);
     await onConnection(async (a) => {
       await a`begin`;
       const first = await addPrice(a, { usd: 5 });
       const adding = addPrice(sql, { meter: "output_tokens", usd: 5 });
-      await untilOneWaits();
+      await untilLockWaits(database.sql);
       expect((await reserve(sql)).usd).toBe(3);
       await a`commit`;
       const second = await adding;
@@ -322,7 +315,7 @@ describe("versions", () => {
     });
   });
 
-  it("reprice waits for whoever is stating a price, and books what it says", async () => {
+  it("are waited for by reprice, which books what they say", async () => {
     const { sql } = database;
     const call = await reserve(sql);
     await settle(sql, call.id);
@@ -334,14 +327,14 @@ describe("versions", () => {
       const repricing = sql`
         select difference_usd::float8 as usd from spend.reprice(
           'test', ${model}, now() - interval '1 day', now() + interval '1 day', false)`.execute();
-      await untilOneWaits();
+      await untilLockWaits(database.sql);
       await a`commit`;
       expect((await repricing)[0]?.usd).toBe(-0.5);
       expect(await verifyBalances(sql)).toEqual([]);
     });
   });
 
-  it("an open call settles at what it was held at though a revision states another price; once that is booked, it settles at the right one", async () => {
+  it("leave an open call to settle at what it was held at, and once they are booked a call settles at the right price", async () => {
     const { sql } = database;
     const [first, second] = [await reserve(sql), await reserve(sql)];
     await sql`
@@ -357,7 +350,7 @@ describe("versions", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("six callers, three who change prices in transactions of any length: each of 240 calls settles at what it was held at", async () => {
+  it("leave each of 240 calls of six callers to settle at what it was held at, beside three who change prices", async () => {
     const { sql } = database;
     let isDone = false;
     const held = new Map<string, number>();

@@ -6,7 +6,8 @@
 import fc from "fast-check";
 import type { ReservedSql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { verifyBalances } from "../support/spend.ts";
 import {
   administration,
   calls,
@@ -19,7 +20,6 @@ import {
   type World,
 } from "./operations.ts";
 import { deadlocks } from "./sessions.ts";
-import { verifyBalances } from "./spend.ts";
 import { createWorld, expectExact, removeWorld, renewWorld } from "./world.ts";
 
 const RUNS = Number(process.env.SPENDGATE_PROPERTY_RUNS ?? 200);
@@ -110,7 +110,7 @@ async function run(world: World, steps: Step[]): Promise<void> {
 const options = (runs: number) => ({ numRuns: runs, seed: SEED, endOnFailure: true });
 
 describe(`${RUNS} random runs of ${OPERATIONS} operations of ${Object.keys(operations).length} kinds on ${CONNECTIONS} connections, seed ${SEED}`, () => {
-  it("spent and reserved are what the ledger and the open calls say, whatever is done", {
+  it("leave spent and reserved at what the ledger and the open calls say", {
     timeout: RUNS * 5_000,
   }, async () => {
     const worldOf = worlds();
@@ -124,7 +124,7 @@ describe(`${RUNS} random runs of ${OPERATIONS} operations of ${Object.keys(opera
     );
   });
 
-  it("never over a limit by admission, however it is split", {
+  it("never admit over a limit, however it is split", {
     timeout: RUNS * 5_000,
   }, async () => {
     const { sql } = database;
@@ -144,7 +144,7 @@ describe(`${RUNS} random runs of ${OPERATIONS} operations of ${Object.keys(opera
     );
   });
 
-  it("every operation was done, and no two waited for each other for ever", async () => {
+  it("do every operation, and no two wait for each other for ever", async () => {
     if (process.env.SPENDGATE_PROPERTY_ANSWERS) {
       const lines = [...answers]
         .sort()

@@ -1,9 +1,9 @@
 // Repricing beside live traffic: every call ends at the right price, once.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
-import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "./spend.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "../support/spend.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -41,15 +41,7 @@ async function booked(sql: Sql, id: string | null): Promise<number[]> {
   return rows.map(({ usd }) => usd);
 }
 
-const untilOneWaits = (sql: Sql) =>
-  until("somebody waits for a lock", async () => {
-    const [row] = await sql`
-      select count(*)::int as waiting from pg_stat_activity
-      where datname = current_database() and wait_event_type = 'Lock'`;
-    return row?.waiting === 1;
-  });
-
-it("a call is being settled at the wrong price while the right one is stated: reprice waits for it, and corrects it", async () => {
+it("Repricing waits for a call that is being settled at the wrong price while the right one is stated, and corrects it", async () => {
   const { sql } = database;
   await statePrice(sql, 10);
   const { reservation_id } = await reserve(sql, tenantId, null, 1);
@@ -59,7 +51,7 @@ it("a call is being settled at the wrong price while the right one is stated: re
     await settle(a, reservation_id, 1);
     await statePrice(sql, 2);
     const repricing = reprice(sql).execute();
-    await untilOneWaits(sql);
+    await untilLockWaits(sql);
     await a`commit`;
 
     expect(await repricing).toEqual([{ calls: 1, difference_usd: -8 }]);
@@ -70,7 +62,7 @@ it("a call is being settled at the wrong price while the right one is stated: re
   }
 });
 
-it("a late settlement of an expired call comes while it is repriced: it waits, and corrects what was booked then", async () => {
+it("A late settlement of an expired call waits while it is repriced, and corrects what was booked then", async () => {
   const { sql } = database;
   await statePrice(sql, 10);
   const { reservation_id } = await reserve(sql, tenantId, null, 1);
@@ -81,7 +73,7 @@ it("a late settlement of an expired call comes while it is repriced: it waits, a
     await a`begin`;
     expect(await reprice(a)).toEqual([{ calls: 1, difference_usd: -8 }]);
     const settling = settle(sql, reservation_id, 0.5).execute();
-    await untilOneWaits(sql);
+    await untilLockWaits(sql);
     await a`commit`;
     await settling;
 
@@ -92,7 +84,7 @@ it("a late settlement of an expired call comes while it is repriced: it waits, a
   }
 });
 
-it("six callers, a price set right among them, three who reprice at once, again and again: each call is right, each correction booked once", async () => {
+it("Six callers, a corrected price and three repeated repricings end with each call right and each correction booked once", async () => {
   const { sql } = database;
   await statePrice(sql, 10);
   let isDone = false;

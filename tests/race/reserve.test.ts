@@ -1,6 +1,6 @@
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import {
   addTenant,
   addTestModel,
@@ -9,21 +9,10 @@ import {
   reserve,
   usageOf,
   verifyBalances,
-} from "./spend.ts";
+} from "../support/spend.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
-
-/** Until exactly one connection of this database waits for a lock. */
-function untilSomebodyWaits(sql: Sql) {
-  return expect
-    .poll(async () => {
-      const [row] = await sql`
-        select count(*)::int as waiting from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`;
-      return row?.waiting;
-    })
-    .toBe(1);
-}
 
 /** A tenant that has spent its limit of 5. */
 async function exhausted(sql: Sql): Promise<string> {
@@ -45,9 +34,9 @@ beforeAll(async () => {
 });
 afterAll(() => database.close());
 
-describe("a burst of concurrent calls", () => {
+describe("A burst of concurrent calls", () => {
   it.each([1, 8, 64])(
-    "limit 100, %i slots, fifty concurrent reserves of 5: exactly twenty are admitted",
+    "of fifty times 5 on a limit of 100 in %i slots has exactly twenty admitted",
     async (slots) => {
       const { sql } = database;
       const tenantId = await addTenant(sql, 100, slots);
@@ -63,7 +52,7 @@ describe("a burst of concurrent calls", () => {
     },
   );
 
-  it("eight concurrent calls of a user, each dearer than the default user quota: none is admitted", async () => {
+  it("of a user, eight calls each dearer than the default user quota, has none admitted", async () => {
     const { sql } = database;
     await sql`insert into spend.plans (id, name) values ('small', 'Small')`;
     await sql`
@@ -81,7 +70,7 @@ describe("a burst of concurrent calls", () => {
     expect(answers[0]?.reason).toBe("exceeds_limit");
   });
 
-  it("ten concurrent requests with one idempotency key: one hold, ten times the same answer", async () => {
+  it("with one idempotency key, ten requests, makes one hold and gets the same answer ten times", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 100, 8);
 
@@ -101,7 +90,7 @@ describe("a burst of concurrent calls", () => {
     expect(await heldUsd(sql, tenantId)).toBe(1);
   });
 
-  it("twenty concurrent settles of one reservation: booked once", async () => {
+  it("to settle one reservation, twenty of them, books it once", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 100, 8);
     const { reservation_id } = await reserve(sql, tenantId, null, 5);
@@ -122,8 +111,8 @@ describe("a burst of concurrent calls", () => {
   });
 });
 
-describe("slots", () => {
-  it("limit 100, a call settles at 60 that held 5; fifty concurrent calls of 5: eight are admitted", async () => {
+describe("Slots", () => {
+  it("give back what a call settles below: limit 100, 60 settled of a hold of 5, then of fifty calls of 5 eight are admitted", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 100, 8);
     const dear = await reserve(sql, tenantId, null, 5);
@@ -136,7 +125,7 @@ describe("slots", () => {
     expect(answers.filter((answer) => answer.allowed)).toHaveLength(8);
   });
 
-  it("over its limit, then 10 below it: of twenty concurrent calls of 10 one is admitted", async () => {
+  it("give room again: over the limit, then 10 below it, one of twenty concurrent calls of 10 is admitted", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 100, 8);
     const first = await reserve(sql, tenantId, null, 110, { enforce: false });
@@ -152,8 +141,8 @@ describe("slots", () => {
   });
 });
 
-describe("a forced interleaving", () => {
-  it("a limit is lowered while the first call of a period opens the balance: the new limit counts", async () => {
+describe("A forced interleaving", () => {
+  it("of a limit that is lowered while the first call of a period opens the balance has the new limit count", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 100, 8);
     await sql`delete from spend_private.quota_balances where tenant_id = ${tenantId}`;
@@ -162,7 +151,7 @@ describe("a forced interleaving", () => {
       await a`begin`;
       await a`update spend.cost_quotas set limit_usd = 50 where tenant_id = ${tenantId}`;
       const call = reserve(sql, tenantId, null, 10);
-      await untilSomebodyWaits(sql);
+      await untilLockWaits(sql);
       await a`commit`;
 
       expect((await call).allowed).toBe(true);
@@ -173,7 +162,7 @@ describe("a forced interleaving", () => {
     }
   });
 
-  it("two transactions change two limits in opposite order: the second waits for the first", async () => {
+  it("of two transactions that change two limits in opposite order has the second wait for the first", async () => {
     const { sql } = database;
     const one = await addTenant(sql, 100, 8);
     const two = await addTenant(sql, 100, 8);
@@ -186,7 +175,7 @@ describe("a forced interleaving", () => {
       await b`begin`;
       await raise(a, one);
       const second = raise(b, two).execute(); // A query is lazy until it is awaited.
-      await untilSomebodyWaits(sql);
+      await untilLockWaits(sql);
       await raise(a, two);
       await a`commit`;
       await second;
@@ -202,7 +191,7 @@ describe("a forced interleaving", () => {
     }
   });
 
-  it("A holds the last room in an open transaction; B waits for it, sees it committed, and is refused", async () => {
+  it("of A, who holds the last room in an open transaction, and B has B wait for it, see it committed, and be refused", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 5, 1);
     const a = await sql.reserve();
@@ -210,7 +199,7 @@ describe("a forced interleaving", () => {
       await a`begin`;
       const first = await reserve(a, tenantId, null, 5);
       const second = reserve(sql, tenantId, null, 5);
-      await untilSomebodyWaits(sql);
+      await untilLockWaits(sql);
       await a`commit`;
 
       expect(first.allowed).toBe(true);
@@ -221,7 +210,7 @@ describe("a forced interleaving", () => {
     }
   });
 
-  it("A rolls its hold back; B, which waited for it, is admitted", async () => {
+  it("of A, who rolls its hold back, and B, which waited for it, has B admitted", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 5, 1);
     const a = await sql.reserve();
@@ -229,7 +218,7 @@ describe("a forced interleaving", () => {
       await a`begin`;
       await reserve(a, tenantId, null, 5);
       const second = reserve(sql, tenantId, null, 5);
-      await untilSomebodyWaits(sql);
+      await untilLockWaits(sql);
       await a`rollback`;
 
       expect((await second).allowed).toBe(true);
@@ -239,7 +228,7 @@ describe("a forced interleaving", () => {
     }
   });
 
-  it("A holds the only slot with room; B takes another one without waiting", async () => {
+  it("of A, who holds the only slot with room, and B has B take another slot without waiting", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 100, 8);
     const a = await sql.reserve();
@@ -253,7 +242,7 @@ describe("a forced interleaving", () => {
     }
   });
 
-  it("a refusal of an exhausted quota locks no balance and writes its count alone, once the alert is there", async () => {
+  it("of refusals by an exhausted quota locks no balance and writes its count alone, once the alert is there", async () => {
     const { sql } = database;
     const tenantId = await exhausted(sql);
     await reserve(sql, tenantId, null, 1);
@@ -276,7 +265,7 @@ describe("a forced interleaving", () => {
     }
   });
 
-  it("32 refusals at once, in transactions that stay open: none waits for another, and 32 are counted", async () => {
+  it("of 32 refusals in transactions that stay open has none wait for another, and 32 counted", async () => {
     const { sql } = database;
     const tenantId = await exhausted(sql);
     await reserve(sql, tenantId, null, 1);
@@ -312,7 +301,7 @@ describe("a forced interleaving", () => {
     expect(flooded?.parts).toBeLessThanOrEqual(60);
   });
 
-  it("the commit of a refusal waits for the disk unless the request to the API is that refusal alone", async () => {
+  it("of a refusal and its commit waits for the disk unless the request to the API is that refusal alone", async () => {
     const { sql } = database;
     const tenantId = await exhausted(sql);
     await reserve(sql, tenantId, null, 1);
@@ -337,7 +326,7 @@ describe("a forced interleaving", () => {
     expect(await commitOf("/rpc/reserve", "select pg_current_xact_id()", 1)).toBe("on");
   });
 
-  it("a call is being settled when its hold expires: expiry passes over it, and takes the others", async () => {
+  it("of a settle with the expiry of its hold has expiry pass over it, and take the others", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 100, 8);
     const settled = await reserve(sql, tenantId, null, 5);

@@ -1,9 +1,9 @@
-// Retention beside calls: it deletes what nobody else is at, and waits for nobody.
+// Retention beside calls: it passes over rows that others use, and waits for nobody.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
-import { addTenant, addTestModel, usageOf, verifyBalances } from "./spend.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { addTenant, addTestModel, usageOf, verifyBalances } from "../support/spend.ts";
+import { untilLockWaits } from "./sessions.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const daysAgo = (days: number) => new Date(Date.now() - days * DAY_MS);
@@ -39,8 +39,8 @@ async function step(sql: Sql, job: string): Promise<number | null> {
 const settle = (sql: Sql, id: string) =>
   sql`select cost_usd::float8 from spend.settle(${id}, ${sql.json(usageOf(2))})`;
 
-describe("a call of 100 days ago", () => {
-  it("that is being settled at $2 is passed over without waiting, and kept", async () => {
+describe("Retention", () => {
+  it("passes over a call of 100 days ago that is being settled at $2 without waiting, and keeps it", async () => {
     const { sql } = database;
     const ids = [await expiredCall(sql), await expiredCall(sql)] as const;
     const settler = await sql.reserve();
@@ -59,7 +59,7 @@ describe("a call of 100 days ago", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
-  it("that is being deleted cannot be settled: PT404, and the books are right", async () => {
+  it("of a call of 100 days ago that is being deleted answers its settle with PT404, and the balances are right", async () => {
     const { sql } = database;
     const id = await expiredCall(sql);
     const deleter = await sql.reserve();
@@ -70,12 +70,7 @@ describe("a call of 100 days ago", () => {
         () => "settled",
         (error) => error.code,
       );
-      await until("the settle waits", async () => {
-        const [row] = await sql`
-          select count(*)::int as waiting from pg_stat_activity
-          where datname = current_database() and wait_event_type = 'Lock' and query like '%spend.settle%'`;
-        return row?.waiting === 1;
-      });
+      await untilLockWaits(sql, 1, "spend.settle");
       await deleter`commit`;
       expect(await settled).toBe("PT404");
     } finally {
@@ -85,7 +80,7 @@ describe("a call of 100 days ago", () => {
   });
 });
 
-it("two keys of adjustments, one of which somebody has locked: the other is deleted without waiting", async () => {
+it("Of two keys of adjustments, one of which somebody has locked, the other is deleted without waiting", async () => {
   const { sql } = database;
   for (const key of ["locked", "free"]) {
     await sql`select spend_private.adjust(${tenantId}::uuid, 1, 'credit', p_idempotency_key => ${key}, p_now => ${daysAgo(100)})`;

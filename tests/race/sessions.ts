@@ -1,6 +1,6 @@
-// Sessions that stand in the middle of something, and what others do meanwhile.
+// Sessions with open transactions, and what other sessions do meanwhile.
 import type { ReservedSql, Row, Sql } from "postgres";
-import { until } from "../setup/until.ts";
+import { until } from "../support/until.ts";
 
 /** A session, and the process that serves it. */
 export interface Session {
@@ -40,6 +40,16 @@ export async function untilWaits(sql: Sql, { pid }: Session, what = "B"): Promis
     const [row] = await sql`
       select wait_event_type from pg_stat_activity where pid = ${pid} and state = 'active'`;
     return row?.wait_event_type === "Lock";
+  });
+}
+
+/** Waits until exactly `count` sessions of this database wait for a lock, in statements that contain `part`. */
+export async function untilLockWaits(sql: Sql, count = 1, part = ""): Promise<void> {
+  await until(`${count} wait for a lock in: ${part || "any statement"}`, async () => {
+    const [row] = await sql`
+      select count(*)::int as waiting from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock' and query like ${`%${part}%`}`;
+    return row?.waiting === count;
   });
 }
 

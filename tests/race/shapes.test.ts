@@ -3,9 +3,7 @@
 // with calls at the very moments where the two periods begin.
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { openCalls, wrongCalls, wrongQuotas, wrongReports } from "./oracle.ts";
-import { interleave, overlap, type Work } from "./sessions.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import {
   addQuota,
   addTenant,
@@ -15,7 +13,9 @@ import {
   reserve,
   usageOf,
   verifyBalances,
-} from "./spend.ts";
+} from "../support/spend.ts";
+import { openCalls, wrongCalls, wrongQuotas, wrongReports } from "./oracle.ts";
+import { interleave, overlap, type Work } from "./sessions.ts";
 import { removeWorld } from "./world.ts";
 
 const PERIODS = ["hour", "day", "week", "month", "lifetime"] as const;
@@ -119,9 +119,9 @@ async function endAll(open: string[], tenants = [tenantId]): Promise<void> {
   expect(await wrongReports(sql, tenants)).toEqual([]);
 }
 
-describe("a quota's period changes with calls at every moment where periods begin", () => {
+describe("A quota's period changes with calls at every moment where periods begin", () => {
   it.each(PAIRS)(
-    "%s to %s: spent, held and room are right, every open call ends",
+    "from %s to %s: spent, held and room are right, and every open call ends",
     async (from, to) => {
       const quota = await addQuota(sql, {
         scope: "tenant",
@@ -144,7 +144,7 @@ describe("a quota's period changes with calls at every moment where periods begi
   );
 
   it.each(PAIRS)(
-    "%s to %s and back, with calls between: as if it had never changed",
+    "from %s to %s and back, with calls between: it is as if it had never changed",
     async (from, to) => {
       const quota = await addQuota(sql, {
         scope: "tenant",
@@ -164,26 +164,29 @@ describe("a quota's period changes with calls at every moment where periods begi
     },
   );
 
-  it.each(PERIODS)("%s, in another time zone and back: right each time", async (period) => {
-    const quota = await addQuota(sql, {
-      scope: "tenant",
-      tenantId,
-      limitUsd: 1000,
-      period,
-      slots: 3,
-    });
-    const open: string[] = [];
-    for (const zone of ["Asia/Kolkata", "America/New_York", "Pacific/Auckland", "UTC"]) {
-      open.push(...(await callsOfEveryFate(await collisions())));
-      await sql`update spend.tenants set time_zone = ${zone} where id = ${tenantId}`;
-      await expectRight();
-      await expectRoom(quota, 5);
-    }
-    await endAll(open);
-  });
+  it.each(PERIODS)(
+    "and so does its time zone under a period of a %s, back and forth: it is right each time",
+    async (period) => {
+      const quota = await addQuota(sql, {
+        scope: "tenant",
+        tenantId,
+        limitUsd: 1000,
+        period,
+        slots: 3,
+      });
+      const open: string[] = [];
+      for (const zone of ["Asia/Kolkata", "America/New_York", "Pacific/Auckland", "UTC"]) {
+        open.push(...(await callsOfEveryFate(await collisions())));
+        await sql`update spend.tenants set time_zone = ${zone} where id = ${tenantId}`;
+        await expectRight();
+        await expectRoom(quota, 5);
+      }
+      await endAll(open);
+    },
+  );
 
   it.each(PERIODS)(
-    "%s: a call that is open over the end of its period settles in it, and leaves the next one alone",
+    "but not under a call open over the end of its %s: that settles in it, and leaves the next period alone",
     async (period) => {
       const quota = await addQuota(sql, { scope: "tenant", tenantId, limitUsd: 1000, period });
       const open = await callsOfEveryFate([]);
@@ -203,7 +206,7 @@ describe("a quota's period changes with calls at every moment where periods begi
 });
 
 it.each(PERIODS.slice(0, 4))(
-  "%s: a call is open in an ended period, the quota changes, maintenance tidies up: the call still ends",
+  "A call that is open in an ended %s still ends when the quota changes and maintenance tidies up",
   async (period) => {
     const quota = await addQuota(sql, { scope: "tenant", tenantId, limitUsd: 1000, period });
     const open = await callsAt(
@@ -220,7 +223,7 @@ it.each(PERIODS.slice(0, 4))(
   },
 );
 
-describe("a quota moves to another subject with calls open", () => {
+describe("A quota moves to another subject with calls open", () => {
   /** What it limits before and after; a move that cannot be done exactly is refused. */
   const subjects: Record<string, (other: string) => Record<string, string | null>> = {
     "the tenant": () => ({ scope: "tenant", tenant_id: tenantId, scope_id: tenantId }),
@@ -238,7 +241,7 @@ describe("a quota moves to another subject with calls open", () => {
   const moves = names.flatMap((from) => names.filter((to) => to !== from).map((to) => [from, to]));
 
   it.each(moves)(
-    "from %s to %s: right, or refused with a reason and nothing changed",
+    "from %s to %s, and is right, or is refused with a reason and nothing changed",
     async (from, to) => {
       const other = await addTenant(sql, 1e6, 1);
       await sql`delete from spend.cost_quotas`;
@@ -276,7 +279,7 @@ describe("a quota moves to another subject with calls open", () => {
   );
 });
 
-describe("a quota changes its shape beside a call", () => {
+describe("A quota changes its shape beside a call", () => {
   const changes: Record<string, (quota: number) => Work> = {
     "another period": (quota) => (b) =>
       b`update spend.cost_quotas set period = 'week' where id = ${quota}`,
@@ -300,7 +303,7 @@ describe("a quota changes its shape beside a call", () => {
     a`select spend.reserve(${tenantId}, null, 'llm', ${a.json(usageOf(3))})`;
 
   it.each(Object.keys(changes))(
-    "the period's first call is open, then %s: it is counted",
+    "when the period's first call is open, and then comes %s: the call is counted",
     async (name) => {
       const quota = await addQuota(sql, {
         scope: "tenant",
@@ -318,7 +321,7 @@ describe("a quota changes its shape beside a call", () => {
   );
 
   it.each(Object.keys(changes))(
-    "%s is open, then the period's first call: it is counted",
+    "when %s is in an open transaction, and then comes the period's first call: the call is counted",
     async (name) => {
       const quota = await addQuota(sql, {
         scope: "tenant",
@@ -335,7 +338,7 @@ describe("a quota changes its shape beside a call", () => {
   );
 
   it.each(["settle", "release", "expire_reservations"])(
-    "%s is open, then another period: what it books is counted once",
+    "when %s is open, then another period comes: what it books is counted once",
     async (kind) => {
       const quota = await addQuota(sql, {
         scope: "tenant",
@@ -356,7 +359,7 @@ describe("a quota changes its shape beside a call", () => {
     },
   );
 
-  it("a transaction that began before the change calls after it: the call counts in the new shape", async () => {
+  it("when a transaction that began before the change calls after it: the call counts in the new shape", async () => {
     const quota = await addQuota(sql, { scope: "tenant", tenantId, limitUsd: 1000, period: "day" });
     await reserve(sql, tenantId, null, 1);
     const a = await sql.reserve();
@@ -374,7 +377,7 @@ describe("a quota changes its shape beside a call", () => {
     await expectRoom(quota, 5);
   });
 
-  it("a transaction that began before the first call changes the shape after it: the call is counted", async () => {
+  it("when a transaction that began before the first call changes the shape after it: the call is counted", async () => {
     const quota = await addQuota(sql, { scope: "tenant", tenantId, limitUsd: 1000, period: "day" });
     const a = await sql.reserve();
     try {

@@ -1,8 +1,9 @@
-// A small business that everything is done to: two plans, two tenants with members and a history of calls at the very
-// moments where periods begin; and what must be true of it afterwards.
+// Two plans, two tenants with members, and a history of calls at the moments where periods begin; and what must hold
+// after everything that is done to them.
 import { randomBytes } from "node:crypto";
 import type { Sql } from "postgres";
 import { expect } from "vitest";
+import { addTestModel, followPlans, usageOf, verifyBalances } from "../support/spend.ts";
 import type { Dice, World } from "./operations.ts";
 import {
   leftOverQuotas,
@@ -12,7 +13,6 @@ import {
   wrongQuotas,
   wrongReports,
 } from "./oracle.ts";
-import { addTestModel, followPlans, usageOf, verifyBalances } from "./spend.ts";
 
 export async function createWorld(sql: Sql, dice: Dice): Promise<World> {
   const name = randomBytes(4).toString("hex");
@@ -128,7 +128,7 @@ async function addHistory(sql: Sql, world: World, dice: Dice): Promise<void> {
 }
 
 /**
- * All is done: the books are right while calls are open and when all of them have expired, a month later; each call is
+ * All is done: the balances are right while calls are open and when all of them have expired, a month later; each call is
  * counted once; every tenant has what its plan gives.
  */
 export async function expectExact(sql: Sql, { tenants }: World): Promise<void> {

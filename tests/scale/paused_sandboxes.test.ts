@@ -1,6 +1,6 @@
-// 100,000 paused sandboxes, as conversations leave behind: maintenance's work does not grow with them.
+// Maintenance does no more work when there are 100,000 paused sandboxes.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { startTestStack, type TestStack, type TestTenant } from "../setup/stack.ts";
+import { startTestStack, type TestStack, type TestTenant } from "../support/stack.ts";
 
 const PAUSED = 100_000;
 /** Milliseconds that each call of E2B's API takes. */
@@ -61,7 +61,7 @@ async function maintain(): Promise<{
   };
 }
 
-it("one round takes seconds and some 25 calls; each round looks at others", async () => {
+it("A round of maintenance with many paused sandboxes takes seconds and some 25 calls, and the next one looks at others", async () => {
   await maintain();
   const looked = new Set<string>();
   for (const _ of [1, 2, 3]) {
@@ -76,7 +76,7 @@ it("one round takes seconds and some 25 calls; each round looks at others", asyn
   expect(looked.size).toBe(60);
 });
 
-it("those that have been paused for too long end, a hundred in a round", async () => {
+it("Sandboxes that have been paused for too long end, a hundred in a round", async () => {
   await stack.sql`
     update spend.execution_contexts set paused_at = now() - interval '31 days'
     where (tenant_id, id) in (select c.tenant_id, c.id from spend.execution_contexts as c limit 150)`;
@@ -87,7 +87,7 @@ it("those that have been paused for too long end, a hundred in a round", async (
   expect((await maintain()).counts).toEqual({});
 });
 
-it("a paused one that nobody has any more is found, and one that E2B has no more", async () => {
+it("A paused sandbox that no context has is found, and so is one that E2B has no more", async () => {
   const [gone] = await stack.sql`
     update spend.execution_contexts set looked_at = null
     where (tenant_id, id) in (select c.tenant_id, c.id from spend.execution_contexts as c where c.status = 'paused' limit 1)

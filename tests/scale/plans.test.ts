@@ -4,16 +4,16 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { addTenant, addTestModel, reserve, usageOf } from "../race/spend.ts";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { addTenant, addTestModel, reserve, usageOf } from "../support/spend.ts";
 
 const USAGE = JSON.stringify(usageOf(0.01));
 
 interface World {
   sql: Sql;
-  calm: string;
+  belowThreshold: string;
   /** 90 % of its quota is spent, and it has been warned. */
-  warned: string;
+  aboveThreshold: string;
   full: string;
 }
 
@@ -41,8 +41,8 @@ async function makeWorld(sql: Sql): Promise<World> {
     await sql`select spend.adjust(${id}, ${spent}, 'test')`;
     tenants.push(id);
   }
-  const [calm, warned, full] = tenants as [string, string, string];
-  return { sql, calm, warned, full };
+  const [belowThreshold, aboveThreshold, full] = tenants as [string, string, string];
+  return { sql, belowThreshold, aboveThreshold, full };
 }
 
 /** Buffers that a statement, with all that its functions read, hits or reads; planned and warm. */
@@ -64,22 +64,25 @@ const call = (name: string, tenantId: string) =>
 type Statement = (world: World) => Promise<string>;
 
 const calls: Record<string, Statement> = {
-  "reserve of a calm tenant": async ({ calm }) => call("reserve", calm),
-  "reserve of a tenant at 90 %": async ({ warned }) => call("reserve", warned),
-  "settle of a calm tenant": async ({ sql, calm }) =>
-    `select spend.settle('${await held(sql, calm)}', '${USAGE}')`,
-  "settle of a tenant at 90 %": async ({ sql, warned }) =>
-    `select spend.settle('${await held(sql, warned)}', '${USAGE}')`,
-  release: async ({ sql, calm }) => `select spend.release('${await held(sql, calm)}')`,
-  extend: async ({ sql, warned }) =>
-    `select spend.extend('${await held(sql, warned)}', '${JSON.stringify(usageOf(0.02))}')`,
+  "reserve of a tenant below its warning threshold": async ({ belowThreshold }) =>
+    call("reserve", belowThreshold),
+  "reserve of a tenant at 90 %": async ({ aboveThreshold }) => call("reserve", aboveThreshold),
+  "settle of a tenant below its warning threshold": async ({ sql, belowThreshold }) =>
+    `select spend.settle('${await held(sql, belowThreshold)}', '${USAGE}')`,
+  "settle of a tenant at 90 %": async ({ sql, aboveThreshold }) =>
+    `select spend.settle('${await held(sql, aboveThreshold)}', '${USAGE}')`,
+  release: async ({ sql, belowThreshold }) =>
+    `select spend.release('${await held(sql, belowThreshold)}')`,
+  extend: async ({ sql, aboveThreshold }) =>
+    `select spend.extend('${await held(sql, aboveThreshold)}', '${JSON.stringify(usageOf(0.02))}')`,
   "a refusal": async ({ full }) => call("reserve", full),
-  "check_quota of a tenant at 90 %": async ({ warned }) => call("check_quota", warned),
+  "check_quota of a tenant at 90 %": async ({ aboveThreshold }) =>
+    call("check_quota", aboveThreshold),
   "check_quota that is refused": async ({ full }) => call("check_quota", full),
-  "the expiry of a hold": async ({ sql, calm }) => {
+  "the expiry of a hold": async ({ sql, belowThreshold }) => {
     await sql`
       update spend.reservations set created_at = now() - interval '2 hours', expires_at = now() - interval '1 hour'
-      where id = ${await held(sql, calm)}`;
+      where id = ${await held(sql, belowThreshold)}`;
     return "select spend.expire_reservations(1)";
   },
 };
@@ -99,20 +102,17 @@ const jobs = [
   "delete_problems",
 ];
 
-describe("20,000 tenants, 600,000 reservations, 250,000 alerts, 30,000 balances above their threshold", () => {
-  it.each(Object.entries(calls))(
-    "%s reads as much as where there are none",
-    async (_, statement) => {
-      const few = await buffersOf(small.sql, () => statement(small));
-      const many = await buffersOf(large.sql, () => statement(large));
-      // Trees are a level or two deeper.
-      expect(many, `${many} buffers, ${few} where there are few rows`).toBeLessThanOrEqual(
-        few * 2 + 20,
-      );
-    },
-  );
+describe("With 20,000 tenants, 600,000 reservations, 250,000 alerts and 30,000 balances above their threshold", () => {
+  it.each(Object.entries(calls))("%s reads as much as without them", async (_, statement) => {
+    const few = await buffersOf(small.sql, () => statement(small));
+    const many = await buffersOf(large.sql, () => statement(large));
+    // Trees are a level or two deeper.
+    expect(many, `${many} buffers, ${few} where there are few rows`).toBeLessThanOrEqual(
+      few * 2 + 20,
+    );
+  });
 
-  it.each(jobs)("maintenance: %s, with nothing to do, reads as much", async (job) => {
+  it.each(jobs)("the job %s with nothing to do reads as much as without them", async (job) => {
     for (const { sql } of [small, large]) await sql`select spend.maintain(${job})`;
     const few = await buffersOf(small.sql, async () => `select spend.maintain('${job}')`);
     const many = await buffersOf(large.sql, async () => `select spend.maintain('${job}')`);
@@ -121,7 +121,7 @@ describe("20,000 tenants, 600,000 reservations, 250,000 alerts, 30,000 balances 
     );
   });
 
-  it("maintenance: missed alerts of 30,000 balances are recorded once, at a few probes each", async () => {
+  it("missed alerts of 30,000 balances are recorded once, at a few probes each", async () => {
     const { sql } = large;
     const recorded = await sql`select count(*)::int as alerts from spend.alerts`;
     await sql`select spend_private.record_missed_alerts()`;
@@ -135,13 +135,14 @@ describe("20,000 tenants, 600,000 reservations, 250,000 alerts, 30,000 balances 
   });
 });
 
-it("settle, planned before there were reservations, reads as much when there are 50,000", async () => {
+it("A settle that was planned before there were reservations reads as much when there are 50,000", async () => {
   const database = await cloneDatabase({ connections: 1 });
   try {
     await database.sql`insert into spend.tenants (name) select 'Tenant ' || n from generate_series(1, 200) as n`;
     await database.sql`vacuum analyze`;
-    const { sql, calm } = await makeWorld(database.sql);
-    const settle = async () => `select spend.settle('${await held(sql, calm)}', '${USAGE}')`;
+    const { sql, belowThreshold } = await makeWorld(database.sql);
+    const settle = async () =>
+      `select spend.settle('${await held(sql, belowThreshold)}', '${USAGE}')`;
     const few = await buffersOf(sql, settle);
     await sql`
       insert into spend.reservations (

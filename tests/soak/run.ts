@@ -11,10 +11,10 @@ import { generateKeys, type Keys } from "../../scripts/stack/keys.ts";
 import { main } from "../../scripts/stack/main.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import { type Services, startServices } from "../../scripts/stack/stack.ts";
-import { seeded } from "../chaos/random.ts";
 import { sign } from "../isolation/tokens.ts";
-import { addQuota, addTestModel, addUser, usageOf } from "../race/spend.ts";
-import { answers, startScriptedProvider } from "../setup/provider.ts";
+import { answers, startScriptedProvider } from "../support/provider.ts";
+import { seeded } from "../support/random.ts";
+import { addQuota, addTestModel, addUser, usageOf } from "../support/spend.ts";
 
 const TENANTS = 50;
 const SQL_WORKERS = 3;

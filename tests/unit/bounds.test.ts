@@ -20,7 +20,7 @@ const held = (name: string, params: Partial<Params> = {}) =>
   usageBound(boundCall({ prompt: hello, ...params }, product(name), 100), product(name));
 const claude = "anthropic/claude-sonnet-4-5";
 
-describe("a PDF", () => {
+describe("A PDF", () => {
   const pdf = (data: string | Uint8Array): Params["prompt"] => [
     {
       role: "user",
@@ -40,7 +40,7 @@ describe("a PDF", () => {
     ["openai/gpt-4o-mini", 100, 128_000],
     ["openai/gpt-4o-mini", 2, 2 * (50_000 + 3000)],
     ["google/gemini-2.5-flash", 10, 10 * (5000 + 3000)],
-  ])("%s, %i blank pages: at least %i tokens", (name, pages, tokens) => {
+  ])("of %s with %i blank pages counts at least %i tokens", (name, pages, tokens) => {
     const input = Number(held(name, { prompt: pdf(blank(pages)) }).input_tokens);
     expect(input).toBeGreaterThanOrEqual(tokens);
     expect(input).toBeLessThan(tokens + 500);
@@ -52,7 +52,7 @@ describe("a PDF", () => {
     expect(Number(held(claude, { prompt: pdf(data) }).input_tokens)).toBeGreaterThan(52_000);
   });
 
-  it("comes as base64 or as bytes, in a message or from a tool", () => {
+  it("counts as base64 and as bytes, in a message and from a tool", () => {
     const data = readFileSync(new URL("./pdfs/twelve_pages_object_streams.pdf", import.meta.url));
     const asked = held(claude, { prompt: pdf(data.toString("base64")) }).input_tokens;
     expect(asked).toBeGreaterThan(12 * 5000);
@@ -86,7 +86,7 @@ describe("a PDF", () => {
   });
 });
 
-describe("an image", () => {
+describe("An image", () => {
   // The documented maxima: docs.claude.com (vision), platform.openai.com (images and vision), ai.google.dev (tokens).
   it.each([
     ["anthropic/claude-sonnet-4-5", 1600],
@@ -105,7 +105,7 @@ describe("an image", () => {
   });
 });
 
-describe("tools", () => {
+describe("Tools", () => {
   const schema = { type: "object", properties: {} } as const;
 
   it("which the AI SDK makes of a schema count like others: a prompt for tools has up to 935 tokens on Claude", () => {
@@ -122,7 +122,7 @@ describe("tools", () => {
     { type: "provider", id, name: "tool", args },
   ];
 
-  it("which search: what they find may fill the context, and each search is held", () => {
+  it("which search may fill the context with what they find, and each search is held", () => {
     expect(
       held(claude, { tools: provided("anthropic.web_search_20250305", { maxUses: 3 }) }),
     ).toMatchObject({
@@ -148,7 +148,7 @@ describe("tools", () => {
     ["google/gemini-2.5-flash", "google.url_context", "cannot be bounded"],
     ["google/gemini-2.5-flash", "google.what_comes_next", "cannot be bounded"],
   ] as [string, `${string}.${string}`, string][])(
-    "%s, %s: a 400 that says why",
+    "of %s, %s, are a 400 that says why",
     (name, id, message) => {
       expect(() => held(name, { tools: provided(id) })).toThrow(message);
     },
@@ -162,7 +162,7 @@ describe("tools", () => {
   });
 });
 
-describe("embeddings", () => {
+describe("Embeddings", () => {
   const model = (maxEmbeddingsPerCall: number) => ({ maxEmbeddingsPerCall }) as EmbeddingModelV4;
   const bound = (name: string, values: string[], most = 2048, providerOptions = {}) =>
     boundEmbedding({ values, providerOptions }, model(most), product(name));
@@ -179,7 +179,7 @@ describe("embeddings", () => {
       2048,
       "The texts have at least",
     ],
-  ])("%s known to be too many are a 400", async (name, values, most, message) => {
+  ])("of %s known to be too many are a 400", async (name, values, most, message) => {
     await expect(bound(name, values, most)).rejects.toMatchObject({
       code: "invalid_request",
       message: expect.stringContaining(message),

@@ -1,4 +1,4 @@
-// The client's helper, on what the functions say, in each wrapping that client libraries give it.
+// The client's helper reads the functions' errors in each wrapping that client libraries give them.
 import { APICallError } from "@ai-sdk/provider";
 import OpenAI from "openai";
 import { describe, expect, it } from "vitest";
@@ -30,24 +30,24 @@ const expected = {
   quota: quotaDetails,
 };
 
-describe("a refusal", () => {
+describe("A refusal is read", () => {
   it.each([
     ["as JSON", () => errorResponse(refusal, "json")],
     ["as server-sent events", () => errorResponse(refusal, "sse")],
     ["of the OpenAI endpoint", () => openAIErrorResponse(refusal)],
-  ])("an answer of fetch, %s", async (_, response) => {
+  ])("from an answer of fetch, %s", async (_, response) => {
     expect(await readSpendgateError(response())).toMatchObject({ ...expected, status: 429 });
   });
 
   it.each(["json", "sse"] as const)(
-    "useChat's error, whose message is the text (%s)",
+    "from useChat's error, whose message is the text (%s)",
     async (format) => {
       const text = await errorResponse(refusal, format).text();
       expect(spendgateError(new Error(text))).toMatchObject(expected);
     },
   );
 
-  it("the AI SDK's APICallError, and the error of its retries", async () => {
+  it("from the AI SDK's APICallError, and the error of its retries", async () => {
     const call = new APICallError({
       message: "Too Many Requests",
       url: "https://project.example",
@@ -61,21 +61,21 @@ describe("a refusal", () => {
     expect(spendgateError(retried)).toMatchObject({ ...expected, status: 429 });
   });
 
-  it("OpenAI's RateLimitError", () => {
+  it("from OpenAI's RateLimitError", () => {
     const { error } = toOpenAIError(refusal);
     const thrown = OpenAI.APIError.generate(429, { error }, undefined, new Headers());
     expect(thrown).toBeInstanceOf(OpenAI.RateLimitError);
     expect(spendgateError(thrown)).toMatchObject({ ...expected, status: 429 });
   });
 
-  it("a chunk of a stream, and the data of an event", () => {
+  it("from a chunk of a stream, and the data of an event", () => {
     expect(spendgateError(toOpenAIError(refusal))).toMatchObject(expected);
     expect(spendgateError(JSON.stringify(refusal))).toMatchObject(expected);
     expect(spendgateError({ data: JSON.stringify(refusal) })).toMatchObject(expected);
   });
 });
 
-it("a wait that only the header names is known too", async () => {
+it("A wait that only the header names is known too", async () => {
   const response = Response.json(
     { error: "quota_unavailable", message: "Try again." },
     { status: 503, headers: { "retry-after": "5" } },

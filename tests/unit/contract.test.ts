@@ -1,20 +1,19 @@
 // A database of another contract: what was begun is finished, and what it may hold is given back.
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { expect, it, vi } from "vitest";
 import { Gate } from "../../functions/_shared/gate/gate.ts";
 import type { Env } from "../../functions/_shared/runtime/env.ts";
+import { startServer } from "../support/server.ts";
 
 const HELD = "00000000-0000-4000-8000-000000000001";
 const settled = { reservation_id: HELD, status: "settled", cost_usd: 1, is_estimated: false };
 
-it("a reserve that answers in a shape of contract 2 is given back; no other is sent; open calls are settled", async () => {
+it("A reserve that answers in a shape of contract 2 is given back, no other is sent, and open calls are settled", async () => {
   // Node 20 has none, and the client demands one.
   vi.stubGlobal("WebSocket", class {});
   vi.spyOn(console, "error").mockImplementation(() => {});
   const asked: string[] = [];
   let isUpgraded = false;
-  const database = createServer((request, response) => {
+  const database = await startServer((request, response) => {
     const { pathname } = new URL(request.url ?? "", "http://localhost");
     const name = pathname.replace("/rest/v1/", "");
     if (name !== "rpc/contract_version") asked.push(name);
@@ -28,10 +27,12 @@ it("a reserve that answers in a shape of contract 2 is given back; no other is s
     response.writeHead(200, { "content-type": "application/json" });
     response.end(JSON.stringify(answers[name]));
   });
-  await new Promise<void>((done) => database.listen(0, "127.0.0.1", done));
-  const supabaseUrl = `http://127.0.0.1:${(database.address() as AddressInfo).port}`;
   try {
-    const gate = new Gate({ supabaseUrl, secretKey: "key", gateTimeoutMs: 5000 } as Env);
+    const gate = new Gate({
+      supabaseUrl: database.url,
+      secretKey: "key",
+      gateTimeoutMs: 5000,
+    } as Env);
     await gate.expectContract();
     isUpgraded = true;
     const reserve = () =>
@@ -50,7 +51,7 @@ it("a reserve that answers in a shape of contract 2 is given back; no other is s
     await vi.waitFor(() => expect(asked).toContain("rpc/release"), { timeout: 5000 });
     expect(asked).toEqual(["rpc/reserve", "rpc/settle", "reservations", "rpc/release"]);
   } finally {
-    database.close();
+    await database.stop();
     vi.restoreAllMocks();
     vi.unstubAllGlobals();
   }

@@ -1,4 +1,4 @@
-// Which calls may be billed for what nobody sees: every one that is not known not to.
+// Which models may bill for reasoning that nobody sees: every model that is not known not to.
 import { expect, it } from "vitest";
 import { mayReasonUnseen } from "../../functions/_shared/llm/bounds/hidden_reasoning.ts";
 import { parseModelName } from "../../functions/_shared/llm/model_name.ts";
@@ -25,7 +25,7 @@ it.each([
   "openrouter/openai/o3",
   "groq/openai/gpt-oss-120b",
   "somebody/some-model",
-])("%s may", (name) => {
+])("%s may reason out of sight", (name) => {
   expect(mayReasonUnseen(parseModelName(name), plain)).toBe(true);
 });
 
@@ -43,11 +43,11 @@ it.each([
   "mistral/mistral-large-latest",
   "xai/grok-3",
   "perplexity/sonar-pro",
-])("%s does not", (name) => {
+])("%s does not reason out of sight", (name) => {
   expect(mayReasonUnseen(parseModelName(name), plain)).toBe(false);
 });
 
-it("Claude 4 does where it is asked to think: what it shows is a summary", () => {
+it("Claude 4 reasons out of sight where it is asked to think, because what it shows is a summary", () => {
   const claude = parseModelName("anthropic/claude-sonnet-4-5");
   const thinking = { type: "enabled", budgetTokens: 1024 };
   expect(mayReasonUnseen(claude, { ...plain, reasoning: "high" })).toBe(true);

@@ -1,4 +1,4 @@
-// What is logged of an error that is not ours: what it is, never what it says.
+// The log of somebody else's error has what kind it is, and never its words.
 import { APICallError, TypeValidationError } from "@ai-sdk/provider";
 import { expect, it } from "vitest";
 import { SpendgateError } from "../../functions/_shared/errors.ts";
@@ -6,7 +6,7 @@ import { describeError } from "../../functions/_shared/runtime/log.ts";
 
 const SECRET = "the secret of patient Jane";
 
-it("a provider's refusal: class, name, status, code of its cause and request id", () => {
+it("The log of a provider's refusal has its class, name, status, code of its cause and request id", () => {
   const error = new APICallError({
     message: SECRET,
     url: `https://example.com/${SECRET}`,
@@ -43,6 +43,6 @@ it.each<[string, unknown]>([
     "an error within an error",
     new Error(SECRET, { cause: new SpendgateError("internal_error", SECRET) }),
   ],
-])("%s: no word of it", (_, error) => {
+])("The log of %s has no word of it", (_, error) => {
   expect(JSON.stringify(describeError(error))).not.toMatch(/secret|Jane/);
 });

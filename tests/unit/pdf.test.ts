@@ -17,14 +17,14 @@ const packed = (head: string, content: string) => {
   return `<< ${head} /Filter /FlateDecode /Length ${data.length} >>\nstream\n${data}\nendstream`;
 };
 
-describe("the pages of a file", () => {
+describe("The pages of a file", () => {
   it.each([
     ["twelve_pages", 12],
     ["twelve_pages_object_streams", 12],
     ["twelve_pages_linearized", 12],
     ["twelve_pages_linearized_object_streams", 12],
     ["thirteen_pages_incremental", 13],
-  ])("%s: %i", (name, pages) => {
+  ])("are counted in %s: %i", (name, pages) => {
     const size = measurePdf(read(name));
     expect(size.pages).toBe(pages);
     // Each page shows a sentence of some seventy letters.
@@ -87,12 +87,12 @@ describe("the pages of a file", () => {
       () => measure("<< /Type % 9 0 obj\n/Page >>", "<< /Type /Page >>"),
       /hides/,
     ],
-  ])("a file that %s is refused", (_, act, message) => {
+  ])("cannot be counted where it %s, and it is refused", (_, act, message) => {
     expect(act).toThrow(message);
   });
 });
 
-describe("the text of a file", () => {
+describe("The text of a file", () => {
   it("is what its pages draw, unpacked: 9,000 letters in 50 bytes", () => {
     const text = packed("", `(${"a".repeat(9000)}) Tj`);
     expect(text.length).toBeLessThan(150);
@@ -141,7 +141,7 @@ describe("the text of a file", () => {
     ["contents of one object", "1 0 obj /Contents 1 0 R "],
     ["escapes", "1 0 obj #41"],
   ])(
-    "a megabyte of %s is refused, in time that grows with its length and not with the square of it",
+    "that is a megabyte of %s is refused, in time that grows with its length and not with the square of it",
     (_, piece) => {
       const file = bytes(piece.repeat(1_000_000 / piece.length));
       expect(() => measurePdf(file)).toThrow();
@@ -150,7 +150,7 @@ describe("the text of a file", () => {
   );
 });
 
-describe("inflate", () => {
+describe("The function inflate", () => {
   const random = (size: number) =>
     Buffer.from(Array.from({ length: size }, (_, at) => (at * at * 2_654_435_761) % 251));
   it.each([

@@ -44,7 +44,7 @@ async function bodyOf(name: string, params: Partial<Params>): Promise<Record<str
   return body;
 }
 
-describe("options of a call", () => {
+describe("Options of a call", () => {
   it.each([
     ["openai/gpt-4o", "openai", { serviceTier: "priority" }],
     ["openai/gpt-4o", "openai", { serviceTier: "auto" }],
@@ -83,7 +83,7 @@ describe("options of a call", () => {
     // Those of a fallback are looked at with the first model.
     ["openai/gpt-4o", "anthropic", { speed: "fast" }],
   ] as [string, string, Record<string, never>][])(
-    "%s: %s %j is a 400 that names it",
+    "for %s, %s %j, are a 400 that names it",
     (name, key, options) => {
       const [option] = Object.keys(options);
       expect(() => bound(name, { providerOptions: { [key]: options } })).toThrow(
@@ -121,7 +121,7 @@ describe("options of a call", () => {
     });
   });
 
-  it("of a compatible provider reach it under each spelling of its name, the last of which wins", async () => {
+  it("for a compatible provider reach it under each spelling of its name, the last of which wins", async () => {
     for (const key of ["my-host", "myHost", "openaiCompatible", "openai-compatible"]) {
       const providerOptions: Options = { [key]: { prompt_cache_key: "k", reasoningEffort: "low" } };
       expect(await bodyOf("my-host/llama", { providerOptions })).toMatchObject({
@@ -133,7 +133,7 @@ describe("options of a call", () => {
     expect(await bodyOf("my-host/llama", { providerOptions })).toMatchObject({ user: "b" });
   });
 
-  it("headers that could change what is called are a 400; those that name who calls are sent", () => {
+  it("as headers that could change what is called are a 400, and those that name who calls are sent", () => {
     for (const name of ["anthropic-beta", "Authorization", "x-api-key", "OpenAI-Organization"]) {
       expect(() => bound("openai/gpt-4o", { headers: { [name]: "x" } })).toThrow(`headers.${name}`);
     }
@@ -141,8 +141,8 @@ describe("options of a call", () => {
   });
 });
 
-describe("nothing is kept by OpenAI, and nothing it keeps is named", () => {
-  it("a Responses model is asked with store false, and for its reasoning encrypted", async () => {
+describe("OpenAI keeps nothing, and is asked for nothing that it keeps", () => {
+  it("when a Responses model is asked, with store false and for its reasoning encrypted", async () => {
     expect(await bodyOf("openai/gpt-5-pro", {})).toMatchObject({
       store: false,
       include: ["reasoning.encrypted_content"],
@@ -150,14 +150,14 @@ describe("nothing is kept by OpenAI, and nothing it keeps is named", () => {
     });
   });
 
-  it("so is one that the AI SDK does not know, but not one that has no reasoning to give", async () => {
+  it("when a model is asked that the AI SDK does not know, but not one that has no reasoning to give", async () => {
     const include = ["reasoning.encrypted_content"];
     expect(await bodyOf("openai/next-codex", {})).toMatchObject({ store: false, include });
     const { providerOptions } = bound("openai/computer-use-preview", {});
     expect(providerOptions?.openai).toEqual({ store: false, serviceTier: "default" });
   });
 
-  it("parts of a kind that only one provider knows are left out, and messages with nothing else", () => {
+  it("so that parts of a kind that only one provider knows are left out, and messages with nothing else", () => {
     const kind = "openai.compaction" as const;
     const custom: Params["prompt"][number] = {
       role: "assistant",
@@ -166,7 +166,7 @@ describe("nothing is kept by OpenAI, and nothing it keeps is named", () => {
     expect(bound("openai/gpt-5-codex", { prompt: [...hello, custom] }).prompt).toEqual(hello);
   });
 
-  it("ids of reasoning, texts, tools, approvals and compactions do not leave; encrypted reasoning does, as one item", async () => {
+  it("so that ids of reasoning, texts, tools, approvals and compactions do not leave, and encrypted reasoning does, as one item", async () => {
     const itemId = (id: string, more = {}) => ({ openai: { itemId: id, ...more } });
     const prompt: Params["prompt"] = [
       ...hello,
@@ -237,7 +237,7 @@ describe("nothing is kept by OpenAI, and nothing it keeps is named", () => {
   });
 
   it.each(["image/png", "application/pdf", "text/plain"])(
-    "a file of type %s by a provider's id is a 400",
+    "and a file of type %s by a provider's id is a 400",
     (mediaType) => {
       const data = { type: "reference" as const, reference: { openai: "file-A" } };
       const file = { type: "file" as const, mediaType, data };
@@ -259,7 +259,7 @@ describe("nothing is kept by OpenAI, and nothing it keeps is named", () => {
   );
 });
 
-describe("options of messages, parts and tools", () => {
+describe("Options of messages, parts and tools", () => {
   const image = { type: "image_url", image_url: { url: "https://example.com/a.png" } };
 
   it.each([
@@ -275,7 +275,7 @@ describe("options of messages, parts and tools", () => {
       },
     ],
     ["of a system message", { role: "system", content: "x", providerOptions: { groq: image } }],
-  ])("that a caller writes are a 400 where they are not allowed: %s", (_, message) => {
+  ])("that a caller writes %s are a 400 where they are not allowed", (_, message) => {
     const prompt = [message] as Params["prompt"];
     expect(() => bound("groq/llama", { prompt })).toThrow(/providerOptions\.\w+\.type/);
   });
@@ -291,7 +291,7 @@ describe("options of messages, parts and tools", () => {
     expect(() => bound(name, { prompt })).toThrow("is not allowed");
   });
 
-  it("of a tool: its cache, and nothing that puts it elsewhere", () => {
+  it("for a tool are its cache, and nothing that puts it elsewhere", () => {
     const tools = (options: Record<string, never>): Params["tools"] => [
       { type: "function", name: "look", inputSchema: {}, providerOptions: { anthropic: options } },
     ];
@@ -304,7 +304,7 @@ describe("options of messages, parts and tools", () => {
     expect(() => bound(claude, { tools: tools(options) })).toThrow("allowedCallers");
   });
 
-  it("of answers that go back are left out, but for what a provider needs to go on", async () => {
+  it("on answers that go back are left out, but for what a provider needs to go on", async () => {
     const answer = (providerOptions: Options): Params["prompt"] => [
       ...hello,
       {
@@ -351,7 +351,7 @@ describe("options of messages, parts and tools", () => {
     expect(JSON.stringify(llama)).not.toContain("example.com");
   });
 
-  it("cache_control reaches Claude under both spellings, and a compatible provider's parts", async () => {
+  it("such as cache_control reach Claude under both spellings, and a compatible provider's parts", async () => {
     const part = (providerOptions: Options): Params["prompt"] => [
       {
         role: "user",
@@ -372,7 +372,7 @@ describe("options of messages, parts and tools", () => {
     expect(JSON.stringify(body)).toContain('"cache_control":{"type":"ephemeral"}');
   });
 
-  it("an hour's cache that a part asks for is held as such", () => {
+  it("that ask for an hour's cache are held as such", () => {
     const anthropic = { cacheControl: { type: "ephemeral", ttl: "1h" } };
     const prompt = hello.map((message) => ({ ...message, providerOptions: { anthropic } }));
     const claude = "anthropic/claude-sonnet-4-5";
@@ -381,7 +381,7 @@ describe("options of messages, parts and tools", () => {
   });
 });
 
-describe("what a browser may say of its messages' parts", () => {
+describe("What a browser may say of its messages' parts", () => {
   const message = (role: string, ...parts: object[]) => ({ id: "1", role, parts }) as never;
 
   it("is what a provider needs to go on, wherever it stands: the rest is left out", async () => {
@@ -435,7 +435,7 @@ describe("what a browser may say of its messages' parts", () => {
     );
   });
 
-  it("a file inside a steering message is looked at like all files", async () => {
+  it("is looked at in a steering message's file like in all files", async () => {
     const url = "https://example.com/a.pdf";
     const steering = {
       type: "steering-message",

@@ -20,7 +20,7 @@ const anthropic = (code: number, type: string, message: string) =>
   answered(code, { type: "error", error: { type, message }, request_id: "req_1" });
 const openai = (status: number, error: object) => answered(status, { error });
 
-describe("the request is to blame: 400 with a code, and no use in sending it again", () => {
+describe("A refusal that the request is to blame for is a 400 with a code, and is of no use to send again", () => {
   it.each([
     [
       "OpenAI's context_length_exceeded",
@@ -78,13 +78,13 @@ describe("the request is to blame: 400 with a code, and no use in sending it aga
       { message: "bad image", type: "invalid_request_error", code: "invalid_image" },
       "invalid_image",
     ],
-  ])("%s", (_, error, code) => {
+  ])("for %s", (_, error, code) => {
     const told = upstreamError(error);
     expect(told).toMatchObject({ code: "invalid_request", status: 400, mayRetry: false });
     expect((told.details.upstream as { code: string | null }).code ?? "invalid_request").toBe(code);
   });
 
-  it("the caller reads the provider's words, without keys; the message for logs has none of them", () => {
+  it("and the caller reads the provider's words, without keys, and the message for logs has none of them", () => {
     const words =
       "Invalid schema for sk-proj-abcdef123456 of org-Abc123456, acct_blue_9: whispered";
     const told = upstreamError(openai(400, { message: words, type: "invalid_request_error" }));
@@ -93,7 +93,7 @@ describe("the request is to blame: 400 with a code, and no use in sending it aga
   });
 });
 
-describe("the project's account is to blame: 502, with the provider's code, and no use in trying again", () => {
+describe("A refusal that the project's account is to blame for is a 502 with the provider's code, and is of no use to try again", () => {
   it.each([
     [
       "a wrong key",
@@ -121,7 +121,7 @@ describe("the project's account is to blame: 502, with the provider's code, and 
       "API_KEY_INVALID",
     ],
     ["no money", answered(402, { error: { message: "Insufficient Balance" } }), null],
-  ])("%s", (_, error, code) => {
+  ])("for %s", (_, error, code) => {
     const told = upstreamError(error);
     expect(told).toMatchObject({ code: "upstream_error", status: 502, mayRetry: false });
     expect(told.details.upstream).toMatchObject({ code });
@@ -130,7 +130,7 @@ describe("the project's account is to blame: 502, with the provider's code, and 
   });
 });
 
-describe("the provider is busy: 503 with Retry-After", () => {
+describe("A provider that is overloaded is a 503 with Retry-After", () => {
   it.each([
     ["seconds", answered(429, {}, { "retry-after": "7" }), "7"],
     ["parts of a second", answered(429, {}, { "retry-after": "0.4" }), "1"],
@@ -147,14 +147,14 @@ describe("the provider is busy: 503 with Retry-After", () => {
       ),
       "35",
     ],
-  ])("%s", (_, error, wait) => {
+  ])("that says when to retry: %s", (_, error, wait) => {
     const told = upstreamError(error);
     expect(told).toMatchObject({ code: "upstream_error", status: 503, mayRetry: true });
     expect(told.headers["Retry-After"]).toBe(wait);
     expect(told.toJSON()).toMatchObject({ retryAfter: Number(wait) });
   });
 
-  it("a date counts from now", () => {
+  it("and a date counts from now", () => {
     const date = new Date(Date.now() + 90_000).toUTCString();
     const { retryAfter } = readRefusal(answered(503, {}, { "retry-after": date }));
     expect(retryAfter).toBeGreaterThanOrEqual(89);

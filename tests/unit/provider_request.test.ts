@@ -1,40 +1,36 @@
 // What is known of a request on the wire: whether it was sent, and whether its answer is a refusal.
-import { createServer, type RequestListener, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { RequestListener } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { ProviderRequest, saysOnlyError } from "../../functions/_shared/llm/providers/request.ts";
-import { until } from "../setup/until.ts";
+import { closedPort, startServer, type TestServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
 
-let server: Server | undefined;
+let server: TestServer | undefined;
 afterEach(async () => {
-  server?.closeAllConnections();
-  await new Promise((done) => (server ? server.close(done) : done(undefined)));
+  await server?.stop();
   server = undefined;
 });
 
 async function serve(listener: RequestListener): Promise<string> {
-  server = createServer(listener);
-  await new Promise<void>((done) => server?.listen(0, "127.0.0.1", done));
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  server = await startServer(listener);
+  return `${server.url}/`;
 }
 
 const post = { method: "POST", body: "{}" };
 
-describe("whether a request was sent", () => {
-  it("no: before it is made", () => {
+describe("A request", () => {
+  it("was not sent before it is made", () => {
     expect(new ProviderRequest().isSent).toBe(false);
   });
 
-  it("no: nobody listens", async () => {
-    const url = await serve(() => {});
-    await new Promise((done) => server?.close(done));
-    server = undefined;
+  it("was not sent where nobody listens", async () => {
+    const url = `http://127.0.0.1:${await closedPort()}/`;
     const request = new ProviderRequest();
     await expect(request.fetch(url, post)).rejects.toThrow();
     expect(request.isSent).toBe(false);
   });
 
-  it("no: it was stopped before", async () => {
+  it("was not sent when it was stopped before", async () => {
     const request = new ProviderRequest();
     await expect(
       request.fetch("http://127.0.0.1:1/", { ...post, signal: AbortSignal.abort() }),
@@ -42,14 +38,14 @@ describe("whether a request was sent", () => {
     expect(request.isSent).toBe(false);
   });
 
-  it("yes: the connection breaks before the answer", async () => {
+  it("was sent when the connection breaks before the answer", async () => {
     const url = await serve((_, response) => response.destroy());
     const request = new ProviderRequest();
     await expect(request.fetch(url, post)).rejects.toThrow();
     expect(request.isSent).toBe(true);
   });
 
-  it("yes: it was stopped under way, and the provider is hung up on", async () => {
+  it("was sent when it was stopped under way, and the provider is hung up on", async () => {
     const seen: string[] = [];
     const url = await serve((_, response) => {
       seen.push("called");
@@ -76,7 +72,7 @@ it.each<[string, string, number]>([
   ["an answer that says there is none", '{"error":null,"choices":[]}', 200],
   ["an answer about errors", '{"choices":[{"message":{"content":"\\"error\\""}}]}', 200],
   ["no JSON", '{"error"', 200],
-])("status 200 with %s", async (_, body, status) => {
+])("A status of 200 with %s is read by what it says", async (_, body, status) => {
   const url = await serve((_, response) => {
     response.writeHead(200, { "content-type": "application/json; charset=utf-8" }).end(body);
   });
@@ -87,6 +83,6 @@ it.each<[string, string, number]>([
   expect(request.status).toBe(200);
 });
 
-it("what is no object says nothing", () => {
+it("An answer that is no object says nothing", () => {
   for (const value of [null, undefined, 1, "error", []]) expect(saysOnlyError(value)).toBe(false);
 });

@@ -1,11 +1,10 @@
-// What stands before a handler: the body that comes, and the token that is verified.
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+// What happens before a handler runs: the body is read, and the token is verified.
 import { afterEach, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { authenticate } from "../../functions/_shared/http/auth.ts";
 import { readJson } from "../../functions/_shared/http/body.ts";
 import type { Env } from "../../functions/_shared/runtime/env.ts";
+import { startServer } from "../support/server.ts";
 
 afterEach(() => void vi.useRealTimers());
 
@@ -13,7 +12,7 @@ function requestOf(body: ReadableStream<Uint8Array>): Request {
   return new Request("http://localhost/", { method: "POST", body, duplex: "half" } as RequestInit);
 }
 
-it("a body that stops coming is given up after 30 s with 408, and its connection let go", async () => {
+it("A body that stops coming is given up after 30 s with a 408, and its connection let go", async () => {
   vi.useFakeTimers();
   const cancelled = vi.fn();
   const body = new ReadableStream<Uint8Array>({
@@ -29,7 +28,7 @@ it("a body that stops coming is given up after 30 s with 408, and its connection
   expect(cancelled).toHaveBeenCalledOnce();
 });
 
-it("a body of one byte too many is refused when that byte has come", async () => {
+it("A body of one byte too many is refused when that byte has come", async () => {
   const cancelled = vi.fn();
   const body = new ReadableStream<Uint8Array>({
     start: (controller) => controller.enqueue(new Uint8Array(11)),
@@ -48,11 +47,11 @@ function tokenOf(header: object): string {
   return `${part(header)}.${part(claims)}.AAAA`;
 }
 
-it("100 tokens of one key that Auth does not know ask it twice, those of a shared secret each time", async () => {
+it("100 tokens of one key that Auth does not know ask it twice, and those of a shared secret each time", async () => {
   // Node 20 has none, and the client demands one.
   vi.stubGlobal("WebSocket", class {});
   const asked: string[] = [];
-  const auth = createServer((request, response) => {
+  const auth = await startServer((request, response) => {
     asked.push(request.url as string);
     const isKeys = request.url?.includes("jwks");
     response.writeHead(isKeys ? 200 : 403, { "content-type": "application/json" });
@@ -60,9 +59,7 @@ it("100 tokens of one key that Auth does not know ask it twice, those of a share
       JSON.stringify(isKeys ? { keys: [] } : { code: 403, error_code: "bad_jwt", msg: "" }),
     );
   });
-  await new Promise<void>((done) => auth.listen(0, "127.0.0.1", done));
-  const supabaseUrl = `http://127.0.0.1:${(auth.address() as AddressInfo).port}`;
-  const env = { supabaseUrl, publishableKey: "key", gateTimeoutMs: 5000 } as Env;
+  const env = { supabaseUrl: auth.url, publishableKey: "key", gateTimeoutMs: 5000 } as Env;
   const ask = async (header: object) => {
     const headers = { authorization: `Bearer ${tokenOf(header)}` };
     await expect(
@@ -76,7 +73,7 @@ it("100 tokens of one key that Auth does not know ask it twice, those of a share
     for (let count = 0; count < 3; count++) await ask({ alg: "HS256", kid: "secret", typ: "JWT" });
     expect(asked).toHaveLength(5);
   } finally {
-    auth.close();
+    await auth.stop();
     vi.unstubAllGlobals();
   }
 });

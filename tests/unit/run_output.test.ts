@@ -28,7 +28,7 @@ const result = (answer: string, limits: OutputLimits, size?: number) =>
   read(answer, limits, size).ended(0);
 const bytesOf = (value: unknown) => encoder.encode(JSON.stringify(value)).length;
 
-describe("all that was printed", () => {
+describe("All that was printed", () => {
   const events = [
     { type: "number_of_executions", execution_count: 1 },
     { type: "stdout", text: 'é😀 "quoted" \\ back\n', timestamp: "2026-01-01" },
@@ -58,11 +58,11 @@ describe("all that was printed", () => {
     },
   );
 
-  it("a last line without its end is read too", () => {
+  it("has a last line without its end", () => {
     expect(result('{"type":"stdout","text":"a"}', { maxBytes: 10 }).stdout).toBe("a");
   });
 
-  it("ten lines of 1000 bytes fit into 10,000, the eleventh is left out and the run ends there", () => {
+  it("of ten lines of 1000 bytes fits into 10,000, and with the eleventh, which is left out, the run ends", () => {
     const text = `${"x".repeat(999)}\n`;
     const ten = line({ type: "stdout", text }).repeat(10);
     expect(result(ten, { maxBytes: 10_000 })).toMatchObject({ isTruncated: false });
@@ -76,7 +76,7 @@ describe("all that was printed", () => {
   });
 });
 
-describe("a limit of 1000 bytes", () => {
+describe("A limit of 1000 bytes", () => {
   const limits = { maxBytes: 1000 };
   const huge = "x".repeat(2_000_000);
 
@@ -111,7 +111,7 @@ describe("a limit of 1000 bytes", () => {
     ["line ends", { type: "stdout", text: "\n".repeat(100_000) }],
     ["four bytes a character", { type: "stdout", text: "😀".repeat(100_000) }],
     ["halves of characters", { type: "stdout", text: "\ud83d".repeat(100_000) }],
-  ])("%s: the answer has at most 2 KB more, and the rest is not read", (_, event) => {
+  ])("leaves of %s at most 2 KB more in the answer, and the rest is not read", (_, event) => {
     for (const write of [line, ascii]) {
       const answer = write(event) + write({ type: "end_of_execution" });
       const output = read(answer, limits);
@@ -128,13 +128,13 @@ describe("a limit of 1000 bytes", () => {
     ["signs of life", { type: "keepalive" }],
     ["what is not known", { type: "later", text: "x" }],
     ["errors", { type: "error", name: "E", value: "v", traceback: "t" }],
-  ])("%s without an end are ended", (_, event) => {
+  ])("ends %s without an end", (_, event) => {
     const output = read(line(event).repeat(10_000), limits);
     expect(output.isOverLimit).toBe(true);
     expect(bytesOf(output.ended(0))).toBeLessThan(3000);
   });
 
-  it("what fits is shown: the first 1000 bytes, up to a whole character", () => {
+  it("shows what fits: the first 1000 bytes, up to a whole character", () => {
     for (const write of [line, ascii]) {
       const text = `a${"é".repeat(3000)}`;
       const { stdout } = result(write({ type: "stdout", text }), limits);
@@ -142,7 +142,7 @@ describe("a limit of 1000 bytes", () => {
     }
   });
 
-  it("of a result, the formats that fit are shown whole, and the others named", () => {
+  it("shows the formats of a result that fit whole, and names the others", () => {
     const event = { type: "result", text: "<Figure>", html: "<b>1</b>", png: huge };
     expect(result(line(event), limits)).toMatchObject({
       results: [{ text: "<Figure>", html: "<b>1</b>" }],
@@ -150,7 +150,7 @@ describe("a limit of 1000 bytes", () => {
     });
   });
 
-  it("an error is named however much was printed before it", () => {
+  it("has an error named however much was printed before it", () => {
     const answer =
       line({ type: "stdout", text: "x".repeat(1000) }) +
       line({ type: "error", name: "ValueError", value: "wrong", traceback: "t" });
@@ -160,7 +160,7 @@ describe("a limit of 1000 bytes", () => {
     });
   });
 
-  it("events are charged with what they add, where they are passed on", () => {
+  it("charges events with what they add, where they are passed on", () => {
     const passed: string[] = [];
     const output = new RunOutput({ ...limits, pieceBytes: 40 }, (event) =>
       passed.push(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`),
@@ -171,10 +171,10 @@ describe("a limit of 1000 bytes", () => {
   });
 });
 
-describe("what a model is shown", () => {
+describe("A model", () => {
   const limits = { maxBytes: 100_000, shownBytes: 1000, textOnly: true };
 
-  it("charts count for nothing, and what follows them is there", () => {
+  it("is charged nothing for charts, and shown what follows them", () => {
     const chart = { type: "result", png: "x".repeat(500_000), text: "<Figure>" };
     const output = read(line(chart).repeat(3) + line({ type: "stdout", text: "after" }), limits);
     expect(output.ended(0)).toMatchObject({
@@ -184,7 +184,7 @@ describe("what a model is shown", () => {
     });
   });
 
-  it("text above what is shown is left out, and the code runs on, up to what it may print", () => {
+  it("is not shown the text above its limit, and the code runs on, up to what it may print", () => {
     const text = line({ type: "stdout", text: "x".repeat(30_000) });
     const after = line({ type: "error", name: "E", value: "after", traceback: "" });
     const ran = read(text + text + after, limits);
@@ -197,13 +197,13 @@ describe("what a model is shown", () => {
     expect(read(text.repeat(4), limits).isOverLimit).toBe(true);
   });
 
-  it("charts without an end are ended", () => {
+  it("has charts without an end ended", () => {
     const chart = line({ type: "result", png: "x".repeat(1_000_000), text: "<Figure>" });
     expect(read(chart.repeat(30), limits, 100_000).isOverLimit).toBe(true);
   });
 });
 
-describe("an answer that is broken", () => {
+describe("An answer that is broken", () => {
   it.each([
     ["no JSON", "my-password\n"],
     ["half a line", '{"type":"stdout","te\n'],
@@ -211,14 +211,14 @@ describe("an answer that is broken", () => {
     ["a text", '"a"\n'],
     ["a key without an end", `{"${"k".repeat(100_000)}":1}\n`],
     ["brackets without an end", "[".repeat(100_000)],
-  ])("%s: is said so, without a word of it", (_, answer) => {
+  ])("by %s is said to be so, without a word of it", (_, answer) => {
     const reading = () => read(answer, { maxBytes: 1000 });
     expect(reading).toThrow(BrokenLine);
     expect(reading).not.toThrow(/pass|stdout|k{5}|\[\[/);
   });
 });
 
-it("random events, limits and chunks: never more than the limit and 2 KB, and all of it where it fits", () => {
+it("Random events, limits and chunks never give more than the limit and 2 KB, and give all of it where it fits", () => {
   const text = fc.string({ unit: "binary", maxLength: 300 });
   const event = fc.oneof(
     fc.record({ type: fc.constantFrom("stdout", "stderr"), text }),

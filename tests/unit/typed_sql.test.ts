@@ -29,6 +29,6 @@ const wrong = [
   () => rpc("maintenance_jobs", z.array(z.object({ jobs: z.string() })), {}),
 ];
 
-it(`${right.length} calls that are spelled right compile, ${wrong.length} that are not do not`, () => {
+it(`${right.length} calls that are spelled right compile, and ${wrong.length} that are not do not`, () => {
   expect([right.length, wrong.length]).toEqual([3, 6]);
 });

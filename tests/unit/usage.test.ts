@@ -103,12 +103,12 @@ it.each([
     { prompt_tokens: 10, completion_tokens: 20, total_tokens: 130 },
     { input_tokens: 10, output_tokens: 120, reasoning_tokens: 100 },
   ],
-])("x-ai: %s", (_, { reasoning, ...usage }: Record<string, number>, expected) => {
+])("x-ai's usage: %s", (_, { reasoning, ...usage }: Record<string, number>, expected) => {
   const body = chat({ ...usage, completion_tokens_details: { reasoning_tokens: reasoning } });
   expect(answered("x-ai/grok-4", body).whole).toEqual(expected);
 });
 
-it("cache hits of 900 are read wherever a provider states them, once", () => {
+it("Cache hits of 900 are read wherever a provider states them, once", () => {
   const usage = { prompt_tokens: 1000, completion_tokens: 20, total_tokens: 1020 };
   const expected = { input_tokens: 1000, output_tokens: 20, cache_read_tokens: 900 };
   for (const hits of [
@@ -124,7 +124,7 @@ it("cache hits of 900 are read wherever a provider states them, once", () => {
   expect(answered("acme/model", chat(beside)).whole).toEqual({ ...expected, input_tokens: 1900 });
 });
 
-it("Perplexity's deep research: 20,016 citations, 18 searches and 73,997 of reasoning are in no total", () => {
+it("Perplexity's deep research has 20,016 citations, 18 searches and 73,997 of reasoning that are in no total", () => {
   const usage = {
     prompt_tokens: 33,
     completion_tokens: 7163,
@@ -147,7 +147,7 @@ it("Perplexity's deep research: 20,016 citations, 18 searches and 73,997 of reas
   expect(answered("perplexity/sonar-deep-research", chat(unsaid)).whole).toBeUndefined();
 });
 
-it("audio and images are read of chat completions, though the SDK drops them", () => {
+it("Audio and images are read of chat completions, though the SDK drops them", () => {
   const body = chat({
     prompt_tokens: 100,
     completion_tokens: 60,
@@ -179,7 +179,7 @@ const search = (id: string, action = "search") => ({
   action: { type: action },
 });
 
-it("two web searches of the Responses API count two, in a stream that names them twice as well", () => {
+it("Two web searches of the Responses API count two, in a stream that names them twice as well", () => {
   const items = [search("a"), search("b"), search("c", "open_page")];
   const whole = { input_tokens: 5000, output_tokens: 3000, web_searches: 2 };
   expect(answered("openai/o3-deep-research", responses(items)).whole).toEqual(whole);
@@ -189,7 +189,7 @@ it("two web searches of the Responses API count two, in a stream that names them
   expect(answered("openai/gpt-5", responses([{ type: "file_search_call" }])).whole).toBeUndefined();
 });
 
-it("a model of OpenAI that cites pages has searched once; one that is priced by the call has not", () => {
+it("A model of OpenAI that cites pages has searched once, and one that is priced by the call has not", () => {
   const cited = {
     choices: [
       {
@@ -206,7 +206,7 @@ it("a model of OpenAI that cites pages has searched once; one that is priced by 
   });
 });
 
-it("Claude: cache and compaction are beside the 12 input tokens, an hour's cache within its write", () => {
+it("Claude's cache and compaction are beside the 12 input tokens, and an hour's cache within its write", () => {
   const usage = {
     input_tokens: 12,
     cache_creation_input_tokens: 1000,
@@ -238,7 +238,7 @@ it("Claude: cache and compaction are beside the 12 input tokens, an hour's cache
   expect(other.whole).toBeUndefined();
 });
 
-it("Claude's stream: what message_start said and message_delta does not repeat counts; without the latter it is not whole", () => {
+it("Claude's stream counts what message_start said and message_delta does not repeat, and is not whole without the latter", () => {
   const claude = "anthropic/claude-sonnet-4-5";
   const start = {
     type: "message_start",
@@ -262,7 +262,7 @@ const gemini = (usageMetadata: object, finishReason?: string, more: object = {})
   usageMetadata,
 });
 
-it("Gemini: thoughts are beside the candidates, a tool's prompt beside ours, unless the total says else", () => {
+it("Gemini's thoughts are beside the candidates, and a tool's prompt beside ours, unless the total says else", () => {
   const flash = "google/gemini-2.5-flash";
   const usage = { promptTokenCount: 100, candidatesTokenCount: 20, thoughtsTokenCount: 15 };
   expect(answered(flash, gemini({ ...usage, totalTokenCount: 135 })).whole).toMatchObject({
@@ -280,7 +280,7 @@ it("Gemini: thoughts are beside the candidates, a tool's prompt beside ours, unl
   expect(answered(flash, gemini(unsaid)).whole).toMatchObject({ output_tokens: 5000 });
 });
 
-it("Gemini: 80 tokens of audio, 1,290 of an image; an image that nothing counts may be all of the output", () => {
+it("Gemini's audio counts 80 tokens, an image 1,290, and an image that nothing counts may be all of the output", () => {
   const image = "google/gemini-2.5-flash-image";
   const usage = { promptTokenCount: 100, candidatesTokenCount: 1290, totalTokenCount: 1390 };
   const details = {
@@ -303,7 +303,7 @@ it("Gemini: 80 tokens of audio, 1,290 of an image; an image that nothing counts 
   expect(reader.counted(BOUND)).toMatchObject({ image_output_tokens: 1290 });
 });
 
-it("Gemini's searches: two queries are one until 2.5, two since 3; a map has no price", () => {
+it("Gemini's two searches are one until 2.5 and two since 3, and a map has no price", () => {
   const usage = { promptTokenCount: 10, candidatesTokenCount: 5, totalTokenCount: 15 };
   const grounded = (groundingMetadata: object) => gemini(usage, "STOP", { groundingMetadata });
   const queries = grounded({ webSearchQueries: ["a", "b"] });
@@ -313,7 +313,7 @@ it("Gemini's searches: two queries are one until 2.5, two since 3; a map has no 
   expect(answered("google/gemini-2.5-flash", maps).whole).toBeUndefined();
 });
 
-it("Gemini: an answer that went on in a second request costs both", () => {
+it("Gemini's answer that went on in a second request costs both", () => {
   const first = { promptTokenCount: 100, candidatesTokenCount: 50, totalTokenCount: 150 };
   const second = { promptTokenCount: 150, candidatesTokenCount: 20, totalTokenCount: 170 };
   const both = streamed(
@@ -326,7 +326,7 @@ it("Gemini: an answer that went on in a second request costs both", () => {
   expect(both.whole).toEqual({ input_tokens: 250, output_tokens: 70 });
 });
 
-it("Gemini: 5,000 thoughts of the latest chunk count when the stream breaks off", () => {
+it("Gemini's 5,000 thoughts of the latest chunk count when the stream breaks off", () => {
   const usage = { promptTokenCount: 100, candidatesTokenCount: 2, thoughtsTokenCount: 5000 };
   const cut = streamed(
     "google/gemini-2.5-flash",
@@ -350,13 +350,13 @@ it.each([
   ],
   ["usage that is a list", chat([])],
   ["no usage", {}],
-])("%s: no whole report, and at least what came", (_, body) => {
+])("Usage with %s is no whole report, and at least what came", (_, body) => {
   const { whole, known } = answered(GPT, body);
   expect(whole).toBeUndefined();
   expect((known as number[])[1]).toBeGreaterThanOrEqual(1);
 });
 
-it("nothing came and 0 output tokens are reported: that is whole", () => {
+it("Usage of 0 output tokens is whole when nothing came", () => {
   const body = {
     choices: [{ message: {}, finish_reason: "content_filter" }],
     usage: used(10, 0).usage,
@@ -364,7 +364,7 @@ it("nothing came and 0 output tokens are reported: that is whole", () => {
   expect(answered(GPT, body, "").whole).toEqual({ input_tokens: 10, output_tokens: 0 });
 });
 
-it("a stream's usage is whole when it comes with or after all output and the answer has ended", () => {
+it("A stream's usage is whole when it comes with or after all output and the answer has ended", () => {
   const end = delta("", "stop");
   const whole = { input_tokens: 50, output_tokens: 3 };
   expect(streamed(GPT, delta("a b c"), "a b c", end, used(50, 3), finish).whole).toEqual(whole);
@@ -389,7 +389,7 @@ it("a stream's usage is whole when it comes with or after all output and the ans
   expect(failed).toEqual({ whole: undefined, known: [50, 3] });
 });
 
-it("a cumulative report has all so far in it until more is produced", () => {
+it("A cumulative report has all so far in it until more is produced", () => {
   const reader = readerOf("x-ai/grok-4");
   expect(reader.isReported).toBe(false);
   reader.see({ type: "raw", rawValue: { ...delta("a b c"), usage: used(50, 300).usage } });
@@ -399,7 +399,7 @@ it("a cumulative report has all so far in it until more is produced", () => {
   expect(reader.isReported).toBe(false);
 });
 
-it("four words of a stream that says nothing count four, though they came in 19 chunks", () => {
+it("Four words of a stream that says nothing count four, though they came in 19 chunks", () => {
   const reader = readerOf(GPT);
   for (const letter of "four words in don't") reader.see(text(letter));
   expect(reader.produced.words).toBe(4);
@@ -450,11 +450,11 @@ it.each([
     }),
     undefined,
   ],
-])("%s: the tier that the answer states is the one that is billed (%#)", (_, name, body, tier) => {
+])("The tier that %s's answer states is the one that is billed (%#)", (_, name, body, tier) => {
   expect((answered(name, body).whole as { service_tier?: string }).service_tier).toBe(tier);
 });
 
-it("the usage of an answer that the SDK rejects is in the body of its error, not in that of a refusal", () => {
+it("The usage of an answer that the SDK rejects is in the body of its error, and not in that of a refusal", () => {
   const responseBody = JSON.stringify({ choices: [], usage: used(10, 5).usage });
   const rejected = readerOf(GPT);
   rejected.seeError({ statusCode: 200, responseBody });
@@ -464,14 +464,14 @@ it("the usage of an answer that the SDK rejects is in the body of its error, not
   expect(refused.usage).toBeUndefined();
 });
 
-it("embeddings use input alone", () => {
+it("Embeddings use input alone", () => {
   const body = { data: [{ embedding: [1] }], usage: { prompt_tokens: 7, total_tokens: 7 } };
   const reader = readerOf("openai/text-embedding-3-small");
   reader.seeAnswer({ response: { body } });
   expect(reader.usage).toEqual({ input_tokens: 7, output_tokens: 0 });
 });
 
-it("more than 100 million tokens are no count: the call is unknown usage, of the input that was held", () => {
+it("More than 100 million tokens are no count: the call is unknown usage, of the input that was held", () => {
   const most = { prompt_tokens: 10, completion_tokens: 100_000_000 };
   expect(answered(GPT, chat(most)).whole).toMatchObject({ output_tokens: 100_000_000 });
   for (const count of [100_000_001, 1e12, 1e300]) {

@@ -1,9 +1,10 @@
-// A year of calls and of maintenance beside them, with a clock that is moved by parameter: what grows has an end, what
-// is reported stays, and nobody waits.
+// A year of calls and of maintenance, with a clock that is a parameter: tables stop growing, reports stay as they
+// were booked, and nobody waits.
 import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
-import { until } from "../setup/until.ts";
+import { cloneDatabase, type TestDatabase } from "../support/database.ts";
+import { verifyBalances } from "../support/spend.ts";
+import { until } from "../support/until.ts";
 
 const DAYS = 365;
 const TENANTS = 3;
@@ -76,7 +77,7 @@ afterAll(async () => {
   await database?.close();
 });
 
-it("a year of four calls a day and of maintenance: every table is as large after twelve months as after six, no call waits a second, every month is reported as it was booked", async () => {
+it("In a year of four calls a day and of maintenance, every table is as large after twelve months as after six, no call waits a second, and every month is reported as it was booked", async () => {
   const spent = new Map<string, number>();
   const unfinished = new Set<string>();
   const before = await sizes();
@@ -115,7 +116,7 @@ it("a year of four calls a day and of maintenance: every table is as large after
   expect(await sql`select job, message from spend.problems where job <> 'by hand'`).toEqual([]);
 
   expect(await reported()).toEqual(Object.fromEntries([...spent].sort()));
-  expect(await sql`select * from spend.verify_balances()`).toEqual([]);
+  expect(await verifyBalances(sql)).toEqual([]);
 }, 240_000);
 
 /** A day's calls, one after the other; adds what each cost, in millionths of a dollar, by tenant and month. */

@@ -1,9 +1,8 @@
 // What users write, what models answer, and keys: in no line of a log, no span and no metric, however a call ends.
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { until } from "../setup/until.ts";
+import { readBody, startServer, type TestServer } from "../support/server.ts";
+import { until } from "../support/until.ts";
 import type { Target, WireCase } from "./cases/case.ts";
 import { COMPATIBLE_TARGETS, FORMATS } from "./cases/targets.ts";
 import { data, events, json, type Piece, PROVIDER_KEY, type RawAnswer } from "./provider.ts";
@@ -22,31 +21,24 @@ const TOLD: Told = {
 /** A provider that says what it was sent, the key among it. */
 const ECHO = `Invalid input: ${PROMPT}; key ${PROVIDER_KEY}`;
 
-let collector: Server;
+let collector: TestServer;
 let world: WireWorld;
 let exported = "";
 
 beforeAll(async () => {
-  collector = createServer((request, response) => {
-    request.on("data", (chunk) => {
-      exported += chunk;
-    });
-    request.on("end", () =>
-      response.writeHead(200, { "content-type": "application/json" }).end("{}"),
-    );
+  collector = await startServer(async (request, response) => {
+    exported += await readBody(request);
+    response.writeHead(200, { "content-type": "application/json" }).end("{}");
   });
-  await new Promise<void>((done) => collector.listen(0, "127.0.0.1", done));
-  const { port } = collector.address() as AddressInfo;
   world = await startWireWorld({
-    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
     SPENDGATE_CALL_TIMEOUT_MS: "2000",
     SPENDGATE_DISCONNECT_GRACE_MS: "100",
   });
 });
 afterAll(async () => {
   await world?.stop();
-  collector.closeAllConnections();
-  await new Promise((done) => collector.close(done));
+  await collector.stop();
 });
 
 /** Ways in which a provider answers, by name; what is private is in all of them. */
@@ -128,7 +120,7 @@ async function nothingIsTold(): Promise<void> {
 
 for (const [format, target] of Object.entries(FORMATS)) {
   const cases = casesOf([format, target]);
-  it(`${format}: ${cases.length} calls, finished and failed in every way, tell nothing`, {
+  it(`${format}: ${cases.length} calls, finished and failed in every way, leave no private text in a log, a span or an error`, {
     timeout: 120_000,
   }, async () => {
     const lines = world.stack.logs.length;
@@ -148,7 +140,7 @@ for (const [format, target] of Object.entries(FORMATS)) {
   });
 }
 
-it("requests that are refused before a call, histories with reasoning and tools, and embeddings tell nothing", async () => {
+it("Requests that are refused before a call, histories with reasoning and tools, and embeddings leave no private text in a log, a span or an error", async () => {
   const { stack, user } = world;
   const bad = [
     ["/chat", { messages: `${CANARY}-wrong` }],
@@ -200,7 +192,7 @@ it("requests that are refused before a call, histories with reasoning and tools,
   await nothingIsTold();
 });
 
-it("code that runs in a sandbox, what it prints and how it fails tell nothing", async () => {
+it("Code that runs in a sandbox, what it prints and how it fails leave no private text in a log, a span or an error", async () => {
   const { stack, user } = world;
   const opened = await stack.call("/sandbox", { user, json: { conversationId: "talk" } });
   const { id } = (await opened.json()) as { id: string };

@@ -1,7 +1,7 @@
 // Providers as raw bytes: a test says, by the marker in its prompt, what each of them sends, when, and how it ends.
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import { readBody, startServer } from "../support/server.ts";
 
 /** Bytes to send, or milliseconds to wait before the next. */
 export type Piece = string | Uint8Array | { waitMs: number };
@@ -57,8 +57,8 @@ export const COMPATIBLE = [
 export async function startRawProvider(): Promise<RawProvider> {
   const scripts = new Map<string, RawAnswer[]>();
   const journal = new Map<string, RawRequest[]>();
-  const server = createServer(async (incoming, response) => {
-    const text = await readText(incoming);
+  const { url, stop } = await startServer(async (incoming, response) => {
+    const text = await readBody(incoming);
     const [, provider = "", ...path] = (incoming.url ?? "").split("/");
     const marker = MARKER.exec(text)?.[0] ?? "";
     const request: RawRequest = { provider, path: path.join("/"), text, aborted: false };
@@ -70,16 +70,11 @@ export async function startRawProvider(): Promise<RawProvider> {
     const answer = answers.length > 1 ? answers.shift() : answers[0];
     await play(answer ?? { status: 500, pieces: [`no answer for ${marker}`] }, response);
   });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address() as AddressInfo;
   return {
-    env: environment(`http://127.0.0.1:${port}`),
+    env: environment(url),
     answer: (marker, ...answers) => void scripts.set(marker, answers),
     requests: (marker) => journal.get(marker) ?? [],
-    async stop() {
-      server.closeAllConnections();
-      await new Promise((done) => server.close(done));
-    },
+    stop,
   };
 }
 
@@ -101,12 +96,6 @@ function environment(url: string): Record<string, string> {
     WIRE_API_KEY: PROVIDER_KEY,
     SPENDGATE_PROVIDERS: JSON.stringify(Object.fromEntries(compatible)),
   };
-}
-
-async function readText(incoming: IncomingMessage): Promise<string> {
-  let text = "";
-  for await (const chunk of incoming) text += chunk;
-  return text;
 }
 
 async function play(

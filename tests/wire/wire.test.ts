@@ -1,6 +1,6 @@
 // What every provider can send, as raw bytes: what is booked of it, to the last of twelve decimals, and what the client sees.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { verifyBalances } from "../race/spend.ts";
+import { verifyBalances } from "../support/spend.ts";
 import type { Counts } from "./bill.ts";
 import type { Booked, Expected, WireCase } from "./cases/case.ts";
 import { ECHO, endingCases, hangUpCases } from "./cases/endings.ts";
@@ -24,12 +24,12 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
-it(`there are ${CASES.length} cases, each by a name of its own`, () => {
+it(`There are ${CASES.length} cases, each by a name of its own`, () => {
   expect(CASES.length).toBeGreaterThanOrEqual(150);
   expect(new Set(CASES.map(({ name }) => name)).size).toBe(CASES.length);
 });
 
-describe("what is booked, and what is seen", { timeout: 60_000 }, () => {
+describe("A call is booked and answered as its case says", { timeout: 60_000 }, () => {
   // All at once, each awaited by its test; of those alone that `-t` names.
   // biome-ignore lint/correctness/noEmptyPattern: Vitest wants a pattern there.
   beforeAll(({}, { tasks }) => {
@@ -53,7 +53,7 @@ describe("what is booked, and what is seen", { timeout: 60_000 }, () => {
   });
 });
 
-it("after all of it nothing is held, and the balances equal the ledger", {
+it("After all of it nothing is held, and the balances equal the ledger", {
   timeout: 60_000,
 }, async () => {
   await Promise.allSettled(outcomes.values());

@@ -1,8 +1,13 @@
 // One stack for all cases: each is a conversation of its own, so that many run beside each other.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 import { type Catalogue, readCatalogue } from "./bill.ts";
 import type { WireCase } from "./cases/case.ts";
 import { readAnswer, type Seen } from "./client.ts";

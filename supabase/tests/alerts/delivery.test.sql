@@ -18,23 +18,23 @@ create function pg_temp.id(p_kind text) returns bigint language sql as $$
   select id from spend.alerts where kind = p_kind
 $$;
 
-select is((select count(*) from spend.alerts), 2::bigint, 'two alerts wait');
-select is(pg_temp.claimed(0, 1), 'warning', 'the oldest first, as many as are asked for');
-select is(pg_temp.claimed(1), 'limit', 'one that was claimed is nobody else''s');
-select is(pg_temp.claimed(2), null, 'then none is left');
-select is(spend.finish_alert(pg_temp.id('limit')), true, 'one is delivered');
-select is(spend.finish_alert(pg_temp.id('limit')), false, 'once');
-select is(spend.finish_alert(pg_temp.id('warning'), 'the webhook answered 500'), true, 'the other is not');
-select is(pg_temp.claimed(29), null, 'its turn is not before 30 s have passed');
-select is(pg_temp.claimed(30), 'warning', 'then it is tried again');
-select is(pg_temp.claimed(89), null, 'and again not before another 60 s');
+select is((select count(*) from spend.alerts), 2::bigint, 'Two alerts wait for delivery');
+select is(pg_temp.claimed(0, 1), 'warning', 'A claim for one alert gets the oldest');
+select is(pg_temp.claimed(1), 'limit', 'A claimed alert is not claimed again; the next claim gets the other');
+select is(pg_temp.claimed(2), null, 'A third claim finds no alert');
+select is(spend.finish_alert(pg_temp.id('limit')), true, 'A claimed alert is marked as delivered');
+select is(spend.finish_alert(pg_temp.id('limit')), false, 'A delivered alert cannot be marked as delivered again');
+select is(spend.finish_alert(pg_temp.id('warning'), 'the webhook answered 500'), true, 'A failed delivery is recorded');
+select is(pg_temp.claimed(29), null, 'A failed alert is not claimed within 30 s');
+select is(pg_temp.claimed(30), 'warning', 'A failed alert is claimed again after 30 s');
+select is(pg_temp.claimed(89), null, 'After its second failure an alert waits another 60 s');
 select is(
   (select row(attempts, last_error)::text from spend.alerts where kind = 'warning'),
-  '(2,"the webhook answered 500")', 'attempts are counted, and why the last one failed is kept'
+  '(2,"the webhook answered 500")', 'A failed alert keeps the number of attempts and the last error'
 );
 update spend.alerts set attempts = 60, next_attempt_at = now();
 select is(
-  (select next_attempt_at from spend_private.claim_alerts(1)), now() + interval '6 hours', 'it is never longer than 6 hours'
+  (select next_attempt_at from spend_private.claim_alerts(1)), now() + interval '6 hours', 'An alert that failed 60 times waits 6 hours and no longer'
 );
 
 select * from finish();

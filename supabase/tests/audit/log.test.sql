@@ -28,46 +28,46 @@ insert into spend.tenant_members (tenant_id, user_id, role) values
   ('bbbbbbbb-0000-4000-8000-000000000002', '00000000-0000-4000-8000-00000000000c', 'owner');
 update spend.tenant_members set role = 'admin' where user_id = '00000000-0000-4000-8000-00000000000b';
 delete from spend.tenant_members where user_id = '00000000-0000-4000-8000-00000000000b';
-select is(pg_temp.log('plans'), 'INSERT postgres, UPDATE postgres', 'plans');
-select is(pg_temp.log('plan_quotas'), 'INSERT postgres, UPDATE postgres', 'quotas of plans');
-select is(pg_temp.log('tenants'), 'INSERT postgres, INSERT postgres, UPDATE postgres', 'tenants');
-select is(pg_temp.log('tenant_members'), 'INSERT postgres, INSERT postgres, INSERT postgres, UPDATE postgres, DELETE postgres', 'members');
+select is(pg_temp.log('plans'), 'INSERT postgres, UPDATE postgres', 'The log has an insert and an update of plans');
+select is(pg_temp.log('plan_quotas'), 'INSERT postgres, UPDATE postgres', 'The log has an insert and an update of plan_quotas');
+select is(pg_temp.log('tenants'), 'INSERT postgres, INSERT postgres, UPDATE postgres', 'The log has inserts and an update of tenants');
+select is(pg_temp.log('tenant_members'), 'INSERT postgres, INSERT postgres, INSERT postgres, UPDATE postgres, DELETE postgres', 'The log has every change of tenant_members');
 select is(
   (select count(*) from spend.audit_log where table_name = 'cost_quotas' and command = 'DELETE' and tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001'),
-  2::bigint, 'quotas that another plan does not have'
+  2::bigint, 'The log has the quotas that a change of plan deletes'
 );
 select results_eq(
   $$select a.old_row ->> 'limit_usd', a.new_row ->> 'limit_usd', a.row_key ->> 'plan_id' from spend.audit_log as a
     where a.table_name = 'plan_quotas' and a.command = 'UPDATE' and a.id > (select s.id from start as s)$$,
-  $$values ('1000.000000000000', '2000.000000000000', 'large')$$, 'old and new are there, and the key'
+  $$values ('1000.000000000000', '2000.000000000000', 'large')$$, 'An update keeps the old row, the new row and the key'
 );
 select is(
   (select a.old_row ->> 'role' from spend.audit_log as a where a.table_name = 'tenant_members' and a.command = 'DELETE' order by a.id desc limit 1),
-  'admin', 'a delete keeps what was there'
+  'admin', 'A delete keeps the old row'
 );
 update spend.plans set name = 'Larger' where id = 'large';
-select is(pg_temp.log('plans'), 'INSERT postgres, UPDATE postgres', 'an update that changes nothing is no change');
+select is(pg_temp.log('plans'), 'INSERT postgres, UPDATE postgres', 'An update that changes nothing is not logged');
 update spend.settings set keep_alert_days = 30;
-select is(pg_temp.log('settings'), 'UPDATE postgres', 'settings');
+select is(pg_temp.log('settings'), 'UPDATE postgres', 'The log has an update of settings');
 insert into spend.product_aliases (provider, match_kind, pattern, product) values ('test', 'equals', 'other', 'model');
-select is(pg_temp.log('product_aliases'), 'INSERT postgres', 'aliases');
+select is(pg_temp.log('product_aliases'), 'INSERT postgres', 'The log has an insert into product_aliases');
 insert into spend.sandbox_templates (template, vcpus, memory_gib) values ('large', 8, 16);
 update spend.sandbox_templates set memory_gib = 8 where template = 'large';
 delete from spend.sandbox_templates where template = 'large';
-select is(pg_temp.log('sandbox_templates'), 'INSERT postgres, UPDATE postgres, DELETE postgres', 'templates of sandboxes');
+select is(pg_temp.log('sandbox_templates'), 'INSERT postgres, UPDATE postgres, DELETE postgres', 'The log has every change of sandbox_templates');
 
 -- Prices: a change is logged, their first use is not, and the call that uses them writes no log at all.
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
   ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'), ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
 update spend.prices set usd = 3 where provider = 'test' and meter = 'output_tokens';
-select is(pg_temp.log('prices'), 'INSERT postgres, INSERT postgres, UPDATE postgres', 'prices');
+select is(pg_temp.log('prices'), 'INSERT postgres, INSERT postgres, UPDATE postgres', 'The log has inserts and an update of prices');
 create temporary table before_call as select max(id) as id from spend.audit_log;
 select spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'llm',
   '{"provider": "test", "model": "model", "input_tokens": 1, "output_tokens": 1}');
-select isnt((select first_used_at from spend.prices where provider = 'test' limit 1), null, 'a call marks its prices as used');
-select is((select max(id) from spend.audit_log), (select id from before_call), 'and writes nothing into the log');
+select isnt((select first_used_at from spend.prices where provider = 'test' limit 1), null, 'A call marks its prices as used');
+select is((select max(id) from spend.audit_log), (select id from before_call), 'Marking prices as used is not logged');
 update spend.prices set note = 'list price' where provider = 'test' and meter = 'output_tokens';
-select is(pg_temp.log('prices'), 'INSERT postgres, INSERT postgres, UPDATE postgres, UPDATE postgres', 'a note is');
+select is(pg_temp.log('prices'), 'INSERT postgres, INSERT postgres, UPDATE postgres, UPDATE postgres', 'A change of a price''s note is logged');
 
 -- Who: through the Data API
 set local role service_role;
@@ -81,7 +81,7 @@ values ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-0000000
 reset role;
 select is(
   (select string_agg(concat_ws(' ', a.role_name, a.user_id, a.session_user_name), ', ' order by a.id) from spend.audit_log as a where a.new_row ->> 'period' = 'week'),
-  'service_role ' || session_user || ', authenticated 00000000-0000-4000-8000-00000000000a ' || session_user, 'role, user and session of who made the change'
+  'service_role ' || session_user || ', authenticated 00000000-0000-4000-8000-00000000000a ' || session_user, 'The log has the role, the user and the session of who made a change'
 );
 
 -- Who reads it
@@ -97,25 +97,25 @@ begin
 end;
 $$;
 insert into spend.tenant_members (tenant_id, user_id) values ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000b');
-select is(pg_temp.sees('a'), (select count(*) from spend.audit_log where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001'), 'an owner reads what changed in his tenant');
-select is(pg_temp.sees('b'), 0::bigint, 'a member does not');
-select is(pg_temp.sees('c'), 0::bigint, 'nor does another tenant''s owner');
+select is(pg_temp.sees('a'), (select count(*) from spend.audit_log where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001'), 'An owner reads what changed in his tenant');
+select is(pg_temp.sees('b'), 0::bigint, 'A member does not read the log');
+select is(pg_temp.sees('c'), 0::bigint, 'An owner of another tenant does not read it');
 
 -- Append-only
-select throws_ok('update spend.audit_log set old_row = null', 'PT403', 'append_only', 'the log is not changed, not by its owner');
-select throws_ok('delete from spend.audit_log', 'PT403', 'append_only', 'nothing is deleted');
-select throws_ok('truncate spend.audit_log', 'PT403', 'append_only', 'nor truncated');
+select throws_ok('update spend.audit_log set old_row = null', 'PT403', 'append_only', 'The log cannot be updated, not even by its owner');
+select throws_ok('delete from spend.audit_log', 'PT403', 'append_only', 'The log cannot be deleted from');
+select throws_ok('truncate spend.audit_log', 'PT403', 'append_only', 'The log cannot be truncated');
 select is(
   (select string_agg(r || ' ' || p, ', ') from unnest(array['anon', 'authenticated', 'service_role']) as r, unnest(array['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) as p
    where has_table_privilege(r, 'spend.audit_log', p)),
-  null, 'no role of the Data API writes it'
+  null, 'No role of the Data API may write the log'
 );
 truncate spend.product_aliases;
-select is(pg_temp.log('product_aliases'), 'INSERT postgres, TRUNCATE postgres c', 'a truncate of an audited table is logged');
+select is(pg_temp.log('product_aliases'), 'INSERT postgres, TRUNCATE postgres c', 'The log has a truncate of an audited table');
 delete from spend.tenants where name = 'B';
 select is(
   (select a.old_row ->> 'name' from spend.audit_log as a where a.table_name = 'tenants' and a.command = 'DELETE' order by a.id desc limit 1),
-  'B', 'the log outlives the tenant'
+  'B', 'The log keeps the rows of a tenant that is deleted'
 );
 select * from finish();
 rollback;

@@ -69,7 +69,7 @@ select lives_ok(
          end loop;
        end loop;
      end $do$ $$,
-  'every sequence of expire, release, settle and reprice, up to three of them'
+  'Every sequence of expire, release, settle and reprice runs, up to three of them'
 );
 
 create temp table counted as
@@ -82,27 +82,27 @@ cross join lateral (
   from spend.cost_events as e
   where e.tenant_id = r.tenant_id and e.occurred_at = r.created_at and e.reservation_id = r.id
 ) as e;
-select is((select count(*) from counted), 528::bigint, '528 calls');
+select is((select count(*) from counted), 528::bigint, 'The sequences make 528 calls');
 select is_empty(
   $$ select * from counted as c
      where c.calls <> case when c.status in ('settled', 'expired') then 1 else 0 end $$,
-  'each counts once where it ended booked, and not at all where it is open or was released'
+  'Each call that ended booked counts once, and one that is open or was released does not count'
 );
 select is_empty(
-  'select * from counted as c where c.cost_usd <> coalesce(c.actual_cost_usd, 0)', 'and costs what its events say'
+  'select * from counted as c where c.cost_usd <> coalesce(c.actual_cost_usd, 0)', 'Each call costs what its events add up to'
 );
 select is_empty(
   $$ select * from counted as c
      where c.kinds[1] not in ('charge', 'expiry') or 'charge' = any (c.kinds[2:]) or 'expiry' = any (c.kinds[2:]) $$,
-  'what is booked first is a charge or an expiry, all that follows corrections'
+  'The first event of a call is a charge or an expiry, and all that follow are corrections'
 );
 select is(
   (select array_agg(distinct c.kinds) from counted as c where c.steps = '{expire,release,settle}'),
-  array[array['expiry', 'correction', 'correction']], 'expired, released, settled: an expiry and two corrections, free or not'
+  array[array['expiry', 'correction', 'correction']], 'A call that expired, was released and settled has an expiry and two corrections, free or not'
 );
 select is(
   (select array_agg(distinct c.kinds) from counted as c where c.steps = '{release,settle}'), array[array['charge']],
-  'released and settled: a charge'
+  'A call that was released and settled has one charge'
 );
 select results_eq(
   $$ select v.what, v.calls from (
@@ -117,8 +117,8 @@ select results_eq(
      ) as v $$,
   $$ select w.what, (select count(*)::numeric from spend.reservations where status in ('settled', 'expired'))
      from unnest(array['tenant', 'day', 'product', 'provider', 'task', 'user', 'conversation', 'cost_report']) as w (what) $$,
-  'every report counts each of them once'
+  'Every report counts each call once'
 );
-select is_empty('select * from spend.verify_balances()', 'and the balances follow');
+select is_empty('select * from spend.verify_balances()', 'The balances equal the ledger after every sequence');
 select * from finish();
 rollback;

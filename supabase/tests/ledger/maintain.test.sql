@@ -36,34 +36,34 @@ create temporary table done as select spend.maintain() as jobs;
 select is(
   (select jobs from done),
   '{"make_partitions": 1, "drop_months": null, "roll_up": null, "delete_alerts": null, "delete_refusals": null, "fold_refusals": null, "delete_refusal_counts": null, "delete_balances": null, "record_alerts": null, "expire_reservations": null, "follow_plans": null, "verify": null, "delete_conversations": null, "delete_problems": null, "delete_reservations": null, "delete_contexts": null, "delete_adjustment_keys": null, "delete_strays": null, "delete_audit": null, "delete_cron_runs": null}',
-  'a run that makes a partition does nothing else, so that bookings wait for nothing else'
+  'A run that makes a partition does nothing else, so that bookings wait for nothing else'
 );
 select is(
   spend.maintain() - '{verify,follow_plans}'::text[],
   '{"make_partitions": 0, "roll_up": 1, "drop_months": 0, "delete_alerts": 1, "delete_refusals": 1, "fold_refusals": 0, "delete_refusal_counts": 0, "delete_balances": 0, "record_alerts": 0, "expire_reservations": 1, "delete_conversations": 0, "delete_problems": 0, "delete_reservations": 0, "delete_contexts": 0, "delete_adjustment_keys": 0, "delete_strays": 0, "delete_audit": 0, "delete_cron_runs": 0}',
-  'the next rolls up, deletes the old alert and refusal, and expires the reservation'
+  'The next run rolls up, deletes an old alert and an old refusal, and expires a reservation'
 );
-select is((select status from spend.reservations where estimated_cost_usd = 10), 'expired', 'the hold whose time is over is booked');
-select is((select status from spend.reservations where estimated_cost_usd = 1), 'held', 'the other is not');
-select is((select string_agg(idempotency_key, ' ') from spend_private.refusals), 'fresh', 'refusals are kept for a day');
-select is((select count(*) from spend.alerts), 1::bigint, 'alerts for 90');
-select has_table('spend_private', 'cost_events_2035_05', 'the month that came unforeseen has a partition');
+select is((select status from spend.reservations where estimated_cost_usd = 10), 'expired', 'A reservation whose time is over has expired');
+select is((select status from spend.reservations where estimated_cost_usd = 1), 'held', 'A reservation whose time is not over is still held');
+select is((select string_agg(idempotency_key, ' ') from spend_private.refusals), 'fresh', 'A refusal is kept for a day');
+select is((select count(*) from spend.alerts), 1::bigint, 'An alert is kept for 90 days');
+select has_table('spend_private', 'cost_events_2035_05', 'A month that has events but no partition gets one');
 select is(
   spend.maintain() - '{verify,follow_plans}'::text[],
   '{"make_partitions": 0, "roll_up": 0, "drop_months": 0, "delete_alerts": 0, "delete_refusals": 0, "fold_refusals": 0, "delete_refusal_counts": 0, "delete_balances": 0, "record_alerts": 0, "expire_reservations": 0, "delete_conversations": 0, "delete_problems": 0, "delete_reservations": 0, "delete_contexts": 0, "delete_adjustment_keys": 0, "delete_strays": 0, "delete_audit": 0, "delete_cron_runs": 0}',
-  'the one after finds nothing to do'
+  'A run right after finds nothing to do'
 );
 
 -- Alerts that calls crossed together, each seeing only its own slot: as if written by two transactions.
 select set_config('test.quota', (select id from spend.cost_quotas where resource_type = 'llm')::text, true);
 update spend_private.quota_balances set spent_usd = spent_usd + case slot when 0 then 30 else 40 end, is_calm = false
 where quota_id = current_setting('test.quota')::bigint and slot in (0, 1);
-select is(spend.maintain() ->> 'record_alerts', '1', '81 of 100 spent or held, and nobody noticed: maintenance does');
-select is((select kind || ' ' || threshold from spend.alerts where quota_id = current_setting('test.quota')::bigint), 'warning 0.800', 'a warning');
+select is(spend.maintain() ->> 'record_alerts', '1', 'Maintenance records an alert that calls in two slots crossed together');
+select is((select kind || ' ' || threshold from spend.alerts where quota_id = current_setting('test.quota')::bigint), 'warning 0.800', '81 of 100 in two slots record a warning');
 update spend_private.quota_balances set spent_usd = spent_usd + 20
 where quota_id = current_setting('test.quota')::bigint and slot = 2;
-select is(spend.maintain() ->> 'record_alerts', '1', 'then the limit');
-select is(spend.maintain() ->> 'record_alerts', '0', 'each once');
+select is(spend.maintain() ->> 'record_alerts', '1', 'Maintenance records that the limit is reached in a third slot');
+select is(spend.maintain() ->> 'record_alerts', '0', 'Maintenance records each alert once');
 
 -- Old balances
 insert into spend.cost_quotas (tenant_id, scope, resource_type, period, limit_usd)
@@ -74,21 +74,21 @@ from spend.cost_quotas as q
 cross join (values (now() - interval '101 days', false), (now() - interval '99 days', false), (now() - interval '102 days', true)) as p (start, is_open)
 cross join generate_series(0, 1) as s (slot)
 where q.period = 'hour';
-select is(spend.maintain() ->> 'delete_balances', '2', 'balances of a period that ended 100 days ago are deleted, unless they hold something');
-select is((select count(*) from spend_private.quota_balances where period_end < now()), 4::bigint, 'the others are kept');
+select is(spend.maintain() ->> 'delete_balances', '2', 'Balances of a period that ended 100 days ago are deleted, unless they hold something');
+select is((select count(*) from spend_private.quota_balances where period_end < now()), 4::bigint, 'Balances that hold something, and newer ones, are kept');
 
 -- Settings
-select throws_ok('update spend.settings set keep_event_months = 1', '22023', null, 'less than two months of events are not kept');
-select throws_ok('insert into spend.settings (is_only_row) values (false)', '22023', null, 'there is one row of settings');
+select throws_ok('update spend.settings set keep_event_months = 1', '22023', null, 'Settings cannot keep less than two months of events');
+select throws_ok('insert into spend.settings (is_only_row) values (false)', '22023', null, 'A second row of settings is refused');
 update spend.settings set keep_event_months = 2;
 select spend_private.ensure_partition('2020-01-01');
 insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
 values ('aaaaaaaa-0000-4000-8000-000000000001', '2020-01-15', 'adjustment', 'llm', 1);
-select is(spend.maintain() ->> 'drop_months', '0', 'events that are not rolled up stop retention');
+select is(spend.maintain() ->> 'drop_months', '0', 'A month with events that are not rolled up is not dropped');
 set local session_replication_role = replica;
 update spend.cost_events set booked_xid = '3';
 set local session_replication_role = origin;
-select is(spend.maintain() ->> 'drop_months', '1', 'rolled up: the month of 2020 is dropped');
+select is(spend.maintain() ->> 'drop_months', '1', 'A month whose events are rolled up is dropped');
 
 -- A job that fails, or that another session is at, stops no other.
 create function pg_temp.break() returns trigger language plpgsql as 'begin raise exception ''broken''; end';
@@ -97,19 +97,19 @@ update spend.settings set keep_event_months = null;
 set local client_min_messages = error;
 insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd, booked_xid)
 select 'aaaaaaaa-0000-4000-8000-000000000001', now(), 'adjustment', 'llm', 1, s.rolled_up_before from spend_private.ledger_state as s;
-select is(spend.maintain() -> 'expire_reservations', '0'::jsonb, 'one job fails, the others are done');
+select is(spend.maintain() -> 'expire_reservations', '0'::jsonb, 'When one job fails, the others run');
 drop trigger break on spend_private.ledger_state;
 
 -- Who may
-select ok(has_function_privilege('service_role', 'spend.maintain()', 'execute'), 'service_role runs it');
-select ok(not has_function_privilege('authenticated', 'spend.maintain()', 'execute'), 'users do not');
-select ok(not has_function_privilege('anon', 'spend.maintain()', 'execute'), 'nor does anybody else');
-select ok(not has_table_privilege('authenticated', 'spend.settings', 'select'), 'settings are the operator''s');
+select ok(has_function_privilege('service_role', 'spend.maintain()', 'execute'), 'service_role may run maintenance');
+select ok(not has_function_privilege('authenticated', 'spend.maintain()', 'execute'), 'Users may not run maintenance');
+select ok(not has_function_privilege('anon', 'spend.maintain()', 'execute'), 'Nobody may run maintenance without signing in');
+select ok(not has_table_privilege('authenticated', 'spend.settings', 'select'), 'Users may not read the settings');
 select is(
   (select count(*) from pg_extension where extname = 'pg_cron'),
   (select count(*) from spend.maintenance_status() as s where s.maintain_schedule is not null),
-  'where pg_cron is, it runs maintenance, and it is not missed where it is not'
+  'maintenance_status shows a schedule exactly where pg_cron is installed'
 );
-select is_empty($$select * from spend.verify_balances() where column_name = 'reserved_usd' and quota_id <> current_setting('test.quota')::bigint and period_start > now() - interval '90 days'$$, 'what is held is what was held');
+select is_empty($$select * from spend.verify_balances() where column_name = 'reserved_usd' and quota_id <> current_setting('test.quota')::bigint and period_start > now() - interval '90 days'$$, 'The balances that nobody damaged hold what the open calls hold');
 select * from finish();
 rollback;

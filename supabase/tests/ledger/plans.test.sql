@@ -36,8 +36,8 @@ begin
 end;
 $$;
 select is(pg_temp.reads('select * from spend.quota_status'), 0::bigint, 'quota_status reads none of 20,000 events');
-select is(pg_temp.reads('select * from spend.cost_events'), 20000::bigint, 'the ledger itself: all, so the counting counts');
-select is(pg_temp.reads(r.query), 5::bigint, r.query || ' reads one tenant''s 5 events that are not rolled up')
+select is(pg_temp.reads('select * from spend.cost_events'), 20000::bigint, 'The count of rows read is right: a scan of the ledger reads all 20,000');
+select is(pg_temp.reads(r.query), 5::bigint, r.query || ' reads only the tenant''s 5 events that are not rolled up')
 from unnest(array[
   'select * from spend.cost_report(tenant_id => ''00000000-0000-4000-8000-000000000001'')',
   'select * from spend.cost_report(''{conversation}'', tenant_id => ''00000000-0000-4000-8000-000000000001'', top => 10)',
@@ -45,11 +45,11 @@ from unnest(array[
   'select * from spend.spend_by_day where tenant_id = ''00000000-0000-4000-8000-000000000001''',
   'select * from spend.spend_by_user where tenant_id = ''00000000-0000-4000-8000-000000000001'''
 ]) as r (query);
-select is(pg_temp.reads(r.query), 100::bigint, r.query || ' reads the 100 that are not rolled up')
+select is(pg_temp.reads(r.query), 100::bigint, r.query || ' reads only the 100 events that are not rolled up')
 from unnest(array[
   'select * from spend.cost_report(''{tenant}'')', 'select * from spend.spend_by_product', 'select * from spend.spend_by_conversation'
 ]) as r (query);
-select cmp_ok(pg_temp.reads(r.query, 'authenticated'), '<=', 100::bigint, 'as an owner, ' || r.query || ' reads no more than the tail')
+select cmp_ok(pg_temp.reads(r.query, 'authenticated'), '<=', 100::bigint, 'as an owner, ' || r.query || ' reads no more than the 100 events that are not rolled up')
 from unnest(array[
   'select * from spend.cost_report(''{user,day}'')', 'select * from spend.spend_by_day',
   'select * from spend.cost_report(tenant_id => ''00000000-0000-4000-8000-000000000001'')'

@@ -55,45 +55,45 @@ create function pg_temp.report(p_arguments text, p_columns text, p_user text def
   ), p_user)
 $$;
 
-select is(pg_temp.report('group_by => ''{}''', 'null'), '60 6', 'grouped by nothing: one line, all of it; a correction is no call');
-select is(pg_temp.report('group_by => ''{tenant}''', 'left(tenant_id::text, 1)'), 'b 32 1; a 28 5', 'by tenant, the dearest first');
+select is(pg_temp.report('group_by => ''{}''', 'null'), '60 6', 'A report without groups is one line with everything, and a correction counts no call');
+select is(pg_temp.report('group_by => ''{tenant}''', 'left(tenant_id::text, 1)'), 'b 32 1; a 28 5', 'A report by tenant has the dearest tenant first');
 select is(
   pg_temp.report('tenant_id => ''aaaaaaaa-0000-4000-8000-000000000001''', 'day'),
-  '2026-04-03 16 1; 2026-04-02 11 3; 2026-04-01 1 1', 'by day, of the tenant''s time zone, the newest first'
+  '2026-04-03 16 1; 2026-04-02 11 3; 2026-04-01 1 1', 'A report by day uses the tenant''s time zone, and has the newest day first'
 );
-select is(pg_temp.report('group_by => ''{user}''', 'right(user_id::text, 1)'), 'c 32 1; b 25 3; a 3 2', 'by user');
-select is(pg_temp.report('group_by => ''{task}''', 'task'), 'chat 35 3; run 16 1; agent 9 2', 'by task');
-select is(pg_temp.report('group_by => ''{conversation}''', 'conversation_id'), 'c3 32 1; c2 9 2; c1 3 2', 'by conversation: of calls that have one');
-select is(pg_temp.report('group_by => ''{provider}''', 'provider'), 'openai 39 4; e2b 16 1; anthropic 5 1', 'by provider');
-select is(pg_temp.report('group_by => ''{resource_type,product}''', 'resource_type, product'), 'llm gpt 39 4; e2b base 16 1; llm opus 5 1', 'by resource type and product');
-select is(pg_temp.report('group_by => ''{product}'', top => 1', 'product'), 'gpt 39 4', 'the dearest one');
-select is(pg_temp.report('group_by => ''{task}'', product => ''gpt'', user_id => ''00000000-0000-4000-8000-00000000000b''', 'task'), 'agent 4 1', 'filtered by product and user');
-select is(pg_temp.report('group_by => ''{task}'', conversation_id => ''c2''', 'task'), 'agent 9 2', 'filtered by conversation');
-select is(pg_temp.report('group_by => ''{day}'', resource_type => ''e2b''', 'day'), '2026-04-03 16 1', 'filtered by resource type');
-select is(pg_temp.report('group_by => ''{day}'', provider => ''anthropic'', task => ''agent''', 'day'), '2026-04-02 5 1', 'filtered by provider and task');
+select is(pg_temp.report('group_by => ''{user}''', 'right(user_id::text, 1)'), 'c 32 1; b 25 3; a 3 2', 'A report by user has the cost and the calls of each user');
+select is(pg_temp.report('group_by => ''{task}''', 'task'), 'chat 35 3; run 16 1; agent 9 2', 'A report by task has the cost and the calls of each task');
+select is(pg_temp.report('group_by => ''{conversation}''', 'conversation_id'), 'c3 32 1; c2 9 2; c1 3 2', 'A report by conversation leaves out calls without a conversation');
+select is(pg_temp.report('group_by => ''{provider}''', 'provider'), 'openai 39 4; e2b 16 1; anthropic 5 1', 'A report by provider has the cost and the calls of each provider');
+select is(pg_temp.report('group_by => ''{resource_type,product}''', 'resource_type, product'), 'llm gpt 39 4; e2b base 16 1; llm opus 5 1', 'A report by resource type and product has a line for each pair');
+select is(pg_temp.report('group_by => ''{product}'', top => 1', 'product'), 'gpt 39 4', 'A report with top 1 has the dearest product alone');
+select is(pg_temp.report('group_by => ''{task}'', product => ''gpt'', user_id => ''00000000-0000-4000-8000-00000000000b''', 'task'), 'agent 4 1', 'A report counts one product of one user');
+select is(pg_temp.report('group_by => ''{task}'', conversation_id => ''c2''', 'task'), 'agent 9 2', 'A report counts one conversation');
+select is(pg_temp.report('group_by => ''{day}'', resource_type => ''e2b''', 'day'), '2026-04-03 16 1', 'A report counts one resource type');
+select is(pg_temp.report('group_by => ''{day}'', provider => ''anthropic'', task => ''agent''', 'day'), '2026-04-02 5 1', 'A report counts one task at one provider');
 select is(
   pg_temp.lines('select concat_ws('' '', day, trim_scale(cost_usd)) from spend.cost_report(from_day => ''2026-04-02'', to_day => ''2026-04-02'', tenant_id => ''aaaaaaaa-0000-4000-8000-000000000001'')'),
-  '2026-04-02 11', 'one day: both ends are included'
+  '2026-04-02 11', 'A report of one day includes both of its ends'
 );
-select throws_ok('select spend.cost_report(''{usr}'')', '22023', 'invalid_report', 'an unknown group is refused');
-select throws_ok('select spend.cost_report(top => 0)', '22023', 'invalid_report', 'so is a top of nothing');
+select throws_ok('select spend.cost_report(''{usr}'')', '22023', 'invalid_report', 'A report by an unknown group is refused');
+select throws_ok('select spend.cost_report(top => 0)', '22023', 'invalid_report', 'A report with top 0 is refused');
 
 -- Row-level security
-select is(pg_temp.report('group_by => ''{user}''', 'right(user_id::text, 1)', 'a'), 'b 25 3; a 3 2', 'an admin sees his tenant''s');
-select is(pg_temp.report('group_by => ''{user}''', 'right(user_id::text, 1)', 'b'), 'b 25 3', 'a member his own');
-select is(pg_temp.report('group_by => ''{user}'', tenant_id => ''aaaaaaaa-0000-4000-8000-000000000001''', 'right(user_id::text, 1)', 'c'), null, 'another tenant''s owner nothing of it');
-select is(pg_temp.report('group_by => ''{conversation}''', 'conversation_id', 'b'), 'c2 9 2', 'the same by conversation');
+select is(pg_temp.report('group_by => ''{user}''', 'right(user_id::text, 1)', 'a'), 'b 25 3; a 3 2', 'An admin sees the costs of his tenant by user');
+select is(pg_temp.report('group_by => ''{user}''', 'right(user_id::text, 1)', 'b'), 'b 25 3', 'A member sees only his own costs');
+select is(pg_temp.report('group_by => ''{user}'', tenant_id => ''aaaaaaaa-0000-4000-8000-000000000001''', 'right(user_id::text, 1)', 'c'), null, 'An owner of another tenant sees nothing of this one');
+select is(pg_temp.report('group_by => ''{conversation}''', 'conversation_id', 'b'), 'c2 9 2', 'A member sees only his own conversations');
 
 -- Views
 select is(
   (select string_agg(v || ' ' || pg_temp.lines(format('select trim_scale(sum(cost_usd)) || '' '' || sum(calls) from spend.spend_by_%s', v)), ', ' order by v)
    from unnest(array['tenant', 'user', 'task', 'conversation', 'provider', 'product', 'day']) as v),
-  'conversation 44 5, day 60 6, product 60 6, provider 60 6, task 60 6, tenant 60 6, user 60 6', 'the views agree'
+  'conversation 44 5, day 60 6, product 60 6, provider 60 6, task 60 6, tenant 60 6, user 60 6', 'Every view has the same sum and the same number of calls'
 );
 select is(
   (select string_agg(pg_temp.lines(format('select trim_scale(sum(cost_usd)) from spend.spend_by_%s', v), 'b'), ' ')
    from unnest(array['tenant', 'user', 'task', 'provider', 'product', 'day']) as v),
-  '25 25 25 25 25 25', 'and show a member his own spend alone'
+  '25 25 25 25 25 25', 'Every view shows a member his own spend alone'
 );
 
 -- Unusual days: A spends 10 a day, a little more or less, and 100 yesterday. B has spent for three days only.
@@ -108,13 +108,13 @@ select 'adjustment', 'bbbbbbbb-0000-4000-8000-000000000002', now() - make_interv
 from generate_series(0, 2) as d;
 select results_eq(
   'select day, cost_usd, usual_usd from spend.unusual_spend()',
-  $$values ((now() at time zone 'America/New_York')::date - 1, 100::numeric, 11::numeric)$$, 'the day that cost 100 where 11 are usual stands out, alone'
+  $$values ((now() at time zone 'America/New_York')::date - 1, 100::numeric, 11::numeric)$$, 'A day that cost 100 where 11 are usual is unusual, and no other day is'
 );
-select is_empty('select * from spend.unusual_spend(factor => 100)', 'not by a hundred times the spread');
-select is_empty('select * from spend.unusual_spend(at_least_usd => 100.01)', 'nor where only days of more than $100 matter');
+select is_empty('select * from spend.unusual_spend(factor => 100)', 'With a factor of 100 no day is unusual');
+select is_empty('select * from spend.unusual_spend(at_least_usd => 100.01)', 'With a minimum of $100.01 no day is unusual');
 select is(
   pg_temp.lines('select trim_scale(cost_usd)::text from spend.unusual_spend()', 'a') || ' ' || coalesce(pg_temp.lines('select day::text from spend.unusual_spend()', 'c'), 'none'),
-  '100 none', 'an admin sees his tenant''s unusual days, others do not'
+  '100 none', 'An admin sees unusual days of his tenant, and an owner of another does not'
 );
 
 -- Habits: who spends on one day a week, or more on that day than on others, and who spends now and then.
@@ -149,12 +149,12 @@ begin
   return coalesce(v_lines, 'none');
 end;
 $$;
-select is(pg_temp.unusual('mondays'), 'none', '$10 every Monday are not unusual, on no Monday');
-select is(pg_temp.unusual('mondays, dear today'), '0 100 10', '$100 on one are, where 10 are usual');
-select is(pg_temp.unusual('dear mondays'), 'none', 'nor are $50 every Monday beside $1 on each other day');
-select is(pg_temp.unusual('dear monday, dearer today'), '0 100 50', '$100 on one are, where 50 are usual');
-select is(pg_temp.unusual('now and then'), 'none', '$25 of who spent 30 on a day before are not');
-select is(pg_temp.unusual('now and then, dear today'), '0 90 20', '$90 are, where 20 are usual');
-select is(pg_temp.unusual('first time'), '0 5 0', 'nor does the first spend of a tenant pass unseen');
+select is(pg_temp.unusual('mondays'), 'none', '$10 every Monday are not unusual on any Monday');
+select is(pg_temp.unusual('mondays, dear today'), '0 100 10', '$100 on a Monday are unusual where $10 are usual on Mondays');
+select is(pg_temp.unusual('dear mondays'), 'none', '$50 every Monday are not unusual beside $1 on each other day');
+select is(pg_temp.unusual('dear monday, dearer today'), '0 100 50', '$100 on a Monday are unusual where $50 are usual on Mondays');
+select is(pg_temp.unusual('now and then'), 'none', '$25 are not unusual where $30 were spent on a day before');
+select is(pg_temp.unusual('now and then, dear today'), '0 90 20', '$90 are unusual where $20 are usual now and then');
+select is(pg_temp.unusual('first time'), '0 5 0', 'A tenant''s first spend is unusual');
 select * from finish();
 rollback;

@@ -2,15 +2,11 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(51);
+\ir ../support/test_model.psql
 
 insert into spend.tenants (id, name, created_at) values
   ('aaaaaaaa-0000-4000-8000-000000000001', 'A', now() - interval '1 year'), ('bbbbbbbb-0000-4000-8000-000000000002', 'B', now() - interval '1 year'),
   ('cccccccc-0000-4000-8000-000000000003', 'C', now() - interval '1 year');
-insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
-  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'), ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
-create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
-  select jsonb_build_object('provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0)
-$$;
 create function pg_temp.days_ago(p_days numeric) returns timestamptz language sql as $$
   -- From midnight on: retention counts days of UTC.
   select date_trunc('day', now(), 'UTC') - p_days * interval '1 day'
@@ -56,42 +52,42 @@ from (values
   ('10000000-0000-4000-8000-000000000003', 'fresh', 'terminated', null, 88, true),
   ('10000000-0000-4000-8000-000000000004', 'paused', 'paused', null, 100, true)
 ) as c (id, name, status, call, days, is_booked);
-select is_empty('select * from spend.verify_balances()', 'before: the books are right');
+select is_empty('select * from spend.verify_balances()', 'The balances equal the ledger before retention');
 create temporary table report as select * from spend.cost_report('{tenant,product}', from_day => '-infinity');
 
-select is((spend.settle(pg_temp.call('100 days, settled'), null)).cost_usd, 0.5, 'a call of 100 days ago still answers what it cost');
-select is(spend.maintain('delete_reservations'), '{"delete_reservations": 6}', 'six are deleted');
+select is((spend.settle(pg_temp.call('100 days, settled'), null)).cost_usd, 0.5, 'A call of 100 days ago still answers what it cost');
+select is(spend.maintain('delete_reservations'), '{"delete_reservations": 6}', 'Six reservations that ended more than 90 days ago are deleted');
 select is(
   pg_temp.left_over(),
   '100 days, held, 100 days, of a context, 100 days, settled late, 90 days, settled, yesterday, settled',
-  'not the one that is held, nor that of a sandbox whose cost is open, nor one settled since, nor a younger one'
+  'Reservations are kept that are held, belong to an unpaid sandbox, settled since or are younger'
 );
-select is((select reservations_kept_from from spend_private.ledger_state), pg_temp.days_ago(90), 'the ledger knows from when on they are kept');
-select is_empty('select * from spend.verify_balances()', 'no event misses its reservation');
+select is((select reservations_kept_from from spend_private.ledger_state), pg_temp.days_ago(90), 'The ledger knows from when on reservations are kept');
+select is_empty('select * from spend.verify_balances()', 'verify_balances does not miss the deleted reservations');
 select results_eq(
-  $$select * from spend.cost_report('{tenant,product}', from_day => '-infinity') order by tenant_id$$, 'select * from report order by tenant_id', 'reports are unchanged'
+  $$select * from spend.cost_report('{tenant,product}', from_day => '-infinity') order by tenant_id$$, 'select * from report order by tenant_id', 'Reports are the same after retention'
 );
 select throws_ok(
-  $$select spend.settle(pg_temp.call('90 days and a bit, settled'), null)$$, 'PT404', 'unknown_reservation', 'settling a deleted one: unknown'
+  $$select spend.settle(pg_temp.call('90 days and a bit, settled'), null)$$, 'PT404', 'unknown_reservation', 'Settling a deleted reservation fails as unknown'
 );
 select throws_ok(
-  $$select spend.release(pg_temp.call('100 days, released'))$$, 'PT404', 'unknown_reservation', 'releasing too'
+  $$select spend.release(pg_temp.call('100 days, released'))$$, 'PT404', 'unknown_reservation', 'Releasing a deleted reservation fails as unknown'
 );
 select is(
   (select replayed from spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', pg_temp.usage(0.01), idempotency_key => 'old')), false,
-  'its idempotency key is new again'
+  'The idempotency key of a deleted reservation is new again'
 );
-select is(spend.maintain('delete_reservations'), '{"delete_reservations": 0}', 'the next run finds nothing to do');
+select is(spend.maintain('delete_reservations'), '{"delete_reservations": 0}', 'A second run deletes no reservation');
 select spend_private.settle(pg_temp.call('100 days, of a context'), pg_temp.usage(1), p_now => now());
 update spend.execution_contexts set booked_at = now() where conversation_id = 'open cost';
-select is(spend_private.run_job('delete_reservations', now() + interval '88 days'), 1::bigint, '88 days on: that of yesterday has its 90 days before it, that of 90 days ago not');
+select is(spend_private.run_job('delete_reservations', now() + interval '88 days'), 1::bigint, '88 days later the call of 90 days ago is deleted, and that of yesterday is kept');
 select is(
-  pg_temp.left_over(), '100 days, held, 100 days, of a context, 100 days, settled late, yesterday, settled', 'the ones settled late are kept from their end on'
+  pg_temp.left_over(), '100 days, held, 100 days, of a context, 100 days, settled late, yesterday, settled', 'Calls that settled late are kept from their end on'
 );
-select is(spend_private.run_job('delete_reservations', now() + interval '92 days'), 3::bigint, 'and then they go');
-select is(pg_temp.left_over(), '100 days, held', 'the held one never does');
+select is(spend_private.run_job('delete_reservations', now() + interval '92 days'), 3::bigint, '92 days later the calls that settled late are deleted too');
+select is(pg_temp.left_over(), '100 days, held', 'A reservation that is held is never deleted');
 select is_empty(
-  $$select * from spend.verify_balances() where column_name not in ('period_start', 'slots', 'allotted_usd')$$, 'the books are right'
+  $$select * from spend.verify_balances() where column_name not in ('period_start', 'slots', 'allotted_usd')$$, 'The balances equal the ledger after retention'
 );
 delete from spend.reservations where status <> 'held';
 
@@ -100,10 +96,10 @@ create function pg_temp.make(p_tenant text, p_count integer) returns void langua
   select spend_private.settle(pg_temp.reserve(50, 0.01, p_tenant), pg_temp.usage(0.01), p_now => pg_temp.days_ago(50)) from generate_series(1, p_count)
 $$;
 select pg_temp.make('a', 5), pg_temp.make('b', 2), pg_temp.make('c', 5);
-select is(spend_private.run_job('delete_reservations', now() + interval '100 days', 4), 4::bigint, 'four at a time');
-select is(spend_private.run_job('delete_reservations', now() + interval '100 days', 4), 4::bigint, 'and four');
-select is(spend_private.run_job('delete_reservations', now() + interval '100 days', 5), 4::bigint, 'and the last four');
-select is((select next_page from spend_private.job_runs where job = 'delete_reservations'), 0::bigint, 'after the last page comes the first');
+select is(spend_private.run_job('delete_reservations', now() + interval '100 days', 4), 4::bigint, 'A batch of four deletes four of twelve reservations');
+select is(spend_private.run_job('delete_reservations', now() + interval '100 days', 4), 4::bigint, 'The next batch deletes four more');
+select is(spend_private.run_job('delete_reservations', now() + interval '100 days', 5), 4::bigint, 'The last batch deletes the rest');
+select is((select next_page from spend_private.job_runs where job = 'delete_reservations'), 0::bigint, 'After the last page the next run begins at the first');
 select pg_temp.make('a', 40), pg_temp.make('b', 40);
 create temporary table step (place integer, deleted bigint, page bigint);
 do $$
@@ -117,9 +113,9 @@ begin
   end loop;
 end;
 $$;
-select is((select sum(deleted) from step), 80::numeric, 'three at a time, and at last all eighty');
-select is((select max(deleted) from step), 3::bigint, 'never more');
-select cmp_ok((select max(page) from step), '>', 2::bigint, 'those of many pages');
+select is((select sum(deleted) from step), 80::numeric, 'Batches of three delete all eighty in the end');
+select is((select max(deleted) from step), 3::bigint, 'No batch deletes more than three');
+select cmp_ok((select max(page) from step), '>', 2::bigint, 'The deleted reservations lay on many pages');
 select pg_temp.make('a', 60);
 select is(
   (
@@ -127,17 +123,17 @@ select is(
     from generate_series(0, 3) as p (page)
     cross join lateral spend_private.delete_reservations_in(p.page, 1, now() - interval '200 days', 100) as d
   ),
-  '1 2 3 4', 'pages in which there is nothing to delete are passed over'
+  '1 2 3 4', 'Pages with nothing to delete are passed over'
 );
-select is((select next_page from spend_private.delete_reservations_in(1000000, 10, '-infinity', 10)), 0::bigint, 'behind the end it is the first again');
-select is((select count(*) from spend.reservations where status = 'settled'), 60::bigint, 'what is younger is still there');
+select is((select next_page from spend_private.delete_reservations_in(1000000, 10, '-infinity', 10)), 0::bigint, 'A run that begins behind the last page ends at the first');
+select is((select count(*) from spend.reservations where status = 'settled'), 60::bigint, 'Younger reservations are still there');
 delete from spend.reservations where status = 'settled';
 
 -- A reservation that somebody deleted by hand is still found.
 update spend_private.ledger_state set reservations_kept_from = pg_temp.days_ago(40);
 select spend_private.settle(pg_temp.reserve(5, 0.01), pg_temp.usage(0.01));
 delete from spend.reservations where status = 'settled';
-select is((select count(*) from spend.verify_balances() where column_name = 'reservation_id' and ledger_usd = 0.01), 1::bigint, 'deleted by hand, within the days that are kept: found');
+select is((select count(*) from spend.verify_balances() where column_name = 'reservation_id' and ledger_usd = 0.01), 1::bigint, 'A reservation deleted by hand is found while it should be kept');
 
 -- What only the roll-ups know still keeps prices from changing what was billed.
 insert into spend_private.cost_rollups (tenant_id, hour, resource_type, provider, product, task, cost_usd, calls)
@@ -148,65 +144,66 @@ create function pg_temp.price(p_days_ago numeric, p_tenant text default null) re
   insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, tenant_id)
   select 'llm', 'test', 'gone', 'input_tokens', 5, pg_temp.days_ago(p_days_ago), (select t.id from spend.tenants as t where t.name = p_tenant)
 $$;
-select throws_ok('select pg_temp.price(96)', 'PT409', 'price_would_rewrite_history', 'no price takes effect before calls whose reservations are gone');
-select throws_ok($$select pg_temp.price(96, 'B')$$, 'PT409', 'price_would_rewrite_history', 'nor a tenant''s own');
-select lives_ok($$select pg_temp.price(96, 'C')$$, 'but one of a tenant that made none');
-select lives_ok('select pg_temp.price(94)', 'or one that comes after them');
+select throws_ok('select pg_temp.price(96)', 'PT409', 'price_would_rewrite_history', 'No price takes effect before calls whose reservations are deleted');
+select throws_ok($$select pg_temp.price(96, 'B')$$, 'PT409', 'price_would_rewrite_history', 'No price of the tenant takes effect before them either');
+select lives_ok($$select pg_temp.price(96, 'C')$$, 'A price of a tenant without such calls may take effect before them');
+select lives_ok('select pg_temp.price(94)', 'A price may take effect after them');
 
 -- Contexts
-select is(spend.maintain('delete_contexts'), '{"delete_contexts": 2}', 'contexts that ended 91 and 100 days ago are deleted');
-select is((select string_agg(conversation_id, ' ' order by conversation_id) from spend.execution_contexts), 'fresh paused', 'not one of 88 days, nor one that is paused');
+select is(spend.maintain('delete_contexts'), '{"delete_contexts": 2}', 'Contexts that ended 91 and 100 days ago are deleted');
+select is((select string_agg(conversation_id, ' ' order by conversation_id) from spend.execution_contexts), 'fresh paused', 'Contexts that are paused or ended 88 days ago are kept');
 update spend.execution_contexts set booked_at = null, ended_at = pg_temp.days_ago(100), status = 'failed' where conversation_id = 'fresh';
-select is(spend.maintain('delete_contexts'), '{"delete_contexts": 0}', 'one whose cost is not booked is kept');
+select is(spend.maintain('delete_contexts'), '{"delete_contexts": 0}', 'A context whose cost is not booked is kept');
 
 -- Keys of adjustments
 select spend_private.adjust('aaaaaaaa-0000-4000-8000-000000000001', 1, 'credit', p_idempotency_key => 'old', p_now => pg_temp.days_ago(91));
 select spend_private.adjust('aaaaaaaa-0000-4000-8000-000000000001', 1, 'credit', p_idempotency_key => 'fresh', p_now => pg_temp.days_ago(88));
-select is(spend.maintain('delete_adjustment_keys'), '{"delete_adjustment_keys": 1}', 'an adjustment''s key of 91 days ago is deleted');
-select is((select string_agg(idempotency_key, ' ') from spend_private.adjustments), 'fresh', 'not one of 88 days');
-select is((select sum(cost_usd) from spend.cost_events where kind = 'adjustment'), 2::numeric, 'what they booked stays');
+select is(spend.maintain('delete_adjustment_keys'), '{"delete_adjustment_keys": 1}', 'The idempotency key of an adjustment of 91 days ago is deleted');
+select is((select string_agg(idempotency_key, ' ') from spend_private.adjustments), 'fresh', 'The key of an adjustment of 88 days ago is kept');
+select is((select sum(cost_usd) from spend.cost_events where kind = 'adjustment'), 2::numeric, 'What the adjustments booked stays in the ledger');
 
 -- Strays
 insert into spend_private.stray_sandboxes values
   ('aaaaaaaa-0000-4000-8000-000000000001', 'old', pg_temp.days_ago(91)), ('aaaaaaaa-0000-4000-8000-000000000001', 'fresh', pg_temp.days_ago(88));
-select is(spend.maintain('delete_strays'), '{"delete_strays": 1}', 'a stray sandbox of 91 days ago is forgotten');
-select is((select string_agg(sandbox_id, ' ') from spend_private.stray_sandboxes), 'fresh', 'not one of 88 days');
+select is(spend.maintain('delete_strays'), '{"delete_strays": 1}', 'A stray sandbox of 91 days ago is deleted');
+select is((select string_agg(sandbox_id, ' ') from spend_private.stray_sandboxes), 'fresh', 'A stray sandbox of 88 days ago is kept');
 
 -- The audit log
 set local session_replication_role = replica;
 update spend.audit_log set changed_at = now() - case id % 2 when 0 then interval '401 days' else interval '399 days' end;
 set local session_replication_role = origin;
-select isnt((select count(*) from spend.audit_log where changed_at < now() - interval '400 days'), 0::bigint, 'before: rows of 401 days ago');
+create temporary table old_log as select count(*) as rows from spend.audit_log where changed_at < now() - interval '400 days';
+select isnt((select rows from old_log), 0::bigint, 'The audit log has rows of 401 days ago');
 select is(
-  spend.maintain('delete_audit') ->> 'delete_audit', (select count(*)::text from generate_series(1, (select max(id) from spend.audit_log)) as i where i % 2 = 0 and i >= (select min(id) from spend.audit_log) - 1),
-  'rows of the audit log of 401 days ago are deleted'
+  spend.maintain('delete_audit') ->> 'delete_audit', (select rows::text from old_log),
+  'Rows of the audit log of 401 days ago are deleted'
 );
-select is((select count(*) from spend.audit_log where changed_at < now() - interval '400 days'), 0::bigint, 'all');
-select isnt((select count(*) from spend.audit_log), 0::bigint, 'not those of 399 days');
-select throws_ok('delete from spend.audit_log', 'PT403', 'append_only', 'nobody else deletes there');
+select is((select count(*) from spend.audit_log where changed_at < now() - interval '400 days'), 0::bigint, 'No row of the audit log of 401 days ago is left');
+select isnt((select count(*) from spend.audit_log), 0::bigint, 'Rows of the audit log of 399 days ago are kept');
+select throws_ok('delete from spend.audit_log', 'PT403', 'append_only', 'Nobody but retention deletes from the audit log');
 set local spend.retention = 'on';
 set local role service_role;
-select throws_ok('delete from spend.audit_log', '42501', null, 'nor who knows how retention does it: there is no grant');
-select throws_ok('delete from spend.cost_events', '42501', null, 'of the ledger neither');
+select throws_ok('delete from spend.audit_log', '42501', null, 'service_role cannot delete from the audit log even with the setting that retention uses');
+select throws_ok('delete from spend.cost_events', '42501', null, 'service_role cannot delete from the ledger with it either');
 reset role;
 set local spend.retention = 'off';
 
 -- Settings
 update spend.settings set keep_audit_days = 30, keep_reservation_days = 20;
 select pg_temp.make('a', 2);
-select is(spend_private.run_job('delete_reservations', now() + interval '1 day'), 2::bigint, 'twenty days: calls of 50 days ago go');
-select isnt(spend.maintain('delete_audit') ->> 'delete_audit', '0', 'thirty days of audit');
+select is(spend_private.run_job('delete_reservations', now() + interval '1 day'), 2::bigint, 'With 20 days kept, calls of 50 days ago are deleted');
+select isnt(spend.maintain('delete_audit') ->> 'delete_audit', '0', 'With 30 days kept, older rows of the audit log are deleted');
 
 -- What pg_cron logs
 drop extension if exists pg_cron cascade;
 drop schema if exists cron cascade;
-select is(spend.maintain('delete_cron_runs'), '{"delete_cron_runs": 0}', 'without pg_cron there is nothing to delete');
+select is(spend.maintain('delete_cron_runs'), '{"delete_cron_runs": 0}', 'Without pg_cron there are no runs to delete');
 create schema cron;
 create table cron.job (jobid bigint, jobname text, schedule text, command text, database text default current_database(), active boolean default true);
 create table cron.job_run_details (jobid bigint, runid bigint, start_time timestamptz);
 insert into cron.job (jobid, jobname) values (1, 'spend-maintain'), (2, 'theirs');
 insert into cron.job_run_details values (1, 1, now() - interval '8 days'), (2, 2, now() - interval '8 days'), (1, 3, now());
-select is(spend.maintain('delete_cron_runs'), '{"delete_cron_runs": 1}', 'runs of a week ago are deleted');
-select is((select string_agg(runid::text, ' ' order by runid) from cron.job_run_details), '2 3', 'not those of other jobs');
+select is(spend.maintain('delete_cron_runs'), '{"delete_cron_runs": 1}', 'Runs that pg_cron logged more than a week ago are deleted');
+select is((select string_agg(runid::text, ' ' order by runid) from cron.job_run_details), '2 3', 'Runs of other jobs are kept');
 select * from finish();
 rollback;

@@ -44,21 +44,21 @@ select pg_temp.book(2, '2026-03-10 10:55+00');
 select pg_temp.book(4, '2026-03-10 11:00+00');
 select pg_temp.book(8, '2026-03-10 11:30+00', p_ended => false);
 select pg_temp.book(-0.5, '2026-03-10 11:00+00', p_kind => 'correction');
-select is(spend_private.roll_up(), 4::bigint, 'four events of ended transactions are rolled up, the open one is not');
-select is(spend_private.roll_up(), 0::bigint, 'a second time there is nothing to do');
+select is(spend_private.roll_up(), 4::bigint, 'Four events of ended transactions are rolled up, and that of a running one is not');
+select is(spend_private.roll_up(), 0::bigint, 'A second run finds nothing to roll up');
 select results_eq(
   'select hour, cost_usd, calls from spend_private.cost_rollups order by hour',
   $$values ('2026-03-10 10:00+00'::timestamptz, 3::numeric, 2::bigint), ('2026-03-10 11:00+00', 3.5, 1)$$,
-  'by hour: 1 + 2, and 4 - 0.5; a correction is no call'
+  'Events are summed by hour, and a correction counts no call'
 );
-select is((select sum(cost_usd) from spend.hourly_costs), 14.5::numeric, 'with the tail: 14.5, nothing skipped, nothing doubled');
-select is((select sum(cost_usd) from spend.hourly_conversation_costs), 14.5::numeric, 'by conversation too');
+select is((select sum(cost_usd) from spend.hourly_costs), 14.5::numeric, 'hourly_costs adds the events that are not rolled up, each once');
+select is((select sum(cost_usd) from spend.hourly_conversation_costs), 14.5::numeric, 'hourly_conversation_costs adds them too');
 select is((select sum(cost_usd) from spend.spend_by_day), (select sum(cost_usd) from spend.cost_events), 'spend_by_day equals the ledger');
 select pg_temp.book(16, '2026-03-10 10:59+00', p_ended => false);
-select is((select cost_usd from spend.spend_by_tenant), 30.5::numeric, 'what was booked a moment ago is reported');
+select is((select cost_usd from spend.spend_by_tenant), 30.5::numeric, 'An event of a moment ago is in spend_by_tenant');
 select ok(
   (select rolled_up_before from spend_private.ledger_state) <= pg_snapshot_xmin(pg_current_snapshot()),
-  'the mark is not above the oldest running transaction'
+  'The mark is not above the oldest running transaction'
 );
 
 -- More comes to an hour that is rolled up.
@@ -66,10 +66,10 @@ select pg_temp.book(32, '2026-03-10 10:00+00');
 update spend_private.ledger_state set rolled_up_before = '0';
 delete from spend_private.cost_rollups;
 delete from spend_private.conversation_rollups;
-select is(pg_temp.roll_up(2), 5::bigint, 'events of one transaction are taken together, even when they are more than the batch');
-select is((select sum(cost_usd) from spend.hourly_costs), 62.5::numeric, 'nothing is lost by batches');
+select is(pg_temp.roll_up(2), 5::bigint, 'Events of one transaction are rolled up together, even when they are more than a batch');
+select is((select sum(cost_usd) from spend.hourly_costs), 62.5::numeric, 'No event is lost between batches');
 select is(
-  (select cost_usd from spend_private.cost_rollups where hour = '2026-03-10 10:00+00'), 35::numeric, '1 + 2 + 32 in one row'
+  (select cost_usd from spend_private.cost_rollups where hour = '2026-03-10 10:00+00'), 35::numeric, 'An event that comes to an hour that is rolled up is added to its row'
 );
 
 -- Batches of transactions
@@ -77,11 +77,11 @@ insert into spend.cost_events (tenant_id, occurred_at, booked_xid, kind, resourc
 select 'bbbbbbbb-0000-4000-8000-000000000002', '2026-03-11 00:10+00', (10 + g / 3)::text::xid8, 'adjustment', 'llm', 1
 from generate_series(0, 8) as g;
 update spend_private.ledger_state set rolled_up_before = '10';
-select is(spend_private.roll_up(2), 3::bigint, 'a batch of 2: the first transaction''s three, never part of one');
-select is(spend_private.roll_up(3), 3::bigint, 'a batch of 3: the second''s three');
-select is(spend_private.roll_up(), 3::bigint, 'then the third''s');
+select is(spend_private.roll_up(2), 3::bigint, 'A batch of 2 takes all three events of the first transaction');
+select is(spend_private.roll_up(3), 3::bigint, 'A batch of 3 takes the three events of the second');
+select is(spend_private.roll_up(), 3::bigint, 'The next batch takes the three events of the third');
 select is(
-  (select sum(cost_usd) from spend.hourly_costs where tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002'), 9::numeric, '9 in all'
+  (select sum(cost_usd) from spend.hourly_costs where tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002'), 9::numeric, 'All 9 events are reported'
 );
 
 -- Half-hour zones: 18:05 and 18:40 UTC are 23:35 and 00:10 in Kolkata.
@@ -93,38 +93,38 @@ select pg_temp.book(200, '2026-03-10 18:40+00', p_tenant => 'bbbbbbbb-0000-4000-
 select pg_temp.roll_up();
 select results_eq(
   $$select day, sum(cost_usd) from spend.spend_by_day where tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002' group by day order by day$$,
-  $$values ('2026-03-10'::date, 100::numeric), ('2026-03-11', 209)$$, 'a day of Kolkata begins at 18:30 UTC, also in the roll-ups'
+  $$values ('2026-03-10'::date, 100::numeric), ('2026-03-11', 209)$$, 'Days in Kolkata begin at 18:30 UTC, in roll-ups too'
 );
 update spend.tenants set time_zone = 'Europe/Dublin' where id = 'bbbbbbbb-0000-4000-8000-000000000002';
 select results_eq(
   $$select day, sum(cost_usd) from spend.spend_by_day where tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002' group by day order by day$$,
-  $$values ('2026-03-10'::date, 300::numeric), ('2026-03-11', 9)$$, 'in Dublin both are of the 10th'
+  $$values ('2026-03-10'::date, 300::numeric), ('2026-03-11', 9)$$, 'After a change to Dublin both events are of the 10th'
 );
 select is(
-  (select cost_usd from spend_private.cost_rollups where hour = '2026-03-10 18:00+00'), 300::numeric, 'and of one hour'
+  (select cost_usd from spend_private.cost_rollups where hour = '2026-03-10 18:00+00'), 300::numeric, 'After a change to Dublin both events are in one hour'
 );
 update spend.tenants set time_zone = 'Asia/Kolkata' where id = 'bbbbbbbb-0000-4000-8000-000000000002';
 select results_eq(
   $$select day, sum(cost_usd) from spend.spend_by_day where tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002' group by day order by day$$,
-  $$values ('2026-03-10'::date, 100::numeric), ('2026-03-11', 209)$$, 'back in Kolkata that hour is rolled up anew, exact again'
+  $$values ('2026-03-10'::date, 100::numeric), ('2026-03-11', 209)$$, 'After a change back to Kolkata the hour is rolled up anew, and the days are exact'
 );
 update spend.tenants set time_zone = 'Asia/Kathmandu' where id = 'bbbbbbbb-0000-4000-8000-000000000002';
 select results_eq(
   $$select day, sum(cost_usd) from spend.spend_by_day where tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002' group by day order by day$$,
-  $$values ('2026-03-10'::date, 100::numeric), ('2026-03-11', 209)$$, 'in Kathmandu (18:15 UTC): rolled up anew, exact again'
+  $$values ('2026-03-10'::date, 100::numeric), ('2026-03-11', 209)$$, 'After a change to Kathmandu, 18:15 UTC, the hour is rolled up anew, and the days are exact'
 );
 update spend.tenants set time_zone = 'Asia/Kathmandu';
-select is((select sum(cost_usd) from spend.hourly_costs), (select sum(cost_usd) from spend.cost_events), 'nothing is lost on the way');
+select is((select sum(cost_usd) from spend.hourly_costs), (select sum(cost_usd) from spend.cost_events), 'No change of time zone loses an event');
 
 -- Another server: its transactions count from elsewhere.
 update spend_private.ledger_state set rolled_up_before = '18446744073709551000';
-select is((select count(*) from spend.hourly_costs where cost_usd = 8), 0::bigint, 'a mark from another server hides the tail');
-select cmp_ok(spend_private.roll_up(), '>', 0::bigint, 'the next run sees that it cannot be');
-select is((select sum(cost_usd) from spend.hourly_costs), (select sum(cost_usd) from spend.cost_events), 'and all is reported again');
+select is((select count(*) from spend.hourly_costs where cost_usd = 8), 0::bigint, 'A mark of another server, far ahead, hides events that are not rolled up');
+select cmp_ok(spend_private.roll_up(), '>', 0::bigint, 'The next run finds that the mark cannot be right, and rolls up anew');
+select is((select sum(cost_usd) from spend.hourly_costs), (select sum(cost_usd) from spend.cost_events), 'All events are reported again');
 update spend_private.ledger_state set cluster_id = 1;
 select spend_private.roll_up();
-select is((select cluster_id from spend_private.ledger_state), spend_private.cluster_id(), 'another server''s name does the same');
-select is((select sum(cost_usd) from spend.hourly_costs), (select sum(cost_usd) from spend.cost_events), 'without doubling anything');
+select is((select cluster_id from spend_private.ledger_state), spend_private.cluster_id(), 'A mark with another server''s id is replaced');
+select is((select sum(cost_usd) from spend.hourly_costs), (select sum(cost_usd) from spend.cost_events), 'No event is counted twice after that');
 
 -- Who sees what
 create function pg_temp.sees(p_user text, p_sql text) returns text language plpgsql as $$
@@ -141,11 +141,11 @@ $$;
 select pg_temp.book(1000, '2026-03-10 10:05+00', p_ended => false, p_user => '00000000-0000-4000-8000-00000000000a');
 select is(
   (select string_agg(pg_temp.sees(u, 'select trim_scale(sum(cost_usd)) from spend.hourly_costs'), ' ' order by u) from unnest(array['a', 'b', 'c']) as u),
-  '1062.5 62.5 309', 'roll-ups: an owner sees the tenant''s, a member his own, another owner his tenant''s'
+  '1062.5 62.5 309', 'An owner sees his tenant''s sums, a member his own, and another owner his tenant''s'
 );
 select is(
   (select string_agg(pg_temp.sees(u, 'select trim_scale(sum(cost_usd)) from spend.hourly_conversation_costs'), ' ' order by u) from unnest(array['a', 'b', 'c']) as u),
-  '1062.5 62.5 300', 'roll-ups by conversation too'
+  '1062.5 62.5 300', 'The same holds for the sums by conversation'
 );
 select * from finish();
 rollback;

@@ -9,40 +9,40 @@ drop schema if exists cron cascade;
 create function pg_temp.status() returns spend.maintenance_status language sql as $$ select spend.maintenance_status() $$;
 
 -- Without it
-select is((pg_temp.status()).is_running, false, 'nothing was done yet');
-select is((pg_temp.status()).scheduled_by, null, 'and nobody is to do it');
-select alike((pg_temp.status()).remedy, 'Nobody runs maintenance%', 'the remedy says so');
-select is(cardinality((pg_temp.status()).late_jobs), (select count(*)::integer from spend.maintenance_jobs()), 'every job is late');
+select is((pg_temp.status()).is_running, false, 'Before the first run, maintenance is not running');
+select is((pg_temp.status()).scheduled_by, null, 'Before the first run, nobody schedules maintenance');
+select alike((pg_temp.status()).remedy, 'Nobody runs maintenance%', 'The remedy says that nobody runs maintenance');
+select is(cardinality((pg_temp.status()).late_jobs), (select count(*)::integer from spend.maintenance_jobs()), 'Before the first run, every job is late');
 set local client_min_messages = error;
-select is(spend_private.schedule_maintenance(), false, 'without pg_cron nothing can be scheduled, and nothing fails');
+select is(spend_private.schedule_maintenance(), false, 'Without pg_cron schedule_maintenance answers false, and does not fail');
 reset client_min_messages;
 select spend.maintain();
 select spend.maintain();
-select is((pg_temp.status()).is_running, true, 'somebody runs it');
-select is((pg_temp.status()).scheduled_by, 'other', 'who is not pg_cron');
-select is((pg_temp.status()).late_jobs, '{}', 'no job is late');
-select is((pg_temp.status()).last_run_at, now(), 'the last run is known');
-select is((pg_temp.status()).remedy, null, 'all is right');
-select is((spend_private.maintenance_status(now() + interval '6 minutes')).is_running, false, 'six minutes later nobody is at it');
+select is((pg_temp.status()).is_running, true, 'After two runs by hand, maintenance is running');
+select is((pg_temp.status()).scheduled_by, 'other', 'After runs by hand, maintenance is scheduled by something other than pg_cron');
+select is((pg_temp.status()).late_jobs, '{}', 'After two runs no job is late');
+select is((pg_temp.status()).last_run_at, now(), 'The status has the time of the last run');
+select is((pg_temp.status()).remedy, null, 'When all is well there is no remedy');
+select is((spend_private.maintenance_status(now() + interval '6 minutes')).is_running, false, 'Six minutes after the last run, maintenance is not running');
 select is(
-  (spend_private.maintenance_status(now() + interval '6 minutes')).scheduled_by, null, 'nor is to be'
+  (spend_private.maintenance_status(now() + interval '6 minutes')).scheduled_by, null, 'Six minutes after the last run, nobody schedules it'
 );
 update spend_private.job_runs set done_at = now() - interval '61 minutes' where job in ('roll_up', 'verify');
-select is((pg_temp.status()).late_jobs, '{roll_up,verify}', 'two jobs that were not done for an hour');
-select alike((pg_temp.status()).remedy, '%spend.problems%', 'the remedy says where to look');
+select is((pg_temp.status()).late_jobs, '{roll_up,verify}', 'Two jobs that were not done for 61 minutes are late');
+select alike((pg_temp.status()).remedy, '%spend.problems%', 'The remedy for late jobs points to spend.problems');
 update spend_private.job_runs set done_at = now();
 select spend_private.record_problem('verify', 'quota 1', 'off');
-select is((pg_temp.status()).open_problems, 1::bigint, 'a problem that is open');
+select is((pg_temp.status()).open_problems, 1::bigint, 'The status counts an open problem');
 select spend_private.resolve_problem('verify', 'quota 1');
-select is((pg_temp.status()).open_problems, 0::bigint, 'and one that was mended');
+select is((pg_temp.status()).open_problems, 0::bigint, 'The status does not count a resolved problem');
 
 -- The tail that is not rolled up
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 select spend_private.adjust('aaaaaaaa-0000-4000-8000-000000000001', 1, 'credit', p_now => now() - interval '2 hours');
 select spend.adjust('aaaaaaaa-0000-4000-8000-000000000001', 1, 'credit');
-select is((pg_temp.status()).unrolled_events, 2::bigint, 'two bookings are not in the roll-ups');
-select is((pg_temp.status()).unrolled_since, now() - interval '2 hours', 'one of them since two hours');
-select alike((pg_temp.status()).remedy, '%pg_prepared_xacts%', 'a transaction must be open somewhere');
+select is((pg_temp.status()).unrolled_events, 2::bigint, 'The status counts two events that are not rolled up');
+select is((pg_temp.status()).unrolled_since, now() - interval '2 hours', 'The status says since when the oldest of them waits');
+select alike((pg_temp.status()).remedy, '%pg_prepared_xacts%', 'The remedy for events that stay out of the roll-ups names pg_prepared_xacts');
 
 -- With pg_cron 1.4
 create schema cron;
@@ -58,15 +58,15 @@ begin
 end;
 $$;
 set local client_min_messages = error;
-select is(spend_private.schedule_maintenance(), true, 'pg_cron that knows no seconds: both are scheduled');
+select is(spend_private.schedule_maintenance(), true, 'With pg_cron 1.4, both schedules are made');
 reset client_min_messages;
 select results_eq(
   'select jobname, schedule, command from cron.job order by 1',
   $$values ('spend-expire', '* * * * *', 'select spend.expire_reservations(200)'), ('spend-maintain', '* * * * *', 'call spend.run_maintenance()')$$,
-  'every minute'
+  'With pg_cron 1.4, both run every minute'
 );
 select row_eq(
-  'select (s).scheduled_by, (s).maintain_schedule, (s).expire_schedule from (select pg_temp.status() as s) as t', row('pg_cron'::text, '* * * * *'::text, '* * * * *'::text), 'the status says so'
+  'select (s).scheduled_by, (s).maintain_schedule, (s).expire_schedule from (select pg_temp.status() as s) as t', row('pg_cron'::text, '* * * * *'::text, '* * * * *'::text), 'The status shows pg_cron and both schedules'
 );
 
 -- And 1.5
@@ -75,12 +75,12 @@ create or replace function cron.schedule(p_name text, p_schedule text, p_command
   on conflict (jobname) do update set schedule = excluded.schedule, command = excluded.command
   returning 1::bigint
 $$;
-select is(spend_private.schedule_maintenance(), true, 'pg_cron was updated: again');
-select is((pg_temp.status()).expire_schedule, '10 seconds', 'now every ten seconds');
+select is(spend_private.schedule_maintenance(), true, 'After an update to pg_cron 1.5, schedule_maintenance runs again');
+select is((pg_temp.status()).expire_schedule, '10 seconds', 'With pg_cron 1.5, reservations expire every ten seconds');
 update cron.job set active = false where jobname = 'spend-expire';
 update cron.job set command = 'select net.http_post(url := ''https://x.supabase.co/functions/v1/maintenance'')' where jobname = 'spend-maintain';
-select is((pg_temp.status()).expire_schedule, null, 'what is paused does not count');
+select is((pg_temp.status()).expire_schedule, null, 'A paused schedule does not count');
 update spend_private.job_runs set done_at = now() - interval '6 minutes';
-select alike((pg_temp.status()).remedy, 'pg_cron has the schedule%', 'it calls the edge function, and nothing comes of it');
+select alike((pg_temp.status()).remedy, 'pg_cron has the schedule%', 'The remedy says that pg_cron has the schedule of an edge function, and that nothing comes of it');
 select * from finish();
 rollback;

@@ -3,7 +3,7 @@ create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(79);
 
--- A world with all that can be damaged: tenants of two zones, quotas of every period and scope, calls of every end.
+-- Everything that can be damaged: tenants in two time zones, quotas of every period and scope, calls that ended in every way.
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
 insert into spend.tenants (id, name, time_zone) values
   ('aaaaaaaa-0000-4000-8000-000000000001', 'A', 'UTC'), ('bbbbbbbb-0000-4000-8000-000000000002', 'B', 'Asia/Kolkata');
@@ -83,50 +83,50 @@ $$;
 create function pg_temp.call_of(p_status text) returns uuid language sql as $$
   select r.id from spend.reservations as r where r.status = p_status and r.actual_cost_usd is distinct from 0 order by r.id limit 1
 $$;
-select ok((select count(*) from spend.cost_events) > 100, 'more than a hundred events');
-select is_empty('select * from spend.verify_balances()', 'nothing is damaged: nothing is found');
+select ok((select count(*) from spend.cost_events) > 100, 'The ledger has more than a hundred events');
+select is_empty('select * from spend.verify_balances()', 'verify_balances finds nothing in a ledger that nobody damaged');
 select is(
   (select count(distinct is_calm::text || is_split::text) from spend_private.quota_balances), 2::bigint,
-  'balances that are calm and split, and some that are over their limit'
+  'Some balances are calm and split, and some are over their limit'
 );
 
 -- Balances
-select is(pg_temp.found('delete from spend_private.quota_balances'), 'reserved_usd spent_usd', 'all balances deleted');
+select is(pg_temp.found('delete from spend_private.quota_balances'), 'reserved_usd spent_usd', 'verify_balances finds that all balances are deleted');
 select is(
   pg_temp.found($$ update spend.reservations set status = 'released', actual_cost_usd = 0, ended_at = now() where status = 'held';
-    delete from spend_private.quota_balances $$), 'spent_usd', 'all balances deleted, nothing held'
+    delete from spend_private.quota_balances $$), 'spent_usd', 'verify_balances finds that all balances are deleted when nothing is held'
 );
-select is(pg_temp.found(format(d.damage, d.quota)), d.finds, d.what || ': ' || d.damage)
+select is(pg_temp.found(format(d.damage, d.quota)), d.finds, 'verify_balances finds: ' || d.what || ': ' || d.damage)
 from (
   values
     (pg_temp.quota('A', 'month'), 'delete from spend_private.quota_balances where quota_id = %s', 'reserved_usd spent_usd', 'the balances of one quota'),
-    (pg_temp.quota('A', 'week', p_scope => 'user'), 'delete from spend_private.quota_balances where quota_id = %s', 'reserved_usd spent_usd', 'of a user'),
-    (pg_temp.quota('A', 'lifetime'), 'delete from spend_private.quota_balances where quota_id = %s', 'reserved_usd spent_usd', 'of a lifetime'),
-    (pg_temp.quota('A', 'day', 'chat'), 'delete from spend_private.quota_balances where quota_id = %s', 'reserved_usd spent_usd', 'of one task and product'),
-    (pg_temp.quota('A', 'month'), 'delete from spend_private.quota_balances where quota_id = %1$s and period_end > now() and slot = (select max(o.slot) from spend_private.quota_balances as o where o.quota_id = %1$s and o.period_end > now() and o.spent_usd = 0 and o.reserved_usd = 0)', 'allotted_usd slots', 'a slot that is not used'),
-    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set spent_usd = spent_usd + 0.000000000001 where quota_id = %s and slot = 0 and period_end > now()', 'spent_usd', 'a millionth of a millionth'),
-    (pg_temp.quota('B', 'hour'), 'update spend_private.quota_balances set spent_usd = spent_usd - 1 where quota_id = %s and period_end < now()', 'spent_usd', 'a period that ended'),
-    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set reserved_usd = reserved_usd + 0.000000000001 where quota_id = %s and slot = 0 and period_end > now()', 'reserved_usd', 'more held'),
-    (pg_temp.quota('A', 'lifetime'), 'update spend_private.quota_balances set reserved_usd = case slot when (select (min(o.slot) + 1) %% 8 from spend_private.quota_balances as o where o.quota_id = %1$s and o.reserved_usd > 0) then (select sum(reserved_usd) from spend_private.quota_balances where quota_id = %1$s) else 0 end where quota_id = %1$s', 'reserved_usd', 'held in another slot'),
-    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set allotted_usd = allotted_usd + 1 where quota_id = %s and slot = 0 and period_end > now()', 'allotted_usd', 'more to give'),
-    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set allotted_usd = allotted_usd - 0.000000000001 where quota_id = %s and slot = 1 and period_end > now()', 'allotted_usd', 'less to give'),
-    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set period_start = period_start - interval ''1 hour'', period_end = period_end - interval ''1 hour'' where quota_id = %s and period_end > now()', 'period_end period_start reserved_usd spent_usd', 'an hour earlier'),
-    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set period_end = period_end - interval ''1 hour'' where quota_id = %s and period_end > now()', 'period_end', 'ends early'),
-    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set period_end = period_end + interval ''1 day'' where quota_id = %s and period_end > now() and slot = 3', 'period_end', 'ends late in one slot'),
-    (pg_temp.quota('B', 'hour'), 'update spend_private.quota_balances set period_end = period_end + interval ''1 year'' where quota_id = %s and period_end < now()', 'period_end', 'an old one that ends late'),
+    (pg_temp.quota('A', 'week', p_scope => 'user'), 'delete from spend_private.quota_balances where quota_id = %s', 'reserved_usd spent_usd', 'the balances of a user''s quota'),
+    (pg_temp.quota('A', 'lifetime'), 'delete from spend_private.quota_balances where quota_id = %s', 'reserved_usd spent_usd', 'the balances of a lifetime quota'),
+    (pg_temp.quota('A', 'day', 'chat'), 'delete from spend_private.quota_balances where quota_id = %s', 'reserved_usd spent_usd', 'the balances of a quota of one task and product'),
+    (pg_temp.quota('A', 'month'), 'delete from spend_private.quota_balances where quota_id = %1$s and period_end > now() and slot = (select max(o.slot) from spend_private.quota_balances as o where o.quota_id = %1$s and o.period_end > now() and o.spent_usd = 0 and o.reserved_usd = 0)', 'allotted_usd slots', 'a slot that is not in use'),
+    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set spent_usd = spent_usd + 0.000000000001 where quota_id = %s and slot = 0 and period_end > now()', 'spent_usd', 'a balance that is off by a millionth of a millionth'),
+    (pg_temp.quota('B', 'hour'), 'update spend_private.quota_balances set spent_usd = spent_usd - 1 where quota_id = %s and period_end < now()', 'spent_usd', 'a wrong balance of a period that ended'),
+    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set reserved_usd = reserved_usd + 0.000000000001 where quota_id = %s and slot = 0 and period_end > now()', 'reserved_usd', 'a balance that holds more'),
+    (pg_temp.quota('A', 'lifetime'), 'update spend_private.quota_balances set reserved_usd = case slot when (select (min(o.slot) + 1) %% 8 from spend_private.quota_balances as o where o.quota_id = %1$s and o.reserved_usd > 0) then (select sum(reserved_usd) from spend_private.quota_balances where quota_id = %1$s) else 0 end where quota_id = %1$s', 'reserved_usd', 'a balance that holds in another slot'),
+    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set allotted_usd = allotted_usd + 1 where quota_id = %s and slot = 0 and period_end > now()', 'allotted_usd', 'a balance that is allotted more'),
+    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set allotted_usd = allotted_usd - 0.000000000001 where quota_id = %s and slot = 1 and period_end > now()', 'allotted_usd', 'a balance that is allotted less'),
+    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set period_start = period_start - interval ''1 hour'', period_end = period_end - interval ''1 hour'' where quota_id = %s and period_end > now()', 'period_end period_start reserved_usd spent_usd', 'a period that begins an hour earlier'),
+    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set period_end = period_end - interval ''1 hour'' where quota_id = %s and period_end > now()', 'period_end', 'a period that ends early'),
+    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set period_end = period_end + interval ''1 day'' where quota_id = %s and period_end > now() and slot = 3', 'period_end', 'a period that ends late in one slot'),
+    (pg_temp.quota('B', 'hour'), 'update spend_private.quota_balances set period_end = period_end + interval ''1 year'' where quota_id = %s and period_end < now()', 'period_end', 'an old period that ends late'),
     (pg_temp.quota('A', 'lifetime'), 'update spend_private.quota_balances set period_end = now() + interval ''1 day'' where quota_id = %s', 'period_end', 'a lifetime that ends'),
     (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set period_start = ''-infinity'' where quota_id = %s and period_end > now()', 'period_start reserved_usd spent_usd', 'a month without a beginning'),
-    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'' where quota_id = %s and slot = 2 and period_end > now()', 'tenant_id', 'of another tenant'),
-    (pg_temp.quota('A', 'month'), 'insert into spend_private.quota_balances (quota_id, period_start, slot, tenant_id, period_end, allotted_usd) select 999999, period_start, 0, tenant_id, period_end, 0 from spend_private.quota_balances where quota_id = %s and slot = 0', 'quota_id', 'of no quota'),
-    ((select q.id from spend.cost_quotas as q where q.enforcement = 'observe'), 'update spend_private.quota_balances set is_calm = true where quota_id = %s and period_end > now()', 'allotted_usd is_calm', 'calm above the threshold'),
-    ((select q.id from spend.cost_quotas as q where q.enforcement = 'observe'), 'update spend_private.quota_balances as b set is_calm = true, allotted_usd = allotted_usd - case slot when 0 then (select sum(o.allotted_usd) - spend_private.allotment_usd(q, true) from spend_private.quota_balances as o join spend.cost_quotas as q on q.id = o.quota_id where o.quota_id = b.quota_id and o.period_end = b.period_end group by q.*) else 0 end where quota_id = %s and period_end > now()', 'is_calm', 'calm above the threshold, and allotted so'),
-    ((select q.id from spend.cost_quotas as q where q.enforcement = 'observe'), 'update spend_private.quota_balances set is_split = true where quota_id = %s and period_end > now()', 'is_split', 'split above the limit'),
-    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set is_calm = not is_calm where quota_id = %s and slot = 1 and period_end > now()', 'allotted_usd is_calm', 'calm in part'),
-    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set is_split = not is_split where quota_id = %s and slot = 1 and period_end > now()', 'is_split', 'split in part')
+    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'' where quota_id = %s and slot = 2 and period_end > now()', 'tenant_id', 'a balance of another tenant'),
+    (pg_temp.quota('A', 'month'), 'insert into spend_private.quota_balances (quota_id, period_start, slot, tenant_id, period_end, allotted_usd) select 999999, period_start, 0, tenant_id, period_end, 0 from spend_private.quota_balances where quota_id = %s and slot = 0', 'quota_id', 'a balance of no quota'),
+    ((select q.id from spend.cost_quotas as q where q.enforcement = 'observe'), 'update spend_private.quota_balances set is_calm = true where quota_id = %s and period_end > now()', 'allotted_usd is_calm', 'a balance that is calm above the threshold'),
+    ((select q.id from spend.cost_quotas as q where q.enforcement = 'observe'), 'update spend_private.quota_balances as b set is_calm = true, allotted_usd = allotted_usd - case slot when 0 then (select sum(o.allotted_usd) - spend_private.allotment_usd(q, true) from spend_private.quota_balances as o join spend.cost_quotas as q on q.id = o.quota_id where o.quota_id = b.quota_id and o.period_end = b.period_end group by q.*) else 0 end where quota_id = %s and period_end > now()', 'is_calm', 'a balance that is calm above the threshold, and allotted so'),
+    ((select q.id from spend.cost_quotas as q where q.enforcement = 'observe'), 'update spend_private.quota_balances set is_split = true where quota_id = %s and period_end > now()', 'is_split', 'a balance that is split above the limit'),
+    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set is_calm = not is_calm where quota_id = %s and slot = 1 and period_end > now()', 'allotted_usd is_calm', 'a balance that is calm in one slot alone'),
+    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set is_split = not is_split where quota_id = %s and slot = 1 and period_end > now()', 'is_split', 'a balance that is split in one slot alone')
 ) as d (quota, damage, finds, what);
 select is(
   pg_temp.found(format('delete from spend_private.quota_balances where quota_id = %s', (select id from spend.cost_quotas where scope = 'platform'))),
-  'reserved_usd spent_usd', 'the balances of the platform'
+  'reserved_usd spent_usd', 'verify_balances finds that the balances of the platform are deleted'
 );
 
 -- Reservations and events
@@ -142,16 +142,16 @@ begin
   perform set_config('spend.retention', 'off', true);
 end;
 $$;
-select is(pg_temp.found(format(d.damage, coalesce(d.id, pg_temp.call_of('settled')))), d.finds, d.what)
+select is(pg_temp.found(format(d.damage, coalesce(d.id, pg_temp.call_of('settled')))), d.finds, 'verify_balances finds: ' || d.what)
 from (
   values
     (null, 'update spend.reservations set actual_cost_usd = actual_cost_usd + 7 where id = %L', 'actual_cost_usd', 'a reservation that says another cost'),
-    (null, 'update spend.reservations set status = ''released'', actual_cost_usd = 0 where id = %L', 'actual_cost_usd calls', 'one that says it was released'),
-    (pg_temp.call_of('expired'), 'update spend.reservations set actual_cost_usd = 0, status = ''released'' where id = %L', 'actual_cost_usd calls', 'an expired one, too'),
-    ((select r.id from spend.reservations as r where r.status = 'released' order by r.id limit 1), 'update spend.reservations set status = ''settled'' where id = %L', 'calls', 'a released one that says it was settled'),
-    (null, 'update spend.reservations set created_at = created_at - interval ''1 microsecond'' where id = %L', 'actual_cost_usd calls reservation_id', 'one that was made at another time than its event says'),
-    (null, 'delete from spend.reservations where id = %L', 'reservation_id', 'one that was deleted'),
-    (pg_temp.call_of('held'), 'set local session_replication_role = replica; delete from spend.reservations where id = %L; set local session_replication_role = origin', 'reserved_usd', 'an open one'),
+    (null, 'update spend.reservations set status = ''released'', actual_cost_usd = 0 where id = %L', 'actual_cost_usd calls', 'a reservation that says it was released'),
+    (pg_temp.call_of('expired'), 'update spend.reservations set actual_cost_usd = 0, status = ''released'' where id = %L', 'actual_cost_usd calls', 'an expired reservation that says it was released'),
+    ((select r.id from spend.reservations as r where r.status = 'released' order by r.id limit 1), 'update spend.reservations set status = ''settled'' where id = %L', 'calls', 'a released reservation that says it was settled'),
+    (null, 'update spend.reservations set created_at = created_at - interval ''1 microsecond'' where id = %L', 'actual_cost_usd calls reservation_id', 'a reservation made at another time than its event says'),
+    (null, 'delete from spend.reservations where id = %L', 'reservation_id', 'a settled reservation that was deleted'),
+    (pg_temp.call_of('held'), 'set local session_replication_role = replica; delete from spend.reservations where id = %L; set local session_replication_role = origin', 'reserved_usd', 'an open reservation that was deleted'),
     (null, 'select pg_temp.event(%L, 1, 1)', 'actual_cost_usd calls spent_usd', 'a second charge'),
     (null, 'select pg_temp.event(%L, 0, 1)', 'calls', 'a second charge of nothing'),
     (null, 'select pg_temp.event(%1$L, 1, 0); update spend.reservations set actual_cost_usd = actual_cost_usd + 1 where id = %1$L', 'charges spent_usd', 'a second charge that the reservation knows of'),
@@ -160,49 +160,49 @@ from (
     (pg_temp.call_of('held'), 'select pg_temp.event(%L, 0.25, 1)', 'actual_cost_usd calls spent_usd status', 'an open call with a charge'),
     (null, 'select pg_temp.delete_events(%L)', 'actual_cost_usd calls spent_usd', 'an event that was deleted'),
     (pg_temp.call_of('held'), 'update spend.reservations set holds = ''{}'' where id = %L', 'holds reserved_usd', 'an open call that holds nothing'),
-    (pg_temp.call_of('held'), 'update spend.reservations set holds = holds[2:] where id = %L', 'holds reserved_usd', 'or not in one quota'),
-    (pg_temp.call_of('held'), 'update spend.reservations as r set holds = holds[2:] where r.id = %1$L; update spend_private.quota_balances as b set reserved_usd = reserved_usd + w.ledger_usd - w.balance_usd from spend.verify_balances() as w where w.column_name = ''reserved_usd'' and w.quota_id = b.quota_id and w.period_start = b.period_start and w.subject = ''quota '' || b.quota_id || '' slot '' || b.slot', 'holds', 'and the balance knows of it'),
+    (pg_temp.call_of('held'), 'update spend.reservations set holds = holds[2:] where id = %L', 'holds reserved_usd', 'an open call that holds nothing in one quota'),
+    (pg_temp.call_of('held'), 'update spend.reservations as r set holds = holds[2:] where r.id = %1$L; update spend_private.quota_balances as b set reserved_usd = reserved_usd + w.ledger_usd - w.balance_usd from spend.verify_balances() as w where w.column_name = ''reserved_usd'' and w.quota_id = b.quota_id and w.period_start = b.period_start and w.subject = ''quota '' || b.quota_id || '' slot '' || b.slot', 'holds', 'an open call that holds nothing in one quota, and its balance neither'),
     (pg_temp.call_of('held'), 'update spend.reservations set estimated_cost_usd = estimated_cost_usd + 0.1 where id = %L', 'reserved_usd', 'an open call that holds more')
 ) as d (id, damage, finds, what);
 
 -- Roll-ups and their mark
-select is(pg_temp.found(d.damage), d.finds, d.what)
+select is(pg_temp.found(d.damage), d.finds, 'verify_balances finds: ' || d.what)
 from (
   values
     ('update spend_private.cost_rollups set cost_usd = cost_usd + 1 where ctid = (select min(ctid) from spend_private.cost_rollups)', 'cost_rollups.cost_usd', 'a roll-up that says more'),
-    ('update spend_private.cost_rollups set calls = calls + 1 where ctid = (select min(ctid) from spend_private.cost_rollups)', 'cost_rollups.calls', 'or more calls'),
+    ('update spend_private.cost_rollups set calls = calls + 1 where ctid = (select min(ctid) from spend_private.cost_rollups)', 'cost_rollups.calls', 'a roll-up that has more calls'),
     ('delete from spend_private.cost_rollups', 'cost_rollups.calls cost_rollups.cost_usd', 'roll-ups deleted'),
-    ('update spend_private.cost_rollups set hour = hour - interval ''1 day''', 'cost_rollups.calls cost_rollups.cost_usd', 'moved to another hour'),
-    ('update spend_private.cost_rollups set user_id = gen_random_uuid() where user_id is not null', 'cost_rollups.calls cost_rollups.cost_usd', 'or to another user'),
-    ('update spend_private.cost_rollups set tenant_id = gen_random_uuid() where tenant_id = (select id from spend.tenants where name = ''A'')', 'cost_rollups.calls cost_rollups.cost_usd', 'or to no tenant'),
+    ('update spend_private.cost_rollups set hour = hour - interval ''1 day''', 'cost_rollups.calls cost_rollups.cost_usd', 'a roll-up moved to another hour'),
+    ('update spend_private.cost_rollups set user_id = gen_random_uuid() where user_id is not null', 'cost_rollups.calls cost_rollups.cost_usd', 'a roll-up moved to another user'),
+    ('update spend_private.cost_rollups set tenant_id = gen_random_uuid() where tenant_id = (select id from spend.tenants where name = ''A'')', 'cost_rollups.calls cost_rollups.cost_usd', 'a roll-up moved to no tenant'),
     ('update spend_private.conversation_rollups set cost_usd = cost_usd + 1', 'conversation_rollups.cost_usd', 'a conversation that cost more'),
-    ('delete from spend_private.conversation_rollups', 'conversation_rollups.calls conversation_rollups.cost_usd', 'no conversations'),
-    ('update spend_private.conversation_rollups set conversation_id = ''other''', 'conversation_rollups.calls conversation_rollups.cost_usd', 'other conversations'),
+    ('delete from spend_private.conversation_rollups', 'conversation_rollups.calls conversation_rollups.cost_usd', 'roll-ups by conversation deleted'),
+    ('update spend_private.conversation_rollups set conversation_id = ''other''', 'conversation_rollups.calls conversation_rollups.cost_usd', 'a roll-up moved to another conversation'),
     ('update spend_private.ledger_state set rolled_up_before = ''0''', 'conversation_rollups.calls conversation_rollups.cost_usd cost_rollups.calls cost_rollups.cost_usd', 'the mark moved back'),
-    ('update spend_private.ledger_state set rolled_up_before = (rolled_up_before::text::bigint + 1000)::text::xid8', 'conversation_rollups.calls conversation_rollups.cost_usd cost_rollups.calls cost_rollups.cost_usd rolled_up_before', 'or ahead'),
-    ('delete from spend_private.ledger_state', 'rows', 'no mark')
+    ('update spend_private.ledger_state set rolled_up_before = (rolled_up_before::text::bigint + 1000)::text::xid8', 'conversation_rollups.calls conversation_rollups.cost_usd cost_rollups.calls cost_rollups.cost_usd rolled_up_before', 'the mark moved ahead'),
+    ('delete from spend_private.ledger_state', 'rows', 'the mark deleted')
 ) as d (damage, finds, what);
 
 -- No false alarm
-select is(pg_temp.found(d.change), 'nothing', d.what)
+select is(pg_temp.found(d.change), 'nothing', 'verify_balances finds nothing after: ' || d.what)
 from (
   values
     ('update spend.cost_quotas set limit_usd = 33.333333333333, warning_threshold = 0.777', 'limits of twelve decimals, and a threshold of three'),
     ('update spend.cost_quotas set limit_usd = 0.000000000001', 'limits below what is used'),
-    ('update spend.cost_quotas set limit_usd = 0', 'of nothing'),
+    ('update spend.cost_quotas set limit_usd = 0', 'limits of nothing'),
     ('update spend.cost_quotas set slots = 3', 'fewer slots'), ('update spend.cost_quotas set slots = 17', 'more slots'),
     ('update spend.cost_quotas set resource_type = ''e2b'' where resource_type = ''llm'' and task is null and period <> ''month''', 'other resource types'),
     ('update spend.cost_quotas set period = case period when ''day'' then ''week'' when ''hour'' then ''lifetime'' else ''day'' end where enforcement = ''block'' and scope = ''user''', 'other periods'),
     ('update spend.tenants set time_zone = ''Pacific/Chatham''', 'another time zone'),
-    ('update spend.tenants set time_zone = ''Asia/Kathmandu''; update spend.tenants set time_zone = ''UTC''', 'and back'),
+    ('update spend.tenants set time_zone = ''Asia/Kathmandu''; update spend.tenants set time_zone = ''UTC''', 'a time zone that is changed back'),
     ('delete from spend.cost_quotas where period = ''month''', 'quotas deleted under open holds'),
     ('insert into spend.cost_quotas (scope, resource_type, period, limit_usd) values (''platform'', ''llm'', ''day'', 7)', 'a new quota'),
     ('update spend.reservations set expires_at = created_at + interval ''1 second''; select spend_private.expire_reservations(10000, now() + interval ''1 minute'')', 'all open calls expired'),
-    ('select spend.release(r.id) from spend.reservations as r', 'or released'),
-    ('select spend.settle(r.id, pg_temp.usage(r.product, 777777)) from spend.reservations as r', 'or all settled'),
-    ('select spend_private.roll_up()', 'rolled up'), ('select spend.maintain()', 'maintained'),
-    ('select spend_private.adopt_ledger()', 'adopted'),
-    ('select spend_private.drop_months(1, now() + interval ''1 second'')', 'months dropped'),
+    ('select spend.release(r.id) from spend.reservations as r', 'all open calls released'),
+    ('select spend.settle(r.id, pg_temp.usage(r.product, 777777)) from spend.reservations as r', 'all open calls settled'),
+    ('select spend_private.roll_up()', 'rolled up'), ('select spend.maintain()', 'maintenance'),
+    ('select spend_private.adopt_ledger()', 'quotas that are adopted'),
+    ('select spend_private.drop_months(1, now() + interval ''1 second'')', 'months that are dropped'),
     ('update spend_private.ledger_state set reservations_kept_from = now(); delete from spend.reservations where created_at < now() - interval ''1 day''', 'old reservations deleted by retention')
 ) as d (change, what);
 select * from finish();

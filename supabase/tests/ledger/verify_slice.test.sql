@@ -54,22 +54,22 @@ exception
     return sqlerrm;
 end;
 $$;
-select is(pg_temp.cycle(1000), 1, 'a small world is verified in one slice');
-select is((select cycle_ended_at from spend_private.verification_state), now(), 'which ends a cycle');
-select is(pg_temp.problems(), 'none', 'and finds nothing');
-select ok(pg_temp.cycle(7) > 10, 'by seven rows it takes more than ten');
-select is(pg_temp.problems(), 'none', 'and finds nothing either');
+select is(pg_temp.cycle(1000), 1, 'One slice of 1,000 rows verifies a small ledger');
+select is((select cycle_ended_at from spend_private.verification_state), now(), 'The slice ends a cycle');
+select is(pg_temp.problems(), 'none', 'The cycle finds nothing');
+select ok(pg_temp.cycle(7) > 10, 'A cycle by slices of seven rows takes more than ten');
+select is(pg_temp.problems(), 'none', 'A cycle by slices of seven rows finds nothing');
 
-select is(pg_temp.found(d.damage), d.finds, d.what)
+select is(pg_temp.found(d.damage), d.finds, 'A cycle by slices of seven rows finds: ' || d.what)
 from (
   values
     ('delete from spend_private.quota_balances where quota_id = (select min(id) from spend.cost_quotas where tenant_id is not null)', 'quota', 'balances of a quota deleted'),
-    ('delete from spend_private.quota_balances where quota_id = (select id from spend.cost_quotas where tenant_id is null)', 'quota', 'or of the platform'),
-    ('update spend_private.quota_balances set quota_id = 999 where quota_id = (select id from spend.cost_quotas where tenant_id is null)', 'quota', 'of no quota'),
+    ('delete from spend_private.quota_balances where quota_id = (select id from spend.cost_quotas where tenant_id is null)', 'quota', 'balances of the platform deleted'),
+    ('update spend_private.quota_balances set quota_id = 999 where quota_id = (select id from spend.cost_quotas where tenant_id is null)', 'quota', 'a balance of no quota'),
     ('update spend_private.quota_balances set period_end = period_end + interval ''1 hour'' where quota_id = (select min(id) from spend.cost_quotas where tenant_id is not null)', 'quota', 'a period that ends late'),
     ('update spend.reservations set actual_cost_usd = 7 where id = (select id from calls where n = 29 and tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'reservation', 'a reservation that says another cost'),
-    ('delete from spend.reservations where id = (select id from calls where n = 29 and tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'reservation', 'one that is gone'),
-    ('update spend.reservations set holds = holds[2:] where id = (select id from calls where n = 30 and tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'quota reservation', 'one that is not held by all'),
+    ('delete from spend.reservations where id = (select id from calls where n = 29 and tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'reservation', 'a reservation that is gone'),
+    ('update spend.reservations set holds = holds[2:] where id = (select id from calls where n = 30 and tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'quota reservation', 'a reservation that not all of its quotas hold'),
     ('update spend_private.conversation_rollups set cost_usd = cost_usd + 1 where hour = (select max(hour) from spend_private.conversation_rollups where tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'rollups', 'a conversation''s roll-up'),
     ('update spend_private.cost_rollups set tenant_id = ''cccccccc-0000-4000-8000-000000000003'' where hour = (select max(hour) from spend_private.cost_rollups where tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'rollups', 'a roll-up that went to no tenant: the balances, which do not follow from it either, are not blamed'),
     ('update spend_private.ledger_state set rolled_up_before = (rolled_up_before::text::bigint + 1000)::text::xid8', 'ledger_state rollups', 'the mark')
@@ -83,25 +83,25 @@ select results_eq(
   $$ select p.subject, p.message, p.times, p.details ->> 'tenant_id' from spend.problems as p where p.job = 'verify' $$,
   $$ select 'reservation ' || c.tenant_id || '/' || c.id, 'actual_cost_usd is 1.000900000000 and should be 0.000900000000 (1 in all)', 2::bigint, c.tenant_id::text
      from calls as c where c.n = 29 and c.tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002' $$,
-  'a finding is a problem, seen in each cycle'
+  'A wrong reservation is one problem, counted in each cycle'
 );
-select is((select count(*) from spend.alerts where kind = 'verification_failed'), 1::bigint, 'with one alert');
+select is((select count(*) from spend.alerts where kind = 'verification_failed'), 1::bigint, 'A problem that stays open records one alert');
 select spend_private.verify_slice(1);
-select is(pg_temp.problems(), 'reservation', 'it stays open while it is wrong');
+select is(pg_temp.problems(), 'reservation', 'A problem stays open while the reservation is wrong');
 update spend.reservations set actual_cost_usd = actual_cost_usd - 1 where id = (select id from calls where n = 29 and tenant_id = 'bbbbbbbb-0000-4000-8000-000000000002');
 select spend_private.verify_slice(1);
-select is(pg_temp.problems(), 'none', 'and is closed by the next slice, wherever that is');
+select is(pg_temp.problems(), 'none', 'The next slice resolves the problem once the reservation is right');
 update spend_private.quota_balances set spent_usd = spent_usd + 1 where slot = 0 and quota_id = (select min(id) from spend.cost_quotas where tenant_id is not null);
 select pg_temp.cycle(1000), pg_temp.cycle(1000);
-select is(pg_temp.problems(), 'quota', 'a balance that says more');
+select is(pg_temp.problems(), 'quota', 'A balance that has too much spent is a problem');
 select spend.rebuild_balances((select min(id) from spend.cost_quotas where tenant_id is not null));
 select spend_private.verify_slice(1);
-select is(pg_temp.problems(), 'none', 'is closed when it is rebuilt');
-select is((spend.maintain(job => 'verify')) ? 'verify', true, 'spend.maintain() does it');
+select is(pg_temp.problems(), 'none', 'The problem is resolved when the balances are rebuilt');
+select is((spend.maintain(job => 'verify')) ? 'verify', true, 'spend.maintain() runs verification');
 update spend_private.cost_rollups set cost_usd = cost_usd + 1;
 update spend.reservations set actual_cost_usd = actual_cost_usd + 1 where status = 'settled';
 select pg_temp.cycle(1000), pg_temp.cycle(1000);
-select ok((select count(*) from spend.problems where job = 'verify' and resolved_at is null) between 20 and 110, 'very much damage makes no more problems than can be read');
-select cmp_ok((select count(*) from spend.verify_balances()), '>', 50::bigint, 'verify_balances tells all of it');
+select ok((select count(*) from spend.problems where job = 'verify' and resolved_at is null) between 20 and 110, 'Much damage makes no more than some hundred problems');
+select cmp_ok((select count(*) from spend.verify_balances()), '>', 50::bigint, 'verify_balances finds all of the damage');
 select * from finish();
 rollback;

@@ -34,25 +34,25 @@ create function pg_temp.cost(p_counts jsonb, p_model text default 'model') retur
   select trim_scale((spend_private.price_usage(null, 'llm', spend_private.read_usage('llm', pg_temp.usage(p_counts, p_model)), now())).cost_usd)
 $$;
 
-select is(pg_temp.cost('{"input_tokens": 1000000}'), 10::numeric, 'what was used costs what it costs');
-select is(pg_temp.estimate('{"input_tokens": 1000000}'), 12.5, 'before the call, the provider may write all of the input to its cache');
-select is(pg_temp.estimate('{"input_tokens": 1000000, "cache_write_tokens": 0}'), 10::numeric, 'who states that nothing is written is believed');
-select is(pg_temp.estimate('{"input_tokens": 1000000, "cache_write_tokens": 400000}'), 11::numeric, 'who states how much, too');
-select is(pg_temp.estimate('{"input_tokens": 1000000, "cache_write_1h_tokens": 1000000}'), 20::numeric, 'a cache for an hour is asked for, so it is stated');
-select is(pg_temp.estimate('{"input_tokens": 1000000, "cache_read_tokens": 1000000}'), 1::numeric, 'a stated cache read is known');
-select is(pg_temp.estimate('{"input_tokens": 1000000, "cache_read_tokens": 600000}'), 5.6, 'the rest of the input may be written');
-select is(pg_temp.estimate('{"input_tokens": 1000000, "audio_input_tokens": 100000, "cache_write_tokens": 0}'), 17::numeric, 'audio is sent by the caller, so it is stated');
-select is(pg_temp.estimate('{"output_tokens": 1000000}'), 30::numeric, 'all of the output may be reasoning, the dearest that it can be');
-select is(pg_temp.estimate('{"output_tokens": 1000000, "reasoning_tokens": 0}'), 25::numeric, 'or else images');
-select is(pg_temp.estimate('{"output_tokens": 1000000, "reasoning_tokens": 0, "image_output_tokens": 0}'), 20::numeric, 'or else text');
-select is(pg_temp.estimate('{"output_tokens": 1000000, "reasoning_tokens": null}'), 30::numeric, 'a kind whose count is null is not stated');
-select is(pg_temp.estimate('{"input_tokens": 1000}', 'cheap'), 0.01, 'a kind that is cheaper, or was dearer once, changes nothing; nor does a tier that is not reached');
-select is(pg_temp.estimate('{"input_tokens": 1001}', 'cheap'), 0.04004, 'the bound of the input decides the tier');
-select is(pg_temp.estimate('{"output_tokens": 1000000}', 'cheap'), 20::numeric, 'reasoning that is cheaper than output may not happen');
-select throws_ok($$ select pg_temp.estimate('{"output_tokens": 1}', 'images') $$, 'PT422', 'unpriced_product', 'a part''s price is no price for its whole');
+select is(pg_temp.cost('{"input_tokens": 1000000}'), 10::numeric, 'A million tokens of input that were used cost $10');
+select is(pg_temp.estimate('{"input_tokens": 1000000}'), 12.5, 'The estimate of a million tokens of input expects that all of it is written to the cache');
+select is(pg_temp.estimate('{"input_tokens": 1000000, "cache_write_tokens": 0}'), 10::numeric, 'A request that states no cache writes is held without them');
+select is(pg_temp.estimate('{"input_tokens": 1000000, "cache_write_tokens": 400000}'), 11::numeric, 'A request that states how much is written to the cache is held for that');
+select is(pg_temp.estimate('{"input_tokens": 1000000, "cache_write_1h_tokens": 1000000}'), 20::numeric, 'A request that asks for a cache of an hour is held at its price');
+select is(pg_temp.estimate('{"input_tokens": 1000000, "cache_read_tokens": 1000000}'), 1::numeric, 'A request that states its cache reads is held at their price');
+select is(pg_temp.estimate('{"input_tokens": 1000000, "cache_read_tokens": 600000}'), 5.6, 'The input that is not stated as read may be written to the cache');
+select is(pg_temp.estimate('{"input_tokens": 1000000, "audio_input_tokens": 100000, "cache_write_tokens": 0}'), 17::numeric, 'Audio counts as input only where the request states it');
+select is(pg_temp.estimate('{"output_tokens": 1000000}'), 30::numeric, 'All of the output may be reasoning, the dearest kind');
+select is(pg_temp.estimate('{"output_tokens": 1000000, "reasoning_tokens": 0}'), 25::numeric, 'Without reasoning all of the output may be images');
+select is(pg_temp.estimate('{"output_tokens": 1000000, "reasoning_tokens": 0, "image_output_tokens": 0}'), 20::numeric, 'Without reasoning and images all of the output is text');
+select is(pg_temp.estimate('{"output_tokens": 1000000, "reasoning_tokens": null}'), 30::numeric, 'A kind whose count is null counts as not stated');
+select is(pg_temp.estimate('{"input_tokens": 1000}', 'cheap'), 0.01, 'A kind that is cheaper, that was dearer once, or whose tier is not reached does not raise the estimate');
+select is(pg_temp.estimate('{"input_tokens": 1001}', 'cheap'), 0.04004, 'The bound of the input decides its tier');
+select is(pg_temp.estimate('{"output_tokens": 1000000}', 'cheap'), 20::numeric, 'Reasoning that is cheaper than other output does not lower the estimate');
+select throws_ok($$ select pg_temp.estimate('{"output_tokens": 1}', 'images') $$, 'PT422', 'unpriced_product', 'A price for a part of the output is no price for the output');
 select is(
   (spend.check_quota('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', '{"provider": "openai", "model": "gpt-4o", "input_tokens": 1000000, "output_tokens": 1000000}')).estimated_cost_usd,
-  12.5, 'a model without dearer kinds is held at what it costs'
+  12.5, 'A model without dearer kinds is held at what it costs'
 );
 
 -- No call that the bound allows costs more than it: 10 random splits of it into kinds for each of 200 bounds.
@@ -74,7 +74,7 @@ select is_empty($$
   ) as u
   where (spend_private.price_usage(null, 'llm', spend_private.read_usage('llm', b.bound), now(), true)).cost_usd
     < (spend_private.price_usage(null, 'llm', spend_private.read_usage('llm', u.usage), now())).cost_usd
-$$, 'no usage within a bound costs more than the bound');
+$$, 'No usage within a bound costs more than the bound');
 
 -- The same bound wherever an estimate is priced
 create temporary table call (name text, id uuid);
@@ -88,7 +88,7 @@ select pg_temp.reserve(n, '{"input_tokens": 100000}') from (values ('unknown'), 
 select is(trim_scale((pg_temp.of('known')).estimated_cost_usd), 1.25, 'reserve holds the bound');
 select is(
   (select trim_scale(estimated_cost_usd) from spend.extend((pg_temp.of('extended')).id, pg_temp.usage('{"input_tokens": 100000, "output_tokens": 10000}'))),
-  1.55, 'extend raises it to the bound of the longer call'
+  1.55, 'extend raises the hold to the bound of the longer call'
 );
 select spend.settle((pg_temp.of('known')).id, pg_temp.usage('{"input_tokens": 100000}'));
 select spend.settle((pg_temp.of('counted')).id, pg_temp.usage('{"input_tokens": 100000}'), '{"is_estimated": true}');
@@ -98,25 +98,25 @@ select spend_private.expire_reservations(p_now => now() + interval '1 hour');
 select results_eq(
   $$ select c.name, trim_scale(r.actual_cost_usd), r.is_estimated from call as c join spend.reservations as r using (id) order by 1 $$,
   $$ values ('counted', 1::numeric, true), ('expired', 1.25, true), ('extended', 1.2, false), ('known', 1, false), ('unknown', 1.25, true) $$,
-  'what is known is booked at what it costs, what is not at the bound'
+  'Known usage is booked at its cost, and unknown usage at the bound'
 );
-select is_empty($$ select * from spend.reprice('test', 'model', now(), now() + interval '1 second') $$, 'all of it is right: there is nothing to reprice, neither what was counted nor what was not');
+select is_empty($$ select * from spend.reprice('test', 'model', now(), now() + interval '1 second') $$, 'reprice finds nothing to correct');
 
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, revision) values
   ('llm', 'test', 'model', 'cache_write_tokens', 15, '2020-01-01', 1);
 select results_eq(
   $$ select calls, trim_scale(difference_usd) from spend.reprice('test', 'model', now(), now() + interval '1 second', false) $$,
-  $$ values (2::bigint, 0.5) $$, 'a dearer kind changes the two that are booked at the bound, and no other'
+  $$ values (2::bigint, 0.5) $$, 'A dearer cache write changes only the two calls that are booked at the bound'
 );
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, revision) values
   ('llm', 'test', 'model', 'input_tokens', 11, '2020-01-01', 1);
 select results_eq(
   $$ select calls, trim_scale(difference_usd) from spend.reprice('test', 'model', now(), now() + interval '1 second', false) $$,
-  $$ values (3::bigint, 0.3) $$, 'a dearer input the three others'
+  $$ values (3::bigint, 0.3) $$, 'A dearer input changes the three other calls'
 );
-select is((pg_temp.of('counted')).is_estimated, true, 'what the caller counted stays flagged');
-select is_empty($$ select * from spend.reprice('test', 'model', now(), now() + interval '1 second', false) $$, 'then all is right again');
-select is_empty($$ select * from spend.verify_balances() $$, 'and the balances equal the ledger');
+select is((pg_temp.of('counted')).is_estimated, true, 'A call that the caller counted stays marked as estimated');
+select is_empty($$ select * from spend.reprice('test', 'model', now(), now() + interval '1 second', false) $$, 'After that reprice finds nothing to correct');
+select is_empty($$ select * from spend.verify_balances() $$, 'The balances equal the ledger after repricing');
 
 select * from finish();
 rollback;

@@ -35,15 +35,15 @@ returns text language sql as $$
 $$;
 
 -- Exact
-select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000, "output_tokens": 500}'), 0.0016, '1,000 in at $1 and 500 out at $1.20 per million');
-select is(pg_temp.cost('test', 'tiny', '{"input_tokens": 1, "output_tokens": 0}'), 0.000000000001, 'one token at $0.000001 per million: the twelfth decimal');
-select is(pg_temp.cost('test', 'thinker', '{"input_tokens": 1000, "output_tokens": 500, "reasoning_tokens": 200}'), 0.00216, '200 of the 500 are reasoning, at $4 apart');
-select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000, "output_tokens": 500, "reasoning_tokens": 200}'), 0.0016, 'where reasoning has no price of its own, it costs what output costs');
-select is(pg_temp.cost('openai', 'gpt-4o', '{"input_tokens": 1000000, "output_tokens": 1000000}'), 12.5, 'gpt-4o, a million in and out: $12.50');
+select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000, "output_tokens": 500}'), 0.0016, '1,000 tokens in at $1 and 500 out at $1.20 per million cost $0.0016');
+select is(pg_temp.cost('test', 'tiny', '{"input_tokens": 1, "output_tokens": 0}'), 0.000000000001, 'One token at $0.000001 per million costs a millionth of a millionth of a dollar');
+select is(pg_temp.cost('test', 'thinker', '{"input_tokens": 1000, "output_tokens": 500, "reasoning_tokens": 200}'), 0.00216, '200 of 500 tokens out are reasoning, and cost $4 per million');
+select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000, "output_tokens": 500, "reasoning_tokens": 200}'), 0.0016, 'Reasoning without a price of its own costs what output costs');
+select is(pg_temp.cost('openai', 'gpt-4o', '{"input_tokens": 1000000, "output_tokens": 1000000}'), 12.5, 'A million tokens in and out of gpt-4o cost $12.50');
 select is(
   pg_temp.cost('anthropic', 'claude-sonnet-4-5', '{"input_tokens": 100000, "output_tokens": 1000, "cache_read_tokens": 40000, "cache_write_tokens": 20000, "cache_write_1h_tokens": 10000}'),
   -- 30,000 × $3 + 40,000 × $0.30 + 20,000 × $3.75 + 10,000 × $6 + 1,000 × $15, per million
-  0.252, 'Claude with cache reads, five-minute and one-hour writes'
+  0.252, 'Cache reads and writes of five minutes and of an hour of Claude cost their own prices'
 );
 
 select is(
@@ -51,50 +51,50 @@ select is(
     'aaaaaaaa-0000-4000-8000-000000000001', 'llm',
     spend_private.read_usage('llm', '{"provider": "openai", "model": "text-embedding-3-small", "input_tokens": 1000, "output_tokens": 0}'),
     now()
-  )).unpriced_meters, null, 'what counts nothing needs no price: the output of an embedding'
+  )).unpriced_meters, null, 'The output of an embedding, which counts nothing, needs no price'
 );
 
 -- Tiers are cliffs on all input tokens
-select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 100000, "output_tokens": 1000}'), 0.408, '100,000 in, 1,000 out, all above the cliff: 0.408');
-select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 31999, "output_tokens": 0}'), 0.031999, 'one token below the cliff');
-select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 32000, "output_tokens": 0}'), 0.032, 'on it');
-select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 32001, "output_tokens": 0}'), 0.128004, 'one token above: all of them cost more');
-select is(pg_temp.cost('google', 'gemini-2.5-pro', '{"input_tokens": 200000, "output_tokens": 1000}'), 0.26, 'Gemini at 200,000: $1.25 in, $10 out');
-select is(pg_temp.cost('google', 'gemini-2.5-pro', '{"input_tokens": 200001, "output_tokens": 1000}'), 0.5150025, 'above: $2.50 in, $15 out');
+select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 100000, "output_tokens": 1000}'), 0.408, '100,000 tokens in and 1,000 out cost $0.408 above the tier''s start');
+select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 31999, "output_tokens": 0}'), 0.031999, '31,999 tokens in, one below the tier''s start, cost the lower price');
+select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 32000, "output_tokens": 0}'), 0.032, '32,000 tokens in, the tier''s start, cost the lower price');
+select is(pg_temp.cost('test', 'tiered', '{"input_tokens": 32001, "output_tokens": 0}'), 0.128004, '32,001 tokens in, one above the tier''s start, all cost the higher price');
+select is(pg_temp.cost('google', 'gemini-2.5-pro', '{"input_tokens": 200000, "output_tokens": 1000}'), 0.26, '200,000 tokens of Gemini cost $1.25 in and $10 out');
+select is(pg_temp.cost('google', 'gemini-2.5-pro', '{"input_tokens": 200001, "output_tokens": 1000}'), 0.5150025, '200,001 tokens of Gemini cost $2.50 in and $15 out');
 
 -- Names
-select is(pg_temp.product('openai', 'gpt-4o-2024-08-06'), 'gpt-4o', 'a dated name');
-select is(pg_temp.product('openai', 'openai/gpt-4o'), 'gpt-4o', 'a name with its provider in front');
-select is(pg_temp.product('test', 'unheard-of'), null, 'an unknown name has no price');
+select is(pg_temp.product('openai', 'gpt-4o-2024-08-06'), 'gpt-4o', 'A dated name is priced as its model');
+select is(pg_temp.product('openai', 'openai/gpt-4o'), 'gpt-4o', 'A name with its provider in front is priced as its model');
+select is(pg_temp.product('test', 'unheard-of'), null, 'An unknown name has no price');
 insert into spend.product_aliases (provider, match_kind, pattern, product) values
   ('test', 'contains', 'a', 'plain'), ('test', 'starts_with', 'ab', 'tiered'), ('test', 'starts_with', 'abc', 'thinker');
-select is(pg_temp.product('test', 'abcd'), 'thinker', 'of several rules the most specific wins');
+select is(pg_temp.product('test', 'abcd'), 'thinker', 'The most specific of several aliases is used');
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
 values ('llm', 'test', '*', 'input_tokens', 9, '2020-01-01'), ('llm', 'test', '*', 'output_tokens', 9, '2020-01-01');
-select is(pg_temp.cost('test', 'zzz', '{"input_tokens": 1000000, "output_tokens": 0}'), 9::numeric, 'the provider''s ''*'' row comes last');
+select is(pg_temp.cost('test', 'zzz', '{"input_tokens": 1000000, "output_tokens": 0}'), 9::numeric, 'The price of * is used where no other matches');
 
 -- A price that a tenant negotiated for a dated name
 insert into spend.tenants (id, name) values ('bbbbbbbb-0000-4000-8000-000000000001', 'B');
 insert into spend.prices (resource_type, provider, product, meter, usd, tenant_id, effective_from)
 values ('llm', 'openai', 'gpt-4o-2024-08-06', 'input_tokens', 1, 'bbbbbbbb-0000-4000-8000-000000000001', '2020-01-01'),
   ('llm', 'openai', 'gpt-4o-2024-08-06', 'output_tokens', 4, 'bbbbbbbb-0000-4000-8000-000000000001', '2020-01-01');
-select is(pg_temp.product('openai', 'gpt-4o-2024-08-06', 'bbbbbbbb-0000-4000-8000-000000000001'), 'gpt-4o-2024-08-06', 'makes it a product for that tenant');
-select is(pg_temp.product('openai', 'gpt-4o-2024-08-06', 'aaaaaaaa-0000-4000-8000-000000000001'), 'gpt-4o', 'and for no other');
-select is(pg_temp.cost('openai', 'gpt-4o-2024-08-06', '{"input_tokens": 1000000, "output_tokens": 1000000}'), 12.5, 'whose calls cost what they did');
+select is(pg_temp.product('openai', 'gpt-4o-2024-08-06', 'bbbbbbbb-0000-4000-8000-000000000001'), 'gpt-4o-2024-08-06', 'A dated name is a product to the tenant that negotiated a price for it');
+select is(pg_temp.product('openai', 'gpt-4o-2024-08-06', 'aaaaaaaa-0000-4000-8000-000000000001'), 'gpt-4o', 'A dated name is an alias to other tenants');
+select is(pg_temp.cost('openai', 'gpt-4o-2024-08-06', '{"input_tokens": 1000000, "output_tokens": 1000000}'), 12.5, 'Calls of other tenants cost what they did');
 
 -- Time, and tenants
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
 values ('llm', 'test', 'plain', 'input_tokens', 3, now() + interval '1 day');
-select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000000, "output_tokens": 0}'), 1::numeric, 'a price from tomorrow does not count today');
-select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000000, "output_tokens": 0}', now() + interval '1 day'), 3::numeric, 'but tomorrow');
+select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000000, "output_tokens": 0}'), 1::numeric, 'A price that takes effect tomorrow does not count today');
+select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000000, "output_tokens": 0}', now() + interval '1 day'), 3::numeric, 'A price that takes effect tomorrow counts tomorrow');
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, tenant_id)
 values ('llm', 'test', 'plain', 'input_tokens', 0.5, now(), 'aaaaaaaa-0000-4000-8000-000000000001');
-select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000000, "output_tokens": 1000000}'), 1.7, 'a negotiated price goes before the general one, meter by meter');
+select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000000, "output_tokens": 1000000}'), 1.7, 'A tenant''s own price is used before the general one, meter by meter');
 
 -- Guards
 select results_eq(
   $$ select meter, usd, changes_at > now() from spend.current_prices where product = 'plain' and tenant_id is null order by meter $$,
-  $$ values ('input_tokens', 1::numeric, true), ('output_tokens', 1.2, null) $$, 'current_prices shows what is in force, and when it changes'
+  $$ values ('input_tokens', 1::numeric, true), ('output_tokens', 1.2, null) $$, 'current_prices shows the prices in force, and when they change'
 );
 
 select * from finish();

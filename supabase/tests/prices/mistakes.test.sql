@@ -29,7 +29,7 @@ exception when others then
   return format('%s %s: %s%s', sqlstate, sqlerrm, v_detail::jsonb ->> 'field', case v_hint when '' then ', no hint' end);
 end $$;
 
-select is(pg_temp.refusal(c.change), c.answer, c.case)
+select is(pg_temp.refusal(c.change), c.answer, 'The refusal of a price says what is wrong: ' || c.case)
 from (values
   ('{"meter": "output_tokens", "usd": 0}'::jsonb, null, 'a price of 0 is a price'),
   ('{"usd": -1}', '22023 invalid_price: usd', 'a negative price'),
@@ -50,11 +50,11 @@ from (values
 ) as c (change, answer, "case");
 
 select throws_ok(
-  $$ update spend.prices set usd = -1 where product = 'model' $$, '22023', 'invalid_price', 'an update is looked at too'
+  $$ update spend.prices set usd = -1 where product = 'model' $$, '22023', 'invalid_price', 'An update to an invalid price is refused'
 );
 select throws_ok(
   $$ update spend.prices set meter = 'input_tokens' where product = 'model' and meter = 'output_tokens' $$,
-  'PT409', 'duplicate_price', 'and may not take another price''s place'
+  'PT409', 'duplicate_price', 'An update onto another price''s key is refused'
 );
 
 select * from finish();

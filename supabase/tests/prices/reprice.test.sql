@@ -61,17 +61,17 @@ update spend.reservations set expires_at = '2026-03-10' where id = (select id fr
 select spend_private.expire_reservations(p_now => '2026-03-05');
 create temporary table before as select * from spend.cost_events;
 
-select is_empty($$ select * from pg_temp.reprice(true) $$, 'at the prices that all was booked at, there is nothing to correct, estimates neither');
+select is_empty($$ select * from pg_temp.reprice(true) $$, 'Before the revision, repricing finds nothing to correct');
 
 -- The right price, stated late
 prepare wrong_way as insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
 values ('llm', 'test', 'model', 'input_tokens', 1, '2026-03-02 01:00+00');
-select throws_ok('wrong_way', 'PT409', 'price_would_rewrite_history', 'an ordinary row cannot take effect before calls that are booked');
+select throws_ok('wrong_way', 'PT409', 'price_would_rewrite_history', 'A price cannot take effect before calls that are booked');
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, revision, note)
 values ('llm', 'test', 'model', 'input_tokens', 1, '2026-03-02 00:00+00', 1, 'a 0 too many');
 select throws_ok(
   $$ update spend.prices set revision = 0, effective_from = '2026-03-02 01:00+00' where note = 'a 0 too many' $$,
-  'PT409', 'price_would_rewrite_history', 'nor can a revision become one'
+  'PT409', 'price_would_rewrite_history', 'A revision cannot become an ordinary price'
 );
 
 select results_eq($$ select * from pg_temp.reprice(true) $$, $$ values
@@ -79,52 +79,52 @@ select results_eq($$ select * from pg_temp.reprice(true) $$, $$ values
     ('a', 2::bigint, 18::numeric, 4.5, -13.5),
     -- half known: 4 M in was $40, is $4. expired: as unknown.
     ('b', 2, 52, 7, -45)
-  $$, 'a dry run says per tenant what would change');
-select results_eq($$ select count(*) from spend.cost_events $$, $$ select count(*) from before $$, 'and books nothing');
+  $$, 'A dry run answers per tenant what would change');
+select results_eq($$ select count(*) from spend.cost_events $$, $$ select count(*) from before $$, 'A dry run books nothing');
 
-select results_eq($$ select tenant, difference from pg_temp.reprice(false) $$, $$ values ('a', -13.5), ('b', -45::numeric) $$, 'run for real, it answers the same');
-select is(pg_temp.booked('known'), 1.5, 'a call with known usage is booked at the right price');
-select is(pg_temp.booked('unknown'), 3::numeric, 'one with unknown usage at the right estimate');
-select is(pg_temp.booked('half known'), 4::numeric, 'one with half-known usage at the dearer of what is known and the estimate');
-select is(pg_temp.booked('expired'), 3::numeric, 'an expired one at the right estimate');
-select is(pg_temp.booked('released'), null, 'a released one costs nothing still');
-select is(pg_temp.booked('day before'), 2::numeric, 'nothing changes before the span');
-select is(pg_temp.booked('day after'), 10::numeric, 'nor after it');
-select is((select count(*) from spend.cost_events where kind = 'correction'), 4::bigint, 'one correction per call');
-select is((select trim_scale(sum(cost_usd)) from spend.cost_events where kind = 'correction'), -58.5, 'the corrections sum to the difference');
-select is_empty($$ select * from before except select * from spend.cost_events $$, 'history is as it was');
+select results_eq($$ select tenant, difference from pg_temp.reprice(false) $$, $$ values ('a', -13.5), ('b', -45::numeric) $$, 'Repricing answers what the dry run answered');
+select is(pg_temp.booked('known'), 1.5, 'A call with known usage is booked at the right price');
+select is(pg_temp.booked('unknown'), 3::numeric, 'A call with unknown usage is booked at the right estimate');
+select is(pg_temp.booked('half known'), 4::numeric, 'A call with half-known usage is booked at the dearer of what is known and the estimate');
+select is(pg_temp.booked('expired'), 3::numeric, 'An expired call is booked at the right estimate');
+select is(pg_temp.booked('released'), null, 'A released call still costs nothing');
+select is(pg_temp.booked('day before'), 2::numeric, 'A call before the span stays as it was');
+select is(pg_temp.booked('day after'), 10::numeric, 'A call after the span stays as it was');
+select is((select count(*) from spend.cost_events where kind = 'correction'), 4::bigint, 'Each of the four calls gets one correction');
+select is((select trim_scale(sum(cost_usd)) from spend.cost_events where kind = 'correction'), -58.5, 'The corrections add up to the difference');
+select is_empty($$ select * from before except select * from spend.cost_events $$, 'The events of before stay as they were');
 select is_empty(
   $$ select from spend.cost_events as e join spend.reservations as r on r.id = e.reservation_id where e.occurred_at <> r.created_at $$,
-  'a correction counts in the periods of its call'
+  'A correction counts in the periods of its call'
 );
 select results_eq(
   $$ select c.name, trim_scale(r.actual_cost_usd), r.status, r.is_estimated from call as c join spend.reservations as r using (id)
      where c.name in ('expired', 'half known', 'known', 'unknown') order by 1 $$,
   $$ values ('expired', 3::numeric, 'expired', true), ('half known', 4, 'settled', true), ('known', 1.5, 'settled', false), ('unknown', 3, 'settled', true) $$,
-  'the reservations say the same'
+  'The reservations have the right costs'
 );
-select is_empty($$ select * from spend.verify_balances() $$, 'verify_balances() is empty');
+select is_empty($$ select * from spend.verify_balances() $$, 'verify_balances finds nothing after repricing');
 
 -- Once
-select is_empty($$ select * from pg_temp.reprice(false) $$, 'a second run books nothing');
-select is((select count(*) from spend.cost_events where kind = 'correction'), 4::bigint, 'no event');
+select is_empty($$ select * from pg_temp.reprice(false) $$, 'A second repricing corrects nothing');
+select is((select count(*) from spend.cost_events where kind = 'correction'), 4::bigint, 'A second repricing books no event');
 
 -- What settles later
 select pg_temp.settle('open', pg_temp.usage(1000000, 0), '2026-03-05 12:00+00');
 select pg_temp.settle('expired', pg_temp.usage(100000, 0), '2026-03-05 12:00+00');
-select is(pg_temp.booked('open'), 1::numeric, 'a call that was open settles at the right price by itself');
-select is(pg_temp.booked('expired'), 0.1, 'and a late settlement corrects what was booked in all');
+select is(pg_temp.booked('open'), 1::numeric, 'A call that was open settles at the right price by itself');
+select is(pg_temp.booked('expired'), 0.1, 'A late settlement corrects all that was booked before');
 
 -- A wrong correction is corrected too; the right price is fixed as soon as it is booked.
-select throws_ok($$ update spend.prices set usd = 3 where note = 'a 0 too many' $$, 'PT409', 'price_in_use', 'the revision is in use now');
+select throws_ok($$ update spend.prices set usd = 3 where note = 'a 0 too many' $$, 'PT409', 'price_in_use', 'A revision that was used cannot be changed');
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, revision)
 values ('llm', 'test', 'model', 'input_tokens', 2, '2026-03-02 00:00+00', 2);
 select results_eq(
   $$ select tenant, calls, difference from pg_temp.reprice(false, '2026-03-04') $$,
   -- a: 0.5 + 1; b: 4 + 0.1 + 1 − and 1 M of the day after, $10, is $2.
-  $$ values ('a', 2::bigint, 1.5), ('b', 4, -2.9) $$, 'the highest revision counts, and a longer span finds more'
+  $$ values ('a', 2::bigint, 1.5), ('b', 4, -2.9) $$, 'The highest revision counts, and a longer span corrects more calls'
 );
-select is_empty($$ select * from spend.verify_balances() $$, 'verify_balances() is empty still');
+select is_empty($$ select * from spend.verify_balances() $$, 'verify_balances finds nothing after the second repricing');
 
 -- A quota that came after the call was booked, and so is not among its holds
 select pg_temp.call('today', 'aaaaaaaa', now());
@@ -134,9 +134,9 @@ insert into spend.prices (resource_type, provider, product, meter, usd, effectiv
 values ('llm', 'test', 'model', 'input_tokens', 7, now(), 1);
 select is(
   (select trim_scale(r.difference_usd) from spend.reprice('test', '*', now(), now() + interval '1 second', false) as r),
-  6::numeric, 'of every product of the provider'
+  6::numeric, 'Repricing corrects every product of a provider'
 );
-select is_empty($$ select * from spend.verify_balances() $$, 'the correction counts in a quota that came later too');
+select is_empty($$ select * from spend.verify_balances() $$, 'A correction counts in a quota that is younger than its call');
 
 select * from finish();
 rollback;

@@ -29,32 +29,32 @@ $$;
 create temporary table call as select (pg_temp.reserve('free', 1)).reservation_id as id;
 
 update spend.cost_quotas set limit_usd = 0 where scope = 'tenant';
-select is(pg_temp.answers(), 'reserve f, check_quota f, paid f', 'a limit of 0 refuses it also where nothing was spent');
+select is(pg_temp.answers(), 'reserve f, check_quota f, paid f', 'A limit of 0 refuses a call that is free where nothing was spent');
 update spend.cost_quotas set limit_usd = 10 where scope = 'tenant';
 
-select is(pg_temp.answers(), 'reserve t, check_quota t, paid t', 'nothing is spent: both are admitted');
+select is(pg_temp.answers(), 'reserve t, check_quota t, paid t', 'A limit of 10 admits free and paid calls where nothing was spent');
 create temporary table long as select (pg_temp.reserve('model', 9.999999)).reservation_id as id;
-select is(pg_temp.answers(), 'reserve t, check_quota t, paid f', 'held up to the limit: what costs nothing is admitted');
+select is(pg_temp.answers(), 'reserve t, check_quota t, paid f', 'A quota that is held up to its limit admits a free call');
 select spend.settle((select id from long), pg_temp.usage('model', 12));
-select is(pg_temp.answers(), 'reserve t, check_quota t, paid f', '$12 of $10 are spent: what costs nothing is admitted');
-select is((spend.extend((select id from call), pg_temp.usage('free', 2))).allowed, true, 'and extended');
-select is((spend.extend((select id from call), pg_temp.usage('free', 2))).estimated_cost_usd, 0::numeric, 'at nothing');
+select is(pg_temp.answers(), 'reserve t, check_quota t, paid f', 'A quota that is over its limit admits a free call');
+select is((spend.extend((select id from call), pg_temp.usage('free', 2))).allowed, true, 'A quota that is over its limit admits the extension of a free call');
+select is((spend.extend((select id from call), pg_temp.usage('free', 2))).estimated_cost_usd, 0::numeric, 'The extension of a free call is estimated at nothing');
 select is(
   (select array_agg(trim_scale(reserved_usd) order by quota_id) from spend.quota_status), array[0.000001, 0.000001],
-  'it holds nothing'
+  'A free call holds nothing'
 );
-select is((spend.settle((select id from call), pg_temp.usage('free', 1))).cost_usd, 0::numeric, 'and settles at nothing');
-select is_empty($$ select * from spend.verify_balances() $$, 'verify_balances() is empty');
+select is((spend.settle((select id from call), pg_temp.usage('free', 1))).cost_usd, 0::numeric, 'A free call settles at nothing');
+select is_empty($$ select * from spend.verify_balances() $$, 'The balances equal the ledger after free calls');
 
 update spend.cost_quotas set limit_usd = 0 where scope = 'tenant';
-select is(pg_temp.answers(), 'reserve f, check_quota f, paid f', 'a limit of 0 refuses it');
-select is((pg_temp.reserve('free', 1)).reason, 'exceeds_limit', 'as larger than the limit');
+select is(pg_temp.answers(), 'reserve f, check_quota f, paid f', 'A limit of 0 refuses a free call when the limit is exceeded');
+select is((pg_temp.reserve('free', 1)).reason, 'exceeds_limit', 'A limit of 0 refuses a free call as larger than the limit');
 update spend.cost_quotas set limit_usd = 5, enforcement = 'observe' where scope = 'tenant';
-select is(pg_temp.answers(), 'reserve t, check_quota t, paid f', 'a quota that observes does not, nor one that is passed');
+select is(pg_temp.answers(), 'reserve t, check_quota t, paid f', 'A quota that observes, or is over its limit, admits a free call');
 update spend.cost_quotas set enforcement = 'block', slots = 4;
-select is(pg_temp.answers(), 'reserve t, check_quota t, paid f', 'in how many slots it is split changes nothing');
+select is(pg_temp.answers(), 'reserve t, check_quota t, paid f', 'A quota split into four slots admits a free call too');
 
-select is_empty($$ select * from spend.verify_balances() $$, 'verify_balances() is empty still');
+select is_empty($$ select * from spend.verify_balances() $$, 'The balances equal the ledger after all free calls');
 
 select * from finish();
 rollback;

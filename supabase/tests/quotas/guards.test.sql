@@ -14,14 +14,14 @@ create function pg_temp.reserve(p_now timestamptz) returns boolean language sql 
     '{"provider": "test", "model": "model", "input_tokens": 6000000, "output_tokens": 0}', p_now => p_now
   )).allowed
 $$;
-select is(pg_temp.reserve('2026-03-01 20:00+00'), true, 'the platform has $10 a day: $6 on the evening of March 1 in UTC, March 2 in Tokyo');
-select is(pg_temp.reserve('2026-03-02 01:00+00'), true, '$6 on March 2 in UTC: another day of the platform, for a tenant in Tokyo too');
-select is(pg_temp.reserve('2026-03-02 02:00+00'), false, 'and $6 more do not fit');
+select is(pg_temp.reserve('2026-03-01 20:00+00'), true, 'A tenant in Tokyo spends $6 of the platform''s $10 on the evening of March 1 in UTC');
+select is(pg_temp.reserve('2026-03-02 01:00+00'), true, 'A tenant in Tokyo spends $6 on March 2 in UTC, which is another day of the platform');
+select is(pg_temp.reserve('2026-03-02 02:00+00'), false, 'A tenant in Tokyo cannot spend $6 more on March 2 in UTC');
 
 delete from spend.plan_quotas where plan_id = 'default' and resource_type = 'e2b';
 select is_empty(
   $$ select from spend.cost_quotas where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and resource_type = 'e2b' $$,
-  'a quota that the plan lost, its tenants lose'
+  'Tenants lose a quota that their plan loses'
 );
 
 select * from finish();

@@ -10,7 +10,7 @@ delete from spend.cost_quotas;
 select throws_ok(
   $$ insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd, product)
      values ('tenant', 'aaaaaaaa-0000-4000-8000-000000000001', 'llm', 'month', 0, 'gpt4o') $$,
-  '22023', 'invalid_quota', 'a name that no price covers is refused'
+  '22023', 'invalid_quota', 'A quota on a name that no price covers is refused'
 );
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, tenant_id)
 select 'llm', p.provider, p.product, m.meter, p.usd, '2020-01-01', p.tenant_id
@@ -44,45 +44,45 @@ create function pg_temp.allowed(p_provider text, p_model text) returns boolean l
 $$;
 
 -- Names of the catalogue
-select is(pg_temp.quota('gpt-4o'), 'gpt-4o', 'a product is kept as it is');
-select is(pg_temp.allowed('openai', 'openai/gpt-4o'), false, 'and its calls are counted, with the provider in front');
-select is(pg_temp.allowed('openai', 'gpt-4o-2024-08-06'), false, 'or a date behind');
-select is(pg_temp.quota('gpt-4o-2024-08-06'), 'gpt-4o', 'an alias is resolved');
-select is(pg_temp.quota('gpt-4o-2024-08-06', 'all'), 'gpt-4o', 'in a quota of all resources too');
-select is(pg_temp.quota('GPT-4o'), 'gpt-4o', 'another case is resolved');
-select is(pg_temp.quota('OpenAI/GPT-4o-2024-08-06'), 'gpt-4o', 'all of it at once');
+select is(pg_temp.quota('gpt-4o'), 'gpt-4o', 'A quota on a product keeps the product''s name');
+select is(pg_temp.allowed('openai', 'openai/gpt-4o'), false, 'A quota on gpt-4o counts openai/gpt-4o');
+select is(pg_temp.allowed('openai', 'gpt-4o-2024-08-06'), false, 'A quota on gpt-4o counts gpt-4o-2024-08-06');
+select is(pg_temp.quota('gpt-4o-2024-08-06'), 'gpt-4o', 'A quota on an alias is one on its product');
+select is(pg_temp.quota('gpt-4o-2024-08-06', 'all'), 'gpt-4o', 'A quota of all resources on an alias is one on its product');
+select is(pg_temp.quota('GPT-4o'), 'gpt-4o', 'A quota on GPT-4o is one on gpt-4o');
+select is(pg_temp.quota('OpenAI/GPT-4o-2024-08-06'), 'gpt-4o', 'A quota on OpenAI/GPT-4o-2024-08-06 is one on gpt-4o');
 select throws_ok(
-  $$ select pg_temp.quota('openai/gpt-4o') $$, '22023', 'invalid_quota', 'openai/gpt-4o is gpt-4o of openai and a product of openrouter: refused'
+  $$ select pg_temp.quota('openai/gpt-4o') $$, '22023', 'invalid_quota', 'A quota on openai/gpt-4o is refused, because openrouter has a product of that name'
 );
-select is(pg_temp.quota('openrouter/openai/gpt-4o'), 'openai/gpt-4o', 'openrouter/openai/gpt-4o is the one');
-select lives_ok($$ update spend.cost_quotas set limit_usd = 1, product = product $$, 'which stays so when the limit is changed');
-select lives_ok($$ update spend.cost_quotas set product = 'openai/gpt-4o' $$, 'or the same name is written again');
-select throws_ok($$ update spend.cost_quotas set product = 'anthropic/claude-3-opus' $$, '22023', 'invalid_quota', 'a changed name is looked up');
-select throws_ok($$ select pg_temp.quota('maker/thing') $$, '22023', 'invalid_quota', 'maker/thing is two products, refused');
-select is(pg_temp.quota('shop/maker/thing'), 'maker/thing', 'shop/maker/thing is one');
-select is(pg_temp.quota('thing-2026-01-01'), 'thing', 'a dated name');
-select is(pg_temp.quota('maker/thing-2026-01-01'), 'thing', 'a dated name with its provider');
-select is(pg_temp.quota('maker/thing-3-mini-preview'), 'thing-3-mini', 'a name that a pattern matches');
-select is(pg_temp.quota('maker/MIXED-case'), 'Mixed-Case', 'the case is that of the product');
-select is(pg_temp.quota('dated', 'llm', 'bbbbbbbb'), 'dated', 'a name that the tenant negotiated a price for is a product to it');
-select is(pg_temp.quota('dated'), 'thing', 'to another tenant it is an alias');
-select throws_ok($$ select pg_temp.quota('dated', 'llm', null) $$, '22023', 'invalid_quota', 'to everybody it is two');
-select is(pg_temp.quota('base', 'e2b'), 'base', 'a template');
-select is(pg_temp.quota('Base', 'e2b'), 'base', 'in another case');
-select throws_ok(format('select pg_temp.quota(%L)', n.name), '22023', 'invalid_quota', format('%L is no product', n.name))
+select is(pg_temp.quota('openrouter/openai/gpt-4o'), 'openai/gpt-4o', 'A quota on openrouter/openai/gpt-4o is one on openrouter''s product');
+select lives_ok($$ update spend.cost_quotas set limit_usd = 1, product = product $$, 'A quota keeps its product when its limit changes');
+select lives_ok($$ update spend.cost_quotas set product = 'openai/gpt-4o' $$, 'A quota keeps its product when the same name is written again');
+select throws_ok($$ update spend.cost_quotas set product = 'anthropic/claude-3-opus' $$, '22023', 'invalid_quota', 'A quota whose product changes to a name of two products is refused');
+select throws_ok($$ select pg_temp.quota('maker/thing') $$, '22023', 'invalid_quota', 'A quota on maker/thing is refused, because it is two products');
+select is(pg_temp.quota('shop/maker/thing'), 'maker/thing', 'A quota on shop/maker/thing is one on shop''s product');
+select is(pg_temp.quota('thing-2026-01-01'), 'thing', 'A quota on a dated name is one on its product');
+select is(pg_temp.quota('maker/thing-2026-01-01'), 'thing', 'A quota on a dated name with its provider is one on its product');
+select is(pg_temp.quota('maker/thing-3-mini-preview'), 'thing-3-mini', 'A quota on a name that a pattern matches is one on its product');
+select is(pg_temp.quota('maker/MIXED-case'), 'Mixed-Case', 'A quota has its product''s name in the product''s case');
+select is(pg_temp.quota('dated', 'llm', 'bbbbbbbb'), 'dated', 'A quota of a tenant that negotiated a price for a name is one on that name');
+select is(pg_temp.quota('dated'), 'thing', 'A quota of another tenant on that name is one on the aliased product');
+select throws_ok($$ select pg_temp.quota('dated', 'llm', null) $$, '22023', 'invalid_quota', 'A quota of everybody on that name is refused, because it is two products');
+select is(pg_temp.quota('base', 'e2b'), 'base', 'A quota on a template keeps the template''s name');
+select is(pg_temp.quota('Base', 'e2b'), 'base', 'A quota on a template in another case is one on the template');
+select throws_ok(format('select pg_temp.quota(%L)', n.name), '22023', 'invalid_quota', format('A quota on %L is refused', n.name))
 from (values (''), (' '), ('*'), ('acme/*'), ('acme/')) as n (name);
 
 -- '*' prices any name: no spelling escapes
-select is(pg_temp.quota('acme/Big-Model'), 'big-model', 'a product that ''*'' prices is kept in small letters, without its provider');
-select is(pg_temp.allowed('acme', m.model), false, format('the quota on big-model counts %s', m.model))
+select is(pg_temp.quota('acme/Big-Model'), 'big-model', 'A quota on a product that * prices has its name in small letters and without its provider');
+select is(pg_temp.allowed('acme', m.model), false, format('A quota on big-model counts %s', m.model))
 from (values ('big-model'), ('acme/big-model'), ('Big-Model'), ('ACME/BIG-MODEL'), ('acme/acme/big-model'), (' big-model '), ('big-model-latest'), ('Big-Model-Latest')) as m (model);
-select is(pg_temp.allowed('acme', 'big-model-2'), true, 'and not big-model-2');
-select is(pg_temp.quota('acme/own-model'), 'Own-Model', 'beside ''*'', a product with a price of its own');
-select is(pg_temp.allowed('acme', 'own-model'), false, 'is counted in any case');
+select is(pg_temp.allowed('acme', 'big-model-2'), true, 'A quota on big-model does not count big-model-2');
+select is(pg_temp.quota('acme/own-model'), 'Own-Model', 'A quota on a product with a price beside * keeps the product''s name');
+select is(pg_temp.allowed('acme', 'own-model'), false, 'A quota on own-model counts it in any case');
 select is(
   (select trim_scale((spend.check_quota('bbbbbbbb-0000-4000-8000-000000000001', null, 'llm',
     '{"provider": "acme", "model": "acme/OWN-MODEL", "input_tokens": 1000000, "output_tokens": 0}')).estimated_cost_usd)),
-  5::numeric, 'and costs its own price, $5, not that of ''*'', $1'
+  5::numeric, 'A call of own-model costs its own price of $5, not the $1 of *'
 );
 
 select * from finish();

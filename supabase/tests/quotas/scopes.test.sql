@@ -2,35 +2,7 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(20);
-
-insert into auth.users (id) values
-  ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
-insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
-insert into spend.tenant_members (tenant_id, user_id) values
-  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a');
-insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
-  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
-  ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
-
--- Usage that costs p_usd dollars.
-create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
-  select jsonb_build_object(
-    'provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0
-  )
-$$;
-create function pg_temp.reserve(p_usd numeric, p_now timestamptz default now(), p_task text default 'chat')
-returns spend.reserve_result language sql as $$
-  select spend_private.reserve(
-    'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'llm',
-    pg_temp.usage(p_usd), p_task, p_now => p_now
-  )
-$$;
--- The tenant's llm quota: spent and held.
-create function pg_temp.balance() returns text language sql as $$
-  select format('%s spent, %s held', trim_scale(spent_usd), trim_scale(reserved_usd))
-  from spend.quota_status where scope = 'tenant' and resource_type = 'llm'
-    and tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and task is null and product is null
-$$;
+\ir ../support/one_tenant.psql
 
 -- A has 50 of 100 left, B (another scope of the same call) 100
 insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
@@ -38,37 +10,37 @@ values ('user', 'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000
 select spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', pg_temp.usage(50));
 select results_eq(
   $$ select allowed, (quota).scope, trim_scale((quota).remaining_usd) from pg_temp.reserve(60) $$,
-  $$ values (false, 'tenant', 50::numeric) $$, 'tenant 50 left, user 100 left: a call of 60 is refused by the tenant''s quota'
+  $$ values (false, 'tenant', 50::numeric) $$, 'A call of 60 is refused by the tenant''s quota, which has 50 left, and not by the user''s, which has 100'
 );
 select results_eq(
   $$ select scope, trim_scale(current_spend_usd) from spend.quota_status where resource_type = 'llm' order by scope $$,
-  $$ values ('tenant', 50::numeric), ('user', 0::numeric) $$, 'and changes neither'
+  $$ values ('tenant', 50::numeric), ('user', 0::numeric) $$, 'A refused call changes neither quota'
 );
 
 -- Platform, and quotas without a call's scope
 insert into spend.cost_quotas (scope, resource_type, period, limit_usd) values ('platform', 'all', 'hour', 70);
 select results_eq(
   $$ select trim_scale(limit_usd), trim_scale(current_spend_usd) from spend.quota_status where scope = 'platform' $$,
-  $$ values (70::numeric, 50::numeric) $$, 'a platform quota counts every tenant'
+  $$ values (70::numeric, 50::numeric) $$, 'A platform quota counts every tenant'
 );
-select is((select slots from spend.cost_quotas where scope = 'platform'), 64, 'and has 64 slots');
-select is(((pg_temp.reserve(21)).quota).scope, 'platform', 'it refuses what the tenant has room for');
-select is((pg_temp.reserve(20)).allowed, true, 'to the cent');
+select is((select slots from spend.cost_quotas where scope = 'platform'), 64, 'A platform quota has 64 slots');
+select is(((pg_temp.reserve(21)).quota).scope, 'platform', 'A platform quota refuses a call that the tenant has room for');
+select is((pg_temp.reserve(20)).allowed, true, 'A platform quota admits a call that uses it up to the cent');
 select is(
   (select max(retry_after) <= 3600 from (select (pg_temp.reserve(1)).retry_after) as r), true,
-  'an hour quota: retry within the hour'
+  'A refusal by a quota of an hour says to retry within the hour'
 );
 delete from spend.cost_quotas where scope = 'platform';
-select is((pg_temp.reserve(1)).allowed, true, 'no quota row means no limit of that scope');
+select is((pg_temp.reserve(1)).allowed, true, 'Without a quota of a scope, that scope has no limit');
 
 -- Resource types
 select is((spend.reserve(
   'aaaaaaaa-0000-4000-8000-000000000001', null, 'e2b',
   '{"provider": "e2b", "template": "base", "vcpus": 2, "memory_gib": 0.5, "seconds": 300}'
-)).allowed, true, 'llm spend leaves the e2b quota alone');
+)).allowed, true, 'Spend on llm leaves the quota of e2b alone');
 select is(
   (select trim_scale(reserved_usd) from spend.quota_status where scope = 'tenant' and resource_type = 'all'), 71.009075,
-  'all is the sum of both'
+  'A quota of all resources counts llm and e2b'
 );
 
 -- Task and product
@@ -76,31 +48,31 @@ insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_us
 values ('tenant', 'aaaaaaaa-0000-4000-8000-000000000001', 'llm', 'day', 2, 'agent');
 insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd, product)
 values ('tenant', 'aaaaaaaa-0000-4000-8000-000000000001', 'llm', 'day', 75, 'model');
-select is((pg_temp.reserve(3, now(), 'agent')).allowed, false, 'a budget of 2 for agents refuses an agent''s 3');
-select is((pg_temp.reserve(3)).allowed, true, 'but no chat');
-select is(((pg_temp.reserve(2)).quota).limit_usd, 75::numeric, 'a budget for one model counts that model: 74 of 75 are held');
+select is((pg_temp.reserve(3, now(), 'agent')).allowed, false, 'A quota of 2 for agents refuses an agent''s call of 3');
+select is((pg_temp.reserve(3)).allowed, true, 'A quota for agents does not refuse a chat');
+select is(((pg_temp.reserve(2)).quota).limit_usd, 75::numeric, 'A quota for one model refuses a call that does not fit');
 
 -- Observe
 update spend.cost_quotas set enforcement = 'observe' where task = 'agent' or product = 'model';
-select is((pg_temp.reserve(3, now(), 'agent')).allowed, true, 'observe never refuses');
+select is((pg_temp.reserve(3, now(), 'agent')).allowed, true, 'A quota that observes refuses nothing');
 select is(
-  (select trim_scale(current_spend_usd) from spend.quota_status where task = 'agent'), 3::numeric, 'but counts'
+  (select trim_scale(current_spend_usd) from spend.quota_status where task = 'agent'), 3::numeric, 'A quota that observes counts'
 );
 select spend.settle(id, pg_temp.usage(3)) from spend.reservations where task = 'agent';
 select isnt_empty(
-  $$ select from spend.alerts a join spend.cost_quotas q on q.id = a.quota_id where q.task = 'agent' and a.kind = 'limit' $$, 'and alerts'
+  $$ select from spend.alerts a join spend.cost_quotas q on q.id = a.quota_id where q.task = 'agent' and a.kind = 'limit' $$, 'A quota that observes records alerts'
 );
 select is(
   (spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', pg_temp.usage(500), enforce => false)).allowed, true,
-  'enforce = false: a call of 500 over all limits is admitted'
+  'A call of 500 over all limits is admitted with enforce = false'
 );
-select is_empty('select * from spend.verify_balances()', 'and held: the balances equal the ledger');
+select is_empty('select * from spend.verify_balances()', 'The balances equal the ledger after a call that was not enforced');
 
 -- Zero
 insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
 values ('user', 'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'all', 'lifetime', 0);
 select results_eq(
-  $$ select allowed, retry_after from pg_temp.reserve(0) $$, $$ values (false, null::integer) $$, 'a limit of 0 refuses even what is free'
+  $$ select allowed, retry_after from pg_temp.reserve(0) $$, $$ values (false, null::integer) $$, 'A limit of 0 refuses even a call that is free'
 );
 
 -- Long silence: one balance of the current hour
@@ -111,7 +83,7 @@ select spend.reserve('cccccccc-0000-4000-8000-000000000001', null, 'llm', pg_tem
 select is(
   (select count(distinct b.period_start) from spend_private.quota_balances b join spend.cost_quotas q on q.id = b.quota_id
    where q.tenant_id = 'cccccccc-0000-4000-8000-000000000001' and q.resource_type = 'llm'), 2::bigint,
-  '14,400 hours without traffic, then a call: the balance of that hour and of this one, none between'
+  'A call after 14,400 hours without traffic makes one balance, and none for the hours between'
 );
 
 select * from finish();

@@ -20,7 +20,7 @@ from (
   group by d.name
 ) as f
 group by f.history;
-select ok((select count(*) from zones) > 80, 'more than 80 different zones');
+select ok((select count(*) from zones) > 80, 'There are more than 80 different time zones');
 
 create temp table changes as
 select distinct on (c.at, c.before, c.after) z.name as zone, c.*
@@ -34,10 +34,10 @@ cross join lateral (
   where a.at is not null
 ) as c
 order by c.at, c.before, c.after, z.name;
-select ok((select count(*) from changes) > 400, 'and more than 400 different changes of a clock in ten years');
+select ok((select count(*) from changes) > 400, 'There are more than 400 different changes of a clock in ten years');
 select is(
   (select count(*) from changes as c where c.before = c.after or c.at <> date_trunc('minute', c.at)), 0::bigint,
-  'each is a change, at a full minute'
+  'Each change of a clock changes it, at a full minute'
 );
 insert into changes (zone, at)
 select h.zone, spend_private.clock_change(h.day, h.day + interval '24 hours', h.zone)
@@ -51,7 +51,7 @@ from (
     ('Antarctica/Troll', '2016-03-26 12:00+00'),
     ('Africa/Monrovia', '1972-01-06 12:00+00') -- by 44 minutes and a half
 ) as h (zone, day);
-select is((select count(*) from changes as c where c.at is null), 0::bigint, 'and eight of other years, among them the oddest');
+select is((select count(*) from changes as c where c.at is null), 0::bigint, 'Eight changes of other years, among them the oddest, are found');
 
 -- The time around each change, and the period that each minute lies in.
 create temp table minutes as
@@ -66,12 +66,12 @@ where case
   when (c.after - c.before) in ('1 hour', '-1 hour') then m.minute % 15 = 0 or abs(m.minute) in (1, 59, 61)
   else p.period = 'day' or m.minute between -65 and 65
 end;
-select is((select count(*) from minutes as m where not m.bounds @> m.at), 0::bigint, 'every moment lies in its period');
+select is((select count(*) from minutes as m where not m.bounds @> m.at), 0::bigint, 'Every moment lies in its period');
 select is(
   (select count(*) from (
     select m.*, lead(m.bounds) over (partition by m.change, m.zone, m.before, m.after, m.period order by m.at) as next from minutes as m
   ) as m where m.next <> m.bounds and lower(m.next) <> upper(m.bounds)), 0::bigint,
-  'and the next in the same, or in one that begins where it ends'
+  'The next minute lies in the same period, or in one that begins where that ends'
 );
 select is(
   (select count(*) from (
@@ -79,18 +79,18 @@ select is(
       lead(m.at) over (partition by m.change, m.zone, m.before, m.after, m.period order by m.at) as next_at
     from minutes as m
   ) as m where m.next <> m.bounds and not (upper(m.bounds) > m.at and upper(m.bounds) <= m.next_at)), 0::bigint,
-  'which it does between the two'
+  'A period that ends between two minutes ends between the two'
 );
 select is(
   (select count(*) from minutes as m where spend_private.period_start(m.period, m.zone, m.at) <> lower(m.bounds)), 0::bigint,
-  'period_start is where the period begins'
+  'period_start answers where the period begins'
 );
 select is(
   (select count(*) from (select distinct m.zone, m.period, m.bounds from minutes as m) as m
    where spend_private.period_bounds(m.period, m.zone, lower(m.bounds)) <> m.bounds
      or spend_private.period_bounds(m.period, m.zone, upper(m.bounds) - interval '1 microsecond') <> m.bounds
      or lower(spend_private.period_bounds(m.period, m.zone, upper(m.bounds))) <> upper(m.bounds)), 0::bigint,
-  'the first microsecond is in it, the last too, the next one in the next'
+  'A period includes its first and its last microsecond, and not the one after'
 );
 select is(
   (select count(*) from (select distinct m.zone, m.bounds from minutes as m where m.period = 'hour') as m
@@ -99,7 +99,7 @@ select is(
      and lower(m.bounds) not in (select c.at from changes as c)
      or date_trunc('hour', lower(m.bounds) at time zone m.zone)
        <> date_trunc('hour', (upper(m.bounds) - interval '1 microsecond') at time zone m.zone)),
-  0::bigint, 'an hour is none longer than an hour, begins at a full one or with the change, and shows one hour alone'
+  0::bigint, 'An hour is never longer than an hour, begins at a full hour or at a change, and shows one hour of the clock'
 );
 
 -- What the day is, told another way: by a clock that never goes back.
@@ -119,7 +119,7 @@ select is(
   ) as d
   cross join lateral (select lower(spend_private.period_bounds('day', d.zone, d.last)) as start) as b
   where b.start > d.first or b.start <= d.first - interval '5 minutes'), 0::bigint,
-  'around each change: a day begins when the clock first shows its date'
+  'A day begins when the clock first shows its date'
 );
 
 -- Ten years in every zone.
@@ -128,19 +128,19 @@ select z.name as zone, p.period, d as at, spend_private.period_bounds(p.period, 
 from zones as z
 cross join generate_series('2017-01-01 12:00+00'::timestamptz, '2027-01-01 12:00+00', '471 hours') as d
 cross join unnest(array['hour', 'day', 'week', 'month']) as p (period);
-select is((select count(*) from days as d where not d.bounds @> d.at), 0::bigint, 'ten years in every zone: a moment lies in its hour, day, week and month');
+select is((select count(*) from days as d where not d.bounds @> d.at), 0::bigint, 'In ten years of every zone, a moment lies in its hour, day, week and month');
 select is(
   (select count(*) from days as d
    where lower(spend_private.period_bounds(d.period, d.zone, upper(d.bounds))) <> upper(d.bounds)), 0::bigint,
-  'and the next begins where that ends'
+  'In ten years of every zone, a period begins where the one before ends'
 );
 select is(
   (select count(*) from days as d where spend_private.period_start(d.period, d.zone, d.at) <> lower(d.bounds)), 0::bigint,
-  'and it where period_start says'
+  'In ten years of every zone, period_start answers where the period begins'
 );
 select is(
   spend_private.period_bounds('lifetime', 'America/Havana', '2026-11-01 04:30+00'), tstzrange('-infinity', 'infinity'),
-  'a lifetime has no zone'
+  'A lifetime has no time zone'
 );
 
 -- The roll-ups' hours.
@@ -157,11 +157,11 @@ select is(
    where e.hour > e.occurred_at
      or spend_private.period_bounds('hour', t.time_zone, e.hour) <> spend_private.period_bounds('hour', t.time_zone, e.occurred_at)
      or date_trunc('month', e.hour, 'UTC') <> date_trunc('month', e.occurred_at, 'UTC')), 0::bigint,
-  'around each change: the hour of an event is not after it, and of its hour in its zone and its month in UTC'
+  'An event is rolled up into its hour in the tenant''s zone, and into its month in UTC'
 );
 select throws_ok(
   $$ insert into spend.tenants (name, time_zone) values ('X', 'Europe/Dublni5') $$, '22023', null,
-  'a name that is misspelt and ends in a digit, which PostgreSQL takes for an offset of its own, is refused'
+  'A misspelt zone that PostgreSQL takes for an offset is refused'
 );
 select * from finish();
 rollback;

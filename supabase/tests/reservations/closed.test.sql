@@ -2,18 +2,13 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(23);
+\ir ../support/test_model.psql
 
 -- A tenant that is closed, a user who has left: nothing more is held, and what runs is still booked.
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 insert into spend.tenant_members (tenant_id, user_id) values
   ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a');
-insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
-  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
-  ('llm', 'test', 'model', 'output_tokens', 1, '2020-01-01');
-create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
-  select jsonb_build_object('provider', 'test', 'model', 'model', 'input_tokens', p_usd * 1000000, 'output_tokens', 0)
-$$;
 create temporary table call (name text, id uuid);
 create function pg_temp.call(p_name text, p_user uuid) returns void language sql as $$
   insert into call select p_name, (spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', p_user, 'llm', pg_temp.usage(1))).reservation_id
@@ -35,40 +30,40 @@ select is(
     'aaaaaaaa-0000-4000-8000-000000000001', (select id from context), '00000000-0000-4000-8000-0000000000c1', 's',
     now() - interval '100 seconds', now() + interval '1 second', 2, 0.5
   )).outcome,
-  'ready', 'a sandbox runs, and its time-out is near'
+  'ready', 'A sandbox of the tenant runs, close to its time-out'
 );
 update spend.execution_contexts set
   claimed_at = claimed_at - interval '100 seconds', started_at = started_at - interval '100 seconds';
 
 delete from spend.tenant_members;
-select throws_ok($$ select spend.extend(pg_temp.id('member'), pg_temp.usage(2)) $$, '42501', 'not_a_member', 'the call of a user who has left is not extended');
-select throws_ok($$ select spend.extend(pg_temp.id('member'), pg_temp.usage(1)) $$, '42501', 'not_a_member', 'not in time alone either');
-select is((spend.extend(pg_temp.id('tenant'), pg_temp.usage(2))).allowed, true, 'the tenant''s own is');
-select is(trim_scale((spend.settle(pg_temp.id('member'), pg_temp.usage(1.5))).cost_usd), 1.5, 'but it settles, at what it cost');
+select throws_ok($$ select spend.extend(pg_temp.id('member'), pg_temp.usage(2)) $$, '42501', 'not_a_member', 'A call of a user who has left is not extended');
+select throws_ok($$ select spend.extend(pg_temp.id('member'), pg_temp.usage(1)) $$, '42501', 'not_a_member', 'A call of a user who has left is not extended in time alone');
+select is((spend.extend(pg_temp.id('tenant'), pg_temp.usage(2))).allowed, true, 'A call of the tenant itself is extended');
+select is(trim_scale((spend.settle(pg_temp.id('member'), pg_temp.usage(1.5))).cost_usd), 1.5, 'A call of a user who has left settles at its cost');
 insert into spend.tenant_members (tenant_id, user_id) values
   ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a');
-select is((spend.extend(pg_temp.id('member 2'), pg_temp.usage(2))).allowed, true, 'who comes back may extend again');
+select is((spend.extend(pg_temp.id('member 2'), pg_temp.usage(2))).allowed, true, 'A user who is a member again extends his call');
 
 update spend.tenants set closed_at = now();
-select throws_ok($$ select spend.extend(pg_temp.id('tenant'), pg_temp.usage(75)) $$, 'PT403', 'tenant_closed', 'a call of a closed tenant is not extended');
-select throws_ok($$ select spend.extend(pg_temp.id('member 2'), pg_temp.usage(75)) $$, 'PT403', 'tenant_closed', 'its members'' neither');
+select throws_ok($$ select spend.extend(pg_temp.id('tenant'), pg_temp.usage(75)) $$, 'PT403', 'tenant_closed', 'A call of a closed tenant is not extended');
+select throws_ok($$ select spend.extend(pg_temp.id('member 2'), pg_temp.usage(75)) $$, 'PT403', 'tenant_closed', 'A member''s call of a closed tenant is not extended');
 select throws_ok(
   $$ select spend.use_context((select id from context), '00000000-0000-4000-8000-00000000000a', gen_random_uuid(), 60) $$,
-  'PT403', 'tenant_closed', 'nor its sandbox'
+  'PT403', 'tenant_closed', 'A sandbox of a closed tenant is not extended'
 );
 select is(
   (select trim_scale(sum(estimated_cost_usd)) from spend.reservations where id in (select id from call where name in ('tenant', 'member 2'))),
-  4::numeric, 'they hold what they held'
+  4::numeric, 'Refused extensions leave the holds as they were'
 );
-select is(trim_scale((spend.settle(pg_temp.id('tenant'), pg_temp.usage(2))).cost_usd), 2::numeric, 'it settles');
-select is((spend.release(pg_temp.id('tenant 2'))).status, 'released', 'another is released');
+select is(trim_scale((spend.settle(pg_temp.id('tenant'), pg_temp.usage(2))).cost_usd), 2::numeric, 'A call of a closed tenant settles');
+select is((spend.release(pg_temp.id('tenant 2'))).status, 'released', 'A call of a closed tenant is released');
 select is(
   spend.end_context('aaaaaaaa-0000-4000-8000-000000000001', (select id from context), 'terminated', 'closed', null, now()),
-  'terminated', 'its sandbox ends'
+  'terminated', 'A sandbox of a closed tenant ends'
 );
 select is(
   (select r.status || ' ' || (r.actual_cost_usd > 0) from spend.reservations as r join spend.execution_contexts as c on c.reservation_id = r.id),
-  'settled true', 'and is booked'
+  'settled true', 'The sandbox of a closed tenant is booked'
 );
 update spend.tenants set closed_at = null;
 
@@ -86,10 +81,10 @@ select throws_ok(
 from call as c where c.name in ('tenant 3', 'tenant 2') order by c.name;
 select throws_ok(
   $$ select spend.end_context('aaaaaaaa-0000-4000-8000-000000000001', (select id from context), 'terminated', repeat('a', 9000)) $$,
-  '22023', 'invalid_usage', 'end_context one of 9,000, which settle could not keep'
+  '22023', 'invalid_usage', 'end_context refuses a reason of 9,000 characters, which settle could not keep'
 );
-select is((spend.settle(pg_temp.id('tenant 3'), pg_temp.usage(1), '{"a": 1}')).status, 'settled', 'an object is taken');
-select is_empty($$ select * from spend.verify_balances() $$, 'verify_balances() is empty');
+select is((spend.settle(pg_temp.id('tenant 3'), pg_temp.usage(1), '{"a": 1}')).status, 'settled', 'settle takes an object as metadata');
+select is_empty($$ select * from spend.verify_balances() $$, 'verify_balances finds nothing after all of this');
 
 select * from finish();
 rollback;

@@ -1,4 +1,4 @@
--- Quotas whose estimate_policy is expected: calls are held at what calls of their kind cost of late.
+-- Quotas whose estimate_policy is expected: calls are held at what calls of their kind cost lately.
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
@@ -32,49 +32,49 @@ $$;
 
 -- Strict, until it is said otherwise and there is something to expect
 select pg_temp.spend(1, 19);
-select is(pg_temp.held(), 0.101, 'strict is the default: what the call may cost at most');
+select is(pg_temp.held(), 0.101, 'By default a call is held at the most that it may cost');
 update spend.cost_quotas set estimate_policy = 'expected' where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001';
-select is(pg_temp.held(), 0.101, 'nineteen calls are too few to expect anything');
+select is(pg_temp.held(), 0.101, 'After nineteen calls an expected estimate is still the bound');
 select spend.settle((pg_temp.reserve(pg_temp.usage(100000))).reservation_id, null);
 select spend.settle((pg_temp.reserve(pg_temp.usage(100000))).reservation_id, pg_temp.usage(50000), '{"is_estimated": true}');
-select is(pg_temp.held(), 0.101, 'what nobody reported does not count');
+select is(pg_temp.held(), 0.101, 'Calls whose usage nobody reported do not count');
 select pg_temp.spend(20, 20);
-select is(pg_temp.held(), 0.0029, 'of twenty calls, what nineteen did not exceed: 1,900 tokens of output');
+select is(pg_temp.held(), 0.0029, 'After twenty calls one is held at what nineteen of them did not exceed, 1,900 tokens of output');
 
 -- Of the same kind, and within what is known
-select is(pg_temp.held(p_task => 'chat'), 0.101, 'another task has calls of its own');
-select is(pg_temp.held(pg_temp.usage(100000, p_model => 'other')), 0.101, 'so has another product');
-select is(pg_temp.held(p_tenant => 'bbbbbbbb'), 0.101, 'and another tenant');
-select is(pg_temp.held(pg_temp.usage(1000)), 0.002, 'never more than the bound');
-select is(pg_temp.held(pg_temp.usage(100000, 500000)), 0.5019, 'never less than the input');
-select is(pg_temp.held(pg_temp.usage(100000) || '{"reasoning_tokens": 5000}'), 0.011, 'nor than what is stated of the output');
+select is(pg_temp.held(p_task => 'chat'), 0.101, 'A call of another task is held at the bound');
+select is(pg_temp.held(pg_temp.usage(100000, p_model => 'other')), 0.101, 'A call of another product is held at the bound');
+select is(pg_temp.held(p_tenant => 'bbbbbbbb'), 0.101, 'A call of another tenant is held at the bound');
+select is(pg_temp.held(pg_temp.usage(1000)), 0.002, 'A call is never held at more than its bound');
+select is(pg_temp.held(pg_temp.usage(100000, 500000)), 0.5019, 'A call is never held at less than its input');
+select is(pg_temp.held(pg_temp.usage(100000) || '{"reasoning_tokens": 5000}'), 0.011, 'A call is never held at less than the output that it states');
 
 -- All quotas, or none
 insert into spend.cost_quotas (scope, resource_type, period, limit_usd) values ('platform', 'llm', 'month', 1000);
-select is(pg_temp.held(), 0.101, 'one strict quota makes the call strict');
+select is(pg_temp.held(), 0.101, 'One strict quota makes the estimate strict');
 update spend.cost_quotas set enforcement = 'observe' where scope = 'platform';
-select is(pg_temp.held(), 0.0029, 'unless it refuses nothing');
+select is(pg_temp.held(), 0.0029, 'A strict quota that only observes does not');
 update spend.cost_quotas set enforcement = 'block', estimate_policy = 'expected' where scope = 'platform';
-select is(pg_temp.held(), 0.0029, 'or is expected too');
+select is(pg_temp.held(), 0.0029, 'When every quota expects, the estimate is the expected one');
 
 -- What is held, is held exactly
 create temporary table call as select (pg_temp.reserve(pg_temp.usage(100000))).reservation_id as id from generate_series(1, 3);
 select results_eq(
   $$ select distinct trim_scale(estimated_cost_usd), (usage_estimate ->> 'output_tokens')::int from spend.reservations join call using (id) $$,
-  $$ values (0.0029, 1900) $$, 'the reservation says what it expects'
+  $$ values (0.0029, 1900) $$, 'A reservation keeps its expected usage'
 );
-select is_empty($$ select * from spend.verify_balances() $$, 'every quota holds it');
+select is_empty($$ select * from spend.verify_balances() $$, 'The balances equal the ledger while calls are held at expected estimates');
 select is(
   (select trim_scale(estimated_cost_usd) from spend.extend((select min(id::text)::uuid from call), pg_temp.usage(200000))),
-  0.201, 'an extension holds what the call may cost at most'
+  0.201, 'An extension holds the most that the call may cost'
 );
 select spend_private.expire_reservations(p_now => now() + interval '2 hours');
 select results_eq(
   $$ select trim_scale(r.actual_cost_usd) from spend.reservations as r join call using (id) order by 1 $$,
-  $$ values (0.0029), (0.0029), (0.201) $$, 'a hold that expires is booked at what it held'
+  $$ values (0.0029), (0.0029), (0.201) $$, 'A hold that expires is booked at what it held'
 );
-select is_empty($$ select * from spend.reprice('test', 'model', now() - interval '1 day', now() + interval '1 day') $$, 'at no wrong price');
-select is_empty($$ select * from spend.verify_balances() $$, 'and the balances equal the ledger');
+select is_empty($$ select * from spend.reprice('test', 'model', now() - interval '1 day', now() + interval '1 day') $$, 'reprice finds nothing to correct in expected estimates');
+select is_empty($$ select * from spend.verify_balances() $$, 'The balances equal the ledger after they expired');
 
 -- How far spend can pass the limit
 update spend.cost_quotas set limit_usd = (
@@ -82,23 +82,23 @@ update spend.cost_quotas set limit_usd = (
 ) where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001';
 create temporary table storm as
 select a.* from generate_series(1, 12) as n cross join lateral pg_temp.reserve(pg_temp.usage(100000 + 0 * n)) as a;
-select is((select count(*) from storm where allowed), 10::bigint, 'room for 0.029: ten open calls of 0.0029');
-select is((select min(reason) from storm where not allowed), 'in_flight', 'and no eleventh');
+select is((select count(*) from storm where allowed), 10::bigint, 'A quota with room for $0.029 admits ten calls of $0.0029');
+select is((select min(reason) from storm where not allowed), 'in_flight', 'A quota with room for $0.029 refuses the eleventh call');
 select spend.settle(reservation_id, pg_temp.usage(100000)) from storm where allowed;
 select is(
   (select trim_scale(current_spend_usd - limit_usd) from spend.quota_status where scope = 'tenant' and tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001'),
-  10 * (0.101 - 0.0029), 'if each costs all that it may, spend passes the limit by open calls × (bound − expected), and no more'
+  10 * (0.101 - 0.0029), 'Spend passes the limit by no more than open calls × (bound − expected)'
 );
-select is((pg_temp.reserve(pg_temp.usage(1))).reason, 'limit_reached', 'then nothing is admitted');
-select is_empty($$ select * from spend.verify_balances() $$, 'and the balances equal the ledger');
+select is((pg_temp.reserve(pg_temp.usage(1))).reason, 'limit_reached', 'A quota that is over its limit admits no call');
+select is_empty($$ select * from spend.verify_balances() $$, 'The balances equal the ledger after it');
 
 -- Plans
 update spend.plan_quotas set estimate_policy = 'expected' where plan_id = 'default' and resource_type = 'llm';
 select is(
   (select estimate_policy from spend.cost_quotas where tenant_id = 'bbbbbbbb-0000-4000-8000-000000000001' and resource_type = 'llm'),
-  'expected', 'a plan''s policy reaches its tenants'
+  'expected', 'A plan''s estimate_policy reaches its tenants'
 );
-select throws_ok($$ update spend.plan_quotas set estimate_policy = 'lax' $$, '22023', null, 'there are two policies');
+select throws_ok($$ update spend.plan_quotas set estimate_policy = 'lax' $$, '22023', null, 'A third estimate_policy is refused');
 
 select * from finish();
 rollback;

@@ -24,7 +24,7 @@ select is(
 from (values ('1000'), ('1000.0'), ('1000.000'), ('1e3'), ('1.0e3'), ('1.0E+3'), ('10000e-1')) as s (spelling);
 select is_empty(
   $$ select r.usage_estimate from spend.reservations as r where r.usage_estimate::text <> pg_temp.usage('1000', '1000')::text $$,
-  'each is kept as 1000'
+  'Every spelling of 1000 is kept as 1000'
 );
 insert into call select s.spelling, (pg_temp.reserve(pg_temp.usage('1'))).reservation_id
 from (values ('1000'), ('1000.0'), ('1e3'), ('1.0e3'), ('10000e-1')) as s (spelling);
@@ -35,11 +35,11 @@ from call as c;
 select is_empty(
   $$ select from call as c join spend.reservations as r using (id) join spend.cost_events as e on e.reservation_id = r.id
      where r.usage_estimate::text <> pg_temp.usage('1000', '1000')::text or e.usage::text <> pg_temp.usage('1000', '1000')::text $$,
-  'both keep it as 1000'
+  'extend and settle keep every spelling as 1000'
 );
 select is(
   (pg_temp.reserve(pg_temp.usage('5.0'), 'key')).reservation_id, (pg_temp.reserve(pg_temp.usage('5'), 'key')).reservation_id,
-  'under one idempotency key 5.0 is the same request as 5'
+  '5.0 and 5 are the same request under one idempotency key'
 );
 select is(
   (spend.check_quota('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', pg_temp.usage('1.0e6'))).estimated_cost_usd, 1::numeric,
@@ -49,7 +49,7 @@ select is(
   (select sum(amount_usd) from spend.explain_cost('test', 'model', '{"input_tokens": 1000000.0, "output_tokens": 5E5}')), 2::numeric,
   'explain_cost reads 1000000.0 and 5E5'
 );
-select throws_ok($$ select pg_temp.reserve(pg_temp.usage('5.5')) $$, '22023', 'invalid_usage', 'five and a half tokens are refused');
+select throws_ok($$ select pg_temp.reserve(pg_temp.usage('5.5')) $$, '22023', 'invalid_usage', 'Five and a half tokens are refused');
 
 -- What was booked so before does not stop those who hold what is expected
 update spend.cost_quotas set estimate_policy = 'expected' where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001';
@@ -59,25 +59,25 @@ select 'aaaaaaaa-0000-4000-8000-000000000001', now(), 'charge', gen_random_uuid(
 from generate_series(1, 40) as n;
 select is(
   trim_scale((spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', pg_temp.usage('0', '1000000.0'), 'bulk')).estimated_cost_usd), 0.001,
-  'forty events of 500.0 tokens: 500 are expected, and held'
+  'After forty events of 500.0 tokens, reserve expects and holds 500'
 );
 select is(
   trim_scale((spend.check_quota('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', pg_temp.usage('0', '1000000.0'), 'bulk')).estimated_cost_usd), 0.001,
-  'check_quota expects the same'
+  'After forty events of 500.0 tokens, check_quota expects 500'
 );
 
 -- Sandboxes
 select is(
   (spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'e2b',
     '{"provider": "e2b", "template": "base", "vcpus": 2.0, "memory_gib": 0.50, "seconds": 1e2}')).allowed,
-  true, 'a sandbox of 2.0 vCPUs for 1e2 seconds is held'
+  true, 'A sandbox of 2.0 vCPUs for 1e2 seconds is held'
 );
 select is(
   (select r.usage_estimate::text from spend.reservations as r where r.resource_type = 'e2b'),
-  '{"provider": "e2b", "template": "base", "vcpus": 2, "memory_gib": 0.5, "seconds": 100}'::jsonb::text, 'and kept as 2, 0.5 and 100'
+  '{"provider": "e2b", "template": "base", "vcpus": 2, "memory_gib": 0.5, "seconds": 100}'::jsonb::text, 'A sandbox of 2.0 vCPUs for 1e2 seconds is kept as 2 and 100'
 );
 
-select is_empty($$ select * from spend.verify_balances() $$, 'verify_balances() is empty');
+select is_empty($$ select * from spend.verify_balances() $$, 'The balances equal the ledger in every spelling');
 
 select * from finish();
 rollback;

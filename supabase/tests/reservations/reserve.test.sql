@@ -2,60 +2,32 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(26);
-
-insert into auth.users (id) values
-  ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
-insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
-insert into spend.tenant_members (tenant_id, user_id) values
-  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a');
-insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
-  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
-  ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
-
--- Usage that costs p_usd dollars.
-create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
-  select jsonb_build_object(
-    'provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0
-  )
-$$;
-create function pg_temp.reserve(p_usd numeric, p_now timestamptz default now(), p_task text default 'chat')
-returns spend.reserve_result language sql as $$
-  select spend_private.reserve(
-    'aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'llm',
-    pg_temp.usage(p_usd), p_task, p_now => p_now
-  )
-$$;
--- The tenant's llm quota: spent and held.
-create function pg_temp.balance() returns text language sql as $$
-  select format('%s spent, %s held', trim_scale(spent_usd), trim_scale(reserved_usd))
-  from spend.quota_status where scope = 'tenant' and resource_type = 'llm'
-    and tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and task is null and product is null
-$$;
+\ir ../support/one_tenant.psql
 
 -- Answers
-select is((pg_temp.reserve(60)).allowed, true, 'limit 100: a call of 60 is admitted');
-select is(pg_temp.balance(), '0 spent, 60 held', 'its estimate is held');
+select is((pg_temp.reserve(60)).allowed, true, 'A limit of 100 admits a call of 60');
+select is(pg_temp.balance(), '0 spent, 60 held', 'An admitted call holds its estimate');
 select results_eq(
   $$ select allowed, reason, reservation_id, trim_scale((quota).limit_usd), trim_scale((quota).reserved_usd),
        trim_scale((quota).remaining_usd), (quota).utilization_percent, (quota).scope, (quota).period
      from pg_temp.reserve(50) $$,
   $$ values (false, 'in_flight', null::uuid, 100::numeric, 60::numeric, 40::numeric, 60.00, 'tenant', 'month') $$,
-  '60 of 100 held: a call of 50 is refused as in_flight, and the quota that refused is named'
+  'A call of 50 is refused as in_flight while 60 of 100 are held, and names the quota'
 );
-select cmp_ok((pg_temp.reserve(50)).retry_after, '<=', 600, 'in_flight: retry no later than the hold expires');
-select is(pg_temp.balance(), '0 spent, 60 held', 'a refusal changes no balance');
+select cmp_ok((pg_temp.reserve(50)).retry_after, '<=', 600, 'A refusal as in_flight says to retry no later than the hold expires');
+select is(pg_temp.balance(), '0 spent, 60 held', 'A refusal changes no balance');
 select results_eq(
   $$ select reason, retry_after from pg_temp.reserve(101) $$, $$ values ('exceeds_limit', null::integer) $$,
-  'a call larger than the limit exceeds_limit, and waiting does not help'
+  'A call larger than the limit is refused as exceeds_limit, without a time to retry'
 );
-select is((pg_temp.reserve(40)).allowed, true, '60 of 100 held: a call of 40 fits to the last cent');
-select is((pg_temp.reserve(0.000001)).allowed, false, 'not a millionth more');
+select is((pg_temp.reserve(40)).allowed, true, 'A call of 40 fits to the cent when 60 of 100 are held');
+select is((pg_temp.reserve(0.000001)).allowed, false, 'A call of a millionth of a dollar is refused when 100 of 100 are held');
 select spend.settle(id, pg_temp.usage(estimated_cost_usd)) from spend.reservations where status = 'held';
-select is((pg_temp.reserve(1)).reason, 'limit_reached', '100 of 100 spent: limit_reached');
+select is((pg_temp.reserve(1)).reason, 'limit_reached', 'A call is refused as limit_reached when 100 of 100 are spent');
 select is(
   (select retry_after from pg_temp.reserve(1)),
   ceil(extract(epoch from date_trunc('month', now(), 'UTC') + interval '1 month' - now()))::integer,
-  'limit_reached: retry when the month ends'
+  'A refusal as limit_reached says to retry when the month ends'
 );
 
 -- check_quota
@@ -65,22 +37,22 @@ select is((spend.check_quota(
 select is((spend.check_quota(
   'aaaaaaaa-0000-4000-8000-000000000001', null, 'e2b',
   '{"provider": "e2b", "template": "base", "vcpus": 2, "memory_gib": 0.5, "seconds": 300}'
-)).estimated_cost_usd, 0.009075, '2 vCPU, 0.5 GiB, 300 s: (2 × 0.000014 + 0.5 × 0.0000045) × 300');
+)).estimated_cost_usd, 0.009075, 'check_quota estimates 300 s of 2 vCPU and 0.5 GiB at (2 × 0.000014 + 0.5 × 0.0000045) × 300');
 select is((select count(*) from spend.reservations), 2::bigint, 'check_quota holds nothing');
 
 -- Errors
 select throws_ok(
   $$ select spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000b', 'llm', pg_temp.usage(1)) $$,
-  '42501', 'not_a_member', 'a user of no tenant is not a member'
+  '42501', 'not_a_member', 'A user who is not a member is refused'
 );
 select throws_ok(
   $$ select spend.reserve('aaaaaaaa-0000-4000-8000-000000000009', '00000000-0000-4000-8000-00000000000a', 'llm', pg_temp.usage(1)) $$,
-  '42501', 'not_a_member', 'an unknown tenant answers like somebody else''s'
+  '42501', 'not_a_member', 'An unknown tenant answers as somebody else''s does'
 );
 select throws_ok(
   $$ select spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm',
        '{"provider": "test", "model": "unheard-of", "input_tokens": 1, "output_tokens": 1}') $$,
-  'PT422', 'unpriced_product', 'a model without a price is refused, not free'
+  'PT422', 'unpriced_product', 'A model without a price is refused, and is not free'
 );
 select throws_ok(
   format($$ select spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', %L) $$, pg_temp.usage(1) || u.usage),
@@ -96,15 +68,15 @@ from (values
 ) as u (usage, "case");
 
 update spend.tenants set closed_at = now() where id = 'aaaaaaaa-0000-4000-8000-000000000001';
-select throws_ok('select pg_temp.reserve(0)', 'PT403', 'tenant_closed', 'a closed tenant spends no more');
+select throws_ok('select pg_temp.reserve(0)', 'PT403', 'tenant_closed', 'A closed tenant cannot reserve');
 select is(
   (select array_agg(kind order by kind) from spend.alerts a join spend.cost_quotas q on q.id = a.quota_id
    where q.scope = 'tenant' and q.resource_type = 'llm'),
-  array['limit', 'warning'], 'however many calls and refusals: one alert at 80 %, one at the limit'
+  array['limit', 'warning'], 'Many calls and refusals record one alert at 80 % and one at the limit'
 );
-select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger');
+select is_empty('select * from spend.verify_balances()', 'The balances equal the ledger after all calls and refusals');
 
--- A decision that is never made: what refuses under the locks, and what explains it, disagree.
+-- No decision: the quota refuses the call under its locks, and spend_private.refusal finds no reason.
 update spend.tenants set closed_at = null where id = 'aaaaaaaa-0000-4000-8000-000000000001';
 create or replace function spend_private.refusal(
   p_quotas spend_private.applicable_quota[], p_call spend_private.call, p_enforce boolean, p_now timestamptz
@@ -119,7 +91,7 @@ end;
 $$;
 select throws_ok(
   'select pg_temp.reserve(1000)', '55P03', 'no_decision',
-  'a quota that neither holds nor refuses a call is asked 100 times, not for ever'
+  'reserve gives up after 100 attempts when a quota neither holds nor refuses'
 );
 
 select * from finish();

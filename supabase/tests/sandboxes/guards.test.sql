@@ -14,10 +14,10 @@ select c.context_id as id from spend.claim_context(
 ) as c;
 
 select isnt_empty(
-  $$ select * from spend.find_context((select id from claim), '00000000-0000-4000-8000-00000000000a') $$, 'a member of its tenant finds a context'
+  $$ select * from spend.find_context((select id from claim), '00000000-0000-4000-8000-00000000000a') $$, 'A member of the tenant finds the context'
 );
 select is_empty(
-  $$ select * from spend.find_context((select id from claim), '00000000-0000-4000-8000-00000000000b') $$, 'nobody else does'
+  $$ select * from spend.find_context((select id from claim), '00000000-0000-4000-8000-00000000000b') $$, 'A user who is not a member does not find the context'
 );
 create function pg_temp.confirm(
   p_claim uuid, p_sandbox text default 'sandbox', p_expires_at timestamptz default now() + interval '5 minutes'
@@ -32,14 +32,14 @@ $$;
 create function pg_temp.end(p_status text) returns text language sql as $$
   select spend.end_context('aaaaaaaa-0000-4000-8000-000000000001', (select id from claim), p_status, 'test')
 $$;
-select is(pg_temp.fail('00000000-0000-4000-8000-0000000000c2'), 'creating', 'whoever does not have the claim cannot give it up');
-select is(pg_temp.fail(null), 'creating', 'nor whoever names none');
-select throws_ok($$ select pg_temp.fail('00000000-0000-4000-8000-0000000000c1', null) $$, '22023', 'invalid_usage', 'a claim is not given up without a status');
-select throws_ok($$ select pg_temp.end(null) $$, '22023', 'invalid_usage', 'a sandbox does not end without one');
-select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c2'), 'gone', 'whoever does not have the claim confirms nothing');
-select throws_ok($$ select pg_temp.confirm('00000000-0000-4000-8000-0000000000c1', null) $$, '22023', 'invalid_usage', 'nor without a sandbox');
-select throws_ok($$ select pg_temp.confirm('00000000-0000-4000-8000-0000000000c1', 'sandbox', 'infinity') $$, '22023', 'invalid_usage', 'or with an end that is no moment');
-select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c1'), 'ready', 'whoever has it does');
+select is(pg_temp.fail('00000000-0000-4000-8000-0000000000c2'), 'creating', 'A caller with another claim cannot give the claim up');
+select is(pg_temp.fail(null), 'creating', 'A caller without a claim cannot give it up');
+select throws_ok($$ select pg_temp.fail('00000000-0000-4000-8000-0000000000c1', null) $$, '22023', 'invalid_usage', 'A claim cannot be given up without a status');
+select throws_ok($$ select pg_temp.end(null) $$, '22023', 'invalid_usage', 'A sandbox cannot end without a status');
+select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c2'), 'gone', 'A caller with another claim cannot confirm the context');
+select throws_ok($$ select pg_temp.confirm('00000000-0000-4000-8000-0000000000c1', null) $$, '22023', 'invalid_usage', 'A context cannot be confirmed without a sandbox');
+select throws_ok($$ select pg_temp.confirm('00000000-0000-4000-8000-0000000000c1', 'sandbox', 'infinity') $$, '22023', 'invalid_usage', 'A context cannot be confirmed with an infinite end');
+select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c1'), 'ready', 'The caller with the claim confirms the context');
 
 select * from finish();
 rollback;

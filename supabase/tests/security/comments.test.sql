@@ -47,15 +47,15 @@ select is_empty(
        'column of a table', 'column of a view', 'column of a type'
      ])
      except select d.kind from described as d $$,
-  'there are objects of ten kinds: the next tests look at something'
+  'Objects of ten kinds are looked at'
 );
 select is_empty(
   $$ select d.kind, d.name from described as d where d.comment is null and d.kind not like 'column%' order by 1, 2 $$,
-  'every schema, table, view, type, domain and function has a comment'
+  'Every schema, table, view, type, domain and function has a comment'
 );
 select is_empty(
   $$ select d.kind, d.name from described as d where d.comment is null and d.kind like 'column%' order by 1, 2 $$,
-  'every column of the tables, views and types of spend has a comment'
+  'Every column of the tables, views and types of spend has a comment'
 );
 
 -- The checks themselves: each finds what it is there for.
@@ -77,13 +77,13 @@ select set_eq(
     ('column of a type', 'spend.silent_type.silent_column'), ('domain', 'spend_private.silent_domain'),
     ('table', 'spend_private.silent_table'), ('function', 'spend_private.silent_function(integer)'),
     ('trigger function', 'spend_private.silent_trigger()') $$,
-  'each of ten without a comment is found; a partition, and a column that was dropped, need none'
+  'Each of ten objects without a comment is found, and neither a partition nor a dropped column is'
 );
 comment on column spend.quota_status.remaining_usd is null;
 select is(
   (select string_agg(d.kind || ' ' || d.name, ', ') from described as d where d.comment is null and d.name like '%quota_status%'),
   'column of a view spend.quota_status.remaining_usd',
-  'so is one comment that is taken away'
+  'A single comment that is taken away is found'
 );
 
 select * from finish();

@@ -279,12 +279,12 @@ $$;
 
 -- Triggers would make a row right, or refuse it first, that a constraint is there to refuse.
 set local session_replication_role = replica;
-select is(pg_temp.insert_row(g.name, g.row_data), 'accepted', format('%s: the good row is accepted', g.name))
+select is(pg_temp.insert_row(g.name, g.row_data), 'accepted', format('%s accepts a valid row', g.name))
 from good as g order by g.place;
 set local session_replication_role = origin;
 
 -- The ordinary way, a mistake has an answer: what is wrong, the field, and what to do.
-select ok((select count(*) from configuration) >= 10, 'ten tables are a DBA''s to write');
+select ok((select count(*) from configuration) >= 10, 'At least ten tables are for a DBA to write');
 create function pg_temp.answer(p_name text, p_row jsonb) returns text language plpgsql as $$
 declare
   v_detail text;
@@ -311,7 +311,7 @@ exception
     end;
 end;
 $$;
-select is(pg_temp.answer(a.name, a.row_data), 'answered', format('%s is answered: %s', a.name, a.mistake))
+select is(pg_temp.answer(a.name, a.row_data), 'answered', format('%s answers: %s', a.name, a.mistake))
 from answerable as a
 order by a.name, a.mistake;
 select is_empty(
@@ -319,7 +319,7 @@ select is_empty(
      from configuration as t
      join pg_attribute as a on a.attrelid = t.name::regclass and a.attnum > 0
      where a.atttypid = 'numeric'::regtype and a.atttypmod <> -1 $$,
-  'no number overflows before its constraint is asked'
+  'No number overflows before its constraint is checked'
 );
 select is_empty(
   $$ select c.conrelid::regclass, c.conname
@@ -327,7 +327,7 @@ select is_empty(
      join configuration as t on t.name::regclass = c.conrelid
      where t.name <> 'spend.prices' and c.contype in ('c', 'p', 'u', 'f')
        and coalesce(obj_description(c.oid, 'pg_constraint'), '') !~ '^[a-z_]+: .+[.]$' $$,
-  'every constraint of a table of configuration says the field, what may be there, and what to do'
+  'Every constraint of a table that a DBA writes names the field, what it may be, and what to do'
 );
 
 -- Of foreign keys, whose checks are triggers too, the others are off; and what says in words what a key refuses.
@@ -365,7 +365,7 @@ order by b.name, b.constraint_name;
 
 select set_eq(
   'select name, constraint_name from bad',
-  'select name, constraint_name from catalogue', 'every constraint of the catalogue is listed, and no other'
+  'select name, constraint_name from catalogue', 'Every constraint of the catalogue is tested, and no other'
 );
 
 select * from finish();

@@ -34,37 +34,37 @@ select is_empty(
   $$ select name, path from routine
      where name not in (select w.name from without_search_path as w)
        and (path is null or path[1] <> 'pg_catalog' or path[cardinality(path)] <> 'pg_temp' or cardinality(path) < 2) $$,
-  'every function looks names up in pg_catalog first and in pg_temp last'
+  'Every function looks names up in pg_catalog first and in pg_temp last'
 );
 select is_empty(
   $$ select name, p from routine, unnest(path) as p
      where p <> 'pg_temp' and p not in (select t.name from trusted_schema as t) $$,
-  'and in no schema between them that others may create in'
+  'No function looks names up in a schema that others may create in'
 );
 select is_empty(
   $$ select w.name from without_search_path as w left join routine as r on r.name = w.name
      where r.name is null or r.is_definer or r.kind <> 'p' or r.path is not null $$,
-  'whatever is excepted is a procedure that runs as its caller'
+  'Only procedures that run as their caller are excepted'
 );
 select is_empty(
   $$ select name from routine where is_definer and not coalesce(path[cardinality(path)] = 'pg_temp', false) $$,
-  'nothing runs as its owner that looks into pg_temp before the end'
+  'No function that runs as its owner looks into pg_temp before the end'
 );
 select is_empty(
   -- write_answer says it of the functions that it writes.
   $$ select name from routine where source ~* '\msearch_path\M' and name not like 'spend_private.write_answer(%' or source ~* 'set_config\s*\(\s*''(role|session_authorization)''' $$,
-  'no function changes where names are looked up, or who runs it, while it runs'
+  'No function changes its search_path or its role while it runs'
 );
 select is_empty(
   $$ select p.oid::regprocedure, a.grantee
      from pg_proc as p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
      where p.oid in (select r.oid from routine as r) and a.grantee = 0 $$,
-  'nobody executes a function because everybody may'
+  'No function can be called by public'
 );
 select is_empty(
   $$ select n.nspname, a.grantee::regrole from pg_namespace as n, aclexplode(n.nspacl) as a
      where n.nspname in ('spend', 'spend_private') and a.privilege_type = 'CREATE' and a.grantee <> n.nspowner $$,
-  'nobody but the owner creates anything in spend and spend_private'
+  'Nobody but the owner creates anything in spend and spend_private'
 );
 
 select is_empty(
@@ -72,7 +72,7 @@ select is_empty(
      cross join (values ('authenticated'), ('service_role')) as a (role)
      where not r.is_definer and has_function_privilege(a.role, r.oid, 'execute') and r.source ~ 'spend_private\.'
        and not exists (select from without_search_path as w where w.name = r.name) $$,
-  'what runs as a caller, who may not use spend_private, names nothing in it: it would fail as it runs'
+  'No function that runs as its caller names anything in spend_private'
 );
 
 -- What is stored as an expression is resolved once, by whoever created it; so it is safe if what it found is. Views,
@@ -103,14 +103,14 @@ where o.refclassid in (
 );
 select cmp_ok(
   (select count(distinct what) from reference where kind = 'pg_proc' and schema = 'spend_private')::integer, '>', 10,
-  'more than ten functions are used in expressions: the next test looks at something'
+  'More than ten functions that expressions use are looked at'
 );
 select is_empty(
   $$ select distinct kind, what, who from reference
      where schema is not null and schema not in (select t.name from trusted_schema as t)
        -- Supabase's own, which nobody else writes to: who is signed in, and whom the members refer to.
        and (kind, what) not in (('pg_proc', 'auth.uid()'), ('pg_class', 'auth.users'), ('pg_class', 'auth.users_pkey')) $$,
-  'no view, policy, trigger, default, check, index or column uses anything of a schema that others may write to'
+  'No view, policy, trigger, default, check, index or column uses a schema that others may write to'
 );
 
 -- A value of a type with a check runs the check wherever it goes, as whoever handles the value.
@@ -124,17 +124,17 @@ select is_empty(
        where d.classid = 'pg_constraint'::regclass and d.objid = k.oid
          and d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
      ) $$,
-  'the check of a type calls nothing that is not PostgreSQL''s own'
+  'No check of a type calls anything but PostgreSQL''s own'
 );
 select is_empty(
   $$ select c.oid::regclass from pg_class as c
      join pg_namespace as n on n.oid = c.relnamespace
      where n.nspname in ('spend', 'spend_private') and c.relkind in ('v', 'm')
        and not (c.relkind = 'v' and coalesce('security_invoker=true' = any (c.reloptions), false)) $$,
-  'every view looks with its reader''s eyes'
+  'Every view runs with its reader''s rights'
 );
 select is_empty(
-  $$ select r.rulename from pg_rules as r where r.schemaname in ('spend', 'spend_private') $$, 'there are no rules beside the views'
+  $$ select r.rulename from pg_rules as r where r.schemaname in ('spend', 'spend_private') $$, 'No table has a rule'
 );
 
 -- The checks themselves: each finds what it is there for.
@@ -148,7 +148,7 @@ select set_eq(
   $$ values ('rule _RETURN on view spend_private.lent'), ('default value for column x of table spend_private.leaning'),
     ('constraint is_borrowed on table spend_private.leaning'), ('index spend_private.leaning_idx'),
     ('policy borrowers read on table spend_private.leaning') $$,
-  'a view, a default, a check, an index and a policy that use a function of public are found'
+  'A view, a default, a check, an index and a policy that use a function of public are found'
 );
 create function spend_private.careless() returns void language plpgsql security definer set search_path = '' as 'begin end';
 create function spend_private.silent() returns void language plpgsql as 'begin end';
@@ -161,7 +161,7 @@ select results_eq(
      )
      order by name $$,
   $$ values ('spend_private.careless()'), ('spend_private.inviting()'), ('spend_private.silent()') $$,
-  'one with search_path '''', one with none and one with public in it are found'
+  'Functions with an empty search_path, with none and with public in it are found'
 );
 
 select * from finish();

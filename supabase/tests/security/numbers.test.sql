@@ -66,7 +66,7 @@ select plan(
   2 + 2 * (select count(*) from number_columns)::integer + 3 * (select count(*) from calls)::integer
 );
 
-select isnt_empty($$ select from number_columns $$, 'there are columns of numbers that somebody may write');
+select isnt_empty($$ select from number_columns $$, 'There are columns of numbers that somebody may write');
 select is(
   pg_temp.accepts(n.table_name, n.attname, n.type_name, v.value), false,
   format('%s.%s refuses %s', n.table_name, n.attname, v.value)
@@ -84,7 +84,7 @@ select set_eq(
         in ('numeric'::regtype, 'float8'::regtype, 'float4'::regtype)
   $$,
   'select function_name, argument from calls',
-  'every argument that is a number is tried'
+  'Every argument that is a number is tried'
 );
 select throws_ok(
   format('select * from ' || c.call, quote_literal(v.value)), '22023', null,

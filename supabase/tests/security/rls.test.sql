@@ -173,14 +173,14 @@ select plan(10
 select is(
   (select string_agg(c.privilege, ' ' order by c.place) from command as c where has_table_privilege(a.role, r.oid, c.privilege)),
   (select e.privileges from expected_table as e where e.name = r.name and e.role = a.role),
-  format('%s on %s: as listed', a.role, r.name)
+  format('%s has the listed privileges on %s', a.role, r.name)
 )
 from relation as r
 cross join api_role as a
 order by r.name, a.role;
 select is_empty(
   'select e.name from expected_table as e where e.name not in (select r.name from relation as r)',
-  'every relation that is listed exists'
+  'Every listed relation exists'
 );
 select set_eq(
   $$select r.name, a.role, c.privilege, string_agg(t.attname, ' ' order by t.attname)
@@ -191,57 +191,57 @@ select set_eq(
     where c.privilege in ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES')
       and has_column_privilege(a.role, r.oid, t.attnum, c.privilege) and not has_table_privilege(a.role, r.oid, c.privilege)
     group by r.name, a.role, c.privilege$$,
-  'select name, role, privilege, columns from expected_column', 'columns: as listed'
+  'select name, role, privilege, columns from expected_column', 'Every role has the listed privileges on columns'
 );
 
 -- Privileges, function by function
 select is(
   has_function_privilege(a.role, r.oid, 'EXECUTE'),
   exists (select from expected_function as e where e.name = r.name and e.role = a.role),
-  format('%s calls %s: as listed', a.role, r.oid::regprocedure)
+  format('%s may call %s exactly if it is listed', a.role, r.oid::regprocedure)
 )
 from routine as r
 cross join api_role as a
 order by r.oid::regprocedure::text, a.role;
 select is_empty(
   'select e.name from expected_function as e where e.name not in (select r.name from routine as r)',
-  'every function that is listed exists'
+  'Every listed function exists'
 );
 select is_empty(
   $$select r.oid::regprocedure from routine as r join pg_proc as p on p.oid = r.oid
     where p.proacl is null or exists (select from aclexplode(p.proacl) as a where a.grantee = 0)$$,
-  'no function can be called by public'
+  'No function can be called by public'
 );
 select is_empty(
   $$select r.name from relation as r join pg_class as c on c.oid = r.oid, aclexplode(c.relacl) as a where a.grantee = 0$$,
-  'nothing is granted to public on any table or view'
+  'No table or view grants anything to public'
 );
 select is_empty(
   $$select n.nspname, a.role from pg_namespace as n, api_role as a, (values ('USAGE'), ('CREATE')) as p (privilege)
     where n.nspname in ('spend', 'spend_private') and has_schema_privilege(a.role, n.oid, p.privilege)
       and (n.nspname, a.role, p.privilege) not in (('spend', 'authenticated', 'USAGE'), ('spend', 'service_role', 'USAGE'))$$,
-  'authenticated and service_role may use spend; nobody may use spend_private or create anything'
+  'authenticated and service_role may use spend, and nobody may use spend_private or create anything'
 );
 
 -- How they are guarded
 select is_empty(
-  'select name from relation where kind in (''r'', ''p'') and not has_rls', 'row-level security is on in every table and partition'
+  'select name from relation where kind in (''r'', ''p'') and not has_rls', 'Row-level security is on in every table and partition'
 );
 select is_empty(
   $$select name from relation where kind in ('v', 'm')
     and (kind = 'm' or not coalesce('security_invoker=true' = any (options), false))$$,
-  'every view reads as its reader'
+  'Every view runs with its reader''s rights'
 );
 select is_empty(
   $$select r.name, p.polname from pg_policy as p join relation as r on r.oid = p.polrelid
     where p.polroles <> array['authenticated'::regrole::oid] or p.polcmd = '*'$$,
-  'every policy is for authenticated, and for one command'
+  'Every policy is for authenticated, and for one command'
 );
 select is_empty(
   $$select r.name from relation as r where r.kind in ('r', 'p')
     and has_any_column_privilege('authenticated', r.oid, 'SELECT, INSERT, UPDATE')
     and not exists (select from pg_policy as p where p.polrelid = r.oid)$$,
-  'what users may read has a policy that says which rows'
+  'Every table that users may read has a policy'
 );
 
 -- Tried, not only read from the catalogue: the SQLSTATE that a statement of a role fails with, null when it does not.
@@ -273,7 +273,7 @@ select is(
     select from expected_table as e, unnest(string_to_array(e.privileges, ' ')) as p
     where e.name = r.name and e.role = a.role and p = c.privilege
   ) then null else '42501' end,
-  format('%s: %s %s', a.role, lower(c.privilege), r.name)
+  format('A stranger as %s has only the listed privileges: %s %s', a.role, lower(c.privilege), r.name)
 )
 from relation as r
 cross join command as c
@@ -284,10 +284,10 @@ order by r.name, a.role, c.place;
 -- Service functions are refused before they run, whatever the arguments.
 select case when exists (select from expected_function as e where e.name = r.name and e.role = a.role)
   then isnt(
-    pg_temp.attempt(a.role, call.sql), '42501', format('%s: %s may be called', a.role, call.sql)
+    pg_temp.attempt(a.role, call.sql), '42501', format('%s may run: %s', a.role, call.sql)
   )
   else throws_ok(
-    format('set local role %I; %s', a.role, call.sql), '42501', null, format('%s: %s is refused', a.role, call.sql)
+    format('set local role %I; %s', a.role, call.sql), '42501', null, format('%s may not run: %s', a.role, call.sql)
   )
 end
 from routine as r

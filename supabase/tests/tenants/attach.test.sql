@@ -105,51 +105,51 @@ update public.organization_members set role = role;
 -- docs/guides/attach.md: end
 
 select results_eq(
-  'select name, time_zone from spend.tenants order by name', $$values ('A', 'Europe/Dublin'), ('B', 'UTC')$$, 'what was there is mirrored'
+  'select name, time_zone from spend.tenants order by name', $$values ('A', 'Europe/Dublin'), ('B', 'UTC')$$, 'Organizations of before are mirrored as tenants'
 );
-select is((select count(*) from spend.cost_quotas where scope = 'tenant'), 6::bigint, 'with the quotas of the plan');
-select is((select role from spend.tenant_members), 'owner', 'and its members');
+select is((select count(*) from spend.cost_quotas where scope = 'tenant'), 6::bigint, 'Mirrored tenants have the plan''s quotas');
+select is((select role from spend.tenant_members), 'owner', 'Mirrored tenants have their members');
 insert into public.organizations (id, name) values ('cccccccc-0000-4000-8000-000000000003', 'C');
 insert into public.organization_members values
   ('cccccccc-0000-4000-8000-000000000003', '00000000-0000-4000-8000-00000000000b', 'billing');
-select is((select name from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), 'C', 'a new organization is a tenant in the same transaction');
-select is((select role from spend.tenant_members where tenant_id = 'cccccccc-0000-4000-8000-000000000003'), 'member', 'a role that Spendgate does not know is member');
+select is((select name from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), 'C', 'A new organization is a tenant in the same transaction');
+select is((select role from spend.tenant_members where tenant_id = 'cccccccc-0000-4000-8000-000000000003'), 'member', 'A role that Spendgate does not know becomes member');
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
   ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'), ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
 create function pg_temp.reserve(p_tenant uuid, p_user uuid) returns boolean language sql as $$
   select (spend.reserve(p_tenant, p_user, 'llm', '{"provider": "test", "model": "model", "input_tokens": 1000000, "output_tokens": 0}')).allowed
 $$;
-select ok(pg_temp.reserve('cccccccc-0000-4000-8000-000000000003', '00000000-0000-4000-8000-00000000000b'), 'its members spend at once');
+select ok(pg_temp.reserve('cccccccc-0000-4000-8000-000000000003', '00000000-0000-4000-8000-00000000000b'), 'A member of a new organization reserves at once');
 update public.organizations set name = 'C2' where name = 'C';
-select is((select name from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), 'C2', 'a name follows');
+select is((select name from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), 'C2', 'A tenant follows its organization''s name');
 update public.organizations set time_zone = 'Asia/Tokyo' where name = 'C2';
-select is((select time_zone from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), 'Asia/Tokyo', 'a time zone too');
-select throws_ok('update public.organizations set time_zone = ''Mars'' where name = ''C2''', '22023', 'invalid_tenant', 'one that does not exist is refused where it is entered');
+select is((select time_zone from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), 'Asia/Tokyo', 'A tenant follows its organization''s time zone');
+select throws_ok('update public.organizations set time_zone = ''Mars'' where name = ''C2''', '22023', 'invalid_tenant', 'A time zone that does not exist is refused where it is entered');
 update public.organization_members set role = 'admin' where role = 'billing';
-select is((select role from spend.tenant_members where tenant_id = 'cccccccc-0000-4000-8000-000000000003'), 'admin', 'a role follows');
+select is((select role from spend.tenant_members where tenant_id = 'cccccccc-0000-4000-8000-000000000003'), 'admin', 'A member follows the organization''s role');
 update public.organizations set deleted_at = now() where name = 'C2';
 select throws_ok(
   $$select pg_temp.reserve('cccccccc-0000-4000-8000-000000000003', '00000000-0000-4000-8000-00000000000b')$$, 'PT403', 'tenant_closed',
-  'an organization marked as deleted spends no more'
+  'A user of an organization that is marked as deleted cannot reserve'
 );
 update public.organizations set deleted_at = null where name = 'C2';
-select ok(pg_temp.reserve('cccccccc-0000-4000-8000-000000000003', '00000000-0000-4000-8000-00000000000b'), 'taken back it spends again');
+select ok(pg_temp.reserve('cccccccc-0000-4000-8000-000000000003', '00000000-0000-4000-8000-00000000000b'), 'A user of an organization that is taken back reserves');
 delete from public.organization_members where user_id = '00000000-0000-4000-8000-00000000000b';
-select is((select count(*) from spend.tenant_members where tenant_id = 'cccccccc-0000-4000-8000-000000000003'), 0::bigint, 'a removed member is removed');
+select is((select count(*) from spend.tenant_members where tenant_id = 'cccccccc-0000-4000-8000-000000000003'), 0::bigint, 'A member who is removed from the organization is removed from the tenant');
 delete from public.organizations where name = 'C2';
-select isnt((select closed_at from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), null, 'a deleted organization is a closed tenant');
-select is((select count(*) from spend.reservations), 2::bigint, 'its history stays');
+select isnt((select closed_at from spend.tenants where id = 'cccccccc-0000-4000-8000-000000000003'), null, 'The tenant of a deleted organization is closed');
+select is((select count(*) from spend.reservations), 2::bigint, 'The history of a deleted organization stays');
 create temporary table before as select max(id) as id from spend.audit_log;
 update public.organizations set id = id;
-select is((select max(id) from spend.audit_log), (select id from before), 'an update that changes nothing changes no tenant');
+select is((select max(id) from spend.audit_log), (select id from before), 'An update that changes nothing changes no tenant');
 update public.organization_members set organization_id = 'bbbbbbbb-0000-4000-8000-000000000002';
 select results_eq(
   'select tenant_id, user_id from spend.tenant_members',
-  $$values ('bbbbbbbb-0000-4000-8000-000000000002'::uuid, '00000000-0000-4000-8000-00000000000a'::uuid)$$, 'a member moved to another organization moves'
+  $$values ('bbbbbbbb-0000-4000-8000-000000000002'::uuid, '00000000-0000-4000-8000-00000000000a'::uuid)$$, 'A member who moves to another organization moves to its tenant'
 );
 select is_empty(
   $$select p.proname from pg_proc as p where p.pronamespace = 'spend_private'::regnamespace and p.proname ~ 'organization|mirror' and has_function_privilege('public', p.oid, 'execute')$$,
-  'the functions can be called by nobody'
+  'Nobody may call the mirroring functions'
 );
 
 -- Emptied
@@ -157,27 +157,27 @@ insert into spend.tenants (name) values ('Internal');
 insert into public.organizations (id, name) values ('dddddddd-0000-4000-8000-000000000004', 'D');
 insert into public.organization_members values
   ('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000a', 'owner'), ('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b', 'member');
-select ok(pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b'), 'D spends');
+select ok(pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b'), 'A member of organization D reserves');
 create temporary table kept as select * from public.organizations;
 create temporary table kept_members as select * from public.organization_members;
 truncate public.organization_members;
-select is((select count(*) from spend.tenant_members), 0::bigint, 'members truncated: nobody is a member');
+select is((select count(*) from spend.tenant_members), 0::bigint, 'After a truncate of members nobody is a member');
 select throws_ok(
-  $$select pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b')$$, '42501', 'not_a_member', 'who was one spends no more'
+  $$select pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b')$$, '42501', 'not_a_member', 'A former member cannot reserve after it'
 );
-select is((select count(*) from spend.tenants where closed_at is null), 4::bigint, 'the organizations are open');
+select is((select count(*) from spend.tenants where closed_at is null), 4::bigint, 'A truncate of members leaves the tenants open');
 insert into public.organization_members select * from kept_members;
-select ok(pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b'), 'filled again: he spends again');
+select ok(pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b'), 'A member who is inserted again reserves');
 truncate public.organizations cascade;
-select is((select string_agg(name, ' ') from spend.tenants where closed_at is null), 'Internal', 'organizations truncated: the tenant of each is closed, not one that was made by hand');
-select is((select count(*) from spend.tenant_members), 0::bigint, 'without members');
+select is((select string_agg(name, ' ') from spend.tenants where closed_at is null), 'Internal', 'A truncate of organizations closes their tenants, and none that was made by hand');
+select is((select count(*) from spend.tenant_members), 0::bigint, 'A truncate of organizations removes all members');
 select throws_ok(
-  $$select pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b')$$, '42501', 'not_a_member', 'nobody spends there'
+  $$select pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', '00000000-0000-4000-8000-00000000000b')$$, '42501', 'not_a_member', 'A member of a truncated organization cannot reserve'
 );
 select throws_ok(
-  $$select pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', null)$$, 'PT403', 'tenant_closed', 'the tenant itself neither'
+  $$select pg_temp.reserve('dddddddd-0000-4000-8000-000000000004', null)$$, 'PT403', 'tenant_closed', 'The tenant of a truncated organization cannot reserve'
 );
-select is((select count(*) from spend.reservations where tenant_id = 'dddddddd-0000-4000-8000-000000000004'), 2::bigint, 'its history stays');
+select is((select count(*) from spend.reservations where tenant_id = 'dddddddd-0000-4000-8000-000000000004'), 2::bigint, 'The history of a truncated organization stays');
 
 -- Restored without triggers, as pg_restore --disable-triggers does: D alone, with one of its members.
 set local session_replication_role = replica;
@@ -187,14 +187,14 @@ delete from public.organizations where name = 'A';
 set local session_replication_role = origin;
 select spend_private.sync_organizations();
 select results_eq(
-  'select name from spend.tenants where closed_at is null order by name', $$values ('D')$$, 'restored, then brought up to date: what is there is open, all else closed'
+  'select name from spend.tenants where closed_at is null order by name', $$values ('D')$$, 'After a restore without triggers, the update opens what is there and closes all else'
 );
 select results_eq(
   'select tenant_id, user_id from spend.tenant_members',
-  $$values ('dddddddd-0000-4000-8000-000000000004'::uuid, '00000000-0000-4000-8000-00000000000b'::uuid)$$, 'members are those that are there'
+  $$values ('dddddddd-0000-4000-8000-000000000004'::uuid, '00000000-0000-4000-8000-00000000000b'::uuid)$$, 'After it the members are those that are there'
 );
 update before set id = (select max(id) from spend.audit_log);
 select spend_private.sync_organizations();
-select is((select max(id) from spend.audit_log), (select id from before), 'a second time it changes nothing');
+select is((select max(id) from spend.audit_log), (select id from before), 'A second update changes nothing');
 select * from finish();
 rollback;

@@ -47,7 +47,7 @@ select set_eq(
       and c.relkind in ('r', 'p') and not c.relispartition
   $$,
   'select p.name from placement as p',
-  'every table has a place'
+  'Every table has a place'
 );
 
 select is_empty(
@@ -60,7 +60,7 @@ select is_empty(
       where a.attrelid = i.indrelid and a.attname = 'tenant_id' and a.attnum = any (i.indkey::smallint[])
     )
   $$,
-  'tenant_id is in every key and unique constraint of a table that grows with traffic'
+  'A table that grows with traffic has tenant_id in every key and unique constraint'
 );
 
 select is_empty(
@@ -72,7 +72,7 @@ select is_empty(
         and a.atttypid = 'uuid'::regtype
     )
   $$,
-  'its tenant_id is a uuid and never null'
+  'A table that grows with traffic has a tenant_id that is a uuid and never null'
 );
 
 select is_empty(
@@ -81,7 +81,7 @@ select is_empty(
     where p.place = 'distributed'
       and not exists (select from pg_index as i where i.indrelid = p.name::regclass and i.indisunique)
   $$,
-  'it has a key'
+  'A table that grows with traffic has a key'
 );
 
 select is_empty(
@@ -92,7 +92,7 @@ select is_empty(
     left join placement as target on target.name::regclass = c.confrelid
     where p.place = 'distributed' and target.place is distinct from 'reference'
   $$,
-  'a table that grows refers to reference tables alone'
+  'A table that grows with traffic refers to reference tables alone'
 );
 
 select is_empty(
@@ -102,7 +102,7 @@ select is_empty(
     join pg_constraint as c on c.confrelid = p.name::regclass and c.contype = 'f'
     where p.place = 'distributed' and c.conparentid = 0
   $$,
-  'nothing refers to a table that grows: no check locks a row that calls share'
+  'Nothing refers to a table that grows with traffic, so that no check locks a row that calls share'
 );
 
 select * from finish();

@@ -2,6 +2,7 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(22);
+\ir ../support/test_model.psql
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -12,15 +13,7 @@ insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-0000000000
 insert into spend.tenant_members (tenant_id, user_id, role) values
   ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'owner'),
   ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000b', 'member');
-insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
-  ('llm', 'test', 'model', 'input_tokens', 1, '2020-01-01'),
-  ('llm', 'test', 'model', 'output_tokens', 2, '2020-01-01');
 
-create function pg_temp.usage(p_usd numeric) returns jsonb language sql as $$
-  select jsonb_build_object(
-    'provider', 'test', 'model', 'model', 'input_tokens', (p_usd * 1000000)::bigint, 'output_tokens', 0
-  )
-$$;
 create function pg_temp.reserve(p_usd numeric, p_user text default 'b') returns spend.reserve_result language sql as $$
   select spend.reserve(
     'aaaaaaaa-0000-4000-8000-000000000001', ('00000000-0000-4000-8000-00000000000' || p_user)::uuid, 'llm', pg_temp.usage(p_usd)
@@ -35,43 +28,43 @@ create function pg_temp.quotas() returns text language sql as $$
 $$;
 
 -- Plans
-select is(pg_temp.quotas(), 'tenant all month 150, tenant e2b month 50, tenant llm month 100', 'a tenant begins with its plan''s quotas');
-select is((pg_temp.reserve(90)).allowed, true, '90 of 100 are held');
-select is((pg_temp.reserve(30)).allowed, false, '30 more are refused');
+select is(pg_temp.quotas(), 'tenant all month 150, tenant e2b month 50, tenant llm month 100', 'A new tenant has its plan''s quotas');
+select is((pg_temp.reserve(90)).allowed, true, 'A user holds 90 of 100');
+select is((pg_temp.reserve(30)).allowed, false, 'A call of 30 more is refused');
 update spend.tenants set plan_id = 'large';
-select is(pg_temp.quotas(), 'tenant llm month 1000, user llm day 20, user llm day 20', 'another plan: its quotas, and those of every user');
-select is((pg_temp.reserve(30)).reason, 'exceeds_limit', 'the user''s $20 a day count at once');
+select is(pg_temp.quotas(), 'tenant llm month 1000, user llm day 20, user llm day 20', 'After a change of plan the tenant and every user have the new plan''s quotas');
+select is((pg_temp.reserve(30)).reason, 'exceeds_limit', 'The new plan''s $20 a day for each user apply at once');
 delete from spend.cost_quotas where scope = 'user';
-select is((pg_temp.reserve(30)).allowed, true, '90 held before, 30 now: within 1000');
-select is((select reserved_usd from spend.quota_status where scope = 'tenant'), 120::numeric, 'nothing that was held is lost');
-select is_empty('select * from spend.verify_balances()', 'the balances equal the ledger after a change of plan');
+select is((pg_temp.reserve(30)).allowed, true, 'A call of 30 is admitted by the new plan''s 1000 when 90 are held');
+select is((select reserved_usd from spend.quota_status where scope = 'tenant'), 120::numeric, 'A change of plan loses no hold');
+select is_empty('select * from spend.verify_balances()', 'The balances equal the ledger after a change of plan');
 
 -- Members
 update spend.tenant_members set role = 'admin' where user_id = '00000000-0000-4000-8000-00000000000b';
 set local request.jwt.claim.sub = '00000000-0000-4000-8000-00000000000b';
-select is((select count(*) from spend_private.managed_tenant_ids()), 1::bigint, 'a member made admin manages the tenant');
+select is((select count(*) from spend_private.managed_tenant_ids()), 1::bigint, 'A member who becomes an admin manages the tenant');
 update spend.tenant_members set role = 'member' where user_id = '00000000-0000-4000-8000-00000000000b';
-select is((select count(*) from spend_private.managed_tenant_ids()), 0::bigint, 'and not after he is a member again');
+select is((select count(*) from spend_private.managed_tenant_ids()), 0::bigint, 'An admin who becomes a member no longer manages the tenant');
 select spend.settle(pg_temp.id(90), pg_temp.usage(80));
 delete from spend.tenant_members where user_id = '00000000-0000-4000-8000-00000000000b';
-select throws_ok('select pg_temp.reserve(1)', '42501', 'not_a_member', 'a removed member spends no more');
-select is((select count(*) from spend.cost_quotas where scope_id = '00000000-0000-4000-8000-00000000000b'), 0::bigint, 'has no quotas');
-select is((spend.settle(pg_temp.id(30), pg_temp.usage(25))).cost_usd, 25::numeric, 'what he had open still settles');
-select is((select sum(cost_usd) from spend.cost_events where user_id = '00000000-0000-4000-8000-00000000000b'), 105::numeric, 'and his history stays');
+select throws_ok('select pg_temp.reserve(1)', '42501', 'not_a_member', 'A removed member cannot reserve');
+select is((select count(*) from spend.cost_quotas where scope_id = '00000000-0000-4000-8000-00000000000b'), 0::bigint, 'A removed member has no quotas');
+select is((spend.settle(pg_temp.id(30), pg_temp.usage(25))).cost_usd, 25::numeric, 'An open call of a removed member settles');
+select is((select sum(cost_usd) from spend.cost_events where user_id = '00000000-0000-4000-8000-00000000000b'), 105::numeric, 'The history of a removed member stays');
 
 -- Closing
-select is((pg_temp.reserve(7, 'a')).allowed, true, 'open tenants spend');
+select is((pg_temp.reserve(7, 'a')).allowed, true, 'A user of an open tenant reserves');
 update spend.tenants set closed_at = now();
-select throws_ok('select pg_temp.reserve(1, ''a'')', 'PT403', 'tenant_closed', 'closed ones do not');
+select throws_ok('select pg_temp.reserve(1, ''a'')', 'PT403', 'tenant_closed', 'A user of a closed tenant cannot reserve');
 select throws_ok(
   $$select spend.check_quota('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000a', 'llm', pg_temp.usage(1))$$,
-  'PT403', 'tenant_closed', 'nor does check_quota say that they could'
+  'PT403', 'tenant_closed', 'check_quota refuses a user of a closed tenant'
 );
-select is((spend.settle(pg_temp.id(7), pg_temp.usage(6))).cost_usd, 6::numeric, 'what is open settles');
-select lives_ok($$select spend.adjust('aaaaaaaa-0000-4000-8000-000000000001', -1, 'goodwill')$$, 'credits are booked');
-select throws_ok('delete from spend.tenants', 'PT409', 'tenant_has_history', 'a tenant with history is not deleted');
-select is((select sum(cost_usd) from spend.cost_report('{tenant}')), 110::numeric, 'its history is reported: 80 + 25 + 6 - 1');
+select is((spend.settle(pg_temp.id(7), pg_temp.usage(6))).cost_usd, 6::numeric, 'An open call of a closed tenant settles');
+select lives_ok($$select spend.adjust('aaaaaaaa-0000-4000-8000-000000000001', -1, 'goodwill')$$, 'A closed tenant gets credits');
+select throws_ok('delete from spend.tenants', 'PT409', 'tenant_has_history', 'A tenant with history cannot be deleted');
+select is((select sum(cost_usd) from spend.cost_report('{tenant}')), 110::numeric, 'A closed tenant''s history is reported, 80 + 25 + 6 - 1');
 update spend.tenants set closed_at = null;
-select is((pg_temp.reserve(1, 'a')).allowed, true, 'opened again it spends again');
+select is((pg_temp.reserve(1, 'a')).allowed, true, 'A tenant that is opened again reserves');
 select * from finish();
 rollback;

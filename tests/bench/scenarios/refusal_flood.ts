@@ -75,10 +75,10 @@ export async function refusalFlood({ scratch, world, effort }: Bench): Promise<R
 
 /** Its first tenant has spent all that it may. */
 async function open(world: World) {
-  const [poor, ...rest] = world.callers as [Caller, ...Caller[]];
+  const [exhausted, ...rest] = world.callers as [Caller, ...Caller[]];
   await within(world.url, async (sql) => {
-    await sql`select spend.adjust(${poor.tenant}, 100, 'All that this tenant may spend')`;
-    await sql`update spend.cost_quotas set limit_usd = 100 where id = ${poor.tenantQuota}`;
+    await sql`select spend.adjust(${exhausted.tenant}, 100, 'All that this tenant may spend')`;
+    await sql`update spend.cost_quotas set limit_usd = 100 where id = ${exhausted.tenantQuota}`;
   });
   let sent = 0;
   return {
@@ -89,7 +89,7 @@ async function open(world: World) {
     call: reserveAndSettle(rest),
     refuse: async (sql: ISql) => {
       sent++;
-      if ((await reserve(sql, poor)).allowed) throw new Error("an exhausted quota admits");
+      if ((await reserve(sql, exhausted)).allowed) throw new Error("an exhausted quota admits");
     },
     sent: () => sent,
   };

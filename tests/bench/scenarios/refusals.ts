@@ -21,16 +21,16 @@ const REFUSALS_PER_SECOND = 60;
 export async function refusals(bench: Bench): Promise<Result[]> {
   const { scratch, world, effort } = bench;
   const copy = await copyWorld(scratch, world, "refusals");
-  const [poor, ...others] = copy.callers as [Caller, ...Caller[]];
+  const [exhausted, ...others] = copy.callers as [Caller, ...Caller[]];
   await within(copy.url, async (sql) => {
-    await sql`select spend.adjust(${poor.tenant}, 100, 'All that this tenant may spend')`;
-    await sql`update spend.cost_quotas set limit_usd = 100 where id = ${poor.tenantQuota}`;
+    await sql`select spend.adjust(${exhausted.tenant}, 100, 'All that this tenant may spend')`;
+    await sql`update spend.cost_quotas set limit_usd = 100 where id = ${exhausted.tenantQuota}`;
   });
   // As the API sends them: the commit of a refusal does not wait for the disk.
   const connections = await connect(copy.url, CONNECTIONS, { "request.path": "/rpc/reserve" });
   const admitted = inTurns(others);
   const refuse = async (sql: ISql) => {
-    if ((await reserve(sql, poor)).allowed) throw new Error("an exhausted quota admits");
+    if ((await reserve(sql, exhausted)).allowed) throw new Error("an exhausted quota admits");
   };
   const loads = await inRounds(
     {

@@ -1,6 +1,6 @@
 // A provider without manners, in OpenAI's wire format: what the stand-in does not do, a test scripts here.
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { readBody, startServer } from "./server.ts";
 
 export interface ProviderRequest {
   body: {
@@ -19,6 +19,8 @@ export type Script = (response: ServerResponse, request: ProviderRequest) => voi
 export interface ScriptedProvider {
   /** Environment that sends calls of openai/… here. */
   env: Record<string, string>;
+  /** Environment that sends calls of Anthropic and Google here, too. */
+  othersEnv: Record<string, string>;
   /** Every request that came, in order. */
   journal: ProviderRequest[];
   /** How the next requests are answered: the last script goes on for all that follow. */
@@ -29,9 +31,13 @@ export interface ScriptedProvider {
 export async function startScriptedProvider(): Promise<ScriptedProvider> {
   const journal: ProviderRequest[] = [];
   let scripts: Script[] = [];
-  const server = createServer(async (incoming, response) => {
+  const { url, stop } = await startServer(async (incoming, response) => {
     const { headers } = incoming;
-    const request: ProviderRequest = { body: await readBody(incoming), headers, aborted: false };
+    const request: ProviderRequest = {
+      body: JSON.parse(await readBody(incoming)),
+      headers,
+      aborted: false,
+    };
     response.on("close", () => {
       request.aborted = !response.writableEnded;
     });
@@ -39,31 +45,31 @@ export async function startScriptedProvider(): Promise<ScriptedProvider> {
     const script = scripts.length > 1 ? scripts.shift() : scripts[0];
     await script?.(response, request);
   });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address() as AddressInfo;
   return {
-    env: { OPENAI_API_KEY: "local", OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1` },
+    env: { OPENAI_API_KEY: "local", OPENAI_BASE_URL: `${url}/v1` },
+    othersEnv: {
+      ANTHROPIC_API_KEY: "local",
+      ANTHROPIC_BASE_URL: `${url}/v1`,
+      GOOGLE_GENERATIVE_AI_API_KEY: "local",
+      GOOGLE_GENERATIVE_AI_BASE_URL: `${url}/v1`,
+    },
     journal,
     plays(...next) {
       scripts = next;
     },
-    async stop() {
-      server.closeAllConnections();
-      await new Promise((done) => server.close(done));
-    },
+    stop,
   };
-}
-
-async function readBody(incoming: IncomingMessage): Promise<ProviderRequest["body"]> {
-  let text = "";
-  for await (const chunk of incoming) text += chunk;
-  return JSON.parse(text);
 }
 
 export interface ProviderUsage {
   prompt_tokens: number;
   completion_tokens: number;
 }
+
+/** What the stand-ins of the tests report, unless a test says otherwise. */
+export const USAGE: ProviderUsage = { prompt_tokens: 1000, completion_tokens: 500 };
+/** What that costs on gpt-4o-mini: 1,000 × $0.15 + 500 × $0.60 per million. */
+export const USAGE_USD = 0.00045;
 
 const frame = { id: "1", created: 1, model: "gpt-4o-mini" };
 

@@ -9,6 +9,7 @@ import { generateKeys, type Keys } from "../../scripts/stack/keys.ts";
 import type { SandboxStandIn } from "../../scripts/stack/sandbox_standin.ts";
 import { type Services, startServices } from "../../scripts/stack/stack.ts";
 import { cloneDatabase, type TestDatabase } from "./database.ts";
+import type { ScriptedProvider } from "./provider.ts";
 
 export type Client = SupabaseClient<Database, "spend">;
 
@@ -62,6 +63,8 @@ export interface TestStack {
 }
 
 export interface TestStackOptions {
+  /** Answers calls of openai/…; it stops with the stack. */
+  provider?: ScriptedProvider;
   /** Environment of the functions, beyond and above the usual. */
   env?: Record<string, string>;
   /** A folder of functions other than functions/ (or than what SPENDGATE_TEST_FUNCTIONS names). */
@@ -79,7 +82,7 @@ export async function startTestStack(options: TestStackOptions = {}): Promise<Te
     return startServices({
       databaseUrl: database.url,
       keys,
-      env: options.env,
+      env: { ...options.provider?.env, ...options.env },
       functionsFolder: options.functionsFolder ?? process.env.SPENDGATE_TEST_FUNCTIONS,
       onLog: (line) => logs.push(line),
     });
@@ -152,6 +155,7 @@ export async function startTestStack(options: TestStackOptions = {}): Promise<Te
 
     async stop() {
       await services.stop();
+      await options.provider?.stop();
       await database.close();
     },
   };

@@ -1,12 +1,27 @@
-// Sandboxes of a server that behaves as badly as servers were seen to: nobody's sandbox is lost, nobody else's is
-// touched, no clock and no list is trusted, and what ran is paid for.
+// E2B misbehaves in every way that servers were seen to. No sandbox is lost, no sandbox of others is touched, no
+// clock and no list is trusted, and what ran is paid for.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { SandboxOperation, StandInSandbox } from "../../scripts/stack/sandbox_standin.ts";
-import { startTestStack, type TestStack, type TestTenant, type TestUser } from "../setup/stack.ts";
-import { until } from "../setup/until.ts";
+import {
+  age,
+  changesOf,
+  countOf,
+  endAllSandboxes,
+  inE2B,
+  living,
+  maintain,
+  type Sandbox,
+  USD_PER_SECOND,
+} from "../support/sandboxes.ts";
+import { verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
-const PROJECT = "rude-test";
-const USD_PER_SECOND = 2 * 0.000014 + 0.5 * 0.0000045;
+const PROJECT = "faults-test";
 
 let stack: TestStack;
 let user: TestUser;
@@ -26,24 +41,13 @@ beforeAll(async () => {
 afterAll(() => stack.stop());
 beforeEach(async () => {
   stack.sandboxes.reset();
-  await stack.sql`update spend.execution_contexts set claim_expires_at = claimed_at + interval '1 ms'`;
-  for (const sandbox of living()) stack.sandboxes.lose(sandbox.id);
-  await maintain();
-  stack.sandboxes.reset();
+  await endAllSandboxes(stack);
   await stack.sql`delete from spend.problems`;
   user = await stack.signUp();
   tenant = await stack.createTenant({ members: [user] });
   stack.logs.length = 0;
 });
 
-interface Sandbox {
-  id: string;
-  sandboxId: string;
-  isNew: boolean;
-}
-
-const living = () =>
-  [...stack.sandboxes.sandboxes.values()].filter(({ state }) => state !== "ended");
 const post = (conversationId: string, more: object = {}) =>
   stack.call("/sandbox", { user, json: { conversationId, ...more } });
 const run = (id: string, code: string, more: object = {}) =>
@@ -58,17 +62,7 @@ async function open(conversationId: string, more: object = {}): Promise<Sandbox>
   return (await response.json()) as Sandbox;
 }
 
-async function maintain(): Promise<Record<string, number>> {
-  const response = await stack.call("/maintenance", {
-    method: "POST",
-    headers: { apikey: stack.keys.secret },
-  });
-  expect(response.status).toBe(200);
-  const { listed, open, ...counts } = (
-    (await response.json()) as { sandboxes: Record<string, number> }
-  ).sandboxes;
-  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
-}
+const changes = async () => changesOf(await maintain(stack));
 
 /** A call of E2B's API that did not come through the gate. */
 const api = (method: string, path: string, body?: object) =>
@@ -78,30 +72,12 @@ const api = (method: string, path: string, body?: object) =>
     body: body && JSON.stringify(body),
   });
 
-const inE2B = ({ sandboxId }: Pick<Sandbox, "sandboxId">) =>
-  stack.sandboxes.sandboxes.get(sandboxId) as StandInSandbox;
-const count = (operation: SandboxOperation) =>
-  stack.sandboxes.journal.filter((entry) => entry.operation === operation).length;
-const ends = (sandbox: Sandbox) => (inE2B(sandbox).endAt - Date.now()) / 1000;
+const ends = (sandbox: Sandbox) => (inE2B(stack, sandbox).endAt - Date.now()) / 1000;
 
 async function context({ id }: { id: string }) {
   const [row] = await stack.sql`
     select *, extract(epoch from expires_at - now())::float as ends_in from spend.execution_contexts where id = ${id}`;
   return row as Record<string, unknown> & { ends_in: number; status: string };
-}
-
-/** So many seconds pass, for the database and for E2B. */
-async function age({ id, sandboxId }: Sandbox, seconds: number): Promise<void> {
-  await stack.sql`
-    update spend.execution_contexts set
-      claimed_at = claimed_at - make_interval(secs => ${seconds}),
-      started_at = started_at - make_interval(secs => ${seconds}),
-      expires_at = expires_at - make_interval(secs => ${seconds}),
-      held_until = held_until - make_interval(secs => ${seconds}),
-      in_use_until = in_use_until - make_interval(secs => ${seconds}),
-      paused_at = paused_at - make_interval(secs => ${seconds})
-    where id = ${id}`;
-  stack.sandboxes.age(sandboxId, seconds);
 }
 
 /** Seconds that are booked for the tenant, and whether any booking is flagged. */
@@ -118,35 +94,35 @@ const problems = async () => [
 ];
 
 async function expectBalanced(): Promise<void> {
-  expect([...(await stack.sql`select * from spend.verify_balances()`)]).toEqual([]);
+  expect(await verifyBalances(stack.sql)).toEqual([]);
 }
 
 async function expectRan(response: Response): Promise<void> {
   expect([response.status, await response.json()]).toMatchObject([200, { stdout: "slept\n" }]);
 }
 
-describe("deadlines", () => {
+describe("Deadlines", () => {
   it.each([
     ["as E2B does", {}],
     ["shortening on connect", { shortensOnConnect: true }],
   ])(
-    "two runs of 4 s and 1 s in a sandbox of 5 s, %s: the short one does not end the long one",
+    "of two runs of 4 s and 1 s in a sandbox of 5 s, %s, are kept: the short run does not end the long one",
     async (_, rudeness) => {
       stack.sandboxes.rude(rudeness);
       const sandbox = await open("talk", { timeoutSeconds: 5 });
       const long = run(sandbox.id, sleeping(4), { timeoutSeconds: 8 });
-      await until("the long one runs", () => count("run") === 1);
-      const endAt = inE2B(sandbox).endAt;
+      await until("the long one runs", () => countOf(stack, "run") === 1);
+      const endAt = inE2B(stack, sandbox).endAt;
       await run(sandbox.id, "1", { timeoutSeconds: 1 });
-      expect(inE2B(sandbox).endAt).toBeGreaterThanOrEqual(endAt - 100);
+      expect(inE2B(stack, sandbox).endAt).toBeGreaterThanOrEqual(endAt - 100);
       await expectRan(await long);
     },
   );
 
-  it("a connect that is overtaken by a longer one, of a server that shortens: it is put off again", async () => {
+  it("that a server shortens, when a longer connect overtakes a shorter one, are put off again", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
     stack.sandboxes.rude({ shortensOnConnect: true });
-    await age(sandbox, 6);
+    await age(stack, sandbox, 6);
     // A needs no more time, and its connect is on its way for 800 ms.
     stack.sandboxes.fault({ operation: "connect", delayMs: 800 });
     const a = run(sandbox.id, "1", { timeoutSeconds: 1 });
@@ -157,9 +133,9 @@ describe("deadlines", () => {
     expect(ends(sandbox)).toBeGreaterThan(55);
   });
 
-  it("an extension that E2B fails: the database does not believe it, the next run asks again and lives", async () => {
+  it("that E2B fails to extend are not believed: the next run asks again and lives", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
-    await age(sandbox, 17);
+    await age(stack, sandbox, 17);
     stack.sandboxes.fault({ operation: "connect", status: 500, times: 3 });
     const failed = await run(sandbox.id, "1", { timeoutSeconds: 5 });
     expect(await failed.json()).toMatchObject({ error: "upstream_error", stage: "extend" });
@@ -172,44 +148,44 @@ describe("deadlines", () => {
     await expectBalanced();
   });
 
-  it("an extension that nobody heard of again is put off by maintenance", async () => {
+  it("whose extension nobody heard of again are put off by maintenance", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
-    await age(sandbox, 17);
+    await age(stack, sandbox, 17);
     await stack.sql`select spend.use_context(${sandbox.id}, ${user.id}, gen_random_uuid(), 15)`;
     expect(ends(sandbox)).toBeLessThan(3);
 
-    expect(await maintain()).toEqual({ putOff: 1 });
+    expect(await changes()).toEqual({ putOff: 1 });
     expect(ends(sandbox)).toBeGreaterThan(15);
     expect((await context(sandbox)).ends_in).toBeGreaterThan(15);
-    expect(await maintain()).toEqual({});
+    expect(await changes()).toEqual({});
   });
 
-  it("E2B's end is before an admitted run's: maintenance puts it off, and kills nothing that is in use", async () => {
+  it("before the end of an admitted run are put off by maintenance, which kills nothing that is in use", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 60 });
     const long = run(sandbox.id, sleeping(5), { timeoutSeconds: 40 });
-    await until("it runs", () => count("run") === 1);
+    await until("it runs", () => countOf(stack, "run") === 1);
     await api("POST", `/sandboxes/${sandbox.sandboxId}/timeout`, { timeout: 3 });
 
-    expect(await maintain()).toEqual({ putOff: 1 });
+    expect(await changes()).toEqual({ putOff: 1 });
     expect(ends(sandbox)).toBeGreaterThan(35);
     await expectRan(await long);
   });
 
-  it("E2B allows 8 s in one go: a run of 20 s is refused before it starts, one of 1 s goes on", async () => {
+  it("of at most 8 s in one go refuse a run of 20 s before it starts, and let one of 1 s go on", async () => {
     stack.sandboxes.rude({ maxLifeSeconds: 12 });
     const sandbox = await open("talk", { timeoutSeconds: 10 });
     const refused = await run(sandbox.id, "1", { timeoutSeconds: 20 });
     expect(refused.status).toBe(409);
     expect(await refused.json()).toMatchObject({ error: "sandbox_life_ends", stage: "extend" });
-    expect(count("run")).toBe(0);
+    expect(countOf(stack, "run")).toBe(0);
     expect((await run(sandbox.id, "1", { timeoutSeconds: 1 })).status).toBe(200);
     await end(sandbox.id);
     await expectBalanced();
   });
 
-  it("an answer to A's question that comes late moves nothing back that B has put off", async () => {
+  it("that one user asked for late do not move back what another has put off", async () => {
     const sandbox = await open("talk", { timeoutSeconds: 20 });
-    await age(sandbox, 12);
+    await age(stack, sandbox, 12);
     // A's look before it connects is quick, the one after it is answered 900 ms late.
     let looks = 0;
     stack.sandboxes.weather((operation) => {
@@ -227,20 +203,20 @@ describe("deadlines", () => {
   });
 });
 
-describe("a sandbox that is paused", () => {
+describe("A sandbox that is paused", () => {
   it.each([
     ["by E2B's dashboard", {}],
     ["and resumes with a time-out of 1 s of the server's own", { resumesForSeconds: 1 }],
     ["and still tells its first start", { keepsFirstStart: true }],
   ])(
-    "while the database says that it runs, %s: it is used, not destroyed, and its pause is free",
+    "while the database says that it runs, %s, is used and not destroyed, and its pause is free",
     async (_, rudeness) => {
       const sandbox = await open("talk", { timeoutSeconds: 60 });
       await run(sandbox.id, "globalThis.n = 41");
       await api("POST", `/sandboxes/${sandbox.sandboxId}/pause`);
       const ranMs = stack.sandboxes.ranMs(sandbox.sandboxId);
       stack.sandboxes.rude(rudeness);
-      await age(sandbox, 20);
+      await age(stack, sandbox, 20);
 
       const response = await run(sandbox.id, `n += 1; ${sleeping(2)}; return n`, {
         timeoutSeconds: 5,
@@ -262,7 +238,7 @@ describe("a sandbox that is paused", () => {
     },
   );
 
-  it("and is found gone once, but is there: it is connected to all the same", async () => {
+  it("and is found gone once, but is there, is connected to all the same", async () => {
     const sandbox = await open("talk");
     await run(sandbox.id, "globalThis.n = 41");
     stack.sandboxes.fault({ operation: "connect", status: 404 });
@@ -276,10 +252,10 @@ describe("a sandbox that is paused", () => {
     });
   });
 
-  it("and cannot be resumed: 502 at once each time, it can be ended and begun anew", async () => {
+  it("and cannot be resumed gives a 502 at once each time, and can be ended and begun anew", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 200);
-    expect(await maintain()).toEqual({ paused: 1 });
+    await age(stack, sandbox, 200);
+    expect(await changes()).toEqual({ paused: 1 });
     stack.sandboxes.fault({ operation: "connect", status: 500, times: 12 });
     for (const again of [1, 2]) {
       const startedAt = performance.now();
@@ -298,16 +274,16 @@ describe("a sandbox that is paused", () => {
     await expectBalanced();
   });
 
-  it("for longer than it may: it ends, at E2B and in the database", async () => {
+  it("for longer than it may ends, at E2B and in the database", async () => {
     const sandbox = await open("talk");
-    await age(sandbox, 200);
-    await maintain();
-    await age(sandbox, 3500);
-    expect(await maintain()).toEqual({});
-    await age(sandbox, 200);
+    await age(stack, sandbox, 200);
+    await changes();
+    await age(stack, sandbox, 3500);
+    expect(await changes()).toEqual({});
+    await age(stack, sandbox, 200);
 
-    expect(await maintain()).toEqual({ endedPaused: 1 });
-    expect(inE2B(sandbox).state).toBe("ended");
+    expect(await changes()).toEqual({ endedPaused: 1 });
+    expect(inE2B(stack, sandbox).state).toBe("ended");
     expect(await context(sandbox)).toMatchObject({
       status: "terminated",
       end_reason: "paused_too_long",
@@ -315,33 +291,33 @@ describe("a sandbox that is paused", () => {
     expect((await open("talk")).isNew).toBe(true);
   });
 
-  it("and that no context has: maintenance ends it, however many pages there are before it", async () => {
+  it("and that no context has is ended by maintenance, however many pages there are before it", async () => {
     const ids: string[] = [];
     for (let index = 0; index < 7; index++) {
       const sandbox = await open(`talk ${index}`);
-      await age(sandbox, 200);
+      await age(stack, sandbox, 200);
       ids.push(sandbox.id);
     }
-    expect(await maintain()).toEqual({ paused: 7 });
+    expect(await changes()).toEqual({ paused: 7 });
     await stack.sql`
       update spend.execution_contexts set status = 'terminated', ended_at = now(), paused_at = null
       where id = ${ids[6] as string}`;
     stack.sandboxes.rude({ pageSize: 1 });
     // Two pages in each run.
-    const rounds = [await maintain(), await maintain(), await maintain(), await maintain()];
+    const rounds = [await changes(), await changes(), await changes(), await changes()];
     expect(rounds.filter(({ strays }) => strays === 1)).toHaveLength(1);
-    expect(living()).toHaveLength(6);
+    expect(living(stack)).toHaveLength(6);
   });
 });
 
-describe("what is somebody else's", () => {
+describe("Somebody else's sandbox", () => {
   const made = async (metadata: Record<string, string> | null) => {
     const json = { templateID: "base", timeout: 300, metadata };
     const response = await api("POST", "/v2/sandboxes", json);
     return ((await response.json()) as { sandboxID: string }).sandboxID;
   };
 
-  it("a list that is not filtered: no sandbox of another project, and none that says nothing, is touched", async () => {
+  it("in a list that is not filtered is not touched, and neither is one that says nothing", async () => {
     const others = [
       await made({ spendgate: "another", tenant_id: tenant.id }),
       await made({}),
@@ -352,12 +328,12 @@ describe("what is somebody else's", () => {
     await made({ spendgate: PROJECT, tenant_id: tenant.id, template: "base" });
     stack.sandboxes.rude({ ignoresMetadata: true, ignoresState: true });
 
-    expect(await maintain()).toEqual({ strays: 1 });
-    expect(living().map(({ id }) => id)).toEqual([...others, paused]);
-    expect(await maintain()).toEqual({});
+    expect(await changes()).toEqual({ strays: 1 });
+    expect(living(stack).map(({ id }) => id)).toEqual([...others, paused]);
+    expect(await changes()).toEqual({});
   });
 
-  it("nor is one taken for the sandbox of a claim that died", async () => {
+  it("is not taken for the sandbox of a claim that died", async () => {
     const other = await made({
       spendgate: PROJECT,
       tenant_id: tenant.id,
@@ -369,28 +345,28 @@ describe("what is somebody else's", () => {
     await stack.sql`
       update spend.execution_contexts set claimed_at = claimed_at - interval '80 s', claim_expires_at = now() - interval '1 s'
       where tenant_id = ${tenant.id}`;
-    expect(await maintain()).toEqual({ resolved: 1, strays: 1 });
-    expect(inE2B({ sandboxId: other }).state).toBe("ended");
+    expect(await changes()).toEqual({ resolved: 1, strays: 1 });
+    expect(inE2B(stack, { sandboxId: other }).state).toBe("ended");
     await expectBalanced();
   });
 
-  it("a list that repeats its page for ever: it is left, and the rest is done", async () => {
+  it("in a list that repeats its page for ever is left, and the rest is done", async () => {
     await made({ spendgate: PROJECT, tenant_id: tenant.id, template: "base" });
     stack.sandboxes.rude({ repeatsPageToken: true });
-    expect(await maintain()).toEqual({ strays: 1 });
-    expect(count("list")).toBeLessThan(8);
+    expect(await changes()).toEqual({ strays: 1 });
+    expect(countOf(stack, "list")).toBeLessThan(8);
     expect(await problems()).toMatchObject([{ job: "reconcile", subject: "list" }]);
   });
 });
 
-describe("what E2B says", () => {
+describe("What E2B says", () => {
   it.each([30, -30, 3600, -3600])(
-    "its clock is %d s ahead: what ran is booked by ours, flagged, and it can be used",
+    "while its clock is %d s ahead is booked by ours, as an estimate, and the sandbox can be used",
     async (clockSkewSeconds) => {
       stack.sandboxes.rude({ clockSkewSeconds });
       const sandbox = await open("talk", { timeoutSeconds: 30 });
       await expectRan(await run(sandbox.id, sleeping(1), { timeoutSeconds: 20 }));
-      expect(await maintain()).toEqual({});
+      expect(await changes()).toEqual({});
       expect((await end(sandbox.id)).status).toBe(200);
       const ran = stack.sandboxes.ranMs(sandbox.sandboxId) / 1000;
       const { seconds, is_estimated } = await booked();
@@ -413,22 +389,25 @@ describe("what E2B says", () => {
     ["no size", { cpuCount: null, memoryMB: null }],
     ["no metadata", { metadata: null }],
     ["a state that there is not", { state: "dreaming" }],
-  ])("%s: the sandbox is used, ended and booked by what is known", async (_, facts) => {
-    stack.sandboxes.rude({ facts });
-    const sandbox = await open("talk", { timeoutSeconds: 30 });
-    await expectRan(await run(sandbox.id, sleeping(0.2), { timeoutSeconds: 20 }));
-    await maintain();
-    expect(inE2B(sandbox).state).toBe("running");
-    expect((await end(sandbox.id)).status).toBe(200);
-    const ran = stack.sandboxes.ranMs(sandbox.sandboxId) / 1000;
-    const { seconds, usd } = await booked();
-    expect(seconds).toBeGreaterThanOrEqual(Math.ceil(ran));
-    expect(seconds).toBeLessThanOrEqual(Math.ceil(ran) + 1);
-    expect(usd).toBeCloseTo(seconds * USD_PER_SECOND, 9);
-    await expectBalanced();
-  });
+  ])(
+    "without facts (%s) is no hindrance: the sandbox is used, ended and booked by what is known",
+    async (_, facts) => {
+      stack.sandboxes.rude({ facts });
+      const sandbox = await open("talk", { timeoutSeconds: 30 });
+      await expectRan(await run(sandbox.id, sleeping(0.2), { timeoutSeconds: 20 }));
+      await changes();
+      expect(inE2B(stack, sandbox).state).toBe("running");
+      expect((await end(sandbox.id)).status).toBe(200);
+      const ran = stack.sandboxes.ranMs(sandbox.sandboxId) / 1000;
+      const { seconds, usd } = await booked();
+      expect(seconds).toBeGreaterThanOrEqual(Math.ceil(ran));
+      expect(seconds).toBeLessThanOrEqual(Math.ceil(ran) + 1);
+      expect(usd).toBeCloseTo(seconds * USD_PER_SECOND, 9);
+      await expectBalanced();
+    },
+  );
 
-  it("8 vCPU and 16 GiB where the template says 2 and 0.5: held at that, or ended where there is no room", async () => {
+  it("of 8 vCPU and 16 GiB, where the template says 2 and 0.5, is held, or ended where there is no room", async () => {
     stack.sandboxes.rude({ size: { cpuCount: 8, memoryMB: 16_384 } });
     const rate = 8 * 0.000014 + 16 * 0.0000045;
     const sandbox = await open("talk", { timeoutSeconds: 60 });
@@ -445,12 +424,12 @@ describe("what E2B says", () => {
     const refused = await post("other", { timeoutSeconds: 60 });
     expect(refused.status).toBe(429);
     expect(await refused.json()).toMatchObject({ error: "quota_exceeded", stage: "quota_check" });
-    expect(living()).toEqual([]);
+    expect(living(stack)).toEqual([]);
     expect((await booked()).usd).toBeCloseTo((await booked()).seconds * rate, 9);
     await expectBalanced();
   });
 
-  it("another id than was asked for: no code runs in it, and what was made is ended", async () => {
+  it("under another id than was asked for runs no code, and what was made is ended", async () => {
     const sandbox = await open("talk");
     await run(sandbox.id, "globalThis.n = 41");
     stack.sandboxes.rude({ connectsToAnother: true });
@@ -458,13 +437,13 @@ describe("what E2B says", () => {
       error: "upstream_error",
       stage: "connect",
     });
-    expect(count("run")).toBe(1);
+    expect(countOf(stack, "run")).toBe(1);
     stack.sandboxes.rude({});
     expect(await (await run(sandbox.id, "n + 1")).json()).toMatchObject({
       results: [{ text: "42" }],
     });
-    expect(await maintain()).toEqual({ strays: 1 });
-    expect(living().map(({ id }) => id)).toEqual([sandbox.sandboxId]);
+    expect(await changes()).toEqual({ strays: 1 });
+    expect(living(stack).map(({ id }) => id)).toEqual([sandbox.sandboxId]);
     // The user who had the sandbox pays for what was made in its place.
     const events = await stack.sql`
       select user_id from spend.cost_events where tenant_id = ${tenant.id}`;
@@ -472,58 +451,58 @@ describe("what E2B says", () => {
     await expectBalanced();
   });
 
-  it("204 to a kill that it does not do: it is found, killed and paid for", async () => {
+  it("by 204 to a kill that it does not do is not believed: the sandbox is found, killed and paid for", async () => {
     const sandbox = await open("talk");
     stack.sandboxes.rude({ ignoresKill: true });
     expect((await end(sandbox.id)).status).toBe(200);
     await new Promise((done) => setTimeout(done, 1200));
-    await maintain();
+    await changes();
     stack.sandboxes.rude({});
-    await maintain();
-    expect(living()).toEqual([]);
+    await changes();
+    expect(living(stack)).toEqual([]);
     const ran = stack.sandboxes.ranMs(sandbox.sandboxId) / 1000;
     expect((await booked()).seconds).toBeGreaterThanOrEqual(Math.ceil(ran));
     await expectBalanced();
   });
 });
 
-describe("sent once, and what a lost answer leaves", () => {
-  it("the connection breaks before the answer to create, to connect and to kill: none is sent again unasked", async () => {
+describe("A call of E2B is sent once", () => {
+  it("when the connection breaks before the answer to create, connect and kill: none is sent again unasked", async () => {
     // Each time on a connection that is kept from the call before.
     const sandbox = await open("warm");
     stack.sandboxes.fault({ operation: "kill", loseAnswer: true });
     expect((await end(sandbox.id)).status).toBe(502);
-    expect(count("kill")).toBe(1);
+    expect(countOf(stack, "kill")).toBe(1);
     await open("warm, too");
     stack.sandboxes.fault({ operation: "create", loseAnswer: true });
     expect((await post("talk")).status).toBe(502);
-    expect(count("create")).toBe(3);
+    expect(countOf(stack, "create")).toBe(3);
   });
 
   it.each([408, 499])(
-    "a gateway's %d to a create: it may have been made, so the hold stays",
+    "when a gateway's %d answers a create: the sandbox may have been made, so the hold stays",
     async (status) => {
       stack.sandboxes.fault({ operation: "create", status, appliesAfterMs: 200 });
       expect((await post("talk")).status).toBe(502);
       const [held] = await stack.sql`
       select status from spend.reservations where tenant_id = ${tenant.id}`;
       expect(held?.status).toBe("held");
-      await until("it is made", () => living().length === 1);
+      await until("it is made", () => living(stack).length === 1);
       await stack.sql`
       update spend.execution_contexts set claim_expires_at = now() where tenant_id = ${tenant.id}`;
-      expect(await maintain()).toEqual({ orphans: 1 });
-      expect(living()).toEqual([]);
+      expect(await changes()).toEqual({ orphans: 1 });
+      expect(living(stack)).toEqual([]);
       await expectBalanced();
     },
   );
 
-  it("a pause that fails here and happens there, when a run has begun since: the sandbox is kept", async () => {
+  it("when a pause fails here and happens there, after a run has begun: the sandbox is kept", async () => {
     const sandbox = await open("talk");
     await run(sandbox.id, "globalThis.n = 41");
-    await age(sandbox, 250);
+    await age(stack, sandbox, 250);
     stack.sandboxes.fault({ operation: "pause", status: 504, appliesAfterMs: 300 });
-    expect(await maintain()).toEqual({ failed: 1 });
-    await until("it is paused", () => inE2B(sandbox).state === "paused");
+    expect(await changes()).toEqual({ failed: 1 });
+    await until("it is paused", () => inE2B(stack, sandbox).state === "paused");
     await stack.sql`update spend.execution_contexts set pause_claimed_until = now() where id = ${sandbox.id}`;
     expect(await (await run(sandbox.id, "n + 1")).json()).toMatchObject({
       results: [{ text: "42" }],

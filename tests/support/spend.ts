@@ -1,5 +1,6 @@
-// What the race tests say in SQL, once.
-import type { JSONValue, Sql } from "postgres";
+// What tests say of calls, quotas and balances in SQL, once.
+import type { JSONValue, Row, Sql } from "postgres";
+import { until } from "./until.ts";
 
 export type Usage = Record<string, JSONValue>;
 
@@ -61,6 +62,18 @@ export async function addQuota(sql: Sql, quota: NewQuota): Promise<number> {
   return Number(row?.id);
 }
 
+/** Sets the limits of a tenant's quotas of one resource. */
+export async function limitTo(
+  sql: Sql,
+  tenantId: string,
+  usd: number,
+  resourceType = "llm",
+): Promise<void> {
+  await sql`
+    update spend.cost_quotas set limit_usd = ${usd}
+    where tenant_id = ${tenantId} and resource_type = ${resourceType}`;
+}
+
 export interface ReserveAnswer {
   allowed: boolean;
   reservation_id: string | null;
@@ -84,6 +97,41 @@ export async function reserve(
 /** Rows in which balances and ledger differ: none, when all is right. */
 export function verifyBalances(sql: Sql) {
   return sql`select * from spend.verify_balances()`;
+}
+
+/** A tenant's calls so far, in order, with what was booked of them. */
+export async function callsOf(sql: Sql, tenantId: string): Promise<Row[]> {
+  return await sql`
+    select r.status, r.provider, r.product, r.task, r.user_id, r.conversation_id, r.is_estimated,
+      r.estimated_cost_usd, r.actual_cost_usd, e.cost_usd, e.usage, r.usage_estimate,
+      r.estimated_cost_usd::float8 as estimate, r.actual_cost_usd::float8 as cost,
+      extract(epoch from r.expires_at - r.created_at)::float8 as hold_seconds
+    from spend.reservations as r
+    left join spend.cost_events as e on e.tenant_id = r.tenant_id and e.reservation_id = r.id
+    where r.tenant_id = ${tenantId} order by r.created_at, r.id`;
+}
+
+/** A tenant's calls, once there are `count` and none is held any more. */
+export async function endedCalls(
+  sql: Sql,
+  tenantId: string,
+  count: number,
+  seconds?: number,
+): Promise<Row[]> {
+  return await until(
+    `${count} calls have ended`,
+    async () => {
+      const calls = await callsOf(sql, tenantId);
+      return calls.length === count && calls.every(({ status }) => status !== "held") && calls;
+    },
+    seconds,
+  );
+}
+
+/** A tenant's only call, once it has ended. */
+export async function endedCall(sql: Sql, tenantId: string): Promise<Row> {
+  const [call] = await endedCalls(sql, tenantId, 1);
+  return call as Row;
 }
 
 /** Dollars held of a tenant's quota. */
