@@ -322,10 +322,17 @@ describe("A sandbox that goes on", () => {
     await stack.sql`
       update spend.execution_contexts set expires_at = now() - interval '1 s'
       where id = ${sandbox.id}`;
+    const before = performance.now();
 
     expect(await changes()).toEqual({ expired: 1 });
+
     expect(living(stack)).toEqual([]);
-    expect(await bookings()).toMatchObject([{ cost_usd: usd(201), is_estimated: false }]);
+    const [booking] = await bookings();
+    // Booked in full seconds, to the moment at which it was killed.
+    const seconds = Math.round(Number(booking?.cost_usd) / Number(usd(1)));
+    expect(seconds).toBeGreaterThanOrEqual(201);
+    expect(seconds).toBeLessThanOrEqual(202 + (performance.now() - before) / 1000);
+    expect(booking).toMatchObject({ cost_usd: usd(seconds), is_estimated: false });
   });
 
   it("and cannot be paused now is left to the next run, which says so", async () => {
