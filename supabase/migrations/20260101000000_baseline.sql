@@ -1795,6 +1795,8 @@ create function spend_private.has_unused_prices(
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- Two searches: the negotiated prices of other tenants, however many, are not looked at.
@@ -1822,6 +1824,8 @@ create function spend_private.mark_prices_used(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   perform spend_private.fix_prices(array(
@@ -1839,6 +1843,8 @@ create function spend_private.fix_prices(p_price_ids bigint[])
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- In the order of ids, since two calls may fix the same rows.
@@ -2042,6 +2048,8 @@ create function spend_private.other_names(p_provider text, p_name text)
 returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   -- 'openai/gpt-4o' is 'gpt-4o' of openai.
@@ -2071,6 +2079,8 @@ create function spend_private.plain_product(p_provider text, p_name text)
 returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_prefix text := lower(p_provider) || '/';
@@ -2133,6 +2143,8 @@ create function spend_private.price_product(
 returns spend_private.priced_usage
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
@@ -2906,6 +2918,8 @@ create function spend_private.quota_details(
 returns spend.quota_details
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_details spend.quota_details;
@@ -2945,6 +2959,8 @@ create function spend_private.quota_details(
 returns spend.quota_details
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -2979,6 +2995,8 @@ create function spend_private.allot(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -3047,6 +3065,10 @@ create function spend_private.applicable_quotas(
 returns spend_private.applicable_quota[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 begin
   return (
@@ -3095,6 +3117,8 @@ create function spend_private.open_periods(p_quotas spend_private.applicable_quo
 returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend_private.applicable_quota;
@@ -3680,6 +3704,8 @@ create function spend_private.open_balances(p_quota_id bigint, p_now timestamptz
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -3786,6 +3812,8 @@ create function spend_private.quota_bounds(p_quota spend.cost_quotas, p_now time
 returns tstzrange
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return spend_private.period_bounds(
@@ -4320,6 +4348,8 @@ create function spend_private.roomy_slot(
 returns integer
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return (
@@ -4348,6 +4378,8 @@ create function spend_private.make_room(
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_slot integer;
@@ -4385,6 +4417,8 @@ create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start t
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   perform from spend_private.quota_balances as b
@@ -4550,6 +4584,8 @@ create function spend_private.read_call(
 returns spend_private.call
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_time_zone text;
@@ -4728,6 +4764,10 @@ create function spend_private.hold(
 returns spend_private.holding
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 declare
   v_holding spend_private.holding := row('{}', '{}', null);
@@ -4921,6 +4961,8 @@ create function spend_private.book(
 returns spend.settle_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
@@ -4987,6 +5029,8 @@ create function spend_private.is_booked(p_reservation spend.reservations)
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return exists (
@@ -5084,6 +5128,10 @@ create function spend_private.expected_output(
 returns bigint
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 begin
   return (
@@ -5120,8 +5168,6 @@ language plpgsql stable
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
 as $$
 begin
   return spend_private.check_quota(
@@ -5145,6 +5191,8 @@ create function spend_private.check_quota(
 returns spend.reserve_result
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_call spend_private.call := spend_private.read_call(
@@ -5183,6 +5231,8 @@ create function spend_private.correct_balances(
 returns spend.reservation_hold[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota record;
@@ -5252,6 +5302,8 @@ create function spend_private.expire_reservations(
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_passed_over uuid[] := '{}';
@@ -5310,6 +5362,10 @@ create function spend_private.due_holds(
 returns spend_private.due_hold[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 begin
   return (
@@ -5373,6 +5429,8 @@ create function spend_private.lock_due_balances(p_due spend_private.due_hold[])
 returns spend_private.due_hold[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return (
@@ -5452,6 +5510,8 @@ create function spend_private.expire_together(p_due spend_private.due_hold[], p_
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_expired spend.reservations[];
@@ -5496,6 +5556,8 @@ create function spend_private.resolve_expiries(p_now timestamptz)
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   update spend.problems as p set resolved_at = p_now
@@ -5514,6 +5576,8 @@ create function spend_private.expire_holds(p_expired spend.reservations[])
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_hold record;
@@ -5549,9 +5613,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -5575,6 +5636,8 @@ create function spend_private.extend(
 returns spend.reserve_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
@@ -5626,6 +5689,8 @@ create function spend_private.check_caller(p_tenant_id uuid, p_user_id uuid)
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_closed_at timestamptz;
@@ -5655,6 +5720,8 @@ create function spend_private.hold_more(
 returns spend.reserve_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_answer spend.reserve_result;
@@ -5719,6 +5786,8 @@ create function spend_private.await_slot(
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   perform from spend_private.quota_balances as b
@@ -5779,6 +5848,8 @@ create function spend_private.move_balances(
 returns spend.reservation_hold[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_hold spend.reservation_hold;
@@ -5956,6 +6027,10 @@ create function spend_private.seconds_until_hold_ends(
 returns integer
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 declare
   v_created_at timestamptz;
@@ -6190,9 +6265,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -6257,6 +6329,8 @@ create function spend_private.replay(p_tenant_id uuid, p_idempotency_key text, p
 returns spend.reserve_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_answer spend.reserve_result;
@@ -6325,6 +6399,8 @@ create function spend_private.lock_reservation(p_reservation_id uuid)
 returns spend.reservations
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
@@ -6369,11 +6445,6 @@ language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
 set search_path = pg_catalog, pg_temp
--- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then,
--- and walked, since a look for one slot with room that gathers a bitmap first reads all of them.
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -6500,6 +6571,8 @@ create function spend_private.keep_refusal(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_answer spend.reserve_result := p_admission.refusal;
@@ -6527,9 +6600,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -7055,6 +7125,8 @@ create function spend_private.adjust(
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_time_zone text;
@@ -7143,6 +7215,8 @@ create function spend_private.earlier_adjustment(
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_event_id bigint;
@@ -7512,8 +7586,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
--- Each call is priced by the same few statements: they are planned once.
-set plan_cache_mode = 'force_generic_plan'
 set lock_timeout = '3s'
 as $$
 begin
@@ -9526,6 +9598,8 @@ create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
 returns spend.execution_contexts
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_context spend.execution_contexts;
@@ -9658,6 +9732,8 @@ create function spend_private.may_use_context(p_context spend.execution_contexts
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- The rule by which they are read, too: what a conversation's code left in its sandbox is part of it.
@@ -9737,6 +9813,8 @@ create function spend_private.claim_context(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_new spend.execution_contexts;
@@ -10002,6 +10080,8 @@ create function spend_private.confirm_start(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_needs_more boolean := p_vcpus > p_context.vcpus or p_memory_gib > p_context.memory_gib;
@@ -10062,6 +10142,8 @@ create function spend_private.confirm_end(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_is_newest boolean := coalesce(p_revision = p_context.revision, false);
@@ -10212,6 +10294,8 @@ create function spend_private.flag_sandboxes(p_subject text, p_message text, p_n
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- Once an hour: no row for all calls to wait at.
@@ -10379,6 +10463,8 @@ create function spend_private.close_context(
 returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   update spend.execution_contexts as c set
@@ -10432,6 +10518,8 @@ create function spend_private.fail_context(
 returns text
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -10501,6 +10589,8 @@ create function spend_private.enter_running(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_used_until timestamptz := p_now + make_interval(secs => p_run_seconds);
@@ -10589,6 +10679,8 @@ create function spend_private.resume_context(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_held spend.reserve_result;
@@ -10634,6 +10726,8 @@ create function spend_private.enter_creating(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   if p_context.claim_id = p_claim_id then
@@ -10823,6 +10917,8 @@ create function spend_private.claim_pause(
 returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -11003,6 +11099,8 @@ create function spend_private.stray_start(
 returns timestamptz
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_created_at timestamptz := (
@@ -11029,6 +11127,8 @@ create function spend_private.stray_user(p_tenant_id uuid, p_context_id uuid)
 returns uuid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- Whoever has left pays no more; the tenant does.
@@ -11075,6 +11175,8 @@ create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
 returns timestamptz
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return greatest(
@@ -11189,6 +11291,8 @@ create function spend_private.use_context(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_context spend.execution_contexts;
@@ -11246,6 +11350,8 @@ language plpgsql stable
 -- Definer: may_use_context is nobody's to call.
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return query
@@ -11427,6 +11533,8 @@ create function spend_private.record_problem(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_before spend.problems;
@@ -11505,6 +11613,8 @@ create function spend_private.resolve_problems(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   update spend.problems as p set resolved_at = p_now
@@ -11604,6 +11714,8 @@ create function spend_private.is_alerted(
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return exists (
@@ -11652,6 +11764,8 @@ create function spend_private.end_alerts(p_holds spend.reservation_hold[], p_now
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   update spend.alerts as a set ended_at = p_now
@@ -11833,6 +11947,8 @@ create function spend_private.warn(
 returns spend.quota_details[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_hold spend.reservation_hold;

@@ -8,6 +8,8 @@ create function spend_private.has_unused_prices(
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- Two searches: the negotiated prices of other tenants, however many, are not looked at.
@@ -35,6 +37,8 @@ create function spend_private.mark_prices_used(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   perform spend_private.fix_prices(array(
@@ -52,6 +56,8 @@ create function spend_private.fix_prices(p_price_ids bigint[])
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- In the order of ids, since two calls may fix the same rows.

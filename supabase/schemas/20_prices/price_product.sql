@@ -21,6 +21,8 @@ create function spend_private.price_product(
 returns spend_private.priced_usage
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.

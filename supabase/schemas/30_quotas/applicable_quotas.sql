@@ -18,6 +18,10 @@ create function spend_private.applicable_quotas(
 returns spend_private.applicable_quota[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 begin
   return (
@@ -66,6 +70,8 @@ create function spend_private.open_periods(p_quotas spend_private.applicable_quo
 returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend_private.applicable_quota;

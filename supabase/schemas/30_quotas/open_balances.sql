@@ -9,6 +9,8 @@ create function spend_private.open_balances(p_quota_id bigint, p_now timestamptz
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend.cost_quotas;

@@ -7,6 +7,8 @@ create function spend_private.quota_details(
 returns spend.quota_details
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_details spend.quota_details;
@@ -46,6 +48,8 @@ create function spend_private.quota_details(
 returns spend.quota_details
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend.cost_quotas;

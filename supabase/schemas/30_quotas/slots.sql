@@ -8,6 +8,8 @@ create function spend_private.roomy_slot(
 returns integer
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return (
@@ -36,6 +38,8 @@ create function spend_private.make_room(
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_slot integer;
@@ -73,6 +77,8 @@ create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start t
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   perform from spend_private.quota_balances as b

@@ -8,6 +8,8 @@ create function spend_private.book(
 returns spend.settle_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
@@ -74,6 +76,8 @@ create function spend_private.is_booked(p_reservation spend.reservations)
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return exists (

@@ -67,6 +67,10 @@ create function spend_private.expected_output(
 returns bigint
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 begin
   return (

@@ -10,8 +10,6 @@ language plpgsql stable
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
 as $$
 begin
   return spend_private.check_quota(
@@ -35,6 +33,8 @@ create function spend_private.check_quota(
 returns spend.reserve_result
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_call spend_private.call := spend_private.read_call(

@@ -6,6 +6,8 @@ create function spend_private.correct_balances(
 returns spend.reservation_hold[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota record;

@@ -21,6 +21,8 @@ create function spend_private.expire_reservations(
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_passed_over uuid[] := '{}';
@@ -79,6 +81,10 @@ create function spend_private.due_holds(
 returns spend_private.due_hold[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 begin
   return (
@@ -142,6 +148,8 @@ create function spend_private.lock_due_balances(p_due spend_private.due_hold[])
 returns spend_private.due_hold[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return (
@@ -221,6 +229,8 @@ create function spend_private.expire_together(p_due spend_private.due_hold[], p_
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_expired spend.reservations[];
@@ -265,6 +275,8 @@ create function spend_private.resolve_expiries(p_now timestamptz)
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   update spend.problems as p set resolved_at = p_now
@@ -283,6 +295,8 @@ create function spend_private.expire_holds(p_expired spend.reservations[])
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_hold record;

@@ -9,9 +9,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -35,6 +32,8 @@ create function spend_private.extend(
 returns spend.reserve_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
@@ -86,6 +85,8 @@ create function spend_private.check_caller(p_tenant_id uuid, p_user_id uuid)
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_closed_at timestamptz;
@@ -115,6 +116,8 @@ create function spend_private.hold_more(
 returns spend.reserve_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_answer spend.reserve_result;
@@ -179,6 +182,8 @@ create function spend_private.await_slot(
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   perform from spend_private.quota_balances as b

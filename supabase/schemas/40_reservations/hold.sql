@@ -14,6 +14,10 @@ create function spend_private.hold(
 returns spend_private.holding
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 declare
   v_holding spend_private.holding := row('{}', '{}', null);

@@ -10,6 +10,8 @@ create function spend_private.read_call(
 returns spend_private.call
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_time_zone text;

@@ -128,6 +128,10 @@ create function spend_private.seconds_until_hold_ends(
 returns integer
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 declare
   v_created_at timestamptz;

@@ -4,9 +4,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin

@@ -23,6 +23,8 @@ create function spend_private.replay(p_tenant_id uuid, p_idempotency_key text, p
 returns spend.reserve_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_answer spend.reserve_result;

@@ -33,6 +33,8 @@ create function spend_private.lock_reservation(p_reservation_id uuid)
 returns spend.reservations
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);

@@ -16,11 +16,6 @@ language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
 set search_path = pg_catalog, pg_temp
--- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then,
--- and walked, since a look for one slot with room that gathers a bitmap first reads all of them.
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -147,6 +142,8 @@ create function spend_private.keep_refusal(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_answer spend.reserve_result := p_admission.refusal;

@@ -37,6 +37,8 @@ create function spend_private.adjust(
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_time_zone text;
@@ -125,6 +127,8 @@ create function spend_private.earlier_adjustment(
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_event_id bigint;

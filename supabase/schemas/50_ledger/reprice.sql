@@ -25,8 +25,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
--- Each call is priced by the same few statements: they are planned once.
-set plan_cache_mode = 'force_generic_plan'
 set lock_timeout = '3s'
 as $$
 begin

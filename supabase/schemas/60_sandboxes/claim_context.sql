@@ -50,6 +50,8 @@ create function spend_private.claim_context(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_new spend.execution_contexts;

@@ -92,6 +92,8 @@ create function spend_private.confirm_start(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_needs_more boolean := p_vcpus > p_context.vcpus or p_memory_gib > p_context.memory_gib;
@@ -152,6 +154,8 @@ create function spend_private.confirm_end(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_is_newest boolean := coalesce(p_revision = p_context.revision, false);
@@ -302,6 +306,8 @@ create function spend_private.flag_sandboxes(p_subject text, p_message text, p_n
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- Once an hour: no row for all calls to wait at.

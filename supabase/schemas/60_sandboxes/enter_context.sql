@@ -36,6 +36,8 @@ create function spend_private.enter_running(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_used_until timestamptz := p_now + make_interval(secs => p_run_seconds);
@@ -124,6 +126,8 @@ create function spend_private.resume_context(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_held spend.reserve_result;
@@ -169,6 +173,8 @@ create function spend_private.enter_creating(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   if p_context.claim_id = p_claim_id then

@@ -147,6 +147,8 @@ create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
 returns spend.execution_contexts
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_context spend.execution_contexts;
@@ -279,6 +281,8 @@ create function spend_private.may_use_context(p_context spend.execution_contexts
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- The rule by which they are read, too: what a conversation's code left in its sandbox is part of it.

@@ -155,6 +155,8 @@ create function spend_private.claim_pause(
 returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
@@ -335,6 +337,8 @@ create function spend_private.stray_start(
 returns timestamptz
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_created_at timestamptz := (
@@ -361,6 +365,8 @@ create function spend_private.stray_user(p_tenant_id uuid, p_context_id uuid)
 returns uuid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- Whoever has left pays no more; the tenant does.
@@ -407,6 +413,8 @@ create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
 returns timestamptz
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return greatest(

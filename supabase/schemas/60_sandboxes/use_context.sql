@@ -37,6 +37,8 @@ create function spend_private.use_context(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_context spend.execution_contexts;
@@ -94,6 +96,8 @@ language plpgsql stable
 -- Definer: may_use_context is nobody's to call.
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return query

@@ -42,6 +42,8 @@ create function spend_private.record_problem(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_before spend.problems;
@@ -120,6 +122,8 @@ create function spend_private.resolve_problems(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   update spend.problems as p set resolved_at = p_now

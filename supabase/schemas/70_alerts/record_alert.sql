@@ -43,6 +43,8 @@ create function spend_private.is_alerted(
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return exists (
@@ -91,6 +93,8 @@ create function spend_private.end_alerts(p_holds spend.reservation_hold[], p_now
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   update spend.alerts as a set ended_at = p_now

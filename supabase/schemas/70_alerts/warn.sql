@@ -7,6 +7,8 @@ create function spend_private.warn(
 returns spend.quota_details[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_hold spend.reservation_hold;
