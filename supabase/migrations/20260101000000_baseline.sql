@@ -2131,6 +2131,18 @@ create type spend_private.priced_usage as (
 comment on type spend_private.priced_usage is
   'What usage costs. product: the resolved name; priced_as: the product of the rows that price it, ''*'' where those do; price_ids, units: the lines of the bill, by which price and how many units; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
 
+create type spend_private.price_in_force as (
+  product text,
+  meter text,
+  part_of text,
+  units numeric,
+  id bigint,
+  usd numeric,
+  unit_size numeric
+);
+comment on type spend_private.price_in_force is
+  'Price of a meter of a call: usd per unit_size units, from row id of spend.prices. units: what the call counts of it; null: a part that the bound does not state. part_of: the meter whose count includes this one.';
+
 create function spend_private.price_product(
   p_tenant_id uuid,
   p_resource_type text,
@@ -2143,32 +2155,37 @@ create function spend_private.price_product(
 returns spend_private.priced_usage
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.bill(p_resource_type, p_counts, spend_private.prices_in_force(
+    p_tenant_id, p_resource_type, p_counts, p_name, p_at, p_is_bound, p_version
+  ));
+end;
+$$;
+comment on function spend_private.price_product is
+  'Cost of usage at the prices in force at p_at for the product of this name, or of the product whose alias it is: the first that has a price for any of what is counted; null when none has. p_is_bound, p_version: see prices_in_force. Raises 22023 invalid_usage, as bill does.';
+
+create function spend_private.prices_in_force(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_name text,
+  p_at timestamptz,
+  p_is_bound boolean,
+  p_version bigint
+)
+returns spend_private.price_in_force[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
-declare
-  v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
-  v_product text;
-  v_found text;
-  v_meter text;
-  v_part_of text;
-  v_price_id bigint;
-  v_unit_usd numeric;
-  v_unit_size numeric;
-  v_units numeric;
-  v_last text;
-  v_whole text;
-  v_billed_apart numeric;
-  v_dearest_id bigint;
-  v_dearest_usd numeric;
-  v_dearest_size numeric;
-  v_cost_usd numeric := 0;
-  v_price_ids bigint[] := '{}';
-  v_billed numeric[] := '{}';
-  v_unpriced text[];
 begin
-  for v_found, v_meter, v_part_of, v_units, v_price_id, v_unit_usd, v_unit_size in
-    select p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
+  return array(
+    select distinct on (p.product <> p_name, coalesce(m.part_of, m.meter), m.part_of is null, m.meter)
+      row(
+        p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
+      )::spend_private.price_in_force
     from spend.prices as p
     join spend.meters as m on m.resource_type = p_resource_type and m.meter = p.meter
     where p.provider = p_counts.provider
@@ -2185,65 +2202,83 @@ begin
       and (p_version is null or p.version <= p_version)
       and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
     order by
-      p.product <> p_name,
-      -- Parts before their whole.
-      coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
-      -- What is in force, first. Each (meter, tier) is a series of its own in time; the highest tier that the call
-      -- reaches wins.
+      p.product <> p_name, coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
+      -- The first is in force: the tenant's own price, then the highest tier that the call reaches, then the newest.
       p.tenant_id nulls last, p.tier_from desc, p.effective_from desc, p.revision desc
-  loop
-    v_product := coalesce(v_product, v_found);
-    exit when v_found <> v_product;
-    continue when v_meter = v_last;
-    v_last := v_meter;
-    if v_whole is distinct from coalesce(v_part_of, v_meter) then
-      v_whole := coalesce(v_part_of, v_meter);
+  );
+end;
+$$;
+comment on function spend_private.prices_in_force is
+  'One price for each meter that the usage counts: of the product of this name first, then of the one whose alias it is; parts before their whole. p_is_bound: the usage is an upper bound; then also the prices of parts that it does not state, and that the provider decides on (meters.provider_decides). p_version: by the rows of this very product alone that there were at this version of the price list; null: by all rows.';
+
+create function spend_private.bill(
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_prices spend_private.price_in_force[]
+)
+returns spend_private.priced_usage
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_price spend_private.price_in_force;
+  v_dearest spend_private.price_in_force; -- of the parts that the bound does not state
+  v_whole text;
+  v_billed_apart numeric;
+  v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
+  v_priced spend_private.priced_usage := row(p_prices[1].product, 0, '{}', '{}', null, p_prices[1].product);
+begin
+  if p_prices = '{}' then
+    return null;
+  end if;
+  foreach v_price in array p_prices loop
+    exit when v_price.product <> v_priced.product;
+    if v_whole is distinct from coalesce(v_price.part_of, v_price.meter) then
+      v_whole := coalesce(v_price.part_of, v_price.meter);
       v_billed_apart := 0;
-      v_dearest_id := null;
+      v_dearest := null;
     end if;
 
-    if v_part_of is null then
-      v_units := v_units - v_billed_apart;
-      if v_dearest_id is not null and v_dearest_usd / v_dearest_size > v_unit_usd / v_unit_size then
-        v_price_id := v_dearest_id;
-        v_unit_usd := v_dearest_usd;
-        v_unit_size := v_dearest_size;
-      end if;
-    elsif v_units is not null then
-      v_billed_apart := v_billed_apart + v_units;
-    else
-      if v_dearest_id is null or v_unit_usd / v_unit_size > v_dearest_usd / v_dearest_size then
-        v_dearest_id := v_price_id;
-        v_dearest_usd := v_unit_usd;
-        v_dearest_size := v_unit_size;
+    if v_price.units is null then
+      if v_dearest.id is null or v_price.usd / v_price.unit_size > v_dearest.usd / v_dearest.unit_size then
+        v_dearest := v_price;
       end if;
       continue;
     end if;
-
-    v_left := v_left - v_meter;
-    continue when v_units = 0;
-    if v_units < 0 then
-      perform spend_private.fail_usage(v_meter, 'is smaller than the sum of its parts');
+    v_left := v_left - v_price.meter;
+    if v_price.part_of is not null then
+      v_billed_apart := v_billed_apart + v_price.units;
+    else
+      v_price.units := v_price.units - v_billed_apart;
+      if v_dearest.usd / v_dearest.unit_size > v_price.usd / v_price.unit_size then
+        v_price.id := v_dearest.id;
+        v_price.usd := v_dearest.usd;
+        v_price.unit_size := v_dearest.unit_size;
+      end if;
+    end if;
+    continue when v_price.units = 0;
+    if v_price.units < 0 then
+      perform spend_private.fail_usage(v_price.meter, 'is smaller than the sum of its parts');
     end if;
     -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
-    v_cost_usd := v_cost_usd + (v_units * v_unit_usd)::numeric(60, 20) / v_unit_size;
-    v_price_ids := v_price_ids || v_price_id;
-    v_billed := v_billed || v_units;
+    v_priced.cost_usd := v_priced.cost_usd
+      + (v_price.units * v_price.usd)::numeric(60, 20) / v_price.unit_size;
+    v_priced.price_ids := v_priced.price_ids || v_price.id;
+    v_priced.units := v_priced.units || v_price.units;
   end loop;
-  if v_product is null then
-    return null;
-  elsif v_cost_usd > 1e9 then
-    -- No call does, and a balance could not hold many of them.
+
+  if v_priced.cost_usd > 1e9 then
+    -- No call costs that much, and a balance could not hold many that do.
     perform spend_private.fail_usage('usage', 'costs more than 1e9 USD');
   elsif v_left <> '{}' then
-    v_unpriced := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
+    v_priced.unpriced_meters := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
   end if;
-  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_billed, v_unpriced, v_product);
+  v_priced.cost_usd := round(v_priced.cost_usd, 12);
+  return v_priced;
 end;
 $$;
-comment on function spend_private.price_product is
-  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. p_version, when given: by the rows of this very product alone, and of those that there were at this version of the price list. The sum of a bill, and its lines. A part that has a price of its own is billed apart, another in its whole.
-p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
+comment on function spend_private.bill is
+  'Adds up what usage costs at p_prices (prices_in_force), those of the first product alone. A part that has a price is billed apart, and the rest of its whole at the whole''s price; in a bound, at the dearest of that and of the parts that it does not state. Null without prices.
 Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
 
 create function spend_private.unpriced_meters(p_resource_type text, p_units jsonb, p_left jsonb)

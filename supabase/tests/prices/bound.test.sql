@@ -2,7 +2,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(27);
+select plan(28);
 
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 insert into spend.prices (resource_type, provider, product, meter, usd, tier_from, effective_from) values
@@ -20,6 +20,9 @@ insert into spend.prices (resource_type, provider, product, meter, usd, tier_fro
   ('llm', 'test', 'cheap', 'cache_write_tokens', 90, 0, '2020-01-01'),
   ('llm', 'test', 'cheap', 'cache_write_tokens', 2, 0, '2021-01-01'),
   ('llm', 'test', 'cheap', 'reasoning_tokens', 3, 0, '2020-01-01'),
+  ('llm', 'test', 'writer', 'input_tokens', 10, 0, '2020-01-01'),
+  ('llm', 'test', 'writer', 'cache_write_tokens', 50, 0, '2020-01-01'),
+  ('llm', 'test', 'writer', 'output_tokens', 20, 0, '2020-01-01'),
   ('llm', 'test', 'images', 'input_tokens', 10, 0, '2020-01-01'),
   ('llm', 'test', 'images', 'image_output_tokens', 10, 0, '2020-01-01');
 
@@ -49,6 +52,7 @@ select is(pg_temp.estimate('{"output_tokens": 1000000, "reasoning_tokens": null}
 select is(pg_temp.estimate('{"input_tokens": 1000}', 'cheap'), 0.01, 'a kind that is cheaper, or was dearer once, changes nothing; nor does a tier that is not reached');
 select is(pg_temp.estimate('{"input_tokens": 1001}', 'cheap'), 0.04004, 'the bound of the input decides the tier');
 select is(pg_temp.estimate('{"output_tokens": 1000000}', 'cheap'), 20::numeric, 'reasoning that is cheaper than output may not happen');
+select is(pg_temp.estimate('{"input_tokens": 1000000, "output_tokens": 1000000}', 'writer'), 70::numeric, 'input at $50, the dearest kind of input; output at $20, whatever input may cost');
 select throws_ok($$ select pg_temp.estimate('{"output_tokens": 1}', 'images') $$, 'PT422', 'unpriced_product', 'a part''s price is no price for its whole');
 select is(
   (spend.check_quota('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', '{"provider": "openai", "model": "gpt-4o", "input_tokens": 1000000, "output_tokens": 1000000}')).estimated_cost_usd,
