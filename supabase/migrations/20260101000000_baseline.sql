@@ -2,7 +2,7 @@
 set lock_timeout = '5s';
 set statement_timeout = '5min';
 
--- schemas/00_foundation/schemas.sql
+-- schemas/00_foundation/01_schemas.sql
 -- Function bodies name tables that later files create.
 set check_function_bodies = off;
 
@@ -361,38 +361,7 @@ $$;
 comment on function spend_private.fail_conflict is
   'Raises PT409 idempotency_conflict: the key was used before, by a request that was not the same.';
 
--- schemas/00_foundation/suggestion.sql
-create function spend_private.suggestion(p_field text, p_value text)
-returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_field <> 'time_zone' then
-    return null;
-  end if;
-  return (
-    select 'Did you mean ' || string_agg(z.name, ', ' order by z.distance, z.name) || '?'
-    from (
-      select n.name, d.distance
-      from pg_timezone_names as n
-      cross join lateral (
-        -- 'tokyo' is a name without its area.
-        select spend_private.edit_distance(
-          lower(case when strpos(p_value, '/') > 0 then n.name else regexp_replace(n.name, '^.*/', '') end),
-          lower(replace(p_value, ' ', '_'))
-        ) as distance
-      ) as d
-      where d.distance <= 2 and spend_private.is_time_zone(n.name) and length(p_value) between 3 and 60
-      order by d.distance, n.name
-      limit 3
-    ) as z
-  );
-end;
-$$;
-comment on function spend_private.suggestion is
-  'What somebody may have meant by a value that is not known, as a question; null: nothing comes to mind.';
-
+-- schemas/00_foundation/looks_like.sql
 create function spend_private.looks_like(p_new text, p_old text)
 returns boolean
 language plpgsql immutable
@@ -458,6 +427,38 @@ end;
 $$;
 comment on function spend_private.edit_distance is
   'Characters to insert, delete or replace until two texts are the same: 0, 1, 2, or 3 for 3 and more.';
+
+-- schemas/00_foundation/suggestion.sql
+create function spend_private.suggestion(p_field text, p_value text)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_field <> 'time_zone' then
+    return null;
+  end if;
+  return (
+    select 'Did you mean ' || string_agg(z.name, ', ' order by z.distance, z.name) || '?'
+    from (
+      select n.name, d.distance
+      from pg_timezone_names as n
+      cross join lateral (
+        -- 'tokyo' is a name without its area.
+        select spend_private.edit_distance(
+          lower(case when strpos(p_value, '/') > 0 then n.name else regexp_replace(n.name, '^.*/', '') end),
+          lower(replace(p_value, ' ', '_'))
+        ) as distance
+      ) as d
+      where d.distance <= 2 and spend_private.is_time_zone(n.name) and length(p_value) between 3 and 60
+      order by d.distance, n.name
+      limit 3
+    ) as z
+  );
+end;
+$$;
+comment on function spend_private.suggestion is
+  'What somebody may have meant by a value that is not known, as a question; null: nothing comes to mind.';
 
 -- schemas/00_foundation/types.sql
 create type spend.quota_details as (
@@ -562,7 +563,7 @@ create type spend_private.call as (
 comment on type spend_private.call is
   'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold). priced_as, price_version: the rows of spend.prices that it is priced by, now and later (spend.reservations). is_first_use: some of these rows are not fixed yet (mark_prices_used).';
 
--- schemas/10_tenants/access.sql
+-- schemas/10_tenants/01_member_tenant_ids.sql
 create function spend_private.member_tenant_ids()
 returns setof uuid
 language sql stable
@@ -593,7 +594,7 @@ comment on function spend_private.managed_tenant_ids is
   'Tenants that the signed-in user is an owner or admin of. For RLS policies.';
 grant execute on function spend_private.managed_tenant_ids to authenticated;
 
--- schemas/10_tenants/is_time_zone.sql
+-- schemas/10_tenants/02_is_time_zone.sql
 create function spend_private.is_time_zone(p_name text)
 returns boolean
 language plpgsql immutable
@@ -614,7 +615,7 @@ comment on function spend_private.is_time_zone is
   'Whether p_name is UTC or an IANA zone name such as Europe/Dublin: of those, the names with an area, not their old short forms (Japan, EST5EDT). Immutable for the constraint that uses it: zones are added to tzdata, never removed.';
 grant execute on function spend_private.is_time_zone to service_role;
 
--- schemas/10_tenants/tenant_key.sql
+-- schemas/10_tenants/03_tenant_key.sql
 create function spend_private.tenant_key(p_tenant_id uuid)
 returns integer
 language plpgsql immutable strict parallel safe
@@ -628,7 +629,7 @@ comment on function spend_private.tenant_key is
   'First 32 bits of a tenant''s id. Not unique: whoever looks up by it must compare the rest too.';
 grant execute on function spend_private.tenant_key to service_role;
 
--- schemas/10_tenants/plans.sql
+-- schemas/10_tenants/04_plans.sql
 create table spend.plans (
   id text primary key,
   name text not null,
@@ -665,7 +666,7 @@ for each row execute function spend_private.explain_uses('plan', 'id');
 create trigger "Explain_new_key" after update on spend.plans
 for each row when (old.id <> new.id) execute function spend_private.explain_uses('plan', 'id');
 
--- schemas/10_tenants/plan_quotas.sql
+-- schemas/10_tenants/05_plan_quotas.sql
 create table spend.plan_quotas (
   plan_id text not null references spend.plans (id) on delete cascade,
   scope text not null,
@@ -748,7 +749,7 @@ comment on function spend_private.complete_plan_quota is
 create trigger complete_plan_quota before insert or update on spend.plan_quotas
 for each row execute function spend_private.complete_plan_quota();
 
--- schemas/10_tenants/tenants.sql
+-- schemas/10_tenants/06_tenants.sql
 create table spend.tenants (
   id uuid primary key default gen_random_uuid(),
   name text not null,
@@ -802,7 +803,7 @@ for each row execute function spend_private.explain_references();
 create trigger "Explain_new_key" after update on spend.tenants
 for each row when (old.id <> new.id) execute function spend_private.explain_uses('tenant', 'id');
 
--- schemas/10_tenants/tenant_members.sql
+-- schemas/10_tenants/07_tenant_members.sql
 create table spend.tenant_members (
   tenant_id uuid not null references spend.tenants (id) on delete cascade,
   user_id uuid not null references auth.users (id) on delete cascade,
@@ -861,6 +862,7 @@ comment on function spend.ensure_quotas is
   'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, leaves alone what was overridden by hand (source manual). Returns how many changed. Triggers and spend.maintain() do the same; call it yourself where neither runs. For service_role.';
 grant execute on function spend.ensure_quotas to service_role;
 
+-- schemas/10_tenants/follow_plan.sql
 create function spend_private.lock_plan(p_tenant_id uuid)
 returns spend.plans
 language plpgsql volatile
@@ -950,109 +952,7 @@ $$;
 comment on function spend_private.follow_plan is
   'spend.ensure_quotas, of one member alone where p_user_id is given. Who calls it for a tenant or a member that is not new has locked the changes of quotas.';
 
--- schemas/10_tenants/keep_history.sql
-create function spend_private.keep_history()
-returns trigger
-language plpgsql
--- Definer: reads the ledger for whoever deletes.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Its first call may be under way.
-  perform spend_private.stop_calls(array[old.id]);
-  if exists (select from spend.reservations as r where r.tenant_id = old.id)
-    or exists (select from spend.cost_events as e where e.tenant_id = old.id)
-    -- What retention leaves of it.
-    or exists (select from spend_private.cost_rollups as r where r.tenant_id = old.id)
-    or exists (select from spend.execution_contexts as c where c.tenant_id = old.id)
-  then
-    perform spend_private.fail(
-      'PT409', 'tenant_has_history', jsonb_build_object('tenant_id', old.id),
-      'Close the tenant instead: update spend.tenants set closed_at = now().'
-    );
-  end if;
-  return old;
-end;
-$$;
-comment on function spend_private.keep_history is
-  'Trigger: a tenant that has spent is closed, not deleted (PT409 tenant_has_history).';
-
-create trigger keep_history before delete on spend.tenants
-for each row execute function spend_private.keep_history();
-
-create function spend_private.keep_history_from_truncate()
-returns trigger
-language plpgsql
--- Definer: see keep_history.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if exists (select from spend.reservations)
-    or exists (select from spend.cost_events)
-    or exists (select from spend_private.cost_rollups)
-    or exists (select from spend.execution_contexts)
-  then
-    perform spend_private.fail(
-      'PT409', 'tenant_has_history', jsonb_build_object('table', tg_table_name),
-      'Tenants that have spent are closed instead: update spend.tenants set closed_at = now(). Delete the others row by row.'
-    );
-  end if;
-  return null;
-end;
-$$;
-comment on function spend_private.keep_history_from_truncate is
-  'Trigger: tenants are not truncated while one of them has spent (PT409 tenant_has_history). No call is under way: each reads its tenant, and truncate waits for it.';
-
-create trigger keep_history_from_truncate before truncate on spend.tenants
-for each statement execute function spend_private.keep_history_from_truncate();
-
--- schemas/10_tenants/seed_quotas.sql
-create function spend_private.seed_quotas_of_tenant()
-returns trigger
-language plpgsql
--- Definer: whoever inserts a tenant or a member need not be able to write quotas.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform spend_private.follow_plan(new.id);
-  return null;
-end;
-$$;
-comment on function spend_private.seed_quotas_of_tenant is
-  'Trigger: a new tenant, or one on another plan, gets the quotas of its plan in the same transaction.';
-
-create trigger seed_quotas after insert or update of plan_id on spend.tenants
-for each row execute function spend_private.seed_quotas_of_tenant();
-
-create function spend_private.seed_quotas_of_member()
-returns trigger
-language plpgsql
--- Definer: see seed_quotas_of_tenant.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if tg_op <> 'INSERT' then
-    delete from spend.cost_quotas as q
-    where q.tenant_id = old.tenant_id and q.scope_id = old.user_id and q.scope = 'user';
-    -- Also where there was none to delete: whoever comes back is new (is_new_subject).
-    perform spend_private.stop_calls(array[old.tenant_id]);
-  end if;
-  if tg_op <> 'DELETE' then
-    perform spend_private.follow_plan(new.tenant_id, new.user_id);
-  end if;
-  return null;
-end;
-$$;
-comment on function spend_private.seed_quotas_of_member is
-  'Trigger: a new member gets the user quotas of the plan; a removed one loses its quotas, its history stays.';
-
-create trigger seed_quotas after insert or update of tenant_id, user_id or delete on spend.tenant_members
-for each row execute function spend_private.seed_quotas_of_member();
-
+-- schemas/10_tenants/follow_plans.sql
 create function spend_private.follow_changed_plans()
 returns trigger
 language plpgsql
@@ -1163,6 +1063,65 @@ $$;
 comment on function spend_private.follow_plan_or_record is
   'follow_plan for one of many: what is wrong about it goes to spend.problems, and the others follow without it.';
 
+-- schemas/10_tenants/keep_history.sql
+create function spend_private.keep_history()
+returns trigger
+language plpgsql
+-- Definer: reads the ledger for whoever deletes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Its first call may be under way.
+  perform spend_private.stop_calls(array[old.id]);
+  if exists (select from spend.reservations as r where r.tenant_id = old.id)
+    or exists (select from spend.cost_events as e where e.tenant_id = old.id)
+    -- What retention leaves of it.
+    or exists (select from spend_private.cost_rollups as r where r.tenant_id = old.id)
+    or exists (select from spend.execution_contexts as c where c.tenant_id = old.id)
+  then
+    perform spend_private.fail(
+      'PT409', 'tenant_has_history', jsonb_build_object('tenant_id', old.id),
+      'Close the tenant instead: update spend.tenants set closed_at = now().'
+    );
+  end if;
+  return old;
+end;
+$$;
+comment on function spend_private.keep_history is
+  'Trigger: a tenant that has spent is closed, not deleted (PT409 tenant_has_history).';
+
+create trigger keep_history before delete on spend.tenants
+for each row execute function spend_private.keep_history();
+
+create function spend_private.keep_history_from_truncate()
+returns trigger
+language plpgsql
+-- Definer: see keep_history.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from spend.reservations)
+    or exists (select from spend.cost_events)
+    or exists (select from spend_private.cost_rollups)
+    or exists (select from spend.execution_contexts)
+  then
+    perform spend_private.fail(
+      'PT409', 'tenant_has_history', jsonb_build_object('table', tg_table_name),
+      'Tenants that have spent are closed instead: update spend.tenants set closed_at = now(). Delete the others row by row.'
+    );
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.keep_history_from_truncate is
+  'Trigger: tenants are not truncated while one of them has spent (PT409 tenant_has_history). No call is under way: each reads its tenant, and truncate waits for it.';
+
+create trigger keep_history_from_truncate before truncate on spend.tenants
+for each statement execute function spend_private.keep_history_from_truncate();
+
+-- schemas/10_tenants/plan_progress.sql
 create view spend.plan_progress
 with (security_invoker = true)
 as
@@ -1181,7 +1140,52 @@ comment on column spend.plan_progress.tenants is 'How many tenants are on the pl
 comment on column spend.plan_progress.up_to_date is 'How many of them follow the present version. Less than tenants: spend.maintain() is still at it.';
 grant select on spend.plan_progress to service_role;
 
--- schemas/20_prices/meters.sql
+-- schemas/10_tenants/seed_quotas.sql
+create function spend_private.seed_quotas_of_tenant()
+returns trigger
+language plpgsql
+-- Definer: whoever inserts a tenant or a member need not be able to write quotas.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.follow_plan(new.id);
+  return null;
+end;
+$$;
+comment on function spend_private.seed_quotas_of_tenant is
+  'Trigger: a new tenant, or one on another plan, gets the quotas of its plan in the same transaction.';
+
+create trigger seed_quotas after insert or update of plan_id on spend.tenants
+for each row execute function spend_private.seed_quotas_of_tenant();
+
+create function spend_private.seed_quotas_of_member()
+returns trigger
+language plpgsql
+-- Definer: see seed_quotas_of_tenant.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_op <> 'INSERT' then
+    delete from spend.cost_quotas as q
+    where q.tenant_id = old.tenant_id and q.scope_id = old.user_id and q.scope = 'user';
+    -- Also where there was none to delete: whoever comes back is new (is_new_subject).
+    perform spend_private.stop_calls(array[old.tenant_id]);
+  end if;
+  if tg_op <> 'DELETE' then
+    perform spend_private.follow_plan(new.tenant_id, new.user_id);
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.seed_quotas_of_member is
+  'Trigger: a new member gets the user quotas of the plan; a removed one loses its quotas, its history stays.';
+
+create trigger seed_quotas after insert or update of tenant_id, user_id or delete on spend.tenant_members
+for each row execute function spend_private.seed_quotas_of_member();
+
+-- schemas/20_prices/01_meters.sql
 create table spend.meters (
   resource_type text not null,
   meter text not null,
@@ -1242,7 +1246,7 @@ create trigger "Explain_new_key" after update on spend.meters
 for each row when ((old.resource_type, old.meter) <> (new.resource_type, new.meter))
 execute function spend_private.explain_uses('meter', 'meter');
 
--- schemas/20_prices/prices.sql
+-- schemas/20_prices/02_prices.sql
 create table spend.prices (
   id bigint generated always as identity primary key,
   resource_type text not null,
@@ -1301,7 +1305,59 @@ using (tenant_id is null or tenant_id in (select spend_private.member_tenant_ids
 grant select on spend.prices to authenticated;
 grant select, insert, update, delete on spend.prices to service_role;
 
--- schemas/20_prices/read_usage.sql
+-- schemas/20_prices/03_product_aliases.sql
+create function spend_private.is_regex(p_pattern text)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return regexp_like('', p_pattern) is not null;
+exception
+  when invalid_regular_expression then
+    return false;
+end;
+$$;
+comment on function spend_private.is_regex is
+  'Whether a text is a regular expression.';
+grant execute on function spend_private.is_regex to service_role;
+
+create table spend.product_aliases (
+  provider text not null,
+  match_kind text not null,
+  pattern text not null,
+  product text not null,
+  primary key (provider, match_kind, pattern),
+  constraint match_kind_is_known check (match_kind in ('equals', 'starts_with', 'ends_with', 'contains', 'regex')),
+  constraint pattern_is_not_empty check (pattern <> ''),
+  constraint pattern_is_valid check (match_kind <> 'regex' or spend_private.is_regex(pattern))
+);
+comment on table spend.product_aliases is
+  'Other names of priced products: dated model names and the like. The most specific rule wins: equals, starts_with, ends_with, contains, regex; among these the longest pattern, then the alphabet.';
+comment on column spend.product_aliases.provider is 'Provider whose products are meant, as in spend.prices.';
+comment on column spend.product_aliases.match_kind is 'How a call''s name is compared with pattern: equals, starts_with, ends_with, contains, or regex (PostgreSQL''s, matched anywhere in the name).';
+comment on column spend.product_aliases.pattern is 'What the name is compared with. Case counts.';
+comment on column spend.product_aliases.product is 'Product whose prices then apply, as in spend.prices. One without prices is passed over.';
+
+alter table spend.product_aliases enable row level security;
+create policy "signed-in users read the aliases" on spend.product_aliases
+for select to authenticated using (true);
+grant select on spend.product_aliases to authenticated;
+grant select, insert, update, delete on spend.product_aliases to service_role;
+
+comment on constraint product_aliases_pkey on spend.product_aliases is
+  'pattern: the provider has an alias of this pattern and match_kind. Update that row.';
+comment on constraint match_kind_is_known on spend.product_aliases is
+  'match_kind: equals, starts_with, ends_with, contains or regex.';
+comment on constraint pattern_is_not_empty on spend.product_aliases is
+  'pattern: what the name of the product is compared with, not empty.';
+comment on constraint pattern_is_valid on spend.product_aliases is
+  'pattern: a regular expression of Postgres where match_kind is regex. Escape ( ) [ ] { } . * + ? | ^ $ and \ that stand for themselves with a backslash.';
+
+create trigger explain_mistakes before insert or update on spend.product_aliases
+for each row execute function spend_private.explain_mistakes('alias');
+
+-- schemas/20_prices/04_read_usage.sql
 create type spend_private.usage_counts as (
   provider text,
   name text,
@@ -1407,21 +1463,201 @@ $$;
 comment on function spend_private.sandbox_units is
   'Meters of a sandbox that ran: vCPUs and GiB of memory, each by seconds. Raises 22023 invalid_usage.';
 
-create function spend_private.fail_usage(p_field text, p_problem text)
-returns void
-language plpgsql immutable
+-- schemas/20_prices/05_price_product.sql
+create type spend_private.priced_usage as (
+  product text,
+  cost_usd numeric,
+  price_ids bigint[],
+  units numeric[],
+  unpriced_meters text[],
+  priced_as text
+);
+comment on type spend_private.priced_usage is
+  'What usage costs. product: the resolved name; priced_as: the product of the rows that price it, ''*'' where those do; price_ids, units: the lines of the bill, by which price and how many units; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
+
+create type spend_private.price_in_force as (
+  product text,
+  meter text,
+  part_of text,
+  units numeric,
+  id bigint,
+  usd numeric,
+  unit_size numeric
+);
+comment on type spend_private.price_in_force is
+  'Price of a meter of a call: usd per unit_size units, from row id of spend.prices. units: what the call counts of it; null: a part that the bound does not state. part_of: the meter whose count includes this one.';
+
+create function spend_private.price_product(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_name text,
+  p_at timestamptz,
+  p_is_bound boolean,
+  p_version bigint default null
+)
+returns spend_private.priced_usage
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform spend_private.fail(
-    '22023', 'invalid_usage',
-    jsonb_build_object('field', p_field, 'problem', p_problem),
-    format('%s %s. LLM usage: {"provider", "model", "input_tokens", "output_tokens", …}; sandbox usage: {"provider", "template", "vcpus", "memory_gib", "seconds"}.', p_field, p_problem)
+  return spend_private.bill(p_resource_type, p_counts, spend_private.prices_in_force(
+    p_tenant_id, p_resource_type, p_counts, p_name, p_at, p_is_bound, p_version
+  ));
+end;
+$$;
+comment on function spend_private.price_product is
+  'Cost of usage at the prices in force at p_at for the product of this name, or of the product whose alias it is: the first that has a price for any of what is counted; null when none has. p_is_bound, p_version: see prices_in_force. Raises 22023 invalid_usage, as bill does.';
+
+create function spend_private.prices_in_force(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_name text,
+  p_at timestamptz,
+  p_is_bound boolean,
+  p_version bigint
+)
+returns spend_private.price_in_force[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  return array(
+    select distinct on (p.product <> p_name, coalesce(m.part_of, m.meter), m.part_of is null, m.meter)
+      row(
+        p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
+      )::spend_private.price_in_force
+    from spend.prices as p
+    join spend.meters as m on m.resource_type = p_resource_type and m.meter = p.meter
+    where p.provider = p_counts.provider
+      and p.product = any (p_name || array(
+        select a.product
+        from spend.product_aliases as a
+        where p_version is null and a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
+      ))
+      and p.resource_type = p_resource_type
+      and p.service_tier = p_counts.service_tier
+      and (p.tenant_id is null or p.tenant_id = p_tenant_id)
+      and (p.tier_from = 0 or p.tier_from < p_counts.total_input)
+      and p.effective_from <= p_at
+      and (p_version is null or p.version <= p_version)
+      and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
+    order by
+      p.product <> p_name, coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
+      -- The first is in force: the tenant's own price, then the highest tier that the call reaches, then the newest.
+      p.tenant_id nulls last, p.tier_from desc, p.effective_from desc, p.revision desc
   );
 end;
 $$;
-comment on function spend_private.fail_usage is
-  'Raises 22023 invalid_usage, naming the field and what is wrong with it.';
+comment on function spend_private.prices_in_force is
+  'One price for each meter that the usage counts: of the product of this name first, then of the one whose alias it is; parts before their whole. p_is_bound: the usage is an upper bound; then also the prices of parts that it does not state, and that the provider decides on (meters.provider_decides). p_version: by the rows of this very product alone that there were at this version of the price list; null: by all rows.';
+
+create function spend_private.bill(
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_prices spend_private.price_in_force[]
+)
+returns spend_private.priced_usage
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_price spend_private.price_in_force;
+  v_dearest spend_private.price_in_force; -- of the parts that the bound does not state
+  v_whole text;
+  v_billed_apart numeric;
+  v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
+  v_priced spend_private.priced_usage := row(p_prices[1].product, 0, '{}', '{}', null, p_prices[1].product);
+begin
+  if p_prices = '{}' then
+    return null;
+  end if;
+  foreach v_price in array p_prices loop
+    exit when v_price.product <> v_priced.product;
+    if v_whole is distinct from coalesce(v_price.part_of, v_price.meter) then
+      v_whole := coalesce(v_price.part_of, v_price.meter);
+      v_billed_apart := 0;
+      v_dearest := null;
+    end if;
+
+    if v_price.units is null then
+      if v_dearest.id is null or v_price.usd / v_price.unit_size > v_dearest.usd / v_dearest.unit_size then
+        v_dearest := v_price;
+      end if;
+      continue;
+    end if;
+    v_left := v_left - v_price.meter;
+    if v_price.part_of is not null then
+      v_billed_apart := v_billed_apart + v_price.units;
+    else
+      v_price.units := v_price.units - v_billed_apart;
+      if v_dearest.usd / v_dearest.unit_size > v_price.usd / v_price.unit_size then
+        v_price.id := v_dearest.id;
+        v_price.usd := v_dearest.usd;
+        v_price.unit_size := v_dearest.unit_size;
+      end if;
+    end if;
+    continue when v_price.units = 0;
+    if v_price.units < 0 then
+      perform spend_private.fail_usage(v_price.meter, 'is smaller than the sum of its parts');
+    end if;
+    -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
+    v_priced.cost_usd := v_priced.cost_usd
+      + (v_price.units * v_price.usd)::numeric(60, 20) / v_price.unit_size;
+    v_priced.price_ids := v_priced.price_ids || v_price.id;
+    v_priced.units := v_priced.units || v_price.units;
+  end loop;
+
+  if v_priced.cost_usd > 1e9 then
+    -- No call costs that much, and a balance could not hold many that do.
+    perform spend_private.fail_usage('usage', 'costs more than 1e9 USD');
+  elsif v_left <> '{}' then
+    v_priced.unpriced_meters := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
+  end if;
+  v_priced.cost_usd := round(v_priced.cost_usd, 12);
+  return v_priced;
+end;
+$$;
+comment on function spend_private.bill is
+  'Adds up what usage costs at p_prices (prices_in_force), those of the first product alone. A part that has a price is billed apart, and the rest of its whole at the whole''s price; in a bound, at the dearest of that and of the parts that it does not state. Null without prices.
+Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
+
+create function spend_private.unpriced_meters(p_resource_type text, p_units jsonb, p_left jsonb)
+returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unpriced text[];
+  v_key text;
+  v_meter spend.meters;
+begin
+  for v_key in select k.key from jsonb_object_keys(p_left) as k (key) loop
+    select * into v_meter from spend.meters as m where m.resource_type = p_resource_type and m.meter = v_key;
+    if not found then
+      perform spend_private.fail_usage(v_key, 'is not a known key');
+    elsif v_meter.part_of is null then
+      -- What counts nothing needs no price: the output of an embedding.
+      if (p_left ->> v_key)::numeric > 0 then
+        v_unpriced := v_unpriced || v_key;
+      end if;
+    -- Billed in its whole, which must include it.
+    elsif (p_units ->> v_meter.part_of)::numeric < (
+      select sum((p_units ->> m.meter)::numeric)
+      from spend.meters as m
+      where m.resource_type = p_resource_type and m.part_of = v_meter.part_of
+    ) then
+      perform spend_private.fail_usage(v_meter.part_of, 'is smaller than the sum of its parts');
+    end if;
+  end loop;
+  return v_unpriced;
+end;
+$$;
+comment on function spend_private.unpriced_meters is
+  'Of the counts p_left, which have no price of their own: the meters that are billed in no other either; null when there is none. Raises 22023 invalid_usage when a key is no meter, or a meter counts less than its parts.';
 
 -- schemas/20_prices/add_service_tier.sql
 create function spend.add_service_tier(
@@ -1709,6 +1945,23 @@ $$;
 comment on function spend_private.fail_unpriced is
   'Raises PT422 unpriced_product: the product has no price, or these meters of it have none.';
 
+-- schemas/20_prices/fail_usage.sql
+create function spend_private.fail_usage(p_field text, p_problem text)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.fail(
+    '22023', 'invalid_usage',
+    jsonb_build_object('field', p_field, 'problem', p_problem),
+    format('%s %s. LLM usage: {"provider", "model", "input_tokens", "output_tokens", …}; sandbox usage: {"provider", "template", "vcpus", "memory_gib", "seconds"}.', p_field, p_problem)
+  );
+end;
+$$;
+comment on function spend_private.fail_usage is
+  'Raises 22023 invalid_usage, naming the field and what is wrong with it.';
+
 -- schemas/20_prices/guard_price_dates.sql
 create function spend_private.guard_price_dates()
 returns trigger
@@ -1870,7 +2123,7 @@ comment on function spend.newest_price_from() is
   'Since when the newest price is in force: the age of the price catalogue. Null: there are no prices. For a health check, by service_role.';
 grant execute on function spend.newest_price_from to service_role;
 
--- schemas/20_prices/notice_look_alikes.sql
+-- schemas/20_prices/notice_new_names.sql
 -- What may well be meant, and more often is a slip, is done, and gets a NOTICE: a name that looks like one that is there,
 -- a price a hundred times its predecessor. An import of right prices says nothing.
 
@@ -1926,6 +2179,7 @@ create trigger notice_new_names after insert on spend.prices
 referencing new table as added
 for each statement execute function spend_private.notice_new_names();
 
+-- schemas/20_prices/notice_odd_prices.sql
 create function spend_private.notice_odd_prices()
 returns trigger
 language plpgsql
@@ -2043,6 +2297,45 @@ $$;
 comment on function spend_private.notice_odd_price is
   'Raises the notice of notice_odd_prices.';
 
+-- schemas/20_prices/notice_unpriced_aliases.sql
+create function spend_private.notice_unpriced_aliases()
+returns trigger
+language plpgsql
+-- Definer: see notice_new_names.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_alias record;
+begin
+  for v_alias in
+    select distinct a.provider, a.product
+    from added as a
+    where not exists (
+      select from spend.prices as p where p.provider = a.provider and p.product in (a.product, '*')
+    )
+    order by a.provider, a.product
+    limit 20
+  loop
+    raise notice 'An alias leads to "%/%", which has no price.', v_alias.provider, v_alias.product
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(v_alias.provider, v_alias.product),
+      'Calls of the alias are refused (unpriced_product) until spend.prices has rows of that product.'
+    );
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_unpriced_aliases is
+  'Trigger: an alias of a product without a price gets a notice.';
+
+create trigger notice_unpriced_aliases after insert on spend.product_aliases
+referencing new table as added
+for each statement execute function spend_private.notice_unpriced_aliases();
+create trigger notice_unpriced_aliases_after_update after update on spend.product_aliases
+referencing new table as added
+for each statement execute function spend_private.notice_unpriced_aliases();
+
 -- schemas/20_prices/other_names.sql
 create function spend_private.other_names(p_provider text, p_name text)
 returns text[]
@@ -2119,201 +2412,78 @@ comment on function spend_private.plain_product is
 -- Beside '*', a product is looked for in any case.
 create index prices_provider_lower_idx on spend.prices (provider, lower(product));
 
--- schemas/20_prices/price_product.sql
-create type spend_private.priced_usage as (
-  product text,
-  cost_usd numeric,
-  price_ids bigint[],
-  units numeric[],
-  unpriced_meters text[],
-  priced_as text
+-- schemas/20_prices/price_state.sql
+create table spend_private.price_state (
+  is_only_row boolean primary key default true,
+  version bigint not null,
+  constraint is_only_row check (is_only_row)
 );
-comment on type spend_private.priced_usage is
-  'What usage costs. product: the resolved name; priced_as: the product of the rows that price it, ''*'' where those do; price_ids, units: the lines of the bill, by which price and how many units; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
+comment on table spend_private.price_state is
+  'The version of the price list. One row. Who changes prices raises it first, and so holds it until the end of the transaction: versions are committed in their order. Who sees a version sees all rows up to it, and each row that is committed later has a greater one. Reading waits for nobody.';
+insert into spend_private.price_state (version) values (0);
+alter table spend_private.price_state enable row level security;
 
-create type spend_private.price_in_force as (
-  product text,
-  meter text,
-  part_of text,
-  units numeric,
-  id bigint,
-  usd numeric,
-  unit_size numeric
-);
-comment on type spend_private.price_in_force is
-  'Price of a meter of a call: usd per unit_size units, from row id of spend.prices. units: what the call counts of it; null: a part that the bound does not state. part_of: the meter whose count includes this one.';
-
-create function spend_private.price_product(
-  p_tenant_id uuid,
-  p_resource_type text,
-  p_counts spend_private.usage_counts,
-  p_name text,
-  p_at timestamptz,
-  p_is_bound boolean,
-  p_version bigint default null
-)
-returns spend_private.priced_usage
-language plpgsql stable
+create function spend_private.raise_price_version()
+returns trigger
+language plpgsql volatile
+-- Definer: whoever may change prices has no right on the version.
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return spend_private.bill(p_resource_type, p_counts, spend_private.prices_in_force(
-    p_tenant_id, p_resource_type, p_counts, p_name, p_at, p_is_bound, p_version
-  ));
+  update spend_private.price_state as s set version = s.version + 1;
+  return null;
 end;
 $$;
-comment on function spend_private.price_product is
-  'Cost of usage at the prices in force at p_at for the product of this name, or of the product whose alias it is: the first that has a price for any of what is counted; null when none has. p_is_bound, p_version: see prices_in_force. Raises 22023 invalid_usage, as bill does.';
+comment on function spend_private.raise_price_version is
+  'Trigger: one more version of the price list for each statement that changes it, and one transaction that changes it at a time.';
 
-create function spend_private.prices_in_force(
-  p_tenant_id uuid,
-  p_resource_type text,
-  p_counts spend_private.usage_counts,
-  p_name text,
-  p_at timestamptz,
-  p_is_bound boolean,
-  p_version bigint
-)
-returns spend_private.price_in_force[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  return array(
-    select distinct on (p.product <> p_name, coalesce(m.part_of, m.meter), m.part_of is null, m.meter)
-      row(
-        p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
-      )::spend_private.price_in_force
-    from spend.prices as p
-    join spend.meters as m on m.resource_type = p_resource_type and m.meter = p.meter
-    where p.provider = p_counts.provider
-      and p.product = any (p_name || array(
-        select a.product
-        from spend.product_aliases as a
-        where p_version is null and a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
-      ))
-      and p.resource_type = p_resource_type
-      and p.service_tier = p_counts.service_tier
-      and (p.tenant_id is null or p.tenant_id = p_tenant_id)
-      and (p.tier_from = 0 or p.tier_from < p_counts.total_input)
-      and p.effective_from <= p_at
-      and (p_version is null or p.version <= p_version)
-      and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
-    order by
-      p.product <> p_name, coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
-      -- The first is in force: the tenant's own price, then the highest tier that the call reaches, then the newest.
-      p.tenant_id nulls last, p.tier_from desc, p.effective_from desc, p.revision desc
-  );
-end;
-$$;
-comment on function spend_private.prices_in_force is
-  'One price for each meter that the usage counts: of the product of this name first, then of the one whose alias it is; parts before their whole. p_is_bound: the usage is an upper bound; then also the prices of parts that it does not state, and that the provider decides on (meters.provider_decides). p_version: by the rows of this very product alone that there were at this version of the price list; null: by all rows.';
+-- Before any row is locked, and so in one order. Not for marking a row as used, which is no change of it.
+create trigger a_raise_price_version before insert or update of
+  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
+  version
+on spend.prices
+for each statement execute function spend_private.raise_price_version();
+-- Not for the prices that go with their tenant: who deletes a tenant holds its row, which a new price of it waits for.
+create trigger a_raise_price_version_for_delete before delete on spend.prices
+for each statement when (pg_trigger_depth() = 0)
+execute function spend_private.raise_price_version();
 
-create function spend_private.bill(
-  p_resource_type text,
-  p_counts spend_private.usage_counts,
-  p_prices spend_private.price_in_force[]
-)
-returns spend_private.priced_usage
-language plpgsql stable
+create function spend_private.set_price_version()
+returns trigger
+language plpgsql volatile
+-- Definer: see raise_price_version.
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_price spend_private.price_in_force;
-  v_dearest spend_private.price_in_force; -- of the parts that the bound does not state
-  v_whole text;
-  v_billed_apart numeric;
-  v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
-  v_priced spend_private.priced_usage := row(p_prices[1].product, 0, '{}', '{}', null, p_prices[1].product);
 begin
-  if p_prices = '{}' then
-    return null;
-  end if;
-  foreach v_price in array p_prices loop
-    exit when v_price.product <> v_priced.product;
-    if v_whole is distinct from coalesce(v_price.part_of, v_price.meter) then
-      v_whole := coalesce(v_price.part_of, v_price.meter);
-      v_billed_apart := 0;
-      v_dearest := null;
-    end if;
-
-    if v_price.units is null then
-      if v_dearest.id is null or v_price.usd / v_price.unit_size > v_dearest.usd / v_dearest.unit_size then
-        v_dearest := v_price;
-      end if;
-      continue;
-    end if;
-    v_left := v_left - v_price.meter;
-    if v_price.part_of is not null then
-      v_billed_apart := v_billed_apart + v_price.units;
-    else
-      v_price.units := v_price.units - v_billed_apart;
-      if v_dearest.usd / v_dearest.unit_size > v_price.usd / v_price.unit_size then
-        v_price.id := v_dearest.id;
-        v_price.usd := v_dearest.usd;
-        v_price.unit_size := v_dearest.unit_size;
-      end if;
-    end if;
-    continue when v_price.units = 0;
-    if v_price.units < 0 then
-      perform spend_private.fail_usage(v_price.meter, 'is smaller than the sum of its parts');
-    end if;
-    -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
-    v_priced.cost_usd := v_priced.cost_usd
-      + (v_price.units * v_price.usd)::numeric(60, 20) / v_price.unit_size;
-    v_priced.price_ids := v_priced.price_ids || v_price.id;
-    v_priced.units := v_priced.units || v_price.units;
-  end loop;
-
-  if v_priced.cost_usd > 1e9 then
-    -- No call costs that much, and a balance could not hold many that do.
-    perform spend_private.fail_usage('usage', 'costs more than 1e9 USD');
-  elsif v_left <> '{}' then
-    v_priced.unpriced_meters := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
-  end if;
-  v_priced.cost_usd := round(v_priced.cost_usd, 12);
-  return v_priced;
+  select s.version into new.version from spend_private.price_state as s;
+  return new;
 end;
 $$;
-comment on function spend_private.bill is
-  'Adds up what usage costs at p_prices (prices_in_force), those of the first product alone. A part that has a price is billed apart, and the rest of its whole at the whole''s price; in a bound, at the dearest of that and of the parts that it does not state. Null without prices.
-Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
+comment on function spend_private.set_price_version is
+  'Trigger: a row that is new or changed is of the new version, whatever it says itself.';
 
-create function spend_private.unpriced_meters(p_resource_type text, p_units jsonb, p_left jsonb)
-returns text[]
-language plpgsql stable
+-- The name decides the order: last, after all that refuses the row.
+create trigger z_set_price_version before insert or update of
+  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
+  version
+on spend.prices
+for each row execute function spend_private.set_price_version();
+
+create function spend_private.lock_price_version()
+returns bigint
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_unpriced text[];
-  v_key text;
-  v_meter spend.meters;
 begin
-  for v_key in select k.key from jsonb_object_keys(p_left) as k (key) loop
-    select * into v_meter from spend.meters as m where m.resource_type = p_resource_type and m.meter = v_key;
-    if not found then
-      perform spend_private.fail_usage(v_key, 'is not a known key');
-    elsif v_meter.part_of is null then
-      -- What counts nothing needs no price: the output of an embedding.
-      if (p_left ->> v_key)::numeric > 0 then
-        v_unpriced := v_unpriced || v_key;
-      end if;
-    -- Billed in its whole, which must include it.
-    elsif (p_units ->> v_meter.part_of)::numeric < (
-      select sum((p_units ->> m.meter)::numeric)
-      from spend.meters as m
-      where m.resource_type = p_resource_type and m.part_of = v_meter.part_of
-    ) then
-      perform spend_private.fail_usage(v_meter.part_of, 'is smaller than the sum of its parts');
-    end if;
-  end loop;
-  return v_unpriced;
+  perform from spend_private.price_state for no key update;
+  -- Another statement, which sees what the wait was for.
+  return (select s.version from spend_private.price_state as s);
 end;
 $$;
-comment on function spend_private.unpriced_meters is
-  'Of the counts p_left, which have no price of their own: the meters that are billed in no other either; null when there is none. Raises 22023 invalid_usage when a key is no meter, or a meter counts less than its parts.';
+comment on function spend_private.lock_price_version is
+  'Waits until nobody is changing prices, and keeps them as they are until the end of the transaction. Returns the version of the price list.';
 
 -- schemas/20_prices/price_usage.sql
 create function spend_private.price_usage(
@@ -2387,131 +2557,6 @@ $$;
 comment on function spend_private.price_any_product is
   'What a ''*'' row prices (p_priced), under the one name that all spellings of the product have (plain_product); at the product''s own price where it has one under that name.';
 
--- schemas/20_prices/price_versions.sql
-create table spend_private.price_state (
-  is_only_row boolean primary key default true,
-  version bigint not null,
-  constraint is_only_row check (is_only_row)
-);
-comment on table spend_private.price_state is
-  'The version of the price list. One row. Who changes prices raises it first, and so holds it until the end of the transaction: versions are committed in their order. Who sees a version sees all rows up to it, and each row that is committed later has a greater one. Reading waits for nobody.';
-insert into spend_private.price_state (version) values (0);
-alter table spend_private.price_state enable row level security;
-
-create function spend_private.raise_price_version()
-returns trigger
-language plpgsql volatile
--- Definer: whoever may change prices has no right on the version.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update spend_private.price_state as s set version = s.version + 1;
-  return null;
-end;
-$$;
-comment on function spend_private.raise_price_version is
-  'Trigger: one more version of the price list for each statement that changes it, and one transaction that changes it at a time.';
-
--- Before any row is locked, and so in one order. Not for marking a row as used, which is no change of it.
-create trigger a_raise_price_version before insert or update of
-  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
-  version
-on spend.prices
-for each statement execute function spend_private.raise_price_version();
--- Not for the prices that go with their tenant: who deletes a tenant holds its row, which a new price of it waits for.
-create trigger a_raise_price_version_for_delete before delete on spend.prices
-for each statement when (pg_trigger_depth() = 0)
-execute function spend_private.raise_price_version();
-
-create function spend_private.set_price_version()
-returns trigger
-language plpgsql volatile
--- Definer: see raise_price_version.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  select s.version into new.version from spend_private.price_state as s;
-  return new;
-end;
-$$;
-comment on function spend_private.set_price_version is
-  'Trigger: a row that is new or changed is of the new version, whatever it says itself.';
-
--- The name decides the order: last, after all that refuses the row.
-create trigger z_set_price_version before insert or update of
-  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
-  version
-on spend.prices
-for each row execute function spend_private.set_price_version();
-
-create function spend_private.lock_price_version()
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform from spend_private.price_state for no key update;
-  -- Another statement, which sees what the wait was for.
-  return (select s.version from spend_private.price_state as s);
-end;
-$$;
-comment on function spend_private.lock_price_version is
-  'Waits until nobody is changing prices, and keeps them as they are until the end of the transaction. Returns the version of the price list.';
-
--- schemas/20_prices/product_aliases.sql
-create function spend_private.is_regex(p_pattern text)
-returns boolean
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return regexp_like('', p_pattern) is not null;
-exception
-  when invalid_regular_expression then
-    return false;
-end;
-$$;
-comment on function spend_private.is_regex is
-  'Whether a text is a regular expression.';
-grant execute on function spend_private.is_regex to service_role;
-
-create table spend.product_aliases (
-  provider text not null,
-  match_kind text not null,
-  pattern text not null,
-  product text not null,
-  primary key (provider, match_kind, pattern),
-  constraint match_kind_is_known check (match_kind in ('equals', 'starts_with', 'ends_with', 'contains', 'regex')),
-  constraint pattern_is_not_empty check (pattern <> ''),
-  constraint pattern_is_valid check (match_kind <> 'regex' or spend_private.is_regex(pattern))
-);
-comment on table spend.product_aliases is
-  'Other names of priced products: dated model names and the like. The most specific rule wins: equals, starts_with, ends_with, contains, regex; among these the longest pattern, then the alphabet.';
-comment on column spend.product_aliases.provider is 'Provider whose products are meant, as in spend.prices.';
-comment on column spend.product_aliases.match_kind is 'How a call''s name is compared with pattern: equals, starts_with, ends_with, contains, or regex (PostgreSQL''s, matched anywhere in the name).';
-comment on column spend.product_aliases.pattern is 'What the name is compared with. Case counts.';
-comment on column spend.product_aliases.product is 'Product whose prices then apply, as in spend.prices. One without prices is passed over.';
-
-alter table spend.product_aliases enable row level security;
-create policy "signed-in users read the aliases" on spend.product_aliases
-for select to authenticated using (true);
-grant select on spend.product_aliases to authenticated;
-grant select, insert, update, delete on spend.product_aliases to service_role;
-
-comment on constraint product_aliases_pkey on spend.product_aliases is
-  'pattern: the provider has an alias of this pattern and match_kind. Update that row.';
-comment on constraint match_kind_is_known on spend.product_aliases is
-  'match_kind: equals, starts_with, ends_with, contains or regex.';
-comment on constraint pattern_is_not_empty on spend.product_aliases is
-  'pattern: what the name of the product is compared with, not empty.';
-comment on constraint pattern_is_valid on spend.product_aliases is
-  'pattern: a regular expression of Postgres where match_kind is regex. Escape ( ) [ ] { } . * + ? | ^ $ and \ that stand for themselves with a backslash.';
-
-create trigger explain_mistakes before insert or update on spend.product_aliases
-for each row execute function spend_private.explain_mistakes('alias');
-
 -- schemas/20_prices/protect_used_prices.sql
 create function spend_private.protect_used_prices()
 returns trigger
@@ -2578,46 +2623,7 @@ $$;
 comment on function spend_private.suggested_product is
   'Which priced provider, or product of it, somebody may have meant by one that has no price, as a question; null: nothing comes to mind.';
 
--- schemas/20_prices/unpriced_aliases.sql
-create function spend_private.notice_unpriced_aliases()
-returns trigger
-language plpgsql
--- Definer: see notice_new_names.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_alias record;
-begin
-  for v_alias in
-    select distinct a.provider, a.product
-    from added as a
-    where not exists (
-      select from spend.prices as p where p.provider = a.provider and p.product in (a.product, '*')
-    )
-    order by a.provider, a.product
-    limit 20
-  loop
-    raise notice 'An alias leads to "%/%", which has no price.', v_alias.provider, v_alias.product
-    using hint = concat_ws(
-      ' ', spend_private.suggested_product(v_alias.provider, v_alias.product),
-      'Calls of the alias are refused (unpriced_product) until spend.prices has rows of that product.'
-    );
-  end loop;
-  return null;
-end;
-$$;
-comment on function spend_private.notice_unpriced_aliases is
-  'Trigger: an alias of a product without a price gets a notice.';
-
-create trigger notice_unpriced_aliases after insert on spend.product_aliases
-referencing new table as added
-for each statement execute function spend_private.notice_unpriced_aliases();
-create trigger notice_unpriced_aliases_after_update after update on spend.product_aliases
-referencing new table as added
-for each statement execute function spend_private.notice_unpriced_aliases();
-
--- schemas/30_quotas/cost_quotas.sql
+-- schemas/30_quotas/01_cost_quotas.sql
 create table spend.cost_quotas (
   id bigint generated always as identity primary key,
   scope text not null,
@@ -2727,21 +2733,7 @@ create trigger "Explain_references" after insert or update on spend.cost_quotas
 for each row when (current_setting('spend.seeding', true) is distinct from 'on')
 execute function spend_private.explain_references();
 
--- schemas/30_quotas/default_slots.sql
-create function spend_private.default_slots(p_scope text)
-returns integer
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case p_scope when 'platform' then 64 when 'tenant' then 8 else 1 end;
-end;
-$$;
-comment on function spend_private.default_slots is
-  'Balances that a quota is split into by default, by how many calls share it: platform 64, tenant 8, user 1.';
-grant execute on function spend_private.default_slots to authenticated, service_role;
-
--- schemas/30_quotas/quota_balances.sql
+-- schemas/30_quotas/02_quota_balances.sql
 create table spend_private.quota_balances (
   quota_id bigint not null,
   period_start timestamptz not null,
@@ -2778,7 +2770,7 @@ for select to authenticated
 using (quota_id in (select q.id from spend.cost_quotas as q));
 grant select on spend_private.quota_balances to authenticated, service_role;
 
--- schemas/30_quotas/period_bounds.sql
+-- schemas/30_quotas/03_period_bounds.sql
 create function spend_private.period_bounds(
   p_period text,
   p_time_zone text,
@@ -2943,7 +2935,7 @@ $$;
 comment on function spend_private.clock_change is
   'Moment after p_after, and until p_until, at which the clock of p_time_zone is changed; null when it is not. Not for spans in which it is changed twice.';
 
--- schemas/30_quotas/quota_details.sql
+-- schemas/30_quotas/04_quota_details.sql
 create function spend_private.quota_details(
   p_quota spend.cost_quotas,
   p_period_start timestamptz,
@@ -3078,6 +3070,23 @@ end;
 $$;
 comment on function spend_private.allot is
   'Shares out a quota anew over its slots, all of which the caller has locked: each slot is allotted what it uses, p_slot the cost of a call that comes, and the room (allotment_usd) is shared evenly. When there is no room, p_slot carries the excess.';
+
+create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_calm boolean)
+returns numeric
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    -- Rounded here, once, to what a balance can keep: limit and threshold have fifteen decimals together.
+    when p_is_calm
+      then ceil(p_quota.limit_usd * p_quota.warning_threshold * 1000000000000) * 0.000000000001 - 0.000000000001
+    else p_quota.limit_usd
+  end;
+end;
+$$;
+comment on function spend_private.allotment_usd is
+  'USD that the slots of a quota may give in all: its limit, or, while it is calm, the last amount below its warning threshold.';
 
 -- schemas/30_quotas/applicable_quotas.sql
 create type spend_private.applicable_quota as (
@@ -3246,6 +3255,20 @@ $$;
 comment on function spend_private.current_holds is
   'Balances, opened where they are not, that a booking at p_at without a reservation, and so without task or product, counts in; in lock order.';
 
+-- schemas/30_quotas/default_slots.sql
+create function spend_private.default_slots(p_scope text)
+returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case p_scope when 'platform' then 64 when 'tenant' then 8 else 1 end;
+end;
+$$;
+comment on function spend_private.default_slots is
+  'Balances that a quota is split into by default, by how many calls share it: platform 64, tenant 8, user 1.';
+grant execute on function spend_private.default_slots to authenticated, service_role;
+
 -- schemas/30_quotas/demand_member.sql
 create function spend_private.demand_member()
 returns trigger
@@ -3313,6 +3336,132 @@ create trigger demand_read_committed before update of time_zone, plan_id on spen
 for each statement execute function spend_private.refuse_old_snapshot();
 create trigger demand_read_committed before insert or update or delete on spend.plan_quotas
 for each statement execute function spend_private.refuse_old_snapshot();
+
+-- schemas/30_quotas/follow_deleted_quotas.sql
+create function spend_private.follow_deleted_quotas()
+returns trigger
+language plpgsql
+-- Definer: see follow_quota_changes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from old_quotas) then
+    return null;
+  end if;
+  perform spend_private.stop_calls(array(select distinct o.tenant_id from old_quotas as o));
+  delete from spend_private.quota_balances as b
+  using old_quotas as o
+  where b.quota_id = o.id;
+
+  -- No row would be no limit. Of a member who has left, or of a tenant that is gone, there is nothing to limit.
+  insert into spend.cost_quotas (
+    scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, estimate_policy, slots, source
+  )
+  select
+    p.scope, o.tenant_id, o.scope_id, p.resource_type, p.period, p.limit_usd, p.warning_threshold, p.estimate_policy,
+    coalesce(p.slots, spend_private.default_slots(p.scope)), 'plan'
+  from old_quotas as o
+  join spend.tenants as t on t.id = o.tenant_id
+  join spend.plan_quotas as p
+    on p.plan_id = t.plan_id and p.scope = o.scope and p.resource_type = o.resource_type and p.period = o.period
+  where o.source = 'manual' and o.task is null and o.product is null
+    and (
+      o.scope = 'tenant'
+      or exists (select from spend.tenant_members as m where m.tenant_id = o.tenant_id and m.user_id = o.scope_id)
+    )
+  order by p.scope desc, o.scope_id, p.resource_type, p.period
+  on conflict on constraint one_quota_per_subject do nothing;
+  return null;
+end;
+$$;
+comment on function spend_private.follow_deleted_quotas is
+  'Trigger: the balances of a deleted quota go with it, and a plan''s quota that it overrode comes back. No foreign key does that: a call that opens a balance must not wait for a row of cost_quotas.';
+
+create trigger follow_deleted_quotas after delete on spend.cost_quotas
+referencing old table as old_quotas
+for each statement execute function spend_private.follow_deleted_quotas();
+
+create function spend_private.follow_truncated_quotas()
+returns trigger
+language plpgsql
+-- Definer: see follow_quota_changes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.stop_calls(array[null::uuid]);
+  delete from spend_private.quota_balances;
+  return null;
+end;
+$$;
+comment on function spend_private.follow_truncated_quotas is
+  'Trigger: see follow_deleted_quotas.';
+
+create trigger follow_truncated_quotas after truncate on spend.cost_quotas
+for each statement execute function spend_private.follow_truncated_quotas();
+
+-- schemas/30_quotas/follow_new_quotas.sql
+create function spend_private.follow_new_quotas()
+returns trigger
+language plpgsql
+-- Definer: see follow_quota_changes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quota_ids bigint[];
+  v_tenant_ids uuid[];
+begin
+  select array_agg(n.id), array_agg(distinct n.tenant_id) into v_quota_ids, v_tenant_ids
+  from new_quotas as n
+  where not spend_private.is_new_subject(n.tenant_id, n.scope_id);
+  if v_quota_ids is not null then
+    perform spend_private.stop_calls(v_tenant_ids);
+    perform spend_private.recount_quotas(v_quota_ids);
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.follow_new_quotas is
+  'Trigger: a new quota begins with what was spent and is held in its current period.';
+
+create trigger follow_new_quotas after insert on spend.cost_quotas
+referencing new table as new_quotas
+for each statement execute function spend_private.follow_new_quotas();
+
+create function spend_private.is_new_subject(p_tenant_id uuid, p_scope_id uuid)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A row that this very transaction made: no other can have a call of it.
+  if exists (
+    select from spend.tenants as t
+    where t.id = p_tenant_id and t.created_at = now() and t.xmin = pg_current_xact_id()::xid
+  ) then
+    return not exists (select from spend.reservations as r where r.tenant_id = p_tenant_id)
+      and not exists (select from spend.cost_events as e where e.tenant_id = p_tenant_id);
+  end if;
+  return exists (
+    select from spend.tenant_members as m
+    where m.tenant_id = p_tenant_id and m.user_id = p_scope_id
+      and m.created_at = now() and m.xmin = pg_current_xact_id()::xid
+  )
+  -- Somebody who comes back may have calls from before; they ended, or are seen here: leaving waited for them.
+  and not exists (
+    select from spend.reservations as r
+    where r.tenant_id = p_tenant_id and r.status = 'held' and r.user_id = p_scope_id
+  )
+  and not exists (
+    select from spend.hourly_costs as h
+    where h.tenant_id = p_tenant_id and h.user_id = p_scope_id
+  );
+end;
+$$;
+comment on function spend_private.is_new_subject is
+  'Whether a tenant, or a user as its member, is so new that nothing can have been spent or held yet: then there is nothing to count, and no call to wait for.';
 
 -- schemas/30_quotas/follow_quota_changes.sql
 create function spend_private.follow_quota_changes()
@@ -3384,130 +3533,6 @@ $$;
 comment on function spend_private.shape_of is
   'What a quota counts: whose spend, of what, in which period.';
 
-create function spend_private.follow_new_quotas()
-returns trigger
-language plpgsql
--- Definer: see follow_quota_changes.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_quota_ids bigint[];
-  v_tenant_ids uuid[];
-begin
-  select array_agg(n.id), array_agg(distinct n.tenant_id) into v_quota_ids, v_tenant_ids
-  from new_quotas as n
-  where not spend_private.is_new_subject(n.tenant_id, n.scope_id);
-  if v_quota_ids is not null then
-    perform spend_private.stop_calls(v_tenant_ids);
-    perform spend_private.recount_quotas(v_quota_ids);
-  end if;
-  return null;
-end;
-$$;
-comment on function spend_private.follow_new_quotas is
-  'Trigger: a new quota begins with what was spent and is held in its current period.';
-
-create trigger follow_new_quotas after insert on spend.cost_quotas
-referencing new table as new_quotas
-for each statement execute function spend_private.follow_new_quotas();
-
-create function spend_private.is_new_subject(p_tenant_id uuid, p_scope_id uuid)
-returns boolean
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- A row that this very transaction made: no other can have a call of it.
-  if exists (
-    select from spend.tenants as t
-    where t.id = p_tenant_id and t.created_at = now() and t.xmin = pg_current_xact_id()::xid
-  ) then
-    return not exists (select from spend.reservations as r where r.tenant_id = p_tenant_id)
-      and not exists (select from spend.cost_events as e where e.tenant_id = p_tenant_id);
-  end if;
-  return exists (
-    select from spend.tenant_members as m
-    where m.tenant_id = p_tenant_id and m.user_id = p_scope_id
-      and m.created_at = now() and m.xmin = pg_current_xact_id()::xid
-  )
-  -- Somebody who comes back may have calls from before; they ended, or are seen here: leaving waited for them.
-  and not exists (
-    select from spend.reservations as r
-    where r.tenant_id = p_tenant_id and r.status = 'held' and r.user_id = p_scope_id
-  )
-  and not exists (
-    select from spend.hourly_costs as h
-    where h.tenant_id = p_tenant_id and h.user_id = p_scope_id
-  );
-end;
-$$;
-comment on function spend_private.is_new_subject is
-  'Whether a tenant, or a user as its member, is so new that nothing can have been spent or held yet: then there is nothing to count, and no call to wait for.';
-
-create function spend_private.follow_deleted_quotas()
-returns trigger
-language plpgsql
--- Definer: see follow_quota_changes.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if not exists (select from old_quotas) then
-    return null;
-  end if;
-  perform spend_private.stop_calls(array(select distinct o.tenant_id from old_quotas as o));
-  delete from spend_private.quota_balances as b
-  using old_quotas as o
-  where b.quota_id = o.id;
-
-  -- No row would be no limit. Of a member who has left, or of a tenant that is gone, there is nothing to limit.
-  insert into spend.cost_quotas (
-    scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, estimate_policy, slots, source
-  )
-  select
-    p.scope, o.tenant_id, o.scope_id, p.resource_type, p.period, p.limit_usd, p.warning_threshold, p.estimate_policy,
-    coalesce(p.slots, spend_private.default_slots(p.scope)), 'plan'
-  from old_quotas as o
-  join spend.tenants as t on t.id = o.tenant_id
-  join spend.plan_quotas as p
-    on p.plan_id = t.plan_id and p.scope = o.scope and p.resource_type = o.resource_type and p.period = o.period
-  where o.source = 'manual' and o.task is null and o.product is null
-    and (
-      o.scope = 'tenant'
-      or exists (select from spend.tenant_members as m where m.tenant_id = o.tenant_id and m.user_id = o.scope_id)
-    )
-  order by p.scope desc, o.scope_id, p.resource_type, p.period
-  on conflict on constraint one_quota_per_subject do nothing;
-  return null;
-end;
-$$;
-comment on function spend_private.follow_deleted_quotas is
-  'Trigger: the balances of a deleted quota go with it, and a plan''s quota that it overrode comes back. No foreign key does that: a call that opens a balance must not wait for a row of cost_quotas.';
-
-create trigger follow_deleted_quotas after delete on spend.cost_quotas
-referencing old table as old_quotas
-for each statement execute function spend_private.follow_deleted_quotas();
-
-create function spend_private.follow_truncated_quotas()
-returns trigger
-language plpgsql
--- Definer: see follow_quota_changes.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform spend_private.stop_calls(array[null::uuid]);
-  delete from spend_private.quota_balances;
-  return null;
-end;
-$$;
-comment on function spend_private.follow_truncated_quotas is
-  'Trigger: see follow_deleted_quotas.';
-
-create trigger follow_truncated_quotas after truncate on spend.cost_quotas
-for each statement execute function spend_private.follow_truncated_quotas();
-
 -- schemas/30_quotas/follow_time_zone.sql
 create function spend_private.date_time_zone()
 returns trigger
@@ -3576,6 +3601,24 @@ end;
 $$;
 comment on function spend_private.try_join_calls is
   'join_calls for batches over many tenants: false, at once, while the tenant''s quotas are being changed. The batch locks the table itself, before.';
+
+-- schemas/30_quotas/lock_all_slots.sql
+create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  perform from spend_private.quota_balances as b
+  where b.quota_id = p_quota_id and b.period_start = p_period_start
+  order by b.slot
+  for no key update;
+end;
+$$;
+comment on function spend_private.lock_all_slots is
+  'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: a wait does not refresh the snapshot of its own.';
 
 -- schemas/30_quotas/lock_quota_changes.sql
 create function spend_private.lock_quota_changes()
@@ -3668,6 +3711,52 @@ end;
 $$;
 comment on function spend_private.lock_rank is
   'Place of a scope in the order in which balances are locked: the most shared last, then by id. Whoever locks several keeps to it, so that two never wait for each other.';
+
+-- schemas/30_quotas/make_room.sql
+create function spend_private.make_room(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_slot integer,
+  p_cost_usd numeric,
+  p_is_enforced boolean
+)
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_slot integer;
+  v_limit_usd numeric;
+  v_used_usd numeric;
+begin
+  perform spend_private.lock_all_slots(p_quota_id, p_period_start);
+
+  -- A limit that is being changed reaches the balances under the same locks: what is read here is in force.
+  select q.limit_usd, u.used_usd, p_slot % u.slots
+  into v_limit_usd, v_used_usd, v_slot
+  from (
+    select sum(b.spent_usd + b.reserved_usd) as used_usd, count(*) as slots
+    from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start
+  ) as u
+  join spend.cost_quotas as q on q.id = p_quota_id
+  where u.slots > 0;
+  if not found then
+    return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
+  end if;
+
+  -- What costs nothing passes no limit, and none that is passed already.
+  if p_is_enforced and ((p_cost_usd > 0 and v_used_usd + p_cost_usd > v_limit_usd) or v_limit_usd = 0) then
+    return null;
+  end if;
+  perform spend_private.allot(p_quota_id, p_period_start, v_slot, p_cost_usd);
+  return v_slot;
+end;
+$$;
+comment on function spend_private.make_room is
+  'Locks all slots in order, decides by the whole, and moves allotment to p_slot so that the call fits there; null when the whole has no room.';
 
 -- schemas/30_quotas/manage_user_quotas.sql
 create function spend_private.fits_tenant(
@@ -3824,23 +3913,6 @@ end;
 $$;
 comment on function spend_private.insert_balances is
   'Writes the balances of a quota''s period, which have none yet: what is spent, what is held in each slot, and the room shared out evenly.';
-
-create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_calm boolean)
-returns numeric
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case
-    -- Rounded here, once, to what a balance can keep: limit and threshold have fifteen decimals together.
-    when p_is_calm
-      then ceil(p_quota.limit_usd * p_quota.warning_threshold * 1000000000000) * 0.000000000001 - 0.000000000001
-    else p_quota.limit_usd
-  end;
-end;
-$$;
-comment on function spend_private.allotment_usd is
-  'USD that the slots of a quota may give in all: its limit, or, while it is calm, the last amount below its warning threshold.';
 
 -- schemas/30_quotas/quota_bounds.sql
 create function spend_private.quota_bounds(p_quota spend.cost_quotas, p_now timestamptz default now())
@@ -4372,7 +4444,7 @@ create trigger a_resolve_quota_product before insert or update of product, resou
 for each row when (new.product is not null)
 execute function spend_private.resolve_quota_product();
 
--- schemas/30_quotas/slots.sql
+-- schemas/30_quotas/roomy_slot.sql
 create function spend_private.roomy_slot(
   p_quota_id bigint,
   p_period_start timestamptz,
@@ -4402,68 +4474,6 @@ end;
 $$;
 comment on function spend_private.roomy_slot is
   'A slot with room, locked by somebody or not, searched from p_first on; null when there is none. p_is_observed: the quota cannot refuse the call, so where the whole is over its limit any slot does.';
-
-create function spend_private.make_room(
-  p_quota_id bigint,
-  p_period_start timestamptz,
-  p_slot integer,
-  p_cost_usd numeric,
-  p_is_enforced boolean
-)
-returns integer
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-declare
-  v_slot integer;
-  v_limit_usd numeric;
-  v_used_usd numeric;
-begin
-  perform spend_private.lock_all_slots(p_quota_id, p_period_start);
-
-  -- A limit that is being changed reaches the balances under the same locks: what is read here is in force.
-  select q.limit_usd, u.used_usd, p_slot % u.slots
-  into v_limit_usd, v_used_usd, v_slot
-  from (
-    select sum(b.spent_usd + b.reserved_usd) as used_usd, count(*) as slots
-    from spend_private.quota_balances as b
-    where b.quota_id = p_quota_id and b.period_start = p_period_start
-  ) as u
-  join spend.cost_quotas as q on q.id = p_quota_id
-  where u.slots > 0;
-  if not found then
-    return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
-  end if;
-
-  -- What costs nothing passes no limit, and none that is passed already.
-  if p_is_enforced and ((p_cost_usd > 0 and v_used_usd + p_cost_usd > v_limit_usd) or v_limit_usd = 0) then
-    return null;
-  end if;
-  perform spend_private.allot(p_quota_id, p_period_start, v_slot, p_cost_usd);
-  return v_slot;
-end;
-$$;
-comment on function spend_private.make_room is
-  'Locks all slots in order, decides by the whole, and moves allotment to p_slot so that the call fits there; null when the whole has no room.';
-
-create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start timestamptz)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  perform from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_start = p_period_start
-  order by b.slot
-  for no key update;
-end;
-$$;
-comment on function spend_private.lock_all_slots is
-  'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: a wait does not refresh the snapshot of its own.';
 
 -- schemas/30_quotas/stop_calls.sql
 create function spend_private.stop_calls(p_tenant_ids uuid[])
@@ -4522,7 +4532,7 @@ $$;
 comment on function spend_private.stop_recounts is
   'For what books for more tenants than it could join the calls of: no balance is counted anew until this transaction ends (stop_calls waits), while calls go on. Before any other lock.';
 
--- schemas/40_reservations/reservations.sql
+-- schemas/40_reservations/01_reservations.sql
 create table spend.reservations (
   tenant_id uuid not null,
   id uuid not null,
@@ -4606,122 +4616,7 @@ using (
 );
 grant select on spend.reservations to authenticated, service_role;
 
--- schemas/40_reservations/read_call.sql
-create function spend_private.read_call(
-  p_tenant_id uuid,
-  p_user_id uuid,
-  p_resource_type text,
-  p_usage jsonb,
-  p_task text,
-  p_now timestamptz,
-  p_closed_too boolean default false
-)
-returns spend_private.call
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-declare
-  v_time_zone text;
-  v_closed_at timestamptz;
-  v_is_member boolean;
-  v_price_version bigint;
-  v_counts spend_private.usage_counts;
-  v_priced spend_private.priced_usage;
-begin
-  -- The version of the prices is read in the same snapshot as the prices are, below: this function is stable.
-  select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
-  into v_time_zone, v_closed_at, v_is_member, v_price_version
-  from spend.tenants as t
-  join spend_private.price_state as s on s.is_only_row
-  left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
-  where t.id = p_tenant_id;
-  -- One error for an unknown tenant and for somebody else's: the answer must not tell which tenants there are.
-  if v_is_member is not true then
-    perform spend_private.fail_not_a_member(p_tenant_id, p_user_id);
-  elsif v_closed_at is not null and not p_closed_too then
-    perform spend_private.fail_tenant_closed(p_tenant_id, v_closed_at);
-  elsif length(p_task) not between 1 and 200 then
-    perform spend_private.fail_usage('task', 'is not a text of 1 to 200 characters');
-  end if;
-
-  v_counts := spend_private.read_usage(p_resource_type, p_usage);
-  if v_counts.provider is null or v_counts.name is null or not v_counts.is_complete then
-    perform spend_private.fail_incomplete(p_resource_type, p_usage);
-  end if;
-  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, true);
-  if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
-    perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
-  end if;
-
-  return row(
-    p_tenant_id, v_time_zone, p_user_id, p_resource_type, coalesce(p_task, 'chat'), v_counts.provider,
-    v_priced.product, v_counts.usage, v_priced.cost_usd, v_priced.price_ids, v_priced.priced_as, v_price_version,
-    spend_private.has_unused_prices(
-      p_tenant_id, p_resource_type, v_counts.provider, v_priced.priced_as, p_now
-    )
-  );
-end;
-$$;
-comment on function spend_private.read_call is
-  'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
-
-create function spend_private.fail_not_a_member(p_tenant_id uuid, p_user_id uuid)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform spend_private.fail(
-    '42501', 'not_a_member', jsonb_build_object('tenant_id', p_tenant_id, 'user_id', p_user_id),
-    'Add the user to spend.tenant_members of this tenant.'
-  );
-end;
-$$;
-comment on function spend_private.fail_not_a_member is
-  'Raises 42501 not_a_member.';
-
-create function spend_private.fail_tenant_closed(p_tenant_id uuid, p_closed_at timestamptz)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform spend_private.fail(
-    'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', p_closed_at),
-    'Set spend.tenants.closed_at to null to open the tenant again.'
-  );
-end;
-$$;
-comment on function spend_private.fail_tenant_closed is
-  'Raises PT403 tenant_closed.';
-
-create function spend_private.fail_incomplete(p_resource_type text, p_usage jsonb)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_key text;
-begin
-  foreach v_key in array case p_resource_type
-    when 'llm' then array['provider', 'model', 'input_tokens', 'output_tokens']
-    else array['provider', 'vcpus', 'memory_gib', 'seconds']
-  end loop
-    if p_usage ->> v_key is null then
-      perform spend_private.fail_usage(v_key, case
-        when v_key in ('provider', 'model') then 'is missing'
-        else 'is missing; an estimate needs an upper bound, 0 where there is none'
-      end);
-    end if;
-  end loop;
-end;
-$$;
-comment on function spend_private.fail_incomplete is
-  'Raises 22023 invalid_usage with the first field that the usage of an estimate must have, and has not.';
-
--- schemas/40_reservations/actual_cost.sql
+-- schemas/40_reservations/02_actual_cost.sql
 create type spend_private.actual_cost as (
   cost_usd numeric,
   usage jsonb,
@@ -4782,7 +4677,7 @@ $$;
 comment on function spend_private.actual_cost is
   'Prices the usage that a reservation is settled with, by the rows that priced the reservation (priced_as, price_version), which are fixed; in a copy of it without price_version, by what all rows say now of its product at the time that it was made. p_is_bound: it is an upper bound of that (price_product). Raises 22023 invalid_usage.';
 
--- schemas/40_reservations/hold.sql
+-- schemas/40_reservations/03_hold.sql
 create type spend_private.holding as (
   holds spend.reservation_hold[],
   busy spend.reservation_hold[],
@@ -4882,7 +4777,7 @@ $$;
 comment on function spend_private.hold is
   'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it. A quota that cannot refuse the call and is over its limit (not is_split) takes it in any slot: its allotments say nothing, and a call that it could refuse looks at the whole.';
 
--- schemas/40_reservations/admit.sql
+-- schemas/40_reservations/04_admit.sql
 create type spend_private.admission as (
   call spend_private.call,
   holding spend_private.holding,
@@ -4985,6 +4880,70 @@ $$;
 comment on function spend_private.refused is
   'Admission of a call that is refused by one of p_quotas.';
 
+-- schemas/40_reservations/05_due_holds.sql
+create type spend_private.due_hold as (
+  tenant_id uuid,
+  id uuid,
+  is_joined boolean
+);
+comment on type spend_private.due_hold is
+  'A reservation that is to expire. is_joined: its tenant''s quotas are not being changed, and will not be until the transaction ends.';
+
+create function spend_private.due_holds(
+  p_max_rows integer,
+  p_passed_over uuid[],
+  p_now timestamptz
+)
+returns spend_private.due_hold[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
+as $$
+begin
+  return (
+    with due as materialized (
+      select r.tenant_id, r.id, r.expires_at
+      from spend.reservations as r
+      where r.status = 'held' and r.expires_at <= p_now and r.tenant_id <> all (p_passed_over)
+        -- One that failed is not the first in line for ever.
+        and not exists (
+          select from spend.problems as p
+          where p.job = 'expire_reservations' and p.subject = spend_private.hold_subject(r.tenant_id, r.id)
+            and p.resolved_at is null and p.retry_at > p_now
+        )
+      order by r.expires_at
+      limit greatest(p_max_rows, 0)
+    ),
+
+    joined as materialized (
+      select t.tenant_id, spend_private.try_join_calls(spend_private.tenant_key(t.tenant_id)) as is_joined
+      from (select distinct d.tenant_id from due as d) as t
+    )
+
+    select array_agg(row(d.tenant_id, d.id, j.is_joined)::spend_private.due_hold order by d.tenant_id, d.expires_at)
+    from due as d
+    join joined as j on j.tenant_id = d.tenant_id
+  );
+end;
+$$;
+comment on function spend_private.due_holds is
+  'Reservations to expire, the oldest p_max_rows, by tenant; null when there are none. Left out: those of p_passed_over, and those that failed a moment ago. Joins the calls of their tenants.';
+
+create function spend_private.hold_subject(p_tenant_id uuid, p_id uuid)
+returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_tenant_id || '/' || p_id;
+end;
+$$;
+comment on function spend_private.hold_subject is
+  'Subject of a problem with a reservation: tenant/reservation.';
+
 -- schemas/40_reservations/book.sql
 create function spend_private.book(
   p_reservation spend.reservations,
@@ -5077,21 +5036,6 @@ end;
 $$;
 comment on function spend_private.is_booked is
   'Whether the ledger has an event of a reservation: a released one expired before, then.';
-
-create function spend_private.settle_answer(p_reservation spend.reservations)
-returns spend.settle_result
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return row(
-    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd::numeric,
-    p_reservation.estimated_cost_usd::numeric, p_reservation.is_estimated, '{}'::spend.quota_details[]
-  );
-end;
-$$;
-comment on function spend_private.settle_answer is
-  'settle_result of a reservation that had ended before.';
 
 -- schemas/40_reservations/call_to_hold.sql
 create function spend_private.call_to_hold(
@@ -5313,137 +5257,7 @@ $$;
 comment on function spend_private.correct_balances is
   'Adds p_usd, which was just booked for a reservation that had ended before, to the balances that count it now: not to those that held it, for a quota that changed since is counted anew from the ledger. In lock order; returns those balances.';
 
--- schemas/40_reservations/expire_reservations.sql
-create function spend.expire_reservations(max_rows integer default 1000)
-returns integer
-language plpgsql volatile
--- Definer: see spend.reserve.
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return spend_private.expire_reservations(expire_reservations.max_rows);
-end;
-$$;
-comment on function spend.expire_reservations is
-  'Books up to max_rows reservations whose time is over at their estimate (kind expiry) and gives their holds back; returns how many. Nobody said what they cost, and unknown is not zero; a late settle corrects. May run beside traffic and beside itself. One that cannot be booked does not keep the others: spend.problems says why, and it is tried again later. For service_role.';
-grant execute on function spend.expire_reservations to service_role;
-
-create function spend_private.expire_reservations(
-  p_max_rows integer default 1000,
-  p_now timestamptz default now()
-)
-returns integer
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-declare
-  v_passed_over uuid[] := '{}';
-  v_due spend_private.due_hold[];
-  v_done integer := 0;
-begin
-  -- Before the tenants' locks, which are only tried, as this one is: while the platform's quotas are being changed there
-  -- is nothing to do.
-  begin
-    lock table spend.reservations in row exclusive mode nowait;
-  exception
-    when lock_not_available then
-      return 0;
-  end;
-  perform spend_private.resolve_expiries(p_now);
-  -- Each turn passes over more tenants, those whose quotas or balances are locked just now: nobody waits for them.
-  for v_turn in 1..10 loop
-    v_due := spend_private.due_holds(p_max_rows, v_passed_over, p_now);
-    exit when v_due is null;
-    v_passed_over := v_passed_over
-      || array(select distinct d.tenant_id from unnest(v_due) as d where not d.is_joined);
-    v_due := array(select d from unnest(v_due) as d where d.is_joined);
-    continue when v_due = '{}';
-
-    v_done := spend_private.expire_batch(v_due, p_now);
-    -- Its balances are locked now, the platform's too: another turn would lock others' after them, against the order of
-    -- calls. What is left is for the next run.
-    exit when v_done > 0;
-    -- Whose were not booked now, they are not in the way of others.
-    v_passed_over := v_passed_over || array(
-      select distinct d.tenant_id
-      from unnest(v_due) as d
-      join spend.reservations as r on r.tenant_id = d.tenant_id and r.id = d.id
-      where r.status = 'held'
-    );
-  end loop;
-  return v_done;
-end;
-$$;
-comment on function spend_private.expire_reservations is
-  'spend.expire_reservations with a clock.';
-
-create type spend_private.due_hold as (
-  tenant_id uuid,
-  id uuid,
-  is_joined boolean
-);
-comment on type spend_private.due_hold is
-  'A reservation that is to expire. is_joined: its tenant''s quotas are not being changed, and will not be until the transaction ends.';
-
-create function spend_private.due_holds(
-  p_max_rows integer,
-  p_passed_over uuid[],
-  p_now timestamptz
-)
-returns spend_private.due_hold[]
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
--- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
-set enable_bitmapscan = 'off'
-as $$
-begin
-  return (
-    with due as materialized (
-      select r.tenant_id, r.id, r.expires_at
-      from spend.reservations as r
-      where r.status = 'held' and r.expires_at <= p_now and r.tenant_id <> all (p_passed_over)
-        -- One that failed is not the first in line for ever.
-        and not exists (
-          select from spend.problems as p
-          where p.job = 'expire_reservations' and p.subject = spend_private.hold_subject(r.tenant_id, r.id)
-            and p.resolved_at is null and p.retry_at > p_now
-        )
-      order by r.expires_at
-      limit greatest(p_max_rows, 0)
-    ),
-
-    joined as materialized (
-      select t.tenant_id, spend_private.try_join_calls(spend_private.tenant_key(t.tenant_id)) as is_joined
-      from (select distinct d.tenant_id from due as d) as t
-    )
-
-    select array_agg(row(d.tenant_id, d.id, j.is_joined)::spend_private.due_hold order by d.tenant_id, d.expires_at)
-    from due as d
-    join joined as j on j.tenant_id = d.tenant_id
-  );
-end;
-$$;
-comment on function spend_private.due_holds is
-  'Reservations to expire, the oldest p_max_rows, by tenant; null when there are none. Left out: those of p_passed_over, and those that failed a moment ago. Joins the calls of their tenants.';
-
-create function spend_private.hold_subject(p_tenant_id uuid, p_id uuid)
-returns text
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return p_tenant_id || '/' || p_id;
-end;
-$$;
-comment on function spend_private.hold_subject is
-  'Subject of a problem with a reservation: tenant/reservation.';
-
+-- schemas/40_reservations/expire_batch.sql
 create function spend_private.expire_batch(p_due spend_private.due_hold[], p_now timestamptz)
 returns integer
 language plpgsql volatile
@@ -5587,26 +5401,6 @@ $$;
 comment on function spend_private.expire_together is
   'Books reservations at their estimate, all or none, and returns how many: those that are not being settled.';
 
-create function spend_private.resolve_expiries(p_now timestamptz)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  update spend.problems as p set resolved_at = p_now
-  where p.job = 'expire_reservations' and p.resolved_at is null and p.subject <> 'job'
-    and not exists (
-      select from spend.reservations as r
-      where r.tenant_id = (p.details ->> 'tenant_id')::uuid and r.id = (p.details ->> 'reservation_id')::uuid
-        and r.status = 'held'
-    );
-end;
-$$;
-comment on function spend_private.resolve_expiries is
-  'Closes the problems of reservations that have ended since: expired, settled or released.';
-
 create function spend_private.expire_holds(p_expired spend.reservations[])
 returns void
 language plpgsql volatile
@@ -5635,6 +5429,94 @@ end;
 $$;
 comment on function spend_private.expire_holds is
   'Turns the holds of a batch of reservations into spend, each balance once, in lock order.';
+
+-- schemas/40_reservations/expire_reservations.sql
+create function spend.expire_reservations(max_rows integer default 1000)
+returns integer
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.expire_reservations(expire_reservations.max_rows);
+end;
+$$;
+comment on function spend.expire_reservations is
+  'Books up to max_rows reservations whose time is over at their estimate (kind expiry) and gives their holds back; returns how many. Nobody said what they cost, and unknown is not zero; a late settle corrects. May run beside traffic and beside itself. One that cannot be booked does not keep the others: spend.problems says why, and it is tried again later. For service_role.';
+grant execute on function spend.expire_reservations to service_role;
+
+create function spend_private.expire_reservations(
+  p_max_rows integer default 1000,
+  p_now timestamptz default now()
+)
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_passed_over uuid[] := '{}';
+  v_due spend_private.due_hold[];
+  v_done integer := 0;
+begin
+  -- Before the tenants' locks, which are only tried, as this one is: while the platform's quotas are being changed there
+  -- is nothing to do.
+  begin
+    lock table spend.reservations in row exclusive mode nowait;
+  exception
+    when lock_not_available then
+      return 0;
+  end;
+  perform spend_private.resolve_expiries(p_now);
+  -- Each turn passes over more tenants, those whose quotas or balances are locked just now: nobody waits for them.
+  for v_turn in 1..10 loop
+    v_due := spend_private.due_holds(p_max_rows, v_passed_over, p_now);
+    exit when v_due is null;
+    v_passed_over := v_passed_over
+      || array(select distinct d.tenant_id from unnest(v_due) as d where not d.is_joined);
+    v_due := array(select d from unnest(v_due) as d where d.is_joined);
+    continue when v_due = '{}';
+
+    v_done := spend_private.expire_batch(v_due, p_now);
+    -- Its balances are locked now, the platform's too: another turn would lock others' after them, against the order of
+    -- calls. What is left is for the next run.
+    exit when v_done > 0;
+    -- Whose were not booked now, they are not in the way of others.
+    v_passed_over := v_passed_over || array(
+      select distinct d.tenant_id
+      from unnest(v_due) as d
+      join spend.reservations as r on r.tenant_id = d.tenant_id and r.id = d.id
+      where r.status = 'held'
+    );
+  end loop;
+  return v_done;
+end;
+$$;
+comment on function spend_private.expire_reservations is
+  'spend.expire_reservations with a clock.';
+
+create function spend_private.resolve_expiries(p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  update spend.problems as p set resolved_at = p_now
+  where p.job = 'expire_reservations' and p.resolved_at is null and p.subject <> 'job'
+    and not exists (
+      select from spend.reservations as r
+      where r.tenant_id = (p.details ->> 'tenant_id')::uuid and r.id = (p.details ->> 'reservation_id')::uuid
+        and r.status = 'held'
+    );
+end;
+$$;
+comment on function spend_private.resolve_expiries is
+  'Closes the problems of reservations that have ended since: expired, settled or released.';
 
 -- schemas/40_reservations/extend.sql
 create function spend.extend(
@@ -5746,6 +5628,7 @@ $$;
 comment on function spend_private.check_caller is
   'Whose reservation it is may still spend. Raises 42501 not_a_member, PT403 tenant_closed. What runs already is settled, released or expires all the same.';
 
+-- schemas/40_reservations/hold_more.sql
 create function spend_private.hold_more(
   p_reservation spend.reservations,
   p_extra_usd numeric,
@@ -5874,6 +5757,38 @@ for each row execute function spend_private.keep_open_reservations();
 create trigger keep_open_reservations_from_truncate before truncate on spend.reservations
 for each statement execute function spend_private.keep_open_reservations();
 
+-- schemas/40_reservations/lock_reservation.sql
+create function spend_private.lock_reservation(p_reservation_id uuid)
+returns spend.reservations
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
+  v_reservation spend.reservations;
+begin
+  perform spend_private.join_calls(v_tenant_key);
+  -- Not a join: planned while the table was empty, it would look through the whole index for the id.
+  select * into v_reservation
+  from spend.reservations as r
+  where r.id = p_reservation_id and r.tenant_id = any (array(
+    select t.id from spend.tenants as t where spend_private.tenant_key(t.id) = v_tenant_key
+  ))
+  for no key update;
+  if not found then
+    perform spend_private.fail(
+      'PT404', 'unknown_reservation', jsonb_build_object('reservation_id', p_reservation_id),
+      'Pass the reservation_id that reserve returned.'
+    );
+  end if;
+  return v_reservation;
+end;
+$$;
+comment on function spend_private.lock_reservation is
+  'Finds a reservation by its id alone, and locks it. Raises PT404 unknown_reservation.';
+
 -- schemas/40_reservations/move_balances.sql
 create function spend_private.move_balances(
   p_holds spend.reservation_hold[],
@@ -5907,6 +5822,38 @@ $$;
 comment on function spend_private.move_balances is
   'Adds to what is held and spent, in USD, in each of the balances, in their order. A balance whose quota was deleted is passed over. Returns those that are not calm: their quotas may be above the warning threshold.';
 
+-- schemas/40_reservations/new_reservation_id.sql
+create function spend_private.new_reservation_id(p_tenant_id uuid)
+returns uuid
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_random text := gen_random_uuid()::text;
+begin
+  return (
+    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
+    || '8' || substr(v_random, 1, 3)
+    || 'a' || substr(v_random, 4, 3)
+    || left(p_tenant_id::text, 8) || substr(v_random, 25, 4)
+  )::uuid;
+end;
+$$;
+comment on function spend_private.new_reservation_id is
+  'UUIDv8: 48 bits of Unix time in ms, 24 random bits, the tenant''s key (tenant_key), 16 random bits. Close in time is close in the index.';
+
+create function spend_private.reservation_tenant_key(p_reservation_id uuid)
+returns integer
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return ('x' || substr(p_reservation_id::text, 25, 8))::bit(32)::integer;
+end;
+$$;
+comment on function spend_private.reservation_tenant_key is
+  'The tenant_key in a reservation''s id.';
+
 -- schemas/40_reservations/overrun_balances.sql
 create function spend_private.overrun_balances(
   p_holds spend.reservation_hold[],
@@ -5930,6 +5877,121 @@ end;
 $$;
 comment on function spend_private.overrun_balances is
   'move_balances for a booking that is larger than its hold: shares the limit out anew, so that no slot admits what the whole has no room for.';
+
+-- schemas/40_reservations/read_call.sql
+create function spend_private.read_call(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_resource_type text,
+  p_usage jsonb,
+  p_task text,
+  p_now timestamptz,
+  p_closed_too boolean default false
+)
+returns spend_private.call
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_time_zone text;
+  v_closed_at timestamptz;
+  v_is_member boolean;
+  v_price_version bigint;
+  v_counts spend_private.usage_counts;
+  v_priced spend_private.priced_usage;
+begin
+  -- The version of the prices is read in the same snapshot as the prices are, below: this function is stable.
+  select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
+  into v_time_zone, v_closed_at, v_is_member, v_price_version
+  from spend.tenants as t
+  join spend_private.price_state as s on s.is_only_row
+  left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
+  where t.id = p_tenant_id;
+  -- One error for an unknown tenant and for somebody else's: the answer must not tell which tenants there are.
+  if v_is_member is not true then
+    perform spend_private.fail_not_a_member(p_tenant_id, p_user_id);
+  elsif v_closed_at is not null and not p_closed_too then
+    perform spend_private.fail_tenant_closed(p_tenant_id, v_closed_at);
+  elsif length(p_task) not between 1 and 200 then
+    perform spend_private.fail_usage('task', 'is not a text of 1 to 200 characters');
+  end if;
+
+  v_counts := spend_private.read_usage(p_resource_type, p_usage);
+  if v_counts.provider is null or v_counts.name is null or not v_counts.is_complete then
+    perform spend_private.fail_incomplete(p_resource_type, p_usage);
+  end if;
+  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, true);
+  if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
+    perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
+  end if;
+
+  return row(
+    p_tenant_id, v_time_zone, p_user_id, p_resource_type, coalesce(p_task, 'chat'), v_counts.provider,
+    v_priced.product, v_counts.usage, v_priced.cost_usd, v_priced.price_ids, v_priced.priced_as, v_price_version,
+    spend_private.has_unused_prices(
+      p_tenant_id, p_resource_type, v_counts.provider, v_priced.priced_as, p_now
+    )
+  );
+end;
+$$;
+comment on function spend_private.read_call is
+  'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+
+create function spend_private.fail_not_a_member(p_tenant_id uuid, p_user_id uuid)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.fail(
+    '42501', 'not_a_member', jsonb_build_object('tenant_id', p_tenant_id, 'user_id', p_user_id),
+    'Add the user to spend.tenant_members of this tenant.'
+  );
+end;
+$$;
+comment on function spend_private.fail_not_a_member is
+  'Raises 42501 not_a_member.';
+
+create function spend_private.fail_tenant_closed(p_tenant_id uuid, p_closed_at timestamptz)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.fail(
+    'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', p_closed_at),
+    'Set spend.tenants.closed_at to null to open the tenant again.'
+  );
+end;
+$$;
+comment on function spend_private.fail_tenant_closed is
+  'Raises PT403 tenant_closed.';
+
+create function spend_private.fail_incomplete(p_resource_type text, p_usage jsonb)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key text;
+begin
+  foreach v_key in array case p_resource_type
+    when 'llm' then array['provider', 'model', 'input_tokens', 'output_tokens']
+    else array['provider', 'vcpus', 'memory_gib', 'seconds']
+  end loop
+    if p_usage ->> v_key is null then
+      perform spend_private.fail_usage(v_key, case
+        when v_key in ('provider', 'model') then 'is missing'
+        else 'is missing; an estimate needs an upper bound, 0 where there is none'
+      end);
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.fail_incomplete is
+  'Raises 22023 invalid_usage with the first field that the usage of an estimate must have, and has not.';
 
 -- schemas/40_reservations/refusal.sql
 create function spend_private.refusal(
@@ -6398,69 +6460,6 @@ $$;
 comment on function spend_private.replay is
   'The stored answer to an idempotency key, admitted or refused; replayed = false when the key is new. Two requests with one key go one after the other. Raises PT409 idempotency_conflict.';
 
--- schemas/40_reservations/reservation_id.sql
-create function spend_private.new_reservation_id(p_tenant_id uuid)
-returns uuid
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_random text := gen_random_uuid()::text;
-begin
-  return (
-    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
-    || '8' || substr(v_random, 1, 3)
-    || 'a' || substr(v_random, 4, 3)
-    || left(p_tenant_id::text, 8) || substr(v_random, 25, 4)
-  )::uuid;
-end;
-$$;
-comment on function spend_private.new_reservation_id is
-  'UUIDv8: 48 bits of Unix time in ms, 24 random bits, the tenant''s key (tenant_key), 16 random bits. Close in time is close in the index.';
-
-create function spend_private.reservation_tenant_key(p_reservation_id uuid)
-returns integer
-language plpgsql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return ('x' || substr(p_reservation_id::text, 25, 8))::bit(32)::integer;
-end;
-$$;
-comment on function spend_private.reservation_tenant_key is
-  'The tenant_key in a reservation''s id.';
-
-create function spend_private.lock_reservation(p_reservation_id uuid)
-returns spend.reservations
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-declare
-  v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
-  v_reservation spend.reservations;
-begin
-  perform spend_private.join_calls(v_tenant_key);
-  -- Not a join: planned while the table was empty, it would look through the whole index for the id.
-  select * into v_reservation
-  from spend.reservations as r
-  where r.id = p_reservation_id and r.tenant_id = any (array(
-    select t.id from spend.tenants as t where spend_private.tenant_key(t.id) = v_tenant_key
-  ))
-  for no key update;
-  if not found then
-    perform spend_private.fail(
-      'PT404', 'unknown_reservation', jsonb_build_object('reservation_id', p_reservation_id),
-      'Pass the reservation_id that reserve returned.'
-    );
-  end if;
-  return v_reservation;
-end;
-$$;
-comment on function spend_private.lock_reservation is
-  'Finds a reservation by its id alone, and locks it. Raises PT404 unknown_reservation.';
-
 -- schemas/40_reservations/reserve.sql
 create function spend.reserve(
   tenant_id uuid,
@@ -6674,6 +6673,22 @@ $$;
 comment on function spend_private.settle is
   'spend.settle with a clock.';
 
+-- schemas/40_reservations/settle_answer.sql
+create function spend_private.settle_answer(p_reservation spend.reservations)
+returns spend.settle_result
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return row(
+    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd::numeric,
+    p_reservation.estimated_cost_usd::numeric, p_reservation.is_estimated, '{}'::spend.quota_details[]
+  );
+end;
+$$;
+comment on function spend_private.settle_answer is
+  'settle_result of a reservation that had ended before.';
+
 -- schemas/40_reservations/wrong_argument.sql
 create function spend_private.wrong_argument(
   p_conversation_id text,
@@ -6704,7 +6719,7 @@ $$;
 comment on function spend_private.wrong_argument is
   'The first argument of reserve that is out of bounds, and what is wrong with it; null when none is.';
 
--- schemas/50_ledger/cost_events.sql
+-- schemas/50_ledger/01_cost_events.sql
 create table spend.cost_events (
   id bigint generated always as identity,
   tenant_id uuid not null,
@@ -6773,61 +6788,7 @@ comment on table spend_private.cost_events_default is
   'Partition of spend.cost_events for months that have none of their own. Making that month''s partition moves them there (spend_private.ensure_partition).';
 alter table spend_private.cost_events_default enable row level security;
 
--- schemas/50_ledger/refuse_change.sql
-create function spend_private.refuse_change()
-returns trigger
-language plpgsql
--- Definer: whoever is refused need not be able to call fail().
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- No grant lets anybody but the owner come here, and of the owner's functions only retention sets this.
-  if tg_op = 'DELETE' and current_setting('spend.retention', true) = 'on' then
-    return old;
-  end if;
-  perform spend_private.fail(
-    'PT403', 'append_only', jsonb_build_object('table', tg_table_name, 'command', tg_op),
-    'History is never changed. Book a correction with spend.adjust.'
-  );
-  return null;
-end;
-$$;
-comment on function spend_private.refuse_change is
-  'Trigger: what is written stays written (PT403 append_only), whoever asks. Retention alone deletes.';
-
-create function spend_private.keep_event()
-returns trigger
-language plpgsql
--- Definer: see refuse_change.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- The number of the transaction is no part of what happened: a restore into another server gives it anew.
-  old.booked_xid := new.booked_xid;
-  if new is distinct from old then
-    perform spend_private.fail(
-      'PT403', 'append_only', jsonb_build_object('table', tg_table_name, 'command', tg_op),
-      'History is never changed. Book a correction with spend.adjust.'
-    );
-  end if;
-  return new;
-end;
-$$;
-comment on function spend_private.keep_event is
-  'Trigger: an event of the ledger is never changed (PT403 append_only).';
-
-create trigger keep_event before update on spend.cost_events
-for each row execute function spend_private.keep_event();
-create trigger refuse_delete before delete on spend.cost_events
-for each row execute function spend_private.refuse_change();
-create trigger refuse_truncate before truncate on spend.cost_events
-for each statement execute function spend_private.refuse_change();
-create trigger refuse_truncate before truncate on spend_private.cost_events_default
-for each statement execute function spend_private.refuse_change();
-
--- schemas/50_ledger/ledger_state.sql
+-- schemas/50_ledger/02_ledger_state.sql
 create table spend_private.ledger_state (
   is_only_row boolean primary key default true,
   rolled_up_before xid8 not null,
@@ -6879,111 +6840,7 @@ comment on function spend_private.rolled_up_before is
   'Events with booked_xid from here on are not in the roll-ups yet. Stable: a statement reads the mark and the roll-ups in one snapshot.';
 grant execute on function spend_private.rolled_up_before to authenticated, service_role;
 
--- schemas/50_ledger/ensure_partitions.sql
-create function spend_private.ensure_partitions(p_now timestamptz default now())
-returns integer
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
-  v_month timestamp;
-  v_made integer := 0;
-  v_is_busy boolean := false;
-begin
-  for v_month in
-    select date_trunc('month', p_now, 'UTC') at time zone 'UTC' + make_interval(months => m.ahead)
-    from generate_series(0, 2) as m (ahead)
-    union
-    -- Months that came to the default partition, because nobody had made theirs.
-    select date_trunc('month', d.occurred_at, 'UTC') at time zone 'UTC'
-    from spend_private.cost_events_default as d
-    where d.occurred_at >= v_kept_from
-    order by 1
-  loop
-    begin
-      v_made := v_made + spend_private.ensure_partition(v_month::date, p_now)::integer;
-      perform spend_private.resolve_problem('make_partitions', to_char(v_month, 'YYYY-MM'), p_now);
-    exception
-      when lock_not_available or deadlock_detected then
-        v_is_busy := true;
-      when others then
-        perform spend_private.record_problem(
-          'make_partitions', to_char(v_month, 'YYYY-MM'), sqlerrm, jsonb_build_object('sqlstate', sqlstate), p_now
-        );
-    end;
-  end loop;
-  if v_is_busy and v_made = 0 then
-    raise exception using errcode = '55P03', message = 'ledger_is_busy';
-  end if;
-  return v_made;
-end;
-$$;
-comment on function spend_private.ensure_partitions is
-  'Makes the partitions of cost_events for this month and the next two, and for months that the default partition has events of; returns how many it made. A month that fails does not keep the others (spend.problems); raises 55P03 when the ledger is so busy that none could be made.';
-
-create function spend_private.ensure_partition(p_month date, p_now timestamptz default now())
-returns boolean
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
--- A long report is not worth stopping the bookings that would queue behind this: the next run tries again.
-set lock_timeout = '2s'
-as $$
-declare
-  v_name text := 'cost_events_' || to_char(p_month, 'YYYY_MM');
-  v_from timestamptz := p_month::timestamp at time zone 'UTC';
-  v_before timestamptz := (p_month + interval '1 month') at time zone 'UTC';
-begin
-  if to_regclass('spend_private.' || v_name) is not null then
-    return false;
-  end if;
-  -- Made beside the ledger, then attached: bookings into other months go on meanwhile.
-  execute format(
-    'create table spend_private.%I (like spend.cost_events including defaults including constraints)', v_name
-  );
-  execute format('alter table spend_private.%I enable row level security', v_name);
-  execute format(
-    'create trigger refuse_truncate before truncate on spend_private.%I
-     for each statement execute function spend_private.refuse_change()', v_name
-  );
-  execute format(
-    'comment on table spend_private.%I is %L', v_name,
-    'Partition of spend.cost_events: ' || to_char(p_month, 'FMMonth YYYY') || ', UTC.'
-  );
-
-  if v_from <= p_now + interval '1 day' or exists (
-    select from spend_private.cost_events_default as d where d.occurred_at >= v_from and d.occurred_at < v_before
-  ) then
-    -- Bookings of this month may be on their way. They wait here, before they choose a partition: one that had chosen
-    -- the default partition would be refused by it afterwards.
-    lock table only spend.cost_events in access exclusive mode;
-  else
-    -- Nobody books into a month ahead. It is made while others book, or, where reports are at it, by a later run.
-    set local lock_timeout = '100ms';
-    lock table only spend.cost_events in share update exclusive mode;
-  end if;
-  lock table spend_private.cost_events_default in access exclusive mode;
-  perform set_config('spend.retention', 'on', true);
-  execute format(
-    'with moved as (
-       delete from spend_private.cost_events_default as d
-       where d.occurred_at >= %L and d.occurred_at < %L
-       returning d.*
-     )
-     insert into spend_private.%I select m.* from moved as m', v_from, v_before, v_name
-  );
-  perform set_config('spend.retention', 'off', true);
-  execute format(
-    'alter table spend.cost_events attach partition spend_private.%I for values from (%L) to (%L)',
-    v_name, v_from, v_before
-  );
-  return true;
-end;
-$$;
-comment on function spend_private.ensure_partition is
-  'Makes the partition of a month (its first day, UTC), and moves what the default partition has of it; false when it is there already. Raises 55P03 when the ledger is busy.';
-
--- schemas/50_ledger/cost_rollups.sql
+-- schemas/50_ledger/03_cost_rollups.sql
 create table spend_private.cost_rollups (
   tenant_id uuid not null,
   hour timestamptz not null,
@@ -7043,7 +6900,7 @@ using (
 );
 grant select on spend_private.conversation_rollups to authenticated, service_role;
 
--- schemas/50_ledger/events_by_hour.sql
+-- schemas/50_ledger/04_events_by_hour.sql
 create view spend_private.events_by_hour
 with (security_invoker = true)
 as
@@ -7068,7 +6925,7 @@ comment on view spend_private.events_by_hour is
   'The ledger as the roll-ups count it. Hours are cut where those of UTC begin, and with them the ledger''s months, and where those of the tenant''s time zone do, and with them its days: Kolkata''s begin at half past.';
 grant select on spend_private.events_by_hour to authenticated, service_role;
 
--- schemas/50_ledger/hourly_costs.sql
+-- schemas/50_ledger/05_hourly_costs.sql
 create view spend.hourly_costs
 with (security_invoker = true)
 as
@@ -7093,6 +6950,7 @@ comment on column spend.hourly_costs.cost_usd is 'USD booked. Negative where cre
 comment on column spend.hourly_costs.calls is 'Calls booked; released ones do not count. 0 or less in a row of corrections; the rows of an hour sum to the right number.';
 grant select on spend.hourly_costs to authenticated, service_role;
 
+-- schemas/50_ledger/06_hourly_conversation_costs.sql
 create view spend.hourly_conversation_costs
 with (security_invoker = true)
 as
@@ -7119,6 +6977,56 @@ comment on column spend.hourly_conversation_costs.user_id is 'Member who called;
 comment on column spend.hourly_conversation_costs.cost_usd is 'USD booked. Negative where corrections are more than what was spent.';
 comment on column spend.hourly_conversation_costs.calls is 'Calls booked; released ones do not count. 0 or less in a row of corrections; the rows of an hour sum to the right number.';
 grant select on spend.hourly_conversation_costs to authenticated, service_role;
+
+-- schemas/50_ledger/07_verify_balances.sql
+create type spend_private.finding as (
+  quota_id bigint,
+  period_start timestamptz,
+  column_name text,
+  balance_usd numeric,
+  ledger_usd numeric,
+  subject text
+);
+comment on type spend_private.finding is
+  'What spend.verify_balances found: the value that is kept (balance_usd) is not the one that follows (ledger_usd).';
+
+create function spend.verify_balances()
+returns table (
+  quota_id bigint,
+  period_start timestamptz,
+  column_name text,
+  balance_usd numeric,
+  ledger_usd numeric,
+  subject text
+)
+language plpgsql stable
+-- Definer: it reads spend_private.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Stable: all of them see the snapshot of the statement that calls this.
+  return query
+    select f.*
+    from (
+      select * from spend_private.wrong_balances()
+      union all
+      select * from spend_private.orphaned_balances()
+      union all
+      select * from spend_private.wrong_reservations()
+      union all
+      select * from spend_private.lost_reservations()
+      union all
+      select * from spend_private.wrong_rollups()
+      union all
+      select * from spend_private.wrong_mark()
+    ) as f
+    order by f.quota_id, f.period_start, f.column_name, f.subject;
+end;
+$$;
+comment on function spend.verify_balances is
+  'Proves what is kept from what it follows from: balances (spent, held, allotted, bounds, slots, flags) from the ledger, the open reservations and the quotas; ended reservations from their events; events from there being a reservation; the roll-ups and their mark from the ledger. One row for each value that differs: the kept one in balance_usd, the right one in ledger_usd (bounds: seconds since 1970; flags: 1 is true; slots and calls: numbers), whose it is in subject. quota_id: null where it is no balance. Empty = all is right. One statement, one snapshot: it may run beside traffic. For service_role.';
+grant execute on function spend.verify_balances to service_role;
 
 -- schemas/50_ledger/adjust.sql
 create function spend.adjust(
@@ -7285,6 +7193,42 @@ comment on table spend_private.adjustments is
 create index adjustments_created_at_idx on spend_private.adjustments (created_at);
 
 alter table spend_private.adjustments enable row level security;
+
+-- schemas/50_ledger/adopt_ledger.sql
+create function spend_private.adopt_ledger()
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_state spend_private.ledger_state;
+  v_before xid8;
+  v_events bigint;
+begin
+  -- What is counted below is all there is, and committed.
+  lock table spend.cost_events in share row exclusive mode;
+  select * into v_state from spend_private.ledger_state as s for no key update;
+  v_before := pg_snapshot_xmin(pg_current_snapshot());
+
+  -- Corrections of dropped months that were not counted yet, before their numbers are lost.
+  perform spend_private.count_events(
+    v_state.rolled_up_before, '18446744073709551615', p_occurred_before => v_state.kept_from
+  );
+  delete from spend_private.cost_rollups as r where r.hour >= v_state.kept_from;
+  delete from spend_private.conversation_rollups as r where r.hour >= v_state.kept_from;
+  update spend.cost_events as e set booked_xid = '3' where e.booked_xid >= v_before;
+  -- What roll_up left out is counted with the rest.
+  update spend.problems as p set resolved_at = now()
+  where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'booked_xid' is not null;
+  v_events := spend_private.count_events('0', v_before, null, v_state.kept_from);
+
+  update spend_private.ledger_state as s set
+    rolled_up_before = v_before, cluster_id = spend_private.cluster_id();
+  return v_events;
+end;
+$$;
+comment on function spend_private.adopt_ledger is
+  'For a ledger that was restored into another server, whose transactions count from elsewhere: numbers its events anew, as of an old transaction, and rolls them up from the start; returns how many. Bookings wait meanwhile. spend.maintain() calls it by itself.';
 
 -- schemas/50_ledger/cost_report.sql
 create type spend.cost_report_line as (
@@ -7470,6 +7414,110 @@ $$;
 comment on function spend_private.drop_months is
   'Retention: drops the events of months that ended more than p_keep_months months ago, whole partitions at a time; returns how many. Their sums by hour stay in cost_rollups, those by conversation are deleted by the job delete_conversations. Null keeps everything; nothing is dropped that is not rolled up.';
 
+-- schemas/50_ledger/ensure_partitions.sql
+create function spend_private.ensure_partitions(p_now timestamptz default now())
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
+  v_month timestamp;
+  v_made integer := 0;
+  v_is_busy boolean := false;
+begin
+  for v_month in
+    select date_trunc('month', p_now, 'UTC') at time zone 'UTC' + make_interval(months => m.ahead)
+    from generate_series(0, 2) as m (ahead)
+    union
+    -- Months that came to the default partition, because nobody had made theirs.
+    select date_trunc('month', d.occurred_at, 'UTC') at time zone 'UTC'
+    from spend_private.cost_events_default as d
+    where d.occurred_at >= v_kept_from
+    order by 1
+  loop
+    begin
+      v_made := v_made + spend_private.ensure_partition(v_month::date, p_now)::integer;
+      perform spend_private.resolve_problem('make_partitions', to_char(v_month, 'YYYY-MM'), p_now);
+    exception
+      when lock_not_available or deadlock_detected then
+        v_is_busy := true;
+      when others then
+        perform spend_private.record_problem(
+          'make_partitions', to_char(v_month, 'YYYY-MM'), sqlerrm, jsonb_build_object('sqlstate', sqlstate), p_now
+        );
+    end;
+  end loop;
+  if v_is_busy and v_made = 0 then
+    raise exception using errcode = '55P03', message = 'ledger_is_busy';
+  end if;
+  return v_made;
+end;
+$$;
+comment on function spend_private.ensure_partitions is
+  'Makes the partitions of cost_events for this month and the next two, and for months that the default partition has events of; returns how many it made. A month that fails does not keep the others (spend.problems); raises 55P03 when the ledger is so busy that none could be made.';
+
+create function spend_private.ensure_partition(p_month date, p_now timestamptz default now())
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- A long report is not worth stopping the bookings that would queue behind this: the next run tries again.
+set lock_timeout = '2s'
+as $$
+declare
+  v_name text := 'cost_events_' || to_char(p_month, 'YYYY_MM');
+  v_from timestamptz := p_month::timestamp at time zone 'UTC';
+  v_before timestamptz := (p_month + interval '1 month') at time zone 'UTC';
+begin
+  if to_regclass('spend_private.' || v_name) is not null then
+    return false;
+  end if;
+  -- Made beside the ledger, then attached: bookings into other months go on meanwhile.
+  execute format(
+    'create table spend_private.%I (like spend.cost_events including defaults including constraints)', v_name
+  );
+  execute format('alter table spend_private.%I enable row level security', v_name);
+  execute format(
+    'create trigger refuse_truncate before truncate on spend_private.%I
+     for each statement execute function spend_private.refuse_change()', v_name
+  );
+  execute format(
+    'comment on table spend_private.%I is %L', v_name,
+    'Partition of spend.cost_events: ' || to_char(p_month, 'FMMonth YYYY') || ', UTC.'
+  );
+
+  if v_from <= p_now + interval '1 day' or exists (
+    select from spend_private.cost_events_default as d where d.occurred_at >= v_from and d.occurred_at < v_before
+  ) then
+    -- Bookings of this month may be on their way. They wait here, before they choose a partition: one that had chosen
+    -- the default partition would be refused by it afterwards.
+    lock table only spend.cost_events in access exclusive mode;
+  else
+    -- Nobody books into a month ahead. It is made while others book, or, where reports are at it, by a later run.
+    set local lock_timeout = '100ms';
+    lock table only spend.cost_events in share update exclusive mode;
+  end if;
+  lock table spend_private.cost_events_default in access exclusive mode;
+  perform set_config('spend.retention', 'on', true);
+  execute format(
+    'with moved as (
+       delete from spend_private.cost_events_default as d
+       where d.occurred_at >= %L and d.occurred_at < %L
+       returning d.*
+     )
+     insert into spend_private.%I select m.* from moved as m', v_from, v_before, v_name
+  );
+  perform set_config('spend.retention', 'off', true);
+  execute format(
+    'alter table spend.cost_events attach partition spend_private.%I for values from (%L) to (%L)',
+    v_name, v_from, v_before
+  );
+  return true;
+end;
+$$;
+comment on function spend_private.ensure_partition is
+  'Makes the partition of a month (its first day, UTC), and moves what the default partition has of it; false when it is there already. Raises 55P03 when the ledger is busy.';
+
 -- schemas/50_ledger/ledger_usd.sql
 create function spend_private.ledger_usd(
   p_quota spend.cost_quotas,
@@ -7558,40 +7606,59 @@ $$;
 comment on function spend_private.follow_time_zone_in_rollups is
   'Where the hours of a tenant''s new time zone are cut elsewhere, its events are rolled up anew, so that its days stay exact.';
 
-create function spend_private.adopt_ledger()
-returns bigint
-language plpgsql volatile
+-- schemas/50_ledger/refuse_change.sql
+create function spend_private.refuse_change()
+returns trigger
+language plpgsql
+-- Definer: whoever is refused need not be able to call fail().
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_state spend_private.ledger_state;
-  v_before xid8;
-  v_events bigint;
 begin
-  -- What is counted below is all there is, and committed.
-  lock table spend.cost_events in share row exclusive mode;
-  select * into v_state from spend_private.ledger_state as s for no key update;
-  v_before := pg_snapshot_xmin(pg_current_snapshot());
-
-  -- Corrections of dropped months that were not counted yet, before their numbers are lost.
-  perform spend_private.count_events(
-    v_state.rolled_up_before, '18446744073709551615', p_occurred_before => v_state.kept_from
+  -- No grant lets anybody but the owner come here, and of the owner's functions only retention sets this.
+  if tg_op = 'DELETE' and current_setting('spend.retention', true) = 'on' then
+    return old;
+  end if;
+  perform spend_private.fail(
+    'PT403', 'append_only', jsonb_build_object('table', tg_table_name, 'command', tg_op),
+    'History is never changed. Book a correction with spend.adjust.'
   );
-  delete from spend_private.cost_rollups as r where r.hour >= v_state.kept_from;
-  delete from spend_private.conversation_rollups as r where r.hour >= v_state.kept_from;
-  update spend.cost_events as e set booked_xid = '3' where e.booked_xid >= v_before;
-  -- What roll_up left out is counted with the rest.
-  update spend.problems as p set resolved_at = now()
-  where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'booked_xid' is not null;
-  v_events := spend_private.count_events('0', v_before, null, v_state.kept_from);
-
-  update spend_private.ledger_state as s set
-    rolled_up_before = v_before, cluster_id = spend_private.cluster_id();
-  return v_events;
+  return null;
 end;
 $$;
-comment on function spend_private.adopt_ledger is
-  'For a ledger that was restored into another server, whose transactions count from elsewhere: numbers its events anew, as of an old transaction, and rolls them up from the start; returns how many. Bookings wait meanwhile. spend.maintain() calls it by itself.';
+comment on function spend_private.refuse_change is
+  'Trigger: what is written stays written (PT403 append_only), whoever asks. Retention alone deletes.';
+
+create function spend_private.keep_event()
+returns trigger
+language plpgsql
+-- Definer: see refuse_change.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The number of the transaction is no part of what happened: a restore into another server gives it anew.
+  old.booked_xid := new.booked_xid;
+  if new is distinct from old then
+    perform spend_private.fail(
+      'PT403', 'append_only', jsonb_build_object('table', tg_table_name, 'command', tg_op),
+      'History is never changed. Book a correction with spend.adjust.'
+    );
+  end if;
+  return new;
+end;
+$$;
+comment on function spend_private.keep_event is
+  'Trigger: an event of the ledger is never changed (PT403 append_only).';
+
+create trigger keep_event before update on spend.cost_events
+for each row execute function spend_private.keep_event();
+create trigger refuse_delete before delete on spend.cost_events
+for each row execute function spend_private.refuse_change();
+create trigger refuse_truncate before truncate on spend.cost_events
+for each statement execute function spend_private.refuse_change();
+create trigger refuse_truncate before truncate on spend_private.cost_events_default
+for each statement execute function spend_private.refuse_change();
 
 -- schemas/50_ledger/reprice.sql
 create type spend.repriced_tenant as (
@@ -8294,6 +8361,131 @@ comment on column spend.spend_by_user.cost_usd is 'USD booked. Negative where cr
 comment on column spend.spend_by_user.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_user to authenticated, service_role;
 
+-- schemas/50_ledger/spent_in_periods.sql
+create function spend_private.spent_in_periods(
+  p_quota_ids bigint[],
+  p_from_events boolean,
+  p_now timestamptz,
+  p_from timestamptz
+)
+returns table (quota_id bigint, period_start timestamptz, usd numeric)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+set work_mem = '64MB'
+-- Merging would sort by texts what is hashed in a tenth of the time.
+set enable_mergejoin = 'off'
+as $$
+declare
+  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
+  v_tenant_ids uuid[];
+  v_user_ids uuid[];
+begin
+  if p_quota_ids is not null then
+    -- Null where the platform's, or not only users', quotas are among them: then all tenants, or users, count.
+    select
+      case when bool_and(q.tenant_id is not null) then array_agg(distinct q.tenant_id) end,
+      case when bool_and(q.scope = 'user') then array_agg(distinct q.scope_id) end
+    into v_tenant_ids, v_user_ids
+    from spend.cost_quotas as q
+    where q.id = any (p_quota_ids);
+  end if;
+
+  return query
+  with quota as materialized (
+    select q.id, q.scope, q.tenant_id, q.scope_id, q.resource_type, q.task, q.product, q.period,
+      coalesce(t.time_zone, 'UTC') as time_zone,
+      dense_rank() over (order by q.period, coalesce(t.time_zone, 'UTC')) as calendar
+    from spend.cost_quotas as q
+    left join spend.tenants as t on t.id = q.tenant_id
+    where p_quota_ids is null or q.id = any (p_quota_ids)
+  ),
+
+  -- From when on each tenant's spend is asked for; the platform's is among them, under no tenant.
+  since as materialized (
+    select q.tenant_id, case when bool_or(q.period = 'lifetime') then '-infinity' else p_from end as at
+    from quota as q
+    group by q.tenant_id
+  ),
+
+  tenant_cost as materialized (
+    select c.tenant_id, c.user_id, c.resource_type, c.task, c.product, c.hour, sum(c.cost_usd) as usd
+    from (
+      select e.tenant_id, e.user_id, e.resource_type, e.task, e.product, e.hour, e.cost_usd
+      from spend_private.events_by_hour as e
+      join since as s on s.tenant_id = e.tenant_id
+      where p_from_events and e.occurred_at >= greatest(s.at, v_kept_from)
+        and (v_tenant_ids is null or e.tenant_id = any (v_tenant_ids))
+        and (v_user_ids is null or e.user_id = any (v_user_ids))
+      union all
+      -- Of dropped months the roll-ups alone know.
+      select h.tenant_id, h.user_id, h.resource_type, h.task, h.product, h.hour, h.cost_usd
+      from spend.hourly_costs as h
+      join since as s on s.tenant_id = h.tenant_id
+      where h.hour >= s.at and (not p_from_events or h.hour < v_kept_from)
+        and (v_tenant_ids is null or h.tenant_id = any (v_tenant_ids))
+        and (v_user_ids is null or h.user_id = any (v_user_ids))
+    ) as c
+    group by 1, 2, 3, 4, 5, 6
+  ),
+
+  platform_cost as materialized (
+    select c.resource_type, c.task, c.product, c.hour, sum(c.cost_usd) as usd
+    from (
+      select e.resource_type, e.task, e.product, date_trunc('hour', e.occurred_at, 'UTC') as hour, e.cost_usd
+      from spend.cost_events as e
+      where p_from_events
+        and e.occurred_at >= greatest((select s.at from since as s where s.tenant_id is null), v_kept_from)
+        and exists (select from since as s where s.tenant_id is null)
+      union all
+      select h.resource_type, h.task, h.product, h.hour, h.cost_usd
+      from spend.hourly_costs as h
+      where h.hour >= (select s.at from since as s where s.tenant_id is null)
+        and (not p_from_events or h.hour < v_kept_from)
+    ) as c
+    group by 1, 2, 3, 4
+  ),
+
+  -- In which period an hour lies is asked once per zone.
+  hour as materialized (
+    select z.calendar, h.hour, spend_private.period_start(z.period, z.time_zone, h.hour) as period_start
+    from (select distinct q.calendar, q.period, q.time_zone from quota as q) as z
+    cross join (
+      select c.hour from tenant_cost as c
+      union
+      select c.hour from platform_cost as c
+    ) as h
+  ),
+
+  counted as (
+    select q.id, q.calendar, c.hour, c.usd
+    from quota as q
+    join tenant_cost as c on c.tenant_id = q.tenant_id and c.user_id = q.scope_id
+    where q.scope = 'user' and q.resource_type in ('all', c.resource_type)
+      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
+    union all
+    select q.id, q.calendar, c.hour, c.usd
+    from quota as q
+    join tenant_cost as c on c.tenant_id = q.tenant_id
+    where q.scope = 'tenant' and q.resource_type in ('all', c.resource_type)
+      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
+    union all
+    select q.id, q.calendar, c.hour, c.usd
+    from quota as q
+    cross join platform_cost as c
+    where q.scope = 'platform' and q.resource_type in ('all', c.resource_type)
+      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
+  )
+
+  select c.id, h.period_start, sum(c.usd)
+  from counted as c
+  join hour as h on h.calendar = c.calendar and h.hour = c.hour
+  group by c.id, h.period_start;
+end;
+$$;
+comment on function spend_private.spent_in_periods is
+  'What the ledger says that quotas'' subjects spent, in USD, in each of their periods since p_from (lifetimes: in all), of those that have any: the events, or the roll-ups and what is not in them yet. An hour of the roll-ups lies wholly in one period.';
+
 -- schemas/50_ledger/unusual_spend.sql
 create type spend.unusual_day as (
   tenant_id uuid,
@@ -8447,57 +8639,7 @@ comment on function spend.unusual_spend is
 Errors: 22023 invalid_report.';
 grant execute on function spend.unusual_spend to authenticated, service_role;
 
--- schemas/50_ledger/verify_balances.sql
-create type spend_private.finding as (
-  quota_id bigint,
-  period_start timestamptz,
-  column_name text,
-  balance_usd numeric,
-  ledger_usd numeric,
-  subject text
-);
-comment on type spend_private.finding is
-  'What spend.verify_balances found: the value that is kept (balance_usd) is not the one that follows (ledger_usd).';
-
-create function spend.verify_balances()
-returns table (
-  quota_id bigint,
-  period_start timestamptz,
-  column_name text,
-  balance_usd numeric,
-  ledger_usd numeric,
-  subject text
-)
-language plpgsql stable
--- Definer: it reads spend_private.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Stable: all of them see the snapshot of the statement that calls this.
-  return query
-    select f.*
-    from (
-      select * from spend_private.wrong_balances()
-      union all
-      select * from spend_private.orphaned_balances()
-      union all
-      select * from spend_private.wrong_reservations()
-      union all
-      select * from spend_private.lost_reservations()
-      union all
-      select * from spend_private.wrong_rollups()
-      union all
-      select * from spend_private.wrong_mark()
-    ) as f
-    order by f.quota_id, f.period_start, f.column_name, f.subject;
-end;
-$$;
-comment on function spend.verify_balances is
-  'Proves what is kept from what it follows from: balances (spent, held, allotted, bounds, slots, flags) from the ledger, the open reservations and the quotas; ended reservations from their events; events from there being a reservation; the roll-ups and their mark from the ledger. One row for each value that differs: the kept one in balance_usd, the right one in ledger_usd (bounds: seconds since 1970; flags: 1 is true; slots and calls: numbers), whose it is in subject. quota_id: null where it is no balance. Empty = all is right. One statement, one snapshot: it may run beside traffic. For service_role.';
-grant execute on function spend.verify_balances to service_role;
-
--- schemas/50_ledger/verify_slice.sql
+-- schemas/50_ledger/verification_state.sql
 create table spend_private.verification_state (
   is_only_row boolean primary key default true,
   stage text not null default 'platform',
@@ -8518,6 +8660,7 @@ comment on column spend_private.verification_state.cycle_ended_at is 'When the l
 alter table spend_private.verification_state enable row level security;
 insert into spend_private.verification_state default values;
 
+-- schemas/50_ledger/verify_slice.sql
 create function spend_private.verify_slice(p_max_rows integer default 5000, p_now timestamptz default now())
 returns bigint
 language plpgsql volatile
@@ -9016,130 +9159,6 @@ $$;
 comment on function spend_private.orphaned_balances is
   'Balances whose quota is not there: deleting it deletes them.';
 
-create function spend_private.spent_in_periods(
-  p_quota_ids bigint[],
-  p_from_events boolean,
-  p_now timestamptz,
-  p_from timestamptz
-)
-returns table (quota_id bigint, period_start timestamptz, usd numeric)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
-set work_mem = '64MB'
--- Merging would sort by texts what is hashed in a tenth of the time.
-set enable_mergejoin = 'off'
-as $$
-declare
-  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
-  v_tenant_ids uuid[];
-  v_user_ids uuid[];
-begin
-  if p_quota_ids is not null then
-    -- Null where the platform's, or not only users', quotas are among them: then all tenants, or users, count.
-    select
-      case when bool_and(q.tenant_id is not null) then array_agg(distinct q.tenant_id) end,
-      case when bool_and(q.scope = 'user') then array_agg(distinct q.scope_id) end
-    into v_tenant_ids, v_user_ids
-    from spend.cost_quotas as q
-    where q.id = any (p_quota_ids);
-  end if;
-
-  return query
-  with quota as materialized (
-    select q.id, q.scope, q.tenant_id, q.scope_id, q.resource_type, q.task, q.product, q.period,
-      coalesce(t.time_zone, 'UTC') as time_zone,
-      dense_rank() over (order by q.period, coalesce(t.time_zone, 'UTC')) as calendar
-    from spend.cost_quotas as q
-    left join spend.tenants as t on t.id = q.tenant_id
-    where p_quota_ids is null or q.id = any (p_quota_ids)
-  ),
-
-  -- From when on each tenant's spend is asked for; the platform's is among them, under no tenant.
-  since as materialized (
-    select q.tenant_id, case when bool_or(q.period = 'lifetime') then '-infinity' else p_from end as at
-    from quota as q
-    group by q.tenant_id
-  ),
-
-  tenant_cost as materialized (
-    select c.tenant_id, c.user_id, c.resource_type, c.task, c.product, c.hour, sum(c.cost_usd) as usd
-    from (
-      select e.tenant_id, e.user_id, e.resource_type, e.task, e.product, e.hour, e.cost_usd
-      from spend_private.events_by_hour as e
-      join since as s on s.tenant_id = e.tenant_id
-      where p_from_events and e.occurred_at >= greatest(s.at, v_kept_from)
-        and (v_tenant_ids is null or e.tenant_id = any (v_tenant_ids))
-        and (v_user_ids is null or e.user_id = any (v_user_ids))
-      union all
-      -- Of dropped months the roll-ups alone know.
-      select h.tenant_id, h.user_id, h.resource_type, h.task, h.product, h.hour, h.cost_usd
-      from spend.hourly_costs as h
-      join since as s on s.tenant_id = h.tenant_id
-      where h.hour >= s.at and (not p_from_events or h.hour < v_kept_from)
-        and (v_tenant_ids is null or h.tenant_id = any (v_tenant_ids))
-        and (v_user_ids is null or h.user_id = any (v_user_ids))
-    ) as c
-    group by 1, 2, 3, 4, 5, 6
-  ),
-
-  platform_cost as materialized (
-    select c.resource_type, c.task, c.product, c.hour, sum(c.cost_usd) as usd
-    from (
-      select e.resource_type, e.task, e.product, date_trunc('hour', e.occurred_at, 'UTC') as hour, e.cost_usd
-      from spend.cost_events as e
-      where p_from_events
-        and e.occurred_at >= greatest((select s.at from since as s where s.tenant_id is null), v_kept_from)
-        and exists (select from since as s where s.tenant_id is null)
-      union all
-      select h.resource_type, h.task, h.product, h.hour, h.cost_usd
-      from spend.hourly_costs as h
-      where h.hour >= (select s.at from since as s where s.tenant_id is null)
-        and (not p_from_events or h.hour < v_kept_from)
-    ) as c
-    group by 1, 2, 3, 4
-  ),
-
-  -- In which period an hour lies is asked once per zone.
-  hour as materialized (
-    select z.calendar, h.hour, spend_private.period_start(z.period, z.time_zone, h.hour) as period_start
-    from (select distinct q.calendar, q.period, q.time_zone from quota as q) as z
-    cross join (
-      select c.hour from tenant_cost as c
-      union
-      select c.hour from platform_cost as c
-    ) as h
-  ),
-
-  counted as (
-    select q.id, q.calendar, c.hour, c.usd
-    from quota as q
-    join tenant_cost as c on c.tenant_id = q.tenant_id and c.user_id = q.scope_id
-    where q.scope = 'user' and q.resource_type in ('all', c.resource_type)
-      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
-    union all
-    select q.id, q.calendar, c.hour, c.usd
-    from quota as q
-    join tenant_cost as c on c.tenant_id = q.tenant_id
-    where q.scope = 'tenant' and q.resource_type in ('all', c.resource_type)
-      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
-    union all
-    select q.id, q.calendar, c.hour, c.usd
-    from quota as q
-    cross join platform_cost as c
-    where q.scope = 'platform' and q.resource_type in ('all', c.resource_type)
-      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
-  )
-
-  select c.id, h.period_start, sum(c.usd)
-  from counted as c
-  join hour as h on h.calendar = c.calendar and h.hour = c.hour
-  group by c.id, h.period_start;
-end;
-$$;
-comment on function spend_private.spent_in_periods is
-  'What the ledger says that quotas'' subjects spent, in USD, in each of their periods since p_from (lifetimes: in all), of those that have any: the events, or the roll-ups and what is not in them yet. An hour of the roll-ups lies wholly in one period.';
-
 -- schemas/50_ledger/wrong_reservations.sql
 create function spend_private.wrong_reservations(
   p_tenant_id uuid default null,
@@ -9445,7 +9464,7 @@ $$;
 comment on function spend_private.wrong_mark is
   'The mark of the roll-ups, where it lies beyond a transaction that may still book: such events would never be counted. A mark that lies elsewhere is found by what the roll-ups then have too much or too little.';
 
--- schemas/60_sandboxes/sandbox_templates.sql
+-- schemas/60_sandboxes/01_sandbox_templates.sql
 create table spend.sandbox_templates (
   template text primary key,
   vcpus integer not null,
@@ -9483,7 +9502,7 @@ comment on constraint memory_is_positive on spend.sandbox_templates is
 create trigger explain_mistakes before insert or update on spend.sandbox_templates
 for each row execute function spend_private.explain_mistakes('template');
 
--- schemas/60_sandboxes/execution_contexts.sql
+-- schemas/60_sandboxes/02_execution_contexts.sql
 create table spend.execution_contexts (
   tenant_id uuid not null,
   id uuid not null default gen_random_uuid(),
@@ -9592,6 +9611,7 @@ using (
 );
 grant select on spend.execution_contexts to authenticated, service_role;
 
+-- schemas/60_sandboxes/03_context_claim.sql
 create type spend.context_claim as (
   outcome text,
   tenant_id uuid,
@@ -9629,171 +9649,225 @@ comment on column spend.context_claim.is_extended is 'With ready: E2B is to end 
 comment on column spend.context_claim.revision is 'For confirm_context: of what the answer knows. Null where there is no context.';
 comment on column spend.context_claim.runs is 'Runs that were admitted so far; of claim_context and use_context with the caller''s own. Null where there is no context.';
 
-create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
-returns spend.execution_contexts
+-- schemas/60_sandboxes/book_stray_sandbox.sql
+create function spend.book_stray_sandbox(
+  tenant_id uuid,
+  sandbox_id text,
+  template text,
+  vcpus integer,
+  memory_gib numeric,
+  started_at timestamptz,
+  ended_at timestamptz default null,
+  conversation_id text default null,
+  path_id text default null,
+  context_id uuid default null
+)
+returns numeric
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.book_stray_sandbox(
+    book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id, book_stray_sandbox.template,
+    book_stray_sandbox.vcpus, book_stray_sandbox.memory_gib, book_stray_sandbox.started_at,
+    book_stray_sandbox.ended_at, book_stray_sandbox.conversation_id, book_stray_sandbox.path_id,
+    book_stray_sandbox.context_id
+  );
+end;
+$$;
+comment on function spend.book_stray_sandbox is
+  'Books a sandbox that ran although no context had it running: the seconds that neither a context nor an earlier call has paid for. Called before the sandbox is killed, and again after it, a crash in between leaves nothing unpaid and books nothing twice. Also for a tenant that is closed. Returns the USD that this call booked.
+started_at, ended_at: by E2B''s clock; ended_at null: it runs until now. context_id: the context that it was made for, if any: its user pays, and before its claim it did not run. vcpus, memory_gib null: as the template has it; what is not known is flagged is_estimated.
+Errors: as spend.reserve. For service_role.';
+grant execute on function spend.book_stray_sandbox to service_role;
+
+create function spend_private.book_stray_sandbox(
+  p_tenant_id uuid,
+  p_sandbox_id text,
+  p_template text,
+  p_vcpus integer,
+  p_memory_gib numeric,
+  p_started_at timestamptz,
+  p_ended_at timestamptz,
+  p_conversation_id text,
+  p_path_id text,
+  p_context_id uuid,
+  p_now timestamptz default now()
+)
+returns numeric
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from timestamptz;
+  v_seconds numeric;
+  v_usage jsonb;
+  v_held spend.reserve_result;
+begin
+  if p_sandbox_id is null then
+    perform spend_private.fail_usage('sandbox_id', 'is missing');
+  elsif not isfinite(p_started_at) or not isfinite(p_ended_at) then
+    perform spend_private.fail_usage('started_at, ended_at', 'are not both moments');
+  end if;
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
+  perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || p_sandbox_id, 0));
+  v_from := greatest(
+    spend_private.stray_start(p_tenant_id, p_context_id, p_started_at, p_now),
+    spend_private.paid_until(p_tenant_id, p_sandbox_id)
+  );
+  v_seconds := ceil(spend_private.seconds_between(v_from, least(coalesce(p_ended_at, p_now), p_now)));
+  if v_seconds <= 0 then
+    return 0;
+  end if;
+
+  v_usage := spend_private.stray_usage(p_template, p_vcpus, p_memory_gib, v_seconds);
+  v_held := spend_private.reserve(
+    p_tenant_id, spend_private.stray_user(p_tenant_id, p_context_id), 'e2b', v_usage, 'sandbox',
+    p_conversation_id, p_path_id, p_enforce => false,
+    p_metadata => jsonb_build_object('stray_sandbox_id', p_sandbox_id),
+    p_closed_too => true, p_now => p_now
+  );
+  insert into spend_private.stray_sandboxes as s (tenant_id, sandbox_id, paid_until)
+  values (p_tenant_id, p_sandbox_id, v_from + make_interval(secs => v_seconds::double precision))
+  on conflict on constraint stray_sandboxes_pkey do update set paid_until = excluded.paid_until;
+  return (spend_private.settle(
+    v_held.reservation_id, v_usage,
+    case when p_vcpus is null or p_memory_gib is null or p_started_at is null
+      then '{"is_estimated": true}' else '{}' end::jsonb,
+    p_now
+  )).cost_usd;
+end;
+$$;
+comment on function spend_private.book_stray_sandbox is
+  'spend.book_stray_sandbox with a clock.';
+
+create function spend_private.stray_start(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_started_at timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
 declare
-  v_context spend.execution_contexts;
+  v_created_at timestamptz := (
+    select c.created_at
+    from spend.execution_contexts as c
+    where c.tenant_id = p_tenant_id and c.id = p_context_id
+  );
 begin
-  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
-  select c.* into v_context
-  from spend.execution_contexts as c
-  where c.tenant_id = p_tenant_id and c.id = p_context_id
-  for no key update;
-  if not found then
-    perform spend_private.fail(
-      'PT404', 'unknown_context', jsonb_build_object('context_id', p_context_id),
-      'Pass the context_id that claim_context returned.'
+  if p_started_at > p_now + interval '1 second' or p_started_at < v_created_at - interval '1 second' then
+    perform spend_private.flag_sandboxes(
+      'clock', 'E2B says that a sandbox was started when it cannot have been: its clock or ours is wrong.', p_now
     );
   end if;
-  return v_context;
+  return case
+    when p_started_at > p_now then coalesce(v_created_at, p_now)
+    else coalesce(greatest(p_started_at, v_created_at), p_now)
+  end;
 end;
 $$;
-comment on function spend_private.lock_context is
-  'Finds a context and locks it. Order of locks: context, then its reservation, then balances. Raises PT404 unknown_context.';
+comment on function spend_private.stray_start is
+  'Since when a stray is paid for: as E2B says, but not before the context was asked for that it was made for; that moment where E2B says nothing that can be.';
 
-create function spend_private.context_usage(p_context spend.execution_contexts, p_seconds numeric)
-returns jsonb
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return jsonb_build_object(
-    'provider', 'e2b', 'template', p_context.template,
-    'vcpus', p_context.vcpus, 'memory_gib', p_context.memory_gib,
-    -- A second that began is paid for; a clock that goes backwards gives nothing back.
-    'seconds', greatest(ceil(p_seconds), 0)
-  );
-end;
-$$;
-comment on function spend_private.context_usage is
-  'Usage of a context that runs p_seconds, for reserve, extend and settle.';
-
-create function spend_private.seconds_between(p_from timestamptz, p_until timestamptz)
-returns numeric
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return extract(epoch from p_until) - extract(epoch from p_from);
-end;
-$$;
-comment on function spend_private.seconds_between is
-  'Seconds from p_from to p_until, exact to the microsecond.';
-
-create function spend_private.ready_answer(
-  p_context spend.execution_contexts,
-  p_in_use_until timestamptz,
-  p_is_extended boolean,
-  p_now timestamptz
-)
-returns spend.context_claim
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_answer spend.context_claim := spend_private.context_answer(p_context, 'ready');
-begin
-  v_answer.set_timeout_seconds := greatest(ceil(spend_private.seconds_between(p_now, p_context.held_until)), 1);
-  v_answer.in_use_until := p_in_use_until;
-  v_answer.is_extended := p_is_extended;
-  return v_answer;
-end;
-$$;
-comment on function spend_private.ready_answer is
-  'context_claim of a context that runs.';
-
-create function spend_private.context_answer(p_context spend.execution_contexts, p_outcome text)
-returns spend.context_claim
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return row(
-    p_outcome, p_context.tenant_id, p_context.id, p_context.conversation_id, p_context.path_id,
-    p_context.template, p_context.sandbox_id, p_context.timeout_seconds, null::integer,
-    p_context.started_at, p_context.expires_at, null::spend.reserve_result,
-    null::timestamptz, null::boolean, p_context.revision, p_context.runs
-  );
-end;
-$$;
-comment on function spend_private.context_answer is
-  'context_claim of a context.';
-
-create function spend_private.told_end(p_context spend.execution_contexts)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case when p_context.extension_is_open then p_context.held_until else p_context.expires_at end;
-end;
-$$;
-comment on function spend_private.told_end is
-  'When E2B ends a running context by itself, as far as E2B was told: an extension that it has not confirmed counts.';
-
-create function spend_private.may_live_until(p_context spend.execution_contexts)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- A run that was admitted is not given up on E2B's word alone.
-  return greatest(
-    spend_private.told_end(p_context), least(p_context.in_use_until, p_context.held_until)
-  );
-end;
-$$;
-comment on function spend_private.may_live_until is
-  'Until when a running context is not to be ended without asking E2B.';
-
-create function spend_private.in_our_time(p_context spend.execution_contexts, p_told timestamptz)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return p_told - make_interval(secs => p_context.clock_skew_seconds::double precision);
-end;
-$$;
-comment on function spend_private.in_our_time is
-  'A moment that E2B tells of a context''s sandbox, by our clock.';
-
-create function spend_private.may_use_context(p_context spend.execution_contexts, p_user_id uuid)
-returns boolean
+create function spend_private.stray_user(p_tenant_id uuid, p_context_id uuid)
+returns uuid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
 begin
-  -- The rule by which they are read, too: what a conversation's code left in its sandbox is part of it.
-  return p_user_id is null or coalesce(p_context.user_id = p_user_id, false) or exists (
-    select from spend.tenant_members as m
-    where m.tenant_id = p_context.tenant_id and m.user_id = p_user_id and m.role in ('owner', 'admin')
+  -- Whoever has left pays no more; the tenant does.
+  return (
+    select m.user_id
+    from spend.execution_contexts as c
+    join spend.tenant_members as m on m.tenant_id = c.tenant_id and m.user_id = c.user_id
+    where c.tenant_id = p_tenant_id and c.id = p_context_id
   );
 end;
 $$;
-comment on function spend_private.may_use_context is
-  'A context is used by the user who opened it, by owners and admins of its tenant, and by the tenant itself (p_user_id null). Membership of the opener is the caller''s to check.';
+comment on function spend_private.stray_user is
+  'Who pays for a stray: the user of the context that it was made for; null for the tenant alone.';
 
--- schemas/60_sandboxes/stray_sandboxes.sql
-create table spend_private.stray_sandboxes (
-  tenant_id uuid not null,
-  sandbox_id text not null,
-  paid_until timestamptz not null,
-  primary key (tenant_id, sandbox_id)
-);
-comment on table spend_private.stray_sandboxes is
-  'Sandboxes that ran without a context, and until when their seconds are booked. Written by spend.book_stray_sandbox alone.';
+create function spend_private.stray_usage(
+  p_template text,
+  p_vcpus integer,
+  p_memory_gib numeric,
+  p_seconds numeric
+)
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Of a size that nobody knows, the largest is a bound.
+  return (
+    select jsonb_build_object(
+      'provider', 'e2b', 'template', p_template,
+      'vcpus', coalesce(p_vcpus, max(t.vcpus) filter (where t.template = p_template), max(t.vcpus), 2),
+      'memory_gib', coalesce(
+        p_memory_gib, max(t.memory_gib) filter (where t.template = p_template), max(t.memory_gib), 0.5
+      ),
+      'seconds', p_seconds
+    )
+    from spend.sandbox_templates as t
+  );
+end;
+$$;
+comment on function spend_private.stray_usage is
+  'Usage of a stray for reserve and settle. vCPUs and GiB that E2B did not tell are its template''s.';
 
-create index stray_sandboxes_paid_until_idx on spend_private.stray_sandboxes (paid_until);
+create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
+returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  return greatest(
+    (
+      select max(coalesce(c.ended_at, c.paused_at))
+      from spend.execution_contexts as c
+      where c.tenant_id = p_tenant_id and c.sandbox_id = p_sandbox_id and c.booked_at is not null
+    ),
+    (
+      select s.paid_until
+      from spend_private.stray_sandboxes as s
+      where s.tenant_id = p_tenant_id and s.sandbox_id = p_sandbox_id
+    )
+  );
+end;
+$$;
+comment on function spend_private.paid_until is
+  'Until when a sandbox''s seconds are booked, by its context or as a stray; null when none are.';
 
-alter table spend_private.stray_sandboxes enable row level security;
+-- schemas/60_sandboxes/check_use.sql
+create function spend_private.check_use(p_claim_id uuid, p_run_seconds integer, p_claim_seconds integer)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_claim_id is null then
+    perform spend_private.fail_usage('claim_id', 'is missing');
+  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
+    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
+  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
+    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
+  end if;
+end;
+$$;
+comment on function spend_private.check_use is
+  'Raises 22023 invalid_usage with the field of a use of a context that is missing or out of its range.';
 
 -- schemas/60_sandboxes/claim_context.sql
 create function spend.claim_context(
@@ -9984,41 +10058,125 @@ $$;
 comment on function spend_private.create_context is
   'Holds a time-out''s worth of seconds for a new context and inserts it; a refusal inserts nothing.';
 
-create function spend_private.hold_context(
-  p_context spend.execution_contexts,
-  p_user_id uuid,
-  p_enforce boolean,
-  p_now timestamptz
+-- schemas/60_sandboxes/claim_pause.sql
+create function spend.claim_pause(
+  tenant_id uuid,
+  context_id uuid,
+  idle_seconds integer,
+  claim_seconds integer default 60
 )
-returns spend.reserve_result
+returns boolean
 language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
 as $$
 begin
-  return spend_private.reserve(
-    p_context.tenant_id, p_user_id, 'e2b',
-    spend_private.context_usage(p_context, p_context.timeout_seconds),
-    p_context.task, p_context.conversation_id, p_context.path_id,
-    p_ttl_seconds => spend_private.context_ttl(p_context.timeout_seconds), p_enforce => p_enforce,
-    p_metadata => jsonb_build_object('context_id', p_context.id), p_now => p_now
+  return spend_private.claim_pause(
+    claim_pause.tenant_id, claim_pause.context_id, claim_pause.idle_seconds, claim_pause.claim_seconds
   );
 end;
 $$;
-comment on function spend_private.hold_context is
-  'Reserves a running interval of a context.';
+comment on function spend.claim_pause is
+  'May the caller pause this sandbox? True for one caller, when nobody has used it for idle_seconds: for claim_seconds, or until it is paused, runs wait, so that none is paused under way. Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
+grant execute on function spend.claim_pause to service_role;
 
-create function spend_private.context_ttl(p_seconds numeric)
-returns integer
-language plpgsql immutable
+create function spend_private.claim_pause(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_idle_seconds integer,
+  p_claim_seconds integer default 60,
+  p_now timestamptz default now()
+)
+returns boolean
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
 begin
-  -- Reconciliation, which knows the real end, has ten minutes before expiry books the estimate.
-  return ceil(p_seconds) + 600;
+  if p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
+    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
+  elsif p_idle_seconds is null then
+    perform spend_private.fail_usage('idle_seconds', 'is missing');
+  end if;
+  if v_context.status <> 'running' or v_context.pause_claimed_until > p_now
+    or greatest(v_context.in_use_until, v_context.started_at) + make_interval(secs => p_idle_seconds) > p_now
+  then
+    return false;
+  end if;
+  update spend.execution_contexts as c set
+    pause_claimed_until = p_now + make_interval(secs => p_claim_seconds)
+  where c.tenant_id = p_tenant_id and c.id = p_context_id;
+  return true;
 end;
 $$;
-comment on function spend_private.context_ttl is
-  'Seconds until the hold of a context expires that runs p_seconds from now.';
+comment on function spend_private.claim_pause is
+  'spend.claim_pause with a clock.';
+
+-- schemas/60_sandboxes/clock_skew.sql
+create function spend_private.clock_skew(
+  p_context spend.execution_contexts,
+  p_started_at timestamptz,
+  p_now timestamptz
+)
+returns numeric
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
+  v_skew numeric := p_context.clock_skew_seconds;
+begin
+  -- A resumed sandbox may tell when it was first started.
+  if v_started_at > p_now + interval '1 second'
+    or (v_started_at < p_context.claimed_at - interval '1 second' and p_context.sandbox_id is null)
+  then
+    v_skew := spend_private.seconds_between(p_context.claimed_at, p_started_at);
+    perform spend_private.flag_sandboxes(
+      'clock', format('E2B says that a sandbox was started %s s from when it was asked to: its clock or ours is wrong.', round(v_skew)),
+      p_now
+    );
+  elsif p_started_at is not null and v_skew = 0 then
+    perform spend_private.resolve_problem('sandboxes', 'clock', p_now);
+  end if;
+  return v_skew;
+end;
+$$;
+comment on function spend_private.clock_skew is
+  'Seconds that E2B''s clock is ahead of ours, by the start that it tells of a context''s sandbox: 0, or what is known, where that can be. Puts a difference on record.';
+
+-- schemas/60_sandboxes/close_context.sql
+create function spend_private.close_context(
+  p_context spend.execution_contexts,
+  p_status text,
+  p_reason text,
+  p_ended_at timestamptz,
+  p_now timestamptz
+)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  update spend.execution_contexts as c set
+    status = p_status,
+    booked_at = coalesce(c.booked_at, p_now),
+    paused_at = case p_status when 'paused' then p_ended_at end,
+    ended_at = case when p_status <> 'paused' then coalesce(c.ended_at, p_ended_at) end,
+    end_reason = coalesce(c.end_reason, case when p_status <> 'paused' then p_reason end),
+    pause_claimed_until = null, extension_is_open = false, revision = c.revision + 1
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+  return p_status;
+end;
+$$;
+comment on function spend_private.close_context is
+  'Marks a context whose hold is settled or released as paused, terminated or failed.';
 
 -- schemas/60_sandboxes/confirm_context.sql
 create function spend.confirm_context(
@@ -10247,57 +10405,6 @@ $$;
 comment on function spend_private.believable_end is
   'The end of a running sandbox as E2B tells it, by our clock; null when that cannot be.';
 
-create function spend_private.clock_skew(
-  p_context spend.execution_contexts,
-  p_started_at timestamptz,
-  p_now timestamptz
-)
-returns numeric
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
-  v_skew numeric := p_context.clock_skew_seconds;
-begin
-  -- A resumed sandbox may tell when it was first started.
-  if v_started_at > p_now + interval '1 second'
-    or (v_started_at < p_context.claimed_at - interval '1 second' and p_context.sandbox_id is null)
-  then
-    v_skew := spend_private.seconds_between(p_context.claimed_at, p_started_at);
-    perform spend_private.flag_sandboxes(
-      'clock', format('E2B says that a sandbox was started %s s from when it was asked to: its clock or ours is wrong.', round(v_skew)),
-      p_now
-    );
-  elsif p_started_at is not null and v_skew = 0 then
-    perform spend_private.resolve_problem('sandboxes', 'clock', p_now);
-  end if;
-  return v_skew;
-end;
-$$;
-comment on function spend_private.clock_skew is
-  'Seconds that E2B''s clock is ahead of ours, by the start that it tells of a context''s sandbox: 0, or what is known, where that can be. Puts a difference on record.';
-
-create function spend_private.interval_start(
-  p_context spend.execution_contexts,
-  p_started_at timestamptz,
-  p_now timestamptz
-)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
-begin
-  -- It cannot have begun before it was claimed, nor later than now. Paused time is free, and a resumed sandbox may
-  -- still tell when it was made.
-  return case when v_started_at between p_context.claimed_at and p_now then v_started_at else p_context.claimed_at end;
-end;
-$$;
-comment on function spend_private.interval_start is
-  'When the running interval began that a context in creating was claimed for, by our clock: as E2B says, else when it was claimed.';
-
 create function spend_private.compare_template(p_context spend.execution_contexts, p_now timestamptz)
 returns void
 language plpgsql volatile
@@ -10325,26 +10432,110 @@ $$;
 comment on function spend_private.compare_template is
   'Puts on record that E2B gives sandboxes of a template another size than spend.sandbox_templates says.';
 
-create function spend_private.flag_sandboxes(p_subject text, p_message text, p_now timestamptz)
-returns void
-language plpgsql volatile
+-- schemas/60_sandboxes/context_answer.sql
+create function spend_private.context_answer(p_context spend.execution_contexts, p_outcome text)
+returns spend.context_claim
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
 as $$
 begin
-  -- Once an hour: no row for all calls to wait at.
-  if not exists (
-    select from spend.problems as p
-    where p.job = 'sandboxes' and p.subject = p_subject and p.resolved_at is null
-      and p.last_seen_at > p_now - interval '1 hour'
-  ) then
-    perform spend_private.record_problem('sandboxes', p_subject, p_message, p_now => p_now);
-  end if;
+  return row(
+    p_outcome, p_context.tenant_id, p_context.id, p_context.conversation_id, p_context.path_id,
+    p_context.template, p_context.sandbox_id, p_context.timeout_seconds, null::integer,
+    p_context.started_at, p_context.expires_at, null::spend.reserve_result,
+    null::timestamptz, null::boolean, p_context.revision, p_context.runs
+  );
 end;
 $$;
-comment on function spend_private.flag_sandboxes is
-  'record_problem for what calls find wrong with E2B''s words, job sandboxes.';
+comment on function spend_private.context_answer is
+  'context_claim of a context.';
+
+create function spend_private.ready_answer(
+  p_context spend.execution_contexts,
+  p_in_use_until timestamptz,
+  p_is_extended boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer spend.context_claim := spend_private.context_answer(p_context, 'ready');
+begin
+  v_answer.set_timeout_seconds := greatest(ceil(spend_private.seconds_between(p_now, p_context.held_until)), 1);
+  v_answer.in_use_until := p_in_use_until;
+  v_answer.is_extended := p_is_extended;
+  return v_answer;
+end;
+$$;
+comment on function spend_private.ready_answer is
+  'context_claim of a context that runs.';
+
+-- schemas/60_sandboxes/context_usage.sql
+create function spend_private.context_usage(p_context spend.execution_contexts, p_seconds numeric)
+returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_build_object(
+    'provider', 'e2b', 'template', p_context.template,
+    'vcpus', p_context.vcpus, 'memory_gib', p_context.memory_gib,
+    -- A second that began is paid for; a clock that goes backwards gives nothing back.
+    'seconds', greatest(ceil(p_seconds), 0)
+  );
+end;
+$$;
+comment on function spend_private.context_usage is
+  'Usage of a context that runs p_seconds, for reserve, extend and settle.';
+
+create function spend_private.seconds_between(p_from timestamptz, p_until timestamptz)
+returns numeric
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return extract(epoch from p_until) - extract(epoch from p_from);
+end;
+$$;
+comment on function spend_private.seconds_between is
+  'Seconds from p_from to p_until, exact to the microsecond.';
+
+-- schemas/60_sandboxes/contexts_of.sql
+create function spend.contexts_of(sandboxes jsonb)
+returns setof spend.execution_contexts
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select c.*
+    from spend.execution_contexts as c
+    where (c.tenant_id, c.id) in (
+      select s.tenant_id, s.context_id
+      from jsonb_to_recordset(contexts_of.sandboxes) as s (tenant_id uuid, context_id uuid)
+      limit 1000
+    );
+end;
+$$;
+comment on function spend.contexts_of is
+  'The contexts that sandboxes of E2B name as theirs, whatever their status. sandboxes: [{"tenant_id", "context_id"}, …], 1,000 at most. For service_role.';
+grant execute on function spend.contexts_of to service_role;
+
+-- schemas/60_sandboxes/database_time.sql
+create function spend.database_time()
+returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return clock_timestamp();
+end;
+$$;
+comment on function spend.database_time is
+  'What the clock says that contexts live by. For service_role.';
+grant execute on function spend.database_time to service_role;
 
 -- schemas/60_sandboxes/end_context.sql
 create function spend.end_context(
@@ -10488,102 +10679,53 @@ $$;
 comment on function spend_private.book_interval is
   'Settles the hold of a context by the seconds that it ran, and returns when it ended. p_ended_at: by our clock, null when nobody saw it. A start that nobody knows is booked at the estimate, flagged.';
 
-create function spend_private.close_context(
-  p_context spend.execution_contexts,
-  p_status text,
-  p_reason text,
-  p_ended_at timestamptz,
-  p_now timestamptz
-)
-returns text
+-- schemas/60_sandboxes/end_long_paused.sql
+create function spend.end_long_paused(paused_seconds integer, max_rows integer default 100)
+returns setof spend.execution_contexts
 language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  update spend.execution_contexts as c set
-    status = p_status,
-    booked_at = coalesce(c.booked_at, p_now),
-    paused_at = case p_status when 'paused' then p_ended_at end,
-    ended_at = case when p_status <> 'paused' then coalesce(c.ended_at, p_ended_at) end,
-    end_reason = coalesce(c.end_reason, case when p_status <> 'paused' then p_reason end),
-    pause_claimed_until = null, extension_is_open = false, revision = c.revision + 1
-  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
-  return p_status;
-end;
-$$;
-comment on function spend_private.close_context is
-  'Marks a context whose hold is settled or released as paused, terminated or failed.';
-
-create function spend.fail_context(
-  tenant_id uuid,
-  context_id uuid,
-  claim_id uuid,
-  status text,
-  reason text
-)
-returns text
-language plpgsql volatile
--- Definer: see spend.reserve.
+-- Definer: contexts are written by functions alone.
 security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
 as $$
 begin
-  return spend_private.fail_context(
-    fail_context.tenant_id, fail_context.context_id, fail_context.claim_id,
-    fail_context.status, fail_context.reason
-  );
+  return query
+    select c.* from spend_private.end_long_paused(end_long_paused.paused_seconds, end_long_paused.max_rows) as c;
 end;
 $$;
-comment on function spend.fail_context is
-  'The holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox that was to be resumed is as it was), unknown (E2B gave no answer: a sandbox may be running, the hold stays, reconciliation finds out; one that was to be resumed is left to the next caller, at once). Returns the status that the context has now; a claim that was lost changes nothing.
-Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
-grant execute on function spend.fail_context to service_role;
+comment on function spend.end_long_paused is
+  'Ends contexts that have been paused for longer than paused_seconds, longest first, max_rows at most, and returns them: nobody can resume them any more, the caller kills their sandboxes. For service_role.';
+grant execute on function spend.end_long_paused to service_role;
 
-create function spend_private.fail_context(
-  p_tenant_id uuid,
-  p_context_id uuid,
-  p_claim_id uuid,
-  p_status text,
-  p_reason text,
+create function spend_private.end_long_paused(
+  p_paused_seconds integer,
+  p_max_rows integer,
   p_now timestamptz default now()
 )
-returns text
+returns setof spend.execution_contexts
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
 as $$
-declare
-  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
 begin
-  if p_status is null or p_status not in ('failed', 'paused', 'unknown')
-    or (p_status = 'paused' and v_context.sandbox_id is null)
-  then
-    perform spend_private.fail_usage('status', 'is not failed, paused or unknown, or paused without a sandbox');
+  if p_paused_seconds is null or p_paused_seconds < 1 then
+    perform spend_private.fail_usage('paused_seconds', 'is not a number of seconds above 0');
   end if;
-  if v_context.status <> 'creating' or v_context.claim_id is distinct from p_claim_id then
-    return v_context.status;
-  end if;
-  if p_status = 'unknown' and v_context.sandbox_id is not null then
-    -- Resuming twice is resuming once: nobody waits for a claim that nobody is at.
+  return query
     update spend.execution_contexts as c set
-      claim_expires_at = greatest(p_now, c.claimed_at + interval '1 millisecond')
-    where c.tenant_id = p_tenant_id and c.id = p_context_id;
-    return 'creating';
-  elsif p_status = 'unknown' then
-    update spend.execution_contexts as c set status = 'failed', ended_at = p_now, end_reason = p_reason
-    where c.tenant_id = p_tenant_id and c.id = p_context_id;
-    return 'failed';
-  end if;
-  perform spend_private.release(v_context.reservation_id, p_reason, p_now);
-  return spend_private.close_context(v_context, p_status, p_reason, p_now, p_now);
+      status = 'terminated', ended_at = p_now, end_reason = 'paused_too_long', paused_at = null,
+      revision = c.revision + 1
+    where (c.tenant_id, c.id) in (
+      select p.tenant_id, p.id
+      from spend.execution_contexts as p
+      where p.status = 'paused' and p.paused_at < p_now - make_interval(secs => p_paused_seconds)
+      order by p.paused_at
+      limit greatest(p_max_rows, 0)
+      for update skip locked
+    )
+    returning c.*;
 end;
 $$;
-comment on function spend_private.fail_context is
-  'spend.fail_context with a clock.';
+comment on function spend_private.end_long_paused is
+  'spend.end_long_paused with a clock.';
 
 -- schemas/60_sandboxes/enter_context.sql
 create function spend_private.enter_context(
@@ -10678,30 +10820,6 @@ $$;
 comment on function spend_private.enter_running is
   'Uses a running context for p_run_seconds. Where its time-out is near, the hold is extended first; no room for that refuses only a use that would not end in time.';
 
-create function spend_private.extend_context(
-  p_context spend.execution_contexts,
-  p_seconds numeric,
-  p_enforce boolean,
-  p_now timestamptz
-)
-returns spend.reserve_result
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.extend(
-    p_context.reservation_id,
-    -- The estimate of the whole interval: what has run, and what may run from now on.
-    spend_private.context_usage(
-      p_context, spend_private.seconds_between(p_context.started_at, p_now) + p_seconds
-    ),
-    spend_private.context_ttl(p_seconds), p_enforce, p_now
-  );
-end;
-$$;
-comment on function spend_private.extend_context is
-  'Holds what a running context costs if it runs p_seconds more from now.';
-
 create function spend_private.resume_context(
   p_context spend.execution_contexts,
   p_user_id uuid,
@@ -10794,46 +10912,232 @@ $$;
 comment on function spend_private.enter_creating is
   'Waits for who is creating or resuming, or takes over when their claim has expired.';
 
--- schemas/60_sandboxes/reconcile.sql
-create function spend.open_contexts(after_id uuid default null, max_rows integer default 500)
-returns setof spend.execution_contexts
-language plpgsql stable
+-- schemas/60_sandboxes/extend_context.sql
+create function spend_private.extend_context(
+  p_context spend.execution_contexts,
+  p_seconds numeric,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.reserve_result
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return query
-    select c.*
-    from spend.execution_contexts as c
-    where c.booked_at is null
-      and (open_contexts.after_id is null or c.id > open_contexts.after_id)
-    order by c.id
-    limit greatest(open_contexts.max_rows, 0);
+  return spend_private.extend(
+    p_context.reservation_id,
+    -- The estimate of the whole interval: what has run, and what may run from now on.
+    spend_private.context_usage(
+      p_context, spend_private.seconds_between(p_context.started_at, p_now) + p_seconds
+    ),
+    spend_private.context_ttl(p_seconds), p_enforce, p_now
+  );
 end;
 $$;
-comment on function spend.open_contexts is
-  'Contexts that hold money, by id, page by page: those in creating, those that run, and failed ones whose cost is not known yet. For service_role.';
-grant execute on function spend.open_contexts to service_role;
+comment on function spend_private.extend_context is
+  'Holds what a running context costs if it runs p_seconds more from now.';
 
-create function spend.contexts_of(sandboxes jsonb)
+-- schemas/60_sandboxes/fail_context.sql
+create function spend.fail_context(
+  tenant_id uuid,
+  context_id uuid,
+  claim_id uuid,
+  status text,
+  reason text
+)
+returns text
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.fail_context(
+    fail_context.tenant_id, fail_context.context_id, fail_context.claim_id,
+    fail_context.status, fail_context.reason
+  );
+end;
+$$;
+comment on function spend.fail_context is
+  'The holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox that was to be resumed is as it was), unknown (E2B gave no answer: a sandbox may be running, the hold stays, reconciliation finds out; one that was to be resumed is left to the next caller, at once). Returns the status that the context has now; a claim that was lost changes nothing.
+Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
+grant execute on function spend.fail_context to service_role;
+
+create function spend_private.fail_context(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_claim_id uuid,
+  p_status text,
+  p_reason text,
+  p_now timestamptz default now()
+)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+begin
+  if p_status is null or p_status not in ('failed', 'paused', 'unknown')
+    or (p_status = 'paused' and v_context.sandbox_id is null)
+  then
+    perform spend_private.fail_usage('status', 'is not failed, paused or unknown, or paused without a sandbox');
+  end if;
+  if v_context.status <> 'creating' or v_context.claim_id is distinct from p_claim_id then
+    return v_context.status;
+  end if;
+  if p_status = 'unknown' and v_context.sandbox_id is not null then
+    -- Resuming twice is resuming once: nobody waits for a claim that nobody is at.
+    update spend.execution_contexts as c set
+      claim_expires_at = greatest(p_now, c.claimed_at + interval '1 millisecond')
+    where c.tenant_id = p_tenant_id and c.id = p_context_id;
+    return 'creating';
+  elsif p_status = 'unknown' then
+    update spend.execution_contexts as c set status = 'failed', ended_at = p_now, end_reason = p_reason
+    where c.tenant_id = p_tenant_id and c.id = p_context_id;
+    return 'failed';
+  end if;
+  perform spend_private.release(v_context.reservation_id, p_reason, p_now);
+  return spend_private.close_context(v_context, p_status, p_reason, p_now, p_now);
+end;
+$$;
+comment on function spend_private.fail_context is
+  'spend.fail_context with a clock.';
+
+-- schemas/60_sandboxes/find_context.sql
+create function spend.find_context(context_id uuid, user_id uuid)
 returns setof spend.execution_contexts
 language plpgsql stable
+-- Definer: may_use_context is nobody's to call.
+security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return query
     select c.*
-    from spend.execution_contexts as c
-    where (c.tenant_id, c.id) in (
-      select s.tenant_id, s.context_id
-      from jsonb_to_recordset(contexts_of.sandboxes) as s (tenant_id uuid, context_id uuid)
-      limit 1000
+    from spend.tenant_members as m
+    join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = find_context.context_id
+    where m.user_id = find_context.user_id and spend_private.may_use_context(c, find_context.user_id);
+end;
+$$;
+comment on function spend.find_context is
+  'The context, also one that has ended, when the user may use it; else no row. For service_role.';
+grant execute on function spend.find_context to service_role;
+
+-- schemas/60_sandboxes/flag_sandboxes.sql
+create function spend_private.flag_sandboxes(p_subject text, p_message text, p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  -- Once an hour: no row for all calls to wait at.
+  if not exists (
+    select from spend.problems as p
+    where p.job = 'sandboxes' and p.subject = p_subject and p.resolved_at is null
+      and p.last_seen_at > p_now - interval '1 hour'
+  ) then
+    perform spend_private.record_problem('sandboxes', p_subject, p_message, p_now => p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.flag_sandboxes is
+  'record_problem for what calls find wrong with E2B''s words, job sandboxes.';
+
+-- schemas/60_sandboxes/hold_context.sql
+create function spend_private.hold_context(
+  p_context spend.execution_contexts,
+  p_user_id uuid,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.reserve(
+    p_context.tenant_id, p_user_id, 'e2b',
+    spend_private.context_usage(p_context, p_context.timeout_seconds),
+    p_context.task, p_context.conversation_id, p_context.path_id,
+    p_ttl_seconds => spend_private.context_ttl(p_context.timeout_seconds), p_enforce => p_enforce,
+    p_metadata => jsonb_build_object('context_id', p_context.id), p_now => p_now
+  );
+end;
+$$;
+comment on function spend_private.hold_context is
+  'Reserves a running interval of a context.';
+
+create function spend_private.context_ttl(p_seconds numeric)
+returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Reconciliation, which knows the real end, has ten minutes before expiry books the estimate.
+  return ceil(p_seconds) + 600;
+end;
+$$;
+comment on function spend_private.context_ttl is
+  'Seconds until the hold of a context expires that runs p_seconds from now.';
+
+-- schemas/60_sandboxes/interval_start.sql
+create function spend_private.interval_start(
+  p_context spend.execution_contexts,
+  p_started_at timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
+begin
+  -- It cannot have begun before it was claimed, nor later than now. Paused time is free, and a resumed sandbox may
+  -- still tell when it was made.
+  return case when v_started_at between p_context.claimed_at and p_now then v_started_at else p_context.claimed_at end;
+end;
+$$;
+comment on function spend_private.interval_start is
+  'When the running interval began that a context in creating was claimed for, by our clock: as E2B says, else when it was claimed.';
+
+-- schemas/60_sandboxes/lock_context.sql
+create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
+returns spend.execution_contexts
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_context spend.execution_contexts;
+begin
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
+  select c.* into v_context
+  from spend.execution_contexts as c
+  where c.tenant_id = p_tenant_id and c.id = p_context_id
+  for no key update;
+  if not found then
+    perform spend_private.fail(
+      'PT404', 'unknown_context', jsonb_build_object('context_id', p_context_id),
+      'Pass the context_id that claim_context returned.'
     );
+  end if;
+  return v_context;
 end;
 $$;
-comment on function spend.contexts_of is
-  'The contexts that sandboxes of E2B name as theirs, whatever their status. sandboxes: [{"tenant_id", "context_id"}, …], 1,000 at most. For service_role.';
-grant execute on function spend.contexts_of to service_role;
+comment on function spend_private.lock_context is
+  'Finds a context and locks it. Order of locks: context, then its reservation, then balances. Raises PT404 unknown_context.';
 
+-- schemas/60_sandboxes/look_at_paused.sql
 create function spend.look_at_paused(max_rows integer default 20)
 returns setof spend.execution_contexts
 language plpgsql volatile
@@ -10859,124 +11163,46 @@ comment on function spend.look_at_paused is
   'The paused contexts that nobody has looked at for longest, max_rows at most: the caller asks E2B whether they are still there. However many there are, each comes round. For service_role.';
 grant execute on function spend.look_at_paused to service_role;
 
-create function spend.end_long_paused(paused_seconds integer, max_rows integer default 100)
-returns setof spend.execution_contexts
-language plpgsql volatile
--- Definer: contexts are written by functions alone.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-    select c.* from spend_private.end_long_paused(end_long_paused.paused_seconds, end_long_paused.max_rows) as c;
-end;
-$$;
-comment on function spend.end_long_paused is
-  'Ends contexts that have been paused for longer than paused_seconds, longest first, max_rows at most, and returns them: nobody can resume them any more, the caller kills their sandboxes. For service_role.';
-grant execute on function spend.end_long_paused to service_role;
-
-create function spend_private.end_long_paused(
-  p_paused_seconds integer,
-  p_max_rows integer,
-  p_now timestamptz default now()
-)
-returns setof spend.execution_contexts
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_paused_seconds is null or p_paused_seconds < 1 then
-    perform spend_private.fail_usage('paused_seconds', 'is not a number of seconds above 0');
-  end if;
-  return query
-    update spend.execution_contexts as c set
-      status = 'terminated', ended_at = p_now, end_reason = 'paused_too_long', paused_at = null,
-      revision = c.revision + 1
-    where (c.tenant_id, c.id) in (
-      select p.tenant_id, p.id
-      from spend.execution_contexts as p
-      where p.status = 'paused' and p.paused_at < p_now - make_interval(secs => p_paused_seconds)
-      order by p.paused_at
-      limit greatest(p_max_rows, 0)
-      for update skip locked
-    )
-    returning c.*;
-end;
-$$;
-comment on function spend_private.end_long_paused is
-  'spend.end_long_paused with a clock.';
-
-create function spend.database_time()
-returns timestamptz
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return clock_timestamp();
-end;
-$$;
-comment on function spend.database_time is
-  'What the clock says that contexts live by. For service_role.';
-grant execute on function spend.database_time to service_role;
-
-create function spend.claim_pause(
-  tenant_id uuid,
-  context_id uuid,
-  idle_seconds integer,
-  claim_seconds integer default 60
-)
+-- schemas/60_sandboxes/may_use_context.sql
+create function spend_private.may_use_context(p_context spend.execution_contexts, p_user_id uuid)
 returns boolean
-language plpgsql volatile
--- Definer: see spend.reserve.
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return spend_private.claim_pause(
-    claim_pause.tenant_id, claim_pause.context_id, claim_pause.idle_seconds, claim_pause.claim_seconds
-  );
-end;
-$$;
-comment on function spend.claim_pause is
-  'May the caller pause this sandbox? True for one caller, when nobody has used it for idle_seconds: for claim_seconds, or until it is paused, runs wait, so that none is paused under way. Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
-grant execute on function spend.claim_pause to service_role;
-
-create function spend_private.claim_pause(
-  p_tenant_id uuid,
-  p_context_id uuid,
-  p_idle_seconds integer,
-  p_claim_seconds integer default 60,
-  p_now timestamptz default now()
-)
-returns boolean
-language plpgsql volatile
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
-declare
-  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
 begin
-  if p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
-    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
-  elsif p_idle_seconds is null then
-    perform spend_private.fail_usage('idle_seconds', 'is missing');
-  end if;
-  if v_context.status <> 'running' or v_context.pause_claimed_until > p_now
-    or greatest(v_context.in_use_until, v_context.started_at) + make_interval(secs => p_idle_seconds) > p_now
-  then
-    return false;
-  end if;
-  update spend.execution_contexts as c set
-    pause_claimed_until = p_now + make_interval(secs => p_claim_seconds)
-  where c.tenant_id = p_tenant_id and c.id = p_context_id;
-  return true;
+  -- The rule by which they are read, too: what a conversation's code left in its sandbox is part of it.
+  return p_user_id is null or coalesce(p_context.user_id = p_user_id, false) or exists (
+    select from spend.tenant_members as m
+    where m.tenant_id = p_context.tenant_id and m.user_id = p_user_id and m.role in ('owner', 'admin')
+  );
 end;
 $$;
-comment on function spend_private.claim_pause is
-  'spend.claim_pause with a clock.';
+comment on function spend_private.may_use_context is
+  'A context is used by the user who opened it, by owners and admins of its tenant, and by the tenant itself (p_user_id null). Membership of the opener is the caller''s to check.';
 
+-- schemas/60_sandboxes/open_contexts.sql
+create function spend.open_contexts(after_id uuid default null, max_rows integer default 500)
+returns setof spend.execution_contexts
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select c.*
+    from spend.execution_contexts as c
+    where c.booked_at is null
+      and (open_contexts.after_id is null or c.id > open_contexts.after_id)
+    order by c.id
+    limit greatest(open_contexts.max_rows, 0);
+end;
+$$;
+comment on function spend.open_contexts is
+  'Contexts that hold money, by id, page by page: those in creating, those that run, and failed ones whose cost is not known yet. For service_role.';
+grant execute on function spend.open_contexts to service_role;
+
+-- schemas/60_sandboxes/resolve_context.sql
 create function spend.resolve_context(tenant_id uuid, context_id uuid, listed_at timestamptz)
 returns text
 language plpgsql volatile
@@ -11031,206 +11257,6 @@ $$;
 comment on function spend_private.resolve_context is
   'spend.resolve_context with a clock.';
 
-create function spend.book_stray_sandbox(
-  tenant_id uuid,
-  sandbox_id text,
-  template text,
-  vcpus integer,
-  memory_gib numeric,
-  started_at timestamptz,
-  ended_at timestamptz default null,
-  conversation_id text default null,
-  path_id text default null,
-  context_id uuid default null
-)
-returns numeric
-language plpgsql volatile
--- Definer: see spend.reserve.
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return spend_private.book_stray_sandbox(
-    book_stray_sandbox.tenant_id, book_stray_sandbox.sandbox_id, book_stray_sandbox.template,
-    book_stray_sandbox.vcpus, book_stray_sandbox.memory_gib, book_stray_sandbox.started_at,
-    book_stray_sandbox.ended_at, book_stray_sandbox.conversation_id, book_stray_sandbox.path_id,
-    book_stray_sandbox.context_id
-  );
-end;
-$$;
-comment on function spend.book_stray_sandbox is
-  'Books a sandbox that ran although no context had it running: the seconds that neither a context nor an earlier call has paid for. Called before the sandbox is killed, and again after it, a crash in between leaves nothing unpaid and books nothing twice. Also for a tenant that is closed. Returns the USD that this call booked.
-started_at, ended_at: by E2B''s clock; ended_at null: it runs until now. context_id: the context that it was made for, if any: its user pays, and before its claim it did not run. vcpus, memory_gib null: as the template has it; what is not known is flagged is_estimated.
-Errors: as spend.reserve. For service_role.';
-grant execute on function spend.book_stray_sandbox to service_role;
-
-create function spend_private.book_stray_sandbox(
-  p_tenant_id uuid,
-  p_sandbox_id text,
-  p_template text,
-  p_vcpus integer,
-  p_memory_gib numeric,
-  p_started_at timestamptz,
-  p_ended_at timestamptz,
-  p_conversation_id text,
-  p_path_id text,
-  p_context_id uuid,
-  p_now timestamptz default now()
-)
-returns numeric
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_from timestamptz;
-  v_seconds numeric;
-  v_usage jsonb;
-  v_held spend.reserve_result;
-begin
-  if p_sandbox_id is null then
-    perform spend_private.fail_usage('sandbox_id', 'is missing');
-  elsif not isfinite(p_started_at) or not isfinite(p_ended_at) then
-    perform spend_private.fail_usage('started_at, ended_at', 'are not both moments');
-  end if;
-  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
-  perform pg_advisory_xact_lock(hashtextextended('spend.stray ' || p_sandbox_id, 0));
-  v_from := greatest(
-    spend_private.stray_start(p_tenant_id, p_context_id, p_started_at, p_now),
-    spend_private.paid_until(p_tenant_id, p_sandbox_id)
-  );
-  v_seconds := ceil(spend_private.seconds_between(v_from, least(coalesce(p_ended_at, p_now), p_now)));
-  if v_seconds <= 0 then
-    return 0;
-  end if;
-
-  v_usage := spend_private.stray_usage(p_template, p_vcpus, p_memory_gib, v_seconds);
-  v_held := spend_private.reserve(
-    p_tenant_id, spend_private.stray_user(p_tenant_id, p_context_id), 'e2b', v_usage, 'sandbox',
-    p_conversation_id, p_path_id, p_enforce => false,
-    p_metadata => jsonb_build_object('stray_sandbox_id', p_sandbox_id),
-    p_closed_too => true, p_now => p_now
-  );
-  insert into spend_private.stray_sandboxes as s (tenant_id, sandbox_id, paid_until)
-  values (p_tenant_id, p_sandbox_id, v_from + make_interval(secs => v_seconds::double precision))
-  on conflict on constraint stray_sandboxes_pkey do update set paid_until = excluded.paid_until;
-  return (spend_private.settle(
-    v_held.reservation_id, v_usage,
-    case when p_vcpus is null or p_memory_gib is null or p_started_at is null
-      then '{"is_estimated": true}' else '{}' end::jsonb,
-    p_now
-  )).cost_usd;
-end;
-$$;
-comment on function spend_private.book_stray_sandbox is
-  'spend.book_stray_sandbox with a clock.';
-
-create function spend_private.stray_start(
-  p_tenant_id uuid,
-  p_context_id uuid,
-  p_started_at timestamptz,
-  p_now timestamptz
-)
-returns timestamptz
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-declare
-  v_created_at timestamptz := (
-    select c.created_at
-    from spend.execution_contexts as c
-    where c.tenant_id = p_tenant_id and c.id = p_context_id
-  );
-begin
-  if p_started_at > p_now + interval '1 second' or p_started_at < v_created_at - interval '1 second' then
-    perform spend_private.flag_sandboxes(
-      'clock', 'E2B says that a sandbox was started when it cannot have been: its clock or ours is wrong.', p_now
-    );
-  end if;
-  return case
-    when p_started_at > p_now then coalesce(v_created_at, p_now)
-    else coalesce(greatest(p_started_at, v_created_at), p_now)
-  end;
-end;
-$$;
-comment on function spend_private.stray_start is
-  'Since when a stray is paid for: as E2B says, but not before the context was asked for that it was made for; that moment where E2B says nothing that can be.';
-
-create function spend_private.stray_user(p_tenant_id uuid, p_context_id uuid)
-returns uuid
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  -- Whoever has left pays no more; the tenant does.
-  return (
-    select m.user_id
-    from spend.execution_contexts as c
-    join spend.tenant_members as m on m.tenant_id = c.tenant_id and m.user_id = c.user_id
-    where c.tenant_id = p_tenant_id and c.id = p_context_id
-  );
-end;
-$$;
-comment on function spend_private.stray_user is
-  'Who pays for a stray: the user of the context that it was made for; null for the tenant alone.';
-
-create function spend_private.stray_usage(
-  p_template text,
-  p_vcpus integer,
-  p_memory_gib numeric,
-  p_seconds numeric
-)
-returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Of a size that nobody knows, the largest is a bound.
-  return (
-    select jsonb_build_object(
-      'provider', 'e2b', 'template', p_template,
-      'vcpus', coalesce(p_vcpus, max(t.vcpus) filter (where t.template = p_template), max(t.vcpus), 2),
-      'memory_gib', coalesce(
-        p_memory_gib, max(t.memory_gib) filter (where t.template = p_template), max(t.memory_gib), 0.5
-      ),
-      'seconds', p_seconds
-    )
-    from spend.sandbox_templates as t
-  );
-end;
-$$;
-comment on function spend_private.stray_usage is
-  'Usage of a stray for reserve and settle. vCPUs and GiB that E2B did not tell are its template''s.';
-
-create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
-returns timestamptz
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  return greatest(
-    (
-      select max(coalesce(c.ended_at, c.paused_at))
-      from spend.execution_contexts as c
-      where c.tenant_id = p_tenant_id and c.sandbox_id = p_sandbox_id and c.booked_at is not null
-    ),
-    (
-      select s.paid_until
-      from spend_private.stray_sandboxes as s
-      where s.tenant_id = p_tenant_id and s.sandbox_id = p_sandbox_id
-    )
-  );
-end;
-$$;
-comment on function spend_private.paid_until is
-  'Until when a sandbox''s seconds are booked, by its context or as a stray; null when none are.';
-
 -- schemas/60_sandboxes/sandbox_sweeps.sql
 create table spend_private.sandbox_sweeps (
   project text primary key,
@@ -11246,6 +11272,21 @@ comment on column spend_private.sandbox_sweeps.swept_at is 'When the last page w
 
 alter table spend_private.sandbox_sweeps enable row level security;
 
+-- schemas/60_sandboxes/stray_sandboxes.sql
+create table spend_private.stray_sandboxes (
+  tenant_id uuid not null,
+  sandbox_id text not null,
+  paid_until timestamptz not null,
+  primary key (tenant_id, sandbox_id)
+);
+comment on table spend_private.stray_sandboxes is
+  'Sandboxes that ran without a context, and until when their seconds are booked. Written by spend.book_stray_sandbox alone.';
+
+create index stray_sandboxes_paid_until_idx on spend_private.stray_sandboxes (paid_until);
+
+alter table spend_private.stray_sandboxes enable row level security;
+
+-- schemas/60_sandboxes/sweep_from.sql
 create function spend.sweep_from(project text)
 returns text
 language plpgsql stable
@@ -11263,6 +11304,7 @@ comment on function spend.sweep_from is
   'Token of the page of E2B''s paused sandboxes that is to be read next; null: the first one. For service_role.';
 grant execute on function spend.sweep_from to service_role;
 
+-- schemas/60_sandboxes/sweep_to.sql
 create function spend.sweep_to(project text, next_token text default null)
 returns void
 language plpgsql volatile
@@ -11285,6 +11327,46 @@ $$;
 comment on function spend.sweep_to is
   'Remembers where the look through E2B''s paused sandboxes stopped; next_token null: at their end. Errors: 22023 invalid_usage. For service_role.';
 grant execute on function spend.sweep_to to service_role;
+
+-- schemas/60_sandboxes/told_end.sql
+create function spend_private.told_end(p_context spend.execution_contexts)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_context.extension_is_open then p_context.held_until else p_context.expires_at end;
+end;
+$$;
+comment on function spend_private.told_end is
+  'When E2B ends a running context by itself, as far as E2B was told: an extension that it has not confirmed counts.';
+
+create function spend_private.may_live_until(p_context spend.execution_contexts)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A run that was admitted is not given up on E2B's word alone.
+  return greatest(
+    spend_private.told_end(p_context), least(p_context.in_use_until, p_context.held_until)
+  );
+end;
+$$;
+comment on function spend_private.may_live_until is
+  'Until when a running context is not to be ended without asking E2B.';
+
+create function spend_private.in_our_time(p_context spend.execution_contexts, p_told timestamptz)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_told - make_interval(secs => p_context.clock_skew_seconds::double precision);
+end;
+$$;
+comment on function spend_private.in_our_time is
+  'A moment that E2B tells of a context''s sandbox, by our clock.';
 
 -- schemas/60_sandboxes/use_context.sql
 create function spend.use_context(
@@ -11361,46 +11443,7 @@ $$;
 comment on function spend_private.use_context is
   'spend.use_context with a clock.';
 
-create function spend_private.check_use(p_claim_id uuid, p_run_seconds integer, p_claim_seconds integer)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_claim_id is null then
-    perform spend_private.fail_usage('claim_id', 'is missing');
-  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
-    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
-  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
-    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
-  end if;
-end;
-$$;
-comment on function spend_private.check_use is
-  'Raises 22023 invalid_usage with the field of a use of a context that is missing or out of its range.';
-
-create function spend.find_context(context_id uuid, user_id uuid)
-returns setof spend.execution_contexts
-language plpgsql stable
--- Definer: may_use_context is nobody's to call.
-security definer
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  return query
-    select c.*
-    from spend.tenant_members as m
-    join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = find_context.context_id
-    where m.user_id = find_context.user_id and spend_private.may_use_context(c, find_context.user_id);
-end;
-$$;
-comment on function spend.find_context is
-  'The context, also one that has ended, when the user may use it; else no row. For service_role.';
-grant execute on function spend.find_context to service_role;
-
--- schemas/70_alerts/alerts.sql
+-- schemas/70_alerts/01_alerts.sql
 create table spend.alerts (
   id bigint generated always as identity primary key,
   tenant_id uuid,
@@ -11461,7 +11504,7 @@ for select to authenticated
 using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
 grant select on spend.alerts to authenticated, service_role;
 
--- schemas/70_alerts/deliver_alerts.sql
+-- schemas/70_alerts/claim_alerts.sql
 create function spend.claim_alerts(max_rows integer default 50)
 returns setof spend.alerts
 language plpgsql volatile
@@ -11504,6 +11547,30 @@ $$;
 comment on function spend_private.claim_alerts is
   'spend.claim_alerts with a clock.';
 
+-- schemas/70_alerts/end_alerts.sql
+create function spend_private.end_alerts(p_holds spend.reservation_hold[], p_now timestamptz default now())
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  update spend.alerts as a set ended_at = p_now
+  from (
+    select b.quota_id, b.period_start, sum(b.spent_usd) as spent_usd
+    from unnest(p_holds) as h
+    join spend_private.quota_balances as b on b.quota_id = h.quota_id and b.period_start = h.period_start
+    group by b.quota_id, b.period_start
+  ) as s
+  where a.quota_id = s.quota_id and a.period_start = s.period_start and a.ended_at is null
+    and s.spent_usd < a.limit_usd * a.threshold;
+end;
+$$;
+comment on function spend_private.end_alerts is
+  'After spend went down (a credit, a correction): alerts whose threshold it fell below have ended, so that reaching it again is a new one.';
+
+-- schemas/70_alerts/finish_alert.sql
 create function spend.finish_alert(alert_id bigint, error text default null)
 returns boolean
 language plpgsql volatile
@@ -11558,152 +11625,7 @@ create index problems_resolved_at_idx on spend.problems (resolved_at) where reso
 alter table spend.problems enable row level security;
 grant select on spend.problems to service_role;
 
-create function spend_private.record_problem(
-  p_job text,
-  p_subject text,
-  p_message text,
-  p_details jsonb default '{}',
-  p_now timestamptz default now()
-)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-declare
-  v_before spend.problems;
-  v_problem spend.problems;
-begin
-  select * into v_before
-  from spend.problems as p
-  where p.job = p_job and p.subject = p_subject
-  for no key update;
-
-  insert into spend.problems as p (
-    job, subject, message, details, first_seen_at, last_seen_at, retry_at
-  )
-  values (
-    p_job, p_subject, p_message, coalesce(p_details, '{}'), p_now, p_now, p_now + interval '1 minute'
-  )
-  on conflict on constraint one_problem_per_subject do update set
-    message = excluded.message, details = excluded.details, times = p.times + 1,
-    last_seen_at = p_now, resolved_at = null,
-    retry_at = p_now + least(interval '1 minute' * 2 ^ least(p.times, 10), interval '1 hour')
-  returning p.* into v_problem;
-
-  -- New, or back again. Two that meet it first at once tell of it once: the second finds times = 2.
-  if v_problem.times = 1 or v_before.resolved_at is not null then
-    insert into spend.alerts (kind, facts, created_at, next_attempt_at)
-    values (
-      case p_job when 'verify' then 'verification_failed' else 'job_failed' end,
-      jsonb_build_object(
-        'problem_id', v_problem.id, 'job', p_job, 'subject', p_subject, 'message', p_message,
-        'details', v_problem.details
-      ),
-      p_now, p_now
-    );
-  end if;
-end;
-$$;
-comment on function spend_private.record_problem is
-  'Puts what a job failed at on record (spend.problems), and one alert for when it is new or back after it was resolved: verification_failed for job verify, else job_failed. Again while it is open: counts, and tries less often. The jobs call it.';
-
-create function spend_private.is_put_off(p_job text, p_subject text, p_now timestamptz default now())
-returns boolean
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return exists (
-    select from spend.problems as p
-    where p.job = p_job and p.subject = p_subject and p.resolved_at is null and p.retry_at > p_now
-  );
-end;
-$$;
-comment on function spend_private.is_put_off is
-  'Whether a job failed at a subject a moment ago, and is to pass over it.';
-
-create function spend_private.resolve_problem(
-  p_job text,
-  p_subject text,
-  p_now timestamptz default now()
-)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform spend_private.resolve_problems(p_job, array[p_subject], p_now);
-end;
-$$;
-comment on function spend_private.resolve_problem is
-  'Closes the problem of a job with a subject, if there is an open one. The jobs call it.';
-
-create function spend_private.resolve_problems(
-  p_job text,
-  p_subjects text[],
-  p_now timestamptz default now()
-)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  update spend.problems as p set resolved_at = p_now
-  where p.job = p_job and p.resolved_at is null and p.subject = any (p_subjects);
-end;
-$$;
-comment on function spend_private.resolve_problems is
-  'resolve_problem for many subjects.';
-
-create function spend.report_problems(job text, problems jsonb)
-returns integer
-language plpgsql volatile
--- Definer: problems are written by functions alone.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_problem record;
-  v_subjects text[] := '{}';
-begin
-  if report_problems.job is null or length(report_problems.job) not between 1 and 100
-    or report_problems.job = any (array(select j.job from spend.maintenance_jobs() as j))
-    or jsonb_typeof(report_problems.problems) is distinct from 'array'
-    or jsonb_path_exists(report_problems.problems, '$[*] ? (@.type() != "object")')
-  then
-    perform spend_private.fail(
-      '22023', 'invalid_problem', jsonb_build_object('job', report_problems.job),
-      'job: a name that is not one of spend.maintenance_jobs(). problems: [{"subject", "message", "details"}, …].'
-    );
-  end if;
-  for v_problem in
-    select
-      coalesce(left(p.subject, 500), 'job') as subject, coalesce(left(p.message, 2000), 'unknown') as message,
-      p.details
-    from jsonb_to_recordset(report_problems.problems) as p (subject text, message text, details jsonb)
-    order by 1
-  loop
-    perform spend_private.record_problem(
-      report_problems.job, v_problem.subject, v_problem.message, v_problem.details
-    );
-    v_subjects := v_subjects || v_problem.subject;
-  end loop;
-
-  update spend.problems as p set resolved_at = now()
-  where p.job = report_problems.job and p.resolved_at is null and p.subject <> all (v_subjects);
-  return cardinality(v_subjects);
-end;
-$$;
-comment on function spend.report_problems is
-  'What a worker outside of the database failed at in a run over everything: records each of problems, [{"subject","message","details"}, …], and closes those of the job that are not among them. Returns how many are open. The edge function maintenance calls it for job reconcile.
-Errors: 22023 invalid_problem. For service_role.';
-grant execute on function spend.report_problems to service_role;
-
--- schemas/70_alerts/record_alert.sql
+-- schemas/70_alerts/record_alerts.sql
 create function spend_private.record_alerts(
   p_quota spend.cost_quotas,
   p_details spend.quota_details,
@@ -11794,28 +11716,6 @@ end;
 $$;
 comment on function spend_private.record_alert is
   'Records one alert about a quota, once per period, kind, threshold and limit. record_alerts calls it.';
-
-create function spend_private.end_alerts(p_holds spend.reservation_hold[], p_now timestamptz default now())
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  update spend.alerts as a set ended_at = p_now
-  from (
-    select b.quota_id, b.period_start, sum(b.spent_usd) as spent_usd
-    from unnest(p_holds) as h
-    join spend_private.quota_balances as b on b.quota_id = h.quota_id and b.period_start = h.period_start
-    group by b.quota_id, b.period_start
-  ) as s
-  where a.quota_id = s.quota_id and a.period_start = s.period_start and a.ended_at is null
-    and s.spent_usd < a.limit_usd * a.threshold;
-end;
-$$;
-comment on function spend_private.end_alerts is
-  'After spend went down (a credit, a correction): alerts whose threshold it fell below have ended, so that reaching it again is a new one.';
 
 -- schemas/70_alerts/record_missed_alerts.sql
 create index quota_balances_busy_idx on spend_private.quota_balances (period_end) where not is_calm;
@@ -11972,6 +11872,154 @@ $$;
 comment on function spend_private.resolve_missed_alerts is
   'Closes the problems of quotas whose alerts could be recorded after all, or are no longer called for.';
 
+-- schemas/70_alerts/record_problem.sql
+create function spend_private.record_problem(
+  p_job text,
+  p_subject text,
+  p_message text,
+  p_details jsonb default '{}',
+  p_now timestamptz default now()
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_before spend.problems;
+  v_problem spend.problems;
+begin
+  select * into v_before
+  from spend.problems as p
+  where p.job = p_job and p.subject = p_subject
+  for no key update;
+
+  insert into spend.problems as p (
+    job, subject, message, details, first_seen_at, last_seen_at, retry_at
+  )
+  values (
+    p_job, p_subject, p_message, coalesce(p_details, '{}'), p_now, p_now, p_now + interval '1 minute'
+  )
+  on conflict on constraint one_problem_per_subject do update set
+    message = excluded.message, details = excluded.details, times = p.times + 1,
+    last_seen_at = p_now, resolved_at = null,
+    retry_at = p_now + least(interval '1 minute' * 2 ^ least(p.times, 10), interval '1 hour')
+  returning p.* into v_problem;
+
+  -- New, or back again. Two that meet it first at once tell of it once: the second finds times = 2.
+  if v_problem.times = 1 or v_before.resolved_at is not null then
+    insert into spend.alerts (kind, facts, created_at, next_attempt_at)
+    values (
+      case p_job when 'verify' then 'verification_failed' else 'job_failed' end,
+      jsonb_build_object(
+        'problem_id', v_problem.id, 'job', p_job, 'subject', p_subject, 'message', p_message,
+        'details', v_problem.details
+      ),
+      p_now, p_now
+    );
+  end if;
+end;
+$$;
+comment on function spend_private.record_problem is
+  'Puts what a job failed at on record (spend.problems), and one alert for when it is new or back after it was resolved: verification_failed for job verify, else job_failed. Again while it is open: counts, and tries less often. The jobs call it.';
+
+create function spend_private.is_put_off(p_job text, p_subject text, p_now timestamptz default now())
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from spend.problems as p
+    where p.job = p_job and p.subject = p_subject and p.resolved_at is null and p.retry_at > p_now
+  );
+end;
+$$;
+comment on function spend_private.is_put_off is
+  'Whether a job failed at a subject a moment ago, and is to pass over it.';
+
+-- schemas/70_alerts/report_problems.sql
+create function spend.report_problems(job text, problems jsonb)
+returns integer
+language plpgsql volatile
+-- Definer: problems are written by functions alone.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem record;
+  v_subjects text[] := '{}';
+begin
+  if report_problems.job is null or length(report_problems.job) not between 1 and 100
+    or report_problems.job = any (array(select j.job from spend.maintenance_jobs() as j))
+    or jsonb_typeof(report_problems.problems) is distinct from 'array'
+    or jsonb_path_exists(report_problems.problems, '$[*] ? (@.type() != "object")')
+  then
+    perform spend_private.fail(
+      '22023', 'invalid_problem', jsonb_build_object('job', report_problems.job),
+      'job: a name that is not one of spend.maintenance_jobs(). problems: [{"subject", "message", "details"}, …].'
+    );
+  end if;
+  for v_problem in
+    select
+      coalesce(left(p.subject, 500), 'job') as subject, coalesce(left(p.message, 2000), 'unknown') as message,
+      p.details
+    from jsonb_to_recordset(report_problems.problems) as p (subject text, message text, details jsonb)
+    order by 1
+  loop
+    perform spend_private.record_problem(
+      report_problems.job, v_problem.subject, v_problem.message, v_problem.details
+    );
+    v_subjects := v_subjects || v_problem.subject;
+  end loop;
+
+  update spend.problems as p set resolved_at = now()
+  where p.job = report_problems.job and p.resolved_at is null and p.subject <> all (v_subjects);
+  return cardinality(v_subjects);
+end;
+$$;
+comment on function spend.report_problems is
+  'What a worker outside of the database failed at in a run over everything: records each of problems, [{"subject","message","details"}, …], and closes those of the job that are not among them. Returns how many are open. The edge function maintenance calls it for job reconcile.
+Errors: 22023 invalid_problem. For service_role.';
+grant execute on function spend.report_problems to service_role;
+
+-- schemas/70_alerts/resolve_problems.sql
+create function spend_private.resolve_problem(
+  p_job text,
+  p_subject text,
+  p_now timestamptz default now()
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.resolve_problems(p_job, array[p_subject], p_now);
+end;
+$$;
+comment on function spend_private.resolve_problem is
+  'Closes the problem of a job with a subject, if there is an open one. The jobs call it.';
+
+create function spend_private.resolve_problems(
+  p_job text,
+  p_subjects text[],
+  p_now timestamptz default now()
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  update spend.problems as p set resolved_at = p_now
+  where p.job = p_job and p.resolved_at is null and p.subject = any (p_subjects);
+end;
+$$;
+comment on function spend_private.resolve_problems is
+  'resolve_problem for many subjects.';
+
 -- schemas/70_alerts/warn.sql
 create function spend_private.warn(
   p_tenant_id uuid,
@@ -12004,52 +12052,6 @@ end;
 $$;
 comment on function spend_private.warn is
   'Quotas among p_holds that are at or above their warning threshold now, held cost included; records the alerts of what is spent of each (record_alerts). With several slots, calls that commit in the same instant do not see each other: the next call, or spend.maintain(), records what they crossed together.';
-
--- schemas/80_audit/audit_log.sql
-create table spend.audit_log (
-  id bigint generated always as identity primary key,
-  tenant_id uuid,
-  changed_at timestamptz not null default clock_timestamp(),
-  table_name text not null,
-  command text not null,
-  row_key jsonb,
-  old_row jsonb,
-  new_row jsonb,
-  user_id uuid,
-  role_name text not null,
-  session_user_name text not null default session_user,
-  application_name text default current_setting('application_name', true),
-  constraint command_is_known check (command in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))
-);
-comment on table spend.audit_log is
-  'Who changed a price, a plan, a quota, a tenant, a member or a setting, when, from what to what. Written by triggers, append-only.';
-comment on column spend.audit_log.id is 'Number of the entry, in the order in which changes were made.';
-comment on column spend.audit_log.tenant_id is 'Tenant whose row it was; null for prices, plans and quotas of the platform.';
-comment on column spend.audit_log.changed_at is 'When the row was changed, by the clock, not the begin of the transaction.';
-comment on column spend.audit_log.table_name is 'Table of schema spend, without the schema.';
-comment on column spend.audit_log.command is 'INSERT, UPDATE, DELETE or TRUNCATE.';
-comment on column spend.audit_log.row_key is 'Primary key of the row: {"id": 7}. Null for a truncate.';
-comment on column spend.audit_log.old_row is 'The row before; null for an insert.';
-comment on column spend.audit_log.new_row is 'The row after; null for a delete.';
-comment on column spend.audit_log.user_id is 'Signed-in user (auth.uid()); null for service_role and for direct connections.';
-comment on column spend.audit_log.role_name is 'Role that made the change: authenticated, service_role, or whoever connected.';
-comment on column spend.audit_log.session_user_name is 'Role that opened the connection.';
-comment on column spend.audit_log.application_name is 'What the connection called itself; anybody may call itself anything.';
-
-create index audit_log_tenant_id_idx on spend.audit_log (tenant_id, id);
-create index audit_log_table_name_idx on spend.audit_log (table_name, id);
-create index audit_log_changed_at_idx on spend.audit_log (changed_at);
-
-alter table spend.audit_log enable row level security;
-create policy "owners and admins read what changed in their tenant" on spend.audit_log
-for select to authenticated
-using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
-grant select on spend.audit_log to authenticated, service_role;
-
-create trigger refuse_change before update or delete on spend.audit_log
-for each row execute function spend_private.refuse_change();
-create trigger refuse_truncate before truncate on spend.audit_log
-for each statement execute function spend_private.refuse_change();
 
 -- schemas/80_audit/audit.sql
 create function spend_private.audit()
@@ -12120,66 +12122,51 @@ for each statement execute function spend_private.audit();
 create trigger audit_truncate before truncate on spend.sandbox_templates
 for each statement execute function spend_private.audit();
 
--- schemas/90_maintenance/settings.sql
-create table spend.settings (
-  is_only_row boolean primary key default true,
-  keep_event_months integer,
-  keep_balance_days integer not null default 100,
-  keep_alert_days integer not null default 90,
-  keep_refusal_hours integer not null default 24,
-  keep_refusal_days integer not null default 30,
-  keep_reservation_days integer not null default 90,
-  keep_audit_days integer not null default 400,
-  constraint is_only_row check (is_only_row),
-  constraint keeps_events_of_current_periods check (keep_event_months >= 2),
-  constraint keeps_balances_of_current_periods check (keep_balance_days >= 40),
-  constraint keep_alert_days_is_positive check (keep_alert_days > 0),
-  constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0),
-  constraint keep_refusal_days_is_positive check (keep_refusal_days > 0),
-  -- A hold lasts a week at most, and may be settled late.
-  constraint keeps_reservations_that_may_be_settled check (keep_reservation_days >= 14),
-  constraint keep_audit_days_is_positive check (keep_audit_days > 0)
+-- schemas/80_audit/audit_log.sql
+create table spend.audit_log (
+  id bigint generated always as identity primary key,
+  tenant_id uuid,
+  changed_at timestamptz not null default clock_timestamp(),
+  table_name text not null,
+  command text not null,
+  row_key jsonb,
+  old_row jsonb,
+  new_row jsonb,
+  user_id uuid,
+  role_name text not null,
+  session_user_name text not null default session_user,
+  application_name text default current_setting('application_name', true),
+  constraint command_is_known check (command in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))
 );
-comment on table spend.settings is
-  'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
-comment on column spend.settings.is_only_row is 'Always true: there is one row.';
-comment on column spend.settings.keep_event_months is 'Full months of cost_events before the current one; null, the default, keeps all. Of dropped months the sums by hour remain.';
-comment on column spend.settings.keep_balance_days is 'Balances of quota periods that ended earlier are deleted; the ledger knows what was spent.';
-comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not, but for those of periods that still run; so are problems that were resolved earlier.';
-comment on column spend.settings.keep_refusal_hours is 'How long a refused idempotency key gets the same answer.';
-comment on column spend.settings.keep_refusal_days is 'Counts of refusals (spend.refusals_by_hour) of earlier hours are deleted.';
-comment on column spend.settings.keep_reservation_days is 'Reservations that were made and ended earlier are deleted; what they cost stays in the ledger. Settling one after that answers PT404 unknown_reservation, its idempotency key is new again, and spend.reprice does not reach it. So long are kept, too: sandbox contexts that ended and are booked, the idempotency keys of spend.adjust, and until when stray sandboxes were booked. At least 14.';
-comment on column spend.settings.keep_audit_days is 'Rows of audit_log that are older are deleted.';
+comment on table spend.audit_log is
+  'Who changed a price, a plan, a quota, a tenant, a member or a setting, when, from what to what. Written by triggers, append-only.';
+comment on column spend.audit_log.id is 'Number of the entry, in the order in which changes were made.';
+comment on column spend.audit_log.tenant_id is 'Tenant whose row it was; null for prices, plans and quotas of the platform.';
+comment on column spend.audit_log.changed_at is 'When the row was changed, by the clock, not the begin of the transaction.';
+comment on column spend.audit_log.table_name is 'Table of schema spend, without the schema.';
+comment on column spend.audit_log.command is 'INSERT, UPDATE, DELETE or TRUNCATE.';
+comment on column spend.audit_log.row_key is 'Primary key of the row: {"id": 7}. Null for a truncate.';
+comment on column spend.audit_log.old_row is 'The row before; null for an insert.';
+comment on column spend.audit_log.new_row is 'The row after; null for a delete.';
+comment on column spend.audit_log.user_id is 'Signed-in user (auth.uid()); null for service_role and for direct connections.';
+comment on column spend.audit_log.role_name is 'Role that made the change: authenticated, service_role, or whoever connected.';
+comment on column spend.audit_log.session_user_name is 'Role that opened the connection.';
+comment on column spend.audit_log.application_name is 'What the connection called itself; anybody may call itself anything.';
 
-insert into spend.settings default values;
+create index audit_log_tenant_id_idx on spend.audit_log (tenant_id, id);
+create index audit_log_table_name_idx on spend.audit_log (table_name, id);
+create index audit_log_changed_at_idx on spend.audit_log (changed_at);
 
-alter table spend.settings enable row level security;
-grant select, update on spend.settings to service_role;
+alter table spend.audit_log enable row level security;
+create policy "owners and admins read what changed in their tenant" on spend.audit_log
+for select to authenticated
+using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
+grant select on spend.audit_log to authenticated, service_role;
 
-create trigger audit after insert or update or delete on spend.settings
-for each row execute function spend_private.audit('is_only_row');
-
-comment on constraint is_only_row on spend.settings is
-  'is_only_row: true. There is one row: update it.';
-comment on constraint settings_pkey on spend.settings is
-  'is_only_row: there is one row of settings. Update it.';
-comment on constraint keeps_events_of_current_periods on spend.settings is
-  'keep_event_months: null (keeps all), or 2 months or more. Fewer would delete what the current periods still need.';
-comment on constraint keeps_balances_of_current_periods on spend.settings is
-  'keep_balance_days: 40 days or more. Fewer would delete what the current periods still need.';
-comment on constraint keep_alert_days_is_positive on spend.settings is
-  'keep_alert_days: 1 day or more.';
-comment on constraint keep_refusal_hours_is_positive on spend.settings is
-  'keep_refusal_hours: 1 hour or more.';
-comment on constraint keep_refusal_days_is_positive on spend.settings is
-  'keep_refusal_days: 1 day or more.';
-comment on constraint keeps_reservations_that_may_be_settled on spend.settings is
-  'keep_reservation_days: 14 days or more. A hold lasts up to a week, and may be settled late.';
-comment on constraint keep_audit_days_is_positive on spend.settings is
-  'keep_audit_days: 1 day or more.';
-
-create trigger explain_mistakes before insert or update on spend.settings
-for each row execute function spend_private.explain_mistakes('settings');
+create trigger refuse_change before update or delete on spend.audit_log
+for each row execute function spend_private.refuse_change();
+create trigger refuse_truncate before truncate on spend.audit_log
+for each statement execute function spend_private.refuse_change();
 
 -- schemas/90_maintenance/delete_old.sql
 create function spend_private.delete_old_rows(
@@ -12568,41 +12555,6 @@ comment on column spend_private.job_runs.next_page is 'Of delete_reservations: t
 alter table spend_private.job_runs enable row level security;
 
 -- schemas/90_maintenance/maintain.sql
-create function spend.maintenance_jobs()
-returns table (job text, batch bigint)
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- What holds money or quota back comes first, what only tidies up last.
-  return query values
-    ('expire_reservations', 200::bigint),
-    -- Their calls wait for the step: a few tenants at a time.
-    ('follow_plans', 10),
-    ('make_partitions', null),
-    ('roll_up', 50000),
-    ('record_alerts', 10000),
-    ('verify', null),
-    ('drop_months', null),
-    ('delete_refusals', 10000),
-    ('fold_refusals', 10000),
-    ('delete_refusal_counts', 10000),
-    ('delete_alerts', 10000),
-    ('delete_balances', 10000),
-    ('delete_conversations', 10000),
-    ('delete_problems', 10000),
-    ('delete_reservations', 5000),
-    ('delete_contexts', 10000),
-    ('delete_adjustment_keys', 10000),
-    ('delete_strays', 10000),
-    ('delete_audit', 10000),
-    ('delete_cron_runs', 10000);
-end;
-$$;
-comment on function spend.maintenance_jobs is
-  'Jobs of spend.maintain(), in the order in which a run does them, each in a transaction of its own. batch: what one step does at most; a step that did as much has more to do, and is repeated while there is time. Null: one step is all. For service_role.';
-grant execute on function spend.maintenance_jobs to service_role;
-
 create function spend.maintain()
 returns jsonb
 language plpgsql volatile
@@ -12658,107 +12610,41 @@ comment on function spend.maintain(text) is
 Errors: 22023 unknown_job. For service_role.';
 grant execute on function spend.maintain(text) to service_role;
 
-create procedure spend.run_maintenance(max_seconds integer default 50)
-language plpgsql
--- No SET, which would forbid to commit, and so each name with its schema. Invoker: maintain() does what needs the owner.
-as $$
-declare
-  v_end pg_catalog.timestamptz := pg_catalog.clock_timestamp()
-    operator(pg_catalog.+) pg_catalog.make_interval(secs => coalesce(run_maintenance.max_seconds, 50));
-  v_jobs pg_catalog.text[] := array(select j.job from spend.maintenance_jobs() as j);
-  v_batches pg_catalog.int8[] := array(select j.batch from spend.maintenance_jobs() as j);
-  v_count pg_catalog.int8;
-begin
-  for v_place in 1..pg_catalog.cardinality(v_jobs) loop
-    loop
-      v_count := pg_catalog.jsonb_extract_path_text(spend.maintain(job => v_jobs[v_place]), v_jobs[v_place])::pg_catalog.int8;
-      -- What this step locked is free, and what it did is done, whatever comes.
-      commit;
-      exit when (v_count operator(pg_catalog.<) v_batches[v_place]) is not false
-        or pg_catalog.clock_timestamp() operator(pg_catalog.>=) v_end;
-    end loop;
-  end loop;
-end;
-$$;
-comment on procedure spend.run_maintenance is
-  'Does all jobs of spend.maintain(), each step committed, the dearest first, and repeats a job that has more to do for as long as max_seconds last; then each is done once still. Not to be called within a transaction. pg_cron calls it every minute where it exists. For service_role.';
-grant execute on procedure spend.run_maintenance to service_role;
-
-create function spend_private.run_job(p_job text, p_now timestamptz default now(), p_batch bigint default null)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_count bigint;
-  v_constraint text;
-begin
-  if not pg_try_advisory_xact_lock(hashtextextended('spend.maintain ' || p_job, 0)) then
-    return null;
-  end if;
-  v_count := spend_private.do_job(p_job, p_now, p_batch);
-  perform spend_private.resolve_problem(p_job, 'job', p_now);
-  insert into spend_private.job_runs as r (job, done_at) values (p_job, p_now)
-  on conflict on constraint job_runs_pkey do update set done_at = excluded.done_at;
-  return v_count;
-exception
-  -- Somebody else is at it: no fault of the job, the next run does it.
-  when lock_not_available or deadlock_detected then
-    raise warning 'spend.maintain: % is left to the next run: % (%)', p_job, sqlerrm, sqlstate;
-    return null;
-  -- One job that fails must not stop the others.
-  when others then
-    get stacked diagnostics v_constraint = constraint_name;
-    raise warning 'spend.maintain: % failed: % (%)', p_job, sqlerrm, sqlstate;
-    perform spend_private.record_problem(
-      p_job, 'job', sqlerrm, jsonb_build_object('sqlstate', sqlstate, 'constraint', v_constraint), p_now
-    );
-    return null;
-end;
-$$;
-comment on function spend_private.run_job is
-  'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is at it, or when it failed: then spend.problems says why, with subject job.';
-
-create function spend_private.do_job(p_job text, p_now timestamptz, p_batch bigint)
-returns bigint
-language plpgsql volatile
+-- schemas/90_maintenance/maintenance_jobs.sql
+create function spend.maintenance_jobs()
+returns table (job text, batch bigint)
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_settings spend.settings;
-  v_batch integer := coalesce(p_batch, (select j.batch from spend.maintenance_jobs() as j where j.job = p_job));
 begin
-  select * into v_settings from spend.settings as s;
-  return case p_job
-    when 'expire_reservations' then spend_private.expire_reservations(v_batch, p_now)
-    -- Without a batch it is one job of many in a transaction.
-    when 'follow_plans' then spend_private.follow_plans(v_batch, p_waits => p_batch is not null)
-    when 'make_partitions' then spend_private.ensure_partitions(p_now)
-    when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
-    when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
-    when 'verify' then spend_private.verify_slice(p_now => p_now)
-    when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
-    when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)
-    when 'fold_refusals' then spend_private.fold_refusals(v_batch, p_now)
-    when 'delete_refusal_counts' then spend_private.delete_old_refusal_counts(v_settings.keep_refusal_days, v_batch, p_now)
-    when 'delete_alerts' then spend_private.delete_old_alerts(v_settings.keep_alert_days, v_batch, p_now)
-    when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
-    when 'delete_conversations' then spend_private.delete_old_conversations(v_batch)
-    when 'delete_problems' then spend_private.delete_old_problems(v_settings.keep_alert_days, v_batch, p_now)
-    when 'delete_reservations'
-      then spend_private.delete_old_reservations(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_contexts' then spend_private.delete_old_contexts(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_adjustment_keys'
-      then spend_private.delete_old_adjustment_keys(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_strays' then spend_private.delete_old_strays(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_audit' then spend_private.delete_old_audit(v_settings.keep_audit_days, v_batch, p_now)
-    when 'delete_cron_runs' then spend_private.delete_old_cron_runs(7, v_batch, p_now)
-  end;
+  -- What holds money or quota back comes first, what only tidies up last.
+  return query values
+    ('expire_reservations', 200::bigint),
+    -- Their calls wait for the step: a few tenants at a time.
+    ('follow_plans', 10),
+    ('make_partitions', null),
+    ('roll_up', 50000),
+    ('record_alerts', 10000),
+    ('verify', null),
+    ('drop_months', null),
+    ('delete_refusals', 10000),
+    ('fold_refusals', 10000),
+    ('delete_refusal_counts', 10000),
+    ('delete_alerts', 10000),
+    ('delete_balances', 10000),
+    ('delete_conversations', 10000),
+    ('delete_problems', 10000),
+    ('delete_reservations', 5000),
+    ('delete_contexts', 10000),
+    ('delete_adjustment_keys', 10000),
+    ('delete_strays', 10000),
+    ('delete_audit', 10000),
+    ('delete_cron_runs', 10000);
 end;
 $$;
-comment on function spend_private.do_job is
-  'One step of a job, p_batch at most (null: all that may be done in one transaction); returns how many rows it touched.';
+comment on function spend.maintenance_jobs is
+  'Jobs of spend.maintain(), in the order in which a run does them, each in a transaction of its own. batch: what one step does at most; a step that did as much has more to do, and is repeated while there is time. Null: one step is all. For service_role.';
+grant execute on function spend.maintenance_jobs to service_role;
 
 -- schemas/90_maintenance/maintenance_status.sql
 create type spend.maintenance_status as (
@@ -12875,7 +12761,111 @@ begin
 end;
 $$;
 
--- schemas/90_maintenance/schedule.sql
+-- schemas/90_maintenance/run_job.sql
+create function spend_private.run_job(p_job text, p_now timestamptz default now(), p_batch bigint default null)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_count bigint;
+  v_constraint text;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('spend.maintain ' || p_job, 0)) then
+    return null;
+  end if;
+  v_count := spend_private.do_job(p_job, p_now, p_batch);
+  perform spend_private.resolve_problem(p_job, 'job', p_now);
+  insert into spend_private.job_runs as r (job, done_at) values (p_job, p_now)
+  on conflict on constraint job_runs_pkey do update set done_at = excluded.done_at;
+  return v_count;
+exception
+  -- Somebody else is at it: no fault of the job, the next run does it.
+  when lock_not_available or deadlock_detected then
+    raise warning 'spend.maintain: % is left to the next run: % (%)', p_job, sqlerrm, sqlstate;
+    return null;
+  -- One job that fails must not stop the others.
+  when others then
+    get stacked diagnostics v_constraint = constraint_name;
+    raise warning 'spend.maintain: % failed: % (%)', p_job, sqlerrm, sqlstate;
+    perform spend_private.record_problem(
+      p_job, 'job', sqlerrm, jsonb_build_object('sqlstate', sqlstate, 'constraint', v_constraint), p_now
+    );
+    return null;
+end;
+$$;
+comment on function spend_private.run_job is
+  'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is at it, or when it failed: then spend.problems says why, with subject job.';
+
+create function spend_private.do_job(p_job text, p_now timestamptz, p_batch bigint)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_settings spend.settings;
+  v_batch integer := coalesce(p_batch, (select j.batch from spend.maintenance_jobs() as j where j.job = p_job));
+begin
+  select * into v_settings from spend.settings as s;
+  return case p_job
+    when 'expire_reservations' then spend_private.expire_reservations(v_batch, p_now)
+    -- Without a batch it is one job of many in a transaction.
+    when 'follow_plans' then spend_private.follow_plans(v_batch, p_waits => p_batch is not null)
+    when 'make_partitions' then spend_private.ensure_partitions(p_now)
+    when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
+    when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
+    when 'verify' then spend_private.verify_slice(p_now => p_now)
+    when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
+    when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)
+    when 'fold_refusals' then spend_private.fold_refusals(v_batch, p_now)
+    when 'delete_refusal_counts' then spend_private.delete_old_refusal_counts(v_settings.keep_refusal_days, v_batch, p_now)
+    when 'delete_alerts' then spend_private.delete_old_alerts(v_settings.keep_alert_days, v_batch, p_now)
+    when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
+    when 'delete_conversations' then spend_private.delete_old_conversations(v_batch)
+    when 'delete_problems' then spend_private.delete_old_problems(v_settings.keep_alert_days, v_batch, p_now)
+    when 'delete_reservations'
+      then spend_private.delete_old_reservations(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_contexts' then spend_private.delete_old_contexts(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_adjustment_keys'
+      then spend_private.delete_old_adjustment_keys(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_strays' then spend_private.delete_old_strays(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_audit' then spend_private.delete_old_audit(v_settings.keep_audit_days, v_batch, p_now)
+    when 'delete_cron_runs' then spend_private.delete_old_cron_runs(7, v_batch, p_now)
+  end;
+end;
+$$;
+comment on function spend_private.do_job is
+  'One step of a job, p_batch at most (null: all that may be done in one transaction); returns how many rows it touched.';
+
+-- schemas/90_maintenance/run_maintenance.sql
+create procedure spend.run_maintenance(max_seconds integer default 50)
+language plpgsql
+-- No SET, which would forbid to commit, and so each name with its schema. Invoker: maintain() does what needs the owner.
+as $$
+declare
+  v_end pg_catalog.timestamptz := pg_catalog.clock_timestamp()
+    operator(pg_catalog.+) pg_catalog.make_interval(secs => coalesce(run_maintenance.max_seconds, 50));
+  v_jobs pg_catalog.text[] := array(select j.job from spend.maintenance_jobs() as j);
+  v_batches pg_catalog.int8[] := array(select j.batch from spend.maintenance_jobs() as j);
+  v_count pg_catalog.int8;
+begin
+  for v_place in 1..pg_catalog.cardinality(v_jobs) loop
+    loop
+      v_count := pg_catalog.jsonb_extract_path_text(spend.maintain(job => v_jobs[v_place]), v_jobs[v_place])::pg_catalog.int8;
+      -- What this step locked is free, and what it did is done, whatever comes.
+      commit;
+      exit when (v_count operator(pg_catalog.<) v_batches[v_place]) is not false
+        or pg_catalog.clock_timestamp() operator(pg_catalog.>=) v_end;
+    end loop;
+  end loop;
+end;
+$$;
+comment on procedure spend.run_maintenance is
+  'Does all jobs of spend.maintain(), each step committed, the dearest first, and repeats a job that has more to do for as long as max_seconds last; then each is done once still. Not to be called within a transaction. pg_cron calls it every minute where it exists. For service_role.';
+grant execute on procedure spend.run_maintenance to service_role;
+
+-- schemas/90_maintenance/schedule_maintenance.sql
 create function spend_private.schedule_job(p_name text, p_schedules text[], p_command text)
 returns text
 language plpgsql volatile
@@ -12940,6 +12930,67 @@ begin
   perform spend_private.schedule_maintenance();
 end;
 $$;
+
+-- schemas/90_maintenance/settings.sql
+create table spend.settings (
+  is_only_row boolean primary key default true,
+  keep_event_months integer,
+  keep_balance_days integer not null default 100,
+  keep_alert_days integer not null default 90,
+  keep_refusal_hours integer not null default 24,
+  keep_refusal_days integer not null default 30,
+  keep_reservation_days integer not null default 90,
+  keep_audit_days integer not null default 400,
+  constraint is_only_row check (is_only_row),
+  constraint keeps_events_of_current_periods check (keep_event_months >= 2),
+  constraint keeps_balances_of_current_periods check (keep_balance_days >= 40),
+  constraint keep_alert_days_is_positive check (keep_alert_days > 0),
+  constraint keep_refusal_hours_is_positive check (keep_refusal_hours > 0),
+  constraint keep_refusal_days_is_positive check (keep_refusal_days > 0),
+  -- A hold lasts a week at most, and may be settled late.
+  constraint keeps_reservations_that_may_be_settled check (keep_reservation_days >= 14),
+  constraint keep_audit_days_is_positive check (keep_audit_days > 0)
+);
+comment on table spend.settings is
+  'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
+comment on column spend.settings.is_only_row is 'Always true: there is one row.';
+comment on column spend.settings.keep_event_months is 'Full months of cost_events before the current one; null, the default, keeps all. Of dropped months the sums by hour remain.';
+comment on column spend.settings.keep_balance_days is 'Balances of quota periods that ended earlier are deleted; the ledger knows what was spent.';
+comment on column spend.settings.keep_alert_days is 'Alerts that were recorded earlier are deleted, delivered or not, but for those of periods that still run; so are problems that were resolved earlier.';
+comment on column spend.settings.keep_refusal_hours is 'How long a refused idempotency key gets the same answer.';
+comment on column spend.settings.keep_refusal_days is 'Counts of refusals (spend.refusals_by_hour) of earlier hours are deleted.';
+comment on column spend.settings.keep_reservation_days is 'Reservations that were made and ended earlier are deleted; what they cost stays in the ledger. Settling one after that answers PT404 unknown_reservation, its idempotency key is new again, and spend.reprice does not reach it. So long are kept, too: sandbox contexts that ended and are booked, the idempotency keys of spend.adjust, and until when stray sandboxes were booked. At least 14.';
+comment on column spend.settings.keep_audit_days is 'Rows of audit_log that are older are deleted.';
+
+insert into spend.settings default values;
+
+alter table spend.settings enable row level security;
+grant select, update on spend.settings to service_role;
+
+create trigger audit after insert or update or delete on spend.settings
+for each row execute function spend_private.audit('is_only_row');
+
+comment on constraint is_only_row on spend.settings is
+  'is_only_row: true. There is one row: update it.';
+comment on constraint settings_pkey on spend.settings is
+  'is_only_row: there is one row of settings. Update it.';
+comment on constraint keeps_events_of_current_periods on spend.settings is
+  'keep_event_months: null (keeps all), or 2 months or more. Fewer would delete what the current periods still need.';
+comment on constraint keeps_balances_of_current_periods on spend.settings is
+  'keep_balance_days: 40 days or more. Fewer would delete what the current periods still need.';
+comment on constraint keep_alert_days_is_positive on spend.settings is
+  'keep_alert_days: 1 day or more.';
+comment on constraint keep_refusal_hours_is_positive on spend.settings is
+  'keep_refusal_hours: 1 hour or more.';
+comment on constraint keep_refusal_days_is_positive on spend.settings is
+  'keep_refusal_days: 1 day or more.';
+comment on constraint keeps_reservations_that_may_be_settled on spend.settings is
+  'keep_reservation_days: 14 days or more. A hold lasts up to a week, and may be settled late.';
+comment on constraint keep_audit_days_is_positive on spend.settings is
+  'keep_audit_days: 1 day or more.';
+
+create trigger explain_mistakes before insert or update on spend.settings
+for each row execute function spend_private.explain_mistakes('settings');
 
 -- schemas/95_answers/write_answers.sql
 -- The triggers of explain_mistakes ask for the constraint that a row breaks, once for every row that is written. What

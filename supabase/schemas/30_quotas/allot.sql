@@ -55,3 +55,20 @@ end;
 $$;
 comment on function spend_private.allot is
   'Shares out a quota anew over its slots, all of which the caller has locked: each slot is allotted what it uses, p_slot the cost of a call that comes, and the room (allotment_usd) is shared evenly. When there is no room, p_slot carries the excess.';
+
+create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_calm boolean)
+returns numeric
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    -- Rounded here, once, to what a balance can keep: limit and threshold have fifteen decimals together.
+    when p_is_calm
+      then ceil(p_quota.limit_usd * p_quota.warning_threshold * 1000000000000) * 0.000000000001 - 0.000000000001
+    else p_quota.limit_usd
+  end;
+end;
+$$;
+comment on function spend_private.allotment_usd is
+  'USD that the slots of a quota may give in all: its limit, or, while it is calm, the last amount below its warning threshold.';

@@ -94,20 +94,3 @@ end;
 $$;
 comment on function spend_private.insert_balances is
   'Writes the balances of a quota''s period, which have none yet: what is spent, what is held in each slot, and the room shared out evenly.';
-
-create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_calm boolean)
-returns numeric
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case
-    -- Rounded here, once, to what a balance can keep: limit and threshold have fifteen decimals together.
-    when p_is_calm
-      then ceil(p_quota.limit_usd * p_quota.warning_threshold * 1000000000000) * 0.000000000001 - 0.000000000001
-    else p_quota.limit_usd
-  end;
-end;
-$$;
-comment on function spend_private.allotment_usd is
-  'USD that the slots of a quota may give in all: its limit, or, while it is calm, the last amount below its warning threshold.';

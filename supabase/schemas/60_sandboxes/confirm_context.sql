@@ -224,57 +224,6 @@ $$;
 comment on function spend_private.believable_end is
   'The end of a running sandbox as E2B tells it, by our clock; null when that cannot be.';
 
-create function spend_private.clock_skew(
-  p_context spend.execution_contexts,
-  p_started_at timestamptz,
-  p_now timestamptz
-)
-returns numeric
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
-  v_skew numeric := p_context.clock_skew_seconds;
-begin
-  -- A resumed sandbox may tell when it was first started.
-  if v_started_at > p_now + interval '1 second'
-    or (v_started_at < p_context.claimed_at - interval '1 second' and p_context.sandbox_id is null)
-  then
-    v_skew := spend_private.seconds_between(p_context.claimed_at, p_started_at);
-    perform spend_private.flag_sandboxes(
-      'clock', format('E2B says that a sandbox was started %s s from when it was asked to: its clock or ours is wrong.', round(v_skew)),
-      p_now
-    );
-  elsif p_started_at is not null and v_skew = 0 then
-    perform spend_private.resolve_problem('sandboxes', 'clock', p_now);
-  end if;
-  return v_skew;
-end;
-$$;
-comment on function spend_private.clock_skew is
-  'Seconds that E2B''s clock is ahead of ours, by the start that it tells of a context''s sandbox: 0, or what is known, where that can be. Puts a difference on record.';
-
-create function spend_private.interval_start(
-  p_context spend.execution_contexts,
-  p_started_at timestamptz,
-  p_now timestamptz
-)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
-begin
-  -- It cannot have begun before it was claimed, nor later than now. Paused time is free, and a resumed sandbox may
-  -- still tell when it was made.
-  return case when v_started_at between p_context.claimed_at and p_now then v_started_at else p_context.claimed_at end;
-end;
-$$;
-comment on function spend_private.interval_start is
-  'When the running interval began that a context in creating was claimed for, by our clock: as E2B says, else when it was claimed.';
-
 create function spend_private.compare_template(p_context spend.execution_contexts, p_now timestamptz)
 returns void
 language plpgsql volatile
@@ -301,24 +250,3 @@ end;
 $$;
 comment on function spend_private.compare_template is
   'Puts on record that E2B gives sandboxes of a template another size than spend.sandbox_templates says.';
-
-create function spend_private.flag_sandboxes(p_subject text, p_message text, p_now timestamptz)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  -- Once an hour: no row for all calls to wait at.
-  if not exists (
-    select from spend.problems as p
-    where p.job = 'sandboxes' and p.subject = p_subject and p.resolved_at is null
-      and p.last_seen_at > p_now - interval '1 hour'
-  ) then
-    perform spend_private.record_problem('sandboxes', p_subject, p_message, p_now => p_now);
-  end if;
-end;
-$$;
-comment on function spend_private.flag_sandboxes is
-  'record_problem for what calls find wrong with E2B''s words, job sandboxes.';

@@ -39,22 +39,3 @@ end;
 $$;
 comment on function spend_private.claim_alerts is
   'spend.claim_alerts with a clock.';
-
-create function spend.finish_alert(alert_id bigint, error text default null)
-returns boolean
-language plpgsql volatile
--- Definer: see spend.claim_alerts.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update spend.alerts as a set
-    delivered_at = case when finish_alert.error is null then now() end,
-    last_error = finish_alert.error
-  where a.id = finish_alert.alert_id and a.delivered_at is null;
-  return found;
-end;
-$$;
-comment on function spend.finish_alert is
-  'An alert was delivered, or was not: error says why, and the alert stays in the outbox. False when it was delivered already or is not there. For service_role.';
-grant execute on function spend.finish_alert to service_role;

@@ -1,33 +1,3 @@
-create function spend_private.roomy_slot(
-  p_quota_id bigint,
-  p_period_start timestamptz,
-  p_first integer,
-  p_cost_usd numeric,
-  p_is_observed boolean
-)
-returns integer
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  return (
-    select b.slot
-    from spend_private.quota_balances as b
-    where b.quota_id = p_quota_id and b.period_start = p_period_start
-      and case
-        when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-        else p_is_observed
-      end
-    order by b.slot < p_first, b.slot
-    limit 1
-  );
-end;
-$$;
-comment on function spend_private.roomy_slot is
-  'A slot with room, locked by somebody or not, searched from p_first on; null when there is none. p_is_observed: the quota cannot refuse the call, so where the whole is over its limit any slot does.';
-
 create function spend_private.make_room(
   p_quota_id bigint,
   p_period_start timestamptz,
@@ -72,20 +42,3 @@ end;
 $$;
 comment on function spend_private.make_room is
   'Locks all slots in order, decides by the whole, and moves allotment to p_slot so that the call fits there; null when the whole has no room.';
-
-create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start timestamptz)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  perform from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_start = p_period_start
-  order by b.slot
-  for no key update;
-end;
-$$;
-comment on function spend_private.lock_all_slots is
-  'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: a wait does not refresh the snapshot of its own.';
