@@ -321,7 +321,8 @@ declare
 begin
   return octet_length(v_statement) <= 10000
     and v_statement ~* case when v_callers = '' then '\m(insert|copy)\M' else '^[^"\n]*"\s*(insert|with)\M' end
-    and v_statement !~* '\mon\s+conflict\M';
+    -- Between the words may stand comments.
+    and v_statement !~* '\mon\M(\s|--[^\n]*|/\*.*\*/)*\mconflict\M';
 end;
 $$;
 comment on function spend_private.is_plain_insert is
@@ -360,6 +361,25 @@ end;
 $$;
 comment on function spend_private.fail_conflict is
   'Raises PT409 idempotency_conflict: the key was used before, by a request that was not the same.';
+
+-- schemas/00_foundation/lock_class.sql
+create function spend_private.lock_class(p_name text)
+returns integer
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- 0x73706e64, "spnd", and what follows. A plan has the number: a name that is not here fails, and costs no call anything.
+  case p_name
+    when 'calls' then return 1936748132;
+    when 'quota_changes' then return 1936748133;
+    when 'tenant_quota_changes' then return 1936748134;
+    when 'recounts' then return 1936748135;
+  end case;
+end;
+$$;
+comment on function spend_private.lock_class is
+  'First number of the advisory locks that serialize transactions. calls, by tenant_key: join_calls, stop_calls. quota_changes, 0: lock_quota_changes. tenant_quota_changes, by tenant_key: lock_tenant_quota_changes. recounts, 0: stop_recounts. Locks of one request or job have a key of 64 bits, hashed where they are taken.';
 
 -- schemas/00_foundation/looks_like.sql
 create function spend_private.looks_like(p_new text, p_old text)
@@ -2744,7 +2764,7 @@ create table spend_private.quota_balances (
   spent_usd numeric(24, 12) not null default 0,
   reserved_usd spend_private.reserved_usd not null default 0,
   is_split boolean not null default true,
-  is_calm boolean not null default false,
+  is_below_threshold boolean not null default false,
   primary key (quota_id, period_start, slot, tenant_id),
   constraint period_ends_after_it_starts check (period_end > period_start)
 )
@@ -2759,9 +2779,9 @@ comment on table spend_private.quota_balances is
   'What is spent and held of a quota in one period, split into slots that each have a part of the limit to give. Written by the functions of 40_reservations alone; derived from cost_events and open reservations (spend.verify_balances proves it). One that ends after its quota''s shape_since, and its tenant''s time_zone_since, counts what the quota counts now; an older one is history of another shape, until spend.maintain() deletes it.';
 comment on column spend_private.quota_balances.tenant_id is 'The quota''s tenant; all zeros for the platform. In the key for the day the table is distributed by it.';
 comment on column spend_private.quota_balances.period_start is '-infinity for lifetime quotas.';
-comment on column spend_private.quota_balances.allotted_usd is 'What this slot may give. The allotments sum to the limit, or, while is_calm, to just below the warning threshold. Negative when the whole is over its limit: then one slot carries the excess.';
+comment on column spend_private.quota_balances.allotted_usd is 'What this slot may give. The allotments sum to the limit, or, while is_below_threshold, to just below the warning threshold. Negative when the whole is over its limit: then one slot carries the excess.';
 comment on column spend_private.quota_balances.spent_usd is 'Booked cost. Negative after credits.';
-comment on column spend_private.quota_balances.is_calm is 'The whole is below its warning threshold, and cannot reach it within these allotments: a call need not look at all slots to know that there is nothing to warn of.';
+comment on column spend_private.quota_balances.is_below_threshold is 'The whole is below its warning threshold, and cannot reach it within these allotments: a call need not look at all slots to know that there is nothing to warn of.';
 comment on column spend_private.quota_balances.is_split is 'False while the whole is over its limit: then one slot''s room says nothing, and admission looks at all of them.';
 
 alter table spend_private.quota_balances enable row level security;
@@ -3027,7 +3047,7 @@ set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend.cost_quotas;
-  v_is_calm boolean;
+  v_is_below_threshold boolean;
   v_shares integer := 1;
   v_used_usd numeric;
   v_room_usd numeric;
@@ -3038,8 +3058,8 @@ begin
   from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_start = p_period_start;
 
-  v_is_calm := v_used_usd < v_quota.limit_usd * v_quota.warning_threshold;
-  v_room_usd := spend_private.allotment_usd(v_quota, v_is_calm) - v_used_usd;
+  v_is_below_threshold := v_used_usd < v_quota.limit_usd * v_quota.warning_threshold;
+  v_room_usd := spend_private.allotment_usd(v_quota, v_is_below_threshold) - v_used_usd;
   if v_room_usd > 0 then
     -- A share smaller than a few calls only sends the next call here again: near the limit, fewer slots get one.
     v_shares := case
@@ -3056,7 +3076,7 @@ begin
       else 0
     end,
     is_split = v_room_usd >= 0,
-    is_calm = v_is_calm
+    is_below_threshold = v_is_below_threshold
   from (
     -- The slots that follow p_slot come first. Slots beyond the quota's number drain: they get no share.
     select o.slot, row_number() over (
@@ -3071,7 +3091,7 @@ $$;
 comment on function spend_private.allot is
   'Shares out a quota anew over its slots, all of which the caller has locked: each slot is allotted what it uses, p_slot the cost of a call that comes, and the room (allotment_usd) is shared evenly. When there is no room, p_slot carries the excess.';
 
-create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_calm boolean)
+create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_below_threshold boolean)
 returns numeric
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -3079,14 +3099,14 @@ as $$
 begin
   return case
     -- Rounded here, once, to what a balance can keep: limit and threshold have fifteen decimals together.
-    when p_is_calm
+    when p_is_below_threshold
       then ceil(p_quota.limit_usd * p_quota.warning_threshold * 1000000000000) * 0.000000000001 - 0.000000000001
     else p_quota.limit_usd
   end;
 end;
 $$;
 comment on function spend_private.allotment_usd is
-  'USD that the slots of a quota may give in all: its limit, or, while it is calm, the last amount below its warning threshold.';
+  'USD that the slots of a quota may give in all: its limit, or, while it is below its warning threshold, the last amount below that.';
 
 -- schemas/30_quotas/applicable_quotas.sql
 create type spend_private.applicable_quota as (
@@ -3583,7 +3603,7 @@ begin
     perform spend_private.demand_read_committed();
   end if;
   -- In this order, and before any row is locked (spend_private.stop_calls says why).
-  perform pg_advisory_xact_lock_shared(1936748132, p_tenant_key);
+  perform pg_advisory_xact_lock_shared(spend_private.lock_class('calls'), p_tenant_key);
   lock table spend.reservations in row exclusive mode;
 end;
 $$;
@@ -3596,7 +3616,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return pg_try_advisory_xact_lock_shared(1936748132, p_tenant_key);
+  return pg_try_advisory_xact_lock_shared(spend_private.lock_class('calls'), p_tenant_key);
 end;
 $$;
 comment on function spend_private.try_join_calls is
@@ -3627,7 +3647,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_advisory_xact_lock(1936748133, 0);
+  perform pg_advisory_xact_lock(spend_private.lock_class('quota_changes'), 0);
 end;
 $$;
 comment on function spend_private.lock_quota_changes is
@@ -3639,7 +3659,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return pg_try_advisory_xact_lock(1936748133, 0);
+  return pg_try_advisory_xact_lock(spend_private.lock_class('quota_changes'), 0);
 end;
 $$;
 comment on function spend_private.try_lock_quota_changes is
@@ -3653,13 +3673,13 @@ as $$
 declare
   v_key integer;
 begin
-  perform pg_advisory_xact_lock_shared(1936748133, 0);
+  perform pg_advisory_xact_lock_shared(spend_private.lock_class('quota_changes'), 0);
   for v_key in
     select distinct spend_private.tenant_key(t.id) as tenant_key
     from unnest(p_tenant_ids) as t (id)
     order by tenant_key
   loop
-    perform pg_advisory_xact_lock(1936748134, v_key);
+    perform pg_advisory_xact_lock(spend_private.lock_class('tenant_quota_changes'), v_key);
   end loop;
 end;
 $$;
@@ -3882,15 +3902,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_used_usd numeric := p_spent_usd + coalesce((select sum(h.usd) from unnest(p_held) as h), 0);
-  v_is_calm boolean := v_used_usd < p_quota.limit_usd * p_quota.warning_threshold;
-  v_room_usd numeric := spend_private.allotment_usd(p_quota, v_is_calm) - v_used_usd;
+  v_is_below_threshold boolean := v_used_usd < p_quota.limit_usd * p_quota.warning_threshold;
+  v_room_usd numeric := spend_private.allotment_usd(p_quota, v_is_below_threshold) - v_used_usd;
   v_share_usd numeric := trunc(greatest(v_room_usd, 0) / p_quota.slots, 12);
 begin
   -- What is spent already sits in slot 0, with the room that does not divide evenly. A slot beyond the quota's number
   -- is there only where a reservation holds something in it.
   insert into spend_private.quota_balances (
     quota_id, period_start, slot, tenant_id, period_end,
-    allotted_usd, spent_usd, reserved_usd, is_split, is_calm
+    allotted_usd, spent_usd, reserved_usd, is_split, is_below_threshold
   )
   select
     p_quota.id, lower(p_bounds), s.slot,
@@ -3901,7 +3921,7 @@ begin
       else s.held_usd
     end,
     case s.slot when 0 then p_spent_usd else 0 end,
-    s.held_usd, v_room_usd >= 0, v_is_calm
+    s.held_usd, v_room_usd >= 0, v_is_below_threshold
   from (
     select coalesce(n.slot, h.slot) as slot, coalesce(h.usd, 0) as held_usd
     from generate_series(0, p_quota.slots - 1) as n (slot)
@@ -4444,8 +4464,8 @@ create trigger a_resolve_quota_product before insert or update of product, resou
 for each row when (new.product is not null)
 execute function spend_private.resolve_quota_product();
 
--- schemas/30_quotas/roomy_slot.sql
-create function spend_private.roomy_slot(
+-- schemas/30_quotas/slot_with_room.sql
+create function spend_private.slot_with_room(
   p_quota_id bigint,
   p_period_start timestamptz,
   p_first integer,
@@ -4472,7 +4492,7 @@ begin
   );
 end;
 $$;
-comment on function spend_private.roomy_slot is
+comment on function spend_private.slot_with_room is
   'A slot with room, locked by somebody or not, searched from p_first on; null when there is none. p_is_observed: the quota cannot refuse the call, so where the whole is over its limit any slot does.';
 
 -- schemas/30_quotas/stop_calls.sql
@@ -4494,10 +4514,10 @@ declare
   v_key integer;
 begin
   -- See stop_recounts.
-  perform pg_advisory_xact_lock_shared(1936748135, 0);
+  perform pg_advisory_xact_lock_shared(spend_private.lock_class('recounts'), 0);
   select
     coalesce(bool_or(l.relation = 'spend.reservations'::regclass and l.mode = 'ShareRowExclusiveLock'), false),
-    count(*) filter (where l.locktype = 'advisory' and l.classid = 1936748132)
+    count(*) filter (where l.locktype = 'advisory' and l.classid = spend_private.lock_class('calls'))
   into v_has_table, v_tenants
   from pg_catalog.pg_locks as l
   where l.pid = pg_backend_pid() and l.granted;
@@ -4511,7 +4531,7 @@ begin
     return;
   end if;
   foreach v_key in array v_keys loop
-    perform pg_advisory_xact_lock(1936748132, v_key);
+    perform pg_advisory_xact_lock(spend_private.lock_class('calls'), v_key);
   end loop;
   -- A change of the platform's quotas, which asks for no tenant's lock, is waited for here.
   lock table spend.reservations in row exclusive mode;
@@ -4526,7 +4546,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_advisory_xact_lock(1936748135, 0);
+  perform pg_advisory_xact_lock(spend_private.lock_class('recounts'), 0);
 end;
 $$;
 comment on function spend_private.stop_recounts is
@@ -4680,11 +4700,11 @@ comment on function spend_private.actual_cost is
 -- schemas/40_reservations/03_hold.sql
 create type spend_private.holding as (
   holds spend.reservation_hold[],
-  busy spend.reservation_hold[],
+  at_threshold spend.reservation_hold[],
   full_place integer
 );
 comment on type spend_private.holding is
-  'Balances that hold a call, in lock order; busy: those that are not calm, their quotas may be above the warning threshold. full_place: nothing is held, since the quota at this place has no room, or has none that is free.';
+  'Balances that hold a call, in lock order. at_threshold: those whose quotas may be at or above the warning threshold. full_place: nothing is held, since the quota at this place has no room, or no slot with room that is free.';
 
 create function spend_private.hold(
   p_quotas spend_private.applicable_quota[],
@@ -4706,7 +4726,7 @@ declare
   v_first integer;
   v_from integer;
   v_slot integer;
-  v_is_calm boolean;
+  v_is_below_threshold boolean;
   v_hold spend.reservation_hold;
 begin
   foreach v_quota in array p_quotas loop
@@ -4730,15 +4750,15 @@ begin
             limit 1
             for no key update skip locked
           )
-        returning b.slot, b.is_calm into v_slot, v_is_calm;
-        exit when v_is_calm is not null;
+        returning b.slot, b.is_below_threshold into v_slot, v_is_below_threshold;
+        exit when v_is_below_threshold is not null;
       end loop;
     else
       v_slot := case
         when not v_quota.has_room then spend_private.make_room(
           v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, not v_is_observed
         )
-        when v_quota.slots > 1 then spend_private.roomy_slot(
+        when v_quota.slots > 1 then spend_private.slot_with_room(
           v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, v_is_observed
         )
         else 0
@@ -4752,18 +4772,18 @@ begin
             else v_is_observed
           end
         )
-      returning b.is_calm into v_is_calm;
+      returning b.is_below_threshold into v_is_below_threshold;
     end if;
     -- A quota that was deleted a moment ago has no balance, and limits nothing any more: make_room tells.
-    if v_is_calm is null and (v_quota.has_room or v_slot is null) then
+    if v_is_below_threshold is null and (v_quota.has_room or v_slot is null) then
       v_holding.full_place := cardinality(v_holding.holds) + 1;
       raise exception using errcode = 'SGROO', message = 'no_room_left';
     end if;
 
     v_hold := row(v_quota.quota_id, v_quota.period_start, v_slot);
     v_holding.holds := v_holding.holds || v_hold;
-    if not v_is_calm then
-      v_holding.busy := v_holding.busy || v_hold;
+    if not v_is_below_threshold then
+      v_holding.at_threshold := v_holding.at_threshold || v_hold;
     end if;
   end loop;
   return v_holding;
@@ -4802,7 +4822,7 @@ declare
   v_quotas spend_private.applicable_quota[] := p_quotas;
   v_call spend_private.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
   v_quota spend_private.applicable_quota;
-  v_is_tight boolean := false;
+  v_is_full boolean := false;
   v_holding spend_private.holding;
   v_refusal spend.reserve_result;
 begin
@@ -4812,9 +4832,9 @@ begin
 
   -- What is exhausted already is refused here, before anything is locked.
   foreach v_quota in array v_quotas loop
-    v_is_tight := v_is_tight or not v_quota.has_room;
+    v_is_full := v_is_full or not v_quota.has_room;
   end loop;
-  if v_is_tight then
+  if v_is_full then
     v_refusal := spend_private.refusal(v_quotas, v_call, p_enforce, p_now);
     if not v_refusal.allowed then
       return spend_private.refused(v_call, v_refusal, v_quotas);
@@ -4944,6 +4964,121 @@ $$;
 comment on function spend_private.hold_subject is
   'Subject of a problem with a reservation: tenant/reservation.';
 
+-- schemas/40_reservations/authorise_call.sql
+create function spend_private.authorise_call(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_resource_type text,
+  p_usage jsonb,
+  p_task text,
+  p_now timestamptz,
+  p_closed_too boolean default false
+)
+returns spend_private.call
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_time_zone text;
+  v_closed_at timestamptz;
+  v_is_member boolean;
+  v_price_version bigint;
+  v_counts spend_private.usage_counts;
+  v_priced spend_private.priced_usage;
+begin
+  -- The version of the prices is read in the same snapshot as the prices are, below: this function is stable.
+  select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
+  into v_time_zone, v_closed_at, v_is_member, v_price_version
+  from spend.tenants as t
+  join spend_private.price_state as s on s.is_only_row
+  left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
+  where t.id = p_tenant_id;
+  -- One error for an unknown tenant and for somebody else's: the answer must not tell which tenants there are.
+  if v_is_member is not true then
+    perform spend_private.fail_not_a_member(p_tenant_id, p_user_id);
+  elsif v_closed_at is not null and not p_closed_too then
+    perform spend_private.fail_tenant_closed(p_tenant_id, v_closed_at);
+  elsif length(p_task) not between 1 and 200 then
+    perform spend_private.fail_usage('task', 'is not a text of 1 to 200 characters');
+  end if;
+
+  v_counts := spend_private.read_usage(p_resource_type, p_usage);
+  if v_counts.provider is null or v_counts.name is null or not v_counts.is_complete then
+    perform spend_private.fail_incomplete(p_resource_type, p_usage);
+  end if;
+  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, true);
+  if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
+    perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
+  end if;
+
+  return row(
+    p_tenant_id, v_time_zone, p_user_id, p_resource_type, coalesce(p_task, 'chat'), v_counts.provider,
+    v_priced.product, v_counts.usage, v_priced.cost_usd, v_priced.price_ids, v_priced.priced_as, v_price_version,
+    spend_private.has_unused_prices(
+      p_tenant_id, p_resource_type, v_counts.provider, v_priced.priced_as, p_now
+    )
+  );
+end;
+$$;
+comment on function spend_private.authorise_call is
+  'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+
+create function spend_private.fail_not_a_member(p_tenant_id uuid, p_user_id uuid)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.fail(
+    '42501', 'not_a_member', jsonb_build_object('tenant_id', p_tenant_id, 'user_id', p_user_id),
+    'Add the user to spend.tenant_members of this tenant.'
+  );
+end;
+$$;
+comment on function spend_private.fail_not_a_member is
+  'Raises 42501 not_a_member.';
+
+create function spend_private.fail_tenant_closed(p_tenant_id uuid, p_closed_at timestamptz)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.fail(
+    'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', p_closed_at),
+    'Set spend.tenants.closed_at to null to open the tenant again.'
+  );
+end;
+$$;
+comment on function spend_private.fail_tenant_closed is
+  'Raises PT403 tenant_closed.';
+
+create function spend_private.fail_incomplete(p_resource_type text, p_usage jsonb)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_key text;
+begin
+  foreach v_key in array case p_resource_type
+    when 'llm' then array['provider', 'model', 'input_tokens', 'output_tokens']
+    else array['provider', 'vcpus', 'memory_gib', 'seconds']
+  end loop
+    if p_usage ->> v_key is null then
+      perform spend_private.fail_usage(v_key, case
+        when v_key in ('provider', 'model') then 'is missing'
+        else 'is missing; an estimate needs an upper bound, 0 where there is none'
+      end);
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.fail_incomplete is
+  'Raises 22023 invalid_usage with the first field that the usage of an estimate must have, and has not.';
+
 -- schemas/40_reservations/book.sql
 create function spend_private.book(
   p_reservation spend.reservations,
@@ -4968,7 +5103,7 @@ declare
     when p_status = 'expired' then 'expiry'
     else 'charge'
   end;
-  v_busy spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
+  v_at_threshold spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
 begin
   if p_reservation.status = 'released' and not spend_private.is_booked(p_reservation) then
     v_kind := 'charge';
@@ -4995,11 +5130,11 @@ begin
 
   -- Last of all: what others wait for is locked for the shortest time.
   if p_reservation.status <> 'held' then
-    v_busy := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
+    v_at_threshold := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
   elsif v_cost_usd > v_held_usd then
     perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   else
-    v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+    v_at_threshold := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   end if;
   if v_cost_usd < 0 then
     perform spend_private.end_alerts(p_reservation.holds, p_now);
@@ -5010,8 +5145,8 @@ begin
     -- As it is kept, so that asking again gives the very same.
     p_actual.cost_usd::numeric(24, 12),
     p_reservation.estimated_cost_usd::numeric, p_actual.is_estimated,
-    case v_busy
-      when '{}' then '{}' else spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+    case v_at_threshold
+      when '{}' then '{}' else spend_private.record_warnings(p_reservation.tenant_id, v_at_threshold, p_actual.cost_usd, p_now)
     end
   );
 end;
@@ -5174,7 +5309,7 @@ set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
 declare
-  v_call spend_private.call := spend_private.read_call(
+  v_call spend_private.call := spend_private.authorise_call(
     p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now
   );
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(v_call, true, p_now);
@@ -5684,7 +5819,7 @@ begin
     end if;
   end loop;
 
-  v_answer.warnings := spend_private.warn(
+  v_answer.warnings := spend_private.record_warnings(
     p_reservation.tenant_id, spend_private.move_balances(p_reservation.holds, p_extra_usd, 0),
     p_extra_usd, p_now
   );
@@ -5803,24 +5938,24 @@ set enable_seqscan = 'off'
 as $$
 declare
   v_hold spend.reservation_hold;
-  v_is_calm boolean;
-  v_busy spend.reservation_hold[] := '{}';
+  v_is_below_threshold boolean;
+  v_at_threshold spend.reservation_hold[] := '{}';
 begin
   foreach v_hold in array p_holds loop
     update spend_private.quota_balances as b set
       reserved_usd = b.reserved_usd + p_reserved_usd,
       spent_usd = b.spent_usd + p_spent_usd
     where b.quota_id = v_hold.quota_id and b.period_start = v_hold.period_start and b.slot = v_hold.slot
-    returning b.is_calm into v_is_calm;
-    if not v_is_calm then
-      v_busy := v_busy || v_hold;
+    returning b.is_below_threshold into v_is_below_threshold;
+    if not v_is_below_threshold then
+      v_at_threshold := v_at_threshold || v_hold;
     end if;
   end loop;
-  return v_busy;
+  return v_at_threshold;
 end;
 $$;
 comment on function spend_private.move_balances is
-  'Adds to what is held and spent, in USD, in each of the balances, in their order. A balance whose quota was deleted is passed over. Returns those that are not calm: their quotas may be above the warning threshold.';
+  'Adds to what is held and spent, in USD, in each of the balances, in their order. A balance whose quota was deleted is passed over. Returns those whose quotas may be at or above the warning threshold.';
 
 -- schemas/40_reservations/new_reservation_id.sql
 create function spend_private.new_reservation_id(p_tenant_id uuid)
@@ -5877,121 +6012,6 @@ end;
 $$;
 comment on function spend_private.overrun_balances is
   'move_balances for a booking that is larger than its hold: shares the limit out anew, so that no slot admits what the whole has no room for.';
-
--- schemas/40_reservations/read_call.sql
-create function spend_private.read_call(
-  p_tenant_id uuid,
-  p_user_id uuid,
-  p_resource_type text,
-  p_usage jsonb,
-  p_task text,
-  p_now timestamptz,
-  p_closed_too boolean default false
-)
-returns spend_private.call
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-declare
-  v_time_zone text;
-  v_closed_at timestamptz;
-  v_is_member boolean;
-  v_price_version bigint;
-  v_counts spend_private.usage_counts;
-  v_priced spend_private.priced_usage;
-begin
-  -- The version of the prices is read in the same snapshot as the prices are, below: this function is stable.
-  select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
-  into v_time_zone, v_closed_at, v_is_member, v_price_version
-  from spend.tenants as t
-  join spend_private.price_state as s on s.is_only_row
-  left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
-  where t.id = p_tenant_id;
-  -- One error for an unknown tenant and for somebody else's: the answer must not tell which tenants there are.
-  if v_is_member is not true then
-    perform spend_private.fail_not_a_member(p_tenant_id, p_user_id);
-  elsif v_closed_at is not null and not p_closed_too then
-    perform spend_private.fail_tenant_closed(p_tenant_id, v_closed_at);
-  elsif length(p_task) not between 1 and 200 then
-    perform spend_private.fail_usage('task', 'is not a text of 1 to 200 characters');
-  end if;
-
-  v_counts := spend_private.read_usage(p_resource_type, p_usage);
-  if v_counts.provider is null or v_counts.name is null or not v_counts.is_complete then
-    perform spend_private.fail_incomplete(p_resource_type, p_usage);
-  end if;
-  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, true);
-  if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
-    perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
-  end if;
-
-  return row(
-    p_tenant_id, v_time_zone, p_user_id, p_resource_type, coalesce(p_task, 'chat'), v_counts.provider,
-    v_priced.product, v_counts.usage, v_priced.cost_usd, v_priced.price_ids, v_priced.priced_as, v_price_version,
-    spend_private.has_unused_prices(
-      p_tenant_id, p_resource_type, v_counts.provider, v_priced.priced_as, p_now
-    )
-  );
-end;
-$$;
-comment on function spend_private.read_call is
-  'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
-
-create function spend_private.fail_not_a_member(p_tenant_id uuid, p_user_id uuid)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform spend_private.fail(
-    '42501', 'not_a_member', jsonb_build_object('tenant_id', p_tenant_id, 'user_id', p_user_id),
-    'Add the user to spend.tenant_members of this tenant.'
-  );
-end;
-$$;
-comment on function spend_private.fail_not_a_member is
-  'Raises 42501 not_a_member.';
-
-create function spend_private.fail_tenant_closed(p_tenant_id uuid, p_closed_at timestamptz)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform spend_private.fail(
-    'PT403', 'tenant_closed', jsonb_build_object('tenant_id', p_tenant_id, 'closed_at', p_closed_at),
-    'Set spend.tenants.closed_at to null to open the tenant again.'
-  );
-end;
-$$;
-comment on function spend_private.fail_tenant_closed is
-  'Raises PT403 tenant_closed.';
-
-create function spend_private.fail_incomplete(p_resource_type text, p_usage jsonb)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_key text;
-begin
-  foreach v_key in array case p_resource_type
-    when 'llm' then array['provider', 'model', 'input_tokens', 'output_tokens']
-    else array['provider', 'vcpus', 'memory_gib', 'seconds']
-  end loop
-    if p_usage ->> v_key is null then
-      perform spend_private.fail_usage(v_key, case
-        when v_key in ('provider', 'model') then 'is missing'
-        else 'is missing; an estimate needs an upper bound, 0 where there is none'
-      end);
-    end if;
-  end loop;
-end;
-$$;
-comment on function spend_private.fail_incomplete is
-  'Raises 22023 invalid_usage with the first field that the usage of an estimate must have, and has not.';
 
 -- schemas/40_reservations/refusal.sql
 create function spend_private.refusal(
@@ -6534,7 +6554,7 @@ begin
   if v_wrong is not null then
     perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
   end if;
-  v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
+  v_call := spend_private.authorise_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
 
   if p_idempotency_key is not null then
     v_hash := spend_private.request_hash(
@@ -6551,7 +6571,7 @@ begin
     perform spend_private.mark_prices_used(
       p_tenant_id, p_resource_type, v_call.provider, v_call.priced_as, p_now
     );
-    v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
+    v_call := spend_private.authorise_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
   end loop;
 
   v_quotas := spend_private.applicable_quotas(v_call, v_is_enforced, p_now);
@@ -6571,8 +6591,8 @@ begin
     v_holding := v_admission.holding;
   end if;
 
-  v_answer.warnings := case v_holding.busy
-    when '{}' then '{}' else spend_private.warn(p_tenant_id, v_holding.busy, v_call.cost_usd, p_now)
+  v_answer.warnings := case v_holding.at_threshold
+    when '{}' then '{}' else spend_private.record_warnings(p_tenant_id, v_holding.at_threshold, v_call.cost_usd, p_now)
   end;
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
@@ -6592,7 +6612,7 @@ begin
 end;
 $$;
 comment on function spend_private.reserve is
-  'spend.reserve with a clock. p_closed_too: see spend_private.read_call.';
+  'spend.reserve with a clock. p_closed_too: see spend_private.authorise_call.';
 
 create function spend_private.keep_refusal(
   p_tenant_id uuid,
@@ -7113,7 +7133,7 @@ begin
   if p_amount_usd < 0 then
     perform spend_private.end_alerts(v_holds, p_now);
   end if;
-  perform spend_private.warn(p_tenant_id, v_holds, p_amount_usd, p_now);
+  perform spend_private.record_warnings(p_tenant_id, v_holds, p_amount_usd, p_now);
   return v_event_id;
 end;
 $$;
@@ -7727,8 +7747,21 @@ begin
       '"to" must be after "from": calls are repriced that were made at or after "from" and before "to".'
     );
   end if;
-  perform spend_private.notice_no_calls(p_provider, p_product, p_from, p_to);
-  if p_dry_run then
+  if not p_dry_run then
+    -- The locks of every booking, in the same order: table, reservations, balances.
+    perform spend_private.stop_recounts();
+    lock table spend.reservations in row exclusive mode;
+    -- The prices stand still from here on, so that what is booked is what they say.
+    v_price_version := spend_private.lock_price_version();
+  end if;
+  if not spend_private.has_calls(p_provider, p_product, p_from, p_to) then
+    raise notice 'No call of "%/%" was made in that time: nothing is repriced.', p_provider, p_product
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(p_provider, nullif(p_product, '*')),
+      'provider and product: as in spend.reservations; ''*'' is every product of the provider.'
+    );
+    return;
+  elsif p_dry_run then
     return query
     select w.tenant_id, count(*), sum(w.booked_usd), sum(w.right_usd), sum(w.right_usd - w.booked_usd)
     from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, null) as w
@@ -7736,12 +7769,7 @@ begin
     return;
   end if;
 
-  -- The locks of every booking, in the same order: table, reservations, balances. Open calls too: one that is being
-  -- settled right now read the prices before they were set right.
-  perform spend_private.stop_recounts();
-  lock table spend.reservations in row exclusive mode;
-  -- The prices stand still from here on, so that what is booked is what they say.
-  v_price_version := spend_private.lock_price_version();
+  -- Open calls too: one that is being settled right now read the prices before they were set right.
   select array_agg(l.id) into v_calls
   from (
     select r.id
@@ -7765,31 +7793,25 @@ $$;
 comment on function spend_private.reprice is
   'spend.reprice with a clock.';
 
-create function spend_private.notice_no_calls(
+create function spend_private.has_calls(
   p_provider text,
   p_product text,
   p_from timestamptz,
   p_to timestamptz
 )
-returns void
+returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (
+  return exists (
     select from spend.reservations as r
     where r.provider = p_provider and p_product in (r.product, '*') and r.created_at >= p_from and r.created_at < p_to
-  ) then
-    raise notice 'No call of "%/%" was made in that time: nothing is repriced.', p_provider, p_product
-    using hint = concat_ws(
-      ' ', spend_private.suggested_product(p_provider, nullif(p_product, '*')),
-      'provider and product: as in spend.reservations; ''*'' is every product of the provider.'
-    );
-  end if;
+  );
 end;
 $$;
-comment on function spend_private.notice_no_calls is
-  'Raises a notice where spend.reprice finds nothing to look at, as for a name that is misspelt.';
+comment on function spend_private.has_calls is
+  'Whether a call of a product, or of a provider (''*''), was made in a span of time: a name that is misspelt has none.';
 
 create function spend_private.move_open_calls(
   p_provider text,
@@ -7907,14 +7929,14 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_estimate spend_private.actual_cost;
+  v_bound spend_private.actual_cost;
 begin
   -- By all rows, whenever they came.
   p_reservation.price_version := null;
-  v_estimate := spend_private.actual_cost(p_reservation, p_reservation.usage_estimate, p_is_bound => true);
+  v_bound := spend_private.actual_cost(p_reservation, p_reservation.usage_estimate, p_is_bound => true);
   -- The estimate was as wrong as the price, and unknown usage costs at least the estimate.
-  p_reservation.estimated_cost_usd := v_estimate.cost_usd;
-  p_reservation.price_ids := v_estimate.price_ids;
+  p_reservation.estimated_cost_usd := v_bound.cost_usd;
+  p_reservation.price_ids := v_bound.price_ids;
   return spend_private.actual_cost(p_reservation, p_usage);
 end;
 $$;
@@ -9009,7 +9031,7 @@ begin
     select
       q.id, q.scope, q.tenant_id, q.scope_id, q.resource_type, q.period, q.task, q.product, q.slots,
       q.limit_usd * q.warning_threshold as warning_usd,
-      spend_private.allotment_usd(q, true) as calm_usd, spend_private.allotment_usd(q, false) as whole_usd,
+      spend_private.allotment_usd(q, true) as below_threshold_usd, spend_private.allotment_usd(q, false) as whole_usd,
       coalesce(t.time_zone, 'UTC') as time_zone, greatest(q.shape_since, t.time_zone_since) as shape_since
     from spend.cost_quotas as q
     left join spend.tenants as t on t.id = q.tenant_id
@@ -9024,7 +9046,7 @@ begin
       count(*) filter (
         where b.tenant_id <> coalesce(q.tenant_id, '00000000-0000-0000-0000-000000000000')
       ) as strange_tenants,
-      bool_or(b.is_calm) as is_calm, bool_and(b.is_calm) as is_all_calm,
+      bool_or(b.is_below_threshold) as is_below_threshold, bool_and(b.is_below_threshold) as is_all_below_threshold,
       bool_or(b.is_split) as is_split, bool_and(b.is_split) as is_all_split,
       bool_or(b.spent_usd + b.reserved_usd > b.allotted_usd) as is_overdrawn,
       -- What ended before is of another period, subject or time zone.
@@ -9117,16 +9139,16 @@ begin
     from (
       select 'slots' as column_name, b.slots as kept, b.right_slots as wanted
       union all
-      select 'allotted_usd', b.allotted_usd, case when b.is_all_calm then q.calm_usd else q.whole_usd end
+      select 'allotted_usd', b.allotted_usd, case when b.is_all_below_threshold then q.below_threshold_usd else q.whole_usd end
       union all
-      select 'is_calm', 1, 0
-      where b.is_calm and (not b.is_all_calm or b.spent_usd + b.reserved_usd >= q.warning_usd)
+      select 'is_below_threshold', 1, 0
+      where b.is_below_threshold and (not b.is_all_below_threshold or b.spent_usd + b.reserved_usd >= q.warning_usd)
       union all
       -- While it is split, no slot gives more than it was allotted.
       select 'is_split', 1, 0 where b.is_split and (not b.is_all_split or b.is_overdrawn)
       union all
       -- Below the threshold there is room, which was shared out.
-      select 'is_split', 0, 1 where b.is_calm and not b.is_split and b.spent_usd + b.reserved_usd < q.warning_usd
+      select 'is_split', 0, 1 where b.is_below_threshold and not b.is_split and b.spent_usd + b.reserved_usd < q.warning_usd
     ) as o
     where b.last_end > p_now
   ) as v
@@ -9764,7 +9786,7 @@ declare
   );
 begin
   if p_started_at > p_now + interval '1 second' or p_started_at < v_created_at - interval '1 second' then
-    perform spend_private.flag_sandboxes(
+    perform spend_private.record_sandbox_problem(
       'clock', 'E2B says that a sandbox was started when it cannot have been: its clock or ours is wrong.', p_now
     );
   end if;
@@ -9936,7 +9958,7 @@ begin
     p_timeout_seconds, p_run_seconds, p_task, p_claim_seconds, p_now
   );
   -- Says who may call, also where a context is there and nothing is held.
-  perform spend_private.read_call(
+  perform spend_private.authorise_call(
     p_tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_new, v_new.timeout_seconds), p_task, p_now
   );
 
@@ -10128,7 +10150,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
+  v_started_at timestamptz := spend_private.by_our_clock(p_context, p_started_at);
   v_skew numeric := p_context.clock_skew_seconds;
 begin
   -- A resumed sandbox may tell when it was first started.
@@ -10136,7 +10158,7 @@ begin
     or (v_started_at < p_context.claimed_at - interval '1 second' and p_context.sandbox_id is null)
   then
     v_skew := spend_private.seconds_between(p_context.claimed_at, p_started_at);
-    perform spend_private.flag_sandboxes(
+    perform spend_private.record_sandbox_problem(
       'clock', format('E2B says that a sandbox was started %s s from when it was asked to: its clock or ours is wrong.', round(v_skew)),
       p_now
     );
@@ -10286,7 +10308,7 @@ begin
   p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
   p_context.started_at := spend_private.interval_start(p_context, p_started_at, p_now);
   v_end := coalesce(
-    spend_private.believable_end(p_context, p_expires_at, p_now),
+    spend_private.plausible_end(p_context, p_expires_at, p_now),
     case when p_context.sandbox_id is null then p_context.claimed_at else p_now end + v_timeout
   );
   p_context.held_until := p_context.started_at + v_timeout;
@@ -10340,12 +10362,12 @@ set enable_seqscan = 'off'
 as $$
 declare
   v_is_newest boolean := coalesce(p_revision = p_context.revision, false);
-  v_end timestamptz := spend_private.believable_end(p_context, p_expires_at, p_now);
+  v_end timestamptz := spend_private.plausible_end(p_context, p_expires_at, p_now);
   v_is_open boolean := p_context.extension_is_open;
 begin
   if v_end is null then
     -- E2B was told, and says nothing that can be: what it was told stands.
-    v_end := case when v_is_newest then spend_private.told_end(p_context) else p_context.expires_at end;
+    v_end := case when v_is_newest then spend_private.requested_end(p_context) else p_context.expires_at end;
   end if;
   v_end := least(v_end, p_context.held_until);
   if not v_is_newest and v_end < p_context.expires_at - interval '1 second' then
@@ -10386,9 +10408,9 @@ $$;
 comment on function spend_private.confirmed_answer is
   'Answer to a confirmation: is_extended says that E2B is still to end it before somebody''s admitted use.';
 
-create function spend_private.believable_end(
+create function spend_private.plausible_end(
   p_context spend.execution_contexts,
-  p_told timestamptz,
+  p_reported_at timestamptz,
   p_now timestamptz
 )
 returns timestamptz
@@ -10396,13 +10418,13 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_end timestamptz := spend_private.in_our_time(p_context, p_told);
+  v_end timestamptz := spend_private.by_our_clock(p_context, p_reported_at);
 begin
   -- What runs has not ended.
   return case when v_end > p_now then v_end end;
 end;
 $$;
-comment on function spend_private.believable_end is
+comment on function spend_private.plausible_end is
   'The end of a running sandbox as E2B tells it, by our clock; null when that cannot be.';
 
 create function spend_private.compare_template(p_context spend.execution_contexts, p_now timestamptz)
@@ -10416,7 +10438,7 @@ declare
 begin
   select * into v_template from spend.sandbox_templates as t where t.template = p_context.template;
   if v_template.vcpus <> p_context.vcpus or v_template.memory_gib <> p_context.memory_gib then
-    perform spend_private.flag_sandboxes(
+    perform spend_private.record_sandbox_problem(
       v_subject,
       format(
         'E2B gives %s vCPU and %s GiB, spend.sandbox_templates says %s and %s: correct that row.',
@@ -10603,7 +10625,7 @@ begin
   end if;
   v_ended_at := coalesce(
     p_now - make_interval(secs => round(p_ended_seconds_ago, 6)::double precision),
-    spend_private.in_our_time(v_context, p_ended_at)
+    spend_private.by_our_clock(v_context, p_ended_at)
   );
   -- Somebody tells late: it has been resumed since.
   if p_revision <> v_context.revision
@@ -10653,7 +10675,7 @@ begin
   v_is_told := coalesce(p_ended_at between v_started_at and p_now + interval '1 second', false);
   v_ended_at := case
     when v_is_told then least(p_ended_at, p_now)
-    else greatest(least(p_now, spend_private.told_end(p_context)), v_started_at)
+    else greatest(least(p_now, spend_private.requested_end(p_context)), v_started_at)
   end;
   v_is_timed_out := coalesce(p_context.expires_at <= p_now, false)
     and not p_context.extension_is_open and p_reason is distinct from 'lost';
@@ -11029,28 +11051,6 @@ comment on function spend.find_context is
   'The context, also one that has ended, when the user may use it; else no row. For service_role.';
 grant execute on function spend.find_context to service_role;
 
--- schemas/60_sandboxes/flag_sandboxes.sql
-create function spend_private.flag_sandboxes(p_subject text, p_message text, p_now timestamptz)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  -- Once an hour: no row for all calls to wait at.
-  if not exists (
-    select from spend.problems as p
-    where p.job = 'sandboxes' and p.subject = p_subject and p.resolved_at is null
-      and p.last_seen_at > p_now - interval '1 hour'
-  ) then
-    perform spend_private.record_problem('sandboxes', p_subject, p_message, p_now => p_now);
-  end if;
-end;
-$$;
-comment on function spend_private.flag_sandboxes is
-  'record_problem for what calls find wrong with E2B''s words, job sandboxes.';
-
 -- schemas/60_sandboxes/hold_context.sql
 create function spend_private.hold_context(
   p_context spend.execution_contexts,
@@ -11099,7 +11099,7 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
+  v_started_at timestamptz := spend_private.by_our_clock(p_context, p_started_at);
 begin
   -- It cannot have begun before it was claimed, nor later than now. Paused time is free, and a resumed sandbox may
   -- still tell when it was made.
@@ -11201,6 +11201,68 @@ $$;
 comment on function spend.open_contexts is
   'Contexts that hold money, by id, page by page: those in creating, those that run, and failed ones whose cost is not known yet. For service_role.';
 grant execute on function spend.open_contexts to service_role;
+
+-- schemas/60_sandboxes/record_sandbox_problem.sql
+create function spend_private.record_sandbox_problem(p_subject text, p_message text, p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  -- Once an hour: no row for all calls to wait at.
+  if not exists (
+    select from spend.problems as p
+    where p.job = 'sandboxes' and p.subject = p_subject and p.resolved_at is null
+      and p.last_seen_at > p_now - interval '1 hour'
+  ) then
+    perform spend_private.record_problem('sandboxes', p_subject, p_message, p_now => p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.record_sandbox_problem is
+  'record_problem for what calls find wrong with E2B''s words, job sandboxes.';
+
+-- schemas/60_sandboxes/requested_end.sql
+create function spend_private.requested_end(p_context spend.execution_contexts)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_context.extension_is_open then p_context.held_until else p_context.expires_at end;
+end;
+$$;
+comment on function spend_private.requested_end is
+  'When E2B ends a running context by itself, as far as E2B was told: an extension that it has not confirmed counts.';
+
+create function spend_private.may_live_until(p_context spend.execution_contexts)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A run that was admitted is not given up on E2B's word alone.
+  return greatest(
+    spend_private.requested_end(p_context), least(p_context.in_use_until, p_context.held_until)
+  );
+end;
+$$;
+comment on function spend_private.may_live_until is
+  'Until when a running context is not to be ended without asking E2B.';
+
+create function spend_private.by_our_clock(p_context spend.execution_contexts, p_reported_at timestamptz)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_reported_at - make_interval(secs => p_context.clock_skew_seconds::double precision);
+end;
+$$;
+comment on function spend_private.by_our_clock is
+  'A moment that E2B tells of a context''s sandbox, by our clock.';
 
 -- schemas/60_sandboxes/resolve_context.sql
 create function spend.resolve_context(tenant_id uuid, context_id uuid, listed_at timestamptz)
@@ -11328,46 +11390,6 @@ comment on function spend.sweep_to is
   'Remembers where the look through E2B''s paused sandboxes stopped; next_token null: at their end. Errors: 22023 invalid_usage. For service_role.';
 grant execute on function spend.sweep_to to service_role;
 
--- schemas/60_sandboxes/told_end.sql
-create function spend_private.told_end(p_context spend.execution_contexts)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case when p_context.extension_is_open then p_context.held_until else p_context.expires_at end;
-end;
-$$;
-comment on function spend_private.told_end is
-  'When E2B ends a running context by itself, as far as E2B was told: an extension that it has not confirmed counts.';
-
-create function spend_private.may_live_until(p_context spend.execution_contexts)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- A run that was admitted is not given up on E2B's word alone.
-  return greatest(
-    spend_private.told_end(p_context), least(p_context.in_use_until, p_context.held_until)
-  );
-end;
-$$;
-comment on function spend_private.may_live_until is
-  'Until when a running context is not to be ended without asking E2B.';
-
-create function spend_private.in_our_time(p_context spend.execution_contexts, p_told timestamptz)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return p_told - make_interval(secs => p_context.clock_skew_seconds::double precision);
-end;
-$$;
-comment on function spend_private.in_our_time is
-  'A moment that E2B tells of a context''s sandbox, by our clock.';
-
 -- schemas/60_sandboxes/use_context.sql
 create function spend.use_context(
   context_id uuid,
@@ -11431,7 +11453,7 @@ begin
     v_context.id := p_context_id;
     return spend_private.context_answer(v_context, 'gone');
   end if;
-  perform spend_private.read_call(
+  perform spend_private.authorise_call(
     v_context.tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_context, p_run_seconds),
     v_context.task, p_now
   );
@@ -11718,7 +11740,7 @@ comment on function spend_private.record_alert is
   'Records one alert about a quota, once per period, kind, threshold and limit. record_alerts calls it.';
 
 -- schemas/70_alerts/record_missed_alerts.sql
-create index quota_balances_busy_idx on spend_private.quota_balances (period_end) where not is_calm;
+create index quota_balances_at_threshold_idx on spend_private.quota_balances (period_end) where not is_below_threshold;
 
 create type spend_private.missed_alert as (
   tenant_id uuid,
@@ -11773,14 +11795,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-    with busy as (
+    with at_threshold as (
       select b.quota_id, b.period_start, max(b.period_end) as period_end,
         sum(b.spent_usd) as spent_usd, sum(b.reserved_usd) as reserved_usd
       from spend_private.quota_balances as b
       where (b.quota_id, b.period_start) in (
         select n.quota_id, n.period_start
         from spend_private.quota_balances as n
-        where not n.is_calm and n.period_end > p_now and n.period_start <= p_now
+        where not n.is_below_threshold and n.period_end > p_now and n.period_start <= p_now
       )
       group by b.quota_id, b.period_start
     )
@@ -11794,7 +11816,7 @@ begin
         case when q.limit_usd > 0 then round(100 * (b.spent_usd + b.reserved_usd) / q.limit_usd, 2) else 100 end,
         nullif(b.period_end, 'infinity')
       )::spend.quota_details
-    from busy as b
+    from at_threshold as b
     join spend.cost_quotas as q on q.id = b.quota_id
     cross join lateral (values ('warning', q.warning_threshold), ('limit', 1)) as k (kind, threshold)
     -- As record_alerts: of a quota of which nothing is spent there is nothing to tell.
@@ -11939,6 +11961,39 @@ $$;
 comment on function spend_private.is_put_off is
   'Whether a job failed at a subject a moment ago, and is to pass over it.';
 
+-- schemas/70_alerts/record_warnings.sql
+create function spend_private.record_warnings(
+  p_tenant_id uuid,
+  p_holds spend.reservation_hold[],
+  p_cost_usd numeric,
+  p_now timestamptz
+)
+returns spend.quota_details[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_hold spend.reservation_hold;
+  v_quota spend.cost_quotas;
+  v_details spend.quota_details;
+  v_warnings spend.quota_details[] := '{}';
+begin
+  foreach v_hold in array p_holds loop
+    select * into v_quota from spend.cost_quotas as q where q.id = v_hold.quota_id;
+    continue when not found;
+    v_details := spend_private.quota_details(v_quota, v_hold.period_start, p_cost_usd, p_now);
+    continue when v_details.current_spend_usd < v_quota.limit_usd * v_quota.warning_threshold;
+    v_warnings := v_warnings || v_details;
+    perform spend_private.record_alerts(v_quota, v_details, v_hold.period_start, p_tenant_id, p_now);
+  end loop;
+  return v_warnings;
+end;
+$$;
+comment on function spend_private.record_warnings is
+  'Quotas among p_holds that are at or above their warning threshold now, held cost included; records the alerts of what is spent of each (record_alerts). With several slots, calls that commit in the same instant do not see each other: the next call, or spend.maintain(), records what they crossed together.';
+
 -- schemas/70_alerts/report_problems.sql
 create function spend.report_problems(job text, problems jsonb)
 returns integer
@@ -12019,39 +12074,6 @@ end;
 $$;
 comment on function spend_private.resolve_problems is
   'resolve_problem for many subjects.';
-
--- schemas/70_alerts/warn.sql
-create function spend_private.warn(
-  p_tenant_id uuid,
-  p_holds spend.reservation_hold[],
-  p_cost_usd numeric,
-  p_now timestamptz
-)
-returns spend.quota_details[]
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-declare
-  v_hold spend.reservation_hold;
-  v_quota spend.cost_quotas;
-  v_details spend.quota_details;
-  v_warnings spend.quota_details[] := '{}';
-begin
-  foreach v_hold in array p_holds loop
-    select * into v_quota from spend.cost_quotas as q where q.id = v_hold.quota_id;
-    continue when not found;
-    v_details := spend_private.quota_details(v_quota, v_hold.period_start, p_cost_usd, p_now);
-    continue when v_details.current_spend_usd < v_quota.limit_usd * v_quota.warning_threshold;
-    v_warnings := v_warnings || v_details;
-    perform spend_private.record_alerts(v_quota, v_details, v_hold.period_start, p_tenant_id, p_now);
-  end loop;
-  return v_warnings;
-end;
-$$;
-comment on function spend_private.warn is
-  'Quotas among p_holds that are at or above their warning threshold now, held cost included; records the alerts of what is spent of each (record_alerts). With several slots, calls that commit in the same instant do not see each other: the next call, or spend.maintain(), records what they crossed together.';
 
 -- schemas/80_audit/audit.sql
 create function spend_private.audit()
@@ -12168,233 +12190,6 @@ for each row execute function spend_private.refuse_change();
 create trigger refuse_truncate before truncate on spend.audit_log
 for each statement execute function spend_private.refuse_change();
 
--- schemas/90_maintenance/delete_old.sql
-create function spend_private.delete_old_rows(
-  p_table regclass,
-  p_age_column text,
-  p_before timestamptz,
-  p_max_rows integer,
-  p_condition text default 'true'
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_deleted bigint;
-begin
-  -- By their place in the table, which stays what it is while they are locked. What somebody else has locked is
-  -- deleted another time: nobody waits for retention, nor it for anybody.
-  execute format(
-    'delete from %1$s as d where d.ctid = any (array(
-      select o.ctid from %1$s as o where o.%2$I < $1 and (%3$s) order by o.%2$I limit $2 for update of o skip locked
-    ))',
-    p_table, p_age_column, p_condition
-  ) using p_before, p_max_rows;
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
-end;
-$$;
-comment on function spend_private.delete_old_rows is
-  'The one way by which retention deletes: the oldest rows of a table (not a partitioned one) whose p_age_column lies before p_before, p_max_rows at most; returns how many. p_condition, in SQL, of the row o: what does not fulfil it is kept. Written in this file, never by users. p_age_column has an index.';
-
-create function spend_private.delete_old_alerts(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend.alerts', 'created_at', p_now - make_interval(days => p_keep_days), p_max_rows,
-    -- In a period that still runs, it is what keeps the same alert from being sent again.
-    format(
-      'o.quota_id is null or o.ended_at is not null or not exists (
-        select from spend_private.quota_balances as b
-        where b.quota_id = o.quota_id and b.period_start = o.period_start and b.period_end > %L
-      )', p_now
-    )
-  );
-end;
-$$;
-comment on function spend_private.delete_old_alerts is
-  'Deletes alerts that were recorded more than p_keep_days ago, delivered or not, p_max_rows at most; returns how many. Those of periods that still run stay: a lifetime quota''s are not sent again.';
-
-create function spend_private.delete_old_refusals(
-  p_keep_hours integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend_private.refusals', 'created_at', p_now - make_interval(hours => p_keep_hours), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_refusals is
-  'Deletes refused idempotency keys that are older than p_keep_hours, p_max_rows at most; returns how many.';
-
-create function spend_private.delete_old_refusal_counts(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend.refusal_counts', 'hour', p_now - make_interval(days => p_keep_days), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_refusal_counts is
-  'Deletes counts of refusals in hours that began more than p_keep_days ago, p_max_rows at most; returns how many.';
-
-create function spend_private.delete_old_problems(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend.problems', 'resolved_at', p_now - make_interval(days => p_keep_days), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_problems is
-  'Deletes problems that were resolved more than p_keep_days ago, p_max_rows at most; returns how many. Open ones stay.';
-
-create function spend_private.delete_old_conversations(p_max_rows integer default 10000)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend_private.conversation_rollups', 'hour', (select s.kept_from from spend_private.ledger_state as s), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_conversations is
-  'Deletes sums by conversation of the months that drop_months has dropped, p_max_rows at most; returns how many.';
-
-create function spend_private.delete_old_contexts(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend.execution_contexts', 'ended_at', p_now - make_interval(days => p_keep_days), p_max_rows,
-    'o.booked_at is not null'
-  );
-end;
-$$;
-comment on function spend_private.delete_old_contexts is
-  'Deletes sandbox contexts that ended more than p_keep_days ago and whose cost is booked, p_max_rows at most; returns how many. Paused ones have not ended.';
-
-create function spend_private.delete_old_adjustment_keys(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend_private.adjustments', 'created_at', p_now - make_interval(days => p_keep_days), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_adjustment_keys is
-  'Deletes idempotency keys of spend.adjust that are older than p_keep_days, p_max_rows at most; returns how many. What they booked stays.';
-
-create function spend_private.delete_old_strays(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend_private.stray_sandboxes', 'paid_until', p_now - make_interval(days => p_keep_days), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_strays is
-  'Forgets stray sandboxes that were booked until more than p_keep_days ago, p_max_rows at most; returns how many. E2B ends a sandbox after a day.';
-
-create function spend_private.delete_old_audit(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_deleted bigint;
-begin
-  perform set_config('spend.retention', 'on', true);
-  v_deleted := spend_private.delete_old_rows(
-    'spend.audit_log', 'changed_at', p_now - make_interval(days => p_keep_days), p_max_rows
-  );
-  perform set_config('spend.retention', 'off', true);
-  return v_deleted;
-end;
-$$;
-comment on function spend_private.delete_old_audit is
-  'Deletes rows of audit_log that are older than p_keep_days, p_max_rows at most; returns how many. Whoever else deletes there is refused (refuse_change), and has no grant.';
-
-create function spend_private.delete_old_cron_runs(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if to_regclass('cron.job_run_details') is null then
-    return 0;
-  end if;
-  return spend_private.delete_old_rows(
-    'cron.job_run_details', 'start_time', p_now - make_interval(days => p_keep_days), p_max_rows,
-    'o.jobid in (select j.jobid from cron.job as j where j.jobname in (''spend-maintain'', ''spend-expire''))'
-  );
-exception
-  -- Where the owner may not, whoever installed pg_cron tidies up.
-  when insufficient_privilege then
-    return 0;
-end;
-$$;
-comment on function spend_private.delete_old_cron_runs is
-  'Deletes what pg_cron logged of the two jobs of spend_private.schedule_maintenance more than p_keep_days ago, p_max_rows at most; returns how many. pg_cron itself keeps all 10,000 rows a day.';
-
 -- schemas/90_maintenance/delete_old_balances.sql
 create index quota_balances_period_end_idx on spend_private.quota_balances (period_end);
 create index cost_quotas_shape_since_idx on spend.cost_quotas (shape_since) where shape_since > '-infinity';
@@ -12412,19 +12207,15 @@ as $$
 declare
   v_deleted bigint;
 begin
-  with old as (
-    select b.quota_id, b.period_start
+  with ended as (
+    select b.quota_id, b.period_start, b.reserved_usd
     from spend_private.quota_balances as b
     where b.period_end < p_now - make_interval(days => p_keep_days)
-    group by b.quota_id, b.period_start
-    -- A call that is open for so long still gives back what it holds.
-    having sum(b.reserved_usd) = 0
-    limit p_max_rows
   ),
 
-  -- Of quotas that have changed since: what is older than that is found above, by its end.
+  -- Of quotas that have changed since: what ended before that is among the others.
   other_shape as (
-    select o.quota_id, o.period_start
+    select o.quota_id, o.period_start, o.reserved_usd
     from (
       select q.id, q.shape_since as before
       from spend.cost_quotas as q
@@ -12442,12 +12233,19 @@ begin
       where b.quota_id = n.id and b.period_end <= n.before
       offset 0
     ) as o
+  ),
+
+  old as (
+    select o.quota_id, o.period_start
+    from (select * from ended union all select * from other_shape) as o
     group by o.quota_id, o.period_start
+    -- A call that is open for so long still gives back what it holds.
     having sum(o.reserved_usd) = 0
     limit p_max_rows
   )
+
   delete from spend_private.quota_balances as b
-  using (select * from old union select * from other_shape) as o
+  using old as o
   where b.quota_id = o.quota_id and b.period_start = o.period_start;
   get diagnostics v_deleted = row_count;
   return v_deleted;
@@ -12539,6 +12337,110 @@ end;
 $$;
 comment on function spend_private.delete_reservations_in is
   'A step of delete_old_reservations: those in p_max_pages pages of the table from p_page on. next_page: where the next step begins; 0 after the last page.';
+
+-- schemas/90_maintenance/delete_old_rows.sql
+create function spend_private.delete_old_rows(
+  p_table regclass,
+  p_age_column text,
+  p_before timestamptz,
+  p_max_rows integer,
+  p_condition text default 'true'
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  -- By their place in the table, which stays what it is while they are locked. What somebody else has locked is
+  -- deleted another time: nobody waits for retention, nor it for anybody.
+  execute format(
+    'delete from %1$s as d where d.ctid = any (array(
+      select o.ctid from %1$s as o where o.%2$I < $1 and (%3$s) order by o.%2$I limit $2 for update of o skip locked
+    ))',
+    p_table, p_age_column, p_condition
+  ) using p_before, p_max_rows;
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_rows is
+  'The one way by which retention deletes: the oldest rows of a table (not a partitioned one) whose p_age_column lies before p_before, p_max_rows at most; returns how many. p_condition, in SQL, of the row o: what does not fulfil it is kept. Written by our functions, never by users. p_age_column has an index.';
+
+create function spend_private.delete_old_alerts(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend.alerts', 'created_at', p_now - make_interval(days => p_keep_days), p_max_rows,
+    -- In a period that still runs, it is what keeps the same alert from being sent again.
+    format(
+      'o.quota_id is null or o.ended_at is not null or not exists (
+        select from spend_private.quota_balances as b
+        where b.quota_id = o.quota_id and b.period_start = o.period_start and b.period_end > %L
+      )', p_now
+    )
+  );
+end;
+$$;
+comment on function spend_private.delete_old_alerts is
+  'Deletes alerts that were recorded more than p_keep_days ago, delivered or not, p_max_rows at most; returns how many. Those of periods that still run stay: a lifetime quota''s are not sent again.';
+
+create function spend_private.delete_old_audit(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  perform set_config('spend.retention', 'on', true);
+  v_deleted := spend_private.delete_old_rows(
+    'spend.audit_log', 'changed_at', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+  perform set_config('spend.retention', 'off', true);
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_audit is
+  'Deletes rows of audit_log that are older than p_keep_days, p_max_rows at most; returns how many. Whoever else deletes there is refused (refuse_change), and has no grant.';
+
+create function spend_private.delete_old_cron_runs(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if to_regclass('cron.job_run_details') is null then
+    return 0;
+  end if;
+  return spend_private.delete_old_rows(
+    'cron.job_run_details', 'start_time', p_now - make_interval(days => p_keep_days), p_max_rows,
+    'o.jobid in (select j.jobid from cron.job as j where j.jobname in (''spend-maintain'', ''spend-expire''))'
+  );
+exception
+  -- Where the owner may not, whoever installed pg_cron tidies up.
+  when insufficient_privilege then
+    return 0;
+end;
+$$;
+comment on function spend_private.delete_old_cron_runs is
+  'Deletes what pg_cron logged of the two jobs of spend_private.schedule_maintenance more than p_keep_days ago, p_max_rows at most; returns how many. pg_cron itself keeps all 10,000 rows a day.';
 
 -- schemas/90_maintenance/job_runs.sql
 create table spend_private.job_runs (
@@ -12817,19 +12719,35 @@ begin
     when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
     when 'verify' then spend_private.verify_slice(p_now => p_now)
     when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
-    when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)
+    when 'delete_refusals' then spend_private.delete_old_rows(
+      'spend_private.refusals', 'created_at', p_now - make_interval(hours => v_settings.keep_refusal_hours), v_batch
+    )
     when 'fold_refusals' then spend_private.fold_refusals(v_batch, p_now)
-    when 'delete_refusal_counts' then spend_private.delete_old_refusal_counts(v_settings.keep_refusal_days, v_batch, p_now)
+    when 'delete_refusal_counts' then spend_private.delete_old_rows(
+      'spend.refusal_counts', 'hour', p_now - make_interval(days => v_settings.keep_refusal_days), v_batch
+    )
     when 'delete_alerts' then spend_private.delete_old_alerts(v_settings.keep_alert_days, v_batch, p_now)
     when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
-    when 'delete_conversations' then spend_private.delete_old_conversations(v_batch)
-    when 'delete_problems' then spend_private.delete_old_problems(v_settings.keep_alert_days, v_batch, p_now)
+    -- Of the months that drop_months has dropped.
+    when 'delete_conversations' then spend_private.delete_old_rows(
+      'spend_private.conversation_rollups', 'hour', (select s.kept_from from spend_private.ledger_state as s), v_batch
+    )
+    -- Open problems stay: they have no resolved_at.
+    when 'delete_problems' then spend_private.delete_old_rows(
+      'spend.problems', 'resolved_at', p_now - make_interval(days => v_settings.keep_alert_days), v_batch
+    )
     when 'delete_reservations'
       then spend_private.delete_old_reservations(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_contexts' then spend_private.delete_old_contexts(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_adjustment_keys'
-      then spend_private.delete_old_adjustment_keys(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_strays' then spend_private.delete_old_strays(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_contexts' then spend_private.delete_old_rows(
+      'spend.execution_contexts', 'ended_at', p_now - make_interval(days => v_settings.keep_reservation_days), v_batch,
+      'o.booked_at is not null'
+    )
+    when 'delete_adjustment_keys' then spend_private.delete_old_rows(
+      'spend_private.adjustments', 'created_at', p_now - make_interval(days => v_settings.keep_reservation_days), v_batch
+    )
+    when 'delete_strays' then spend_private.delete_old_rows(
+      'spend_private.stray_sandboxes', 'paid_until', p_now - make_interval(days => v_settings.keep_reservation_days), v_batch
+    )
     when 'delete_audit' then spend_private.delete_old_audit(v_settings.keep_audit_days, v_batch, p_now)
     when 'delete_cron_runs' then spend_private.delete_old_cron_runs(7, v_batch, p_now)
   end;

@@ -232,7 +232,8 @@ declare
 begin
   return octet_length(v_statement) <= 10000
     and v_statement ~* case when v_callers = '' then '\m(insert|copy)\M' else '^[^"\n]*"\s*(insert|with)\M' end
-    and v_statement !~* '\mon\s+conflict\M';
+    -- Between the words may stand comments.
+    and v_statement !~* '\mon\M(\s|--[^\n]*|/\*.*\*/)*\mconflict\M';
 end;
 $$;
 comment on function spend_private.is_plain_insert is

@@ -4,7 +4,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_advisory_xact_lock(1936748133, 0);
+  perform pg_advisory_xact_lock(spend_private.lock_class('quota_changes'), 0);
 end;
 $$;
 comment on function spend_private.lock_quota_changes is
@@ -16,7 +16,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return pg_try_advisory_xact_lock(1936748133, 0);
+  return pg_try_advisory_xact_lock(spend_private.lock_class('quota_changes'), 0);
 end;
 $$;
 comment on function spend_private.try_lock_quota_changes is
@@ -30,13 +30,13 @@ as $$
 declare
   v_key integer;
 begin
-  perform pg_advisory_xact_lock_shared(1936748133, 0);
+  perform pg_advisory_xact_lock_shared(spend_private.lock_class('quota_changes'), 0);
   for v_key in
     select distinct spend_private.tenant_key(t.id) as tenant_key
     from unnest(p_tenant_ids) as t (id)
     order by tenant_key
   loop
-    perform pg_advisory_xact_lock(1936748134, v_key);
+    perform pg_advisory_xact_lock(spend_private.lock_class('tenant_quota_changes'), v_key);
   end loop;
 end;
 $$;

@@ -63,15 +63,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_used_usd numeric := p_spent_usd + coalesce((select sum(h.usd) from unnest(p_held) as h), 0);
-  v_is_calm boolean := v_used_usd < p_quota.limit_usd * p_quota.warning_threshold;
-  v_room_usd numeric := spend_private.allotment_usd(p_quota, v_is_calm) - v_used_usd;
+  v_is_below_threshold boolean := v_used_usd < p_quota.limit_usd * p_quota.warning_threshold;
+  v_room_usd numeric := spend_private.allotment_usd(p_quota, v_is_below_threshold) - v_used_usd;
   v_share_usd numeric := trunc(greatest(v_room_usd, 0) / p_quota.slots, 12);
 begin
   -- What is spent already sits in slot 0, with the room that does not divide evenly. A slot beyond the quota's number
   -- is there only where a reservation holds something in it.
   insert into spend_private.quota_balances (
     quota_id, period_start, slot, tenant_id, period_end,
-    allotted_usd, spent_usd, reserved_usd, is_split, is_calm
+    allotted_usd, spent_usd, reserved_usd, is_split, is_below_threshold
   )
   select
     p_quota.id, lower(p_bounds), s.slot,
@@ -82,7 +82,7 @@ begin
       else s.held_usd
     end,
     case s.slot when 0 then p_spent_usd else 0 end,
-    s.held_usd, v_room_usd >= 0, v_is_calm
+    s.held_usd, v_room_usd >= 0, v_is_below_threshold
   from (
     select coalesce(n.slot, h.slot) as slot, coalesce(h.usd, 0) as held_usd
     from generate_series(0, p_quota.slots - 1) as n (slot)

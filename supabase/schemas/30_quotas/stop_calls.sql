@@ -16,10 +16,10 @@ declare
   v_key integer;
 begin
   -- See stop_recounts.
-  perform pg_advisory_xact_lock_shared(1936748135, 0);
+  perform pg_advisory_xact_lock_shared(spend_private.lock_class('recounts'), 0);
   select
     coalesce(bool_or(l.relation = 'spend.reservations'::regclass and l.mode = 'ShareRowExclusiveLock'), false),
-    count(*) filter (where l.locktype = 'advisory' and l.classid = 1936748132)
+    count(*) filter (where l.locktype = 'advisory' and l.classid = spend_private.lock_class('calls'))
   into v_has_table, v_tenants
   from pg_catalog.pg_locks as l
   where l.pid = pg_backend_pid() and l.granted;
@@ -33,7 +33,7 @@ begin
     return;
   end if;
   foreach v_key in array v_keys loop
-    perform pg_advisory_xact_lock(1936748132, v_key);
+    perform pg_advisory_xact_lock(spend_private.lock_class('calls'), v_key);
   end loop;
   -- A change of the platform's quotas, which asks for no tenant's lock, is waited for here.
   lock table spend.reservations in row exclusive mode;
@@ -48,7 +48,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_advisory_xact_lock(1936748135, 0);
+  perform pg_advisory_xact_lock(spend_private.lock_class('recounts'), 0);
 end;
 $$;
 comment on function spend_private.stop_recounts is

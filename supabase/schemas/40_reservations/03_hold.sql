@@ -1,10 +1,10 @@
 create type spend_private.holding as (
   holds spend.reservation_hold[],
-  busy spend.reservation_hold[],
+  at_threshold spend.reservation_hold[],
   full_place integer
 );
 comment on type spend_private.holding is
-  'Balances that hold a call, in lock order; busy: those that are not calm, their quotas may be above the warning threshold. full_place: nothing is held, since the quota at this place has no room, or has none that is free.';
+  'Balances that hold a call, in lock order. at_threshold: those whose quotas may be at or above the warning threshold. full_place: nothing is held, since the quota at this place has no room, or no slot with room that is free.';
 
 create function spend_private.hold(
   p_quotas spend_private.applicable_quota[],
@@ -26,7 +26,7 @@ declare
   v_first integer;
   v_from integer;
   v_slot integer;
-  v_is_calm boolean;
+  v_is_below_threshold boolean;
   v_hold spend.reservation_hold;
 begin
   foreach v_quota in array p_quotas loop
@@ -50,15 +50,15 @@ begin
             limit 1
             for no key update skip locked
           )
-        returning b.slot, b.is_calm into v_slot, v_is_calm;
-        exit when v_is_calm is not null;
+        returning b.slot, b.is_below_threshold into v_slot, v_is_below_threshold;
+        exit when v_is_below_threshold is not null;
       end loop;
     else
       v_slot := case
         when not v_quota.has_room then spend_private.make_room(
           v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, not v_is_observed
         )
-        when v_quota.slots > 1 then spend_private.roomy_slot(
+        when v_quota.slots > 1 then spend_private.slot_with_room(
           v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, v_is_observed
         )
         else 0
@@ -72,18 +72,18 @@ begin
             else v_is_observed
           end
         )
-      returning b.is_calm into v_is_calm;
+      returning b.is_below_threshold into v_is_below_threshold;
     end if;
     -- A quota that was deleted a moment ago has no balance, and limits nothing any more: make_room tells.
-    if v_is_calm is null and (v_quota.has_room or v_slot is null) then
+    if v_is_below_threshold is null and (v_quota.has_room or v_slot is null) then
       v_holding.full_place := cardinality(v_holding.holds) + 1;
       raise exception using errcode = 'SGROO', message = 'no_room_left';
     end if;
 
     v_hold := row(v_quota.quota_id, v_quota.period_start, v_slot);
     v_holding.holds := v_holding.holds || v_hold;
-    if not v_is_calm then
-      v_holding.busy := v_holding.busy || v_hold;
+    if not v_is_below_threshold then
+      v_holding.at_threshold := v_holding.at_threshold || v_hold;
     end if;
   end loop;
   return v_holding;

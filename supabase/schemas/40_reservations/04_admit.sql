@@ -22,7 +22,7 @@ declare
   v_quotas spend_private.applicable_quota[] := p_quotas;
   v_call spend_private.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
   v_quota spend_private.applicable_quota;
-  v_is_tight boolean := false;
+  v_is_full boolean := false;
   v_holding spend_private.holding;
   v_refusal spend.reserve_result;
 begin
@@ -32,9 +32,9 @@ begin
 
   -- What is exhausted already is refused here, before anything is locked.
   foreach v_quota in array v_quotas loop
-    v_is_tight := v_is_tight or not v_quota.has_room;
+    v_is_full := v_is_full or not v_quota.has_room;
   end loop;
-  if v_is_tight then
+  if v_is_full then
     v_refusal := spend_private.refusal(v_quotas, v_call, p_enforce, p_now);
     if not v_refusal.allowed then
       return spend_private.refused(v_call, v_refusal, v_quotas);

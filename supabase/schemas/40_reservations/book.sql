@@ -21,7 +21,7 @@ declare
     when p_status = 'expired' then 'expiry'
     else 'charge'
   end;
-  v_busy spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
+  v_at_threshold spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
 begin
   if p_reservation.status = 'released' and not spend_private.is_booked(p_reservation) then
     v_kind := 'charge';
@@ -48,11 +48,11 @@ begin
 
   -- Last of all: what others wait for is locked for the shortest time.
   if p_reservation.status <> 'held' then
-    v_busy := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
+    v_at_threshold := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
   elsif v_cost_usd > v_held_usd then
     perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   else
-    v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+    v_at_threshold := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   end if;
   if v_cost_usd < 0 then
     perform spend_private.end_alerts(p_reservation.holds, p_now);
@@ -63,8 +63,8 @@ begin
     -- As it is kept, so that asking again gives the very same.
     p_actual.cost_usd::numeric(24, 12),
     p_reservation.estimated_cost_usd::numeric, p_actual.is_estimated,
-    case v_busy
-      when '{}' then '{}' else spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+    case v_at_threshold
+      when '{}' then '{}' else spend_private.record_warnings(p_reservation.tenant_id, v_at_threshold, p_actual.cost_usd, p_now)
     end
   );
 end;

@@ -37,7 +37,7 @@ set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
 declare
-  v_call spend_private.call := spend_private.read_call(
+  v_call spend_private.call := spend_private.authorise_call(
     p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now
   );
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(v_call, true, p_now);

@@ -53,7 +53,7 @@ begin
     end if;
   end loop;
 
-  v_answer.warnings := spend_private.warn(
+  v_answer.warnings := spend_private.record_warnings(
     p_reservation.tenant_id, spend_private.move_balances(p_reservation.holds, p_extra_usd, 0),
     p_extra_usd, p_now
   );

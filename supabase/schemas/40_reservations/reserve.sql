@@ -71,7 +71,7 @@ begin
   if v_wrong is not null then
     perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
   end if;
-  v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
+  v_call := spend_private.authorise_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
 
   if p_idempotency_key is not null then
     v_hash := spend_private.request_hash(
@@ -88,7 +88,7 @@ begin
     perform spend_private.mark_prices_used(
       p_tenant_id, p_resource_type, v_call.provider, v_call.priced_as, p_now
     );
-    v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
+    v_call := spend_private.authorise_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
   end loop;
 
   v_quotas := spend_private.applicable_quotas(v_call, v_is_enforced, p_now);
@@ -108,8 +108,8 @@ begin
     v_holding := v_admission.holding;
   end if;
 
-  v_answer.warnings := case v_holding.busy
-    when '{}' then '{}' else spend_private.warn(p_tenant_id, v_holding.busy, v_call.cost_usd, p_now)
+  v_answer.warnings := case v_holding.at_threshold
+    when '{}' then '{}' else spend_private.record_warnings(p_tenant_id, v_holding.at_threshold, v_call.cost_usd, p_now)
   end;
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
@@ -129,7 +129,7 @@ begin
 end;
 $$;
 comment on function spend_private.reserve is
-  'spend.reserve with a clock. p_closed_too: see spend_private.read_call.';
+  'spend.reserve with a clock. p_closed_too: see spend_private.authorise_call.';
 
 create function spend_private.keep_refusal(
   p_tenant_id uuid,

@@ -82,7 +82,7 @@ begin
   if p_amount_usd < 0 then
     perform spend_private.end_alerts(v_holds, p_now);
   end if;
-  perform spend_private.warn(p_tenant_id, v_holds, p_amount_usd, p_now);
+  perform spend_private.record_warnings(p_tenant_id, v_holds, p_amount_usd, p_now);
   return v_event_id;
 end;
 $$;

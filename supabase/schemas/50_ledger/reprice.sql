@@ -64,8 +64,21 @@ begin
       '"to" must be after "from": calls are repriced that were made at or after "from" and before "to".'
     );
   end if;
-  perform spend_private.notice_no_calls(p_provider, p_product, p_from, p_to);
-  if p_dry_run then
+  if not p_dry_run then
+    -- The locks of every booking, in the same order: table, reservations, balances.
+    perform spend_private.stop_recounts();
+    lock table spend.reservations in row exclusive mode;
+    -- The prices stand still from here on, so that what is booked is what they say.
+    v_price_version := spend_private.lock_price_version();
+  end if;
+  if not spend_private.has_calls(p_provider, p_product, p_from, p_to) then
+    raise notice 'No call of "%/%" was made in that time: nothing is repriced.', p_provider, p_product
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(p_provider, nullif(p_product, '*')),
+      'provider and product: as in spend.reservations; ''*'' is every product of the provider.'
+    );
+    return;
+  elsif p_dry_run then
     return query
     select w.tenant_id, count(*), sum(w.booked_usd), sum(w.right_usd), sum(w.right_usd - w.booked_usd)
     from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, null) as w
@@ -73,12 +86,7 @@ begin
     return;
   end if;
 
-  -- The locks of every booking, in the same order: table, reservations, balances. Open calls too: one that is being
-  -- settled right now read the prices before they were set right.
-  perform spend_private.stop_recounts();
-  lock table spend.reservations in row exclusive mode;
-  -- The prices stand still from here on, so that what is booked is what they say.
-  v_price_version := spend_private.lock_price_version();
+  -- Open calls too: one that is being settled right now read the prices before they were set right.
   select array_agg(l.id) into v_calls
   from (
     select r.id
@@ -102,31 +110,25 @@ $$;
 comment on function spend_private.reprice is
   'spend.reprice with a clock.';
 
-create function spend_private.notice_no_calls(
+create function spend_private.has_calls(
   p_provider text,
   p_product text,
   p_from timestamptz,
   p_to timestamptz
 )
-returns void
+returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (
+  return exists (
     select from spend.reservations as r
     where r.provider = p_provider and p_product in (r.product, '*') and r.created_at >= p_from and r.created_at < p_to
-  ) then
-    raise notice 'No call of "%/%" was made in that time: nothing is repriced.', p_provider, p_product
-    using hint = concat_ws(
-      ' ', spend_private.suggested_product(p_provider, nullif(p_product, '*')),
-      'provider and product: as in spend.reservations; ''*'' is every product of the provider.'
-    );
-  end if;
+  );
 end;
 $$;
-comment on function spend_private.notice_no_calls is
-  'Raises a notice where spend.reprice finds nothing to look at, as for a name that is misspelt.';
+comment on function spend_private.has_calls is
+  'Whether a call of a product, or of a provider (''*''), was made in a span of time: a name that is misspelt has none.';
 
 create function spend_private.move_open_calls(
   p_provider text,
@@ -244,14 +246,14 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_estimate spend_private.actual_cost;
+  v_bound spend_private.actual_cost;
 begin
   -- By all rows, whenever they came.
   p_reservation.price_version := null;
-  v_estimate := spend_private.actual_cost(p_reservation, p_reservation.usage_estimate, p_is_bound => true);
+  v_bound := spend_private.actual_cost(p_reservation, p_reservation.usage_estimate, p_is_bound => true);
   -- The estimate was as wrong as the price, and unknown usage costs at least the estimate.
-  p_reservation.estimated_cost_usd := v_estimate.cost_usd;
-  p_reservation.price_ids := v_estimate.price_ids;
+  p_reservation.estimated_cost_usd := v_bound.cost_usd;
+  p_reservation.price_ids := v_bound.price_ids;
   return spend_private.actual_cost(p_reservation, p_usage);
 end;
 $$;

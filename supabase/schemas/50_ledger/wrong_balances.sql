@@ -15,7 +15,7 @@ begin
     select
       q.id, q.scope, q.tenant_id, q.scope_id, q.resource_type, q.period, q.task, q.product, q.slots,
       q.limit_usd * q.warning_threshold as warning_usd,
-      spend_private.allotment_usd(q, true) as calm_usd, spend_private.allotment_usd(q, false) as whole_usd,
+      spend_private.allotment_usd(q, true) as below_threshold_usd, spend_private.allotment_usd(q, false) as whole_usd,
       coalesce(t.time_zone, 'UTC') as time_zone, greatest(q.shape_since, t.time_zone_since) as shape_since
     from spend.cost_quotas as q
     left join spend.tenants as t on t.id = q.tenant_id
@@ -30,7 +30,7 @@ begin
       count(*) filter (
         where b.tenant_id <> coalesce(q.tenant_id, '00000000-0000-0000-0000-000000000000')
       ) as strange_tenants,
-      bool_or(b.is_calm) as is_calm, bool_and(b.is_calm) as is_all_calm,
+      bool_or(b.is_below_threshold) as is_below_threshold, bool_and(b.is_below_threshold) as is_all_below_threshold,
       bool_or(b.is_split) as is_split, bool_and(b.is_split) as is_all_split,
       bool_or(b.spent_usd + b.reserved_usd > b.allotted_usd) as is_overdrawn,
       -- What ended before is of another period, subject or time zone.
@@ -123,16 +123,16 @@ begin
     from (
       select 'slots' as column_name, b.slots as kept, b.right_slots as wanted
       union all
-      select 'allotted_usd', b.allotted_usd, case when b.is_all_calm then q.calm_usd else q.whole_usd end
+      select 'allotted_usd', b.allotted_usd, case when b.is_all_below_threshold then q.below_threshold_usd else q.whole_usd end
       union all
-      select 'is_calm', 1, 0
-      where b.is_calm and (not b.is_all_calm or b.spent_usd + b.reserved_usd >= q.warning_usd)
+      select 'is_below_threshold', 1, 0
+      where b.is_below_threshold and (not b.is_all_below_threshold or b.spent_usd + b.reserved_usd >= q.warning_usd)
       union all
       -- While it is split, no slot gives more than it was allotted.
       select 'is_split', 1, 0 where b.is_split and (not b.is_all_split or b.is_overdrawn)
       union all
       -- Below the threshold there is room, which was shared out.
-      select 'is_split', 0, 1 where b.is_calm and not b.is_split and b.spent_usd + b.reserved_usd < q.warning_usd
+      select 'is_split', 0, 1 where b.is_below_threshold and not b.is_split and b.spent_usd + b.reserved_usd < q.warning_usd
     ) as o
     where b.last_end > p_now
   ) as v

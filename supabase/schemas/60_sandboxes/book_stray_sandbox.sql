@@ -112,7 +112,7 @@ declare
   );
 begin
   if p_started_at > p_now + interval '1 second' or p_started_at < v_created_at - interval '1 second' then
-    perform spend_private.flag_sandboxes(
+    perform spend_private.record_sandbox_problem(
       'clock', 'E2B says that a sandbox was started when it cannot have been: its clock or ours is wrong.', p_now
     );
   end if;

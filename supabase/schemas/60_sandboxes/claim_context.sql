@@ -64,7 +64,7 @@ begin
     p_timeout_seconds, p_run_seconds, p_task, p_claim_seconds, p_now
   );
   -- Says who may call, also where a context is there and nothing is held.
-  perform spend_private.read_call(
+  perform spend_private.authorise_call(
     p_tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_new, v_new.timeout_seconds), p_task, p_now
   );
 

@@ -8,7 +8,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
+  v_started_at timestamptz := spend_private.by_our_clock(p_context, p_started_at);
   v_skew numeric := p_context.clock_skew_seconds;
 begin
   -- A resumed sandbox may tell when it was first started.
@@ -16,7 +16,7 @@ begin
     or (v_started_at < p_context.claimed_at - interval '1 second' and p_context.sandbox_id is null)
   then
     v_skew := spend_private.seconds_between(p_context.claimed_at, p_started_at);
-    perform spend_private.flag_sandboxes(
+    perform spend_private.record_sandbox_problem(
       'clock', format('E2B says that a sandbox was started %s s from when it was asked to: its clock or ours is wrong.', round(v_skew)),
       p_now
     );

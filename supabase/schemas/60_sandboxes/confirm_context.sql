@@ -105,7 +105,7 @@ begin
   p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
   p_context.started_at := spend_private.interval_start(p_context, p_started_at, p_now);
   v_end := coalesce(
-    spend_private.believable_end(p_context, p_expires_at, p_now),
+    spend_private.plausible_end(p_context, p_expires_at, p_now),
     case when p_context.sandbox_id is null then p_context.claimed_at else p_now end + v_timeout
   );
   p_context.held_until := p_context.started_at + v_timeout;
@@ -159,12 +159,12 @@ set enable_seqscan = 'off'
 as $$
 declare
   v_is_newest boolean := coalesce(p_revision = p_context.revision, false);
-  v_end timestamptz := spend_private.believable_end(p_context, p_expires_at, p_now);
+  v_end timestamptz := spend_private.plausible_end(p_context, p_expires_at, p_now);
   v_is_open boolean := p_context.extension_is_open;
 begin
   if v_end is null then
     -- E2B was told, and says nothing that can be: what it was told stands.
-    v_end := case when v_is_newest then spend_private.told_end(p_context) else p_context.expires_at end;
+    v_end := case when v_is_newest then spend_private.requested_end(p_context) else p_context.expires_at end;
   end if;
   v_end := least(v_end, p_context.held_until);
   if not v_is_newest and v_end < p_context.expires_at - interval '1 second' then
@@ -205,9 +205,9 @@ $$;
 comment on function spend_private.confirmed_answer is
   'Answer to a confirmation: is_extended says that E2B is still to end it before somebody''s admitted use.';
 
-create function spend_private.believable_end(
+create function spend_private.plausible_end(
   p_context spend.execution_contexts,
-  p_told timestamptz,
+  p_reported_at timestamptz,
   p_now timestamptz
 )
 returns timestamptz
@@ -215,13 +215,13 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_end timestamptz := spend_private.in_our_time(p_context, p_told);
+  v_end timestamptz := spend_private.by_our_clock(p_context, p_reported_at);
 begin
   -- What runs has not ended.
   return case when v_end > p_now then v_end end;
 end;
 $$;
-comment on function spend_private.believable_end is
+comment on function spend_private.plausible_end is
   'The end of a running sandbox as E2B tells it, by our clock; null when that cannot be.';
 
 create function spend_private.compare_template(p_context spend.execution_contexts, p_now timestamptz)
@@ -235,7 +235,7 @@ declare
 begin
   select * into v_template from spend.sandbox_templates as t where t.template = p_context.template;
   if v_template.vcpus <> p_context.vcpus or v_template.memory_gib <> p_context.memory_gib then
-    perform spend_private.flag_sandboxes(
+    perform spend_private.record_sandbox_problem(
       v_subject,
       format(
         'E2B gives %s vCPU and %s GiB, spend.sandbox_templates says %s and %s: correct that row.',

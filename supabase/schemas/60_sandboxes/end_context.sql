@@ -63,7 +63,7 @@ begin
   end if;
   v_ended_at := coalesce(
     p_now - make_interval(secs => round(p_ended_seconds_ago, 6)::double precision),
-    spend_private.in_our_time(v_context, p_ended_at)
+    spend_private.by_our_clock(v_context, p_ended_at)
   );
   -- Somebody tells late: it has been resumed since.
   if p_revision <> v_context.revision
@@ -113,7 +113,7 @@ begin
   v_is_told := coalesce(p_ended_at between v_started_at and p_now + interval '1 second', false);
   v_ended_at := case
     when v_is_told then least(p_ended_at, p_now)
-    else greatest(least(p_now, spend_private.told_end(p_context)), v_started_at)
+    else greatest(least(p_now, spend_private.requested_end(p_context)), v_started_at)
   end;
   v_is_timed_out := coalesce(p_context.expires_at <= p_now, false)
     and not p_context.extension_is_open and p_reason is distinct from 'lost';

@@ -8,7 +8,7 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
+  v_started_at timestamptz := spend_private.by_our_clock(p_context, p_started_at);
 begin
   -- It cannot have begun before it was claimed, nor later than now. Paused time is free, and a resumed sandbox may
   -- still tell when it was made.

@@ -60,7 +60,7 @@ begin
     v_context.id := p_context_id;
     return spend_private.context_answer(v_context, 'gone');
   end if;
-  perform spend_private.read_call(
+  perform spend_private.authorise_call(
     v_context.tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_context, p_run_seconds),
     v_context.task, p_now
   );

@@ -1,4 +1,4 @@
-create index quota_balances_busy_idx on spend_private.quota_balances (period_end) where not is_calm;
+create index quota_balances_at_threshold_idx on spend_private.quota_balances (period_end) where not is_below_threshold;
 
 create type spend_private.missed_alert as (
   tenant_id uuid,
@@ -53,14 +53,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-    with busy as (
+    with at_threshold as (
       select b.quota_id, b.period_start, max(b.period_end) as period_end,
         sum(b.spent_usd) as spent_usd, sum(b.reserved_usd) as reserved_usd
       from spend_private.quota_balances as b
       where (b.quota_id, b.period_start) in (
         select n.quota_id, n.period_start
         from spend_private.quota_balances as n
-        where not n.is_calm and n.period_end > p_now and n.period_start <= p_now
+        where not n.is_below_threshold and n.period_end > p_now and n.period_start <= p_now
       )
       group by b.quota_id, b.period_start
     )
@@ -74,7 +74,7 @@ begin
         case when q.limit_usd > 0 then round(100 * (b.spent_usd + b.reserved_usd) / q.limit_usd, 2) else 100 end,
         nullif(b.period_end, 'infinity')
       )::spend.quota_details
-    from busy as b
+    from at_threshold as b
     join spend.cost_quotas as q on q.id = b.quota_id
     cross join lateral (values ('warning', q.warning_threshold), ('limit', 1)) as k (kind, threshold)
     -- As record_alerts: of a quota of which nothing is spent there is nothing to tell.

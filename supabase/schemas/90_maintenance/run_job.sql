@@ -53,19 +53,35 @@ begin
     when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
     when 'verify' then spend_private.verify_slice(p_now => p_now)
     when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
-    when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)
+    when 'delete_refusals' then spend_private.delete_old_rows(
+      'spend_private.refusals', 'created_at', p_now - make_interval(hours => v_settings.keep_refusal_hours), v_batch
+    )
     when 'fold_refusals' then spend_private.fold_refusals(v_batch, p_now)
-    when 'delete_refusal_counts' then spend_private.delete_old_refusal_counts(v_settings.keep_refusal_days, v_batch, p_now)
+    when 'delete_refusal_counts' then spend_private.delete_old_rows(
+      'spend.refusal_counts', 'hour', p_now - make_interval(days => v_settings.keep_refusal_days), v_batch
+    )
     when 'delete_alerts' then spend_private.delete_old_alerts(v_settings.keep_alert_days, v_batch, p_now)
     when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
-    when 'delete_conversations' then spend_private.delete_old_conversations(v_batch)
-    when 'delete_problems' then spend_private.delete_old_problems(v_settings.keep_alert_days, v_batch, p_now)
+    -- Of the months that drop_months has dropped.
+    when 'delete_conversations' then spend_private.delete_old_rows(
+      'spend_private.conversation_rollups', 'hour', (select s.kept_from from spend_private.ledger_state as s), v_batch
+    )
+    -- Open problems stay: they have no resolved_at.
+    when 'delete_problems' then spend_private.delete_old_rows(
+      'spend.problems', 'resolved_at', p_now - make_interval(days => v_settings.keep_alert_days), v_batch
+    )
     when 'delete_reservations'
       then spend_private.delete_old_reservations(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_contexts' then spend_private.delete_old_contexts(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_adjustment_keys'
-      then spend_private.delete_old_adjustment_keys(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_strays' then spend_private.delete_old_strays(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_contexts' then spend_private.delete_old_rows(
+      'spend.execution_contexts', 'ended_at', p_now - make_interval(days => v_settings.keep_reservation_days), v_batch,
+      'o.booked_at is not null'
+    )
+    when 'delete_adjustment_keys' then spend_private.delete_old_rows(
+      'spend_private.adjustments', 'created_at', p_now - make_interval(days => v_settings.keep_reservation_days), v_batch
+    )
+    when 'delete_strays' then spend_private.delete_old_rows(
+      'spend_private.stray_sandboxes', 'paid_until', p_now - make_interval(days => v_settings.keep_reservation_days), v_batch
+    )
     when 'delete_audit' then spend_private.delete_old_audit(v_settings.keep_audit_days, v_batch, p_now)
     when 'delete_cron_runs' then spend_private.delete_old_cron_runs(7, v_batch, p_now)
   end;

@@ -72,8 +72,8 @@ select ok(not has_function_privilege('authenticated', 'spend.report_problems(tex
 
 -- Retention
 update spend.problems set resolved_at = now() - interval '91 days' where job = 'reconcile';
-select is(spend_private.delete_old_problems(90, 1), 1::bigint, 'resolved problems are deleted after 90 days, as many as a batch holds');
-select is(spend_private.delete_old_problems(90), 1::bigint, 'and the rest');
+select is(spend_private.do_job('delete_problems', now(), 1), 1::bigint, 'resolved problems are deleted after 90 days, as many as a batch holds');
+select is(spend_private.do_job('delete_problems', now(), null), 1::bigint, 'and the rest');
 select is((select count(*) from spend.problems), 2::bigint, 'open ones are kept');
 
 select * from finish();

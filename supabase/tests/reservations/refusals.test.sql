@@ -116,7 +116,9 @@ select is((select count(*) from spend.refusal_counts where hour > now() - interv
 delete from spend.refusal_counts where part > 0;
 update spend.refusal_counts set hour = now() - interval '30 days 1 second' where hour < now() - interval '2 hours' and user_id is null;
 update spend.refusal_counts set hour = now() - interval '29 days 23 hours' where user_id is not null;
-select is(spend_private.delete_old_refusal_counts(31), 0::bigint, 'nothing is older than 31 days');
+update spend.settings set keep_refusal_days = 31;
+select is(spend.maintain('delete_refusal_counts'), '{"delete_refusal_counts": 0}', 'nothing is older than 31 days');
+update spend.settings set keep_refusal_days = 30;
 select is(spend.maintain('delete_refusal_counts'), '{"delete_refusal_counts": 1}', 'what is older than 30 days is deleted');
 update spend.settings set keep_refusal_days = 29;
 select is(spend.maintain('delete_refusal_counts'), '{"delete_refusal_counts": 1}', 'and with keep_refusal_days = 29 what is older than that');

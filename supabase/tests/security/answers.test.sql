@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(39);
+select plan(40);
 
 -- What a DBA who makes a mistake is told: message, field and remedy. constraints.test.sql has a row for every constraint.
 
@@ -142,6 +142,7 @@ begin
 end;
 $$;
 select is(pg_temp.upsert('conflict do nothing'), 'done', 'an upsert that does nothing');
+select is(pg_temp.upsert(E'/* one /* in */ another */ -- and a line\nconflict do nothing'), 'done', 'also with comments between the words');
 select is((select name from spend.plans where id = 'a'), 'A', 'does nothing');
 select is(pg_temp.upsert('conflict (id) do update set name = excluded.name'), 'done', 'one that updates');
 select is((select name from spend.plans where id = 'a'), 'Again', 'updates');

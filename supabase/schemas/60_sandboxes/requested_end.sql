@@ -1,4 +1,4 @@
-create function spend_private.told_end(p_context spend.execution_contexts)
+create function spend_private.requested_end(p_context spend.execution_contexts)
 returns timestamptz
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -7,7 +7,7 @@ begin
   return case when p_context.extension_is_open then p_context.held_until else p_context.expires_at end;
 end;
 $$;
-comment on function spend_private.told_end is
+comment on function spend_private.requested_end is
   'When E2B ends a running context by itself, as far as E2B was told: an extension that it has not confirmed counts.';
 
 create function spend_private.may_live_until(p_context spend.execution_contexts)
@@ -18,21 +18,21 @@ as $$
 begin
   -- A run that was admitted is not given up on E2B's word alone.
   return greatest(
-    spend_private.told_end(p_context), least(p_context.in_use_until, p_context.held_until)
+    spend_private.requested_end(p_context), least(p_context.in_use_until, p_context.held_until)
   );
 end;
 $$;
 comment on function spend_private.may_live_until is
   'Until when a running context is not to be ended without asking E2B.';
 
-create function spend_private.in_our_time(p_context spend.execution_contexts, p_told timestamptz)
+create function spend_private.by_our_clock(p_context spend.execution_contexts, p_reported_at timestamptz)
 returns timestamptz
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return p_told - make_interval(secs => p_context.clock_skew_seconds::double precision);
+  return p_reported_at - make_interval(secs => p_context.clock_skew_seconds::double precision);
 end;
 $$;
-comment on function spend_private.in_our_time is
+comment on function spend_private.by_our_clock is
   'A moment that E2B tells of a context''s sandbox, by our clock.';

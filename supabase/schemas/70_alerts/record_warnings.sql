@@ -1,4 +1,4 @@
-create function spend_private.warn(
+create function spend_private.record_warnings(
   p_tenant_id uuid,
   p_holds spend.reservation_hold[],
   p_cost_usd numeric,
@@ -27,5 +27,5 @@ begin
   return v_warnings;
 end;
 $$;
-comment on function spend_private.warn is
+comment on function spend_private.record_warnings is
   'Quotas among p_holds that are at or above their warning threshold now, held cost included; records the alerts of what is spent of each (record_alerts). With several slots, calls that commit in the same instant do not see each other: the next call, or spend.maintain(), records what they crossed together.';

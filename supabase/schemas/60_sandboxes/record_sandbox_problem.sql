@@ -1,4 +1,4 @@
-create function spend_private.flag_sandboxes(p_subject text, p_message text, p_now timestamptz)
+create function spend_private.record_sandbox_problem(p_subject text, p_message text, p_now timestamptz)
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -16,5 +16,5 @@ begin
   end if;
 end;
 $$;
-comment on function spend_private.flag_sandboxes is
+comment on function spend_private.record_sandbox_problem is
   'record_problem for what calls find wrong with E2B''s words, job sandboxes.';

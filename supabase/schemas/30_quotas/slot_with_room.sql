@@ -1,4 +1,4 @@
-create function spend_private.roomy_slot(
+create function spend_private.slot_with_room(
   p_quota_id bigint,
   p_period_start timestamptz,
   p_first integer,
@@ -25,5 +25,5 @@ begin
   );
 end;
 $$;
-comment on function spend_private.roomy_slot is
+comment on function spend_private.slot_with_room is
   'A slot with room, locked by somebody or not, searched from p_first on; null when there is none. p_is_observed: the quota cannot refuse the call, so where the whole is over its limit any slot does.';

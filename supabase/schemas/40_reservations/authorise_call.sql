@@ -1,4 +1,4 @@
-create function spend_private.read_call(
+create function spend_private.authorise_call(
   p_tenant_id uuid,
   p_user_id uuid,
   p_resource_type text,
@@ -55,7 +55,7 @@ begin
   );
 end;
 $$;
-comment on function spend_private.read_call is
+comment on function spend_private.authorise_call is
   'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
 
 create function spend_private.fail_not_a_member(p_tenant_id uuid, p_user_id uuid)
