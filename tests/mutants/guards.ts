@@ -650,16 +650,16 @@ export const guardMutants: Mutant[] = [
     [pgtap("prices/"), vitest("prices/meters")],
   ),
   guard(
-    "the dearest part of one whole prices the next",
+    "the highest price of one whole prices the next",
     "20_prices/05_price_product.sql",
-    "      v_dearest := null;\n",
+    "      v_highest := null;\n",
     "",
     [pgtap("prices/"), vitest("prices/meters")],
   ),
   guard(
     "a bound costs what its whole costs, whatever its parts do",
     "20_prices/05_price_product.sql",
-    "if v_dearest.usd / v_dearest.unit_size > v_price.usd / v_price.unit_size then",
+    "if v_highest.usd / v_highest.unit_size > v_price.usd / v_price.unit_size then",
     "if false then",
     [pgtap("prices/")],
   ),
@@ -1039,7 +1039,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "a schedule that pg_cron does not take takes the others back",
     "90_maintenance/schedule_maintenance.sql",
-    "raise warning '%', format('pg_cron does not take %s at \"%s\": %s', p_name, v_schedule, sqlerrm);",
+    "raise warning '%', format('pg_cron rejects %s at \"%s\": %s', p_name, v_schedule, sqlerrm);",
     "raise;",
     [pgtap("ledger/schedule")],
   ),

@@ -4,7 +4,8 @@ language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- 0x73706e64, "spnd", and what follows. A plan has the number: a name that is not here fails, and costs no call anything.
+  -- 0x73706e64, "spnd", and what follows. A plan has the number: a name that is not here fails, and costs no call
+  -- anything.
   case p_name
     when 'calls' then return 1936748132;
     when 'quota_changes' then return 1936748133;

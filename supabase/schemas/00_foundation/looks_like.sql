@@ -18,13 +18,13 @@ begin
   elsif v_new = v_old then
     return true;
   end if;
-  -- 'gpt-5.4' is the next version of 'gpt-5.3'; and of a name of three letters two others are another name.
+  -- 'gpt-5.4' is the next version of 'gpt-5.3'; and two other letters of three make another name.
   return translate(v_new, '0123456789.', '') <> translate(v_old, '0123456789.', '')
     and spend_private.edit_distance(v_new, v_old) <= least(2, length(v_new) / 3, length(v_old) / 3);
 end;
 $$;
 comment on function spend_private.looks_like is
-  'Whether a name is another one but for its case or a slip or two, and not another version of it.';
+  'Whether two names differ only by case or by a typo or two, and not by their version.';
 
 create function spend_private.edit_distance(p_one text, p_other text)
 returns integer

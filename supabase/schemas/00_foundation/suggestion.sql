@@ -13,7 +13,7 @@ begin
       select n.name, d.distance
       from pg_timezone_names as n
       cross join lateral (
-        -- 'tokyo' is a name without its area.
+        -- 'tokyo' lacks its area.
         select spend_private.edit_distance(
           lower(case when strpos(p_value, '/') > 0 then n.name else regexp_replace(n.name, '^.*/', '') end),
           lower(replace(p_value, ' ', '_'))
@@ -27,4 +27,4 @@ begin
 end;
 $$;
 comment on function spend_private.suggestion is
-  'What somebody may have meant by a value that is not known, as a question; null: nothing comes to mind.';
+  'Suggests known values that are close to an unknown one ("Did you mean …?"); null when none is.';

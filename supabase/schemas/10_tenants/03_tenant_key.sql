@@ -8,5 +8,5 @@ begin
 end;
 $$;
 comment on function spend_private.tenant_key is
-  'First 32 bits of a tenant''s id. Not unique: whoever looks up by it must compare the rest too.';
+  'First 32 bits of a tenant''s id. Not unique: compare the whole id after a look-up by it.';
 grant execute on function spend_private.tenant_key to service_role;

@@ -54,7 +54,7 @@ comment on constraint limit_is_not_negative on spend.plan_quotas is
 comment on constraint warning_threshold_is_a_share on spend.plan_quotas is
   'warning_threshold: a share of the limit, more than 0 and at most 1: 0.8 for 80 %.';
 comment on constraint estimate_policy_is_known on spend.plan_quotas is
-  'estimate_policy: strict (holds the most that a call can cost) or expected (what such calls cost of late).';
+  'estimate_policy: strict (holds the most that a call can cost) or expected (holds what such calls cost recently).';
 comment on constraint slots_are_in_range on spend.plan_quotas is
   'slots: 1 to 256; omit it for the default.';
 
@@ -75,7 +75,7 @@ begin
 end;
 $$;
 comment on function spend_private.complete_plan_quota is
-  'Trigger: rounds what is more exact than the books, as complete_quota does: the quotas that follow a plan, and owners who go up to its limit, have just that.';
+  'Trigger: rounds limit and threshold to the precision of the ledger, as complete_quota does, so that quotas that follow the plan, and owners who go up to its limit, have exactly that.';
 
 create trigger complete_plan_quota before insert or update on spend.plan_quotas
 for each row execute function spend_private.complete_plan_quota();

@@ -14,7 +14,7 @@ comment on table spend.tenants is
   'Customers of the project. Inserting one seeds the quotas of its plan in the same transaction.';
 comment on column spend.tenants.id is 'May be the project''s own id of the customer. Its first 32 bits are in the id of each of its reservations.';
 comment on column spend.tenants.name is 'For people; need not be unique.';
-comment on column spend.tenants.plan_id is 'Plan that its quotas follow. Setting another brings that one''s quotas; those set by hand stay.';
+comment on column spend.tenants.plan_id is 'Plan that its quotas follow. Setting another plan brings its quotas; those set by hand stay.';
 comment on column spend.tenants.time_zone is
   'IANA name. Days, weeks and months of the tenant''s and its users'' quotas begin at midnight of this zone.';
 comment on column spend.tenants.plan_version is
@@ -26,7 +26,7 @@ comment on column spend.tenants.closed_at is
   'When set, new spend is refused (PT403 tenant_closed). Open reservations still settle, history stays.';
 
 create index tenants_plan_id_plan_version_idx on spend.tenants (plan_id, plan_version);
--- A reservation's id carries this key, so that settle finds the tenant, and with it the rows, from the id alone.
+-- A reservation's id carries this key, so that settle finds the tenant, and its rows, by the id.
 create index tenants_key_idx on spend.tenants (spend_private.tenant_key(id));
 
 alter table spend.tenants enable row level security;

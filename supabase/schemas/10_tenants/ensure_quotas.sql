@@ -1,7 +1,7 @@
 create function spend.ensure_quotas(tenant_id uuid)
 returns integer
 language plpgsql volatile
--- Definer: quotas of source plan are written by the plan alone, whoever asks for it.
+-- Definer: no role may write quotas of source plan itself.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -11,5 +11,5 @@ begin
 end;
 $$;
 comment on function spend.ensure_quotas is
-  'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, leaves alone what was overridden by hand (source manual). Returns how many changed. Triggers and spend.maintain() do the same; call it yourself where neither runs. For service_role.';
+  'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, keeps what was overridden by hand (source manual). Returns how many changed. Triggers and spend.maintain() do the same; call it yourself where neither runs. For service_role.';
 grant execute on function spend.ensure_quotas to service_role;

@@ -7,15 +7,15 @@ declare
   v_plan_id text;
   v_plan spend.plans;
 begin
-  -- The tenant before its plan, as everybody: neither can change until this transaction ends, and what changed a moment
-  -- ago is seen by the statements that follow.
+  -- The tenant before its plan, in every transaction. Neither can change until this one ends, and the statements that
+  -- follow see the latest change.
   select t.plan_id into v_plan_id from spend.tenants as t where t.id = p_tenant_id for share;
   select * into v_plan from spend.plans as p where p.id = v_plan_id for share;
   return v_plan;
 end;
 $$;
 comment on function spend_private.lock_plan is
-  'The plan of a tenant, which stays as it is until the transaction ends: whoever seeds quotas from it, and whoever changes it, wait for each other, so that nobody slips past a change.';
+  'The plan of a tenant, locked until the transaction ends: seeding quotas from a plan and changing it wait for each other, so that no tenant misses a change.';
 
 create function spend_private.follow_plan(p_tenant_id uuid, p_user_id uuid default null)
 returns integer
@@ -64,7 +64,7 @@ begin
     on conflict on constraint one_quota_per_subject do update set
       limit_usd = excluded.limit_usd, warning_threshold = excluded.warning_threshold,
       estimate_policy = excluded.estimate_policy, slots = excluded.slots,
-      -- Tells complete_quota that it is the plan that writes; owners have no grant on this column.
+      -- Tells complete_quota that the plan writes; owners have no grant on this column.
       source = 'following'
     where q.source = 'plan'
       and (q.limit_usd, q.warning_threshold, q.estimate_policy, q.slots)
@@ -85,4 +85,4 @@ begin
 end;
 $$;
 comment on function spend_private.follow_plan is
-  'spend.ensure_quotas, of one member alone where p_user_id is given. Who calls it for a tenant or a member that is not new has locked the changes of quotas.';
+  'spend.ensure_quotas, for one member only where p_user_id is given. Unless the tenant or member is new, the caller has locked changes of quotas (lock_quota_changes).';

@@ -13,11 +13,11 @@ begin
     where p.id in (select c.plan_id from changed as c)
     returning p.id, p.version
   loop
-    -- Few follow at once. Many would stop their calls for as long as all of them take.
+    -- Up to 100 tenants follow at once. More would block their calls for too long.
     if (select count(*) from (select from spend.tenants as t where t.plan_id = v_plan.id limit 101) as few) <= 100 then
       perform spend_private.follow_plans(100, v_plan.id);
     else
-      raise notice 'The tenants of plan "%" follow in batches, as spend.maintain() runs; spend.plan_progress says how far they are.', v_plan.id;
+      raise notice 'The tenants of plan "%" follow in batches, as spend.maintain() runs; spend.plan_progress shows how many do.', v_plan.id;
     end if;
   end loop;
   return null;
@@ -59,7 +59,7 @@ begin
     select t.id
     from spend.plans as p
     cross join lateral (
-      -- A tenant that somebody is changing is not waited for: it follows in a later batch.
+      -- Skip a tenant that somebody is changing: it follows in a later batch.
       select o.id
       from spend.tenants as o
       where o.plan_id = p.id and o.plan_version < p.version
@@ -88,7 +88,7 @@ begin
 end;
 $$;
 comment on function spend_private.follow_plans is
-  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not. p_waits false: null, at once, while somebody changes quotas; for a transaction that has locked the roll-ups, which a change of time zone waits for.';
+  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that has changed, and members that no trigger saw; returns how many. Calls of these tenants wait until the transaction ends. p_waits false: returns null at once while somebody changes quotas; for a transaction that has locked the roll-ups, which a change of time zone waits for.';
 
 create function spend_private.follow_plan_or_record(p_tenant_id uuid, p_user_id uuid default null)
 returns void
@@ -106,4 +106,4 @@ exception
 end;
 $$;
 comment on function spend_private.follow_plan_or_record is
-  'follow_plan for one of many: what is wrong about it goes to spend.problems, and the others follow without it.';
+  'follow_plan in a batch: an error goes to spend.problems, and the batch goes on.';

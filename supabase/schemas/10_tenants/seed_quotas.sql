@@ -1,7 +1,7 @@
 create function spend_private.seed_quotas_of_tenant()
 returns trigger
 language plpgsql
--- Definer: whoever inserts a tenant or a member need not be able to write quotas.
+-- Definer: a role that may insert tenants or members may lack the right to write quotas.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -27,7 +27,7 @@ begin
   if tg_op <> 'INSERT' then
     delete from spend.cost_quotas as q
     where q.tenant_id = old.tenant_id and q.scope_id = old.user_id and q.scope = 'user';
-    -- Also where there was none to delete: whoever comes back is new (is_new_subject).
+    -- Also without a quota to delete: a member who returns counts as new (is_new_subject).
     perform spend_private.stop_calls(array[old.tenant_id]);
   end if;
   if tg_op <> 'DELETE' then

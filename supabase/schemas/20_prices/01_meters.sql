@@ -15,7 +15,7 @@ comment on column spend.meters.meter is 'Name in spend.prices and, for llm, key 
 comment on column spend.meters.part_of is
   'The meter whose count includes this one: input_tokens includes cache_read_tokens.';
 comment on column spend.meters.provider_decides is
-  'Of a part: true when the provider may count any share of the whole as it (what it caches, how long it reasons), so that an estimate which does not state it must cover it; false when only a request that asks for it has it (audio, images sent, a cache for an hour), so that who estimates knows and states it.';
+  'Of a part: true when the provider decides how much of the whole it is (caching, reasoning): a bound that does not state it must cover it. False when a request asks for it (audio, images sent, a cache for an hour): the caller knows and states it.';
 comment on column spend.meters.description is 'What is counted, for people.';
 
 alter table spend.meters enable row level security;

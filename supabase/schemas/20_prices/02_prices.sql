@@ -26,7 +26,7 @@ create table spend.prices (
   constraint revision_is_not_negative check (revision >= 0)
 );
 comment on table spend.prices is
-  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row in force of a product that a call has used cannot be changed or deleted; a row with a higher revision takes its place.';
+  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row in force of a product that a call has used cannot be changed or deleted; a row with a higher revision replaces it.';
 comment on column spend.prices.id is 'What price_ids of reservations and events refer to.';
 comment on column spend.prices.resource_type is 'llm or e2b.';
 comment on column spend.prices.provider is 'Who sells it, as calls name it in usage: openai, e2b. Case counts.';
@@ -38,14 +38,14 @@ comment on column spend.prices.tier_from is 'The row is for calls with strictly 
 comment on column spend.prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
 comment on column spend.prices.revision is '0, or 1 and more for a row that corrects a wrong price found late: such a row may take effect in the past, and of several for one moment the highest counts. spend.reprice books what that changes about calls that were booked already.';
 comment on column spend.prices.note is 'For people: source of the price, reason of a revision.';
-comment on column spend.prices.tenant_id is 'Set: a negotiated price, for this tenant alone, that goes before the general one.';
+comment on column spend.prices.tenant_id is 'Set: a negotiated price, for this tenant only; it overrides the general one.';
 comment on column spend.prices.effective_from is 'In force from this moment until that of the next row for the same; may lie in the future. In the past only where no call was priced since, or with a revision.';
 comment on column spend.prices.first_used_at is 'Set by the first reservation that the row could price, whether or not its estimate has the meter; from then on the row is fixed.';
 comment on column spend.prices.version is 'Set by the database: greater than that of every row that was committed before. A call is priced by the rows up to the version that it was reserved at (spend.reservations.price_version), whatever is inserted, committed or dated later.';
 
 create index prices_tenant_id_idx on spend.prices (tenant_id);
 create index prices_resource_type_meter_idx on spend.prices (resource_type, meter);
--- Every reserve asks whether a row of its product is not fixed yet: most often there is none.
+-- Every reserve looks for rows of its product that are not marked as used: most often there are none.
 create index prices_unused_idx on spend.prices (provider, product, tenant_id, effective_from)
 where first_used_at is null;
 

@@ -29,7 +29,7 @@ comment on table spend.product_aliases is
 comment on column spend.product_aliases.provider is 'Provider whose products are meant, as in spend.prices.';
 comment on column spend.product_aliases.match_kind is 'How a call''s name is compared with pattern: equals, starts_with, ends_with, contains, or regex (PostgreSQL''s, matched anywhere in the name).';
 comment on column spend.product_aliases.pattern is 'What the name is compared with. Case counts.';
-comment on column spend.product_aliases.product is 'Product whose prices then apply, as in spend.prices. One without prices is passed over.';
+comment on column spend.product_aliases.product is 'Product whose prices then apply, as in spend.prices. One without prices is skipped.';
 
 alter table spend.product_aliases enable row level security;
 create policy "signed-in users read the aliases" on spend.product_aliases

@@ -8,7 +8,7 @@ create type spend_private.usage_counts as (
   usage jsonb
 );
 comment on type spend_private.usage_counts is
-  'Usage that was read. name: model or template; units: meter -> count; total_input: input tokens, which decide the tier; is_complete: no required count is missing or null; usage: as it is kept, each number in its one spelling (5, not 5.0).';
+  'Usage that was read. name: model or template; units: meter -> count; total_input: input tokens, which decide the tier; is_complete: no required count is missing or null; usage: as it is stored, each number in its shortest spelling (5, not 5.0).';
 
 create function spend_private.read_usage(p_resource_type text, p_usage jsonb)
 returns spend_private.usage_counts
@@ -51,7 +51,7 @@ begin
     );
   end if;
 
-  -- JSON writes five as 5, 5.0 or 5E0, and jsonb keeps the zeros; what is kept and cast has them no more.
+  -- JSON writes five as 5, 5.0 or 5E0, and jsonb keeps the zeros. Drop them before usage is stored and cast.
   if strpos(v_numbers::text, '.') > 0 then
     v_numbers := (
       select jsonb_object_agg(n.key, case jsonb_typeof(n.value)
@@ -81,7 +81,7 @@ begin
 end;
 $$;
 comment on function spend_private.read_usage is
-  'Validates usage (DESIGN: the SQL contract) and counts it in meters. Counts are whole and not negative, memory_gib may be fractional; a null count is unknown. Whether a key of LLM usage is a meter shows when it is priced. Raises 22023 invalid_usage with the field.';
+  'Validates usage and counts it in meters. Counts are whole and not negative, memory_gib may be fractional; a null count is unknown. Pricing finds out whether a key of LLM usage is a meter. Raises 22023 invalid_usage with the field.';
 
 create function spend_private.sandbox_units(p_numbers jsonb)
 returns jsonb

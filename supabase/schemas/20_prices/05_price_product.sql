@@ -87,7 +87,7 @@ begin
 end;
 $$;
 comment on function spend_private.prices_in_force is
-  'One price for each meter that the usage counts: of the product of this name first, then of the one whose alias it is; parts before their whole. p_is_bound: the usage is an upper bound; then also the prices of parts that it does not state, and that the provider decides on (meters.provider_decides). p_version: by the rows of this very product alone that there were at this version of the price list; null: by all rows.';
+  'One price for each meter that the usage counts: of the product of this name first, then of the one whose alias it is; parts before their whole. p_is_bound: the usage is an upper bound; then also the prices of parts that it does not state, and that the provider decides on (meters.provider_decides). p_version: only rows of exactly this product that existed at this version of the price list; null: all rows.';
 
 create function spend_private.bill(
   p_resource_type text,
@@ -100,7 +100,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_price spend_private.price_in_force;
-  v_dearest spend_private.price_in_force; -- of the parts that the bound does not state
+  v_highest spend_private.price_in_force; -- of the parts that the bound does not state
   v_whole text;
   v_billed_apart numeric;
   v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
@@ -114,12 +114,12 @@ begin
     if v_whole is distinct from coalesce(v_price.part_of, v_price.meter) then
       v_whole := coalesce(v_price.part_of, v_price.meter);
       v_billed_apart := 0;
-      v_dearest := null;
+      v_highest := null;
     end if;
 
     if v_price.units is null then
-      if v_dearest.id is null or v_price.usd / v_price.unit_size > v_dearest.usd / v_dearest.unit_size then
-        v_dearest := v_price;
+      if v_highest.id is null or v_price.usd / v_price.unit_size > v_highest.usd / v_highest.unit_size then
+        v_highest := v_price;
       end if;
       continue;
     end if;
@@ -128,10 +128,10 @@ begin
       v_billed_apart := v_billed_apart + v_price.units;
     else
       v_price.units := v_price.units - v_billed_apart;
-      if v_dearest.usd / v_dearest.unit_size > v_price.usd / v_price.unit_size then
-        v_price.id := v_dearest.id;
-        v_price.usd := v_dearest.usd;
-        v_price.unit_size := v_dearest.unit_size;
+      if v_highest.usd / v_highest.unit_size > v_price.usd / v_price.unit_size then
+        v_price.id := v_highest.id;
+        v_price.usd := v_highest.usd;
+        v_price.unit_size := v_highest.unit_size;
       end if;
     end if;
     continue when v_price.units = 0;
@@ -156,7 +156,7 @@ begin
 end;
 $$;
 comment on function spend_private.bill is
-  'Adds up what usage costs at p_prices (prices_in_force), those of the first product alone. A part that has a price is billed apart, and the rest of its whole at the whole''s price; in a bound, at the dearest of that and of the parts that it does not state. Null without prices.
+  'Adds up what usage costs at p_prices (prices_in_force), only those of the first product. A part that has a price is billed apart, and the rest of its whole at the whole''s price; in a bound, at the highest price of the whole and of the parts that it does not state. Null without prices.
 Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
 
 create function spend_private.unpriced_meters(p_resource_type text, p_units jsonb, p_left jsonb)

@@ -12,7 +12,7 @@ begin
     select a.provider, a.product, a.meter, a.usd, a.unit_size, p.usd as other_usd, p.unit_size as other_unit_size
     from added as a
     cross join lateral (
-      -- Its predecessor; or else, for a negotiated price or a service tier, what everybody pays.
+      -- The price before it; for the first negotiated price or price of a service tier, what everybody pays.
       select o.usd, o.unit_size
       from spend.prices as o
       where o.provider = a.provider and o.product = a.product and o.resource_type = a.resource_type
@@ -40,7 +40,7 @@ begin
 end;
 $$;
 comment on function spend_private.notice_odd_prices is
-  'Trigger: a new price a hundred times that before it, or a hundredth, gets a notice.';
+  'Trigger: raises a notice for a new price that is a hundred times the one before it, or a hundredth.';
 
 create trigger notice_odd_prices after insert on spend.prices
 referencing new table as added
@@ -63,7 +63,7 @@ begin
 end;
 $$;
 comment on function spend_private.notice_odd_change is
-  'Trigger: notice_odd_prices, of a price that is changed.';
+  'Trigger: notice_odd_prices for a price that is changed.';
 
 create trigger notice_odd_change after update of usd, unit_size on spend.prices
 for each row execute function spend_private.notice_odd_change();
@@ -79,7 +79,7 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- What was free, or is so from now on, is no slip of a unit.
+  -- A price that was zero, or becomes zero, is not a wrong unit.
   return p_usd > 0 and p_other_usd > 0 and (
     p_usd * p_other_unit_size >= 100 * p_other_usd * p_unit_size
     or p_other_usd * p_unit_size >= 100 * p_usd * p_other_unit_size

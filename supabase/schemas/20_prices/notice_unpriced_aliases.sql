@@ -27,7 +27,7 @@ begin
 end;
 $$;
 comment on function spend_private.notice_unpriced_aliases is
-  'Trigger: an alias of a product without a price gets a notice.';
+  'Trigger: raises a notice for an alias of a product without a price.';
 
 create trigger notice_unpriced_aliases after insert on spend.product_aliases
 referencing new table as added

@@ -37,7 +37,7 @@ begin
 end;
 $$;
 comment on function spend_private.plain_product is
-  'The one name of a product that a provider''s ''*'' row prices, however it is written: without ''provider/'', in no case, as the product or the alias that says the same, else in small letters. Quotas by product are matched with it (resolve_quota_product).';
+  'One name for all spellings of a product that a provider''s ''*'' row prices: without ''provider/'', as the product or alias that equals it in any case, else in lower case. Quotas by product match it (resolve_quota_product).';
 
--- Beside '*', a product is looked for in any case.
+-- For plain_product.
 create index prices_provider_lower_idx on spend.prices (provider, lower(product));

@@ -4,14 +4,14 @@ create table spend_private.price_state (
   constraint is_only_row check (is_only_row)
 );
 comment on table spend_private.price_state is
-  'The version of the price list. One row. Who changes prices raises it first, and so holds it until the end of the transaction: versions are committed in their order. Who sees a version sees all rows up to it, and each row that is committed later has a greater one. Reading waits for nobody.';
+  'Version of the price list. One row. A change of prices increments it first, and so locks it until the transaction ends: versions commit in order. A snapshot that has a version has all rows up to it, and rows that commit later have a greater one. Readers never wait.';
 insert into spend_private.price_state (version) values (0);
 alter table spend_private.price_state enable row level security;
 
 create function spend_private.raise_price_version()
 returns trigger
 language plpgsql volatile
--- Definer: whoever may change prices has no right on the version.
+-- Definer: roles that may change prices have no right on the version.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -21,15 +21,15 @@ begin
 end;
 $$;
 comment on function spend_private.raise_price_version is
-  'Trigger: one more version of the price list for each statement that changes it, and one transaction that changes it at a time.';
+  'Trigger: increments the version of the price list for each statement that changes it, in one transaction at a time.';
 
--- Before any row is locked, and so in one order. Not for marking a row as used, which is no change of it.
+-- Before any row is locked, and so in one order. Marking a row as used is no change.
 create trigger a_raise_price_version before insert or update of
   resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
   version
 on spend.prices
 for each statement execute function spend_private.raise_price_version();
--- Not for the prices that go with their tenant: who deletes a tenant holds its row, which a new price of it waits for.
+-- Not for prices that are deleted with their tenant: that transaction has the tenant's row, which a new price waits for.
 create trigger a_raise_price_version_for_delete before delete on spend.prices
 for each statement when (pg_trigger_depth() = 0)
 execute function spend_private.raise_price_version();
@@ -47,9 +47,9 @@ begin
 end;
 $$;
 comment on function spend_private.set_price_version is
-  'Trigger: a row that is new or changed is of the new version, whatever it says itself.';
+  'Trigger: gives a new or changed row the new version, whatever the statement says.';
 
--- The name decides the order: last, after all that refuses the row.
+-- The name decides the order: after all triggers that refuse the row.
 create trigger z_set_price_version before insert or update of
   resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
   version
@@ -63,9 +63,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform from spend_private.price_state for no key update;
-  -- Another statement, which sees what the wait was for.
+  -- A new statement, which sees what was committed meanwhile.
   return (select s.version from spend_private.price_state as s);
 end;
 $$;
 comment on function spend_private.lock_price_version is
-  'Waits until nobody is changing prices, and keeps them as they are until the end of the transaction. Returns the version of the price list.';
+  'Waits for changes of prices, and makes new ones wait until the transaction ends. Returns the version of the price list.';

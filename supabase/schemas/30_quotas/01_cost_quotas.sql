@@ -37,7 +37,7 @@ create table spend.cost_quotas (
   constraint source_is_known check (source in ('plan', 'manual'))
 );
 comment on table spend.cost_quotas is
-  'Limits. A call must fit into every quota that matches it; no matching quota means no limit. Rows of source plan follow plan_quotas; changing one by hand makes it manual.';
+  'Limits. A call must fit every quota that matches it; without one there is no limit. Rows of source plan follow plan_quotas; editing one by hand makes it manual.';
 comment on column spend.cost_quotas.id is 'What balances, reservations and alerts refer to.';
 comment on column spend.cost_quotas.scope is 'Whose spend counts: platform (all tenants'' together), tenant, or user (one member''s in one tenant).';
 comment on column spend.cost_quotas.tenant_id is 'Tenant of the quota, or of its user; null for the platform.';
@@ -47,13 +47,13 @@ comment on column spend.cost_quotas.period is 'Calendar period in the tenant''s 
 comment on column spend.cost_quotas.limit_usd is 'USD per period. 0 refuses everything.';
 comment on column spend.cost_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning and an alert is recorded.';
 comment on column spend.cost_quotas.enforcement is 'block refuses; observe counts and alerts but never refuses.';
-comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held at the most that it can cost. expected: at what the tenant''s calls of its kind cost of late (spend_private.call_to_hold), if every quota that could refuse the call is expected too; spend may then pass the limit by as much as the open calls cost more than expected.';
+comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held at the most that it can cost. expected: at what the tenant''s recent calls of its kind cost (spend_private.call_to_hold), if every quota that could refuse the call is expected too; spend may then exceed the limit by what open calls cost more than expected.';
 comment on column spend.cost_quotas.slots is 'Balances that the quota is split into, so that concurrent calls do not wait for one row. Default: platform 64, tenant 8, user 1. Splitting never changes an answer.';
 comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
 comment on column spend.cost_quotas.shape_since is 'When its period or subject last changed; -infinity: never. Kept by a trigger.';
 comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count. Kept under the name that reservations have (resolve_quota_product), however it was written.';
 comment on column spend.cost_quotas.source is 'plan: follows plan_quotas. manual: set or changed by hand; a plan leaves it alone.';
-comment on column spend.cost_quotas.created_at is 'When the quota was inserted. What was spent before, in its period, counts all the same.';
+comment on column spend.cost_quotas.created_at is 'When the quota was inserted. Earlier spend in its period counts too.';
 
 alter table spend.cost_quotas enable row level security;
 create policy "members read their tenant's quotas and their own" on spend.cost_quotas
@@ -93,13 +93,13 @@ comment on constraint warning_threshold_is_a_share on spend.cost_quotas is
 comment on constraint enforcement_is_known on spend.cost_quotas is
   'enforcement: block (refuses what does not fit) or observe (counts and alerts, never refuses).';
 comment on constraint estimate_policy_is_known on spend.cost_quotas is
-  'estimate_policy: strict (holds the most that a call can cost) or expected (what such calls cost of late).';
+  'estimate_policy: strict (holds the most that a call can cost) or expected (holds what such calls cost recently).';
 comment on constraint slots_are_in_range on spend.cost_quotas is
   'slots: 1 to 256; omit it for the default.';
 comment on constraint source_is_known on spend.cost_quotas is
   'source: manual, or plan for a row that follows spend.plan_quotas. Omit it: rows that you write are manual.';
 
--- What a plan writes is right already: its own rows have been through this. (Whoever sets that setting gets Postgres' words.)
+-- Rows that follow a plan were checked with the plan. (Setting this by hand loses the explanation, not the check.)
 create trigger explain_mistakes before insert or update on spend.cost_quotas
 for each row when (current_setting('spend.seeding', true) is distinct from 'on')
 execute function spend_private.explain_mistakes('quota');

@@ -20,13 +20,13 @@ with (
 );
 -- No foreign key: a call that opens a balance must not wait for a quota that is being changed (stop_calls).
 comment on table spend_private.quota_balances is
-  'What is spent and held of a quota in one period, split into slots that each have a part of the limit to give. Written by the functions of 40_reservations alone; derived from cost_events and open reservations (spend.verify_balances proves it). One that ends after its quota''s shape_since, and its tenant''s time_zone_since, counts what the quota counts now; an older one is history of another shape, until spend.maintain() deletes it.';
-comment on column spend_private.quota_balances.tenant_id is 'The quota''s tenant; all zeros for the platform. In the key for the day the table is distributed by it.';
+  'What is spent and held of a quota in one period, split into slots that each have a part of the limit. Written only by functions; derived from cost_events and open reservations (spend.verify_balances checks it). One that ends after its quota''s shape_since, and its tenant''s time_zone_since, counts what the quota counts now; an older one is history of another shape, until spend.maintain() deletes it.';
+comment on column spend_private.quota_balances.tenant_id is 'The quota''s tenant; all zeros for the platform. In the key so that the table can be distributed by it.';
 comment on column spend_private.quota_balances.period_start is '-infinity for lifetime quotas.';
-comment on column spend_private.quota_balances.allotted_usd is 'What this slot may give. The allotments sum to the limit, or, while is_below_threshold, to just below the warning threshold. Negative when the whole is over its limit: then one slot carries the excess.';
+comment on column spend_private.quota_balances.allotted_usd is 'USD that this slot may hold and spend. The allotments sum to the limit, or, while is_below_threshold, to just below the warning threshold. Negative when the quota is over its limit: then one slot carries the excess.';
 comment on column spend_private.quota_balances.spent_usd is 'Booked cost. Negative after credits.';
-comment on column spend_private.quota_balances.is_below_threshold is 'The whole is below its warning threshold, and cannot reach it within these allotments: a call need not look at all slots to know that there is nothing to warn of.';
-comment on column spend_private.quota_balances.is_split is 'False while the whole is over its limit: then one slot''s room says nothing, and admission looks at all of them.';
+comment on column spend_private.quota_balances.is_below_threshold is 'The quota is below its warning threshold, and cannot reach it within these allotments: a call need not look at all slots to know that there is no warning.';
+comment on column spend_private.quota_balances.is_split is 'False while the quota is over its limit: then one slot''s room says nothing, and admission looks at all slots.';
 
 alter table spend_private.quota_balances enable row level security;
 create policy "who may read a quota reads its balances" on spend_private.quota_balances

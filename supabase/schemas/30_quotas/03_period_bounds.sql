@@ -5,7 +5,7 @@ create function spend_private.period_bounds(
 )
 returns tstzrange
 language plpgsql stable strict
--- Definer: whoever reads spend.quota_status may not use the schema of what this calls. It reads no table.
+-- Definer: readers of spend.quota_status may not use the schema of what this calls. It reads no table.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$

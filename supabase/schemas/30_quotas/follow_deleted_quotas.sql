@@ -14,7 +14,7 @@ begin
   using old_quotas as o
   where b.quota_id = o.id;
 
-  -- No row would be no limit. Of a member who has left, or of a tenant that is gone, there is nothing to limit.
+  -- Without a row there would be no limit. Members who have left, and tenants that are gone, need none.
   insert into spend.cost_quotas (
     scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, estimate_policy, slots, source
   )

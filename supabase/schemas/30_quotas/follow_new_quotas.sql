@@ -32,7 +32,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A row that this very transaction made: no other can have a call of it.
+  -- This transaction inserted the tenant: no other one can have a call of it.
   if exists (
     select from spend.tenants as t
     where t.id = p_tenant_id and t.created_at = now() and t.xmin = pg_current_xact_id()::xid
@@ -45,7 +45,7 @@ begin
     where m.tenant_id = p_tenant_id and m.user_id = p_scope_id
       and m.created_at = now() and m.xmin = pg_current_xact_id()::xid
   )
-  -- Somebody who comes back may have calls from before; they ended, or are seen here: leaving waited for them.
+  -- A member who returns may have earlier calls. Leaving waited for them: they have ended, or are seen here.
   and not exists (
     select from spend.reservations as r
     where r.tenant_id = p_tenant_id and r.status = 'held' and r.user_id = p_scope_id
@@ -57,4 +57,4 @@ begin
 end;
 $$;
 comment on function spend_private.is_new_subject is
-  'Whether a tenant, or a user as its member, is so new that nothing can have been spent or held yet: then there is nothing to count, and no call to wait for.';
+  'Whether a tenant, or a user as its member, is so new that nothing can be spent or held yet: there is nothing to count, and no call to wait for.';

@@ -1,7 +1,7 @@
 create function spend_private.follow_quota_changes()
 returns trigger
 language plpgsql
--- Definer: balances are written by nobody else, whoever changes a quota.
+-- Definer: no role may write balances itself.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -27,7 +27,7 @@ begin
     return null;
   end if;
 
-  -- A quota that moves stops the calls of its tenant before, too.
+  -- A quota that moves to another tenant stops the calls of both.
   select array_agg(distinct t.tenant_id) into v_tenant_ids
   from (
     select n.id, n.tenant_id from new_quotas as n
@@ -46,7 +46,7 @@ begin
 end;
 $$;
 comment on function spend_private.follow_quota_changes is
-  'Trigger: a changed limit, warning threshold, number of slots or enforcement reaches the open balances in the same transaction, while no call runs that was decided by the one before; another shape (whose spend, of what, in which period) counts other calls, so they are counted anew.';
+  'Trigger: a changed limit, warning threshold, number of slots or enforcement reaches the open balances in the same transaction, while no call runs that the old one admitted; another shape (whose spend, of what, in which period) counts other calls, so its balances are recounted.';
 
 create trigger follow_quota_changes after update on spend.cost_quotas
 referencing old table as old_quotas new table as new_quotas

@@ -13,4 +13,4 @@ begin
 end;
 $$;
 comment on function spend_private.lock_all_slots is
-  'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: a wait does not refresh the snapshot of its own.';
+  'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: after a wait, this one still has its old snapshot.';

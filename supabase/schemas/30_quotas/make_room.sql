@@ -18,7 +18,7 @@ declare
 begin
   perform spend_private.lock_all_slots(p_quota_id, p_period_start);
 
-  -- A limit that is being changed reaches the balances under the same locks: what is read here is in force.
+  -- A change of the limit needs the same locks: the limit that is read here is in force.
   select q.limit_usd, u.used_usd, p_slot % u.slots
   into v_limit_usd, v_used_usd, v_slot
   from (
@@ -32,7 +32,7 @@ begin
     return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
   end if;
 
-  -- What costs nothing passes no limit, and none that is passed already.
+  -- A call that costs nothing exceeds no limit, but a limit of 0 refuses it.
   if p_is_enforced and ((p_cost_usd > 0 and v_used_usd + p_cost_usd > v_limit_usd) or v_limit_usd = 0) then
     return null;
   end if;
@@ -41,4 +41,4 @@ begin
 end;
 $$;
 comment on function spend_private.make_room is
-  'Locks all slots in order, decides by the whole, and moves allotment to p_slot so that the call fits there; null when the whole has no room.';
+  'Locks all slots in order, decides by their sum, and moves allotment to p_slot so that the call fits there; null when the quota has no room.';

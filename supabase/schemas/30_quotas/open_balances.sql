@@ -29,7 +29,7 @@ begin
 end;
 $$;
 comment on function spend_private.open_balances is
-  'Opens a quota''s balances for the period that contains p_now, with what the ledger and the open reservations say of it. A new period needs no reset: its first call opens it, and whoever comes second finds it open.';
+  'Opens a quota''s balances for the period that contains p_now, from the ledger and the open reservations. A new period needs no reset: its first call opens it.';
 
 create function spend_private.held_usd(p_quota spend.cost_quotas, p_period_start timestamptz)
 returns spend_private.slot_usd[]
@@ -49,7 +49,7 @@ begin
 end;
 $$;
 comment on function spend_private.held_usd is
-  'What open reservations hold in the slots of a quota''s period, as they say themselves.';
+  'What open reservations hold in the slots of a quota''s period, by their own rows.';
 
 create function spend_private.insert_balances(
   p_quota spend.cost_quotas,

@@ -26,4 +26,4 @@ begin
 end;
 $$;
 comment on function spend_private.slot_with_room is
-  'A slot with room, locked by somebody or not, searched from p_first on; null when there is none. p_is_observed: the quota cannot refuse the call, so where the whole is over its limit any slot does.';
+  'A slot with room, locked or not, searched from p_first on; null when there is none. p_is_observed: the quota cannot refuse the call, so any slot will do where it is over its limit.';

@@ -5,7 +5,7 @@ create type spend_private.actual_cost as (
   is_estimated boolean
 );
 comment on type spend_private.actual_cost is
-  'What a call cost, in USD, and by what: usage and prices. is_estimated: usage or a price of it is not known.';
+  'What a call cost in USD, with its usage and prices. is_estimated: usage, or a price of it, is unknown.';
 
 create function spend_private.actual_cost(
   p_reservation spend.reservations,
@@ -27,7 +27,7 @@ begin
   end if;
 
   v_counts := spend_private.read_usage(p_reservation.resource_type, p_usage);
-  -- The product that was admitted is the product that is billed: quotas and prices were chosen for it.
+  -- Bill the product that was admitted: quotas and prices were chosen for it.
   v_counts.provider := p_reservation.provider;
   v_counts.name := p_reservation.product;
   if p_reservation.price_version is null then
@@ -56,4 +56,4 @@ begin
 end;
 $$;
 comment on function spend_private.actual_cost is
-  'Prices the usage that a reservation is settled with, by the rows that priced the reservation (priced_as, price_version), which are fixed; in a copy of it without price_version, by what all rows say now of its product at the time that it was made. p_is_bound: it is an upper bound of that (price_product). Raises 22023 invalid_usage.';
+  'Prices the usage that a reservation is settled with, by the rows that priced the reservation (priced_as, price_version), which cannot change; in a copy of it without price_version, by all rows that now apply to its product at the time that it was made. p_is_bound: the usage is a bound (prices_in_force). Raises 22023 invalid_usage.';

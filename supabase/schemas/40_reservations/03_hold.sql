@@ -31,7 +31,7 @@ declare
 begin
   foreach v_quota in array p_quotas loop
     v_is_observed := not (p_enforce and v_quota.is_enforced);
-    -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
+    -- Each connection starts at a slot of its own, so that connections rarely meet.
     v_first := pg_backend_pid() % v_quota.slots;
     if v_quota.has_room and v_quota.slots > 1 and not v_quota.is_contended then
       foreach v_from in array array[v_first, 0] loop
@@ -74,7 +74,7 @@ begin
         )
       returning b.is_below_threshold into v_is_below_threshold;
     end if;
-    -- A quota that was deleted a moment ago has no balance, and limits nothing any more: make_room tells.
+    -- A quota that was just deleted has no balance and no limit: make_room returned its slot all the same.
     if v_is_below_threshold is null and (v_quota.has_room or v_slot is null) then
       v_holding.full_place := cardinality(v_holding.holds) + 1;
       raise exception using errcode = 'SGROO', message = 'no_room_left';
@@ -88,11 +88,11 @@ begin
   end loop;
   return v_holding;
 exception
-  -- Leaving the block gives everything back, also a slot that lost its room while it was looked at and is locked all
-  -- the same: who waits for other slots must not own one of the middle.
+  -- Leaving the block undoes everything, also the lock of a slot that turned out to have no room: a transaction that
+  -- waits for slots in order must not hold a later one.
   when sqlstate 'SGROO' then
     return v_holding;
 end;
 $$;
 comment on function spend_private.hold is
-  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it. A quota that cannot refuse the call and is over its limit (not is_split) takes it in any slot: its allotments say nothing, and a call that it could refuse looks at the whole.';
+  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that it waits for. In another: locks all slots, and makes room where the quota has some. A quota that cannot refuse the call and is over its limit (not is_split) takes it in any slot: its allotments say nothing.';

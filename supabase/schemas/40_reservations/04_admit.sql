@@ -30,7 +30,7 @@ begin
     v_quotas := spend_private.applicable_quotas(v_call, p_enforce, p_now);
   end if;
 
-  -- What is exhausted already is refused here, before anything is locked.
+  -- Refuse what is exhausted already before anything is locked.
   foreach v_quota in array v_quotas loop
     v_is_full := v_is_full or not v_quota.has_room;
   end loop;
@@ -44,7 +44,7 @@ begin
     end if;
   end if;
 
-  -- Three for each quota, unless room comes and goes while it is looked for.
+  -- Three attempts per quota are enough, unless room keeps appearing and disappearing.
   for v_attempt in 1..3 * cardinality(v_quotas) + 100 loop
     if v_attempt = 1 and p_full_place is not null then
       v_holding.full_place := p_full_place;
@@ -55,7 +55,7 @@ begin
       return row(v_call, v_holding, null::spend.reserve_result, null::timestamptz);
     end if;
 
-    -- Next time a slot of this quota is waited for, and if that has no room then, all of them are locked.
+    -- The next attempt waits for a slot of this quota; if that has no room, the one after locks all of them.
     v_quota := v_quotas[v_holding.full_place];
     if v_quota.has_room then
       v_quota.has_room := v_quota.slots > 1 and not v_quota.is_contended;
@@ -71,12 +71,12 @@ begin
   perform spend_private.fail(
     '55P03', 'no_decision',
     jsonb_build_object('quota_id', v_quota.quota_id, 'estimated_cost_usd', v_call.cost_usd),
-    'The room of this quota came and went while it was looked for. Try again; if it stays, see spend.verify_balances().'
+    'Room in this quota kept appearing and disappearing. Try again; if the error persists, see spend.verify_balances().'
   );
 end;
 $$;
 comment on function spend_private.admit is
-  'Decides on a call that could not be held at once in p_quotas, its quotas: has it held for what it is expected to cost where they ask for that, refuses what is exhausted, waits for slots that others have locked, and makes room; in the order user, tenant, platform. p_full_place: which of them had no free slot when it was tried. Raises 55P03 no_decision when a quota neither holds nor refuses it, again and again.';
+  'Decides on a call that p_quotas, its quotas, could not hold at once: holds its expected cost where they allow that, refuses it when one is exhausted, waits for locked slots, and makes room; in the order user, tenant, platform. p_full_place: the quota that had no free slot in the first attempt. Raises 55P03 no_decision when a quota repeatedly neither holds nor refuses it.';
 
 create function spend_private.refused(
   p_call spend_private.call,

@@ -25,7 +25,7 @@ begin
       select r.tenant_id, r.id, r.expires_at
       from spend.reservations as r
       where r.status = 'held' and r.expires_at <= p_now and r.tenant_id <> all (p_passed_over)
-        -- One that failed is not the first in line for ever.
+        -- A reservation that failed must not block the queue.
         and not exists (
           select from spend.problems as p
           where p.job = 'expire_reservations' and p.subject = spend_private.hold_subject(r.tenant_id, r.id)

@@ -21,14 +21,14 @@ declare
   v_counts spend_private.usage_counts;
   v_priced spend_private.priced_usage;
 begin
-  -- The version of the prices is read in the same snapshot as the prices are, below: this function is stable.
+  -- This function is stable: the version of the prices is read in the same snapshot as the prices below.
   select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
   into v_time_zone, v_closed_at, v_is_member, v_price_version
   from spend.tenants as t
   join spend_private.price_state as s on s.is_only_row
   left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
   where t.id = p_tenant_id;
-  -- One error for an unknown tenant and for somebody else's: the answer must not tell which tenants there are.
+  -- One error for an unknown tenant and for another's: the answer must not reveal which tenants exist.
   if v_is_member is not true then
     perform spend_private.fail_not_a_member(p_tenant_id, p_user_id);
   elsif v_closed_at is not null and not p_closed_too then
@@ -56,7 +56,7 @@ begin
 end;
 $$;
 comment on function spend_private.authorise_call is
-  'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+  'Authorises a call and prices it. p_closed_too: also of a closed tenant, to book what it has used already. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
 
 create function spend_private.fail_not_a_member(p_tenant_id uuid, p_user_id uuid)
 returns void
@@ -103,11 +103,11 @@ begin
     if p_usage ->> v_key is null then
       perform spend_private.fail_usage(v_key, case
         when v_key in ('provider', 'model') then 'is missing'
-        else 'is missing; an estimate needs an upper bound, 0 where there is none'
+        else 'is missing; a reservation needs an upper bound, 0 for none'
       end);
     end if;
   end loop;
 end;
 $$;
 comment on function spend_private.fail_incomplete is
-  'Raises 22023 invalid_usage with the first field that the usage of an estimate must have, and has not.';
+  'Raises 22023 invalid_usage with the first field that a bound must have and that is missing.';

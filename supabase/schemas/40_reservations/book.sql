@@ -14,7 +14,7 @@ as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
   v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
-  -- Whatever becomes of a call, and however often: its events count it once, and not at all in the end when it was released.
+  -- The events of a call add up to one call, or to none when it is released, however often it is corrected.
   v_calls integer := (p_status <> 'released')::integer - (p_reservation.status in ('settled', 'expired'))::integer;
   v_kind text := case
     when p_reservation.status <> 'held' then 'correction'
@@ -46,7 +46,7 @@ begin
     ended_at = p_now
   where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id;
 
-  -- Last of all: what others wait for is locked for the shortest time.
+  -- Balances last: others wait for them, so they are locked for the shortest time.
   if p_reservation.status <> 'held' then
     v_at_threshold := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
   elsif v_cost_usd > v_held_usd then
@@ -60,7 +60,7 @@ begin
 
   return row(
     p_reservation.id, p_status,
-    -- As it is kept, so that asking again gives the very same.
+    -- As it is stored, so that a retry gets the same answer.
     p_actual.cost_usd::numeric(24, 12),
     p_reservation.estimated_cost_usd::numeric, p_actual.is_estimated,
     case v_at_threshold
@@ -70,7 +70,7 @@ begin
 end;
 $$;
 comment on function spend_private.book is
-  'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that hold it; after its end, those that count it now.';
+  'Ends a reservation, or corrects its end: writes the event with the difference between its cost and what was booked before, and returns the hold. Changes the balances that hold it; after its end, those that count it now.';
 
 create function spend_private.is_booked(p_reservation spend.reservations)
 returns boolean
@@ -88,4 +88,4 @@ begin
 end;
 $$;
 comment on function spend_private.is_booked is
-  'Whether the ledger has an event of a reservation: a released one expired before, then.';
+  'Whether the ledger has an event of a reservation. A released one that has, expired first.';

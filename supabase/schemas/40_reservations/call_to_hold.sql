@@ -24,7 +24,7 @@ begin
 end;
 $$;
 comment on function spend_private.call_to_hold is
-  'A call with the usage and cost to hold for it: the upper bound, unless a quota is expected (spend.cost_quotas.estimate_policy) and no other that could refuse the call is strict; then expected_call. All quotas hold the same amount, so that one figure of the reservation says what each of them holds.';
+  'A call with the usage and cost to hold for it: the upper bound, unless a quota is expected (spend.cost_quotas.estimate_policy) and no other that could refuse the call is strict; then expected_call. All quotas hold the same amount: the estimated cost of the reservation.';
 
 create function spend_private.expected_call(p_call spend_private.call, p_now timestamptz)
 returns spend_private.call

@@ -19,7 +19,7 @@ begin
 end;
 $$;
 comment on function spend.check_quota is
-  'What reserve would answer now. Holds nothing, locks nothing, writes nothing; by the time of the reserve the answer may be another. Errors: as reserve. For service_role.';
+  'What reserve would answer now. Holds nothing, locks nothing, writes nothing; a later reserve may get another answer. Errors: as reserve. For service_role.';
 grant execute on function spend.check_quota to service_role;
 
 create function spend_private.check_quota(

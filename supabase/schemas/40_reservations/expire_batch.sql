@@ -6,7 +6,7 @@ as $$
 begin
   return spend_private.expire_together(p_due, p_now);
 exception
-  -- From here on nothing is waited for: the halves lock their balances one after the other, not in the order of calls.
+  -- No waiting from here on: the halves lock their balances one after the other, not in lock order.
   when others then
     return coalesce(spend_private.expire_apart(spend_private.lock_due_balances(p_due), p_now), 0);
 end;
@@ -47,7 +47,7 @@ begin
           select from locked as l
           where l.quota_id = h.quota_id and l.period_start = h.period_start and l.slot = h.slot
         )
-        -- Of a quota that was deleted: there is no balance to lock.
+        -- A deleted quota has no balance to lock.
         or not exists (
           select from spend_private.quota_balances as b
           where b.quota_id = h.quota_id and b.period_start = h.period_start and b.slot = h.slot
@@ -58,7 +58,7 @@ begin
 end;
 $$;
 comment on function spend_private.lock_due_balances is
-  'Locks what it can of the balances that reservations are held in, without waiting, and returns those of p_due of which it has all.';
+  'Locks the balances of reservations as far as it can without waiting, and returns those of p_due of which it has all.';
 
 create function spend_private.expire_apart(p_due spend_private.due_hold[], p_now timestamptz)
 returns integer
@@ -93,7 +93,7 @@ exception
 end;
 $$;
 comment on function spend_private.expire_apart is
-  'Expires reservations by halves, so that the ones that cannot be booked are found in a few steps and go to spend.problems; the others are booked. The caller has locked their balances.';
+  'Expires reservations by halves, which finds the ones that fail in a few steps: those go to spend.problems, the others are booked. The caller has locked their balances.';
 
 create function spend_private.expire_together(p_due spend_private.due_hold[], p_now timestamptz)
 returns integer
@@ -107,7 +107,7 @@ declare
 begin
   select array_agg(e.reservation) into v_expired
   from (
-    -- Whoever is settling one right now goes first.
+    -- A settle that is under way goes first.
     select r as reservation
     from spend.reservations as r
     where (r.tenant_id, r.id) in (select d.tenant_id, d.id from unnest(p_due) as d)
@@ -133,7 +133,7 @@ begin
   from unnest(v_expired) as e
   where r.tenant_id = e.tenant_id and r.id = e.id;
 
-  -- Last of all: what others wait for is locked for the shortest time.
+  -- Balances last: others wait for them, so they are locked for the shortest time.
   perform spend_private.expire_holds(v_expired);
   return cardinality(v_expired);
 end;

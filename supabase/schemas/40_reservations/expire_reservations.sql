@@ -11,7 +11,7 @@ begin
 end;
 $$;
 comment on function spend.expire_reservations is
-  'Books up to max_rows reservations whose time is over at their estimate (kind expiry) and gives their holds back; returns how many. Nobody said what they cost, and unknown is not zero; a late settle corrects. May run beside traffic and beside itself. One that cannot be booked does not keep the others: spend.problems says why, and it is tried again later. For service_role.';
+  'Charges up to max_rows reservations that have expired at their estimate (kind expiry) and returns their holds; returns how many. Their cost is unknown, and unknown is not zero; a late settle corrects it. Safe to run concurrently. A reservation that fails goes to spend.problems and is retried later; the others are charged. For service_role.';
 grant execute on function spend.expire_reservations to service_role;
 
 create function spend_private.expire_reservations(
@@ -29,8 +29,8 @@ declare
   v_due spend_private.due_hold[];
   v_done integer := 0;
 begin
-  -- Before the tenants' locks, which are only tried, as this one is: while the platform's quotas are being changed there
-  -- is nothing to do.
+  -- The table before the tenants, as calls do, and without waiting: while the platform's quotas are being changed,
+  -- there is nothing to do.
   begin
     lock table spend.reservations in row exclusive mode nowait;
   exception
@@ -38,7 +38,7 @@ begin
       return 0;
   end;
   perform spend_private.resolve_expiries(p_now);
-  -- Each turn passes over more tenants, those whose quotas or balances are locked just now: nobody waits for them.
+  -- Each turn skips the tenants whose quotas or balances it found locked, instead of waiting for them.
   for v_turn in 1..10 loop
     v_due := spend_private.due_holds(p_max_rows, v_passed_over, p_now);
     exit when v_due is null;
@@ -48,10 +48,10 @@ begin
     continue when v_due = '{}';
 
     v_done := spend_private.expire_batch(v_due, p_now);
-    -- Its balances are locked now, the platform's too: another turn would lock others' after them, against the order of
-    -- calls. What is left is for the next run.
+    -- This batch has locked balances, the platform's among them: another turn would lock tenants' after them, against the
+    -- lock order. The next run does the rest.
     exit when v_done > 0;
-    -- Whose were not booked now, they are not in the way of others.
+    -- Skip the tenants of those that were not booked, so that they do not block others.
     v_passed_over := v_passed_over || array(
       select distinct d.tenant_id
       from unnest(v_due) as d

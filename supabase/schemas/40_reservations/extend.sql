@@ -18,7 +18,7 @@ begin
 end;
 $$;
 comment on function spend.extend is
-  'Raises what an open reservation holds, and moves its expiry to ttl_seconds from now (never earlier than it was). usage is the new upper bound of the whole call, not an addition, so that asking twice holds nothing twice; the hold never shrinks. Checked like a reserve, against the quotas and period of the reservation; refused: allowed = false, and the reservation stays as it was. Priced at the prices that the reservation was made at.
+  'Raises what an open reservation holds, and moves its expiry to ttl_seconds from now (never earlier than it was). usage is the new upper bound of the whole call, not an addition, so that a retry holds nothing twice; the hold never shrinks. Checked like a reserve, against the quotas and period of the reservation; refused: allowed = false, and the reservation stays as it was. Priced at the prices that the reservation was made at.
 Errors: 22023 invalid_usage, 42501 not_a_member (the reservation''s user has left), PT403 tenant_closed, PT404 unknown_reservation, PT409 reservation_ended, PT422 unpriced_product. For service_role.';
 grant execute on function spend.extend to service_role;
 
@@ -105,4 +105,4 @@ begin
 end;
 $$;
 comment on function spend_private.check_caller is
-  'Whose reservation it is may still spend. Raises 42501 not_a_member, PT403 tenant_closed. What runs already is settled, released or expires all the same.';
+  'Checks that the tenant and user of a reservation may still spend. Raises 42501 not_a_member, PT403 tenant_closed. Open reservations are settled, released or expire all the same.';

@@ -87,7 +87,7 @@ begin
   if found then
     return p_slot;
   end if;
-  -- Leaving the block gives the lock back: who waits for other slots (make_room) must not own one of the middle.
+  -- Leaving the block releases the lock: make_room waits for all slots in order, and must not hold one of them already.
   raise exception using errcode = 'SGROO', message = 'no_room_left';
 exception
   when sqlstate 'SGROO' then
@@ -95,4 +95,4 @@ exception
 end;
 $$;
 comment on function spend_private.await_slot is
-  'Waits for a slot and returns it, locked, if it has room by then, or p_is_observed (the quota cannot refuse) and the whole is over its limit; else null, with nothing locked.';
+  'Waits for a slot and returns it, locked, if it then has room, or if the quota cannot refuse (p_is_observed) and is over its limit; else null, with nothing locked.';

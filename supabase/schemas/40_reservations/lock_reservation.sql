@@ -10,7 +10,7 @@ declare
   v_reservation spend.reservations;
 begin
   perform spend_private.join_calls(v_tenant_key);
-  -- Not a join: planned while the table was empty, it would look through the whole index for the id.
+  -- Not a join: planned while the table is empty, a join would search the whole index for the id.
   select * into v_reservation
   from spend.reservations as r
   where r.id = p_reservation_id and r.tenant_id = any (array(
@@ -27,4 +27,4 @@ begin
 end;
 $$;
 comment on function spend_private.lock_reservation is
-  'Finds a reservation by its id alone, and locks it. Raises PT404 unknown_reservation.';
+  'Finds a reservation by its id, without its tenant, and locks it. Raises PT404 unknown_reservation.';

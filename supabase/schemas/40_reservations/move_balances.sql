@@ -28,4 +28,4 @@ begin
 end;
 $$;
 comment on function spend_private.move_balances is
-  'Adds to what is held and spent, in USD, in each of the balances, in their order. A balance whose quota was deleted is passed over. Returns those whose quotas may be at or above the warning threshold.';
+  'Adds to what is held and spent, in USD, in each of the balances, in their order. Skips a balance whose quota was deleted. Returns those whose quotas may be at or above the warning threshold.';

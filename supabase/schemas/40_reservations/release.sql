@@ -11,7 +11,7 @@ begin
 end;
 $$;
 comment on function spend.release is
-  'Gives a hold back without booking anything: the call was not made or cost nothing. After expiry, takes the booking of the estimate back. Of a reservation that is settled or released already, answers what is so, and changes nothing.
+  'Returns a hold and charges nothing: the call was not made, or cost nothing. After expiry, takes the charge of the estimate back. A reservation that is settled or released already does not change; the answer is its state.
 Errors: PT404 unknown_reservation, 22023 invalid_usage (reason). For service_role.';
 grant execute on function spend.release to service_role;
 

@@ -27,9 +27,9 @@ begin
 end;
 $$;
 comment on function spend.reserve is
-  'May this tenant and user spend this now? Checks every quota that matches and holds the estimated cost in all of them, or in none. One transaction; a refusal is an answer (allowed = false), not an error.
-usage: upper bound of the call, {"provider","model","input_tokens","output_tokens",…} for llm, {"provider","template","vcpus","memory_gib","seconds"} for e2b. user_id: null for work of the tenant itself. idempotency_key: the same key and request get the same answer again (replayed = true). ttl_seconds: after that the hold is booked as expired. enforce = false: holds and counts, never refuses.
-Errors: 22023 invalid_usage, 42501 not_a_member, PT403 tenant_closed, PT409 idempotency_conflict, PT422 unpriced_product, 55P03 when a lock is not had within 3 s (try again). For service_role.';
+  'Reserves the cost of a call: checks every quota that matches, and holds the estimated cost in all of them or in none. One transaction; a refusal is an answer (allowed = false), not an error.
+usage: upper bound of the call, {"provider","model","input_tokens","output_tokens",…} for llm, {"provider","template","vcpus","memory_gib","seconds"} for e2b. user_id: null for work of the tenant itself. idempotency_key: the same key and request get the same answer again (replayed = true). ttl_seconds: after that the reservation expires and its hold is charged. enforce = false: holds and counts, never refuses.
+Errors: 22023 invalid_usage, 42501 not_a_member, PT403 tenant_closed, PT409 idempotency_conflict, PT422 unpriced_product, 55P03 when a lock is not granted within 3 s (try again). For service_role.';
 grant execute on function spend.reserve to service_role;
 
 create function spend_private.reserve(
@@ -83,7 +83,7 @@ begin
     end if;
   end if;
 
-  -- Until nothing that prices it can change any more.
+  -- Until every row that prices it is marked as used, and cannot change.
   while v_call.is_first_use loop
     perform spend_private.mark_prices_used(
       p_tenant_id, p_resource_type, v_call.provider, v_call.priced_as, p_now
@@ -162,4 +162,4 @@ begin
 end;
 $$;
 comment on function spend_private.keep_refusal is
-  'What is left of a refusal: the alert of a quota that is spent, the answer to its idempotency key, and one more in the count.';
+  'Records a refusal: the alert of a quota that is spent, the answer for its idempotency key, and one more in the count.';

@@ -7,11 +7,11 @@ create table spend_private.ledger_state (
   constraint is_only_row check (is_only_row)
 );
 comment on table spend_private.ledger_state is
-  'How far the ledger is rolled up, and from when on it is kept. One row; whoever changes roll-ups locks it first.';
+  'How far the ledger is rolled up, and from when on it is kept. One row; transactions that change roll-ups lock it first.';
 comment on column spend_private.ledger_state.rolled_up_before is 'Events of transactions before this one are in the roll-ups, all others are not. Never above the oldest transaction that still runs.';
-comment on column spend_private.ledger_state.kept_from is 'Events that occurred earlier were dropped by retention; cost_rollups alone remembers their sums.';
-comment on column spend_private.ledger_state.reservations_kept_from is 'Reservations that were made earlier may be gone; an event of such a one is no damage.';
-comment on column spend_private.ledger_state.cluster_id is 'Server that rolled_up_before counts the transactions of; after a restore into another one they say nothing.';
+comment on column spend_private.ledger_state.kept_from is 'Retention has dropped events that occurred earlier; cost_rollups keeps their sums.';
+comment on column spend_private.ledger_state.reservations_kept_from is 'Retention may have deleted reservations that were made earlier: an event without one is no error then.';
+comment on column spend_private.ledger_state.cluster_id is 'Server whose transactions rolled_up_before counts; after a restore into another one the number means nothing.';
 alter table spend_private.ledger_state enable row level security;
 
 create function spend_private.cluster_id()
@@ -38,7 +38,7 @@ language plpgsql stable parallel safe
 -- Definer: readers of reports see the mark, not the table.
 security definer
 set search_path = pg_catalog, pg_temp
--- Dear on purpose: the planner evaluates it once, as a bound of the index on booked_xid, and not per row.
+-- A high cost makes the planner evaluate it once, as a bound of the index on booked_xid, not per row.
 cost 10000
 as $$
 begin

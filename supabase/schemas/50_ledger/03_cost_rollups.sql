@@ -34,7 +34,7 @@ create table spend_private.conversation_rollups (
   )
 );
 comment on table spend_private.conversation_rollups is
-  'As cost_rollups, by conversation too, so that reports that ask for no conversation need not read so much. Dropped with the events.';
+  'As cost_rollups, by conversation too. A table of its own, so that reports without conversations read less. Deleted with the events.';
 create index conversation_rollups_hour_idx on spend_private.conversation_rollups (hour);
 create index conversation_rollups_tenant_id_conversation_id_idx
 on spend_private.conversation_rollups (tenant_id, conversation_id);

@@ -7,7 +7,7 @@ create type spend_private.finding as (
   subject text
 );
 comment on type spend_private.finding is
-  'What spend.verify_balances found: the value that is kept (balance_usd) is not the one that follows (ledger_usd).';
+  'What spend.verify_balances found: the stored value (balance_usd) is not the one that follows from the ledger (ledger_usd).';
 
 create function spend.verify_balances()
 returns table (
@@ -24,7 +24,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Stable: all of them see the snapshot of the statement that calls this.
+  -- Stable functions: all of them see the snapshot of the calling statement.
   return query
     select f.*
     from (
@@ -44,5 +44,5 @@ begin
 end;
 $$;
 comment on function spend.verify_balances is
-  'Proves what is kept from what it follows from: balances (spent, held, allotted, bounds, slots, flags) from the ledger, the open reservations and the quotas; ended reservations from their events; events from there being a reservation; the roll-ups and their mark from the ledger. One row for each value that differs: the kept one in balance_usd, the right one in ledger_usd (bounds: seconds since 1970; flags: 1 is true; slots and calls: numbers), whose it is in subject. quota_id: null where it is no balance. Empty = all is right. One statement, one snapshot: it may run beside traffic. For service_role.';
+  'Verifies stored values: balances (spent, held, allotted, bounds, slots, flags) against the ledger, the open reservations and the quotas; ended reservations against their events; events against their reservations; the roll-ups and their mark against the ledger. One row for each value that differs: the stored one in balance_usd, the right one in ledger_usd (bounds: seconds since 1970; flags: 1 is true; slots and calls: numbers), what has it in subject. quota_id: null for other than balances. No row: all is right. One statement, one snapshot: safe to run beside traffic. For service_role.';
 grant execute on function spend.verify_balances to service_role;

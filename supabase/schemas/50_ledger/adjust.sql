@@ -134,7 +134,7 @@ declare
   v_event_id bigint;
   v_hash uuid;
 begin
-  -- The first request with a key is waited for; the statement below then sees what it committed.
+  -- Wait for the first request with this key; the statement below then sees what it committed.
   perform pg_advisory_xact_lock(hashtextextended('adjust' || p_tenant_id::text || p_idempotency_key, 0));
   select a.event_id, a.request_hash into v_event_id, v_hash
   from spend_private.adjustments as a
@@ -146,4 +146,4 @@ begin
 end;
 $$;
 comment on function spend_private.earlier_adjustment is
-  'Event that an idempotency key wrote before; null when the key is new. Raises PT409 idempotency_conflict.';
+  'The event that an earlier request with this idempotency key wrote; null when the key is new. Raises PT409 idempotency_conflict.';

@@ -8,7 +8,7 @@ declare
   v_before xid8;
   v_events bigint;
 begin
-  -- What is counted below is all there is, and committed.
+  -- The count below then has every event, all of them committed.
   lock table spend.cost_events in share row exclusive mode;
   select * into v_state from spend_private.ledger_state as s for no key update;
   v_before := pg_snapshot_xmin(pg_current_snapshot());
@@ -31,4 +31,4 @@ begin
 end;
 $$;
 comment on function spend_private.adopt_ledger is
-  'For a ledger that was restored into another server, whose transactions count from elsewhere: numbers its events anew, as of an old transaction, and rolls them up from the start; returns how many. Bookings wait meanwhile. spend.maintain() calls it by itself.';
+  'For a ledger that was restored into another server, whose transactions count from elsewhere: assigns its events to an old transaction, and rolls them up from the start; returns how many. Bookings wait meanwhile. spend.maintain() calls it.';

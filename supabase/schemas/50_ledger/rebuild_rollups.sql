@@ -20,7 +20,7 @@ begin
 end;
 $$;
 comment on function spend_private.rebuild_rollups is
-  'Rolls up a tenant''s events anew, from the ledger; returns how many. What retention dropped stays as it is.';
+  'Rebuilds a tenant''s roll-ups from the ledger; returns how many events. Roll-ups of dropped months stay.';
 
 create function spend_private.follow_time_zone_in_rollups(p_tenant spend.tenants)
 returns void
@@ -28,7 +28,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Nobody rolls up meanwhile: it would cut the hours as they were cut before.
+  -- Nobody may roll up meanwhile: it would use the hours of the old time zone.
   perform from spend_private.ledger_state as s for no key update;
   -- Between zones that are whole hours apart no hour changes.
   if exists (
@@ -41,4 +41,4 @@ begin
 end;
 $$;
 comment on function spend_private.follow_time_zone_in_rollups is
-  'Where the hours of a tenant''s new time zone are cut elsewhere, its events are rolled up anew, so that its days stay exact.';
+  'Rebuilds a tenant''s roll-ups where the hours of its new time zone begin at other minutes, so that its days stay exact.';

@@ -9,7 +9,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 set work_mem = '64MB'
--- Merging would sort by texts what is hashed in a tenth of the time.
+-- A merge join would sort by texts; a hash join takes a tenth of the time.
 set enable_mergejoin = 'off'
 as $$
 declare
@@ -18,7 +18,7 @@ declare
   v_user_ids uuid[];
 begin
   if p_quota_ids is not null then
-    -- Null where the platform's, or not only users', quotas are among them: then all tenants, or users, count.
+    -- Null, for all tenants or users, where quotas of the platform, or not only of users, are among them.
     select
       case when bool_and(q.tenant_id is not null) then array_agg(distinct q.tenant_id) end,
       case when bool_and(q.scope = 'user') then array_agg(distinct q.scope_id) end
@@ -37,7 +37,7 @@ begin
     where p_quota_ids is null or q.id = any (p_quota_ids)
   ),
 
-  -- From when on each tenant's spend is asked for; the platform's is among them, under no tenant.
+  -- Since when each tenant's spend is needed; the platform's has no tenant.
   since as materialized (
     select q.tenant_id, case when bool_or(q.period = 'lifetime') then '-infinity' else p_from end as at
     from quota as q
@@ -54,7 +54,7 @@ begin
         and (v_tenant_ids is null or e.tenant_id = any (v_tenant_ids))
         and (v_user_ids is null or e.user_id = any (v_user_ids))
       union all
-      -- Of dropped months the roll-ups alone know.
+      -- Dropped months are only in the roll-ups.
       select h.tenant_id, h.user_id, h.resource_type, h.task, h.product, h.hour, h.cost_usd
       from spend.hourly_costs as h
       join since as s on s.tenant_id = h.tenant_id
@@ -82,7 +82,7 @@ begin
     group by 1, 2, 3, 4
   ),
 
-  -- In which period an hour lies is asked once per zone.
+  -- The period of an hour, computed once per time zone.
   hour as materialized (
     select z.calendar, h.hour, spend_private.period_start(z.period, z.time_zone, h.hour) as period_start
     from (select distinct q.calendar, q.period, q.time_zone from quota as q) as z
@@ -120,4 +120,4 @@ begin
 end;
 $$;
 comment on function spend_private.spent_in_periods is
-  'What the ledger says that quotas'' subjects spent, in USD, in each of their periods since p_from (lifetimes: in all), of those that have any: the events, or the roll-ups and what is not in them yet. An hour of the roll-ups lies wholly in one period.';
+  'USD that quotas'' subjects spent in each of their periods since p_from (lifetimes: in all), without periods that have none: by the events, or by the roll-ups and the events that are not in them yet. An hour of the roll-ups lies wholly in one period.';

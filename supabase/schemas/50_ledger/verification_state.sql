@@ -11,9 +11,9 @@ create table spend_private.verification_state (
   constraint stage_is_known check (stage in ('platform', 'quotas', 'reservations', 'ledger'))
 );
 comment on table spend_private.verification_state is
-  'How far spend.maintain() has come with verifying everything, slice by slice (spend_private.verify_slice): the platform''s quotas, then tenant by tenant its quotas, reservations and ledger. One row.';
+  'How far spend.maintain() has verified, slice by slice (spend_private.verify_slice): the platform''s quotas, then each tenant''s quotas, reservations and ledger. One row.';
 comment on column spend_private.verification_state.stage is 'What the next slice verifies, from the after_ or from_ column on.';
 comment on column spend_private.verification_state.cycle_started_at is 'When the cycle that runs began.';
-comment on column spend_private.verification_state.cycle_ended_at is 'When the last full cycle ended: what it did not find is verified since. Null: none has yet.';
+comment on column spend_private.verification_state.cycle_ended_at is 'When the last full cycle ended. Null: none has yet.';
 alter table spend_private.verification_state enable row level security;
 insert into spend_private.verification_state default values;

@@ -33,14 +33,14 @@ begin
       bool_or(b.is_below_threshold) as is_below_threshold, bool_and(b.is_below_threshold) as is_all_below_threshold,
       bool_or(b.is_split) as is_split, bool_and(b.is_split) as is_all_split,
       bool_or(b.spent_usd + b.reserved_usd > b.allotted_usd) as is_overdrawn,
-      -- What ended before is of another period, subject or time zone.
+      -- A period that ended before is of another shape or time zone.
       max(b.period_end) > min(q.shape_since) as is_present
     from spend_private.quota_balances as b
     join quota as q on q.id = b.quota_id
     group by b.quota_id, b.period_start
   ),
 
-  -- The moments whose periods are needed, each once: the bounds are never taken from the balance.
+  -- The moments whose periods are needed, each once: bounds are computed, not taken from the balance.
   moment as (
     select q.period, q.time_zone, p_now as at from quota as q
     union
@@ -118,7 +118,7 @@ begin
     union all
     select 'tenant_id', b.strange_tenants, 0
     union all
-    -- Only what is open follows the limit and the number of slots.
+    -- Only open balances follow the limit and the number of slots.
     select o.column_name, o.kept, o.wanted
     from (
       select 'slots' as column_name, b.slots as kept, b.right_slots as wanted
@@ -131,7 +131,7 @@ begin
       -- While it is split, no slot gives more than it was allotted.
       select 'is_split', 1, 0 where b.is_split and (not b.is_all_split or b.is_overdrawn)
       union all
-      -- Below the threshold there is room, which was shared out.
+      -- Below the threshold there is room, and it was shared out.
       select 'is_split', 0, 1 where b.is_below_threshold and not b.is_split and b.spent_usd + b.reserved_usd < q.warning_usd
     ) as o
     where b.last_end > p_now
@@ -147,7 +147,7 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_balances is
-  'Values of balances that do not follow from the ledger, the open reservations and their quota: of these quotas, or of all. A quota whose current period has spend or holds, and no balance, is found by what it misses. p_from_events: sums the events, else the roll-ups and what is not in them yet. Of balances that are older than their quota''s shape only what they hold is compared.';
+  'Values of balances that do not follow from the ledger, the open reservations and their quota: of these quotas, or of all. Also finds a quota whose current period has spend or holds, and no balance. p_from_events: sums the events, else the roll-ups and what is not in them yet. Of balances that are older than their quota''s shape, it compares only what they hold.';
 
 create function spend_private.orphaned_balances()
 returns setof spend_private.finding
@@ -163,4 +163,4 @@ begin
 end;
 $$;
 comment on function spend_private.orphaned_balances is
-  'Balances whose quota is not there: deleting it deletes them.';
+  'Balances whose quota does not exist: deleting it should have deleted them.';

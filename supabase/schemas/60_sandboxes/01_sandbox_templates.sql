@@ -7,7 +7,7 @@ create table spend.sandbox_templates (
   constraint memory_is_positive check (memory_gib > 0 and memory_gib <> 'NaN' and memory_gib <> 'Infinity')
 );
 comment on table spend.sandbox_templates is
-  'What a sandbox of a template is given, and so what a second of it costs. A template that is not here cannot be started: insert a row for each of your own.';
+  'Size of a template''s sandboxes, and so the cost of a second. Only these templates can be started: insert a row for each of your own.';
 comment on column spend.sandbox_templates.template is 'E2B''s name or id of it.';
 comment on column spend.sandbox_templates.vcpus is 'vCPUs of one sandbox.';
 comment on column spend.sandbox_templates.memory_gib is 'GiB of memory of one sandbox.';

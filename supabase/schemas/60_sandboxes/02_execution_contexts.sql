@@ -48,48 +48,48 @@ create table spend.execution_contexts (
   constraint running_and_paused_have_a_sandbox check (status not in ('running', 'paused') or sandbox_id is not null),
   constraint paused_has_paused_at check ((status = 'paused') = (paused_at is not null)),
   constraint ended_has_ended_at check ((status in ('terminated', 'failed')) = (ended_at is not null)),
-  -- Creating and running hold money; what ended well has paid. Of a failed one it may not be known yet.
+  -- Creating and running hold money; paused and terminated are charged. The cost of a failed one may not be known yet.
   constraint open_is_not_booked check (status not in ('creating', 'running') or booked_at is null),
   constraint paused_and_terminated_are_booked check (status not in ('paused', 'terminated') or booked_at is not null)
 );
 comment on table spend.execution_contexts is
-  'The sandbox of a conversation''s path. creating (somebody holds the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause alone.';
+  'The sandbox of a conversation''s path. creating (a caller has the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written only by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause.';
 comment on column spend.execution_contexts.tenant_id is 'Tenant that pays.';
-comment on column spend.execution_contexts.id is 'What use_context and the HTTP API take; stays when it is paused and resumed.';
-comment on column spend.execution_contexts.user_id is 'Who asked for it first; null for work of the tenant itself.';
-comment on column spend.execution_contexts.conversation_id is 'The caller''s. A conversation''s path has one live context at most.';
+comment on column spend.execution_contexts.id is 'What use_context and the HTTP API take; stays the same through pauses.';
+comment on column spend.execution_contexts.user_id is 'User who opened it; null for work of the tenant itself.';
+comment on column spend.execution_contexts.conversation_id is 'The caller''s name of the conversation. A conversation''s path has one live context at most.';
 comment on column spend.execution_contexts.path_id is 'Branch of the conversation; null is a branch of its own.';
-comment on column spend.execution_contexts.task is 'What it is for, in the caller''s words: sandbox where it said none. Quotas and reports can go by it.';
+comment on column spend.execution_contexts.task is 'What it is for, named by the caller; sandbox by default. Quotas and reports can go by it.';
 comment on column spend.execution_contexts.template is 'Of spend.sandbox_templates, when it was made.';
-comment on column spend.execution_contexts.vcpus is 'vCPUs that its seconds are priced by: the template''s, then what E2B says.';
-comment on column spend.execution_contexts.memory_gib is 'GiB of memory that its seconds are priced by: the template''s, then what E2B says.';
-comment on column spend.execution_contexts.timeout_seconds is 'Seconds that it may run until it is used again.';
-comment on column spend.execution_contexts.status is 'creating, running, paused, terminated or failed. The last two are its end.';
+comment on column spend.execution_contexts.vcpus is 'vCPUs that its seconds are priced by: the template''s, then as E2B reports.';
+comment on column spend.execution_contexts.memory_gib is 'GiB of memory that its seconds are priced by: the template''s, then as E2B reports.';
+comment on column spend.execution_contexts.timeout_seconds is 'Seconds that it may run after its last use.';
+comment on column spend.execution_contexts.status is 'creating, running, paused, terminated or failed. The last two are final.';
 comment on column spend.execution_contexts.sandbox_id is 'E2B''s id. In creating: null while it is made, not null while it is resumed.';
 comment on column spend.execution_contexts.reservation_id is 'Hold of the current running interval, or of the last one.';
 comment on column spend.execution_contexts.booked_at is 'When that hold was settled or released; null while it is open.';
-comment on column spend.execution_contexts.claim_id is 'Who may start or resume it: asking again with the same id gets the same answer.';
-comment on column spend.execution_contexts.claimed_at is 'When the present interval was claimed; taking over an expired claim leaves it. The interval cannot have begun earlier.';
-comment on column spend.execution_contexts.claim_expires_at is 'From then on a claim in creating is taken over.';
-comment on column spend.execution_contexts.started_at is 'Begin of the running interval, by our clock: as E2B says where that can be, else the claim''s begin.';
-comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself, as far as E2B has said so; never after held_until.';
-comment on column spend.execution_contexts.held_until is 'Until when its seconds are held: what E2B is told. Only moves forward while an interval runs.';
-comment on column spend.execution_contexts.extension_is_open is 'E2B was to be told of held_until, and has not confirmed: it may run until then.';
-comment on column spend.execution_contexts.revision is 'Grows when the interval or its end changes. Who read E2B''s words before a change moves nothing back.';
-comment on column spend.execution_contexts.runs is 'Runs that were admitted so far: whoever has the latest number knows that no other one has come since.';
-comment on column spend.execution_contexts.clock_skew_seconds is 'Seconds that E2B''s clock is ahead of ours, where its times cannot be; else 0. What is booked then is flagged.';
-comment on column spend.execution_contexts.in_use_until is 'A run that was admitted may last until then: it is not idle before.';
-comment on column spend.execution_contexts.pause_claimed_until is 'Somebody is pausing it: runs wait.';
+comment on column spend.execution_contexts.claim_id is 'Claim to start or resume it: a retry with the same id gets the same answer.';
+comment on column spend.execution_contexts.claimed_at is 'When the present interval was claimed; taking over an expired claim does not change it. The interval cannot have begun earlier.';
+comment on column spend.execution_contexts.claim_expires_at is 'When another caller may take over a claim in creating.';
+comment on column spend.execution_contexts.started_at is 'Start of the running interval, by our clock: as E2B reports where that is possible, else when it was claimed.';
+comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself, as E2B last confirmed; never after held_until.';
+comment on column spend.execution_contexts.held_until is 'Until when its seconds are held, which is the end that E2B is asked for. Only moves forward while an interval runs.';
+comment on column spend.execution_contexts.extension_is_open is 'E2B was asked to extend it to held_until, and has not confirmed: it may run until then.';
+comment on column spend.execution_contexts.revision is 'Grows when the interval or its end changes. A report of E2B from before a change moves nothing back.';
+comment on column spend.execution_contexts.runs is 'Runs that were admitted so far. A caller whose number is still the latest knows that no other run has come.';
+comment on column spend.execution_contexts.clock_skew_seconds is 'Seconds that E2B''s clock is ahead of ours, where its times are impossible; else 0. Charges are flagged then.';
+comment on column spend.execution_contexts.in_use_until is 'When the last admitted run ends at the latest: it is not idle before.';
+comment on column spend.execution_contexts.pause_claimed_until is 'A caller is pausing it until then: runs wait.';
 comment on column spend.execution_contexts.paused_at is 'Since when it is paused; null in every other status.';
 comment on column spend.execution_contexts.looked_at is 'When reconciliation last asked E2B whether a paused one is still there.';
-comment on column spend.execution_contexts.ended_at is 'When it ended, or was given up; null while it lives.';
-comment on column spend.execution_contexts.end_reason is 'Why it ended: killed, timed_out, lost, claim_expired, paused_too_long, or what the caller said. Null while it lives.';
-comment on column spend.execution_contexts.created_at is 'When it was first asked for.';
+comment on column spend.execution_contexts.ended_at is 'When it ended, or was given up; null before.';
+comment on column spend.execution_contexts.end_reason is 'Why it ended: killed, timed_out, lost, claim_expired, paused_too_long, or the caller''s reason. Null before.';
+comment on column spend.execution_contexts.created_at is 'When it was claimed first.';
 
 create unique index execution_contexts_live_idx
 on spend.execution_contexts (tenant_id, conversation_id, path_id) nulls not distinct
 where status in ('creating', 'running', 'paused');
--- Not the paused ones: of those there may be any number, for which there is nothing to do.
+-- Without paused ones: there may be many, with nothing to do.
 create index execution_contexts_open_idx on spend.execution_contexts (id) where booked_at is null;
 create index execution_contexts_paused_at_idx on spend.execution_contexts (paused_at) where status = 'paused';
 create index execution_contexts_looked_at_idx on spend.execution_contexts (looked_at nulls first)

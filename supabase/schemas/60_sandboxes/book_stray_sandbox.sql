@@ -27,8 +27,8 @@ begin
 end;
 $$;
 comment on function spend.book_stray_sandbox is
-  'Books a sandbox that ran although no context had it running: the seconds that neither a context nor an earlier call has paid for. Called before the sandbox is killed, and again after it, a crash in between leaves nothing unpaid and books nothing twice. Also for a tenant that is closed. Returns the USD that this call booked.
-started_at, ended_at: by E2B''s clock; ended_at null: it runs until now. context_id: the context that it was made for, if any: its user pays, and before its claim it did not run. vcpus, memory_gib null: as the template has it; what is not known is flagged is_estimated.
+  'Charges a sandbox that ran without a context: the seconds that neither a context nor an earlier call has charged. Call it before the sandbox is killed, and again after: a crash in between loses nothing and charges nothing twice. Also for closed tenants. Returns the USD that this call charged.
+started_at, ended_at: by E2B''s clock; ended_at null: it runs until now. context_id: the context that it was started for, if any: its user pays, and it did not run before its claim. vcpus, memory_gib null: the template''s; the charge is then flagged is_estimated.
 Errors: as spend.reserve. For service_role.';
 grant execute on function spend.book_stray_sandbox to service_role;
 
@@ -113,7 +113,7 @@ declare
 begin
   if p_started_at > p_now + interval '1 second' or p_started_at < v_created_at - interval '1 second' then
     perform spend_private.record_sandbox_problem(
-      'clock', 'E2B says that a sandbox was started when it cannot have been: its clock or ours is wrong.', p_now
+      'clock', 'E2B reports an impossible start of a sandbox: its clock or ours is wrong.', p_now
     );
   end if;
   return case
@@ -123,7 +123,7 @@ begin
 end;
 $$;
 comment on function spend_private.stray_start is
-  'Since when a stray is paid for: as E2B says, but not before the context was asked for that it was made for; that moment where E2B says nothing that can be.';
+  'Since when a stray sandbox is charged: as E2B reports, but not before the context that it was started for was claimed; from that moment where E2B reports no possible start.';
 
 create function spend_private.stray_user(p_tenant_id uuid, p_context_id uuid)
 returns uuid
@@ -133,7 +133,7 @@ set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
 begin
-  -- Whoever has left pays no more; the tenant does.
+  -- A user who has left no longer pays; the tenant does.
   return (
     select m.user_id
     from spend.execution_contexts as c
@@ -143,7 +143,7 @@ begin
 end;
 $$;
 comment on function spend_private.stray_user is
-  'Who pays for a stray: the user of the context that it was made for; null for the tenant alone.';
+  'Who pays for a stray sandbox: the user of the context that it was started for; null for the tenant itself.';
 
 create function spend_private.stray_usage(
   p_template text,
@@ -156,7 +156,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Of a size that nobody knows, the largest is a bound.
+  -- The largest template is the bound of an unknown size.
   return (
     select jsonb_build_object(
       'provider', 'e2b', 'template', p_template,
@@ -171,7 +171,7 @@ begin
 end;
 $$;
 comment on function spend_private.stray_usage is
-  'Usage of a stray for reserve and settle. vCPUs and GiB that E2B did not tell are its template''s.';
+  'Usage of a stray sandbox for reserve and settle. vCPUs and GiB that E2B did not report are its template''s.';
 
 create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
 returns timestamptz
@@ -196,4 +196,4 @@ begin
 end;
 $$;
 comment on function spend_private.paid_until is
-  'Until when a sandbox''s seconds are booked, by its context or as a stray; null when none are.';
+  'Until when a sandbox''s seconds are charged, by its context or as a stray; null when none are.';

@@ -14,4 +14,4 @@ begin
 end;
 $$;
 comment on function spend_private.check_use is
-  'Raises 22023 invalid_usage with the field of a use of a context that is missing or out of its range.';
+  'Checks the arguments of a use of a context. Raises 22023 invalid_usage with the field that is missing or out of range.';

@@ -18,7 +18,7 @@ begin
 end;
 $$;
 comment on function spend.claim_pause is
-  'May the caller pause this sandbox? True for one caller, when nobody has used it for idle_seconds: for claim_seconds, or until it is paused, runs wait, so that none is paused under way. Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
+  'Claims the right to pause a sandbox: true for one caller, when the context was not used for idle_seconds. For claim_seconds, or until it is paused, runs wait, so that none is interrupted. Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
 grant execute on function spend.claim_pause to service_role;
 
 create function spend_private.claim_pause(

@@ -7,7 +7,7 @@ begin
   return jsonb_build_object(
     'provider', 'e2b', 'template', p_context.template,
     'vcpus', p_context.vcpus, 'memory_gib', p_context.memory_gib,
-    -- A second that began is paid for; a clock that goes backwards gives nothing back.
+    -- Charge every second begun; a clock that goes back returns nothing.
     'seconds', greatest(ceil(p_seconds), 0)
   );
 end;

@@ -15,5 +15,5 @@ begin
 end;
 $$;
 comment on function spend.contexts_of is
-  'The contexts that sandboxes of E2B name as theirs, whatever their status. sandboxes: [{"tenant_id", "context_id"}, …], 1,000 at most. For service_role.';
+  'The contexts that sandboxes of E2B name in their metadata, in any status. sandboxes: [{"tenant_id", "context_id"}, …], 1,000 at most. For service_role.';
 grant execute on function spend.contexts_of to service_role;

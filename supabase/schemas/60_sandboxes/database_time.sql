@@ -8,5 +8,5 @@ begin
 end;
 $$;
 comment on function spend.database_time is
-  'What the clock says that contexts live by. For service_role.';
+  'The database''s clock, which contexts go by. For service_role.';
 grant execute on function spend.database_time to service_role;

@@ -23,9 +23,9 @@ begin
 end;
 $$;
 comment on function spend.end_context is
-  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now.
-ended_seconds_ago: the caller saw it end, so many seconds ago by its own watch. Else started_at, ended_at: as E2B says, by E2B''s clock. Neither, or what cannot be: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated; so is whatever a reason lost was given for).
-revision: of what the caller knows; when the context has changed since, nothing happens.
+  'Records that the sandbox of a context no longer runs: paused, terminated or failed. Charges the seconds that it ran, once, and returns the context''s status.
+ended_seconds_ago: the caller saw it end this many seconds ago. Else started_at, ended_at: as E2B reports, by E2B''s clock. Neither, or impossible times: from the context''s start until now or the end of its timeout, whichever was first (now is a guess, and flagged is_estimated; so is any end with reason lost).
+revision: of the context as the caller knows it; if it has changed since, nothing happens.
 Errors: PT404 unknown_context, 22023 invalid_usage (status, a time, reason). For service_role.';
 grant execute on function spend.end_context to service_role;
 
@@ -65,13 +65,13 @@ begin
     p_now - make_interval(secs => round(p_ended_seconds_ago, 6)::double precision),
     spend_private.by_our_clock(v_context, p_ended_at)
   );
-  -- Somebody tells late: it has been resumed since.
+  -- A late report: it has been resumed since.
   if p_revision <> v_context.revision
     or (p_status = 'paused' and p_revision is null and v_ended_at < v_context.claimed_at)
   then
     return v_context.status;
   end if;
-  -- What has ended stays as it ended; only its cost was open.
+  -- A failed context stays failed; only its cost was open.
   if v_context.status = 'failed' then
     v_status := 'failed';
   end if;
@@ -109,7 +109,7 @@ begin
   v_started_at := coalesce(
     p_context.started_at, spend_private.interval_start(p_context, p_started_at, p_now)
   );
-  -- A moment before it began, or one that is still to come, is another clock's.
+  -- An end before the start, or in the future, comes from a wrong clock.
   v_is_told := coalesce(p_ended_at between v_started_at and p_now + interval '1 second', false);
   v_ended_at := case
     when v_is_told then least(p_ended_at, p_now)
@@ -119,14 +119,14 @@ begin
     and not p_context.extension_is_open and p_reason is distinct from 'lost';
   perform spend_private.settle(
     p_context.reservation_id,
-    -- Nobody knows whether it began, nor when it ended: the estimate.
+    -- Neither its start nor its end is known: charge the estimate.
     case when coalesce(p_context.started_at, p_started_at) is not null or v_is_told then
       spend_private.context_usage(p_context, spend_private.seconds_between(v_started_at, v_ended_at))
     end,
     jsonb_strip_nulls(jsonb_build_object(
       'sandbox_id', p_context.sandbox_id, 'end_reason', p_reason,
       'clock_skew_seconds', nullif(p_context.clock_skew_seconds, 0),
-      -- Nobody can tell when it ended, or began, or whose clock is right.
+      -- Its start or end is not known, or which clock is right.
       'is_estimated', nullif(
         not (v_is_told or v_is_timed_out) or p_context.clock_skew_seconds <> 0
         or coalesce(p_context.started_at, p_started_at) is null, false
@@ -137,4 +137,4 @@ begin
 end;
 $$;
 comment on function spend_private.book_interval is
-  'Settles the hold of a context by the seconds that it ran, and returns when it ended. p_ended_at: by our clock, null when nobody saw it. A start that nobody knows is booked at the estimate, flagged.';
+  'Settles the hold of a context by the seconds that it ran, and returns when it ended. p_ended_at: by our clock, null when unknown. Without a known start or end, charges the estimate, flagged.';

@@ -1,7 +1,7 @@
 create function spend.end_long_paused(paused_seconds integer, max_rows integer default 100)
 returns setof spend.execution_contexts
 language plpgsql volatile
--- Definer: contexts are written by functions alone.
+-- Definer: no role may write contexts itself.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -11,7 +11,7 @@ begin
 end;
 $$;
 comment on function spend.end_long_paused is
-  'Ends contexts that have been paused for longer than paused_seconds, longest first, max_rows at most, and returns them: nobody can resume them any more, the caller kills their sandboxes. For service_role.';
+  'Ends contexts that have been paused for longer than paused_seconds, longest first, max_rows at most, and returns them: they can no longer be resumed, and the caller kills their sandboxes. For service_role.';
 grant execute on function spend.end_long_paused to service_role;
 
 create function spend_private.end_long_paused(

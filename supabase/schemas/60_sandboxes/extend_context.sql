@@ -11,7 +11,7 @@ as $$
 begin
   return spend_private.extend(
     p_context.reservation_id,
-    -- The estimate of the whole interval: what has run, and what may run from now on.
+    -- The bound of the whole interval: what has run, and what may run from now on.
     spend_private.context_usage(
       p_context, spend_private.seconds_between(p_context.started_at, p_now) + p_seconds
     ),
@@ -20,4 +20,4 @@ begin
 end;
 $$;
 comment on function spend_private.extend_context is
-  'Holds what a running context costs if it runs p_seconds more from now.';
+  'Extends the hold of a running context to p_seconds from now.';

@@ -20,7 +20,7 @@ begin
 end;
 $$;
 comment on function spend.fail_context is
-  'The holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox that was to be resumed is as it was), unknown (E2B gave no answer: a sandbox may be running, the hold stays, reconciliation finds out; one that was to be resumed is left to the next caller, at once). Returns the status that the context has now; a claim that was lost changes nothing.
+  'Records that the holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox to be resumed is still paused), unknown (E2B gave no answer: a sandbox may be running, the hold stays, and reconciliation finds out; the next caller resumes a paused one at once). Returns the context''s status; a lost claim changes nothing.
 Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
 grant execute on function spend.fail_context to service_role;
 
@@ -50,7 +50,7 @@ begin
     return v_context.status;
   end if;
   if p_status = 'unknown' and v_context.sandbox_id is not null then
-    -- Resuming twice is resuming once: nobody waits for a claim that nobody is at.
+    -- Resuming is idempotent: let the next caller take the claim at once.
     update spend.execution_contexts as c set
       claim_expires_at = greatest(p_now, c.claimed_at + interval '1 millisecond')
     where c.tenant_id = p_tenant_id and c.id = p_context_id;

@@ -1,7 +1,7 @@
 create function spend.find_context(context_id uuid, user_id uuid)
 returns setof spend.execution_contexts
 language plpgsql stable
--- Definer: may_use_context is nobody's to call.
+-- Definer: no role may call may_use_context.
 security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
@@ -16,5 +16,5 @@ begin
 end;
 $$;
 comment on function spend.find_context is
-  'The context, also one that has ended, when the user may use it; else no row. For service_role.';
+  'The context, also one that has ended, if the user may use it; else no row. For service_role.';
 grant execute on function spend.find_context to service_role;

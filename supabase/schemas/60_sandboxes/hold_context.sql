@@ -27,9 +27,9 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Reconciliation, which knows the real end, has ten minutes before expiry books the estimate.
+  -- Leaves reconciliation, which knows the real end, ten minutes before expiry charges the estimate.
   return ceil(p_seconds) + 600;
 end;
 $$;
 comment on function spend_private.context_ttl is
-  'Seconds until the hold of a context expires that runs p_seconds from now.';
+  'Seconds until the hold of a context that runs p_seconds from now expires.';

@@ -1,7 +1,7 @@
 create function spend.look_at_paused(max_rows integer default 20)
 returns setof spend.execution_contexts
 language plpgsql volatile
--- Definer: contexts are written by functions alone.
+-- Definer: no role may write contexts itself.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -20,5 +20,5 @@ begin
 end;
 $$;
 comment on function spend.look_at_paused is
-  'The paused contexts that nobody has looked at for longest, max_rows at most: the caller asks E2B whether they are still there. However many there are, each comes round. For service_role.';
+  'The paused contexts that were checked longest ago, max_rows at most: the caller asks E2B whether they still exist. Repeated calls reach each of them. For service_role.';
 grant execute on function spend.look_at_paused to service_role;

@@ -6,7 +6,7 @@ set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
 begin
-  -- The rule by which they are read, too: what a conversation's code left in its sandbox is part of it.
+  -- The same rule as for reading: what a conversation's code left in its sandbox is part of the conversation.
   return p_user_id is null or coalesce(p_context.user_id = p_user_id, false) or exists (
     select from spend.tenant_members as m
     where m.tenant_id = p_context.tenant_id and m.user_id = p_user_id and m.role in ('owner', 'admin')
@@ -14,4 +14,4 @@ begin
 end;
 $$;
 comment on function spend_private.may_use_context is
-  'A context is used by the user who opened it, by owners and admins of its tenant, and by the tenant itself (p_user_id null). Membership of the opener is the caller''s to check.';
+  'Whether a user may use a context: the user who opened it, owners and admins of its tenant, and the tenant itself (p_user_id null). The caller checks that the user is still a member.';

@@ -14,5 +14,5 @@ begin
 end;
 $$;
 comment on function spend.open_contexts is
-  'Contexts that hold money, by id, page by page: those in creating, those that run, and failed ones whose cost is not known yet. For service_role.';
+  'Contexts with an open hold, by id, page by page: those in creating, running ones, and failed ones whose cost is not known yet. For service_role.';
 grant execute on function spend.open_contexts to service_role;

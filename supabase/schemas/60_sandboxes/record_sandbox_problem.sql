@@ -6,7 +6,7 @@ set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
 begin
-  -- Once an hour: no row for all calls to wait at.
+  -- Once an hour, so that calls do not wait for this row.
   if not exists (
     select from spend.problems as p
     where p.job = 'sandboxes' and p.subject = p_subject and p.resolved_at is null
@@ -17,4 +17,4 @@ begin
 end;
 $$;
 comment on function spend_private.record_sandbox_problem is
-  'record_problem for what calls find wrong with E2B''s words, job sandboxes.';
+  'record_problem, job sandboxes, for what calls find wrong in E2B''s reports.';

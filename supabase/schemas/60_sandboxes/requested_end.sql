@@ -8,7 +8,7 @@ begin
 end;
 $$;
 comment on function spend_private.requested_end is
-  'When E2B ends a running context by itself, as far as E2B was told: an extension that it has not confirmed counts.';
+  'When E2B ends a running context by itself, as it was last asked: an extension that it has not confirmed counts.';
 
 create function spend_private.may_live_until(p_context spend.execution_contexts)
 returns timestamptz
@@ -16,14 +16,14 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A run that was admitted is not given up on E2B's word alone.
+  -- An admitted run is not given up on E2B's report alone.
   return greatest(
     spend_private.requested_end(p_context), least(p_context.in_use_until, p_context.held_until)
   );
 end;
 $$;
 comment on function spend_private.may_live_until is
-  'Until when a running context is not to be ended without asking E2B.';
+  'Until when a running context must not be ended without asking E2B.';
 
 create function spend_private.by_our_clock(p_context spend.execution_contexts, p_reported_at timestamptz)
 returns timestamptz
@@ -35,4 +35,4 @@ begin
 end;
 $$;
 comment on function spend_private.by_our_clock is
-  'A moment that E2B tells of a context''s sandbox, by our clock.';
+  'A time that E2B reports of a context''s sandbox, by our clock.';

@@ -13,7 +13,7 @@ begin
 end;
 $$;
 comment on function spend.resolve_context is
-  'Ends a context of which nobody knows whether its sandbox was started, and which was not among E2B''s sandboxes at listed_at. Asked in the time in which a started one would still have run: it was not, the hold is released (answer released). Asked later: it may have run, the estimate is booked, flagged (answer booked). null: too early to say, or not open.
+  'Ends a context whose sandbox may or may not have started, and was not among E2B''s sandboxes at listed_at. If a started one would still have run then, none was started: the hold is released (answer released). Later, it may have run: the estimate is charged, flagged (answer booked). null: too early to say, or not open.
 Errors: PT404 unknown_context. For service_role.';
 grant execute on function spend.resolve_context to service_role;
 
@@ -36,7 +36,7 @@ begin
   then
     return null;
   end if;
-  -- The sandbox started after the claim began, if at all, and so ran at least until then.
+  -- If it was started, then after the claim, and so it ran at least until then.
   v_released := p_listed_at < v_context.claimed_at + make_interval(secs => v_context.timeout_seconds);
   if v_released then
     perform spend_private.release(v_context.reservation_id, 'never_started', p_now);

@@ -5,7 +5,7 @@ create table spend_private.sandbox_sweeps (
   constraint next_token_is_short check (length(next_token) <= 2000)
 );
 comment on table spend_private.sandbox_sweeps is
-  'How far reconciliation has come through E2B''s list of paused sandboxes: some pages in each run, and from the beginning again. Written by spend.sweep_to alone.';
+  'How far reconciliation has read E2B''s list of paused sandboxes: some pages in each run, then from the start again. Written only by spend.sweep_to.';
 comment on column spend_private.sandbox_sweeps.project is 'SPENDGATE_PROJECT, whose sandboxes they are.';
 comment on column spend_private.sandbox_sweeps.next_token is 'E2B''s token of the next page; null: the first one.';
 comment on column spend_private.sandbox_sweeps.swept_at is 'When the last page was read.';

@@ -1,7 +1,7 @@
 create function spend.sweep_from(project text)
 returns text
 language plpgsql stable
--- Definer: spend_private is nobody's to read.
+-- Definer: no role may read spend_private.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -12,5 +12,5 @@ begin
 end;
 $$;
 comment on function spend.sweep_from is
-  'Token of the page of E2B''s paused sandboxes that is to be read next; null: the first one. For service_role.';
+  'Token of the next page of E2B''s paused sandboxes to read; null: the first one. For service_role.';
 grant execute on function spend.sweep_from to service_role;

@@ -18,5 +18,5 @@ begin
 end;
 $$;
 comment on function spend.sweep_to is
-  'Remembers where the look through E2B''s paused sandboxes stopped; next_token null: at their end. Errors: 22023 invalid_usage. For service_role.';
+  'Stores how far E2B''s paused sandboxes were read; next_token null: to the end. Errors: 22023 invalid_usage. For service_role.';
 grant execute on function spend.sweep_to to service_role;

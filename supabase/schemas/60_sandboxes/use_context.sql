@@ -21,7 +21,7 @@ begin
 end;
 $$;
 comment on function spend.use_context is
-  'claim_context for a context that is there: never creates. A context that has ended, that there is not, or that is not the user''s to use (spend_private.may_use_context): outcome gone, all alike.
+  'claim_context for an existing context: never creates one. Outcome gone for a context that has ended, does not exist, or that the user may not use (spend_private.may_use_context).
 Errors: as spend.claim_context. For service_role.';
 grant execute on function spend.use_context to service_role;
 

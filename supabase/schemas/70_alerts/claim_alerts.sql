@@ -1,7 +1,7 @@
 create function spend.claim_alerts(max_rows integer default 50)
 returns setof spend.alerts
 language plpgsql volatile
--- Definer: the outbox is written by functions alone.
+-- Definer: no role may write the outbox itself.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -10,7 +10,7 @@ begin
 end;
 $$;
 comment on function spend.claim_alerts is
-  'Alerts that are due to be delivered, the oldest first. Each goes to one caller alone, and to the next one only after a while that doubles with each attempt (30 s to 6 hours): call finish_alert when it is delivered, or has failed. For service_role.';
+  'Claims alerts that are due for delivery, the oldest first. Each goes to one caller, and to the next one only after a delay that doubles with each attempt (30 s to 6 hours): call finish_alert after delivery or failure. For service_role.';
 grant execute on function spend.claim_alerts to service_role;
 
 create function spend_private.claim_alerts(p_max_rows integer, p_now timestamptz default now())
@@ -26,7 +26,7 @@ begin
       where a.delivered_at is null and a.next_attempt_at <= p_now
       order by a.next_attempt_at, a.id
       limit greatest(p_max_rows, 0)
-      -- Another deliverer's are not waited for.
+      -- Skip those that another deliverer is claiming.
       for update skip locked
     )
     update spend.alerts as a set

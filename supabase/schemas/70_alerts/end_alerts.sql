@@ -18,4 +18,4 @@ begin
 end;
 $$;
 comment on function spend_private.end_alerts is
-  'After spend went down (a credit, a correction): alerts whose threshold it fell below have ended, so that reaching it again is a new one.';
+  'After a credit or a correction: ends the alerts whose threshold spend fell below, so that reaching it again records a new one.';

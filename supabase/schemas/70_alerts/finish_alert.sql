@@ -14,5 +14,5 @@ begin
 end;
 $$;
 comment on function spend.finish_alert is
-  'An alert was delivered, or was not: error says why, and the alert stays in the outbox. False when it was delivered already or is not there. For service_role.';
+  'Records that an alert was delivered, or why not: with an error it stays in the outbox. False when it was delivered already or does not exist. For service_role.';
 grant execute on function spend.finish_alert to service_role;

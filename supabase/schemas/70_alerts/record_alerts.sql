@@ -13,8 +13,8 @@ as $$
 declare
   v_is_spent boolean := p_details.spent_usd >= p_quota.limit_usd;
 begin
-  -- Most calls near a threshold have not spent it yet, and need no look at anything. Those beyond the limit need one:
-  -- the warning was recorded no later than the limit.
+  -- Most calls near a threshold have not spent it yet: nothing to look up. Beyond the limit one look-up is enough: the
+  -- warning was recorded before the limit.
   if p_details.spent_usd <= 0
     or p_details.spent_usd < p_quota.limit_usd * p_quota.warning_threshold
     or v_is_spent and spend_private.is_alerted(p_quota, p_period_start, 'limit', 1)
@@ -26,13 +26,13 @@ begin
   if v_is_spent then
     perform spend_private.record_alert(p_quota, p_details, p_period_start, 'limit', 1, p_tenant_id, p_now);
   elsif p_is_refused then
-    -- A mark of its own: the alert of the limit itself is still to come.
+    -- With the warning threshold: the alert of the limit itself, with 1, is still to come.
     perform spend_private.record_alert(p_quota, p_details, p_period_start, 'limit', p_quota.warning_threshold, p_tenant_id, p_now);
   end if;
 end;
 $$;
 comment on function spend_private.record_alerts is
-  'Records what the spend of a quota (p_details: its state) in the period from p_period_start says, held cost left out: kind warning from the warning threshold on, kind limit when the limit is spent, or when a call was refused (p_is_refused) above the warning threshold. p_tenant_id: whose call it was. Never of a quota of which nothing is spent.';
+  'Records the alerts for the spend of a quota (p_details: its state), without holds, in the period from p_period_start: kind warning at or above the warning threshold, kind limit when the limit is spent, or when a call was refused (p_is_refused) at or above the warning threshold. p_tenant_id: tenant of the call. None for a quota without spend.';
 
 create function spend_private.is_alerted(
   p_quota spend.cost_quotas,
@@ -55,7 +55,7 @@ begin
 end;
 $$;
 comment on function spend_private.is_alerted is
-  'Whether there is an alert of this kind and threshold for the quota''s period at its present limit, and has not ended.';
+  'Whether an alert of this kind and threshold exists for the quota''s period at its present limit, and has not ended.';
 
 create function spend_private.record_alert(
   p_quota spend.cost_quotas,
@@ -71,7 +71,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Looked up first: on conflict alone would draw an id from the sequence in every call above the threshold.
+  -- Look first: "on conflict" alone would draw an id from the sequence in every call above the threshold.
   if spend_private.is_alerted(p_quota, p_period_start, p_kind, p_threshold) then
     return;
   end if;

@@ -32,7 +32,7 @@ begin
     retry_at = p_now + least(interval '1 minute' * 2 ^ least(p.times, 10), interval '1 hour')
   returning p.* into v_problem;
 
-  -- New, or back again. Two that meet it first at once tell of it once: the second finds times = 2.
+  -- New, or back again. Of two concurrent first failures only one records an alert: the second finds times = 2.
   if v_problem.times = 1 or v_before.resolved_at is not null then
     insert into spend.alerts (kind, facts, created_at, next_attempt_at)
     values (
@@ -47,7 +47,7 @@ begin
 end;
 $$;
 comment on function spend_private.record_problem is
-  'Puts what a job failed at on record (spend.problems), and one alert for when it is new or back after it was resolved: verification_failed for job verify, else job_failed. Again while it is open: counts, and tries less often. The jobs call it.';
+  'Records what a job failed at (spend.problems), with an alert when it is new, or back after it was resolved: verification_failed for job verify, else job_failed. While it is open, counts failures and delays retries. Called by the jobs.';
 
 create function spend_private.is_put_off(p_job text, p_subject text, p_now timestamptz default now())
 returns boolean
@@ -62,4 +62,4 @@ begin
 end;
 $$;
 comment on function spend_private.is_put_off is
-  'Whether a job failed at a subject a moment ago, and is to pass over it.';
+  'Whether a job failed at a subject recently, and skips it for now.';

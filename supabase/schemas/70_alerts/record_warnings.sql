@@ -28,4 +28,4 @@ begin
 end;
 $$;
 comment on function spend_private.record_warnings is
-  'Quotas among p_holds that are at or above their warning threshold now, held cost included; records the alerts of what is spent of each (record_alerts). With several slots, calls that commit in the same instant do not see each other: the next call, or spend.maintain(), records what they crossed together.';
+  'Returns the quotas among p_holds that are at or above their warning threshold, holds included, and records the alerts for their spend (record_alerts). Concurrent calls in different slots do not see each other: the next call, or spend.maintain(), records a threshold that they crossed together.';

@@ -1,7 +1,7 @@
 create function spend.report_problems(job text, problems jsonb)
 returns integer
 language plpgsql volatile
--- Definer: problems are written by functions alone.
+-- Definer: no role may write problems itself.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -38,6 +38,6 @@ begin
 end;
 $$;
 comment on function spend.report_problems is
-  'What a worker outside of the database failed at in a run over everything: records each of problems, [{"subject","message","details"}, …], and closes those of the job that are not among them. Returns how many are open. The edge function maintenance calls it for job reconcile.
+  'Records what a worker outside of the database failed at in a complete run: each of problems, [{"subject","message","details"}, …]; closes the job''s other problems. Returns how many are open. The edge function maintenance calls it for job reconcile.
 Errors: 22023 invalid_problem. For service_role.';
 grant execute on function spend.report_problems to service_role;

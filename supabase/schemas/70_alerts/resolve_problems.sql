@@ -12,7 +12,7 @@ begin
 end;
 $$;
 comment on function spend_private.resolve_problem is
-  'Closes the problem of a job with a subject, if there is an open one. The jobs call it.';
+  'Closes the open problem of a job with a subject, if there is one. Called by the jobs.';
 
 create function spend_private.resolve_problems(
   p_job text,

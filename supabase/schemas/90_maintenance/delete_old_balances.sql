@@ -20,7 +20,7 @@ begin
     where b.period_end < p_now - make_interval(days => p_keep_days)
   ),
 
-  -- Of quotas that have changed since: what ended before that is among the others.
+  -- Of quotas that have changed: what ended before the change.
   other_shape as (
     select o.quota_id, o.period_start, o.reserved_usd
     from (
@@ -46,7 +46,7 @@ begin
     select o.quota_id, o.period_start
     from (select * from ended union all select * from other_shape) as o
     group by o.quota_id, o.period_start
-    -- A call that is open for so long still gives back what it holds.
+    -- A call that is still open returns its hold here.
     having sum(o.reserved_usd) = 0
     limit p_max_rows
   )
@@ -59,4 +59,4 @@ begin
 end;
 $$;
 comment on function spend_private.delete_old_balances is
-  'Deletes balances that hold nothing of periods that ended more than p_keep_days ago, or that a quota''s older period, subject or time zone left behind; returns how many. A late settle passes over them and books into the ledger all the same.';
+  'Deletes balances that hold nothing of periods that ended more than p_keep_days ago, or of an older period, subject or time zone of their quota; returns how many. A late settle skips them and still books into the ledger.';

@@ -12,8 +12,8 @@ as $$
 declare
   v_deleted bigint;
 begin
-  -- By their place in the table, which stays what it is while they are locked. What somebody else has locked is
-  -- deleted another time: nobody waits for retention, nor it for anybody.
+  -- By ctid, which cannot change while the rows are locked. Skips rows that another transaction has locked: retention and
+  -- calls do not wait for each other.
   execute format(
     'delete from %1$s as d where d.ctid = any (array(
       select o.ctid from %1$s as o where o.%2$I < $1 and (%3$s) order by o.%2$I limit $2 for update of o skip locked
@@ -25,7 +25,7 @@ begin
 end;
 $$;
 comment on function spend_private.delete_old_rows is
-  'The one way by which retention deletes: the oldest rows of a table (not a partitioned one) whose p_age_column lies before p_before, p_max_rows at most; returns how many. p_condition, in SQL, of the row o: what does not fulfil it is kept. Written by our functions, never by users. p_age_column has an index.';
+  'Retention: deletes the oldest rows of a table (not a partitioned one) whose p_age_column lies before p_before, p_max_rows at most; returns how many. p_condition, in SQL, about the row o: keeps rows that do not fulfil it. Written by our functions, never by users. p_age_column has an index.';
 
 create function spend_private.delete_old_alerts(
   p_keep_days integer,
@@ -39,7 +39,7 @@ as $$
 begin
   return spend_private.delete_old_rows(
     'spend.alerts', 'created_at', p_now - make_interval(days => p_keep_days), p_max_rows,
-    -- In a period that still runs, it is what keeps the same alert from being sent again.
+    -- In a current period it keeps the same alert from being sent again.
     format(
       'o.quota_id is null or o.ended_at is not null or not exists (
         select from spend_private.quota_balances as b
@@ -50,7 +50,7 @@ begin
 end;
 $$;
 comment on function spend_private.delete_old_alerts is
-  'Deletes alerts that were recorded more than p_keep_days ago, delivered or not, p_max_rows at most; returns how many. Those of periods that still run stay: a lifetime quota''s are not sent again.';
+  'Deletes alerts that were recorded more than p_keep_days ago, delivered or not, p_max_rows at most; returns how many. Keeps those of current periods, so that a lifetime quota''s are not sent again.';
 
 create function spend_private.delete_old_audit(
   p_keep_days integer,
@@ -73,7 +73,7 @@ begin
 end;
 $$;
 comment on function spend_private.delete_old_audit is
-  'Deletes rows of audit_log that are older than p_keep_days, p_max_rows at most; returns how many. Whoever else deletes there is refused (refuse_change), and has no grant.';
+  'Deletes rows of audit_log that are older than p_keep_days, p_max_rows at most; returns how many. Nobody else may delete there (refuse_change).';
 
 create function spend_private.delete_old_cron_runs(
   p_keep_days integer,
@@ -93,10 +93,10 @@ begin
     'o.jobid in (select j.jobid from cron.job as j where j.jobname in (''spend-maintain'', ''spend-expire''))'
   );
 exception
-  -- Where the owner may not, whoever installed pg_cron tidies up.
+  -- The owner lacks the right: whoever installed pg_cron must clean up.
   when insufficient_privilege then
     return 0;
 end;
 $$;
 comment on function spend_private.delete_old_cron_runs is
-  'Deletes what pg_cron logged of the two jobs of spend_private.schedule_maintenance more than p_keep_days ago, p_max_rows at most; returns how many. pg_cron itself keeps all 10,000 rows a day.';
+  'Deletes what pg_cron logged of the two jobs of spend_private.schedule_maintenance more than p_keep_days ago, p_max_rows at most; returns how many. pg_cron itself keeps all of them, 10,000 a day.';

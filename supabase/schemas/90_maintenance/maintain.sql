@@ -14,19 +14,19 @@ begin
   for v_job in
     select j.job
     from spend.maintenance_jobs() with ordinality as j (job, batch, place)
-    -- All in one transaction: what calls wait for comes last, since its locks are held until the end.
+    -- All in one transaction: jobs that calls wait for come last, since locks are held until the end.
     order by j.job in ('make_partitions', 'drop_months') desc, j.job in ('follow_plans', 'expire_reservations'), j.place
   loop
     v_count := case when not v_is_over then spend_private.run_job(v_job) end;
     v_done := v_done || jsonb_build_object(v_job, v_count);
-    -- These stop bookings and reports until the transaction ends: the others wait for the next run.
+    -- These block bookings and reports until the transaction ends: leave the others to the next run.
     v_is_over := v_is_over or (v_job in ('make_partitions', 'drop_months') and coalesce(v_count, 0) > 0);
   end loop;
   return v_done;
 end;
 $$;
 comment on function spend.maintain() is
-  'Does all that is periodic, in one transaction, and returns what it did: {"expire_reservations": 3, "roll_up": 240, …}, in rows; null for a job that is left to the next run: another session is at it, the ledger''s months were just changed, a lock was not had, or it failed (spend.problems and an alert say why). Safe to run at any time, beside traffic and beside itself. A scheduler does better with call spend.run_maintenance(), or the edge function maintenance, which commit after each step. For service_role.';
+  'Does all periodic jobs in one transaction, and returns what it did: {"expire_reservations": 3, "roll_up": 240, …}, in rows; null for a job that is left to the next run: another session is doing it, the ledger''s partitions were just changed, a lock was not granted, or it failed (spend.problems and an alert say why). Safe to run concurrently and beside traffic. Schedule call spend.run_maintenance() instead, or the edge function maintenance: they commit after each step. For service_role.';
 grant execute on function spend.maintain() to service_role;
 
 create function spend.maintain(job text)
@@ -49,6 +49,6 @@ begin
 end;
 $$;
 comment on function spend.maintain(text) is
-  'One step of one job of spend.maintain(): {"roll_up": 240}. A job that did its whole batch (spend.maintenance_jobs) has more to do.
+  'One step of one job of spend.maintain(): {"roll_up": 240}. After a full batch (spend.maintenance_jobs) there is more to do.
 Errors: 22023 unknown_job. For service_role.';
 grant execute on function spend.maintain(text) to service_role;

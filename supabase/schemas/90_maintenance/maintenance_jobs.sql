@@ -4,10 +4,10 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- What holds money or quota back comes first, what only tidies up last.
+  -- Jobs that free holds or quotas come first, cleaning up last.
   return query values
     ('expire_reservations', 200::bigint),
-    -- Their calls wait for the step: a few tenants at a time.
+    -- The tenants' calls wait for the step: a few at a time.
     ('follow_plans', 10),
     ('make_partitions', null),
     ('roll_up', 50000),
@@ -30,5 +30,5 @@ begin
 end;
 $$;
 comment on function spend.maintenance_jobs is
-  'Jobs of spend.maintain(), in the order in which a run does them, each in a transaction of its own. batch: what one step does at most; a step that did as much has more to do, and is repeated while there is time. Null: one step is all. For service_role.';
+  'Jobs of spend.maintain(), in the order in which a run does them, each in a transaction of its own. batch: the most that one step does; after a full batch there is more to do, and the step is repeated while there is time. Null: a job of one step. For service_role.';
 grant execute on function spend.maintenance_jobs to service_role;

@@ -17,7 +17,7 @@ begin
   on conflict on constraint job_runs_pkey do update set done_at = excluded.done_at;
   return v_count;
 exception
-  -- Somebody else is at it: no fault of the job, the next run does it.
+  -- Another session has a lock: the next run does the job.
   when lock_not_available or deadlock_detected then
     raise warning 'spend.maintain: % is left to the next run: % (%)', p_job, sqlerrm, sqlstate;
     return null;
@@ -32,7 +32,7 @@ exception
 end;
 $$;
 comment on function spend_private.run_job is
-  'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is at it, or when it failed: then spend.problems says why, with subject job.';
+  'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is doing it, or when it failed (spend.problems, subject job).';
 
 create function spend_private.do_job(p_job text, p_now timestamptz, p_batch bigint)
 returns bigint
@@ -88,4 +88,4 @@ begin
 end;
 $$;
 comment on function spend_private.do_job is
-  'One step of a job, p_batch at most (null: all that may be done in one transaction); returns how many rows it touched.';
+  'One step of a job, p_batch at most (null: a whole run); returns how many rows it touched.';

@@ -12,7 +12,7 @@ begin
   for v_place in 1..pg_catalog.cardinality(v_jobs) loop
     loop
       v_count := pg_catalog.jsonb_extract_path_text(spend.maintain(job => v_jobs[v_place]), v_jobs[v_place])::pg_catalog.int8;
-      -- What this step locked is free, and what it did is done, whatever comes.
+      -- Releases the step's locks, and keeps what it did if a later one fails.
       commit;
       exit when (v_count operator(pg_catalog.<) v_batches[v_place]) is not false
         or pg_catalog.clock_timestamp() operator(pg_catalog.>=) v_end;
@@ -21,5 +21,5 @@ begin
 end;
 $$;
 comment on procedure spend.run_maintenance is
-  'Does all jobs of spend.maintain(), each step committed, the dearest first, and repeats a job that has more to do for as long as max_seconds last; then each is done once still. Not to be called within a transaction. pg_cron calls it every minute where it exists. For service_role.';
+  'Does all jobs of spend.maintain() in order of importance, and commits after each step. Repeats a job that has more to do until max_seconds are over; after that, does each remaining job once. Cannot be called within a transaction. pg_cron calls it every minute where it exists. For service_role.';
 grant execute on procedure spend.run_maintenance to service_role;

@@ -6,21 +6,21 @@ as $$
 declare
   v_schedule text;
 begin
-  -- Each try in a block of its own: what fails takes nothing back that was done before.
+  -- Each attempt in a block of its own: a failure undoes nothing else.
   foreach v_schedule in array p_schedules loop
     begin
       perform cron.schedule(p_name, v_schedule, p_command);
       return v_schedule;
     exception
       when others then
-        raise warning '%', format('pg_cron does not take %s at "%s": %s', p_name, v_schedule, sqlerrm);
+        raise warning '%', format('pg_cron rejects %s at "%s": %s', p_name, v_schedule, sqlerrm);
     end;
   end loop;
   return null;
 end;
 $$;
 comment on function spend_private.schedule_job is
-  'Schedules a command in pg_cron at the first of p_schedules that it takes, and returns that one, with a warning for each that it does not; null when it takes none. Scheduling again under the same name replaces.';
+  'Schedules a command in pg_cron with the first of p_schedules that it accepts, and returns that one; null when it accepts none. Raises a warning for each that it rejects. Scheduling the same name again replaces the job.';
 
 create function spend_private.schedule_maintenance()
 returns boolean
@@ -42,10 +42,10 @@ begin
 end;
 $$;
 comment on function spend_private.schedule_maintenance is
-  'Schedules spend.run_maintenance() every minute and spend.expire_reservations every ten seconds in pg_cron (before pg_cron 1.5, which knows no seconds: every minute, with a warning); whether both are. Call it again after pg_cron was installed later, or updated.';
+  'Schedules spend.run_maintenance() every minute and spend.expire_reservations every ten seconds in pg_cron (before pg_cron 1.5, which knows no seconds: every minute, with a warning); returns whether both are. Call it again after pg_cron was installed or updated.';
 
 -- Hosted Supabase has pg_cron, other servers may not: there, call spend.run_maintenance() every minute by other means
--- (the edge function `maintenance` does the same). spend.maintenance_status() says whether somebody does.
+-- (the edge function `maintenance` does the same). spend.maintenance_status() says whether anything does.
 do $$
 begin
   if not exists (select from pg_catalog.pg_available_extensions as e where e.name = 'pg_cron') then
@@ -54,7 +54,7 @@ begin
   begin
     create extension if not exists pg_cron with schema pg_catalog;
   exception
-    -- It lives in one database of a server; a copy of this one, made to compare schemas, is another.
+    -- A server has pg_cron in one database only: not in a copy that is made to compare schemas.
     when others then
       raise warning 'pg_cron is not used here: %. Call spend.run_maintenance() every minute by other means.', sqlerrm;
       return;

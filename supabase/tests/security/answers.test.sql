@@ -111,11 +111,11 @@ select matches(
   pg_temp.answer($$ insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd) values ('default', 'platform', 'llm', 'day', 1) $$),
   '^22023 invalid_plan_quota \(scope\): .*insert it into spend\.cost_quotas', 'a plan''s quota of the platform'
 );
-select matches(pg_temp.answer($$ delete from spend.plans where id = 'default' $$), '^PT409 plan_in_use \(id\): Rows of spend\.tenants name it', 'a plan with tenants');
+select matches(pg_temp.answer($$ delete from spend.plans where id = 'default' $$), '^PT409 plan_in_use \(id\): Rows of spend\.tenants refer to it', 'a plan with tenants');
 select matches(pg_temp.answer($$ update spend.plans set id = 'basic' where id = 'default' $$), '^PT409 plan_in_use', 'is not renamed either');
 select matches(
   pg_temp.answer($$ update spend.tenants set id = 'aaaaaaaa-0000-4000-8000-000000000002' $$),
-  '^PT409 tenant_in_use \(id\): Rows of spend\.[a-z_]+ name it', 'nor a tenant given another id'
+  '^PT409 tenant_in_use \(id\): Rows of spend\.[a-z_]+ refer to it', 'nor a tenant given another id'
 );
 select matches(pg_temp.answer($$ delete from spend.meters where meter = 'input_tokens' $$), '^PT409 meter_in_use', 'nor a meter with prices deleted');
 select matches(
