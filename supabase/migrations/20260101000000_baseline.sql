@@ -2,7 +2,7 @@
 set lock_timeout = '5s';
 set statement_timeout = '5min';
 
--- schemas/00_foundation/schemas.sql
+-- schemas/00_foundation/01_schemas.sql
 -- Function bodies name tables that later files create.
 set check_function_bodies = off;
 
@@ -29,7 +29,7 @@ begin
 end;
 $$;
 comment on function spend_private.caller_role is
-  'The role that a statement was sent as, also within functions that run as their owner: that of set role, or else of the connection.';
+  'The role that sent the statement, also within security definer functions: the one of set role, else the one that connected.';
 
 create function spend_private.sees_all_rows()
 returns boolean
@@ -45,7 +45,7 @@ begin
 end;
 $$;
 comment on function spend_private.sees_all_rows is
-  'Whether row-level security hides nothing from who sent the statement. For functions that run as the owner of the tables.';
+  'Whether the role that sent the statement sees all rows. For security definer functions, which see all rows themselves.';
 
 -- schemas/00_foundation/contract_version.sql
 create function spend.contract_version()
@@ -56,12 +56,12 @@ as $$
   select 1;
 $$;
 comment on function spend.contract_version() is
-  'Version of what edge functions rely on: names, arguments and answers of the functions of schema spend. It rises when an older edge function would call this database wrongly. Functions that need another version answer 503 not_configured. For service_role.';
+  'Version of the contract with edge functions: names, arguments and answers of the functions of schema spend. It rises when a change breaks older edge functions. Functions that need another version answer 503 not_configured. For service_role.';
 grant execute on function spend.contract_version to service_role;
 
 -- schemas/00_foundation/domains.sql
--- What a number may be, of tables that every call writes: the check of a type is planned once per connection, that of a
--- table anew in every statement. Rules about texts stay with the tables: a type of its own would not compare with text[].
+-- Checks of numbers in tables that every call writes: Postgres plans a domain's check once per connection, a table's
+-- check in every statement. Checks of texts stay with the tables: a domain does not compare with text[].
 create domain spend.usd as numeric(24, 12)
 constraint usd_is_not_negative check (value >= 0);
 comment on domain spend.usd is 'USD to 12 decimals, not negative.';
@@ -87,20 +87,20 @@ constraint slot_is_not_negative check (value >= 0);
 comment on domain spend_private.slot_number is 'Place of a balance among those of its quota; the first is 0.';
 
 -- schemas/00_foundation/explain_mistakes.sql
--- The answers to mistakes in tables of configuration. The constraints say what is right; the comment on a constraint
--- says it in words: "<field>: <what may be there>. <what to do>". These triggers find the constraint that a row breaks
--- before Postgres does, and answer with its comment. Where they do not run, or see nothing, the constraint still holds.
--- Triggers run in the order of their names, and a foreign key is one too, RI_…: "Explain_…", quoted, runs before it.
+-- Answers to mistakes in configuration tables. The constraints define what is valid, and the comment on a constraint
+-- explains it: "<field>: <what is valid>. <what to do>". These triggers find the violated constraint before Postgres
+-- does, and raise its comment. Where a trigger does not run, or finds nothing, the constraint still holds. Triggers
+-- fire in the order of their names, and foreign keys are triggers named RI_…: "Explain_…", quoted, fires first.
 
 create function spend_private.explain_mistakes()
 returns trigger
 language plpgsql
--- Definer: whoever makes the mistake need not be able to read what the constraints are about.
+-- Definer: the caller may lack the right to read the tables that the constraints are about.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- RLS speaks before what is missing or taken: who sees some rows alone must not learn of the others.
+  -- Row-level security answers first: a caller who sees only some rows must not learn about the others.
   v_is_confined boolean := not spend_private.sees_all_rows();
   v_found text := spend_private.missing_field(new);
   v_callers text;
@@ -140,7 +140,7 @@ begin
 end;
 $$;
 comment on function spend_private.explain_mistakes is
-  'Trigger of tables of configuration; its argument is what a row is. Says what is wrong about a row before a constraint would, in words: 22023 invalid_<row>, PT409 duplicate_<row>, each with the field, and the comment on the constraint as hint.';
+  'Trigger of configuration tables; its argument names the kind of row. Explains an invalid row before the constraint fails: 22023 invalid_<row>, PT409 duplicate_<row>, each with the field, and the comment on the constraint as hint.';
 
 create function spend_private.explain_references()
 returns trigger
@@ -162,7 +162,7 @@ begin
 end;
 $$;
 comment on function spend_private.explain_references is
-  'Trigger of tables of configuration. Says what a row names that is not there, before its foreign key would: PT404 unknown_<row>, as explain_mistakes. After the row: the same statement may insert what it names.';
+  'Trigger of configuration tables. Explains a reference to a missing row before the foreign key fails: PT404 unknown_<row>, as explain_mistakes. An after trigger: the same statement may insert the other row.';
 
 create function spend_private.explain_uses()
 returns trigger
@@ -178,14 +178,14 @@ begin
     perform spend_private.fail(
       'PT409', tg_argv[0] || '_in_use',
       jsonb_build_object('field', tg_argv[1], 'value', to_jsonb(old) -> tg_argv[1], 'used_by', v_used_by),
-      format('Rows of %s name it. Change or delete those first, or leave this %s as it is.', v_used_by, tg_argv[0])
+      format('Rows of %s refer to it. Change or delete those first, or keep this %s.', v_used_by, tg_argv[0])
     );
   end if;
   return null;
 end;
 $$;
 comment on function spend_private.explain_uses is
-  'Trigger of tables of configuration whose rows others name, when a row goes or gets another key; its arguments: what a row is, and its key. Says who names it, before a foreign key would: PT409 <row>_in_use.';
+  'Trigger of configuration tables that others refer to, when a row is deleted or gets another key; its arguments: the kind of row, and its key. Says which table refers to it, before the foreign key fails: PT409 <row>_in_use.';
 
 create function spend_private.fail_constraint(
   p_sqlstate text,
@@ -205,7 +205,7 @@ declare
     where c.conrelid = p_table and c.conname = p_constraint
   );
   v_field text := split_part(v_answer, ':', 1);
-  -- Which one is there already, say.
+  -- The values of the key that exists already, for example.
   v_columns jsonb := (
     select jsonb_object_agg(a.attname, p_row -> a.attname)
     from pg_constraint as c
@@ -226,7 +226,7 @@ begin
 end;
 $$;
 comment on function spend_private.fail_constraint is
-  'Raises what a row that breaks a constraint is answered with: the field, its value, the columns that the constraint is about, and what its comment says. Of a constraint without a comment Postgres speaks.';
+  'Raises the error for a row that violates a constraint: the field, its value, the constraint''s columns, and its comment as hint. Does nothing for a constraint without a comment: then Postgres raises its own error.';
 
 create function spend_private.field_comment(p_table regclass, p_field text)
 returns text
@@ -252,7 +252,7 @@ begin
 end;
 $$;
 comment on function spend_private.field_comment is
-  'What may be in a column, in words: by a constraint of it, or else by its own comment.';
+  'What a column may contain: the comment on its constraint, or else on the column.';
 
 create function spend_private.referenced_table(p_table regclass, p_constraint text)
 returns text
@@ -269,7 +269,7 @@ begin
 end;
 $$;
 comment on function spend_private.referenced_table is
-  'The name of the table that a foreign key leads to.';
+  'Name of the table that a foreign key refers to.';
 
 create function spend_private.user_of_row(p_table regclass, p_row jsonb, p_is_deleted boolean)
 returns text
@@ -304,7 +304,7 @@ begin
 end;
 $$;
 comment on function spend_private.user_of_row is
-  'A table with rows that name a row, and whose foreign key forbids that it goes, or gets another key; null: there is none.';
+  'A table with rows that refer to this row by a foreign key that forbids its delete, or its new key; null when there is none.';
 
 create function spend_private.is_plain_insert(p_context text)
 returns boolean
@@ -312,16 +312,17 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Without the trigger itself. Of a function, its statement comes next: 'SQL statement "insert into …'.
+  -- The call stack without the trigger. In a function, its statement comes next: 'SQL statement "insert into …'.
   v_callers text := ltrim(substr(p_context, strpos(p_context || E'\n', E'\n')), E'\n');
-  -- Who says what is to be done about a conflict gets that done. A trigger is not told, so this looks for it; where it
-  -- does not see the statement (prepared, or in a function that is not plpgsql, or longer than what is typed by hand, so
-  -- that an import does not search itself for every row), Postgres answers.
+  -- An upsert handles the conflict itself. A trigger cannot tell, so this searches the statement. Where there is no
+  -- text to search (prepared, or a function that is not plpgsql), or more than people type (an import must not search
+  -- itself for every row), Postgres reports the conflict.
   v_statement text := case when v_callers = '' then current_query() else v_callers end;
 begin
   return octet_length(v_statement) <= 10000
     and v_statement ~* case when v_callers = '' then '\m(insert|copy)\M' else '^[^"\n]*"\s*(insert|with)\M' end
-    and v_statement !~* '\mon\s+conflict\M';
+    -- Comments may stand between the words.
+    and v_statement !~* '\mon\M(\s|--[^\n]*|/\*.*\*/)*\mconflict\M';
 end;
 $$;
 comment on function spend_private.is_plain_insert is
@@ -361,38 +362,27 @@ $$;
 comment on function spend_private.fail_conflict is
   'Raises PT409 idempotency_conflict: the key was used before, by a request that was not the same.';
 
--- schemas/00_foundation/suggestion.sql
-create function spend_private.suggestion(p_field text, p_value text)
-returns text
-language plpgsql stable
+-- schemas/00_foundation/lock_class.sql
+create function spend_private.lock_class(p_name text)
+returns integer
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if p_field <> 'time_zone' then
-    return null;
-  end if;
-  return (
-    select 'Did you mean ' || string_agg(z.name, ', ' order by z.distance, z.name) || '?'
-    from (
-      select n.name, d.distance
-      from pg_timezone_names as n
-      cross join lateral (
-        -- 'tokyo' is a name without its area.
-        select spend_private.edit_distance(
-          lower(case when strpos(p_value, '/') > 0 then n.name else regexp_replace(n.name, '^.*/', '') end),
-          lower(replace(p_value, ' ', '_'))
-        ) as distance
-      ) as d
-      where d.distance <= 2 and spend_private.is_time_zone(n.name) and length(p_value) between 3 and 60
-      order by d.distance, n.name
-      limit 3
-    ) as z
-  );
+  -- 0x73706e64, "spnd", and what follows. A plan has the number: a name that is not here fails, and costs no call
+  -- anything.
+  case p_name
+    when 'calls' then return 1936748132;
+    when 'quota_changes' then return 1936748133;
+    when 'tenant_quota_changes' then return 1936748134;
+    when 'recounts' then return 1936748135;
+  end case;
 end;
 $$;
-comment on function spend_private.suggestion is
-  'What somebody may have meant by a value that is not known, as a question; null: nothing comes to mind.';
+comment on function spend_private.lock_class is
+  'First number of the advisory locks that serialize transactions. calls, by tenant_key: join_calls, stop_calls. quota_changes, 0: lock_quota_changes. tenant_quota_changes, by tenant_key: lock_tenant_quota_changes. recounts, 0: stop_recounts. Locks of one request or job have a key of 64 bits, hashed where they are taken.';
 
+-- schemas/00_foundation/looks_like.sql
 create function spend_private.looks_like(p_new text, p_old text)
 returns boolean
 language plpgsql immutable
@@ -413,13 +403,13 @@ begin
   elsif v_new = v_old then
     return true;
   end if;
-  -- 'gpt-5.4' is the next version of 'gpt-5.3'; and of a name of three letters two others are another name.
+  -- 'gpt-5.4' is the next version of 'gpt-5.3'; and two other letters of three make another name.
   return translate(v_new, '0123456789.', '') <> translate(v_old, '0123456789.', '')
     and spend_private.edit_distance(v_new, v_old) <= least(2, length(v_new) / 3, length(v_old) / 3);
 end;
 $$;
 comment on function spend_private.looks_like is
-  'Whether a name is another one but for its case or a slip or two, and not another version of it.';
+  'Whether two names differ only by case or by a typo or two, and not by their version.';
 
 create function spend_private.edit_distance(p_one text, p_other text)
 returns integer
@@ -458,6 +448,38 @@ end;
 $$;
 comment on function spend_private.edit_distance is
   'Characters to insert, delete or replace until two texts are the same: 0, 1, 2, or 3 for 3 and more.';
+
+-- schemas/00_foundation/suggestion.sql
+create function spend_private.suggestion(p_field text, p_value text)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_field <> 'time_zone' then
+    return null;
+  end if;
+  return (
+    select 'Did you mean ' || string_agg(z.name, ', ' order by z.distance, z.name) || '?'
+    from (
+      select n.name, d.distance
+      from pg_timezone_names as n
+      cross join lateral (
+        -- 'tokyo' lacks its area.
+        select spend_private.edit_distance(
+          lower(case when strpos(p_value, '/') > 0 then n.name else regexp_replace(n.name, '^.*/', '') end),
+          lower(replace(p_value, ' ', '_'))
+        ) as distance
+      ) as d
+      where d.distance <= 2 and spend_private.is_time_zone(n.name) and length(p_value) between 3 and 60
+      order by d.distance, n.name
+      limit 3
+    ) as z
+  );
+end;
+$$;
+comment on function spend_private.suggestion is
+  'Suggests known values that are close to an unknown one ("Did you mean …?"); null when none is.';
 
 -- schemas/00_foundation/types.sql
 create type spend.quota_details as (
@@ -509,8 +531,8 @@ comment on column spend.reserve_result.allowed is 'True: the call may be made. F
 comment on column spend.reserve_result.reservation_id is 'What settle, release and extend take. Null where nothing is held: after a refusal of reserve, and from check_quota.';
 comment on column spend.reserve_result.estimated_cost_usd is 'USD held for the call (check_quota: that would be held); of a refusal, USD that there was no room for.';
 comment on column spend.reserve_result.expires_at is 'When the hold is booked at its estimate, unless it is settled, released or extended before. Null where nothing is held.';
-comment on column spend.reserve_result.reason is 'Null when allowed; limit_reached: what is spent leaves no room; in_flight: what open calls hold leaves none; exceeds_limit: the call alone is larger than the limit.';
-comment on column spend.reserve_result.message is 'The refusal in words, for a person. Null when allowed.';
+comment on column spend.reserve_result.reason is 'Null when allowed; limit_reached: what is spent leaves no room; in_flight: what open calls hold leaves none; exceeds_limit: the call by itself exceeds the limit.';
+comment on column spend.reserve_result.message is 'The refusal as a sentence, for people. Null when allowed.';
 comment on column spend.reserve_result.retry_after is 'Seconds after which to try again: until the period ends (limit_reached), or the oldest hold is expected to end (in_flight). Null when allowed, and when waiting does not help.';
 comment on column spend.reserve_result.quota is 'The quota that refused; of several, the one to wait longest for. Null when allowed.';
 comment on column spend.reserve_result.warnings is 'Quotas at or above their warning threshold, what is held included. Empty for none, and in a refusal of reserve or extend.';
@@ -560,9 +582,9 @@ create type spend_private.call as (
   is_first_use boolean
 );
 comment on type spend_private.call is
-  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold). priced_as, price_version: the rows of spend.prices that it is priced by, now and later (spend.reservations). is_first_use: some of these rows are not fixed yet (mark_prices_used).';
+  'A call that asks for a reservation: who, what for, and the usage and cost in USD to hold: the bound, or what is expected (call_to_hold). priced_as, price_version: the rows of spend.prices that it is priced by, now and later (spend.reservations). is_first_use: some of these rows are not marked as used yet (mark_prices_used).';
 
--- schemas/10_tenants/access.sql
+-- schemas/10_tenants/01_member_tenant_ids.sql
 create function spend_private.member_tenant_ids()
 returns setof uuid
 language sql stable
@@ -593,7 +615,7 @@ comment on function spend_private.managed_tenant_ids is
   'Tenants that the signed-in user is an owner or admin of. For RLS policies.';
 grant execute on function spend_private.managed_tenant_ids to authenticated;
 
--- schemas/10_tenants/is_time_zone.sql
+-- schemas/10_tenants/02_is_time_zone.sql
 create function spend_private.is_time_zone(p_name text)
 returns boolean
 language plpgsql immutable
@@ -614,7 +636,7 @@ comment on function spend_private.is_time_zone is
   'Whether p_name is UTC or an IANA zone name such as Europe/Dublin: of those, the names with an area, not their old short forms (Japan, EST5EDT). Immutable for the constraint that uses it: zones are added to tzdata, never removed.';
 grant execute on function spend_private.is_time_zone to service_role;
 
--- schemas/10_tenants/tenant_key.sql
+-- schemas/10_tenants/03_tenant_key.sql
 create function spend_private.tenant_key(p_tenant_id uuid)
 returns integer
 language plpgsql immutable strict parallel safe
@@ -625,10 +647,10 @@ begin
 end;
 $$;
 comment on function spend_private.tenant_key is
-  'First 32 bits of a tenant''s id. Not unique: whoever looks up by it must compare the rest too.';
+  'First 32 bits of a tenant''s id. Not unique: compare the whole id after a look-up by it.';
 grant execute on function spend_private.tenant_key to service_role;
 
--- schemas/10_tenants/plans.sql
+-- schemas/10_tenants/04_plans.sql
 create table spend.plans (
   id text primary key,
   name text not null,
@@ -665,7 +687,7 @@ for each row execute function spend_private.explain_uses('plan', 'id');
 create trigger "Explain_new_key" after update on spend.plans
 for each row when (old.id <> new.id) execute function spend_private.explain_uses('plan', 'id');
 
--- schemas/10_tenants/plan_quotas.sql
+-- schemas/10_tenants/05_plan_quotas.sql
 create table spend.plan_quotas (
   plan_id text not null references spend.plans (id) on delete cascade,
   scope text not null,
@@ -722,7 +744,7 @@ comment on constraint limit_is_not_negative on spend.plan_quotas is
 comment on constraint warning_threshold_is_a_share on spend.plan_quotas is
   'warning_threshold: a share of the limit, more than 0 and at most 1: 0.8 for 80 %.';
 comment on constraint estimate_policy_is_known on spend.plan_quotas is
-  'estimate_policy: strict (holds the most that a call can cost) or expected (what such calls cost of late).';
+  'estimate_policy: strict (holds the most that a call can cost) or expected (holds what such calls cost recently).';
 comment on constraint slots_are_in_range on spend.plan_quotas is
   'slots: 1 to 256; omit it for the default.';
 
@@ -743,12 +765,12 @@ begin
 end;
 $$;
 comment on function spend_private.complete_plan_quota is
-  'Trigger: rounds what is more exact than the books, as complete_quota does: the quotas that follow a plan, and owners who go up to its limit, have just that.';
+  'Trigger: rounds limit and threshold to the precision of the ledger, as complete_quota does, so that quotas that follow the plan, and owners who go up to its limit, have exactly that.';
 
 create trigger complete_plan_quota before insert or update on spend.plan_quotas
 for each row execute function spend_private.complete_plan_quota();
 
--- schemas/10_tenants/tenants.sql
+-- schemas/10_tenants/06_tenants.sql
 create table spend.tenants (
   id uuid primary key default gen_random_uuid(),
   name text not null,
@@ -765,7 +787,7 @@ comment on table spend.tenants is
   'Customers of the project. Inserting one seeds the quotas of its plan in the same transaction.';
 comment on column spend.tenants.id is 'May be the project''s own id of the customer. Its first 32 bits are in the id of each of its reservations.';
 comment on column spend.tenants.name is 'For people; need not be unique.';
-comment on column spend.tenants.plan_id is 'Plan that its quotas follow. Setting another brings that one''s quotas; those set by hand stay.';
+comment on column spend.tenants.plan_id is 'Plan that its quotas follow. Setting another plan brings its quotas; those set by hand stay.';
 comment on column spend.tenants.time_zone is
   'IANA name. Days, weeks and months of the tenant''s and its users'' quotas begin at midnight of this zone.';
 comment on column spend.tenants.plan_version is
@@ -777,7 +799,7 @@ comment on column spend.tenants.closed_at is
   'When set, new spend is refused (PT403 tenant_closed). Open reservations still settle, history stays.';
 
 create index tenants_plan_id_plan_version_idx on spend.tenants (plan_id, plan_version);
--- A reservation's id carries this key, so that settle finds the tenant, and with it the rows, from the id alone.
+-- A reservation's id carries this key, so that settle finds the tenant, and its rows, by the id.
 create index tenants_key_idx on spend.tenants (spend_private.tenant_key(id));
 
 alter table spend.tenants enable row level security;
@@ -802,7 +824,7 @@ for each row execute function spend_private.explain_references();
 create trigger "Explain_new_key" after update on spend.tenants
 for each row when (old.id <> new.id) execute function spend_private.explain_uses('tenant', 'id');
 
--- schemas/10_tenants/tenant_members.sql
+-- schemas/10_tenants/07_tenant_members.sql
 create table spend.tenant_members (
   tenant_id uuid not null references spend.tenants (id) on delete cascade,
   user_id uuid not null references auth.users (id) on delete cascade,
@@ -848,7 +870,7 @@ for each row execute function spend_private.explain_references();
 create function spend.ensure_quotas(tenant_id uuid)
 returns integer
 language plpgsql volatile
--- Definer: quotas of source plan are written by the plan alone, whoever asks for it.
+-- Definer: no role may write quotas of source plan itself.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -858,9 +880,10 @@ begin
 end;
 $$;
 comment on function spend.ensure_quotas is
-  'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, leaves alone what was overridden by hand (source manual). Returns how many changed. Triggers and spend.maintain() do the same; call it yourself where neither runs. For service_role.';
+  'Brings the quotas of a tenant and its members in line with its plan: adds what is missing, updates and removes what the plan changed, keeps what was overridden by hand (source manual). Returns how many changed. Triggers and spend.maintain() do the same; call it yourself where neither runs. For service_role.';
 grant execute on function spend.ensure_quotas to service_role;
 
+-- schemas/10_tenants/follow_plan.sql
 create function spend_private.lock_plan(p_tenant_id uuid)
 returns spend.plans
 language plpgsql volatile
@@ -870,15 +893,15 @@ declare
   v_plan_id text;
   v_plan spend.plans;
 begin
-  -- The tenant before its plan, as everybody: neither can change until this transaction ends, and what changed a moment
-  -- ago is seen by the statements that follow.
+  -- The tenant before its plan, in every transaction. Neither can change until this one ends, and the statements that
+  -- follow see the latest change.
   select t.plan_id into v_plan_id from spend.tenants as t where t.id = p_tenant_id for share;
   select * into v_plan from spend.plans as p where p.id = v_plan_id for share;
   return v_plan;
 end;
 $$;
 comment on function spend_private.lock_plan is
-  'The plan of a tenant, which stays as it is until the transaction ends: whoever seeds quotas from it, and whoever changes it, wait for each other, so that nobody slips past a change.';
+  'The plan of a tenant, locked until the transaction ends: seeding quotas from a plan and changing it wait for each other, so that no tenant misses a change.';
 
 create function spend_private.follow_plan(p_tenant_id uuid, p_user_id uuid default null)
 returns integer
@@ -927,7 +950,7 @@ begin
     on conflict on constraint one_quota_per_subject do update set
       limit_usd = excluded.limit_usd, warning_threshold = excluded.warning_threshold,
       estimate_policy = excluded.estimate_policy, slots = excluded.slots,
-      -- Tells complete_quota that it is the plan that writes; owners have no grant on this column.
+      -- Tells complete_quota that the plan writes; owners have no grant on this column.
       source = 'following'
     where q.source = 'plan'
       and (q.limit_usd, q.warning_threshold, q.estimate_policy, q.slots)
@@ -948,13 +971,124 @@ begin
 end;
 $$;
 comment on function spend_private.follow_plan is
-  'spend.ensure_quotas, of one member alone where p_user_id is given. Who calls it for a tenant or a member that is not new has locked the changes of quotas.';
+  'spend.ensure_quotas, for one member only where p_user_id is given. Unless the tenant or member is new, the caller has locked changes of quotas (lock_quota_changes).';
+
+-- schemas/10_tenants/follow_plans.sql
+create function spend_private.follow_changed_plans()
+returns trigger
+language plpgsql
+-- Definer: see seed_quotas_of_tenant.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_plan record;
+begin
+  for v_plan in
+    update spend.plans as p set version = p.version + 1
+    where p.id in (select c.plan_id from changed as c)
+    returning p.id, p.version
+  loop
+    -- Up to 100 tenants follow at once. More would block their calls for too long.
+    if (select count(*) from (select from spend.tenants as t where t.plan_id = v_plan.id limit 101) as few) <= 100 then
+      perform spend_private.follow_plans(100, v_plan.id);
+    else
+      raise notice 'The tenants of plan "%" follow in batches, as spend.maintain() runs; spend.plan_progress shows how many do.', v_plan.id;
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.follow_changed_plans is
+  'Trigger: a change of a plan''s quotas reaches its tenants: at once up to 100 of them, more in batches.';
+
+create trigger seed_quotas_after_insert after insert on spend.plan_quotas
+referencing new table as changed
+for each statement execute function spend_private.follow_changed_plans();
+create trigger seed_quotas_after_update after update on spend.plan_quotas
+referencing new table as changed
+for each statement execute function spend_private.follow_changed_plans();
+create trigger seed_quotas_after_delete after delete on spend.plan_quotas
+referencing old table as changed
+for each statement execute function spend_private.follow_changed_plans();
+
+create function spend_private.follow_plans(
+  p_max_tenants integer,
+  p_plan_id text default null,
+  p_waits boolean default true
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_tenant_id uuid;
+  v_member record;
+  v_done bigint := 0;
+begin
+  if p_waits then
+    perform spend_private.lock_quota_changes();
+  elsif not spend_private.try_lock_quota_changes() then
+    return null;
+  end if;
+  for v_tenant_id in
+    select t.id
+    from spend.plans as p
+    cross join lateral (
+      -- Skip a tenant that somebody is changing: it follows in a later batch.
+      select o.id
+      from spend.tenants as o
+      where o.plan_id = p.id and o.plan_version < p.version
+        and not spend_private.is_put_off('follow_plans', o.id::text)
+      order by o.plan_version
+      limit p_max_tenants
+      for no key update skip locked
+    ) as t
+    where p_plan_id is null or p.id = p_plan_id
+    limit p_max_tenants
+  loop
+    perform spend_private.follow_plan_or_record(v_tenant_id);
+    v_done := v_done + 1;
+  end loop;
+
+  for v_member in
+    select m.tenant_id, m.user_id
+    from spend.tenant_members as m
+    where not m.is_seeded and not spend_private.is_put_off('follow_plans', m.tenant_id::text)
+    limit p_max_tenants - v_done
+  loop
+    perform spend_private.follow_plan_or_record(v_member.tenant_id, v_member.user_id);
+    v_done := v_done + 1;
+  end loop;
+  return v_done;
+end;
+$$;
+comment on function spend_private.follow_plans is
+  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that has changed, and members that no trigger saw; returns how many. Calls of these tenants wait until the transaction ends. p_waits false: returns null at once while somebody changes quotas; for a transaction that has locked the roll-ups, which a change of time zone waits for.';
+
+create function spend_private.follow_plan_or_record(p_tenant_id uuid, p_user_id uuid default null)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.follow_plan(p_tenant_id, p_user_id);
+  perform spend_private.resolve_problem('follow_plans', p_tenant_id::text);
+exception
+  when others then
+    perform spend_private.record_problem(
+      'follow_plans', p_tenant_id::text, sqlerrm, jsonb_build_object('sqlstate', sqlstate, 'tenant_id', p_tenant_id)
+    );
+end;
+$$;
+comment on function spend_private.follow_plan_or_record is
+  'follow_plan in a batch: an error goes to spend.problems, and the batch goes on.';
 
 -- schemas/10_tenants/keep_history.sql
 create function spend_private.keep_history()
 returns trigger
 language plpgsql
--- Definer: reads the ledger for whoever deletes.
+-- Definer: the caller may lack the right to read the ledger.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -963,7 +1097,7 @@ begin
   perform spend_private.stop_calls(array[old.id]);
   if exists (select from spend.reservations as r where r.tenant_id = old.id)
     or exists (select from spend.cost_events as e where e.tenant_id = old.id)
-    -- What retention leaves of it.
+    -- Retention keeps these.
     or exists (select from spend_private.cost_rollups as r where r.tenant_id = old.id)
     or exists (select from spend.execution_contexts as c where c.tenant_id = old.id)
   then
@@ -1008,11 +1142,30 @@ comment on function spend_private.keep_history_from_truncate is
 create trigger keep_history_from_truncate before truncate on spend.tenants
 for each statement execute function spend_private.keep_history_from_truncate();
 
+-- schemas/10_tenants/plan_progress.sql
+create view spend.plan_progress
+with (security_invoker = true)
+as
+select
+  p.id as plan_id, p.version,
+  count(t.id) as tenants,
+  count(t.id) filter (where t.plan_version = p.version) as up_to_date
+from spend.plans as p
+left join spend.tenants as t on t.plan_id = p.id
+group by p.id;
+comment on view spend.plan_progress is
+  'How far a change of a plan''s quotas has come: tenants on the plan, and how many of them follow its present version. The others come with the next runs of spend.maintain().';
+comment on column spend.plan_progress.plan_id is 'Plan, of spend.plans.';
+comment on column spend.plan_progress.version is 'Present version of its quotas.';
+comment on column spend.plan_progress.tenants is 'How many tenants are on the plan.';
+comment on column spend.plan_progress.up_to_date is 'How many of them follow the present version. Fewer than tenants: spend.maintain() has more to do.';
+grant select on spend.plan_progress to service_role;
+
 -- schemas/10_tenants/seed_quotas.sql
 create function spend_private.seed_quotas_of_tenant()
 returns trigger
 language plpgsql
--- Definer: whoever inserts a tenant or a member need not be able to write quotas.
+-- Definer: a role that may insert tenants or members may lack the right to write quotas.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1038,7 +1191,7 @@ begin
   if tg_op <> 'INSERT' then
     delete from spend.cost_quotas as q
     where q.tenant_id = old.tenant_id and q.scope_id = old.user_id and q.scope = 'user';
-    -- Also where there was none to delete: whoever comes back is new (is_new_subject).
+    -- Also without a quota to delete: a member who returns counts as new (is_new_subject).
     perform spend_private.stop_calls(array[old.tenant_id]);
   end if;
   if tg_op <> 'DELETE' then
@@ -1053,135 +1206,7 @@ comment on function spend_private.seed_quotas_of_member is
 create trigger seed_quotas after insert or update of tenant_id, user_id or delete on spend.tenant_members
 for each row execute function spend_private.seed_quotas_of_member();
 
-create function spend_private.follow_changed_plans()
-returns trigger
-language plpgsql
--- Definer: see seed_quotas_of_tenant.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_plan record;
-begin
-  for v_plan in
-    update spend.plans as p set version = p.version + 1
-    where p.id in (select c.plan_id from changed as c)
-    returning p.id, p.version
-  loop
-    -- Few follow at once. Many would stop their calls for as long as all of them take.
-    if (select count(*) from (select from spend.tenants as t where t.plan_id = v_plan.id limit 101) as few) <= 100 then
-      perform spend_private.follow_plans(100, v_plan.id);
-    else
-      raise notice 'The tenants of plan "%" follow in batches, as spend.maintain() runs; spend.plan_progress says how far they are.', v_plan.id;
-    end if;
-  end loop;
-  return null;
-end;
-$$;
-comment on function spend_private.follow_changed_plans is
-  'Trigger: a change of a plan''s quotas reaches its tenants: at once up to 100 of them, more in batches.';
-
-create trigger seed_quotas_after_insert after insert on spend.plan_quotas
-referencing new table as changed
-for each statement execute function spend_private.follow_changed_plans();
-create trigger seed_quotas_after_update after update on spend.plan_quotas
-referencing new table as changed
-for each statement execute function spend_private.follow_changed_plans();
-create trigger seed_quotas_after_delete after delete on spend.plan_quotas
-referencing old table as changed
-for each statement execute function spend_private.follow_changed_plans();
-
-create function spend_private.follow_plans(
-  p_max_tenants integer,
-  p_plan_id text default null,
-  p_waits boolean default true
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_tenant_id uuid;
-  v_member record;
-  v_done bigint := 0;
-begin
-  if p_waits then
-    perform spend_private.lock_quota_changes();
-  elsif not spend_private.try_lock_quota_changes() then
-    return null;
-  end if;
-  for v_tenant_id in
-    select t.id
-    from spend.plans as p
-    cross join lateral (
-      -- A tenant that somebody is changing is not waited for: it follows in a later batch.
-      select o.id
-      from spend.tenants as o
-      where o.plan_id = p.id and o.plan_version < p.version
-        and not spend_private.is_put_off('follow_plans', o.id::text)
-      order by o.plan_version
-      limit p_max_tenants
-      for no key update skip locked
-    ) as t
-    where p_plan_id is null or p.id = p_plan_id
-    limit p_max_tenants
-  loop
-    perform spend_private.follow_plan_or_record(v_tenant_id);
-    v_done := v_done + 1;
-  end loop;
-
-  for v_member in
-    select m.tenant_id, m.user_id
-    from spend.tenant_members as m
-    where not m.is_seeded and not spend_private.is_put_off('follow_plans', m.tenant_id::text)
-    limit p_max_tenants - v_done
-  loop
-    perform spend_private.follow_plan_or_record(v_member.tenant_id, v_member.user_id);
-    v_done := v_done + 1;
-  end loop;
-  return v_done;
-end;
-$$;
-comment on function spend_private.follow_plans is
-  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that changed since, and members that no trigger saw; returns how many. Their calls wait until the transaction ends, others'' do not. p_waits false: null, at once, while somebody changes quotas; for a transaction that has locked the roll-ups, which a change of time zone waits for.';
-
-create function spend_private.follow_plan_or_record(p_tenant_id uuid, p_user_id uuid default null)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform spend_private.follow_plan(p_tenant_id, p_user_id);
-  perform spend_private.resolve_problem('follow_plans', p_tenant_id::text);
-exception
-  when others then
-    perform spend_private.record_problem(
-      'follow_plans', p_tenant_id::text, sqlerrm, jsonb_build_object('sqlstate', sqlstate, 'tenant_id', p_tenant_id)
-    );
-end;
-$$;
-comment on function spend_private.follow_plan_or_record is
-  'follow_plan for one of many: what is wrong about it goes to spend.problems, and the others follow without it.';
-
-create view spend.plan_progress
-with (security_invoker = true)
-as
-select
-  p.id as plan_id, p.version,
-  count(t.id) as tenants,
-  count(t.id) filter (where t.plan_version = p.version) as up_to_date
-from spend.plans as p
-left join spend.tenants as t on t.plan_id = p.id
-group by p.id;
-comment on view spend.plan_progress is
-  'How far a change of a plan''s quotas has come: tenants on the plan, and how many of them follow its present version. The others come with the next runs of spend.maintain().';
-comment on column spend.plan_progress.plan_id is 'Plan, of spend.plans.';
-comment on column spend.plan_progress.version is 'Present version of its quotas.';
-comment on column spend.plan_progress.tenants is 'How many tenants are on the plan.';
-comment on column spend.plan_progress.up_to_date is 'How many of them follow the present version. Less than tenants: spend.maintain() is still at it.';
-grant select on spend.plan_progress to service_role;
-
--- schemas/20_prices/meters.sql
+-- schemas/20_prices/01_meters.sql
 create table spend.meters (
   resource_type text not null,
   meter text not null,
@@ -1199,7 +1224,7 @@ comment on column spend.meters.meter is 'Name in spend.prices and, for llm, key 
 comment on column spend.meters.part_of is
   'The meter whose count includes this one: input_tokens includes cache_read_tokens.';
 comment on column spend.meters.provider_decides is
-  'Of a part: true when the provider may count any share of the whole as it (what it caches, how long it reasons), so that an estimate which does not state it must cover it; false when only a request that asks for it has it (audio, images sent, a cache for an hour), so that who estimates knows and states it.';
+  'Of a part: true when the provider decides how much of the whole it is (caching, reasoning): a bound that does not state it must cover it. False when a request asks for it (audio, images sent, a cache for an hour): the caller knows and states it.';
 comment on column spend.meters.description is 'What is counted, for people.';
 
 alter table spend.meters enable row level security;
@@ -1242,7 +1267,7 @@ create trigger "Explain_new_key" after update on spend.meters
 for each row when ((old.resource_type, old.meter) <> (new.resource_type, new.meter))
 execute function spend_private.explain_uses('meter', 'meter');
 
--- schemas/20_prices/prices.sql
+-- schemas/20_prices/02_prices.sql
 create table spend.prices (
   id bigint generated always as identity primary key,
   resource_type text not null,
@@ -1271,7 +1296,7 @@ create table spend.prices (
   constraint revision_is_not_negative check (revision >= 0)
 );
 comment on table spend.prices is
-  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row in force of a product that a call has used cannot be changed or deleted; a row with a higher revision takes its place.';
+  'One row is the price of one meter of one product from one moment on. To change a price, insert a row; effective_from may lie in the future. A row in force of a product that a call has used cannot be changed or deleted; a row with a higher revision replaces it.';
 comment on column spend.prices.id is 'What price_ids of reservations and events refer to.';
 comment on column spend.prices.resource_type is 'llm or e2b.';
 comment on column spend.prices.provider is 'Who sells it, as calls name it in usage: openai, e2b. Case counts.';
@@ -1283,14 +1308,14 @@ comment on column spend.prices.tier_from is 'The row is for calls with strictly 
 comment on column spend.prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
 comment on column spend.prices.revision is '0, or 1 and more for a row that corrects a wrong price found late: such a row may take effect in the past, and of several for one moment the highest counts. spend.reprice books what that changes about calls that were booked already.';
 comment on column spend.prices.note is 'For people: source of the price, reason of a revision.';
-comment on column spend.prices.tenant_id is 'Set: a negotiated price, for this tenant alone, that goes before the general one.';
+comment on column spend.prices.tenant_id is 'Set: a negotiated price, for this tenant only; it overrides the general one.';
 comment on column spend.prices.effective_from is 'In force from this moment until that of the next row for the same; may lie in the future. In the past only where no call was priced since, or with a revision.';
 comment on column spend.prices.first_used_at is 'Set by the first reservation that the row could price, whether or not its estimate has the meter; from then on the row is fixed.';
 comment on column spend.prices.version is 'Set by the database: greater than that of every row that was committed before. A call is priced by the rows up to the version that it was reserved at (spend.reservations.price_version), whatever is inserted, committed or dated later.';
 
 create index prices_tenant_id_idx on spend.prices (tenant_id);
 create index prices_resource_type_meter_idx on spend.prices (resource_type, meter);
--- Every reserve asks whether a row of its product is not fixed yet: most often there is none.
+-- Every reserve looks for rows of its product that are not marked as used: most often there are none.
 create index prices_unused_idx on spend.prices (provider, product, tenant_id, effective_from)
 where first_used_at is null;
 
@@ -1301,7 +1326,59 @@ using (tenant_id is null or tenant_id in (select spend_private.member_tenant_ids
 grant select on spend.prices to authenticated;
 grant select, insert, update, delete on spend.prices to service_role;
 
--- schemas/20_prices/read_usage.sql
+-- schemas/20_prices/03_product_aliases.sql
+create function spend_private.is_regex(p_pattern text)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return regexp_like('', p_pattern) is not null;
+exception
+  when invalid_regular_expression then
+    return false;
+end;
+$$;
+comment on function spend_private.is_regex is
+  'Whether a text is a regular expression.';
+grant execute on function spend_private.is_regex to service_role;
+
+create table spend.product_aliases (
+  provider text not null,
+  match_kind text not null,
+  pattern text not null,
+  product text not null,
+  primary key (provider, match_kind, pattern),
+  constraint match_kind_is_known check (match_kind in ('equals', 'starts_with', 'ends_with', 'contains', 'regex')),
+  constraint pattern_is_not_empty check (pattern <> ''),
+  constraint pattern_is_valid check (match_kind <> 'regex' or spend_private.is_regex(pattern))
+);
+comment on table spend.product_aliases is
+  'Other names of priced products: dated model names and the like. The most specific rule wins: equals, starts_with, ends_with, contains, regex; among these the longest pattern, then the alphabet.';
+comment on column spend.product_aliases.provider is 'Provider whose products are meant, as in spend.prices.';
+comment on column spend.product_aliases.match_kind is 'How a call''s name is compared with pattern: equals, starts_with, ends_with, contains, or regex (PostgreSQL''s, matched anywhere in the name).';
+comment on column spend.product_aliases.pattern is 'What the name is compared with. Case counts.';
+comment on column spend.product_aliases.product is 'Product whose prices then apply, as in spend.prices. One without prices is skipped.';
+
+alter table spend.product_aliases enable row level security;
+create policy "signed-in users read the aliases" on spend.product_aliases
+for select to authenticated using (true);
+grant select on spend.product_aliases to authenticated;
+grant select, insert, update, delete on spend.product_aliases to service_role;
+
+comment on constraint product_aliases_pkey on spend.product_aliases is
+  'pattern: the provider has an alias of this pattern and match_kind. Update that row.';
+comment on constraint match_kind_is_known on spend.product_aliases is
+  'match_kind: equals, starts_with, ends_with, contains or regex.';
+comment on constraint pattern_is_not_empty on spend.product_aliases is
+  'pattern: what the name of the product is compared with, not empty.';
+comment on constraint pattern_is_valid on spend.product_aliases is
+  'pattern: a regular expression of Postgres where match_kind is regex. Escape ( ) [ ] { } . * + ? | ^ $ and \ that stand for themselves with a backslash.';
+
+create trigger explain_mistakes before insert or update on spend.product_aliases
+for each row execute function spend_private.explain_mistakes('alias');
+
+-- schemas/20_prices/04_read_usage.sql
 create type spend_private.usage_counts as (
   provider text,
   name text,
@@ -1312,7 +1389,7 @@ create type spend_private.usage_counts as (
   usage jsonb
 );
 comment on type spend_private.usage_counts is
-  'Usage that was read. name: model or template; units: meter -> count; total_input: input tokens, which decide the tier; is_complete: no required count is missing or null; usage: as it is kept, each number in its one spelling (5, not 5.0).';
+  'Usage that was read. name: model or template; units: meter -> count; total_input: input tokens, which decide the tier; is_complete: no required count is missing or null; usage: as it is stored, each number in its shortest spelling (5, not 5.0).';
 
 create function spend_private.read_usage(p_resource_type text, p_usage jsonb)
 returns spend_private.usage_counts
@@ -1355,7 +1432,7 @@ begin
     );
   end if;
 
-  -- JSON writes five as 5, 5.0 or 5E0, and jsonb keeps the zeros; what is kept and cast has them no more.
+  -- JSON writes five as 5, 5.0 or 5E0, and jsonb keeps the zeros. Drop them before usage is stored and cast.
   if strpos(v_numbers::text, '.') > 0 then
     v_numbers := (
       select jsonb_object_agg(n.key, case jsonb_typeof(n.value)
@@ -1385,7 +1462,7 @@ begin
 end;
 $$;
 comment on function spend_private.read_usage is
-  'Validates usage (DESIGN: the SQL contract) and counts it in meters. Counts are whole and not negative, memory_gib may be fractional; a null count is unknown. Whether a key of LLM usage is a meter shows when it is priced. Raises 22023 invalid_usage with the field.';
+  'Validates usage and counts it in meters. Counts are whole and not negative, memory_gib may be fractional; a null count is unknown. Pricing finds out whether a key of LLM usage is a meter. Raises 22023 invalid_usage with the field.';
 
 create function spend_private.sandbox_units(p_numbers jsonb)
 returns jsonb
@@ -1407,21 +1484,201 @@ $$;
 comment on function spend_private.sandbox_units is
   'Meters of a sandbox that ran: vCPUs and GiB of memory, each by seconds. Raises 22023 invalid_usage.';
 
-create function spend_private.fail_usage(p_field text, p_problem text)
-returns void
-language plpgsql immutable
+-- schemas/20_prices/05_price_product.sql
+create type spend_private.priced_usage as (
+  product text,
+  cost_usd numeric,
+  price_ids bigint[],
+  units numeric[],
+  unpriced_meters text[],
+  priced_as text
+);
+comment on type spend_private.priced_usage is
+  'What usage costs. product: the resolved name; priced_as: the product of the rows that price it, ''*'' where those do; price_ids, units: the lines of the bill, by which price and how many units; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
+
+create type spend_private.price_in_force as (
+  product text,
+  meter text,
+  part_of text,
+  units numeric,
+  id bigint,
+  usd numeric,
+  unit_size numeric
+);
+comment on type spend_private.price_in_force is
+  'Price of a meter of a call: usd per unit_size units, from row id of spend.prices. units: what the call counts of it; null: a part that the bound does not state. part_of: the meter whose count includes this one.';
+
+create function spend_private.price_product(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_name text,
+  p_at timestamptz,
+  p_is_bound boolean,
+  p_version bigint default null
+)
+returns spend_private.priced_usage
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform spend_private.fail(
-    '22023', 'invalid_usage',
-    jsonb_build_object('field', p_field, 'problem', p_problem),
-    format('%s %s. LLM usage: {"provider", "model", "input_tokens", "output_tokens", …}; sandbox usage: {"provider", "template", "vcpus", "memory_gib", "seconds"}.', p_field, p_problem)
+  return spend_private.bill(p_resource_type, p_counts, spend_private.prices_in_force(
+    p_tenant_id, p_resource_type, p_counts, p_name, p_at, p_is_bound, p_version
+  ));
+end;
+$$;
+comment on function spend_private.price_product is
+  'Cost of usage at the prices in force at p_at for the product of this name, or of the product whose alias it is: the first that has a price for any of what is counted; null when none has. p_is_bound, p_version: see prices_in_force. Raises 22023 invalid_usage, as bill does.';
+
+create function spend_private.prices_in_force(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_name text,
+  p_at timestamptz,
+  p_is_bound boolean,
+  p_version bigint
+)
+returns spend_private.price_in_force[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  return array(
+    select distinct on (p.product <> p_name, coalesce(m.part_of, m.meter), m.part_of is null, m.meter)
+      row(
+        p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
+      )::spend_private.price_in_force
+    from spend.prices as p
+    join spend.meters as m on m.resource_type = p_resource_type and m.meter = p.meter
+    where p.provider = p_counts.provider
+      and p.product = any (p_name || array(
+        select a.product
+        from spend.product_aliases as a
+        where p_version is null and a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
+      ))
+      and p.resource_type = p_resource_type
+      and p.service_tier = p_counts.service_tier
+      and (p.tenant_id is null or p.tenant_id = p_tenant_id)
+      and (p.tier_from = 0 or p.tier_from < p_counts.total_input)
+      and p.effective_from <= p_at
+      and (p_version is null or p.version <= p_version)
+      and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
+    order by
+      p.product <> p_name, coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
+      -- The first is in force: the tenant's own price, then the highest tier that the call reaches, then the newest.
+      p.tenant_id nulls last, p.tier_from desc, p.effective_from desc, p.revision desc
   );
 end;
 $$;
-comment on function spend_private.fail_usage is
-  'Raises 22023 invalid_usage, naming the field and what is wrong with it.';
+comment on function spend_private.prices_in_force is
+  'One price for each meter that the usage counts: of the product of this name first, then of the one whose alias it is; parts before their whole. p_is_bound: the usage is an upper bound; then also the prices of parts that it does not state, and that the provider decides on (meters.provider_decides). p_version: only rows of exactly this product that existed at this version of the price list; null: all rows.';
+
+create function spend_private.bill(
+  p_resource_type text,
+  p_counts spend_private.usage_counts,
+  p_prices spend_private.price_in_force[]
+)
+returns spend_private.priced_usage
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_price spend_private.price_in_force;
+  v_highest spend_private.price_in_force; -- of the parts that the bound does not state
+  v_whole text;
+  v_billed_apart numeric;
+  v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
+  v_priced spend_private.priced_usage := row(p_prices[1].product, 0, '{}', '{}', null, p_prices[1].product);
+begin
+  if p_prices = '{}' then
+    return null;
+  end if;
+  foreach v_price in array p_prices loop
+    exit when v_price.product <> v_priced.product;
+    if v_whole is distinct from coalesce(v_price.part_of, v_price.meter) then
+      v_whole := coalesce(v_price.part_of, v_price.meter);
+      v_billed_apart := 0;
+      v_highest := null;
+    end if;
+
+    if v_price.units is null then
+      if v_highest.id is null or v_price.usd / v_price.unit_size > v_highest.usd / v_highest.unit_size then
+        v_highest := v_price;
+      end if;
+      continue;
+    end if;
+    v_left := v_left - v_price.meter;
+    if v_price.part_of is not null then
+      v_billed_apart := v_billed_apart + v_price.units;
+    else
+      v_price.units := v_price.units - v_billed_apart;
+      if v_highest.usd / v_highest.unit_size > v_price.usd / v_price.unit_size then
+        v_price.id := v_highest.id;
+        v_price.usd := v_highest.usd;
+        v_price.unit_size := v_highest.unit_size;
+      end if;
+    end if;
+    continue when v_price.units = 0;
+    if v_price.units < 0 then
+      perform spend_private.fail_usage(v_price.meter, 'is smaller than the sum of its parts');
+    end if;
+    -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
+    v_priced.cost_usd := v_priced.cost_usd
+      + (v_price.units * v_price.usd)::numeric(60, 20) / v_price.unit_size;
+    v_priced.price_ids := v_priced.price_ids || v_price.id;
+    v_priced.units := v_priced.units || v_price.units;
+  end loop;
+
+  if v_priced.cost_usd > 1e9 then
+    -- No call costs that much, and a balance could not hold many that do.
+    perform spend_private.fail_usage('usage', 'costs more than 1e9 USD');
+  elsif v_left <> '{}' then
+    v_priced.unpriced_meters := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
+  end if;
+  v_priced.cost_usd := round(v_priced.cost_usd, 12);
+  return v_priced;
+end;
+$$;
+comment on function spend_private.bill is
+  'Adds up what usage costs at p_prices (prices_in_force), only those of the first product. A part that has a price is billed apart, and the rest of its whole at the whole''s price; in a bound, at the highest price of the whole and of the parts that it does not state. Null without prices.
+Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
+
+create function spend_private.unpriced_meters(p_resource_type text, p_units jsonb, p_left jsonb)
+returns text[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unpriced text[];
+  v_key text;
+  v_meter spend.meters;
+begin
+  for v_key in select k.key from jsonb_object_keys(p_left) as k (key) loop
+    select * into v_meter from spend.meters as m where m.resource_type = p_resource_type and m.meter = v_key;
+    if not found then
+      perform spend_private.fail_usage(v_key, 'is not a known key');
+    elsif v_meter.part_of is null then
+      -- What counts nothing needs no price: the output of an embedding.
+      if (p_left ->> v_key)::numeric > 0 then
+        v_unpriced := v_unpriced || v_key;
+      end if;
+    -- Billed in its whole, which must include it.
+    elsif (p_units ->> v_meter.part_of)::numeric < (
+      select sum((p_units ->> m.meter)::numeric)
+      from spend.meters as m
+      where m.resource_type = p_resource_type and m.part_of = v_meter.part_of
+    ) then
+      perform spend_private.fail_usage(v_meter.part_of, 'is smaller than the sum of its parts');
+    end if;
+  end loop;
+  return v_unpriced;
+end;
+$$;
+comment on function spend_private.unpriced_meters is
+  'Of the counts p_left, which have no price of their own: the meters that are billed in no other either; null when there is none. Raises 22023 invalid_usage when a key is no meter, or a meter counts less than its parts.';
 
 -- schemas/20_prices/add_service_tier.sql
 create function spend.add_service_tier(
@@ -1433,7 +1690,7 @@ create function spend.add_service_tier(
 )
 returns integer
 language plpgsql volatile
--- Definer: it calls functions that whoever may insert prices may not.
+-- Definer: it calls functions that the caller may not.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1472,7 +1729,7 @@ begin
   from spend_private.service_tier_prices(
     add_service_tier.provider, add_service_tier.product, factor, add_service_tier.effective_from
   ) as w
-  -- Where the tier costs that already there is nothing to say.
+  -- Skip what the tier costs already.
   where w.usd / w.unit_size is distinct from (
     select p.usd / p.unit_size
     from spend.prices as p
@@ -1487,7 +1744,7 @@ begin
 end;
 $$;
 comment on function spend.add_service_tier is
-  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for changes of the standard price that are entered already. Tokens by the factor; what is not counted in tokens (searches, requests) costs what it costs in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing. A provider or product without a standard price gets a notice.
+  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for future standard prices that are already there. The factor applies to prices of tokens; other meters (searches, requests) cost the same as in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing. A provider or product without a standard price gets a notice.
 Errors: 22023 invalid_service_tier, and those of an insert into spend.prices (PT409 price_would_rewrite_history, duplicate_price). For service_role.';
 grant execute on function spend.add_service_tier to service_role;
 
@@ -1513,7 +1770,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  -- What is in force at p_from counts as from then on; what comes later, from its own date on.
+  -- The price in force at p_from applies from then on, later ones from their own date.
   select distinct on (
       p.resource_type, p.product, p.meter, p.tier_from, p.tenant_id, greatest(p.effective_from, p_from)
     )
@@ -1534,7 +1791,7 @@ comment on function spend_private.service_tier_prices is
 create function spend_private.check_price()
 returns trigger
 language plpgsql
--- Definer: whoever may insert a price need not be able to read tenants or prices.
+-- Definer: a role that may insert a price may lack the right to read tenants or prices.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1592,9 +1849,9 @@ begin
 end;
 $$;
 comment on function spend_private.check_price is
-  'Trigger: says what is wrong with a price before a constraint would, in words: 22023 invalid_price or unknown_meter, PT404 unknown_tenant, PT409 duplicate_price, each with the field.';
+  'Trigger: explains an invalid price before a constraint fails: 22023 invalid_price or unknown_meter, PT404 unknown_tenant, PT409 duplicate_price, each with the field.';
 
--- The name decides the order: before the triggers that look at what uses the price. Its use changes nothing here.
+-- The name decides the order: before the triggers that look for calls at this price. Marking a price as used fires none.
 create trigger check_price before insert or update of
   resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision
 on spend.prices
@@ -1628,7 +1885,7 @@ comment on column spend.current_prices.usd is 'USD per unit_size units of the me
 comment on column spend.current_prices.unit_size is 'Units of the meter that cost usd: 1000000 as tokens are quoted, 1000 for web searches, 1 for seconds of sandboxes.';
 comment on column spend.current_prices.tier_from is 'For calls with strictly more input tokens in all than this; 0 is the base price.';
 comment on column spend.current_prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
-comment on column spend.current_prices.tenant_id is 'Tenant that negotiated it, and alone has it; null: everybody''s.';
+comment on column spend.current_prices.tenant_id is 'Tenant that negotiated it; null: for everybody.';
 comment on column spend.current_prices.effective_from is 'Since when it is in force.';
 comment on column spend.current_prices.changes_at is 'When the next row takes over; null: none is stated yet.';
 comment on column spend.current_prices.note is 'Source of the price, reason of a revision.';
@@ -1651,7 +1908,7 @@ returns table (
   price_id bigint
 )
 language plpgsql stable
--- Definer: everybody who is signed in may read the general prices, and nothing else is read here.
+-- Definer: signed-in users may read the general prices, and this reads nothing else.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1681,7 +1938,7 @@ begin
 end;
 $$;
 comment on function spend.explain_cost is
-  'The lines of a bill: what usage of a product costs at a moment, meter by meter. units: not billed in a part of the meter; usd per unit_size units, from the price row price_id (null: no price, the meter is not billed); amount_usd: before the sum is rounded. General prices, no negotiated ones.
+  'What usage of a product costs at a moment, one line per meter. units: without those that are billed as a part of the meter; usd per unit_size units, from price row price_id (null: no price, the meter is not billed); amount_usd: before the sum is rounded. General prices, no negotiated ones.
 Errors: 22023 invalid_usage, PT422 unpriced_product. For everybody who is signed in.';
 grant execute on function spend.explain_cost to authenticated, service_role;
 
@@ -1709,19 +1966,36 @@ $$;
 comment on function spend_private.fail_unpriced is
   'Raises PT422 unpriced_product: the product has no price, or these meters of it have none.';
 
+-- schemas/20_prices/fail_usage.sql
+create function spend_private.fail_usage(p_field text, p_problem text)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.fail(
+    '22023', 'invalid_usage',
+    jsonb_build_object('field', p_field, 'problem', p_problem),
+    format('%s %s. LLM usage: {"provider", "model", "input_tokens", "output_tokens", …}; sandbox usage: {"provider", "template", "vcpus", "memory_gib", "seconds"}.', p_field, p_problem)
+  );
+end;
+$$;
+comment on function spend_private.fail_usage is
+  'Raises 22023 invalid_usage, naming the field and what is wrong with it.';
+
 -- schemas/20_prices/guard_price_dates.sql
 create function spend_private.guard_price_dates()
 returns trigger
 language plpgsql
--- Definer: whoever may insert a price need not be able to read the reservations.
+-- Definer: a role that may insert a price may lack the right to read the reservations.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_last_use timestamptz;
 begin
-  -- A catalogue import brings thousands of rows with past dates; of a product whose prices nobody used, and that no
-  -- '*' row priced, there is no call to look for.
+  -- An import of the catalogue inserts thousands of rows with past dates. Products without a used price, of their own or
+  -- by '*', have no calls to search for.
   if new.product <> '*' and not exists (
     select from spend.prices as p
     where p.provider = new.provider and p.product in (new.product, '*') and p.first_used_at is not null
@@ -1741,14 +2015,14 @@ begin
     perform spend_private.fail(
       'PT409', 'price_would_rewrite_history',
       jsonb_build_object('field', 'effective_from', 'effective_from', new.effective_from, 'last_used_at', v_last_use),
-      'Calls were priced at or after that moment. Take a later effective_from. To correct a price that was wrong: a row with revision 1, then spend.reprice.'
+      'Calls were priced at or after that moment. Use a later effective_from. To correct a price that was wrong, insert a row with revision 1, then call spend.reprice.'
     );
   end if;
   return new;
 end;
 $$;
 comment on function spend_private.guard_price_dates is
-  'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history). Calls that cannot be seen yet keep their price by its version (spend.reservations.price_version).';
+  'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history). Calls that have not committed yet keep their price by its version (spend.reservations.price_version).';
 
 create function spend_private.last_use_before_retention(p_price spend.prices)
 returns timestamptz
@@ -1775,7 +2049,7 @@ begin
 end;
 $$;
 comment on function spend_private.last_use_before_retention is
-  'The last hour, from effective_from on, in which a price''s product was used by calls whose reservations retention has deleted: the roll-ups still know of them. Null: none.';
+  'The last hour, from effective_from on, in which calls used a price''s product and whose reservations retention has deleted: the roll-ups still count them. Null: none.';
 
 -- The name decides the order: after protect_used_prices, whose error says more.
 create trigger then_guard_price_dates before insert or update of
@@ -1795,9 +2069,11 @@ create function spend_private.has_unused_prices(
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
-  -- Two searches: the negotiated prices of other tenants, however many, are not looked at.
+  -- Two searches, which skip the negotiated prices of other tenants, however many.
   return exists (
     select from spend.prices as p
     where p.provider = p_provider and p.product = p_product and p.tenant_id is null
@@ -1810,7 +2086,7 @@ begin
 end;
 $$;
 comment on function spend_private.has_unused_prices is
-  'Whether a row that can price a call of a tenant with a product, at whatever it settles with, is not fixed yet.';
+  'Whether a row that may price a tenant''s call of a product, now or when it settles, is not marked as used yet.';
 
 create function spend_private.mark_prices_used(
   p_tenant_id uuid,
@@ -1822,6 +2098,8 @@ create function spend_private.mark_prices_used(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   perform spend_private.fix_prices(array(
@@ -1833,12 +2111,14 @@ begin
 end;
 $$;
 comment on function spend_private.mark_prices_used is
-  'Fixes the rows that can price a call of a tenant with a product at p_at: all meters, tiers and service tiers, since a call may settle with what its estimate had not. Who is changing or deleting one of them is waited for: the caller prices again.';
+  'Marks as used all rows that may price a tenant''s call of a product at p_at: all meters, tiers and service tiers, since a call may settle with others than its bound had. Waits for transactions that change or delete one of them: the caller prices again.';
 
 create function spend_private.fix_prices(p_price_ids bigint[])
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- In the order of ids, since two calls may fix the same rows.
@@ -1850,7 +2130,7 @@ begin
 end;
 $$;
 comment on function spend_private.fix_prices is
-  'Marks price rows as used: from now on they stay as they are (protect_used_prices).';
+  'Marks price rows as used: from now on they cannot be changed (protect_used_prices).';
 
 -- schemas/20_prices/newest_price_from.sql
 create function spend.newest_price_from()
@@ -1864,14 +2144,14 @@ comment on function spend.newest_price_from() is
   'Since when the newest price is in force: the age of the price catalogue. Null: there are no prices. For a health check, by service_role.';
 grant execute on function spend.newest_price_from to service_role;
 
--- schemas/20_prices/notice_look_alikes.sql
--- What may well be meant, and more often is a slip, is done, and gets a NOTICE: a name that looks like one that is there,
--- a price a hundred times its predecessor. An import of right prices says nothing.
+-- schemas/20_prices/notice_new_names.sql
+-- What is valid, but is more often a typo, is inserted with a NOTICE: a name that looks like an existing one, a price a
+-- hundred times the one before. An import of correct prices raises none.
 
 create function spend_private.notice_new_names()
 returns trigger
 language plpgsql
--- Definer: whoever may insert a price need not be able to call what this calls.
+-- Definer: a role that may insert a price may lack the right to call what this calls.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -1883,7 +2163,7 @@ begin
       select distinct p.provider, p.product from spend.prices as p where p.id not in (select a.id from added as a)
     ),
 
-    -- Of a new provider all products are new: it alone is looked at, as the row without a product.
+    -- All products of a new provider are new: compare its own name only, in a row without a product.
     fresh as materialized (
       select distinct a.provider,
         case when a.provider in (select b.provider from before as b) then a.product end as product
@@ -1898,7 +2178,7 @@ begin
       from before as b
       where f.product is null or b.provider = f.provider
     ) as l
-    -- New names are typed one at a time, or come with an import of many, whom nobody typed.
+    -- More than 20 new names are an import, which nobody typed.
     where (select count(*) from fresh) <= 20 and spend_private.looks_like(coalesce(f.product, f.provider), l.look_alike)
     group by f.provider, f.product, l.look_alike
     order by f.provider, f.product, l.look_alike
@@ -1908,18 +2188,19 @@ begin
       when v_new.product is null then format('Provider "%s" is new, and looks like "%s".', v_new.provider, v_new.look_alike)
       else format('Product "%s" of "%s" is new, and looks like "%s".', v_new.product, v_new.provider, v_new.look_alike)
     end
-    using hint = 'If it is a slip, delete the rows and insert them anew. Another name of a product belongs into spend.product_aliases.';
+    using hint = 'If it is a typo, delete the rows and insert them again. Other names of a product go into spend.product_aliases.';
   end loop;
   return null;
 end;
 $$;
 comment on function spend_private.notice_new_names is
-  'Trigger: a provider, or a product of one, that has no price yet and whose name looks like one that has gets a notice. The price is inserted all the same.';
+  'Trigger: raises a notice for a provider or product without prices whose name looks like one with prices. The price is inserted all the same.';
 
 create trigger notice_new_names after insert on spend.prices
 referencing new table as added
 for each statement execute function spend_private.notice_new_names();
 
+-- schemas/20_prices/notice_odd_prices.sql
 create function spend_private.notice_odd_prices()
 returns trigger
 language plpgsql
@@ -1934,7 +2215,7 @@ begin
     select a.provider, a.product, a.meter, a.usd, a.unit_size, p.usd as other_usd, p.unit_size as other_unit_size
     from added as a
     cross join lateral (
-      -- Its predecessor; or else, for a negotiated price or a service tier, what everybody pays.
+      -- The price before it; for the first negotiated price or price of a service tier, what everybody pays.
       select o.usd, o.unit_size
       from spend.prices as o
       where o.provider = a.provider and o.product = a.product and o.resource_type = a.resource_type
@@ -1962,7 +2243,7 @@ begin
 end;
 $$;
 comment on function spend_private.notice_odd_prices is
-  'Trigger: a new price a hundred times that before it, or a hundredth, gets a notice.';
+  'Trigger: raises a notice for a new price that is a hundred times the one before it, or a hundredth.';
 
 create trigger notice_odd_prices after insert on spend.prices
 referencing new table as added
@@ -1985,7 +2266,7 @@ begin
 end;
 $$;
 comment on function spend_private.notice_odd_change is
-  'Trigger: notice_odd_prices, of a price that is changed.';
+  'Trigger: notice_odd_prices for a price that is changed.';
 
 create trigger notice_odd_change after update of usd, unit_size on spend.prices
 for each row execute function spend_private.notice_odd_change();
@@ -2001,7 +2282,7 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- What was free, or is so from now on, is no slip of a unit.
+  -- A price that was zero, or becomes zero, is not a wrong unit.
   return p_usd > 0 and p_other_usd > 0 and (
     p_usd * p_other_unit_size >= 100 * p_other_usd * p_unit_size
     or p_other_usd * p_unit_size >= 100 * p_usd * p_other_unit_size
@@ -2037,11 +2318,52 @@ $$;
 comment on function spend_private.notice_odd_price is
   'Raises the notice of notice_odd_prices.';
 
+-- schemas/20_prices/notice_unpriced_aliases.sql
+create function spend_private.notice_unpriced_aliases()
+returns trigger
+language plpgsql
+-- Definer: see notice_new_names.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_alias record;
+begin
+  for v_alias in
+    select distinct a.provider, a.product
+    from added as a
+    where not exists (
+      select from spend.prices as p where p.provider = a.provider and p.product in (a.product, '*')
+    )
+    order by a.provider, a.product
+    limit 20
+  loop
+    raise notice 'An alias leads to "%/%", which has no price.', v_alias.provider, v_alias.product
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(v_alias.provider, v_alias.product),
+      'Calls of the alias are refused (unpriced_product) until spend.prices has rows of that product.'
+    );
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.notice_unpriced_aliases is
+  'Trigger: raises a notice for an alias of a product without a price.';
+
+create trigger notice_unpriced_aliases after insert on spend.product_aliases
+referencing new table as added
+for each statement execute function spend_private.notice_unpriced_aliases();
+create trigger notice_unpriced_aliases_after_update after update on spend.product_aliases
+referencing new table as added
+for each statement execute function spend_private.notice_unpriced_aliases();
+
 -- schemas/20_prices/other_names.sql
 create function spend_private.other_names(p_provider text, p_name text)
 returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   -- 'openai/gpt-4o' is 'gpt-4o' of openai.
@@ -2071,6 +2393,8 @@ create function spend_private.plain_product(p_provider text, p_name text)
 returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_prefix text := lower(p_provider) || '/';
@@ -2104,169 +2428,83 @@ begin
 end;
 $$;
 comment on function spend_private.plain_product is
-  'The one name of a product that a provider''s ''*'' row prices, however it is written: without ''provider/'', in no case, as the product or the alias that says the same, else in small letters. Quotas by product are matched with it (resolve_quota_product).';
+  'One name for all spellings of a product that a provider''s ''*'' row prices: without ''provider/'', as the product or alias that equals it in any case, else in lower case. Quotas by product match it (resolve_quota_product).';
 
--- Beside '*', a product is looked for in any case.
+-- For plain_product.
 create index prices_provider_lower_idx on spend.prices (provider, lower(product));
 
--- schemas/20_prices/price_product.sql
-create type spend_private.priced_usage as (
-  product text,
-  cost_usd numeric,
-  price_ids bigint[],
-  units numeric[],
-  unpriced_meters text[],
-  priced_as text
+-- schemas/20_prices/price_state.sql
+create table spend_private.price_state (
+  is_only_row boolean primary key default true,
+  version bigint not null,
+  constraint is_only_row check (is_only_row)
 );
-comment on type spend_private.priced_usage is
-  'What usage costs. product: the resolved name; priced_as: the product of the rows that price it, ''*'' where those do; price_ids, units: the lines of the bill, by which price and how many units; unpriced_meters: counted, but without a price of their own or of the meter they are part of; not in cost_usd.';
+comment on table spend_private.price_state is
+  'Version of the price list. One row. A change of prices increments it first, and so locks it until the transaction ends: versions commit in order. A snapshot that has a version has all rows up to it, and rows that commit later have a greater one. Readers never wait.';
+insert into spend_private.price_state (version) values (0);
+alter table spend_private.price_state enable row level security;
 
-create function spend_private.price_product(
-  p_tenant_id uuid,
-  p_resource_type text,
-  p_counts spend_private.usage_counts,
-  p_name text,
-  p_at timestamptz,
-  p_is_bound boolean,
-  p_version bigint default null
-)
-returns spend_private.priced_usage
-language plpgsql stable
+create function spend_private.raise_price_version()
+returns trigger
+language plpgsql volatile
+-- Definer: roles that may change prices have no right on the version.
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_left jsonb := p_counts.units - 'requests'; -- Most providers charge nothing per call.
-  v_product text;
-  v_found text;
-  v_meter text;
-  v_part_of text;
-  v_price_id bigint;
-  v_unit_usd numeric;
-  v_unit_size numeric;
-  v_units numeric;
-  v_last text;
-  v_whole text;
-  v_billed_apart numeric;
-  v_dearest_id bigint;
-  v_dearest_usd numeric;
-  v_dearest_size numeric;
-  v_cost_usd numeric := 0;
-  v_price_ids bigint[] := '{}';
-  v_billed numeric[] := '{}';
-  v_unpriced text[];
 begin
-  for v_found, v_meter, v_part_of, v_units, v_price_id, v_unit_usd, v_unit_size in
-    select p.product, p.meter, m.part_of, (p_counts.units ->> p.meter)::numeric, p.id, p.usd, p.unit_size
-    from spend.prices as p
-    join spend.meters as m on m.resource_type = p_resource_type and m.meter = p.meter
-    where p.provider = p_counts.provider
-      and p.product = any (p_name || array(
-        select a.product
-        from spend.product_aliases as a
-        where p_version is null and a.provider = p_counts.provider and a.match_kind = 'equals' and a.pattern = p_name
-      ))
-      and p.resource_type = p_resource_type
-      and p.service_tier = p_counts.service_tier
-      and (p.tenant_id is null or p.tenant_id = p_tenant_id)
-      and (p.tier_from = 0 or p.tier_from < p_counts.total_input)
-      and p.effective_from <= p_at
-      and (p_version is null or p.version <= p_version)
-      and (p_counts.units ->> p.meter is not null or (p_is_bound and m.provider_decides and m.part_of is not null))
-    order by
-      p.product <> p_name,
-      -- Parts before their whole.
-      coalesce(m.part_of, m.meter), m.part_of is null, m.meter,
-      -- What is in force, first. Each (meter, tier) is a series of its own in time; the highest tier that the call
-      -- reaches wins.
-      p.tenant_id nulls last, p.tier_from desc, p.effective_from desc, p.revision desc
-  loop
-    v_product := coalesce(v_product, v_found);
-    exit when v_found <> v_product;
-    continue when v_meter = v_last;
-    v_last := v_meter;
-    if v_whole is distinct from coalesce(v_part_of, v_meter) then
-      v_whole := coalesce(v_part_of, v_meter);
-      v_billed_apart := 0;
-      v_dearest_id := null;
-    end if;
-
-    if v_part_of is null then
-      v_units := v_units - v_billed_apart;
-      if v_dearest_id is not null and v_dearest_usd / v_dearest_size > v_unit_usd / v_unit_size then
-        v_price_id := v_dearest_id;
-        v_unit_usd := v_dearest_usd;
-        v_unit_size := v_dearest_size;
-      end if;
-    elsif v_units is not null then
-      v_billed_apart := v_billed_apart + v_units;
-    else
-      if v_dearest_id is null or v_unit_usd / v_unit_size > v_dearest_usd / v_dearest_size then
-        v_dearest_id := v_price_id;
-        v_dearest_usd := v_unit_usd;
-        v_dearest_size := v_unit_size;
-      end if;
-      continue;
-    end if;
-
-    v_left := v_left - v_meter;
-    continue when v_units = 0;
-    if v_units < 0 then
-      perform spend_private.fail_usage(v_meter, 'is smaller than the sum of its parts');
-    end if;
-    -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
-    v_cost_usd := v_cost_usd + (v_units * v_unit_usd)::numeric(60, 20) / v_unit_size;
-    v_price_ids := v_price_ids || v_price_id;
-    v_billed := v_billed || v_units;
-  end loop;
-  if v_product is null then
-    return null;
-  elsif v_cost_usd > 1e9 then
-    -- No call does, and a balance could not hold many of them.
-    perform spend_private.fail_usage('usage', 'costs more than 1e9 USD');
-  elsif v_left <> '{}' then
-    v_unpriced := spend_private.unpriced_meters(p_resource_type, p_counts.units, v_left);
-  end if;
-  return row(v_product, round(v_cost_usd, 12), v_price_ids, v_billed, v_unpriced, v_product);
+  update spend_private.price_state as s set version = s.version + 1;
+  return null;
 end;
 $$;
-comment on function spend_private.price_product is
-  'What usage costs at the prices in force at p_at of the product of this very name, or of that whose alias it is: the first that has a price for any of what is counted; null when none has. p_version, when given: by the rows of this very product alone, and of those that there were at this version of the price list. The sum of a bill, and its lines. A part that has a price of its own is billed apart, another in its whole.
-p_is_bound: the usage is an upper bound, made before the call. A part that it states, 0 included, is known; what is left of the whole costs the dearest of the whole and of the other parts that the provider decides on (meters.provider_decides). The tier is that of the bound''s input.
-Raises 22023 invalid_usage when a key is no meter, a meter counts less than its parts, or it all costs more than 1e9 USD.';
+comment on function spend_private.raise_price_version is
+  'Trigger: increments the version of the price list for each statement that changes it, in one transaction at a time.';
 
-create function spend_private.unpriced_meters(p_resource_type text, p_units jsonb, p_left jsonb)
-returns text[]
-language plpgsql stable
+-- Before any row is locked, and so in one order. Marking a row as used is no change.
+create trigger a_raise_price_version before insert or update of
+  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
+  version
+on spend.prices
+for each statement execute function spend_private.raise_price_version();
+-- Not for prices that are deleted with their tenant: that transaction has the tenant's row, which a new price waits for.
+create trigger a_raise_price_version_for_delete before delete on spend.prices
+for each statement when (pg_trigger_depth() = 0)
+execute function spend_private.raise_price_version();
+
+create function spend_private.set_price_version()
+returns trigger
+language plpgsql volatile
+-- Definer: see raise_price_version.
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_unpriced text[];
-  v_key text;
-  v_meter spend.meters;
 begin
-  for v_key in select k.key from jsonb_object_keys(p_left) as k (key) loop
-    select * into v_meter from spend.meters as m where m.resource_type = p_resource_type and m.meter = v_key;
-    if not found then
-      perform spend_private.fail_usage(v_key, 'is not a known key');
-    elsif v_meter.part_of is null then
-      -- What counts nothing needs no price: the output of an embedding.
-      if (p_left ->> v_key)::numeric > 0 then
-        v_unpriced := v_unpriced || v_key;
-      end if;
-    -- Billed in its whole, which must include it.
-    elsif (p_units ->> v_meter.part_of)::numeric < (
-      select sum((p_units ->> m.meter)::numeric)
-      from spend.meters as m
-      where m.resource_type = p_resource_type and m.part_of = v_meter.part_of
-    ) then
-      perform spend_private.fail_usage(v_meter.part_of, 'is smaller than the sum of its parts');
-    end if;
-  end loop;
-  return v_unpriced;
+  select s.version into new.version from spend_private.price_state as s;
+  return new;
 end;
 $$;
-comment on function spend_private.unpriced_meters is
-  'Of the counts p_left, which have no price of their own: the meters that are billed in no other either; null when there is none. Raises 22023 invalid_usage when a key is no meter, or a meter counts less than its parts.';
+comment on function spend_private.set_price_version is
+  'Trigger: gives a new or changed row the new version, whatever the statement says.';
+
+-- The name decides the order: after all triggers that refuse the row.
+create trigger z_set_price_version before insert or update of
+  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
+  version
+on spend.prices
+for each row execute function spend_private.set_price_version();
+
+create function spend_private.lock_price_version()
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform from spend_private.price_state for no key update;
+  -- A new statement, which sees what was committed meanwhile.
+  return (select s.version from spend_private.price_state as s);
+end;
+$$;
+comment on function spend_private.lock_price_version is
+  'Waits for changes of prices, and makes new ones wait until the transaction ends. Returns the version of the price list.';
 
 -- schemas/20_prices/price_usage.sql
 create function spend_private.price_usage(
@@ -2284,7 +2522,7 @@ declare
   v_priced spend_private.priced_usage;
   v_name text;
 begin
-  -- Most names are exact, or whole aliases: then one look at the prices finds both the product and its cost.
+  -- Most names are exact or whole aliases: then one query finds the product and its cost.
   v_priced := spend_private.price_product(
     p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound
   );
@@ -2300,7 +2538,7 @@ begin
       return v_priced;
     end if;
   end loop;
-  -- Nobody's price, or nobody's meters.
+  -- No price: an unknown key is an error of its own.
   perform spend_private.unpriced_meters(p_resource_type, p_counts.units, p_counts.units - 'requests');
   return null;
 end;
@@ -2324,7 +2562,7 @@ declare
   v_product text := spend_private.plain_product(p_counts.provider, p_counts.name);
   v_priced spend_private.priced_usage;
 begin
-  -- 'GPT-4o' is no way to what gpt-4o does not cost.
+  -- 'GPT-4o' must not avoid the price of gpt-4o.
   if v_product <> p_counts.name then
     v_priced := spend_private.price_product(
       p_tenant_id, p_resource_type, p_counts, v_product, p_at, p_is_bound
@@ -2340,136 +2578,11 @@ $$;
 comment on function spend_private.price_any_product is
   'What a ''*'' row prices (p_priced), under the one name that all spellings of the product have (plain_product); at the product''s own price where it has one under that name.';
 
--- schemas/20_prices/price_versions.sql
-create table spend_private.price_state (
-  is_only_row boolean primary key default true,
-  version bigint not null,
-  constraint is_only_row check (is_only_row)
-);
-comment on table spend_private.price_state is
-  'The version of the price list. One row. Who changes prices raises it first, and so holds it until the end of the transaction: versions are committed in their order. Who sees a version sees all rows up to it, and each row that is committed later has a greater one. Reading waits for nobody.';
-insert into spend_private.price_state (version) values (0);
-alter table spend_private.price_state enable row level security;
-
-create function spend_private.raise_price_version()
-returns trigger
-language plpgsql volatile
--- Definer: whoever may change prices has no right on the version.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update spend_private.price_state as s set version = s.version + 1;
-  return null;
-end;
-$$;
-comment on function spend_private.raise_price_version is
-  'Trigger: one more version of the price list for each statement that changes it, and one transaction that changes it at a time.';
-
--- Before any row is locked, and so in one order. Not for marking a row as used, which is no change of it.
-create trigger a_raise_price_version before insert or update of
-  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
-  version
-on spend.prices
-for each statement execute function spend_private.raise_price_version();
--- Not for the prices that go with their tenant: who deletes a tenant holds its row, which a new price of it waits for.
-create trigger a_raise_price_version_for_delete before delete on spend.prices
-for each statement when (pg_trigger_depth() = 0)
-execute function spend_private.raise_price_version();
-
-create function spend_private.set_price_version()
-returns trigger
-language plpgsql volatile
--- Definer: see raise_price_version.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  select s.version into new.version from spend_private.price_state as s;
-  return new;
-end;
-$$;
-comment on function spend_private.set_price_version is
-  'Trigger: a row that is new or changed is of the new version, whatever it says itself.';
-
--- The name decides the order: last, after all that refuses the row.
-create trigger z_set_price_version before insert or update of
-  resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision,
-  version
-on spend.prices
-for each row execute function spend_private.set_price_version();
-
-create function spend_private.lock_price_version()
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform from spend_private.price_state for no key update;
-  -- Another statement, which sees what the wait was for.
-  return (select s.version from spend_private.price_state as s);
-end;
-$$;
-comment on function spend_private.lock_price_version is
-  'Waits until nobody is changing prices, and keeps them as they are until the end of the transaction. Returns the version of the price list.';
-
--- schemas/20_prices/product_aliases.sql
-create function spend_private.is_regex(p_pattern text)
-returns boolean
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return regexp_like('', p_pattern) is not null;
-exception
-  when invalid_regular_expression then
-    return false;
-end;
-$$;
-comment on function spend_private.is_regex is
-  'Whether a text is a regular expression.';
-grant execute on function spend_private.is_regex to service_role;
-
-create table spend.product_aliases (
-  provider text not null,
-  match_kind text not null,
-  pattern text not null,
-  product text not null,
-  primary key (provider, match_kind, pattern),
-  constraint match_kind_is_known check (match_kind in ('equals', 'starts_with', 'ends_with', 'contains', 'regex')),
-  constraint pattern_is_not_empty check (pattern <> ''),
-  constraint pattern_is_valid check (match_kind <> 'regex' or spend_private.is_regex(pattern))
-);
-comment on table spend.product_aliases is
-  'Other names of priced products: dated model names and the like. The most specific rule wins: equals, starts_with, ends_with, contains, regex; among these the longest pattern, then the alphabet.';
-comment on column spend.product_aliases.provider is 'Provider whose products are meant, as in spend.prices.';
-comment on column spend.product_aliases.match_kind is 'How a call''s name is compared with pattern: equals, starts_with, ends_with, contains, or regex (PostgreSQL''s, matched anywhere in the name).';
-comment on column spend.product_aliases.pattern is 'What the name is compared with. Case counts.';
-comment on column spend.product_aliases.product is 'Product whose prices then apply, as in spend.prices. One without prices is passed over.';
-
-alter table spend.product_aliases enable row level security;
-create policy "signed-in users read the aliases" on spend.product_aliases
-for select to authenticated using (true);
-grant select on spend.product_aliases to authenticated;
-grant select, insert, update, delete on spend.product_aliases to service_role;
-
-comment on constraint product_aliases_pkey on spend.product_aliases is
-  'pattern: the provider has an alias of this pattern and match_kind. Update that row.';
-comment on constraint match_kind_is_known on spend.product_aliases is
-  'match_kind: equals, starts_with, ends_with, contains or regex.';
-comment on constraint pattern_is_not_empty on spend.product_aliases is
-  'pattern: what the name of the product is compared with, not empty.';
-comment on constraint pattern_is_valid on spend.product_aliases is
-  'pattern: a regular expression of Postgres where match_kind is regex. Escape ( ) [ ] { } . * + ? | ^ $ and \ that stand for themselves with a backslash.';
-
-create trigger explain_mistakes before insert or update on spend.product_aliases
-for each row execute function spend_private.explain_mistakes('alias');
-
 -- schemas/20_prices/protect_used_prices.sql
 create function spend_private.protect_used_prices()
 returns trigger
 language plpgsql
--- Definer: it calls functions that whoever makes the change may not.
+-- Definer: it calls functions that the caller may not.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -2493,14 +2606,14 @@ begin
     perform spend_private.fail(
       'PT409', 'price_in_use',
       jsonb_build_object('price_id', old.id, 'first_used_at', old.first_used_at),
-      'Bookings refer to this price. Insert a row with a later effective_from instead. To correct a price that was wrong: a row with revision 1, then spend.reprice.'
+      'Bookings refer to this price. Insert a row with a later effective_from instead. To correct a price that was wrong, insert a row with revision 1, then call spend.reprice.'
     );
   end if;
   return new;
 end;
 $$;
 comment on function spend_private.protect_used_prices is
-  'Trigger: a price that a reservation or booking used stays as it is, whoever asks (PT409 price_in_use). Only its note may change.';
+  'Trigger: a price that a reservation or booking has used cannot be changed or deleted, by any role (PT409 price_in_use). Only its note may change.';
 
 create trigger protect_used_prices before update or delete on spend.prices
 for each row execute function spend_private.protect_used_prices();
@@ -2529,48 +2642,9 @@ begin
 end;
 $$;
 comment on function spend_private.suggested_product is
-  'Which priced provider, or product of it, somebody may have meant by one that has no price, as a question; null: nothing comes to mind.';
+  'Suggests priced providers, or products of one, whose names are close to one without a price ("Did you mean …?"); null when none is.';
 
--- schemas/20_prices/unpriced_aliases.sql
-create function spend_private.notice_unpriced_aliases()
-returns trigger
-language plpgsql
--- Definer: see notice_new_names.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_alias record;
-begin
-  for v_alias in
-    select distinct a.provider, a.product
-    from added as a
-    where not exists (
-      select from spend.prices as p where p.provider = a.provider and p.product in (a.product, '*')
-    )
-    order by a.provider, a.product
-    limit 20
-  loop
-    raise notice 'An alias leads to "%/%", which has no price.', v_alias.provider, v_alias.product
-    using hint = concat_ws(
-      ' ', spend_private.suggested_product(v_alias.provider, v_alias.product),
-      'Calls of the alias are refused (unpriced_product) until spend.prices has rows of that product.'
-    );
-  end loop;
-  return null;
-end;
-$$;
-comment on function spend_private.notice_unpriced_aliases is
-  'Trigger: an alias of a product without a price gets a notice.';
-
-create trigger notice_unpriced_aliases after insert on spend.product_aliases
-referencing new table as added
-for each statement execute function spend_private.notice_unpriced_aliases();
-create trigger notice_unpriced_aliases_after_update after update on spend.product_aliases
-referencing new table as added
-for each statement execute function spend_private.notice_unpriced_aliases();
-
--- schemas/30_quotas/cost_quotas.sql
+-- schemas/30_quotas/01_cost_quotas.sql
 create table spend.cost_quotas (
   id bigint generated always as identity primary key,
   scope text not null,
@@ -2610,7 +2684,7 @@ create table spend.cost_quotas (
   constraint source_is_known check (source in ('plan', 'manual'))
 );
 comment on table spend.cost_quotas is
-  'Limits. A call must fit into every quota that matches it; no matching quota means no limit. Rows of source plan follow plan_quotas; changing one by hand makes it manual.';
+  'Limits. A call must fit every quota that matches it; without one there is no limit. Rows of source plan follow plan_quotas; editing one by hand makes it manual.';
 comment on column spend.cost_quotas.id is 'What balances, reservations and alerts refer to.';
 comment on column spend.cost_quotas.scope is 'Whose spend counts: platform (all tenants'' together), tenant, or user (one member''s in one tenant).';
 comment on column spend.cost_quotas.tenant_id is 'Tenant of the quota, or of its user; null for the platform.';
@@ -2620,13 +2694,13 @@ comment on column spend.cost_quotas.period is 'Calendar period in the tenant''s 
 comment on column spend.cost_quotas.limit_usd is 'USD per period. 0 refuses everything.';
 comment on column spend.cost_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning and an alert is recorded.';
 comment on column spend.cost_quotas.enforcement is 'block refuses; observe counts and alerts but never refuses.';
-comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held at the most that it can cost. expected: at what the tenant''s calls of its kind cost of late (spend_private.call_to_hold), if every quota that could refuse the call is expected too; spend may then pass the limit by as much as the open calls cost more than expected.';
+comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held at the most that it can cost. expected: at what the tenant''s recent calls of its kind cost (spend_private.call_to_hold), if every quota that could refuse the call is expected too; spend may then exceed the limit by what open calls cost more than expected.';
 comment on column spend.cost_quotas.slots is 'Balances that the quota is split into, so that concurrent calls do not wait for one row. Default: platform 64, tenant 8, user 1. Splitting never changes an answer.';
 comment on column spend.cost_quotas.task is 'When set, only calls of this task count.';
 comment on column spend.cost_quotas.shape_since is 'When its period or subject last changed; -infinity: never. Kept by a trigger.';
 comment on column spend.cost_quotas.product is 'When set, only calls of this model or template count. Kept under the name that reservations have (resolve_quota_product), however it was written.';
 comment on column spend.cost_quotas.source is 'plan: follows plan_quotas. manual: set or changed by hand; a plan leaves it alone.';
-comment on column spend.cost_quotas.created_at is 'When the quota was inserted. What was spent before, in its period, counts all the same.';
+comment on column spend.cost_quotas.created_at is 'When the quota was inserted. Earlier spend in its period counts too.';
 
 alter table spend.cost_quotas enable row level security;
 create policy "members read their tenant's quotas and their own" on spend.cost_quotas
@@ -2666,13 +2740,13 @@ comment on constraint warning_threshold_is_a_share on spend.cost_quotas is
 comment on constraint enforcement_is_known on spend.cost_quotas is
   'enforcement: block (refuses what does not fit) or observe (counts and alerts, never refuses).';
 comment on constraint estimate_policy_is_known on spend.cost_quotas is
-  'estimate_policy: strict (holds the most that a call can cost) or expected (what such calls cost of late).';
+  'estimate_policy: strict (holds the most that a call can cost) or expected (holds what such calls cost recently).';
 comment on constraint slots_are_in_range on spend.cost_quotas is
   'slots: 1 to 256; omit it for the default.';
 comment on constraint source_is_known on spend.cost_quotas is
   'source: manual, or plan for a row that follows spend.plan_quotas. Omit it: rows that you write are manual.';
 
--- What a plan writes is right already: its own rows have been through this. (Whoever sets that setting gets Postgres' words.)
+-- Rows that follow a plan were checked with the plan. (Setting this by hand loses the explanation, not the check.)
 create trigger explain_mistakes before insert or update on spend.cost_quotas
 for each row when (current_setting('spend.seeding', true) is distinct from 'on')
 execute function spend_private.explain_mistakes('quota');
@@ -2680,21 +2754,7 @@ create trigger "Explain_references" after insert or update on spend.cost_quotas
 for each row when (current_setting('spend.seeding', true) is distinct from 'on')
 execute function spend_private.explain_references();
 
--- schemas/30_quotas/default_slots.sql
-create function spend_private.default_slots(p_scope text)
-returns integer
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case p_scope when 'platform' then 64 when 'tenant' then 8 else 1 end;
-end;
-$$;
-comment on function spend_private.default_slots is
-  'Balances that a quota is split into by default, by how many calls share it: platform 64, tenant 8, user 1.';
-grant execute on function spend_private.default_slots to authenticated, service_role;
-
--- schemas/30_quotas/quota_balances.sql
+-- schemas/30_quotas/02_quota_balances.sql
 create table spend_private.quota_balances (
   quota_id bigint not null,
   period_start timestamptz not null,
@@ -2705,7 +2765,7 @@ create table spend_private.quota_balances (
   spent_usd numeric(24, 12) not null default 0,
   reserved_usd spend_private.reserved_usd not null default 0,
   is_split boolean not null default true,
-  is_calm boolean not null default false,
+  is_below_threshold boolean not null default false,
   primary key (quota_id, period_start, slot, tenant_id),
   constraint period_ends_after_it_starts check (period_end > period_start)
 )
@@ -2717,13 +2777,13 @@ with (
 );
 -- No foreign key: a call that opens a balance must not wait for a quota that is being changed (stop_calls).
 comment on table spend_private.quota_balances is
-  'What is spent and held of a quota in one period, split into slots that each have a part of the limit to give. Written by the functions of 40_reservations alone; derived from cost_events and open reservations (spend.verify_balances proves it). One that ends after its quota''s shape_since, and its tenant''s time_zone_since, counts what the quota counts now; an older one is history of another shape, until spend.maintain() deletes it.';
-comment on column spend_private.quota_balances.tenant_id is 'The quota''s tenant; all zeros for the platform. In the key for the day the table is distributed by it.';
+  'What is spent and held of a quota in one period, split into slots that each have a part of the limit. Written only by functions; derived from cost_events and open reservations (spend.verify_balances checks it). One that ends after its quota''s shape_since, and its tenant''s time_zone_since, counts what the quota counts now; an older one is history of another shape, until spend.maintain() deletes it.';
+comment on column spend_private.quota_balances.tenant_id is 'The quota''s tenant; all zeros for the platform. In the key so that the table can be distributed by it.';
 comment on column spend_private.quota_balances.period_start is '-infinity for lifetime quotas.';
-comment on column spend_private.quota_balances.allotted_usd is 'What this slot may give. The allotments sum to the limit, or, while is_calm, to just below the warning threshold. Negative when the whole is over its limit: then one slot carries the excess.';
+comment on column spend_private.quota_balances.allotted_usd is 'USD that this slot may hold and spend. The allotments sum to the limit, or, while is_below_threshold, to just below the warning threshold. Negative when the quota is over its limit: then one slot carries the excess.';
 comment on column spend_private.quota_balances.spent_usd is 'Booked cost. Negative after credits.';
-comment on column spend_private.quota_balances.is_calm is 'The whole is below its warning threshold, and cannot reach it within these allotments: a call need not look at all slots to know that there is nothing to warn of.';
-comment on column spend_private.quota_balances.is_split is 'False while the whole is over its limit: then one slot''s room says nothing, and admission looks at all of them.';
+comment on column spend_private.quota_balances.is_below_threshold is 'The quota is below its warning threshold, and cannot reach it within these allotments: a call need not look at all slots to know that there is no warning.';
+comment on column spend_private.quota_balances.is_split is 'False while the quota is over its limit: then one slot''s room says nothing, and admission looks at all slots.';
 
 alter table spend_private.quota_balances enable row level security;
 create policy "who may read a quota reads its balances" on spend_private.quota_balances
@@ -2731,7 +2791,7 @@ for select to authenticated
 using (quota_id in (select q.id from spend.cost_quotas as q));
 grant select on spend_private.quota_balances to authenticated, service_role;
 
--- schemas/30_quotas/period_bounds.sql
+-- schemas/30_quotas/03_period_bounds.sql
 create function spend_private.period_bounds(
   p_period text,
   p_time_zone text,
@@ -2739,7 +2799,7 @@ create function spend_private.period_bounds(
 )
 returns tstzrange
 language plpgsql stable strict
--- Definer: whoever reads spend.quota_status may not use the schema of what this calls. It reads no table.
+-- Definer: readers of spend.quota_status may not use the schema of what this calls. It reads no table.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -2896,7 +2956,7 @@ $$;
 comment on function spend_private.clock_change is
   'Moment after p_after, and until p_until, at which the clock of p_time_zone is changed; null when it is not. Not for spans in which it is changed twice.';
 
--- schemas/30_quotas/quota_details.sql
+-- schemas/30_quotas/04_quota_details.sql
 create function spend_private.quota_details(
   p_quota spend.cost_quotas,
   p_period_start timestamptz,
@@ -2906,6 +2966,8 @@ create function spend_private.quota_details(
 returns spend.quota_details
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_details spend.quota_details;
@@ -2945,6 +3007,8 @@ create function spend_private.quota_details(
 returns spend.quota_details
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -2979,10 +3043,12 @@ create function spend_private.allot(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend.cost_quotas;
-  v_is_calm boolean;
+  v_is_below_threshold boolean;
   v_shares integer := 1;
   v_used_usd numeric;
   v_room_usd numeric;
@@ -2993,10 +3059,10 @@ begin
   from spend_private.quota_balances as b
   where b.quota_id = p_quota_id and b.period_start = p_period_start;
 
-  v_is_calm := v_used_usd < v_quota.limit_usd * v_quota.warning_threshold;
-  v_room_usd := spend_private.allotment_usd(v_quota, v_is_calm) - v_used_usd;
+  v_is_below_threshold := v_used_usd < v_quota.limit_usd * v_quota.warning_threshold;
+  v_room_usd := spend_private.allotment_usd(v_quota, v_is_below_threshold) - v_used_usd;
   if v_room_usd > 0 then
-    -- A share smaller than a few calls only sends the next call here again: near the limit, fewer slots get one.
+    -- A share of less than a few calls would only bring the next call here again: near the limit, fewer slots get one.
     v_shares := case
       when p_cost_usd > 0 then least(greatest(floor(v_room_usd / (4 * p_cost_usd)), 1), v_quota.slots)
       else v_quota.slots
@@ -3011,7 +3077,7 @@ begin
       else 0
     end,
     is_split = v_room_usd >= 0,
-    is_calm = v_is_calm
+    is_below_threshold = v_is_below_threshold
   from (
     -- The slots that follow p_slot come first. Slots beyond the quota's number drain: they get no share.
     select o.slot, row_number() over (
@@ -3024,7 +3090,24 @@ begin
 end;
 $$;
 comment on function spend_private.allot is
-  'Shares out a quota anew over its slots, all of which the caller has locked: each slot is allotted what it uses, p_slot the cost of a call that comes, and the room (allotment_usd) is shared evenly. When there is no room, p_slot carries the excess.';
+  'Redistributes a quota over its slots, all of which the caller has locked: each slot is allotted what it uses, p_slot also the cost of the coming call, and the rest (allotment_usd) is shared evenly. Without room, p_slot carries the excess.';
+
+create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_below_threshold boolean)
+returns numeric
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case
+    -- Rounded once, here, to what a balance can store: limit times threshold has fifteen decimals.
+    when p_is_below_threshold
+      then ceil(p_quota.limit_usd * p_quota.warning_threshold * 1000000000000) * 0.000000000001 - 0.000000000001
+    else p_quota.limit_usd
+  end;
+end;
+$$;
+comment on function spend_private.allotment_usd is
+  'USD that the slots of a quota are allotted in all: its limit, or, while it is below its warning threshold, the last amount below that.';
 
 -- schemas/30_quotas/applicable_quotas.sql
 create type spend_private.applicable_quota as (
@@ -3037,7 +3120,7 @@ create type spend_private.applicable_quota as (
   is_contended boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots takes the call: it has room, or the whole is over its limit and cannot refuse this call. is_contended: whoever tried found all those slots locked (spend_private.hold).';
+  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as seen without a lock, its period is open and one of its slots takes the call: the slot has room, or the quota is over its limit and cannot refuse this call. is_contended: the last attempt found all of those slots locked (spend_private.hold).';
 
 create function spend_private.applicable_quotas(
   p_call spend_private.call,
@@ -3047,6 +3130,10 @@ create function spend_private.applicable_quotas(
 returns spend_private.applicable_quota[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 begin
   return (
@@ -3075,7 +3162,7 @@ begin
       where s.tenant_id is null
     ) as q
     cross join lateral (
-      -- Where clocks never change it is spelled out, because every call computes it for every quota.
+      -- Where clocks never change, without a function call: every call computes this for every quota.
       select case
         when q.period = 'lifetime' then '-infinity'
         when q.tenant_id is null or p_call.time_zone = 'UTC' then date_trunc(q.period, p_now, 'UTC')
@@ -3095,6 +3182,8 @@ create function spend_private.open_periods(p_quotas spend_private.applicable_quo
 returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend_private.applicable_quota;
@@ -3113,13 +3202,13 @@ begin
 end;
 $$;
 comment on function spend_private.open_periods is
-  'Opens the balances of those quotas whose current period has none yet. True when there were any, so that the caller looks again: they may have room now.';
+  'Opens the balances of those quotas whose current period has none yet. True when there were any: the caller looks again, since they may have room now.';
 
 -- schemas/30_quotas/complete_quota.sql
 create function spend_private.complete_quota()
 returns trigger
 language plpgsql
--- Definer: it calls functions that whoever makes the change may not.
+-- Definer: it calls functions that the caller may not.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -3130,8 +3219,8 @@ begin
   new.slots := coalesce(new.slots, spend_private.default_slots(new.scope));
   new.limit_usd := round(new.limit_usd, 12);
   new.warning_threshold := round(new.warning_threshold, 3);
-  -- Whoever edits a plan's quota by hand takes it out of the plan's care. The plan's own updates say that they are its own
-  -- in the column that no owner may write: a setting could be made by anybody.
+  -- A plan's quota that is edited by hand becomes manual. The plan marks its own updates in this column, which owners may
+  -- not write; anybody could change a setting.
   if tg_op = 'UPDATE' and new.source = 'following' then
     new.source := 'plan';
   elsif tg_op = 'UPDATE' and old.source = 'plan'
@@ -3149,7 +3238,7 @@ begin
 end;
 $$;
 comment on function spend_private.complete_quota is
-  'Trigger: fills in scope_id and slots where they are omitted, rounds what is more exact than the books, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
+  'Trigger: fills in scope_id and slots where they are omitted, rounds to the precision of the ledger, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
 
 create trigger complete_quota before insert or update on spend.cost_quotas
 for each row execute function spend_private.complete_quota();
@@ -3187,11 +3276,25 @@ $$;
 comment on function spend_private.current_holds is
   'Balances, opened where they are not, that a booking at p_at without a reservation, and so without task or product, counts in; in lock order.';
 
+-- schemas/30_quotas/default_slots.sql
+create function spend_private.default_slots(p_scope text)
+returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case p_scope when 'platform' then 64 when 'tenant' then 8 else 1 end;
+end;
+$$;
+comment on function spend_private.default_slots is
+  'Balances that a quota is split into by default, by how many calls share it: platform 64, tenant 8, user 1.';
+grant execute on function spend_private.default_slots to authenticated, service_role;
+
 -- schemas/30_quotas/demand_member.sql
 create function spend_private.demand_member()
 returns trigger
 language plpgsql
--- Definer: whoever may write quotas need not be able to read members.
+-- Definer: a role that may write quotas may lack the right to read members.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -3231,12 +3334,12 @@ begin
 end;
 $$;
 comment on function spend_private.demand_read_committed is
-  'Raises 0A000 isolation_not_supported in a transaction that sees the past: what it counted would be wrong by what others booked since, whatever it locks. Called before quotas are changed.';
+  'Raises 0A000 isolation_not_supported in a transaction with an old snapshot: it would miss what others booked since, whatever it locks. Called before quotas are changed.';
 
 create function spend_private.refuse_old_snapshot()
 returns trigger
 language plpgsql
--- Definer: whoever makes the change need not be able to call demand_read_committed().
+-- Definer: the caller may lack the right to call demand_read_committed().
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -3246,7 +3349,7 @@ begin
 end;
 $$;
 comment on function spend_private.refuse_old_snapshot is
-  'Trigger: quotas, plans'' quotas, who follows them, and the time zones that bound periods are changed in transactions of isolation level read committed alone (0A000 isolation_not_supported).';
+  'Trigger: quotas, plans'' quotas, who follows them, and the time zones that bound periods are changed only in transactions of isolation level read committed (0A000 isolation_not_supported).';
 
 create trigger demand_read_committed before insert or update or delete on spend.cost_quotas
 for each statement execute function spend_private.refuse_old_snapshot();
@@ -3255,137 +3358,7 @@ for each statement execute function spend_private.refuse_old_snapshot();
 create trigger demand_read_committed before insert or update or delete on spend.plan_quotas
 for each statement execute function spend_private.refuse_old_snapshot();
 
--- schemas/30_quotas/follow_quota_changes.sql
-create function spend_private.follow_quota_changes()
-returns trigger
-language plpgsql
--- Definer: balances are written by nobody else, whoever changes a quota.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_reshaped bigint[];
-  v_resized bigint[];
-  v_tenant_ids uuid[];
-  v_quota_id bigint;
-begin
-  select
-    array_agg(n.id) filter (where n.is_reshaped),
-    array_agg(n.id order by spend_private.lock_rank(n.scope), n.id) filter (where not n.is_reshaped)
-  into v_reshaped, v_resized
-  from (
-    select n.id, n.scope, spend_private.shape_of(n) is distinct from spend_private.shape_of(o) as is_reshaped
-    from new_quotas as n
-    join old_quotas as o on o.id = n.id
-    where spend_private.shape_of(n) is distinct from spend_private.shape_of(o)
-      or (n.limit_usd, n.warning_threshold, n.slots, n.enforcement)
-        is distinct from (o.limit_usd, o.warning_threshold, o.slots, o.enforcement)
-  ) as n;
-  if v_reshaped is null and v_resized is null then
-    return null;
-  end if;
-
-  -- A quota that moves stops the calls of its tenant before, too.
-  select array_agg(distinct t.tenant_id) into v_tenant_ids
-  from (
-    select n.id, n.tenant_id from new_quotas as n
-    union all
-    select o.id, o.tenant_id from old_quotas as o
-  ) as t
-  where t.id = any (v_reshaped || v_resized);
-  perform spend_private.stop_calls(v_tenant_ids);
-  if v_reshaped is not null then
-    perform spend_private.recount_quotas(v_reshaped);
-  end if;
-  foreach v_quota_id in array coalesce(v_resized, '{}') loop
-    perform spend_private.resize_quota(v_quota_id);
-  end loop;
-  return null;
-end;
-$$;
-comment on function spend_private.follow_quota_changes is
-  'Trigger: a changed limit, warning threshold, number of slots or enforcement reaches the open balances in the same transaction, while no call runs that was decided by the one before; another shape (whose spend, of what, in which period) counts other calls, so they are counted anew.';
-
-create trigger follow_quota_changes after update on spend.cost_quotas
-referencing old table as old_quotas new table as new_quotas
-for each statement execute function spend_private.follow_quota_changes();
-
-create function spend_private.shape_of(p_quota spend.cost_quotas)
-returns jsonb
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return jsonb_build_array(
-    p_quota.scope, p_quota.tenant_id, p_quota.scope_id, p_quota.resource_type, p_quota.period, p_quota.task,
-    p_quota.product
-  );
-end;
-$$;
-comment on function spend_private.shape_of is
-  'What a quota counts: whose spend, of what, in which period.';
-
-create function spend_private.follow_new_quotas()
-returns trigger
-language plpgsql
--- Definer: see follow_quota_changes.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_quota_ids bigint[];
-  v_tenant_ids uuid[];
-begin
-  select array_agg(n.id), array_agg(distinct n.tenant_id) into v_quota_ids, v_tenant_ids
-  from new_quotas as n
-  where not spend_private.is_new_subject(n.tenant_id, n.scope_id);
-  if v_quota_ids is not null then
-    perform spend_private.stop_calls(v_tenant_ids);
-    perform spend_private.recount_quotas(v_quota_ids);
-  end if;
-  return null;
-end;
-$$;
-comment on function spend_private.follow_new_quotas is
-  'Trigger: a new quota begins with what was spent and is held in its current period.';
-
-create trigger follow_new_quotas after insert on spend.cost_quotas
-referencing new table as new_quotas
-for each statement execute function spend_private.follow_new_quotas();
-
-create function spend_private.is_new_subject(p_tenant_id uuid, p_scope_id uuid)
-returns boolean
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- A row that this very transaction made: no other can have a call of it.
-  if exists (
-    select from spend.tenants as t
-    where t.id = p_tenant_id and t.created_at = now() and t.xmin = pg_current_xact_id()::xid
-  ) then
-    return not exists (select from spend.reservations as r where r.tenant_id = p_tenant_id)
-      and not exists (select from spend.cost_events as e where e.tenant_id = p_tenant_id);
-  end if;
-  return exists (
-    select from spend.tenant_members as m
-    where m.tenant_id = p_tenant_id and m.user_id = p_scope_id
-      and m.created_at = now() and m.xmin = pg_current_xact_id()::xid
-  )
-  -- Somebody who comes back may have calls from before; they ended, or are seen here: leaving waited for them.
-  and not exists (
-    select from spend.reservations as r
-    where r.tenant_id = p_tenant_id and r.status = 'held' and r.user_id = p_scope_id
-  )
-  and not exists (
-    select from spend.hourly_costs as h
-    where h.tenant_id = p_tenant_id and h.user_id = p_scope_id
-  );
-end;
-$$;
-comment on function spend_private.is_new_subject is
-  'Whether a tenant, or a user as its member, is so new that nothing can have been spent or held yet: then there is nothing to count, and no call to wait for.';
-
+-- schemas/30_quotas/follow_deleted_quotas.sql
 create function spend_private.follow_deleted_quotas()
 returns trigger
 language plpgsql
@@ -3402,7 +3375,7 @@ begin
   using old_quotas as o
   where b.quota_id = o.id;
 
-  -- No row would be no limit. Of a member who has left, or of a tenant that is gone, there is nothing to limit.
+  -- Without a row there would be no limit. Members who have left, and tenants that are gone, need none.
   insert into spend.cost_quotas (
     scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, estimate_policy, slots, source
   )
@@ -3449,6 +3422,138 @@ comment on function spend_private.follow_truncated_quotas is
 create trigger follow_truncated_quotas after truncate on spend.cost_quotas
 for each statement execute function spend_private.follow_truncated_quotas();
 
+-- schemas/30_quotas/follow_new_quotas.sql
+create function spend_private.follow_new_quotas()
+returns trigger
+language plpgsql
+-- Definer: see follow_quota_changes.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quota_ids bigint[];
+  v_tenant_ids uuid[];
+begin
+  select array_agg(n.id), array_agg(distinct n.tenant_id) into v_quota_ids, v_tenant_ids
+  from new_quotas as n
+  where not spend_private.is_new_subject(n.tenant_id, n.scope_id);
+  if v_quota_ids is not null then
+    perform spend_private.stop_calls(v_tenant_ids);
+    perform spend_private.recount_quotas(v_quota_ids);
+  end if;
+  return null;
+end;
+$$;
+comment on function spend_private.follow_new_quotas is
+  'Trigger: a new quota begins with what was spent and is held in its current period.';
+
+create trigger follow_new_quotas after insert on spend.cost_quotas
+referencing new table as new_quotas
+for each statement execute function spend_private.follow_new_quotas();
+
+create function spend_private.is_new_subject(p_tenant_id uuid, p_scope_id uuid)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- This transaction inserted the tenant: no other one can have a call of it.
+  if exists (
+    select from spend.tenants as t
+    where t.id = p_tenant_id and t.created_at = now() and t.xmin = pg_current_xact_id()::xid
+  ) then
+    return not exists (select from spend.reservations as r where r.tenant_id = p_tenant_id)
+      and not exists (select from spend.cost_events as e where e.tenant_id = p_tenant_id);
+  end if;
+  return exists (
+    select from spend.tenant_members as m
+    where m.tenant_id = p_tenant_id and m.user_id = p_scope_id
+      and m.created_at = now() and m.xmin = pg_current_xact_id()::xid
+  )
+  -- A member who returns may have earlier calls. Leaving waited for them: they have ended, or are seen here.
+  and not exists (
+    select from spend.reservations as r
+    where r.tenant_id = p_tenant_id and r.status = 'held' and r.user_id = p_scope_id
+  )
+  and not exists (
+    select from spend.hourly_costs as h
+    where h.tenant_id = p_tenant_id and h.user_id = p_scope_id
+  );
+end;
+$$;
+comment on function spend_private.is_new_subject is
+  'Whether a tenant, or a user as its member, is so new that nothing can be spent or held yet: there is nothing to count, and no call to wait for.';
+
+-- schemas/30_quotas/follow_quota_changes.sql
+create function spend_private.follow_quota_changes()
+returns trigger
+language plpgsql
+-- Definer: no role may write balances itself.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_reshaped bigint[];
+  v_resized bigint[];
+  v_tenant_ids uuid[];
+  v_quota_id bigint;
+begin
+  select
+    array_agg(n.id) filter (where n.is_reshaped),
+    array_agg(n.id order by spend_private.lock_rank(n.scope), n.id) filter (where not n.is_reshaped)
+  into v_reshaped, v_resized
+  from (
+    select n.id, n.scope, spend_private.shape_of(n) is distinct from spend_private.shape_of(o) as is_reshaped
+    from new_quotas as n
+    join old_quotas as o on o.id = n.id
+    where spend_private.shape_of(n) is distinct from spend_private.shape_of(o)
+      or (n.limit_usd, n.warning_threshold, n.slots, n.enforcement)
+        is distinct from (o.limit_usd, o.warning_threshold, o.slots, o.enforcement)
+  ) as n;
+  if v_reshaped is null and v_resized is null then
+    return null;
+  end if;
+
+  -- A quota that moves to another tenant stops the calls of both.
+  select array_agg(distinct t.tenant_id) into v_tenant_ids
+  from (
+    select n.id, n.tenant_id from new_quotas as n
+    union all
+    select o.id, o.tenant_id from old_quotas as o
+  ) as t
+  where t.id = any (v_reshaped || v_resized);
+  perform spend_private.stop_calls(v_tenant_ids);
+  if v_reshaped is not null then
+    perform spend_private.recount_quotas(v_reshaped);
+  end if;
+  foreach v_quota_id in array coalesce(v_resized, '{}') loop
+    perform spend_private.resize_quota(v_quota_id);
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.follow_quota_changes is
+  'Trigger: a changed limit, warning threshold, number of slots or enforcement reaches the open balances in the same transaction, while no call runs that the old one admitted; another shape (whose spend, of what, in which period) counts other calls, so its balances are recounted.';
+
+create trigger follow_quota_changes after update on spend.cost_quotas
+referencing old table as old_quotas new table as new_quotas
+for each statement execute function spend_private.follow_quota_changes();
+
+create function spend_private.shape_of(p_quota spend.cost_quotas)
+returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_build_array(
+    p_quota.scope, p_quota.tenant_id, p_quota.scope_id, p_quota.resource_type, p_quota.period, p_quota.task,
+    p_quota.product
+  );
+end;
+$$;
+comment on function spend_private.shape_of is
+  'What a quota counts: whose spend, of what, in which period.';
+
 -- schemas/30_quotas/follow_time_zone.sql
 create function spend_private.date_time_zone()
 returns trigger
@@ -3474,7 +3579,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The roll-ups first: their hours are summed below, and while they are made the tenant's calls go on.
+  -- Roll-ups first: the sums below need their hours, and the tenant's calls go on meanwhile.
   perform spend_private.follow_time_zone_in_rollups(new);
   perform spend_private.stop_calls(array[new.id]);
   perform spend_private.recount_quotas(array(select q.id from spend.cost_quotas as q where q.tenant_id = new.id));
@@ -3482,7 +3587,7 @@ begin
 end;
 $$;
 comment on function spend_private.follow_time_zone is
-  'Trigger: in another time zone other moments bound the periods; the tenant''s current ones are counted anew.';
+  'Trigger: in another time zone periods have other bounds; the balances of the tenant''s current ones are recounted.';
 
 create trigger follow_time_zone after update of time_zone on spend.tenants
 for each row when (old.time_zone is distinct from new.time_zone)
@@ -3499,7 +3604,7 @@ begin
     perform spend_private.demand_read_committed();
   end if;
   -- In this order, and before any row is locked (spend_private.stop_calls says why).
-  perform pg_advisory_xact_lock_shared(1936748132, p_tenant_key);
+  perform pg_advisory_xact_lock_shared(spend_private.lock_class('calls'), p_tenant_key);
   lock table spend.reservations in row exclusive mode;
 end;
 $$;
@@ -3512,11 +3617,29 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return pg_try_advisory_xact_lock_shared(1936748132, p_tenant_key);
+  return pg_try_advisory_xact_lock_shared(spend_private.lock_class('calls'), p_tenant_key);
 end;
 $$;
 comment on function spend_private.try_join_calls is
-  'join_calls for batches over many tenants: false, at once, while the tenant''s quotas are being changed. The batch locks the table itself, before.';
+  'join_calls for batches over many tenants: returns false at once while the tenant''s quotas are being changed. The batch has locked the table itself.';
+
+-- schemas/30_quotas/lock_all_slots.sql
+create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  perform from spend_private.quota_balances as b
+  where b.quota_id = p_quota_id and b.period_start = p_period_start
+  order by b.slot
+  for no key update;
+end;
+$$;
+comment on function spend_private.lock_all_slots is
+  'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: after a wait, this one still has its old snapshot.';
 
 -- schemas/30_quotas/lock_quota_changes.sql
 create function spend_private.lock_quota_changes()
@@ -3525,11 +3648,11 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_advisory_xact_lock(1936748133, 0);
+  perform pg_advisory_xact_lock(spend_private.lock_class('quota_changes'), 0);
 end;
 $$;
 comment on function spend_private.lock_quota_changes is
-  'Lets one transaction at a time change quotas that are in use, whoever they belong to, so that two that change several never wait for each other. Calls do not take this lock.';
+  'Lets one transaction at a time change quotas that are in use, of any tenant, so that two that change several cannot deadlock. Calls do not take this lock.';
 
 create function spend_private.try_lock_quota_changes()
 returns boolean
@@ -3537,7 +3660,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return pg_try_advisory_xact_lock(1936748133, 0);
+  return pg_try_advisory_xact_lock(spend_private.lock_class('quota_changes'), 0);
 end;
 $$;
 comment on function spend_private.try_lock_quota_changes is
@@ -3551,28 +3674,28 @@ as $$
 declare
   v_key integer;
 begin
-  perform pg_advisory_xact_lock_shared(1936748133, 0);
+  perform pg_advisory_xact_lock_shared(spend_private.lock_class('quota_changes'), 0);
   for v_key in
     select distinct spend_private.tenant_key(t.id) as tenant_key
     from unnest(p_tenant_ids) as t (id)
     order by tenant_key
   loop
-    perform pg_advisory_xact_lock(1936748134, v_key);
+    perform pg_advisory_xact_lock(spend_private.lock_class('tenant_quota_changes'), v_key);
   end loop;
 end;
 $$;
 comment on function spend_private.lock_tenant_quota_changes is
-  'lock_quota_changes for who can change the quotas of these tenants alone: others'' owners go on.';
+  'lock_quota_changes for a role that can change only the quotas of these tenants: owners of others do not wait.';
 
 create function spend_private.lock_before_quota_change()
 returns trigger
 language plpgsql
--- Definer: whoever may change a quota need not be able to call what this calls.
+-- Definer: a role that may change a quota may lack the right to call what this calls.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- follow_plan has the lock, or inserts rows that nobody knows yet. Whoever sets this by hand may meet a deadlock with
+  -- follow_plan has the lock, or inserts rows that nobody else can see. Setting this by hand risks a deadlock with
   -- another change of quotas, and nothing else: the balances have locks of their own.
   if current_setting('spend.seeding', true) = 'on' then
     return null;
@@ -3586,7 +3709,7 @@ begin
 end;
 $$;
 comment on function spend_private.lock_before_quota_change is
-  'Trigger: administration goes one after the other, before it locks rows. An owner, whom row-level security confines to tenants, waits for these and for the operator alone.';
+  'Trigger: changes of quotas take turns, before they lock rows. An owner, whom row-level security confines to tenants, waits only for changes of these and for the operator.';
 
 create trigger lock_change before insert or update or delete on spend.cost_quotas
 for each statement execute function spend_private.lock_before_quota_change();
@@ -3608,7 +3731,53 @@ begin
 end;
 $$;
 comment on function spend_private.lock_rank is
-  'Place of a scope in the order in which balances are locked: the most shared last, then by id. Whoever locks several keeps to it, so that two never wait for each other.';
+  'Place of a scope in the order in which balances are locked: the most shared last, then by id. Every transaction that locks several keeps to it, so that no two deadlock.';
+
+-- schemas/30_quotas/make_room.sql
+create function spend_private.make_room(
+  p_quota_id bigint,
+  p_period_start timestamptz,
+  p_slot integer,
+  p_cost_usd numeric,
+  p_is_enforced boolean
+)
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_slot integer;
+  v_limit_usd numeric;
+  v_used_usd numeric;
+begin
+  perform spend_private.lock_all_slots(p_quota_id, p_period_start);
+
+  -- A change of the limit needs the same locks: the limit that is read here is in force.
+  select q.limit_usd, u.used_usd, p_slot % u.slots
+  into v_limit_usd, v_used_usd, v_slot
+  from (
+    select sum(b.spent_usd + b.reserved_usd) as used_usd, count(*) as slots
+    from spend_private.quota_balances as b
+    where b.quota_id = p_quota_id and b.period_start = p_period_start
+  ) as u
+  join spend.cost_quotas as q on q.id = p_quota_id
+  where u.slots > 0;
+  if not found then
+    return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
+  end if;
+
+  -- A call that costs nothing exceeds no limit, but a limit of 0 refuses it.
+  if p_is_enforced and ((p_cost_usd > 0 and v_used_usd + p_cost_usd > v_limit_usd) or v_limit_usd = 0) then
+    return null;
+  end if;
+  perform spend_private.allot(p_quota_id, p_period_start, v_slot, p_cost_usd);
+  return v_slot;
+end;
+$$;
+comment on function spend_private.make_room is
+  'Locks all slots in order, decides by their sum, and moves allotment to p_slot so that the call fits there; null when the quota has no room.';
 
 -- schemas/30_quotas/manage_user_quotas.sql
 create function spend_private.fits_tenant(
@@ -3680,6 +3849,8 @@ create function spend_private.open_balances(p_quota_id bigint, p_now timestamptz
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -3698,7 +3869,7 @@ begin
 end;
 $$;
 comment on function spend_private.open_balances is
-  'Opens a quota''s balances for the period that contains p_now, with what the ledger and the open reservations say of it. A new period needs no reset: its first call opens it, and whoever comes second finds it open.';
+  'Opens a quota''s balances for the period that contains p_now, from the ledger and the open reservations. A new period needs no reset: its first call opens it.';
 
 create function spend_private.held_usd(p_quota spend.cost_quotas, p_period_start timestamptz)
 returns spend_private.slot_usd[]
@@ -3718,7 +3889,7 @@ begin
 end;
 $$;
 comment on function spend_private.held_usd is
-  'What open reservations hold in the slots of a quota''s period, as they say themselves.';
+  'What open reservations hold in the slots of a quota''s period, by their own rows.';
 
 create function spend_private.insert_balances(
   p_quota spend.cost_quotas,
@@ -3732,15 +3903,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_used_usd numeric := p_spent_usd + coalesce((select sum(h.usd) from unnest(p_held) as h), 0);
-  v_is_calm boolean := v_used_usd < p_quota.limit_usd * p_quota.warning_threshold;
-  v_room_usd numeric := spend_private.allotment_usd(p_quota, v_is_calm) - v_used_usd;
+  v_is_below_threshold boolean := v_used_usd < p_quota.limit_usd * p_quota.warning_threshold;
+  v_room_usd numeric := spend_private.allotment_usd(p_quota, v_is_below_threshold) - v_used_usd;
   v_share_usd numeric := trunc(greatest(v_room_usd, 0) / p_quota.slots, 12);
 begin
   -- What is spent already sits in slot 0, with the room that does not divide evenly. A slot beyond the quota's number
   -- is there only where a reservation holds something in it.
   insert into spend_private.quota_balances (
     quota_id, period_start, slot, tenant_id, period_end,
-    allotted_usd, spent_usd, reserved_usd, is_split, is_calm
+    allotted_usd, spent_usd, reserved_usd, is_split, is_below_threshold
   )
   select
     p_quota.id, lower(p_bounds), s.slot,
@@ -3751,7 +3922,7 @@ begin
       else s.held_usd
     end,
     case s.slot when 0 then p_spent_usd else 0 end,
-    s.held_usd, v_room_usd >= 0, v_is_calm
+    s.held_usd, v_room_usd >= 0, v_is_below_threshold
   from (
     select coalesce(n.slot, h.slot) as slot, coalesce(h.usd, 0) as held_usd
     from generate_series(0, p_quota.slots - 1) as n (slot)
@@ -3764,28 +3935,13 @@ $$;
 comment on function spend_private.insert_balances is
   'Writes the balances of a quota''s period, which have none yet: what is spent, what is held in each slot, and the room shared out evenly.';
 
-create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_calm boolean)
-returns numeric
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case
-    -- Rounded here, once, to what a balance can keep: limit and threshold have fifteen decimals together.
-    when p_is_calm
-      then ceil(p_quota.limit_usd * p_quota.warning_threshold * 1000000000000) * 0.000000000001 - 0.000000000001
-    else p_quota.limit_usd
-  end;
-end;
-$$;
-comment on function spend_private.allotment_usd is
-  'USD that the slots of a quota may give in all: its limit, or, while it is calm, the last amount below its warning threshold.';
-
 -- schemas/30_quotas/quota_bounds.sql
 create function spend_private.quota_bounds(p_quota spend.cost_quotas, p_now timestamptz default now())
 returns tstzrange
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return spend_private.period_bounds(
@@ -3873,7 +4029,7 @@ begin
   perform spend_private.stop_calls(array[v_quota.tenant_id]);
   perform spend_private.recount_quotas(array[v_quota.id], p_from_events => true);
 
-  -- Periods that ended: those that its present shape explains.
+  -- Ended periods, but only those of its present shape.
   for v_period in
     with gone as (
       delete from spend_private.quota_balances as b
@@ -3891,7 +4047,7 @@ begin
 end;
 $$;
 comment on function spend.rebuild_balances is
-  'Repairs the balances of a quota from the ledger and the open reservations, for when verify_balances() names it. Calls that count in it wait meanwhile. Errors: PT404 unknown_quota, 55P03. For service_role.';
+  'Rebuilds the balances of a quota from the ledger and the open reservations, when verify_balances() reports it. Calls that count in it wait meanwhile. Errors: PT404 unknown_quota, 55P03. For service_role.';
 grant execute on function spend.rebuild_balances to service_role;
 
 -- schemas/30_quotas/recount_quotas.sql
@@ -3900,7 +4056,7 @@ create type spend_private.recounted_quota as (
   bounds tstzrange
 );
 comment on type spend_private.recounted_quota is
-  'A quota whose balances are counted anew, and its period.';
+  'A quota whose balances are recounted, and its period.';
 
 create function spend_private.recount_quotas(
   p_quota_ids bigint[],
@@ -3919,7 +4075,7 @@ declare
     order by q.tenant_id, q.id
   );
 begin
-  -- Also a period that ended a moment ago: a transaction that began in it may still spend in it, and opens it anew.
+  -- Also a period that ended a moment ago: a transaction that began in it may still spend in it, and reopens it.
   delete from spend_private.quota_balances as b
   using unnest(v_quotas) as n
   where b.quota_id = (n.quota).id
@@ -3929,7 +4085,7 @@ begin
 end;
 $$;
 comment on function spend_private.recount_quotas is
-  'Counts the current balances of quotas anew, from the ledger and the open reservations: for quotas that are new, or count something else than before. The caller has stopped the calls that count in them. Balances of periods that have ended stay. p_from_events: sums every event, even where roll-ups have the sum.';
+  'Recounts the current balances of quotas from the ledger and the open reservations: for quotas that are new, or now count something else. The caller has stopped the calls that count in them. Balances of periods that have ended stay. p_from_events: sums the events, even where roll-ups have the sum.';
 
 create function spend_private.recount_holds(p_quotas spend_private.recounted_quota[])
 returns void
@@ -4067,7 +4223,7 @@ begin
       left join spent as s on s.quota_id = q.id
       left join held as h on h.quota_id = q.id
       where q.id = any (v_group.quota_ids)
-        -- The first calls of a period wait for each other to open it: not where few quotas can be open already.
+        -- The first calls of a period wait for each other to open it: avoid that where there are few quotas.
         and (s.usd <> 0 or h.slots is not null or cardinality(v_group.quota_ids) <= 20)
       order by q.id
     loop
@@ -4077,7 +4233,7 @@ begin
 end;
 $$;
 comment on function spend_private.recount_spend is
-  'Opens the balances of few quotas, or of those of many that have spent or hold anything in their period; the others are opened by their next call.';
+  'Opens the balances of up to 20 quotas; of more, only of those with spend or holds in their period: the next call opens the others.';
 
 create function spend_private.costs_between(
   p_tenant_id uuid,
@@ -4153,13 +4309,13 @@ begin
 end;
 $$;
 comment on function spend_private.resize_quota is
-  'Shares a changed limit or warning threshold out over a quota''s open balances, and adds slots where it has more now. Slots beyond a smaller number get no more room and drain.';
+  'Redistributes a quota with a changed limit or warning threshold over its open balances, and adds slots where it has more now. Slots beyond a smaller number get no more room and drain.';
 
 -- schemas/30_quotas/resolve_quota_product.sql
 create function spend_private.resolve_quota_product()
 returns trigger
 language plpgsql
--- Definer: whoever may write quotas need not be able to read the prices.
+-- Definer: a role that may write quotas may lack the right to read the prices.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -4174,7 +4330,7 @@ begin
     when 'all' then array['llm', 'e2b'] else array[new.resource_type]
   end loop
     v_products := spend_private.quota_products(new.product, v_resource_type, new.tenant_id);
-    -- Any name is one of a sandbox, where '*' prices all of them: models go first.
+    -- Models go first: where '*' prices all sandboxes, any name is one of a sandbox.
     exit when v_products <> '{}';
   end loop;
   if cardinality(v_products) = 1 then
@@ -4185,14 +4341,14 @@ begin
     '22023', 'invalid_quota',
     jsonb_build_object('field', 'product', 'product', new.product, 'products', v_products),
     case cardinality(v_products)
-      when 0 then 'No call would count in this quota: spend.prices has no such product. Take one of it, or insert its price first.'
-      else 'Several products have this name. Take one of them: as ''provider/product'', or as it is where it has a name of its own.'
+      when 0 then 'No call would count in this quota: spend.prices has no such product. Use a product that has a price, or insert its price first.'
+      else 'Several products have this name. Use one of them: as ''provider/product'', or by its own name where it has one.'
     end
   );
 end;
 $$;
 comment on function spend_private.resolve_quota_product is
-  'Trigger: a quota is kept under the name that its calls are (spend.reservations.product), also when it was written as an alias, with ''provider/'' in front or in another case. Raises 22023 invalid_quota (product) where no product is meant, or more than one.';
+  'Trigger: stores the product''s name as its calls have it (spend.reservations.product), also when it was written as an alias, with ''provider/'' in front or in another case. Raises 22023 invalid_quota (product) for a name of no product, or of several.';
 
 create function spend_private.quota_products(p_name text, p_resource_type text, p_tenant_id uuid)
 returns text[]
@@ -4230,11 +4386,11 @@ begin
     cross join lateral spend_private.provider_product(v.provider, v_name, p_resource_type, p_tenant_id) as o
   )
 
-  -- Where somebody has that name, it does not matter that '*' and patterns match whatever there is.
+  -- A product of that name comes before '*' and patterns, which match any name.
   select coalesce(array_agg(distinct m.product), '{}') into v_products
   from meant as m
   where m.is_named or not exists (select from meant as n where n.is_named);
-  -- What one tenant negotiated under a name of its own is another product for everybody's quota.
+  -- For a quota of all tenants, a name that one tenant negotiated prices for is a product too.
   if p_tenant_id is null and exists (
     select from spend.prices as p where p.product = v_name and p.resource_type = p_resource_type
   ) then
@@ -4244,7 +4400,7 @@ begin
 end;
 $$;
 comment on function spend_private.quota_products is
-  'The products of a resource type that a quota can mean by a name: the product of that very name, and what is so called of the provider in front of it; else what it is to any provider.';
+  'The products of a resource type that a quota''s product may name: the product of exactly this name, and the product of the provider in front of it; else the products that any provider has by this name.';
 
 create function spend_private.provider_product(
   p_provider text,
@@ -4279,7 +4435,7 @@ begin
 end;
 $$;
 comment on function spend_private.provider_product is
-  'The product that calls of a provider by this name are of; no row when it has no price for it. is_named: by its name, in any case, or an alias that equals it, not by a pattern or ''*''.';
+  'The product that a provider''s calls by this name are priced as; no row without a price. is_named: by its name, in any case, or an alias that equals it, not by a pattern or ''*''.';
 
 create function spend_private.is_priced(
   p_provider text,
@@ -4302,15 +4458,15 @@ begin
 end;
 $$;
 comment on function spend_private.is_priced is
-  'Whether a product has a price, of any meter and from any day on, that a call of the tenant can have (null: that everybody has); p_provider null: of any provider.';
+  'Whether a product has a price, of any meter and from any day on, for the tenant (null: for everybody); p_provider null: of any provider.';
 
--- The name decides the order: before complete_quota, and so before all that looks at the subject.
+-- The name decides the order: before complete_quota, and so before the triggers that read the subject.
 create trigger a_resolve_quota_product before insert or update of product, resource_type on spend.cost_quotas
 for each row when (new.product is not null)
 execute function spend_private.resolve_quota_product();
 
--- schemas/30_quotas/slots.sql
-create function spend_private.roomy_slot(
+-- schemas/30_quotas/slot_with_room.sql
+create function spend_private.slot_with_room(
   p_quota_id bigint,
   p_period_start timestamptz,
   p_first integer,
@@ -4320,6 +4476,8 @@ create function spend_private.roomy_slot(
 returns integer
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return (
@@ -4335,66 +4493,8 @@ begin
   );
 end;
 $$;
-comment on function spend_private.roomy_slot is
-  'A slot with room, locked by somebody or not, searched from p_first on; null when there is none. p_is_observed: the quota cannot refuse the call, so where the whole is over its limit any slot does.';
-
-create function spend_private.make_room(
-  p_quota_id bigint,
-  p_period_start timestamptz,
-  p_slot integer,
-  p_cost_usd numeric,
-  p_is_enforced boolean
-)
-returns integer
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_slot integer;
-  v_limit_usd numeric;
-  v_used_usd numeric;
-begin
-  perform spend_private.lock_all_slots(p_quota_id, p_period_start);
-
-  -- A limit that is being changed reaches the balances under the same locks: what is read here is in force.
-  select q.limit_usd, u.used_usd, p_slot % u.slots
-  into v_limit_usd, v_used_usd, v_slot
-  from (
-    select sum(b.spent_usd + b.reserved_usd) as used_usd, count(*) as slots
-    from spend_private.quota_balances as b
-    where b.quota_id = p_quota_id and b.period_start = p_period_start
-  ) as u
-  join spend.cost_quotas as q on q.id = p_quota_id
-  where u.slots > 0;
-  if not found then
-    return p_slot; -- The quota was deleted a moment ago: it limits nothing any more.
-  end if;
-
-  -- What costs nothing passes no limit, and none that is passed already.
-  if p_is_enforced and ((p_cost_usd > 0 and v_used_usd + p_cost_usd > v_limit_usd) or v_limit_usd = 0) then
-    return null;
-  end if;
-  perform spend_private.allot(p_quota_id, p_period_start, v_slot, p_cost_usd);
-  return v_slot;
-end;
-$$;
-comment on function spend_private.make_room is
-  'Locks all slots in order, decides by the whole, and moves allotment to p_slot so that the call fits there; null when the whole has no room.';
-
-create function spend_private.lock_all_slots(p_quota_id bigint, p_period_start timestamptz)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform from spend_private.quota_balances as b
-  where b.quota_id = p_quota_id and b.period_start = p_period_start
-  order by b.slot
-  for no key update;
-end;
-$$;
-comment on function spend_private.lock_all_slots is
-  'Locks the balances of a quota''s period in the order of slots. The caller reads them in a later statement: a wait does not refresh the snapshot of its own.';
+comment on function spend_private.slot_with_room is
+  'A slot with room, locked or not, searched from p_first on; null when there is none. p_is_observed: the quota cannot refuse the call, so any slot will do where it is over its limit.';
 
 -- schemas/30_quotas/stop_calls.sql
 create function spend_private.stop_calls(p_tenant_ids uuid[])
@@ -4415,16 +4515,16 @@ declare
   v_key integer;
 begin
   -- See stop_recounts.
-  perform pg_advisory_xact_lock_shared(1936748135, 0);
+  perform pg_advisory_xact_lock_shared(spend_private.lock_class('recounts'), 0);
   select
     coalesce(bool_or(l.relation = 'spend.reservations'::regclass and l.mode = 'ShareRowExclusiveLock'), false),
-    count(*) filter (where l.locktype = 'advisory' and l.classid = 1936748132)
+    count(*) filter (where l.locktype = 'advisory' and l.classid = spend_private.lock_class('calls'))
   into v_has_table, v_tenants
   from pg_catalog.pg_locks as l
   where l.pid = pg_backend_pid() and l.granted;
 
-  -- Calls take their tenant's lock before the table's. Who has the table's knows that no call is beyond its first step,
-  -- and must not wait for one there, which waits for this table. The server's lock table is no place for thousands.
+  -- Calls lock their tenant, then the table. With the table locked, no call is past its first step, and waiting for one
+  -- would deadlock: it waits for the table. Beyond 1,000 tenants the server's lock table could run out.
   if v_has_table then
     return;
   elsif array_position(p_tenant_ids, null) is not null or v_tenants + cardinality(v_keys) > 1000 then
@@ -4432,14 +4532,14 @@ begin
     return;
   end if;
   foreach v_key in array v_keys loop
-    perform pg_advisory_xact_lock(1936748132, v_key);
+    perform pg_advisory_xact_lock(spend_private.lock_class('calls'), v_key);
   end loop;
   -- A change of the platform's quotas, which asks for no tenant's lock, is waited for here.
   lock table spend.reservations in row exclusive mode;
 end;
 $$;
 comment on function spend_private.stop_calls is
-  'Before the balances of these tenants are counted anew: waits until their running calls have ended, and makes new ones wait until this transaction ends; so what is counted is all there is. Null among the ids is the platform: then all calls wait. Calls of other tenants go on. Raises 55P03 when a call does not end within 3 s.';
+  'Before the balances of these tenants are recounted: waits until their running calls have ended, and makes new ones wait until this transaction ends, so that the count is complete. Null among the ids is the platform: then all calls wait. Calls of other tenants go on. Raises 55P03 when a call does not end within 3 s.';
 
 create function spend_private.stop_recounts()
 returns void
@@ -4447,13 +4547,13 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_advisory_xact_lock(1936748135, 0);
+  perform pg_advisory_xact_lock(spend_private.lock_class('recounts'), 0);
 end;
 $$;
 comment on function spend_private.stop_recounts is
-  'For what books for more tenants than it could join the calls of: no balance is counted anew until this transaction ends (stop_calls waits), while calls go on. Before any other lock.';
+  'For bookings of more tenants than join_calls could lock: no balance is recounted until this transaction ends (stop_calls waits), while calls go on. Taken before any other lock.';
 
--- schemas/40_reservations/reservations.sql
+-- schemas/40_reservations/01_reservations.sql
 create table spend.reservations (
   tenant_id uuid not null,
   id uuid not null,
@@ -4492,32 +4592,32 @@ create table spend.reservations (
 )
 with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 comment on table spend.reservations is
-  'One row per gated call: what is held for it, and what became of it. held -> settled (real cost booked), released (nothing spent), expired (nobody answered: booked at the estimate, until a late settle corrects it). Written by reserve, settle, release, extend and expire_reservations alone.';
+  'One row per gated call: what is held for it, and what became of it. held -> settled (real cost booked), released (nothing spent), expired (never settled: charged at the estimate, until a late settle corrects it). Written only by reserve, settle, release, extend and expire_reservations.';
 comment on column spend.reservations.tenant_id is 'Tenant that pays.';
 comment on column spend.reservations.id is 'UUIDv8: time, the first 32 bits of tenant_id, random. settle finds the tenant by it.';
 comment on column spend.reservations.user_id is 'Member who called; null for work of the tenant itself.';
 comment on column spend.reservations.resource_type is 'llm or e2b.';
 comment on column spend.reservations.provider is 'Who sells it, as the call named it: openai, e2b.';
 comment on column spend.reservations.product is 'Model or template after aliases; where ''*'' prices it, in its one spelling (spend_private.plain_product).';
-comment on column spend.reservations.task is 'What the call is for, in the caller''s words: chat where it said none. Reports and quotas can go by it.';
-comment on column spend.reservations.conversation_id is 'The caller''s, for reports and sandboxes; null: of none.';
+comment on column spend.reservations.task is 'What the call is for, named by the caller; chat by default. Reports and quotas can go by it.';
+comment on column spend.reservations.conversation_id is 'The caller''s name of the conversation, for reports and sandboxes; null: none.';
 comment on column spend.reservations.path_id is 'Branch of the conversation; null: the caller named none.';
-comment on column spend.reservations.idempotency_key is 'The caller''s, once per tenant: asking again with it gets the same answer. Null: it gave none.';
+comment on column spend.reservations.idempotency_key is 'The caller''s name of the request, once per tenant: a retry with it gets the same answer. Null: none.';
 comment on column spend.reservations.request_hash is 'Fingerprint of the request that came with idempotency_key; another under the same key is refused (PT409). Null without a key.';
-comment on column spend.reservations.usage_estimate is 'Usage that is held for: the upper bound, as reserve or the last extend got it, or with its expected output (spend.cost_quotas.estimate_policy).';
+comment on column spend.reservations.usage_estimate is 'Usage that the hold covers: the bound that reserve or the last extend got, or with its expected output (spend.cost_quotas.estimate_policy).';
 comment on column spend.reservations.estimated_cost_usd is 'USD held while the status is held.';
 comment on column spend.reservations.actual_cost_usd is 'USD booked in all: 0 after a release, the estimate after expiry.';
 comment on column spend.reservations.is_estimated is 'The provider never reported the usage; actual_cost_usd is the estimate, or by what the caller counted.';
 comment on column spend.reservations.status is 'held, settled, released or expired. A late settle turns released and expired into settled, a late release turns expired into released.';
-comment on column spend.reservations.release_reason is 'Why it was released, in the caller''s words; null for all others.';
+comment on column spend.reservations.release_reason is 'Why it was released, as the caller said; null for all others.';
 comment on column spend.reservations.holds is 'Balances that hold the estimate, in lock order. Settle and release go back to these.';
 comment on column spend.reservations.price_ids is 'Rows of spend.prices that the estimate was computed with; those of the cost are in spend.cost_events.';
 comment on column spend.reservations.priced_as is 'The product of the rows of spend.prices that price the call: product, or ''*'' where the provider''s ''*'' does.';
-comment on column spend.reservations.price_version is 'The call is priced, extended and settled by the rows of spend.prices up to this version, whatever comes later; spend.reprice alone moves it. Null in a row that reserve did not write: by what the rows say when it ends.';
+comment on column spend.reservations.price_version is 'The call is priced, extended and settled by the rows of spend.prices up to this version; only spend.reprice changes it. Null in a row that reserve did not write: by the rows that apply when it ends.';
 comment on column spend.reservations.warnings is 'Quotas above their warning threshold when the call was admitted.';
 comment on column spend.reservations.metadata is 'JSON object of the caller''s, of 8 KiB at most; its events carry it too.';
 comment on column spend.reservations.created_at is 'When the call was admitted. Decides its prices and the periods that it counts in.';
-comment on column spend.reservations.expires_at is 'When it is booked at its estimate, if it is still held then. extend moves it.';
+comment on column spend.reservations.expires_at is 'When it is charged at its estimate, if it is still held. extend moves it.';
 comment on column spend.reservations.ended_at is 'When it was settled, released or expired, or last corrected; null while it is held.';
 
 -- No foreign keys: checking them would lock rows that many calls share.
@@ -4525,7 +4625,8 @@ create unique index reservations_tenant_id_idempotency_key_idx
 on spend.reservations (tenant_id, idempotency_key) where idempotency_key is not null;
 create index reservations_expires_at_idx on spend.reservations (expires_at) where status = 'held';
 create index reservations_tenant_id_id_held_idx on spend.reservations (tenant_id, id) where status = 'held';
--- Spans of time, for reprice and for prices with past dates: calls lie on disk as they were made, so this costs them nothing.
+-- For reprice and for prices with past dates, which search a span of time. Rows lie on disk in this order, so it costs
+-- little.
 create index reservations_created_at_idx on spend.reservations using brin (created_at) with (pages_per_range = 32);
 
 alter table spend.reservations enable row level security;
@@ -4537,8 +4638,336 @@ using (
 );
 grant select on spend.reservations to authenticated, service_role;
 
--- schemas/40_reservations/read_call.sql
-create function spend_private.read_call(
+-- schemas/40_reservations/02_actual_cost.sql
+create type spend_private.actual_cost as (
+  cost_usd numeric,
+  usage jsonb,
+  price_ids bigint[],
+  is_estimated boolean
+);
+comment on type spend_private.actual_cost is
+  'What a call cost in USD, with its usage and prices. is_estimated: usage, or a price of it, is unknown.';
+
+create function spend_private.actual_cost(
+  p_reservation spend.reservations,
+  p_usage jsonb,
+  p_is_bound boolean default false
+)
+returns spend_private.actual_cost
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_counts spend_private.usage_counts;
+  v_priced spend_private.priced_usage;
+begin
+  if p_usage is null or jsonb_typeof(p_usage) = 'null' then
+    return row(
+      p_reservation.estimated_cost_usd::numeric, p_reservation.usage_estimate, p_reservation.price_ids, true
+    );
+  end if;
+
+  v_counts := spend_private.read_usage(p_reservation.resource_type, p_usage);
+  -- Bill the product that was admitted: quotas and prices were chosen for it.
+  v_counts.provider := p_reservation.provider;
+  v_counts.name := p_reservation.product;
+  if p_reservation.price_version is null then
+    v_priced := spend_private.price_usage(
+      p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.created_at, p_is_bound
+    );
+  else
+    v_priced := spend_private.price_product(
+      p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.priced_as,
+      p_reservation.created_at, p_is_bound, p_reservation.price_version
+    );
+    if v_priced.cost_usd is null then
+      -- Nothing of it has a price: is it a meter at all?
+      perform spend_private.unpriced_meters(p_reservation.resource_type, v_counts.units, v_counts.units - 'requests');
+    end if;
+  end if;
+
+  if v_counts.is_complete and v_priced.unpriced_meters is null and v_priced.cost_usd is not null then
+    return row(v_priced.cost_usd, v_counts.usage, v_priced.price_ids, false);
+  end if;
+  -- Unknown usage is not zero: at least the estimate, or what is known where that is more.
+  return row(
+    greatest(v_priced.cost_usd, p_reservation.estimated_cost_usd), v_counts.usage,
+    coalesce(v_priced.price_ids, p_reservation.price_ids), true
+  );
+end;
+$$;
+comment on function spend_private.actual_cost is
+  'Prices the usage that a reservation is settled with, by the rows that priced the reservation (priced_as, price_version), which cannot change; in a copy of it without price_version, by all rows that now apply to its product at the time that it was made. p_is_bound: the usage is a bound (prices_in_force). Raises 22023 invalid_usage.';
+
+-- schemas/40_reservations/03_hold.sql
+create type spend_private.holding as (
+  holds spend.reservation_hold[],
+  at_threshold spend.reservation_hold[],
+  full_place integer
+);
+comment on type spend_private.holding is
+  'Balances that hold a call, in lock order. at_threshold: those whose quotas may be at or above the warning threshold. full_place: nothing is held, since the quota at this place has no room, or no slot with room that is free.';
+
+create function spend_private.hold(
+  p_quotas spend_private.applicable_quota[],
+  p_cost_usd numeric,
+  p_enforce boolean
+)
+returns spend_private.holding
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
+as $$
+declare
+  v_holding spend_private.holding := row('{}', '{}', null);
+  v_quota spend_private.applicable_quota;
+  v_is_observed boolean;
+  v_first integer;
+  v_from integer;
+  v_slot integer;
+  v_is_below_threshold boolean;
+  v_hold spend.reservation_hold;
+begin
+  foreach v_quota in array p_quotas loop
+    v_is_observed := not (p_enforce and v_quota.is_enforced);
+    -- Each connection starts at a slot of its own, so that connections rarely meet.
+    v_first := pg_backend_pid() % v_quota.slots;
+    if v_quota.has_room and v_quota.slots > 1 and not v_quota.is_contended then
+      foreach v_from in array array[v_first, 0] loop
+        update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
+        where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
+          -- Not a join: the search must run once.
+          and b.slot = (
+            select o.slot
+            from spend_private.quota_balances as o
+            where o.quota_id = v_quota.quota_id and o.period_start = v_quota.period_start and o.slot >= v_from
+              and case
+                when o.is_split then o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
+                else v_is_observed
+              end
+            order by o.slot
+            limit 1
+            for no key update skip locked
+          )
+        returning b.slot, b.is_below_threshold into v_slot, v_is_below_threshold;
+        exit when v_is_below_threshold is not null;
+      end loop;
+    else
+      v_slot := case
+        when not v_quota.has_room then spend_private.make_room(
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, not v_is_observed
+        )
+        when v_quota.slots > 1 then spend_private.slot_with_room(
+          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, v_is_observed
+        )
+        else 0
+      end;
+      update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
+      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start and b.slot = v_slot
+        and (
+          not v_quota.has_room
+          or case
+            when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+            else v_is_observed
+          end
+        )
+      returning b.is_below_threshold into v_is_below_threshold;
+    end if;
+    -- A quota that was just deleted has no balance and no limit: make_room returned its slot all the same.
+    if v_is_below_threshold is null and (v_quota.has_room or v_slot is null) then
+      v_holding.full_place := cardinality(v_holding.holds) + 1;
+      raise exception using errcode = 'SGROO', message = 'no_room_left';
+    end if;
+
+    v_hold := row(v_quota.quota_id, v_quota.period_start, v_slot);
+    v_holding.holds := v_holding.holds || v_hold;
+    if not v_is_below_threshold then
+      v_holding.at_threshold := v_holding.at_threshold || v_hold;
+    end if;
+  end loop;
+  return v_holding;
+exception
+  -- Leaving the block undoes everything, also the lock of a slot that turned out to have no room: a transaction that
+  -- waits for slots in order must not hold a later one.
+  when sqlstate 'SGROO' then
+    return v_holding;
+end;
+$$;
+comment on function spend_private.hold is
+  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that it waits for. In another: locks all slots, and makes room where the quota has some. A quota that cannot refuse the call and is over its limit (not is_split) takes it in any slot: its allotments say nothing.';
+
+-- schemas/40_reservations/04_admit.sql
+create type spend_private.admission as (
+  call spend_private.call,
+  holding spend_private.holding,
+  refusal spend.reserve_result,
+  refused_from timestamptz
+);
+comment on type spend_private.admission is
+  'Decision on a call. call: as it is held. Admitted: holding says where. Refused: holding is null, and refusal the answer to give; refused_from is the start of the period of the quota that it names.';
+
+create function spend_private.admit(
+  p_call spend_private.call,
+  p_quotas spend_private.applicable_quota[],
+  p_full_place integer,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend_private.admission
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_quotas spend_private.applicable_quota[] := p_quotas;
+  v_call spend_private.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
+  v_quota spend_private.applicable_quota;
+  v_is_full boolean := false;
+  v_holding spend_private.holding;
+  v_refusal spend.reserve_result;
+begin
+  if v_call.cost_usd < p_call.cost_usd then
+    v_quotas := spend_private.applicable_quotas(v_call, p_enforce, p_now);
+  end if;
+
+  -- Refuse what is exhausted already before anything is locked.
+  foreach v_quota in array v_quotas loop
+    v_is_full := v_is_full or not v_quota.has_room;
+  end loop;
+  if v_is_full then
+    v_refusal := spend_private.refusal(v_quotas, v_call, p_enforce, p_now);
+    if not v_refusal.allowed then
+      return spend_private.refused(v_call, v_refusal, v_quotas);
+    end if;
+    if spend_private.open_periods(v_quotas, p_now) then
+      v_quotas := spend_private.applicable_quotas(v_call, p_enforce, p_now);
+    end if;
+  end if;
+
+  -- Three attempts per quota are enough, unless room keeps appearing and disappearing.
+  for v_attempt in 1..3 * cardinality(v_quotas) + 100 loop
+    if v_attempt = 1 and p_full_place is not null then
+      v_holding.full_place := p_full_place;
+    else
+      v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
+    end if;
+    if v_holding.full_place is null then
+      return row(v_call, v_holding, null::spend.reserve_result, null::timestamptz);
+    end if;
+
+    -- The next attempt waits for a slot of this quota; if that has no room, the one after locks all of them.
+    v_quota := v_quotas[v_holding.full_place];
+    if v_quota.has_room then
+      v_quota.has_room := v_quota.slots > 1 and not v_quota.is_contended;
+      v_quota.is_contended := true;
+      v_quotas[v_holding.full_place] := v_quota;
+    else
+      v_refusal := spend_private.refusal(array[v_quota], v_call, p_enforce, p_now);
+      if not v_refusal.allowed then
+        return spend_private.refused(v_call, v_refusal, v_quotas);
+      end if;
+    end if;
+  end loop;
+  perform spend_private.fail(
+    '55P03', 'no_decision',
+    jsonb_build_object('quota_id', v_quota.quota_id, 'estimated_cost_usd', v_call.cost_usd),
+    'Room in this quota kept appearing and disappearing. Try again; if the error persists, see spend.verify_balances().'
+  );
+end;
+$$;
+comment on function spend_private.admit is
+  'Decides on a call that p_quotas, its quotas, could not hold at once: holds its expected cost where they allow that, refuses it when one is exhausted, waits for locked slots, and makes room; in the order user, tenant, platform. p_full_place: the quota that had no free slot in the first attempt. Raises 55P03 no_decision when a quota repeatedly neither holds nor refuses it.';
+
+create function spend_private.refused(
+  p_call spend_private.call,
+  p_refusal spend.reserve_result,
+  p_quotas spend_private.applicable_quota[]
+)
+returns spend_private.admission
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return row(
+    p_call, null::spend_private.holding, p_refusal,
+    (
+      select q.period_start from unnest(p_quotas) as q
+      where q.quota_id = (p_refusal.quota).quota_id
+    )
+  );
+end;
+$$;
+comment on function spend_private.refused is
+  'Admission of a call that is refused by one of p_quotas.';
+
+-- schemas/40_reservations/05_due_holds.sql
+create type spend_private.due_hold as (
+  tenant_id uuid,
+  id uuid,
+  is_joined boolean
+);
+comment on type spend_private.due_hold is
+  'A reservation that is to expire. is_joined: its tenant''s quotas are not being changed, and will not be until the transaction ends.';
+
+create function spend_private.due_holds(
+  p_max_rows integer,
+  p_passed_over uuid[],
+  p_now timestamptz
+)
+returns spend_private.due_hold[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
+as $$
+begin
+  return (
+    with due as materialized (
+      select r.tenant_id, r.id, r.expires_at
+      from spend.reservations as r
+      where r.status = 'held' and r.expires_at <= p_now and r.tenant_id <> all (p_passed_over)
+        -- A reservation that failed must not block the queue.
+        and not exists (
+          select from spend.problems as p
+          where p.job = 'expire_reservations' and p.subject = spend_private.hold_subject(r.tenant_id, r.id)
+            and p.resolved_at is null and p.retry_at > p_now
+        )
+      order by r.expires_at
+      limit greatest(p_max_rows, 0)
+    ),
+
+    joined as materialized (
+      select t.tenant_id, spend_private.try_join_calls(spend_private.tenant_key(t.tenant_id)) as is_joined
+      from (select distinct d.tenant_id from due as d) as t
+    )
+
+    select array_agg(row(d.tenant_id, d.id, j.is_joined)::spend_private.due_hold order by d.tenant_id, d.expires_at)
+    from due as d
+    join joined as j on j.tenant_id = d.tenant_id
+  );
+end;
+$$;
+comment on function spend_private.due_holds is
+  'Reservations to expire, the oldest p_max_rows, by tenant; null when there are none. Left out: those of p_passed_over, and those that failed a moment ago. Joins the calls of their tenants.';
+
+create function spend_private.hold_subject(p_tenant_id uuid, p_id uuid)
+returns text
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_tenant_id || '/' || p_id;
+end;
+$$;
+comment on function spend_private.hold_subject is
+  'Subject of a problem with a reservation: tenant/reservation.';
+
+-- schemas/40_reservations/authorise_call.sql
+create function spend_private.authorise_call(
   p_tenant_id uuid,
   p_user_id uuid,
   p_resource_type text,
@@ -4550,6 +4979,8 @@ create function spend_private.read_call(
 returns spend_private.call
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_time_zone text;
@@ -4559,14 +4990,14 @@ declare
   v_counts spend_private.usage_counts;
   v_priced spend_private.priced_usage;
 begin
-  -- The version of the prices is read in the same snapshot as the prices are, below: this function is stable.
+  -- This function is stable: the version of the prices is read in the same snapshot as the prices below.
   select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
   into v_time_zone, v_closed_at, v_is_member, v_price_version
   from spend.tenants as t
   join spend_private.price_state as s on s.is_only_row
   left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
   where t.id = p_tenant_id;
-  -- One error for an unknown tenant and for somebody else's: the answer must not tell which tenants there are.
+  -- One error for an unknown tenant and for another's: the answer must not reveal which tenants exist.
   if v_is_member is not true then
     perform spend_private.fail_not_a_member(p_tenant_id, p_user_id);
   elsif v_closed_at is not null and not p_closed_too then
@@ -4593,8 +5024,8 @@ begin
   );
 end;
 $$;
-comment on function spend_private.read_call is
-  'Checks who calls and what for, and prices it. p_closed_too: what a closed tenant has used already is to be booked. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
+comment on function spend_private.authorise_call is
+  'Authorises a call and prices it. p_closed_too: also of a closed tenant, to book what it has used already. Raises 42501 not_a_member, PT403 tenant_closed, 22023 invalid_usage, PT422 unpriced_product.';
 
 create function spend_private.fail_not_a_member(p_tenant_id uuid, p_user_id uuid)
 returns void
@@ -4641,274 +5072,14 @@ begin
     if p_usage ->> v_key is null then
       perform spend_private.fail_usage(v_key, case
         when v_key in ('provider', 'model') then 'is missing'
-        else 'is missing; an estimate needs an upper bound, 0 where there is none'
+        else 'is missing; a reservation needs an upper bound, 0 for none'
       end);
     end if;
   end loop;
 end;
 $$;
 comment on function spend_private.fail_incomplete is
-  'Raises 22023 invalid_usage with the first field that the usage of an estimate must have, and has not.';
-
--- schemas/40_reservations/actual_cost.sql
-create type spend_private.actual_cost as (
-  cost_usd numeric,
-  usage jsonb,
-  price_ids bigint[],
-  is_estimated boolean
-);
-comment on type spend_private.actual_cost is
-  'What a call cost, in USD, and by what: usage and prices. is_estimated: usage or a price of it is not known.';
-
-create function spend_private.actual_cost(
-  p_reservation spend.reservations,
-  p_usage jsonb,
-  p_is_bound boolean default false
-)
-returns spend_private.actual_cost
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_counts spend_private.usage_counts;
-  v_priced spend_private.priced_usage;
-begin
-  if p_usage is null or jsonb_typeof(p_usage) = 'null' then
-    return row(
-      p_reservation.estimated_cost_usd::numeric, p_reservation.usage_estimate, p_reservation.price_ids, true
-    );
-  end if;
-
-  v_counts := spend_private.read_usage(p_reservation.resource_type, p_usage);
-  -- The product that was admitted is the product that is billed: quotas and prices were chosen for it.
-  v_counts.provider := p_reservation.provider;
-  v_counts.name := p_reservation.product;
-  if p_reservation.price_version is null then
-    v_priced := spend_private.price_usage(
-      p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.created_at, p_is_bound
-    );
-  else
-    v_priced := spend_private.price_product(
-      p_reservation.tenant_id, p_reservation.resource_type, v_counts, p_reservation.priced_as,
-      p_reservation.created_at, p_is_bound, p_reservation.price_version
-    );
-    if v_priced.cost_usd is null then
-      -- Nothing of it has a price: is it a meter at all?
-      perform spend_private.unpriced_meters(p_reservation.resource_type, v_counts.units, v_counts.units - 'requests');
-    end if;
-  end if;
-
-  if v_counts.is_complete and v_priced.unpriced_meters is null and v_priced.cost_usd is not null then
-    return row(v_priced.cost_usd, v_counts.usage, v_priced.price_ids, false);
-  end if;
-  -- Unknown usage is not zero: at least the estimate, or what is known where that is more.
-  return row(
-    greatest(v_priced.cost_usd, p_reservation.estimated_cost_usd), v_counts.usage,
-    coalesce(v_priced.price_ids, p_reservation.price_ids), true
-  );
-end;
-$$;
-comment on function spend_private.actual_cost is
-  'Prices the usage that a reservation is settled with, by the rows that priced the reservation (priced_as, price_version), which are fixed; in a copy of it without price_version, by what all rows say now of its product at the time that it was made. p_is_bound: it is an upper bound of that (price_product). Raises 22023 invalid_usage.';
-
--- schemas/40_reservations/hold.sql
-create type spend_private.holding as (
-  holds spend.reservation_hold[],
-  busy spend.reservation_hold[],
-  full_place integer
-);
-comment on type spend_private.holding is
-  'Balances that hold a call, in lock order; busy: those that are not calm, their quotas may be above the warning threshold. full_place: nothing is held, since the quota at this place has no room, or has none that is free.';
-
-create function spend_private.hold(
-  p_quotas spend_private.applicable_quota[],
-  p_cost_usd numeric,
-  p_enforce boolean
-)
-returns spend_private.holding
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_holding spend_private.holding := row('{}', '{}', null);
-  v_quota spend_private.applicable_quota;
-  v_is_observed boolean;
-  v_first integer;
-  v_from integer;
-  v_slot integer;
-  v_is_calm boolean;
-  v_hold spend.reservation_hold;
-begin
-  foreach v_quota in array p_quotas loop
-    v_is_observed := not (p_enforce and v_quota.is_enforced);
-    -- Each connection begins at a slot of its own, so that connections meet as rarely as they can.
-    v_first := pg_backend_pid() % v_quota.slots;
-    if v_quota.has_room and v_quota.slots > 1 and not v_quota.is_contended then
-      foreach v_from in array array[v_first, 0] loop
-        update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
-        where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
-          -- Not a join: the search must run once.
-          and b.slot = (
-            select o.slot
-            from spend_private.quota_balances as o
-            where o.quota_id = v_quota.quota_id and o.period_start = v_quota.period_start and o.slot >= v_from
-              and case
-                when o.is_split then o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
-                else v_is_observed
-              end
-            order by o.slot
-            limit 1
-            for no key update skip locked
-          )
-        returning b.slot, b.is_calm into v_slot, v_is_calm;
-        exit when v_is_calm is not null;
-      end loop;
-    else
-      v_slot := case
-        when not v_quota.has_room then spend_private.make_room(
-          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, not v_is_observed
-        )
-        when v_quota.slots > 1 then spend_private.roomy_slot(
-          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, v_is_observed
-        )
-        else 0
-      end;
-      update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
-      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start and b.slot = v_slot
-        and (
-          not v_quota.has_room
-          or case
-            when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-            else v_is_observed
-          end
-        )
-      returning b.is_calm into v_is_calm;
-    end if;
-    -- A quota that was deleted a moment ago has no balance, and limits nothing any more: make_room tells.
-    if v_is_calm is null and (v_quota.has_room or v_slot is null) then
-      v_holding.full_place := cardinality(v_holding.holds) + 1;
-      raise exception using errcode = 'SGROO', message = 'no_room_left';
-    end if;
-
-    v_hold := row(v_quota.quota_id, v_quota.period_start, v_slot);
-    v_holding.holds := v_holding.holds || v_hold;
-    if not v_is_calm then
-      v_holding.busy := v_holding.busy || v_hold;
-    end if;
-  end loop;
-  return v_holding;
-exception
-  -- Leaving the block gives everything back, also a slot that lost its room while it was looked at and is locked all
-  -- the same: who waits for other slots must not own one of the middle.
-  when sqlstate 'SGROO' then
-    return v_holding;
-end;
-$$;
-comment on function spend_private.hold is
-  'Holds p_cost_usd in one slot of each quota, in their order, or in none of them. In a quota that has_room: in a slot that nobody has locked, or, where it is_contended, in one that is waited for. In another: all its slots are locked, and room is made where the whole has it. A quota that cannot refuse the call and is over its limit (not is_split) takes it in any slot: its allotments say nothing, and a call that it could refuse looks at the whole.';
-
--- schemas/40_reservations/admit.sql
-create type spend_private.admission as (
-  call spend_private.call,
-  holding spend_private.holding,
-  refusal spend.reserve_result,
-  refused_from timestamptz
-);
-comment on type spend_private.admission is
-  'Decision on a call. call: as it is held. Admitted: holding says where. Refused: holding is null, and refusal the answer to give; refused_from is the start of the period of the quota that it names.';
-
-create function spend_private.admit(
-  p_call spend_private.call,
-  p_quotas spend_private.applicable_quota[],
-  p_full_place integer,
-  p_enforce boolean,
-  p_now timestamptz
-)
-returns spend_private.admission
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_quotas spend_private.applicable_quota[] := p_quotas;
-  v_call spend_private.call := spend_private.call_to_hold(p_call, v_quotas, p_now);
-  v_quota spend_private.applicable_quota;
-  v_is_tight boolean := false;
-  v_holding spend_private.holding;
-  v_refusal spend.reserve_result;
-begin
-  if v_call.cost_usd < p_call.cost_usd then
-    v_quotas := spend_private.applicable_quotas(v_call, p_enforce, p_now);
-  end if;
-
-  -- What is exhausted already is refused here, before anything is locked.
-  foreach v_quota in array v_quotas loop
-    v_is_tight := v_is_tight or not v_quota.has_room;
-  end loop;
-  if v_is_tight then
-    v_refusal := spend_private.refusal(v_quotas, v_call, p_enforce, p_now);
-    if not v_refusal.allowed then
-      return spend_private.refused(v_call, v_refusal, v_quotas);
-    end if;
-    if spend_private.open_periods(v_quotas, p_now) then
-      v_quotas := spend_private.applicable_quotas(v_call, p_enforce, p_now);
-    end if;
-  end if;
-
-  -- Three for each quota, unless room comes and goes while it is looked for.
-  for v_attempt in 1..3 * cardinality(v_quotas) + 100 loop
-    if v_attempt = 1 and p_full_place is not null then
-      v_holding.full_place := p_full_place;
-    else
-      v_holding := spend_private.hold(v_quotas, v_call.cost_usd, p_enforce);
-    end if;
-    if v_holding.full_place is null then
-      return row(v_call, v_holding, null::spend.reserve_result, null::timestamptz);
-    end if;
-
-    -- Next time a slot of this quota is waited for, and if that has no room then, all of them are locked.
-    v_quota := v_quotas[v_holding.full_place];
-    if v_quota.has_room then
-      v_quota.has_room := v_quota.slots > 1 and not v_quota.is_contended;
-      v_quota.is_contended := true;
-      v_quotas[v_holding.full_place] := v_quota;
-    else
-      v_refusal := spend_private.refusal(array[v_quota], v_call, p_enforce, p_now);
-      if not v_refusal.allowed then
-        return spend_private.refused(v_call, v_refusal, v_quotas);
-      end if;
-    end if;
-  end loop;
-  perform spend_private.fail(
-    '55P03', 'no_decision',
-    jsonb_build_object('quota_id', v_quota.quota_id, 'estimated_cost_usd', v_call.cost_usd),
-    'The room of this quota came and went while it was looked for. Try again; if it stays, see spend.verify_balances().'
-  );
-end;
-$$;
-comment on function spend_private.admit is
-  'Decides on a call that could not be held at once in p_quotas, its quotas: has it held for what it is expected to cost where they ask for that, refuses what is exhausted, waits for slots that others have locked, and makes room; in the order user, tenant, platform. p_full_place: which of them had no free slot when it was tried. Raises 55P03 no_decision when a quota neither holds nor refuses it, again and again.';
-
-create function spend_private.refused(
-  p_call spend_private.call,
-  p_refusal spend.reserve_result,
-  p_quotas spend_private.applicable_quota[]
-)
-returns spend_private.admission
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return row(
-    p_call, null::spend_private.holding, p_refusal,
-    (
-      select q.period_start from unnest(p_quotas) as q
-      where q.quota_id = (p_refusal.quota).quota_id
-    )
-  );
-end;
-$$;
-comment on function spend_private.refused is
-  'Admission of a call that is refused by one of p_quotas.';
+  'Raises 22023 invalid_usage with the first field that a bound must have and that is missing.';
 
 -- schemas/40_reservations/book.sql
 create function spend_private.book(
@@ -4921,18 +5092,20 @@ create function spend_private.book(
 returns spend.settle_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
   v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
-  -- Whatever becomes of a call, and however often: its events count it once, and not at all in the end when it was released.
+  -- The events of a call add up to one call, or to none when it is released, however often it is corrected.
   v_calls integer := (p_status <> 'released')::integer - (p_reservation.status in ('settled', 'expired'))::integer;
   v_kind text := case
     when p_reservation.status <> 'held' then 'correction'
     when p_status = 'expired' then 'expiry'
     else 'charge'
   end;
-  v_busy spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
+  v_at_threshold spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
 begin
   if p_reservation.status = 'released' and not spend_private.is_booked(p_reservation) then
     v_kind := 'charge';
@@ -4957,13 +5130,13 @@ begin
     ended_at = p_now
   where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id;
 
-  -- Last of all: what others wait for is locked for the shortest time.
+  -- Balances last: others wait for them, so they are locked for the shortest time.
   if p_reservation.status <> 'held' then
-    v_busy := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
+    v_at_threshold := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
   elsif v_cost_usd > v_held_usd then
     perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   else
-    v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+    v_at_threshold := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   end if;
   if v_cost_usd < 0 then
     perform spend_private.end_alerts(p_reservation.holds, p_now);
@@ -4971,22 +5144,24 @@ begin
 
   return row(
     p_reservation.id, p_status,
-    -- As it is kept, so that asking again gives the very same.
+    -- As it is stored, so that a retry gets the same answer.
     p_actual.cost_usd::numeric(24, 12),
     p_reservation.estimated_cost_usd::numeric, p_actual.is_estimated,
-    case v_busy
-      when '{}' then '{}' else spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+    case v_at_threshold
+      when '{}' then '{}' else spend_private.record_warnings(p_reservation.tenant_id, v_at_threshold, p_actual.cost_usd, p_now)
     end
   );
 end;
 $$;
 comment on function spend_private.book is
-  'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that hold it; after its end, those that count it now.';
+  'Ends a reservation, or corrects its end: writes the event with the difference between its cost and what was booked before, and returns the hold. Changes the balances that hold it; after its end, those that count it now.';
 
 create function spend_private.is_booked(p_reservation spend.reservations)
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return exists (
@@ -4997,22 +5172,7 @@ begin
 end;
 $$;
 comment on function spend_private.is_booked is
-  'Whether the ledger has an event of a reservation: a released one expired before, then.';
-
-create function spend_private.settle_answer(p_reservation spend.reservations)
-returns spend.settle_result
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return row(
-    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd::numeric,
-    p_reservation.estimated_cost_usd::numeric, p_reservation.is_estimated, '{}'::spend.quota_details[]
-  );
-end;
-$$;
-comment on function spend_private.settle_answer is
-  'settle_result of a reservation that had ended before.';
+  'Whether the ledger has an event of a reservation. A released one that has, expired first.';
 
 -- schemas/40_reservations/call_to_hold.sql
 create function spend_private.call_to_hold(
@@ -5041,7 +5201,7 @@ begin
 end;
 $$;
 comment on function spend_private.call_to_hold is
-  'A call with the usage and cost to hold for it: the upper bound, unless a quota is expected (spend.cost_quotas.estimate_policy) and no other that could refuse the call is strict; then expected_call. All quotas hold the same amount, so that one figure of the reservation says what each of them holds.';
+  'A call with the usage and cost to hold for it: the upper bound, unless a quota is expected (spend.cost_quotas.estimate_policy) and no other that could refuse the call is strict; then expected_call. All quotas hold the same amount: the estimated cost of the reservation.';
 
 create function spend_private.expected_call(p_call spend_private.call, p_now timestamptz)
 returns spend_private.call
@@ -5084,6 +5244,10 @@ create function spend_private.expected_output(
 returns bigint
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 begin
   return (
@@ -5120,8 +5284,6 @@ language plpgsql stable
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
 as $$
 begin
   return spend_private.check_quota(
@@ -5131,7 +5293,7 @@ begin
 end;
 $$;
 comment on function spend.check_quota is
-  'What reserve would answer now. Holds nothing, locks nothing, writes nothing; by the time of the reserve the answer may be another. Errors: as reserve. For service_role.';
+  'What reserve would answer now. Holds nothing, locks nothing, writes nothing; a later reserve may get another answer. Errors: as reserve. For service_role.';
 grant execute on function spend.check_quota to service_role;
 
 create function spend_private.check_quota(
@@ -5145,9 +5307,11 @@ create function spend_private.check_quota(
 returns spend.reserve_result
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
-  v_call spend_private.call := spend_private.read_call(
+  v_call spend_private.call := spend_private.authorise_call(
     p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now
   );
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(v_call, true, p_now);
@@ -5183,6 +5347,8 @@ create function spend_private.correct_balances(
 returns spend.reservation_hold[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota record;
@@ -5210,7 +5376,7 @@ begin
     order by spend_private.lock_rank(q.scope), q.id
   loop
     if v_quota.period_start is null then
-      -- Nobody spent in it since it was made: it opens with the event that is booked.
+      -- Nobody has spent in it yet: it opens with the event that was just booked.
       perform spend_private.open_balances(v_quota.id, p_now);
       continue;
     end if;
@@ -5226,133 +5392,9 @@ begin
 end;
 $$;
 comment on function spend_private.correct_balances is
-  'Adds p_usd, which was just booked for a reservation that had ended before, to the balances that count it now: not to those that held it, for a quota that changed since is counted anew from the ledger. In lock order; returns those balances.';
+  'Adds p_usd, which was just booked for a reservation that had ended before, to the balances that count it now. These may not be the ones that held it: a quota that has changed was recounted from the ledger. In lock order; returns those balances.';
 
--- schemas/40_reservations/expire_reservations.sql
-create function spend.expire_reservations(max_rows integer default 1000)
-returns integer
-language plpgsql volatile
--- Definer: see spend.reserve.
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return spend_private.expire_reservations(expire_reservations.max_rows);
-end;
-$$;
-comment on function spend.expire_reservations is
-  'Books up to max_rows reservations whose time is over at their estimate (kind expiry) and gives their holds back; returns how many. Nobody said what they cost, and unknown is not zero; a late settle corrects. May run beside traffic and beside itself. One that cannot be booked does not keep the others: spend.problems says why, and it is tried again later. For service_role.';
-grant execute on function spend.expire_reservations to service_role;
-
-create function spend_private.expire_reservations(
-  p_max_rows integer default 1000,
-  p_now timestamptz default now()
-)
-returns integer
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_passed_over uuid[] := '{}';
-  v_due spend_private.due_hold[];
-  v_done integer := 0;
-begin
-  -- Before the tenants' locks, which are only tried, as this one is: while the platform's quotas are being changed there
-  -- is nothing to do.
-  begin
-    lock table spend.reservations in row exclusive mode nowait;
-  exception
-    when lock_not_available then
-      return 0;
-  end;
-  perform spend_private.resolve_expiries(p_now);
-  -- Each turn passes over more tenants, those whose quotas or balances are locked just now: nobody waits for them.
-  for v_turn in 1..10 loop
-    v_due := spend_private.due_holds(p_max_rows, v_passed_over, p_now);
-    exit when v_due is null;
-    v_passed_over := v_passed_over
-      || array(select distinct d.tenant_id from unnest(v_due) as d where not d.is_joined);
-    v_due := array(select d from unnest(v_due) as d where d.is_joined);
-    continue when v_due = '{}';
-
-    v_done := spend_private.expire_batch(v_due, p_now);
-    -- Its balances are locked now, the platform's too: another turn would lock others' after them, against the order of
-    -- calls. What is left is for the next run.
-    exit when v_done > 0;
-    -- Whose were not booked now, they are not in the way of others.
-    v_passed_over := v_passed_over || array(
-      select distinct d.tenant_id
-      from unnest(v_due) as d
-      join spend.reservations as r on r.tenant_id = d.tenant_id and r.id = d.id
-      where r.status = 'held'
-    );
-  end loop;
-  return v_done;
-end;
-$$;
-comment on function spend_private.expire_reservations is
-  'spend.expire_reservations with a clock.';
-
-create type spend_private.due_hold as (
-  tenant_id uuid,
-  id uuid,
-  is_joined boolean
-);
-comment on type spend_private.due_hold is
-  'A reservation that is to expire. is_joined: its tenant''s quotas are not being changed, and will not be until the transaction ends.';
-
-create function spend_private.due_holds(
-  p_max_rows integer,
-  p_passed_over uuid[],
-  p_now timestamptz
-)
-returns spend_private.due_hold[]
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return (
-    with due as materialized (
-      select r.tenant_id, r.id, r.expires_at
-      from spend.reservations as r
-      where r.status = 'held' and r.expires_at <= p_now and r.tenant_id <> all (p_passed_over)
-        -- One that failed is not the first in line for ever.
-        and not exists (
-          select from spend.problems as p
-          where p.job = 'expire_reservations' and p.subject = spend_private.hold_subject(r.tenant_id, r.id)
-            and p.resolved_at is null and p.retry_at > p_now
-        )
-      order by r.expires_at
-      limit greatest(p_max_rows, 0)
-    ),
-
-    joined as materialized (
-      select t.tenant_id, spend_private.try_join_calls(spend_private.tenant_key(t.tenant_id)) as is_joined
-      from (select distinct d.tenant_id from due as d) as t
-    )
-
-    select array_agg(row(d.tenant_id, d.id, j.is_joined)::spend_private.due_hold order by d.tenant_id, d.expires_at)
-    from due as d
-    join joined as j on j.tenant_id = d.tenant_id
-  );
-end;
-$$;
-comment on function spend_private.due_holds is
-  'Reservations to expire, the oldest p_max_rows, by tenant; null when there are none. Left out: those of p_passed_over, and those that failed a moment ago. Joins the calls of their tenants.';
-
-create function spend_private.hold_subject(p_tenant_id uuid, p_id uuid)
-returns text
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return p_tenant_id || '/' || p_id;
-end;
-$$;
-comment on function spend_private.hold_subject is
-  'Subject of a problem with a reservation: tenant/reservation.';
-
+-- schemas/40_reservations/expire_batch.sql
 create function spend_private.expire_batch(p_due spend_private.due_hold[], p_now timestamptz)
 returns integer
 language plpgsql volatile
@@ -5361,7 +5403,7 @@ as $$
 begin
   return spend_private.expire_together(p_due, p_now);
 exception
-  -- From here on nothing is waited for: the halves lock their balances one after the other, not in the order of calls.
+  -- No waiting from here on: the halves lock their balances one after the other, not in lock order.
   when others then
     return coalesce(spend_private.expire_apart(spend_private.lock_due_balances(p_due), p_now), 0);
 end;
@@ -5373,6 +5415,8 @@ create function spend_private.lock_due_balances(p_due spend_private.due_hold[])
 returns spend_private.due_hold[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return (
@@ -5400,7 +5444,7 @@ begin
           select from locked as l
           where l.quota_id = h.quota_id and l.period_start = h.period_start and l.slot = h.slot
         )
-        -- Of a quota that was deleted: there is no balance to lock.
+        -- A deleted quota has no balance to lock.
         or not exists (
           select from spend_private.quota_balances as b
           where b.quota_id = h.quota_id and b.period_start = h.period_start and b.slot = h.slot
@@ -5411,7 +5455,7 @@ begin
 end;
 $$;
 comment on function spend_private.lock_due_balances is
-  'Locks what it can of the balances that reservations are held in, without waiting, and returns those of p_due of which it has all.';
+  'Locks the balances of reservations as far as it can without waiting, and returns those of p_due of which it has all.';
 
 create function spend_private.expire_apart(p_due spend_private.due_hold[], p_now timestamptz)
 returns integer
@@ -5446,19 +5490,21 @@ exception
 end;
 $$;
 comment on function spend_private.expire_apart is
-  'Expires reservations by halves, so that the ones that cannot be booked are found in a few steps and go to spend.problems; the others are booked. The caller has locked their balances.';
+  'Expires reservations by halves, which finds the ones that fail in a few steps: those go to spend.problems, the others are booked. The caller has locked their balances.';
 
 create function spend_private.expire_together(p_due spend_private.due_hold[], p_now timestamptz)
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_expired spend.reservations[];
 begin
   select array_agg(e.reservation) into v_expired
   from (
-    -- Whoever is settling one right now goes first.
+    -- A settle that is under way goes first.
     select r as reservation
     from spend.reservations as r
     where (r.tenant_id, r.id) in (select d.tenant_id, d.id from unnest(p_due) as d)
@@ -5484,7 +5530,7 @@ begin
   from unnest(v_expired) as e
   where r.tenant_id = e.tenant_id and r.id = e.id;
 
-  -- Last of all: what others wait for is locked for the shortest time.
+  -- Balances last: others wait for them, so they are locked for the shortest time.
   perform spend_private.expire_holds(v_expired);
   return cardinality(v_expired);
 end;
@@ -5492,28 +5538,12 @@ $$;
 comment on function spend_private.expire_together is
   'Books reservations at their estimate, all or none, and returns how many: those that are not being settled.';
 
-create function spend_private.resolve_expiries(p_now timestamptz)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update spend.problems as p set resolved_at = p_now
-  where p.job = 'expire_reservations' and p.resolved_at is null and p.subject <> 'job'
-    and not exists (
-      select from spend.reservations as r
-      where r.tenant_id = (p.details ->> 'tenant_id')::uuid and r.id = (p.details ->> 'reservation_id')::uuid
-        and r.status = 'held'
-    );
-end;
-$$;
-comment on function spend_private.resolve_expiries is
-  'Closes the problems of reservations that have ended since: expired, settled or released.';
-
 create function spend_private.expire_holds(p_expired spend.reservations[])
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_hold record;
@@ -5537,6 +5567,94 @@ $$;
 comment on function spend_private.expire_holds is
   'Turns the holds of a batch of reservations into spend, each balance once, in lock order.';
 
+-- schemas/40_reservations/expire_reservations.sql
+create function spend.expire_reservations(max_rows integer default 1000)
+returns integer
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.expire_reservations(expire_reservations.max_rows);
+end;
+$$;
+comment on function spend.expire_reservations is
+  'Charges up to max_rows reservations that have expired at their estimate (kind expiry) and returns their holds; returns how many. Their cost is unknown, and unknown is not zero; a late settle corrects it. Safe to run concurrently. A reservation that fails goes to spend.problems and is retried later; the others are charged. For service_role.';
+grant execute on function spend.expire_reservations to service_role;
+
+create function spend_private.expire_reservations(
+  p_max_rows integer default 1000,
+  p_now timestamptz default now()
+)
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_passed_over uuid[] := '{}';
+  v_due spend_private.due_hold[];
+  v_done integer := 0;
+begin
+  -- The table before the tenants, as calls do, and without waiting: while the platform's quotas are being changed,
+  -- there is nothing to do.
+  begin
+    lock table spend.reservations in row exclusive mode nowait;
+  exception
+    when lock_not_available then
+      return 0;
+  end;
+  perform spend_private.resolve_expiries(p_now);
+  -- Each turn skips the tenants whose quotas or balances it found locked, instead of waiting for them.
+  for v_turn in 1..10 loop
+    v_due := spend_private.due_holds(p_max_rows, v_passed_over, p_now);
+    exit when v_due is null;
+    v_passed_over := v_passed_over
+      || array(select distinct d.tenant_id from unnest(v_due) as d where not d.is_joined);
+    v_due := array(select d from unnest(v_due) as d where d.is_joined);
+    continue when v_due = '{}';
+
+    v_done := spend_private.expire_batch(v_due, p_now);
+    -- This batch has locked balances, the platform's among them: another turn would lock tenants' after them, against the
+    -- lock order. The next run does the rest.
+    exit when v_done > 0;
+    -- Skip the tenants of those that were not booked, so that they do not block others.
+    v_passed_over := v_passed_over || array(
+      select distinct d.tenant_id
+      from unnest(v_due) as d
+      join spend.reservations as r on r.tenant_id = d.tenant_id and r.id = d.id
+      where r.status = 'held'
+    );
+  end loop;
+  return v_done;
+end;
+$$;
+comment on function spend_private.expire_reservations is
+  'spend.expire_reservations with a clock.';
+
+create function spend_private.resolve_expiries(p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  update spend.problems as p set resolved_at = p_now
+  where p.job = 'expire_reservations' and p.resolved_at is null and p.subject <> 'job'
+    and not exists (
+      select from spend.reservations as r
+      where r.tenant_id = (p.details ->> 'tenant_id')::uuid and r.id = (p.details ->> 'reservation_id')::uuid
+        and r.status = 'held'
+    );
+end;
+$$;
+comment on function spend_private.resolve_expiries is
+  'Closes the problems of reservations that have ended since: expired, settled or released.';
+
 -- schemas/40_reservations/extend.sql
 create function spend.extend(
   reservation_id uuid,
@@ -5549,9 +5667,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -5561,7 +5676,7 @@ begin
 end;
 $$;
 comment on function spend.extend is
-  'Raises what an open reservation holds, and moves its expiry to ttl_seconds from now (never earlier than it was). usage is the new upper bound of the whole call, not an addition, so that asking twice holds nothing twice; the hold never shrinks. Checked like a reserve, against the quotas and period of the reservation; refused: allowed = false, and the reservation stays as it was. Priced at the prices that the reservation was made at.
+  'Raises what an open reservation holds, and moves its expiry to ttl_seconds from now (never earlier than it was). usage is the new upper bound of the whole call, not an addition, so that a retry holds nothing twice; the hold never shrinks. Checked like a reserve, against the quotas and period of the reservation; refused: allowed = false, and the reservation stays as it was. Priced at the prices that the reservation was made at.
 Errors: 22023 invalid_usage, 42501 not_a_member (the reservation''s user has left), PT403 tenant_closed, PT404 unknown_reservation, PT409 reservation_ended, PT422 unpriced_product. For service_role.';
 grant execute on function spend.extend to service_role;
 
@@ -5575,6 +5690,8 @@ create function spend_private.extend(
 returns spend.reserve_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
@@ -5626,6 +5743,8 @@ create function spend_private.check_caller(p_tenant_id uuid, p_user_id uuid)
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_closed_at timestamptz;
@@ -5644,8 +5763,9 @@ begin
 end;
 $$;
 comment on function spend_private.check_caller is
-  'Whose reservation it is may still spend. Raises 42501 not_a_member, PT403 tenant_closed. What runs already is settled, released or expires all the same.';
+  'Checks that the tenant and user of a reservation may still spend. Raises 42501 not_a_member, PT403 tenant_closed. Open reservations are settled, released or expire all the same.';
 
+-- schemas/40_reservations/hold_more.sql
 create function spend_private.hold_more(
   p_reservation spend.reservations,
   p_extra_usd numeric,
@@ -5655,6 +5775,8 @@ create function spend_private.hold_more(
 returns spend.reserve_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_answer spend.reserve_result;
@@ -5699,7 +5821,7 @@ begin
     end if;
   end loop;
 
-  v_answer.warnings := spend_private.warn(
+  v_answer.warnings := spend_private.record_warnings(
     p_reservation.tenant_id, spend_private.move_balances(p_reservation.holds, p_extra_usd, 0),
     p_extra_usd, p_now
   );
@@ -5719,6 +5841,8 @@ create function spend_private.await_slot(
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   perform from spend_private.quota_balances as b
@@ -5731,7 +5855,7 @@ begin
   if found then
     return p_slot;
   end if;
-  -- Leaving the block gives the lock back: who waits for other slots (make_room) must not own one of the middle.
+  -- Leaving the block releases the lock: make_room waits for all slots in order, and must not hold one of them already.
   raise exception using errcode = 'SGROO', message = 'no_room_left';
 exception
   when sqlstate 'SGROO' then
@@ -5739,13 +5863,13 @@ exception
 end;
 $$;
 comment on function spend_private.await_slot is
-  'Waits for a slot and returns it, locked, if it has room by then, or p_is_observed (the quota cannot refuse) and the whole is over its limit; else null, with nothing locked.';
+  'Waits for a slot and returns it, locked, if it then has room, or if the quota cannot refuse (p_is_observed) and is over its limit; else null, with nothing locked.';
 
 -- schemas/40_reservations/keep_open_reservations.sql
 create function spend_private.keep_open_reservations()
 returns trigger
 language plpgsql
--- Definer: whoever is refused need not be able to call fail().
+-- Definer: the caller may lack the right to call fail().
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -5757,18 +5881,50 @@ begin
   end if;
   perform spend_private.fail(
     'PT409', 'reservation_is_open', jsonb_build_object('reservation_id', case tg_op when 'DELETE' then old.id end),
-    'What it holds would be held for ever. Give it back first: select spend.release(id), or let spend.expire_reservations() book it.'
+    'Its hold would stay forever. Release it first: select spend.release(id), or let spend.expire_reservations() charge it.'
   );
   return null;
 end;
 $$;
 comment on function spend_private.keep_open_reservations is
-  'Trigger: an open reservation is not deleted, nor truncated away (PT409 reservation_is_open): it is released, settled or expires.';
+  'Trigger: an open reservation cannot be deleted or truncated (PT409 reservation_is_open): it is released, settled or expires.';
 
 create trigger keep_open_reservations before delete on spend.reservations
 for each row execute function spend_private.keep_open_reservations();
 create trigger keep_open_reservations_from_truncate before truncate on spend.reservations
 for each statement execute function spend_private.keep_open_reservations();
+
+-- schemas/40_reservations/lock_reservation.sql
+create function spend_private.lock_reservation(p_reservation_id uuid)
+returns spend.reservations
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
+  v_reservation spend.reservations;
+begin
+  perform spend_private.join_calls(v_tenant_key);
+  -- Not a join: planned while the table is empty, a join would search the whole index for the id.
+  select * into v_reservation
+  from spend.reservations as r
+  where r.id = p_reservation_id and r.tenant_id = any (array(
+    select t.id from spend.tenants as t where spend_private.tenant_key(t.id) = v_tenant_key
+  ))
+  for no key update;
+  if not found then
+    perform spend_private.fail(
+      'PT404', 'unknown_reservation', jsonb_build_object('reservation_id', p_reservation_id),
+      'Pass the reservation_id that reserve returned.'
+    );
+  end if;
+  return v_reservation;
+end;
+$$;
+comment on function spend_private.lock_reservation is
+  'Finds a reservation by its id, without its tenant, and locks it. Raises PT404 unknown_reservation.';
 
 -- schemas/40_reservations/move_balances.sql
 create function spend_private.move_balances(
@@ -5779,27 +5935,61 @@ create function spend_private.move_balances(
 returns spend.reservation_hold[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_hold spend.reservation_hold;
-  v_is_calm boolean;
-  v_busy spend.reservation_hold[] := '{}';
+  v_is_below_threshold boolean;
+  v_at_threshold spend.reservation_hold[] := '{}';
 begin
   foreach v_hold in array p_holds loop
     update spend_private.quota_balances as b set
       reserved_usd = b.reserved_usd + p_reserved_usd,
       spent_usd = b.spent_usd + p_spent_usd
     where b.quota_id = v_hold.quota_id and b.period_start = v_hold.period_start and b.slot = v_hold.slot
-    returning b.is_calm into v_is_calm;
-    if not v_is_calm then
-      v_busy := v_busy || v_hold;
+    returning b.is_below_threshold into v_is_below_threshold;
+    if not v_is_below_threshold then
+      v_at_threshold := v_at_threshold || v_hold;
     end if;
   end loop;
-  return v_busy;
+  return v_at_threshold;
 end;
 $$;
 comment on function spend_private.move_balances is
-  'Adds to what is held and spent, in USD, in each of the balances, in their order. A balance whose quota was deleted is passed over. Returns those that are not calm: their quotas may be above the warning threshold.';
+  'Adds to what is held and spent, in USD, in each of the balances, in their order. Skips a balance whose quota was deleted. Returns those whose quotas may be at or above the warning threshold.';
+
+-- schemas/40_reservations/new_reservation_id.sql
+create function spend_private.new_reservation_id(p_tenant_id uuid)
+returns uuid
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_random text := gen_random_uuid()::text;
+begin
+  return (
+    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
+    || '8' || substr(v_random, 1, 3)
+    || 'a' || substr(v_random, 4, 3)
+    || left(p_tenant_id::text, 8) || substr(v_random, 25, 4)
+  )::uuid;
+end;
+$$;
+comment on function spend_private.new_reservation_id is
+  'UUIDv8: 48 bits of Unix time in ms, 24 random bits, the tenant''s key (tenant_key), 16 random bits. Close in time is close in the index.';
+
+create function spend_private.reservation_tenant_key(p_reservation_id uuid)
+returns integer
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return ('x' || substr(p_reservation_id::text, 25, 8))::bit(32)::integer;
+end;
+$$;
+comment on function spend_private.reservation_tenant_key is
+  'The tenant_key in a reservation''s id.';
 
 -- schemas/40_reservations/overrun_balances.sql
 create function spend_private.overrun_balances(
@@ -5815,7 +6005,7 @@ declare
   v_hold spend.reservation_hold;
 begin
   foreach v_hold in array p_holds loop
-    -- More than was held leaves this slot: the others must give it room, so all of them are locked, in order.
+    -- More is booked than was held: the other slots must give room, so lock all of them, in order.
     perform spend_private.lock_all_slots(v_hold.quota_id, v_hold.period_start);
     perform spend_private.move_balances(array[v_hold], p_reserved_usd, p_spent_usd);
     perform spend_private.allot(v_hold.quota_id, v_hold.period_start);
@@ -5823,7 +6013,7 @@ begin
 end;
 $$;
 comment on function spend_private.overrun_balances is
-  'move_balances for a booking that is larger than its hold: shares the limit out anew, so that no slot admits what the whole has no room for.';
+  'move_balances for a booking that is larger than its hold: redistributes the limit, so that no slot admits what the quota has no room for.';
 
 -- schemas/40_reservations/refusal.sql
 create function spend_private.refusal(
@@ -5853,7 +6043,7 @@ begin
       v_quota.quota_id, v_quota.period_start, p_call.cost_usd, p_now
     );
     v_reason := spend_private.refusal_reason(v_details);
-    -- Of several, the one that takes longest to wait for tells when to come back.
+    -- Of several refusals, answer with the one that lasts longest.
     if v_reason is not null and (
       v_answer.allowed
       or (v_reason = 'exceeds_limit' and v_answer.reason <> 'exceeds_limit')
@@ -5876,7 +6066,7 @@ begin
 end;
 $$;
 comment on function spend_private.refusal is
-  'The answer that the quotas without room give: allowed = false with reason, message, retry_after in seconds and the quota to name, else allowed = true. Looks without locking, and is right about the moment it looked at.';
+  'The answer that the quotas without room give: allowed = false with reason, message, retry_after in seconds and the quota to name, else allowed = true. Takes no lock: true at the moment of the look.';
 
 create function spend_private.explain_refusal(
   p_answer spend.reserve_result,
@@ -5924,7 +6114,7 @@ begin
 end;
 $$;
 comment on function spend_private.refusal_reason is
-  'Why a quota refuses: exceeds_limit (the call alone is larger than the limit), limit_reached (what is spent leaves no room), in_flight (what is held leaves no room), or null when it does not: as for a call that costs nothing, wherever the limit is above zero.';
+  'Why a quota refuses: exceeds_limit (the call by itself exceeds the limit), limit_reached (what is spent leaves no room), in_flight (what is held leaves no room), or null when it does not: as for a call that costs nothing, wherever the limit is above zero.';
 
 create function spend_private.refusal_message(p_reason text, p_quota spend.quota_details)
 returns text
@@ -5945,7 +6135,7 @@ begin
 end;
 $$;
 comment on function spend_private.refusal_message is
-  'The refusal in words, for a person.';
+  'The refusal as a sentence, for people.';
 
 create function spend_private.seconds_until_hold_ends(
   p_scope text,
@@ -5956,6 +6146,10 @@ create function spend_private.seconds_until_hold_ends(
 returns integer
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 declare
   v_created_at timestamptz;
@@ -5975,7 +6169,7 @@ begin
     order by r.id limit 1;
   end if;
 
-  -- How long this tenant's calls took of late; half a minute where nothing is known.
+  -- The average of this tenant's recent calls; half a minute without any.
   select avg(l.ended_at - l.created_at) into v_duration
   from (
     select r.ended_at, r.created_at
@@ -6190,9 +6384,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -6200,7 +6391,7 @@ begin
 end;
 $$;
 comment on function spend.release is
-  'Gives a hold back without booking anything: the call was not made or cost nothing. After expiry, takes the booking of the estimate back. Of a reservation that is settled or released already, answers what is so, and changes nothing.
+  'Returns a hold and charges nothing: the call was not made, or cost nothing. After expiry, takes the charge of the estimate back. A reservation that is settled or released already does not change; the answer is its state.
 Errors: PT404 unknown_reservation, 22023 invalid_usage (reason). For service_role.';
 grant execute on function spend.release to service_role;
 
@@ -6257,13 +6448,15 @@ create function spend_private.replay(p_tenant_id uuid, p_idempotency_key text, p
 returns spend.reserve_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_answer spend.reserve_result;
   v_hash uuid;
   v_refusal spend_private.refusals;
 begin
-  -- The first request with a key is waited for; the statements below then see what it committed.
+  -- Wait for the first request with this key; the statements below then see what it committed.
   perform pg_advisory_xact_lock(hashtextextended(p_tenant_id::text || p_idempotency_key, 0));
 
   select r.request_hash, true, r.id, r.estimated_cost_usd, r.expires_at, r.warnings
@@ -6287,68 +6480,7 @@ begin
 end;
 $$;
 comment on function spend_private.replay is
-  'The stored answer to an idempotency key, admitted or refused; replayed = false when the key is new. Two requests with one key go one after the other. Raises PT409 idempotency_conflict.';
-
--- schemas/40_reservations/reservation_id.sql
-create function spend_private.new_reservation_id(p_tenant_id uuid)
-returns uuid
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_random text := gen_random_uuid()::text;
-begin
-  return (
-    lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
-    || '8' || substr(v_random, 1, 3)
-    || 'a' || substr(v_random, 4, 3)
-    || left(p_tenant_id::text, 8) || substr(v_random, 25, 4)
-  )::uuid;
-end;
-$$;
-comment on function spend_private.new_reservation_id is
-  'UUIDv8: 48 bits of Unix time in ms, 24 random bits, the tenant''s key (tenant_key), 16 random bits. Close in time is close in the index.';
-
-create function spend_private.reservation_tenant_key(p_reservation_id uuid)
-returns integer
-language plpgsql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return ('x' || substr(p_reservation_id::text, 25, 8))::bit(32)::integer;
-end;
-$$;
-comment on function spend_private.reservation_tenant_key is
-  'The tenant_key in a reservation''s id.';
-
-create function spend_private.lock_reservation(p_reservation_id uuid)
-returns spend.reservations
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_tenant_key integer := spend_private.reservation_tenant_key(p_reservation_id);
-  v_reservation spend.reservations;
-begin
-  perform spend_private.join_calls(v_tenant_key);
-  -- Not a join: planned while the table was empty, it would look through the whole index for the id.
-  select * into v_reservation
-  from spend.reservations as r
-  where r.id = p_reservation_id and r.tenant_id = any (array(
-    select t.id from spend.tenants as t where spend_private.tenant_key(t.id) = v_tenant_key
-  ))
-  for no key update;
-  if not found then
-    perform spend_private.fail(
-      'PT404', 'unknown_reservation', jsonb_build_object('reservation_id', p_reservation_id),
-      'Pass the reservation_id that reserve returned.'
-    );
-  end if;
-  return v_reservation;
-end;
-$$;
-comment on function spend_private.lock_reservation is
-  'Finds a reservation by its id alone, and locks it. Raises PT404 unknown_reservation.';
+  'The stored answer to an idempotency key, admitted or refused; replayed = false when the key is new. Requests with the same key wait for each other. Raises PT409 idempotency_conflict.';
 
 -- schemas/40_reservations/reserve.sql
 create function spend.reserve(
@@ -6369,11 +6501,6 @@ language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
 set search_path = pg_catalog, pg_temp
--- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then,
--- and walked, since a look for one slot with room that gathers a bitmap first reads all of them.
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -6385,9 +6512,9 @@ begin
 end;
 $$;
 comment on function spend.reserve is
-  'May this tenant and user spend this now? Checks every quota that matches and holds the estimated cost in all of them, or in none. One transaction; a refusal is an answer (allowed = false), not an error.
-usage: upper bound of the call, {"provider","model","input_tokens","output_tokens",…} for llm, {"provider","template","vcpus","memory_gib","seconds"} for e2b. user_id: null for work of the tenant itself. idempotency_key: the same key and request get the same answer again (replayed = true). ttl_seconds: after that the hold is booked as expired. enforce = false: holds and counts, never refuses.
-Errors: 22023 invalid_usage, 42501 not_a_member, PT403 tenant_closed, PT409 idempotency_conflict, PT422 unpriced_product, 55P03 when a lock is not had within 3 s (try again). For service_role.';
+  'Reserves the cost of a call: checks every quota that matches, and holds the estimated cost in all of them or in none. One transaction; a refusal is an answer (allowed = false), not an error.
+usage: upper bound of the call, {"provider","model","input_tokens","output_tokens",…} for llm, {"provider","template","vcpus","memory_gib","seconds"} for e2b. user_id: null for work of the tenant itself. idempotency_key: the same key and request get the same answer again (replayed = true). ttl_seconds: after that the reservation expires and its hold is charged. enforce = false: holds and counts, never refuses.
+Errors: 22023 invalid_usage, 42501 not_a_member, PT403 tenant_closed, PT409 idempotency_conflict, PT422 unpriced_product, 55P03 when a lock is not granted within 3 s (try again). For service_role.';
 grant execute on function spend.reserve to service_role;
 
 create function spend_private.reserve(
@@ -6429,7 +6556,7 @@ begin
   if v_wrong is not null then
     perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
   end if;
-  v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
+  v_call := spend_private.authorise_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
 
   if p_idempotency_key is not null then
     v_hash := spend_private.request_hash(
@@ -6441,12 +6568,12 @@ begin
     end if;
   end if;
 
-  -- Until nothing that prices it can change any more.
+  -- Until every row that prices it is marked as used, and cannot change.
   while v_call.is_first_use loop
     perform spend_private.mark_prices_used(
       p_tenant_id, p_resource_type, v_call.provider, v_call.priced_as, p_now
     );
-    v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
+    v_call := spend_private.authorise_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
   end loop;
 
   v_quotas := spend_private.applicable_quotas(v_call, v_is_enforced, p_now);
@@ -6466,8 +6593,8 @@ begin
     v_holding := v_admission.holding;
   end if;
 
-  v_answer.warnings := case v_holding.busy
-    when '{}' then '{}' else spend_private.warn(p_tenant_id, v_holding.busy, v_call.cost_usd, p_now)
+  v_answer.warnings := case v_holding.at_threshold
+    when '{}' then '{}' else spend_private.record_warnings(p_tenant_id, v_holding.at_threshold, v_call.cost_usd, p_now)
   end;
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
@@ -6487,7 +6614,7 @@ begin
 end;
 $$;
 comment on function spend_private.reserve is
-  'spend.reserve with a clock. p_closed_too: see spend_private.read_call.';
+  'spend.reserve with a clock. p_closed_too: see spend_private.authorise_call.';
 
 create function spend_private.keep_refusal(
   p_tenant_id uuid,
@@ -6500,6 +6627,8 @@ create function spend_private.keep_refusal(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_answer spend.reserve_result := p_admission.refusal;
@@ -6518,7 +6647,7 @@ begin
 end;
 $$;
 comment on function spend_private.keep_refusal is
-  'What is left of a refusal: the alert of a quota that is spent, the answer to its idempotency key, and one more in the count.';
+  'Records a refusal: the alert of a quota that is spent, the answer for its idempotency key, and one more in the count.';
 
 -- schemas/40_reservations/settle.sql
 create function spend.settle(reservation_id uuid, usage jsonb, metadata jsonb default '{}')
@@ -6527,9 +6656,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -6537,8 +6663,8 @@ begin
 end;
 $$;
 comment on function spend.settle is
-  'Books the real cost of a reservation and gives its hold back, in one transaction. Booked in full, even above the hold or over a limit, at the prices that the reservation was made at.
-usage: as in reserve; null, or with a count missing, is unknown usage: booked at the estimate (or at the known part, where that is dearer) and flagged is_estimated. metadata {"is_estimated": true} says that the usage was counted by the caller, not reported by the provider: booked as it is, and flagged. Settling again answers the first result and books nothing. After a release the cost is booked (it was spent), after expiry the booking is corrected.
+  'Charges the real cost of a reservation and returns its hold, in one transaction. Charges it in full, even above the hold or over a limit, at the prices that the reservation was made at.
+usage: as in reserve; null, or a missing count, is unknown usage: charged at the estimate (or at the known part, where that costs more) and flagged is_estimated. metadata {"is_estimated": true} says that the caller counted the usage, and the provider did not report it: charged as it is, and flagged. Settling again returns the first result and charges nothing. After a release the cost is charged (it was spent); after expiry the charge is corrected.
 Errors: 22023 invalid_usage (also metadata that is no object of at most 8 KiB), PT404 unknown_reservation. For service_role.';
 grant execute on function spend.settle to service_role;
 
@@ -6568,6 +6694,22 @@ end;
 $$;
 comment on function spend_private.settle is
   'spend.settle with a clock.';
+
+-- schemas/40_reservations/settle_answer.sql
+create function spend_private.settle_answer(p_reservation spend.reservations)
+returns spend.settle_result
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return row(
+    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd::numeric,
+    p_reservation.estimated_cost_usd::numeric, p_reservation.is_estimated, '{}'::spend.quota_details[]
+  );
+end;
+$$;
+comment on function spend_private.settle_answer is
+  'settle_result of a reservation that had ended before.';
 
 -- schemas/40_reservations/wrong_argument.sql
 create function spend_private.wrong_argument(
@@ -6599,7 +6741,7 @@ $$;
 comment on function spend_private.wrong_argument is
   'The first argument of reserve that is out of bounds, and what is wrong with it; null when none is.';
 
--- schemas/50_ledger/cost_events.sql
+-- schemas/50_ledger/01_cost_events.sql
 create table spend.cost_events (
   id bigint generated always as identity,
   tenant_id uuid not null,
@@ -6627,29 +6769,29 @@ create table spend.cost_events (
   constraint adjustments_alone_have_no_reservation check ((kind = 'adjustment') = (reservation_id is null))
 ) partition by range (occurred_at);
 comment on table spend.cost_events is
-  'The ledger: every booking, in USD. Append-only, partitioned by month. What was spent is the sum of cost_usd; everything else about money can be derived from here.';
+  'The ledger: every booking, in USD. Append-only, partitioned by month. The sum of cost_usd is what was spent; everything else about money can be derived from it.';
 comment on column spend.cost_events.id is 'Number of the event; gaps mean nothing.';
 comment on column spend.cost_events.tenant_id is 'Tenant that pays.';
 comment on column spend.cost_events.occurred_at is 'When the call was made: the moment of its reservation. Decides the period that it counts in.';
 comment on column spend.cost_events.booked_at is 'When the event was written.';
-comment on column spend.cost_events.booked_xid is 'Transaction that wrote the event: tells the roll-ups, in an order that no late commit upsets, what they have counted (spend_private.roll_up).';
-comment on column spend.cost_events.kind is 'charge: a settled call; expiry: the estimate of a call that nobody settled; correction: what a late settle or release, or a right price, changes about what was booked before; adjustment: a credit (negative) or debit by hand.';
+comment on column spend.cost_events.booked_xid is 'Transaction that wrote the event. The roll-ups count events in this order, which a late commit does not change (spend_private.roll_up).';
+comment on column spend.cost_events.kind is 'charge: a settled call; expiry: the estimate of a call that nobody settled; correction: what a late settle or release, or a corrected price, changes about earlier bookings; adjustment: a credit (negative) or debit by hand.';
 comment on column spend.cost_events.reservation_id is 'Call that it is about, of spend.reservations, where retention may have deleted it; null for adjustments.';
 comment on column spend.cost_events.user_id is 'Member who called, or whom an adjustment is for; null: the tenant itself.';
-comment on column spend.cost_events.conversation_id is 'The caller''s; null: of none.';
+comment on column spend.cost_events.conversation_id is 'The caller''s name of the conversation; null: none.';
 comment on column spend.cost_events.path_id is 'Branch of the conversation; null: the caller named none.';
 comment on column spend.cost_events.task is 'What the call was for; null for adjustments.';
 comment on column spend.cost_events.resource_type is 'llm or e2b.';
 comment on column spend.cost_events.provider is 'Who sold it; null for adjustments.';
 comment on column spend.cost_events.product is 'Model or template, as in spend.reservations; null for adjustments.';
-comment on column spend.cost_events.usage is 'What was used, as settle got it; where nobody knows, what was held for. Null for releases and adjustments.';
+comment on column spend.cost_events.usage is 'Usage as settle got it; where it is unknown, the usage that was held for. Null for releases and adjustments.';
 comment on column spend.cost_events.cost_usd is 'USD that the event adds to what is spent. Negative for credits and for corrections downward.';
-comment on column spend.cost_events.calls is 'What the event adds to the number of calls: 1 when a call is booked first, -1 when it turns out not to have been made, else 0. A call''s events sum to 1, or to 0 when it was released.';
+comment on column spend.cost_events.calls is 'What the event adds to the number of calls: 1 when a call is first booked, -1 when it turns out not to have been made, else 0. A call''s events sum to 1, or to 0 when it was released.';
 comment on column spend.cost_events.price_ids is 'Rows of spend.prices that the cost was computed with.';
 comment on column spend.cost_events.is_estimated is 'The real usage is not known; the estimate was booked.';
-comment on column spend.cost_events.metadata is 'What reserve and settle were given, and why: reason of an adjustment, release_reason, end_reason of a sandbox.';
+comment on column spend.cost_events.metadata is 'Metadata of reserve and settle, and reasons: reason of an adjustment, release_reason, end_reason of a sandbox.';
 
--- The tail that is not yet rolled up, and in it one tenant's part.
+-- For events that are not rolled up yet, of one tenant or all.
 create index cost_events_booked_xid_tenant_id_idx on spend.cost_events (booked_xid, tenant_id);
 
 alter table spend.cost_events enable row level security;
@@ -6662,67 +6804,13 @@ using (
 );
 grant select on spend.cost_events to authenticated, service_role;
 
--- Loses nothing: holds events of months whose partition was not made ahead.
+-- Catches events of months whose partition was not made ahead.
 create table spend_private.cost_events_default partition of spend.cost_events default;
 comment on table spend_private.cost_events_default is
-  'Partition of spend.cost_events for months that have none of their own. Making that month''s partition moves them there (spend_private.ensure_partition).';
+  'Partition of spend.cost_events for months that have none of their own. spend_private.ensure_partition moves them when it makes that month''s.';
 alter table spend_private.cost_events_default enable row level security;
 
--- schemas/50_ledger/refuse_change.sql
-create function spend_private.refuse_change()
-returns trigger
-language plpgsql
--- Definer: whoever is refused need not be able to call fail().
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- No grant lets anybody but the owner come here, and of the owner's functions only retention sets this.
-  if tg_op = 'DELETE' and current_setting('spend.retention', true) = 'on' then
-    return old;
-  end if;
-  perform spend_private.fail(
-    'PT403', 'append_only', jsonb_build_object('table', tg_table_name, 'command', tg_op),
-    'History is never changed. Book a correction with spend.adjust.'
-  );
-  return null;
-end;
-$$;
-comment on function spend_private.refuse_change is
-  'Trigger: what is written stays written (PT403 append_only), whoever asks. Retention alone deletes.';
-
-create function spend_private.keep_event()
-returns trigger
-language plpgsql
--- Definer: see refuse_change.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- The number of the transaction is no part of what happened: a restore into another server gives it anew.
-  old.booked_xid := new.booked_xid;
-  if new is distinct from old then
-    perform spend_private.fail(
-      'PT403', 'append_only', jsonb_build_object('table', tg_table_name, 'command', tg_op),
-      'History is never changed. Book a correction with spend.adjust.'
-    );
-  end if;
-  return new;
-end;
-$$;
-comment on function spend_private.keep_event is
-  'Trigger: an event of the ledger is never changed (PT403 append_only).';
-
-create trigger keep_event before update on spend.cost_events
-for each row execute function spend_private.keep_event();
-create trigger refuse_delete before delete on spend.cost_events
-for each row execute function spend_private.refuse_change();
-create trigger refuse_truncate before truncate on spend.cost_events
-for each statement execute function spend_private.refuse_change();
-create trigger refuse_truncate before truncate on spend_private.cost_events_default
-for each statement execute function spend_private.refuse_change();
-
--- schemas/50_ledger/ledger_state.sql
+-- schemas/50_ledger/02_ledger_state.sql
 create table spend_private.ledger_state (
   is_only_row boolean primary key default true,
   rolled_up_before xid8 not null,
@@ -6732,11 +6820,11 @@ create table spend_private.ledger_state (
   constraint is_only_row check (is_only_row)
 );
 comment on table spend_private.ledger_state is
-  'How far the ledger is rolled up, and from when on it is kept. One row; whoever changes roll-ups locks it first.';
+  'How far the ledger is rolled up, and from when on it is kept. One row; transactions that change roll-ups lock it first.';
 comment on column spend_private.ledger_state.rolled_up_before is 'Events of transactions before this one are in the roll-ups, all others are not. Never above the oldest transaction that still runs.';
-comment on column spend_private.ledger_state.kept_from is 'Events that occurred earlier were dropped by retention; cost_rollups alone remembers their sums.';
-comment on column spend_private.ledger_state.reservations_kept_from is 'Reservations that were made earlier may be gone; an event of such a one is no damage.';
-comment on column spend_private.ledger_state.cluster_id is 'Server that rolled_up_before counts the transactions of; after a restore into another one they say nothing.';
+comment on column spend_private.ledger_state.kept_from is 'Retention has dropped events that occurred earlier; cost_rollups keeps their sums.';
+comment on column spend_private.ledger_state.reservations_kept_from is 'Retention may have deleted reservations that were made earlier: an event without one is no error then.';
+comment on column spend_private.ledger_state.cluster_id is 'Server whose transactions rolled_up_before counts; after a restore into another one the number means nothing.';
 alter table spend_private.ledger_state enable row level security;
 
 create function spend_private.cluster_id()
@@ -6763,7 +6851,7 @@ language plpgsql stable parallel safe
 -- Definer: readers of reports see the mark, not the table.
 security definer
 set search_path = pg_catalog, pg_temp
--- Dear on purpose: the planner evaluates it once, as a bound of the index on booked_xid, and not per row.
+-- A high cost makes the planner evaluate it once, as a bound of the index on booked_xid, not per row.
 cost 10000
 as $$
 begin
@@ -6774,111 +6862,7 @@ comment on function spend_private.rolled_up_before is
   'Events with booked_xid from here on are not in the roll-ups yet. Stable: a statement reads the mark and the roll-ups in one snapshot.';
 grant execute on function spend_private.rolled_up_before to authenticated, service_role;
 
--- schemas/50_ledger/ensure_partitions.sql
-create function spend_private.ensure_partitions(p_now timestamptz default now())
-returns integer
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
-  v_month timestamp;
-  v_made integer := 0;
-  v_is_busy boolean := false;
-begin
-  for v_month in
-    select date_trunc('month', p_now, 'UTC') at time zone 'UTC' + make_interval(months => m.ahead)
-    from generate_series(0, 2) as m (ahead)
-    union
-    -- Months that came to the default partition, because nobody had made theirs.
-    select date_trunc('month', d.occurred_at, 'UTC') at time zone 'UTC'
-    from spend_private.cost_events_default as d
-    where d.occurred_at >= v_kept_from
-    order by 1
-  loop
-    begin
-      v_made := v_made + spend_private.ensure_partition(v_month::date, p_now)::integer;
-      perform spend_private.resolve_problem('make_partitions', to_char(v_month, 'YYYY-MM'), p_now);
-    exception
-      when lock_not_available or deadlock_detected then
-        v_is_busy := true;
-      when others then
-        perform spend_private.record_problem(
-          'make_partitions', to_char(v_month, 'YYYY-MM'), sqlerrm, jsonb_build_object('sqlstate', sqlstate), p_now
-        );
-    end;
-  end loop;
-  if v_is_busy and v_made = 0 then
-    raise exception using errcode = '55P03', message = 'ledger_is_busy';
-  end if;
-  return v_made;
-end;
-$$;
-comment on function spend_private.ensure_partitions is
-  'Makes the partitions of cost_events for this month and the next two, and for months that the default partition has events of; returns how many it made. A month that fails does not keep the others (spend.problems); raises 55P03 when the ledger is so busy that none could be made.';
-
-create function spend_private.ensure_partition(p_month date, p_now timestamptz default now())
-returns boolean
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
--- A long report is not worth stopping the bookings that would queue behind this: the next run tries again.
-set lock_timeout = '2s'
-as $$
-declare
-  v_name text := 'cost_events_' || to_char(p_month, 'YYYY_MM');
-  v_from timestamptz := p_month::timestamp at time zone 'UTC';
-  v_before timestamptz := (p_month + interval '1 month') at time zone 'UTC';
-begin
-  if to_regclass('spend_private.' || v_name) is not null then
-    return false;
-  end if;
-  -- Made beside the ledger, then attached: bookings into other months go on meanwhile.
-  execute format(
-    'create table spend_private.%I (like spend.cost_events including defaults including constraints)', v_name
-  );
-  execute format('alter table spend_private.%I enable row level security', v_name);
-  execute format(
-    'create trigger refuse_truncate before truncate on spend_private.%I
-     for each statement execute function spend_private.refuse_change()', v_name
-  );
-  execute format(
-    'comment on table spend_private.%I is %L', v_name,
-    'Partition of spend.cost_events: ' || to_char(p_month, 'FMMonth YYYY') || ', UTC.'
-  );
-
-  if v_from <= p_now + interval '1 day' or exists (
-    select from spend_private.cost_events_default as d where d.occurred_at >= v_from and d.occurred_at < v_before
-  ) then
-    -- Bookings of this month may be on their way. They wait here, before they choose a partition: one that had chosen
-    -- the default partition would be refused by it afterwards.
-    lock table only spend.cost_events in access exclusive mode;
-  else
-    -- Nobody books into a month ahead. It is made while others book, or, where reports are at it, by a later run.
-    set local lock_timeout = '100ms';
-    lock table only spend.cost_events in share update exclusive mode;
-  end if;
-  lock table spend_private.cost_events_default in access exclusive mode;
-  perform set_config('spend.retention', 'on', true);
-  execute format(
-    'with moved as (
-       delete from spend_private.cost_events_default as d
-       where d.occurred_at >= %L and d.occurred_at < %L
-       returning d.*
-     )
-     insert into spend_private.%I select m.* from moved as m', v_from, v_before, v_name
-  );
-  perform set_config('spend.retention', 'off', true);
-  execute format(
-    'alter table spend.cost_events attach partition spend_private.%I for values from (%L) to (%L)',
-    v_name, v_from, v_before
-  );
-  return true;
-end;
-$$;
-comment on function spend_private.ensure_partition is
-  'Makes the partition of a month (its first day, UTC), and moves what the default partition has of it; false when it is there already. Raises 55P03 when the ledger is busy.';
-
--- schemas/50_ledger/cost_rollups.sql
+-- schemas/50_ledger/03_cost_rollups.sql
 create table spend_private.cost_rollups (
   tenant_id uuid not null,
   hour timestamptz not null,
@@ -6915,7 +6899,7 @@ create table spend_private.conversation_rollups (
   )
 );
 comment on table spend_private.conversation_rollups is
-  'As cost_rollups, by conversation too, so that reports that ask for no conversation need not read so much. Dropped with the events.';
+  'As cost_rollups, by conversation too. A table of its own, so that reports without conversations read less. Deleted with the events.';
 create index conversation_rollups_hour_idx on spend_private.conversation_rollups (hour);
 create index conversation_rollups_tenant_id_conversation_id_idx
 on spend_private.conversation_rollups (tenant_id, conversation_id);
@@ -6938,7 +6922,7 @@ using (
 );
 grant select on spend_private.conversation_rollups to authenticated, service_role;
 
--- schemas/50_ledger/events_by_hour.sql
+-- schemas/50_ledger/04_events_by_hour.sql
 create view spend_private.events_by_hour
 with (security_invoker = true)
 as
@@ -6946,13 +6930,13 @@ select
   e.tenant_id, e.occurred_at, e.booked_xid,
   case
     when coalesce(t.time_zone, 'UTC') = 'UTC' then date_trunc('hour', e.occurred_at, 'UTC')
-    -- The clock was not changed since the hour began.
+    -- The clock has not changed since the hour began.
     when date_trunc('hour', e.occurred_at, t.time_zone) at time zone t.time_zone
       = date_trunc('hour', e.occurred_at at time zone t.time_zone)
       then greatest(
         date_trunc('hour', e.occurred_at, 'UTC'), date_trunc('hour', e.occurred_at, t.time_zone)
       )
-    -- Such an hour is counted by the minute: a clock is changed at a full minute.
+    -- An hour with a change of the clock counts by the minute: clocks change at full minutes.
     else date_trunc('minute', e.occurred_at, 'UTC')
   end as hour,
   e.conversation_id, e.resource_type, e.provider, e.product, e.task, e.user_id, e.cost_usd,
@@ -6960,10 +6944,10 @@ select
 from spend.cost_events as e
 left join spend.tenants as t on t.id = e.tenant_id;
 comment on view spend_private.events_by_hour is
-  'The ledger as the roll-ups count it. Hours are cut where those of UTC begin, and with them the ledger''s months, and where those of the tenant''s time zone do, and with them its days: Kolkata''s begin at half past.';
+  'The ledger by hour, as the roll-ups count it. Hours end where an hour of UTC ends, and so the ledger''s months, and where one of the tenant''s time zone ends, and so its days: Kolkata''s end at half past.';
 grant select on spend_private.events_by_hour to authenticated, service_role;
 
--- schemas/50_ledger/hourly_costs.sql
+-- schemas/50_ledger/05_hourly_costs.sql
 create view spend.hourly_costs
 with (security_invoker = true)
 as
@@ -6976,7 +6960,7 @@ select
 from spend_private.events_by_hour as e
 where e.booked_xid >= spend_private.rolled_up_before();
 comment on view spend.hourly_costs is
-  'Booked cost in USD and number of calls by hour: the roll-ups, and event by event what is not rolled up yet. Exact and current; an hour may come in several rows, so sum them.';
+  'Booked cost in USD and number of calls by hour: the roll-ups, and each event that is not rolled up yet. Exact and current; an hour may have several rows, so sum them.';
 comment on column spend.hourly_costs.tenant_id is 'Tenant that pays.';
 comment on column spend.hourly_costs.hour is 'Full hour of UTC or of the tenant''s time zone, whichever is later; in an hour in which its clock is changed, the minute. No row lies in two days of either. In time zones that are off by 15, 30 or 45 minutes two rows make one hour of the clock: group by date_trunc(''hour'', hour, time_zone).';
 comment on column spend.hourly_costs.resource_type is 'llm or e2b.';
@@ -6984,10 +6968,11 @@ comment on column spend.hourly_costs.provider is 'Who sold it; null for adjustme
 comment on column spend.hourly_costs.product is 'Model or template, as in spend.reservations; null for adjustments.';
 comment on column spend.hourly_costs.task is 'What the calls were for; null for adjustments.';
 comment on column spend.hourly_costs.user_id is 'Member who called, or whom an adjustment is for; null: the tenant itself.';
-comment on column spend.hourly_costs.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.hourly_costs.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.hourly_costs.calls is 'Calls booked; released ones do not count. 0 or less in a row of corrections; the rows of an hour sum to the right number.';
 grant select on spend.hourly_costs to authenticated, service_role;
 
+-- schemas/50_ledger/06_hourly_conversation_costs.sql
 create view spend.hourly_conversation_costs
 with (security_invoker = true)
 as
@@ -7005,15 +6990,65 @@ comment on view spend.hourly_conversation_costs is
   'As spend.hourly_costs, by conversation: of calls that belong to one.';
 comment on column spend.hourly_conversation_costs.tenant_id is 'Tenant that pays.';
 comment on column spend.hourly_conversation_costs.hour is 'Full hour of UTC or of the tenant''s time zone, whichever is later; in an hour in which its clock is changed, the minute. No row lies in two days of either.';
-comment on column spend.hourly_conversation_costs.conversation_id is 'The caller''s; calls of none are left out.';
+comment on column spend.hourly_conversation_costs.conversation_id is 'The caller''s name of the conversation; calls without one are left out.';
 comment on column spend.hourly_conversation_costs.resource_type is 'llm or e2b.';
 comment on column spend.hourly_conversation_costs.provider is 'Who sold it.';
 comment on column spend.hourly_conversation_costs.product is 'Model or template, as in spend.reservations.';
 comment on column spend.hourly_conversation_costs.task is 'What the calls were for.';
 comment on column spend.hourly_conversation_costs.user_id is 'Member who called; null: the tenant itself.';
-comment on column spend.hourly_conversation_costs.cost_usd is 'USD booked. Negative where corrections are more than what was spent.';
+comment on column spend.hourly_conversation_costs.cost_usd is 'USD booked. Negative where corrections exceed spend.';
 comment on column spend.hourly_conversation_costs.calls is 'Calls booked; released ones do not count. 0 or less in a row of corrections; the rows of an hour sum to the right number.';
 grant select on spend.hourly_conversation_costs to authenticated, service_role;
+
+-- schemas/50_ledger/07_verify_balances.sql
+create type spend_private.finding as (
+  quota_id bigint,
+  period_start timestamptz,
+  column_name text,
+  balance_usd numeric,
+  ledger_usd numeric,
+  subject text
+);
+comment on type spend_private.finding is
+  'What spend.verify_balances found: the stored value (balance_usd) is not the one that follows from the ledger (ledger_usd).';
+
+create function spend.verify_balances()
+returns table (
+  quota_id bigint,
+  period_start timestamptz,
+  column_name text,
+  balance_usd numeric,
+  ledger_usd numeric,
+  subject text
+)
+language plpgsql stable
+-- Definer: it reads spend_private.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Stable functions: all of them see the snapshot of the calling statement.
+  return query
+    select f.*
+    from (
+      select * from spend_private.wrong_balances()
+      union all
+      select * from spend_private.orphaned_balances()
+      union all
+      select * from spend_private.wrong_reservations()
+      union all
+      select * from spend_private.lost_reservations()
+      union all
+      select * from spend_private.wrong_rollups()
+      union all
+      select * from spend_private.wrong_mark()
+    ) as f
+    order by f.quota_id, f.period_start, f.column_name, f.subject;
+end;
+$$;
+comment on function spend.verify_balances is
+  'Verifies stored values: balances (spent, held, allotted, bounds, slots, flags) against the ledger, the open reservations and the quotas; ended reservations against their events; events against their reservations; the roll-ups and their mark against the ledger. One row for each value that differs: the stored one in balance_usd, the right one in ledger_usd (bounds: seconds since 1970; flags: 1 is true; slots and calls: numbers), what has it in subject. quota_id: null for other than balances. No row: all is right. One statement, one snapshot: safe to run beside traffic. For service_role.';
+grant execute on function spend.verify_balances to service_role;
 
 -- schemas/50_ledger/adjust.sql
 create function spend.adjust(
@@ -7055,6 +7090,8 @@ create function spend_private.adjust(
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_time_zone text;
@@ -7098,7 +7135,7 @@ begin
   if p_amount_usd < 0 then
     perform spend_private.end_alerts(v_holds, p_now);
   end if;
-  perform spend_private.warn(p_tenant_id, v_holds, p_amount_usd, p_now);
+  perform spend_private.record_warnings(p_tenant_id, v_holds, p_amount_usd, p_now);
   return v_event_id;
 end;
 $$;
@@ -7143,12 +7180,14 @@ create function spend_private.earlier_adjustment(
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_event_id bigint;
   v_hash uuid;
 begin
-  -- The first request with a key is waited for; the statement below then sees what it committed.
+  -- Wait for the first request with this key; the statement below then sees what it committed.
   perform pg_advisory_xact_lock(hashtextextended('adjust' || p_tenant_id::text || p_idempotency_key, 0));
   select a.event_id, a.request_hash into v_event_id, v_hash
   from spend_private.adjustments as a
@@ -7160,7 +7199,7 @@ begin
 end;
 $$;
 comment on function spend_private.earlier_adjustment is
-  'Event that an idempotency key wrote before; null when the key is new. Raises PT409 idempotency_conflict.';
+  'The event that an earlier request with this idempotency key wrote; null when the key is new. Raises PT409 idempotency_conflict.';
 
 -- schemas/50_ledger/adjustments.sql
 create table spend_private.adjustments (
@@ -7176,6 +7215,42 @@ comment on table spend_private.adjustments is
 create index adjustments_created_at_idx on spend_private.adjustments (created_at);
 
 alter table spend_private.adjustments enable row level security;
+
+-- schemas/50_ledger/adopt_ledger.sql
+create function spend_private.adopt_ledger()
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_state spend_private.ledger_state;
+  v_before xid8;
+  v_events bigint;
+begin
+  -- The count below then has every event, all of them committed.
+  lock table spend.cost_events in share row exclusive mode;
+  select * into v_state from spend_private.ledger_state as s for no key update;
+  v_before := pg_snapshot_xmin(pg_current_snapshot());
+
+  -- Corrections of dropped months that were not counted yet, before their numbers are lost.
+  perform spend_private.count_events(
+    v_state.rolled_up_before, '18446744073709551615', p_occurred_before => v_state.kept_from
+  );
+  delete from spend_private.cost_rollups as r where r.hour >= v_state.kept_from;
+  delete from spend_private.conversation_rollups as r where r.hour >= v_state.kept_from;
+  update spend.cost_events as e set booked_xid = '3' where e.booked_xid >= v_before;
+  -- What roll_up left out is counted with the rest.
+  update spend.problems as p set resolved_at = now()
+  where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'booked_xid' is not null;
+  v_events := spend_private.count_events('0', v_before, null, v_state.kept_from);
+
+  update spend_private.ledger_state as s set
+    rolled_up_before = v_before, cluster_id = spend_private.cluster_id();
+  return v_events;
+end;
+$$;
+comment on function spend_private.adopt_ledger is
+  'For a ledger that was restored into another server, whose transactions count from elsewhere: assigns its events to an old transaction, and rolls them up from the start; returns how many. Bookings wait meanwhile. spend.maintain() calls it.';
 
 -- schemas/50_ledger/cost_report.sql
 create type spend.cost_report_line as (
@@ -7195,12 +7270,12 @@ comment on type spend.cost_report_line is
 comment on column spend.cost_report_line.tenant_id is 'Tenant that pays. Null: not grouped by tenant.';
 comment on column spend.cost_report_line.user_id is 'Member who called, or whom an adjustment is for. Null: the tenant itself, or not grouped by user.';
 comment on column spend.cost_report_line.task is 'What the calls were for. Null: adjustments, or not grouped by task.';
-comment on column spend.cost_report_line.conversation_id is 'The caller''s. Null: not grouped by conversation.';
+comment on column spend.cost_report_line.conversation_id is 'The caller''s name of the conversation. Null: not grouped by conversation.';
 comment on column spend.cost_report_line.resource_type is 'llm or e2b. Null: not grouped by resource_type.';
 comment on column spend.cost_report_line.provider is 'Who sold it. Null: adjustments, or not grouped by provider.';
 comment on column spend.cost_report_line.product is 'Model or template, as in spend.reservations. Null: adjustments, or not grouped by product.';
 comment on column spend.cost_report_line.day is 'Day in the tenant''s time zone. Null: not grouped by day.';
-comment on column spend.cost_report_line.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.cost_report_line.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.cost_report_line.calls is 'Calls booked; released ones and adjustments do not count.';
 
 create function spend.cost_report(
@@ -7221,7 +7296,7 @@ language plpgsql stable
 -- Invoker: row-level security decides whose spend the reader sees.
 security invoker
 set search_path = pg_catalog, pg_temp
--- Planned for the filters of each call: those that are null vanish, the others find their index.
+-- Planned for the filters of each call: null filters vanish, the others find their index.
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
@@ -7242,7 +7317,7 @@ begin
       )::text,
       hint = 'group_by: any of tenant, user, task, conversation, resource_type, provider, product, day; top: at least 1; from_day, to_day: of the years 1 to 9999, or infinite.';
   end if;
-  -- Days are the tenants' own: a day more than UTC's on either side holds all of them.
+  -- Days are in the tenants' time zones: a UTC day more on either side covers all of them.
   v_from := (
     coalesce(cost_report.from_day, (now() at time zone 'UTC')::date - 30) - 1
   )::timestamp at time zone 'UTC';
@@ -7304,7 +7379,7 @@ begin
 end;
 $$;
 comment on function spend.cost_report is
-  'Booked cost in USD and number of calls, exact and current. group_by: any of tenant, user, task, conversation, resource_type, provider, product, day. from_day to to_day: days of the tenants'' own time zones, both included; by default the last 30. The other arguments filter. top: only the dearest so many lines. The newest day first, of each the dearest line first; with top the dearest first: where the Data API cuts an answer (1,000 rows, unless its Range asks for more), the oldest lines are missing. By conversation, calls that belong to none are left out.
+  'Booked cost in USD and number of calls, exact and current. group_by: any of tenant, user, task, conversation, resource_type, provider, product, day. from_day to to_day: days of the tenants'' own time zones, both included; by default the last 30. The other arguments filter. top: only this many lines, the most expensive ones. Order: newest day first, then highest cost first; with top, highest cost first. Where the Data API cuts an answer (1,000 rows, unless Range asks for more), the oldest lines are missing. By conversation, calls without one are left out.
 Members see their own spend, owners and admins their tenant''s, service_role all. Errors: 22023 invalid_report.';
 grant execute on function spend.cost_report to authenticated, service_role;
 
@@ -7313,7 +7388,7 @@ create function spend_private.drop_months(p_keep_months integer, p_now timestamp
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- Dropping stops the ledger for a moment; where it is not had soon, the next run tries again.
+-- Dropping locks the ledger for a moment; without the lock, the next run tries again.
 set lock_timeout = '2s'
 as $$
 declare
@@ -7328,7 +7403,7 @@ begin
     return 0;
   end if;
   select * into v_state from spend_private.ledger_state as s for no key update;
-  -- Sums outlive the events, so the roll-ups must have all of them.
+  -- Sums outlive the events, so the roll-ups must include all of them.
   if v_from <= v_state.kept_from or exists (
     select from spend.cost_events as e
     where e.occurred_at < v_from and e.booked_xid >= v_state.rolled_up_before
@@ -7359,7 +7434,111 @@ begin
 end;
 $$;
 comment on function spend_private.drop_months is
-  'Retention: drops the events of months that ended more than p_keep_months months ago, whole partitions at a time; returns how many. Their sums by hour stay in cost_rollups, those by conversation are deleted by the job delete_conversations. Null keeps everything; nothing is dropped that is not rolled up.';
+  'Retention: drops the events of months that ended more than p_keep_months months ago, whole partitions at a time; returns how many. Their sums by hour stay in cost_rollups, those by conversation are deleted by the job delete_conversations. Null keeps everything. Events that are not rolled up are never dropped.';
+
+-- schemas/50_ledger/ensure_partitions.sql
+create function spend_private.ensure_partitions(p_now timestamptz default now())
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
+  v_month timestamp;
+  v_made integer := 0;
+  v_is_busy boolean := false;
+begin
+  for v_month in
+    select date_trunc('month', p_now, 'UTC') at time zone 'UTC' + make_interval(months => m.ahead)
+    from generate_series(0, 2) as m (ahead)
+    union
+    -- Months with events in the default partition, since theirs was not made ahead.
+    select date_trunc('month', d.occurred_at, 'UTC') at time zone 'UTC'
+    from spend_private.cost_events_default as d
+    where d.occurred_at >= v_kept_from
+    order by 1
+  loop
+    begin
+      v_made := v_made + spend_private.ensure_partition(v_month::date, p_now)::integer;
+      perform spend_private.resolve_problem('make_partitions', to_char(v_month, 'YYYY-MM'), p_now);
+    exception
+      when lock_not_available or deadlock_detected then
+        v_is_busy := true;
+      when others then
+        perform spend_private.record_problem(
+          'make_partitions', to_char(v_month, 'YYYY-MM'), sqlerrm, jsonb_build_object('sqlstate', sqlstate), p_now
+        );
+    end;
+  end loop;
+  if v_is_busy and v_made = 0 then
+    raise exception using errcode = '55P03', message = 'ledger_is_busy';
+  end if;
+  return v_made;
+end;
+$$;
+comment on function spend_private.ensure_partitions is
+  'Makes the partitions of cost_events for this month and the next two, and for months with events in the default partition; returns how many it made. A month that fails goes to spend.problems, and the others are made; raises 55P03 when no lock was granted and none was made.';
+
+create function spend_private.ensure_partition(p_month date, p_now timestamptz default now())
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+-- Bookings would queue behind this while it waits for a long report: rather let the next run try again.
+set lock_timeout = '2s'
+as $$
+declare
+  v_name text := 'cost_events_' || to_char(p_month, 'YYYY_MM');
+  v_from timestamptz := p_month::timestamp at time zone 'UTC';
+  v_before timestamptz := (p_month + interval '1 month') at time zone 'UTC';
+begin
+  if to_regclass('spend_private.' || v_name) is not null then
+    return false;
+  end if;
+  -- Made apart, then attached: bookings into other months go on meanwhile.
+  execute format(
+    'create table spend_private.%I (like spend.cost_events including defaults including constraints)', v_name
+  );
+  execute format('alter table spend_private.%I enable row level security', v_name);
+  execute format(
+    'create trigger refuse_truncate before truncate on spend_private.%I
+     for each statement execute function spend_private.refuse_change()', v_name
+  );
+  execute format(
+    'comment on table spend_private.%I is %L', v_name,
+    'Partition of spend.cost_events: ' || to_char(p_month, 'FMMonth YYYY') || ', UTC.'
+  );
+
+  if v_from <= p_now + interval '1 day' or exists (
+    select from spend_private.cost_events_default as d where d.occurred_at >= v_from and d.occurred_at < v_before
+  ) then
+    -- Bookings of this month may be under way. This lock makes them wait before they choose a partition: the default
+    -- partition would refuse one that had chosen it before.
+    lock table only spend.cost_events in access exclusive mode;
+  else
+    -- Nobody books into a future month, so bookings go on. While reports hold their lock, a later run tries again.
+    set local lock_timeout = '100ms';
+    lock table only spend.cost_events in share update exclusive mode;
+  end if;
+  lock table spend_private.cost_events_default in access exclusive mode;
+  perform set_config('spend.retention', 'on', true);
+  execute format(
+    'with moved as (
+       delete from spend_private.cost_events_default as d
+       where d.occurred_at >= %L and d.occurred_at < %L
+       returning d.*
+     )
+     insert into spend_private.%I select m.* from moved as m', v_from, v_before, v_name
+  );
+  perform set_config('spend.retention', 'off', true);
+  execute format(
+    'alter table spend.cost_events attach partition spend_private.%I for values from (%L) to (%L)',
+    v_name, v_from, v_before
+  );
+  return true;
+end;
+$$;
+comment on function spend_private.ensure_partition is
+  'Makes the partition of a month (its first day, UTC), and moves its events from the default partition; false when it exists already. Raises 55P03 when a lock is not granted.';
 
 -- schemas/50_ledger/ledger_usd.sql
 create function spend_private.ledger_usd(
@@ -7401,7 +7580,7 @@ begin
 end;
 $$;
 comment on function spend_private.ledger_usd is
-  'What the ledger says that a quota''s subject spent from p_from to before p_before, in USD: the sum of its events, and of the roll-ups for months that retention dropped.';
+  'USD that a quota''s subject spent from p_from to before p_before: the sum of its events, and of the roll-ups for months that retention dropped.';
 
 -- schemas/50_ledger/rebuild_rollups.sql
 create function spend_private.rebuild_rollups(p_tenant_id uuid)
@@ -7426,7 +7605,7 @@ begin
 end;
 $$;
 comment on function spend_private.rebuild_rollups is
-  'Rolls up a tenant''s events anew, from the ledger; returns how many. What retention dropped stays as it is.';
+  'Rebuilds a tenant''s roll-ups from the ledger; returns how many events. Roll-ups of dropped months stay.';
 
 create function spend_private.follow_time_zone_in_rollups(p_tenant spend.tenants)
 returns void
@@ -7434,7 +7613,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Nobody rolls up meanwhile: it would cut the hours as they were cut before.
+  -- Nobody may roll up meanwhile: it would use the hours of the old time zone.
   perform from spend_private.ledger_state as s for no key update;
   -- Between zones that are whole hours apart no hour changes.
   if exists (
@@ -7447,42 +7626,61 @@ begin
 end;
 $$;
 comment on function spend_private.follow_time_zone_in_rollups is
-  'Where the hours of a tenant''s new time zone are cut elsewhere, its events are rolled up anew, so that its days stay exact.';
+  'Rebuilds a tenant''s roll-ups where the hours of its new time zone begin at other minutes, so that its days stay exact.';
 
-create function spend_private.adopt_ledger()
-returns bigint
-language plpgsql volatile
+-- schemas/50_ledger/refuse_change.sql
+create function spend_private.refuse_change()
+returns trigger
+language plpgsql
+-- Definer: the caller may lack the right to call fail().
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_state spend_private.ledger_state;
-  v_before xid8;
-  v_events bigint;
 begin
-  -- What is counted below is all there is, and committed.
-  lock table spend.cost_events in share row exclusive mode;
-  select * into v_state from spend_private.ledger_state as s for no key update;
-  v_before := pg_snapshot_xmin(pg_current_snapshot());
-
-  -- Corrections of dropped months that were not counted yet, before their numbers are lost.
-  perform spend_private.count_events(
-    v_state.rolled_up_before, '18446744073709551615', p_occurred_before => v_state.kept_from
+  -- Only the owner has the right to delete, and only its retention functions set this.
+  if tg_op = 'DELETE' and current_setting('spend.retention', true) = 'on' then
+    return old;
+  end if;
+  perform spend_private.fail(
+    'PT403', 'append_only', jsonb_build_object('table', tg_table_name, 'command', tg_op),
+    'History is never changed. Book a correction with spend.adjust.'
   );
-  delete from spend_private.cost_rollups as r where r.hour >= v_state.kept_from;
-  delete from spend_private.conversation_rollups as r where r.hour >= v_state.kept_from;
-  update spend.cost_events as e set booked_xid = '3' where e.booked_xid >= v_before;
-  -- What roll_up left out is counted with the rest.
-  update spend.problems as p set resolved_at = now()
-  where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'booked_xid' is not null;
-  v_events := spend_private.count_events('0', v_before, null, v_state.kept_from);
-
-  update spend_private.ledger_state as s set
-    rolled_up_before = v_before, cluster_id = spend_private.cluster_id();
-  return v_events;
+  return null;
 end;
 $$;
-comment on function spend_private.adopt_ledger is
-  'For a ledger that was restored into another server, whose transactions count from elsewhere: numbers its events anew, as of an old transaction, and rolls them up from the start; returns how many. Bookings wait meanwhile. spend.maintain() calls it by itself.';
+comment on function spend_private.refuse_change is
+  'Trigger: history cannot be changed or deleted, by any role (PT403 append_only). Only retention deletes.';
+
+create function spend_private.keep_event()
+returns trigger
+language plpgsql
+-- Definer: see refuse_change.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The transaction's number may change: a restore into another server needs a new one.
+  old.booked_xid := new.booked_xid;
+  if new is distinct from old then
+    perform spend_private.fail(
+      'PT403', 'append_only', jsonb_build_object('table', tg_table_name, 'command', tg_op),
+      'History is never changed. Book a correction with spend.adjust.'
+    );
+  end if;
+  return new;
+end;
+$$;
+comment on function spend_private.keep_event is
+  'Trigger: an event of the ledger is never changed (PT403 append_only).';
+
+create trigger keep_event before update on spend.cost_events
+for each row execute function spend_private.keep_event();
+create trigger refuse_delete before delete on spend.cost_events
+for each row execute function spend_private.refuse_change();
+create trigger refuse_truncate before truncate on spend.cost_events
+for each statement execute function spend_private.refuse_change();
+create trigger refuse_truncate before truncate on spend_private.cost_events_default
+for each statement execute function spend_private.refuse_change();
 
 -- schemas/50_ledger/reprice.sql
 create type spend.repriced_tenant as (
@@ -7512,8 +7710,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
--- Each call is priced by the same few statements: they are planned once.
-set plan_cache_mode = 'force_generic_plan'
 set lock_timeout = '3s'
 as $$
 begin
@@ -7523,9 +7719,9 @@ begin
 end;
 $$;
 comment on function spend.reprice is
-  'Makes the bookings of calls made from "from" to before "to" what the price rows say now: state the right price first, as rows of spend.prices with a higher revision. One line per tenant with a difference. dry_run = true only shows; false books one event of kind correction per call, in the periods of the call, and nothing a second time. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; what they hold stays as it is. A right price that is only stated changes no call by itself.
-A product without calls in that time gets a notice.
-Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not had within 3 s (try again). For service_role.';
+  'Corrects the charges of calls made from "from" to before "to" to the current price rows: insert the right price first, as rows of spend.prices with a higher revision. Returns one line per tenant with a difference. dry_run = true only shows them; false books one event of kind correction per call, in the periods of the call, and nothing when repeated. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; their holds do not change. Inserting a price alone changes no earlier call.
+Raises a notice for a product without calls in that time.
+Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not granted within 3 s (try again). For service_role.';
 grant execute on function spend.reprice to service_role;
 
 create function spend_private.reprice(
@@ -7553,8 +7749,21 @@ begin
       '"to" must be after "from": calls are repriced that were made at or after "from" and before "to".'
     );
   end if;
-  perform spend_private.notice_no_calls(p_provider, p_product, p_from, p_to);
-  if p_dry_run then
+  if not p_dry_run then
+    -- The locks of every booking, in the same order: table, reservations, balances.
+    perform spend_private.stop_recounts();
+    lock table spend.reservations in row exclusive mode;
+    -- Prices cannot change from here on, so that the bookings agree with them.
+    v_price_version := spend_private.lock_price_version();
+  end if;
+  if not spend_private.has_calls(p_provider, p_product, p_from, p_to) then
+    raise notice 'No call of "%/%" was made in that time: nothing is repriced.', p_provider, p_product
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(p_provider, nullif(p_product, '*')),
+      'provider and product: as in spend.reservations; ''*'' is every product of the provider.'
+    );
+    return;
+  elsif p_dry_run then
     return query
     select w.tenant_id, count(*), sum(w.booked_usd), sum(w.right_usd), sum(w.right_usd - w.booked_usd)
     from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, null) as w
@@ -7562,12 +7771,7 @@ begin
     return;
   end if;
 
-  -- The locks of every booking, in the same order: table, reservations, balances. Open calls too: one that is being
-  -- settled right now read the prices before they were set right.
-  perform spend_private.stop_recounts();
-  lock table spend.reservations in row exclusive mode;
-  -- The prices stand still from here on, so that what is booked is what they say.
-  v_price_version := spend_private.lock_price_version();
+  -- Open calls too: one that is being settled right now read the prices before they were set right.
   select array_agg(l.id) into v_calls
   from (
     select r.id
@@ -7591,31 +7795,25 @@ $$;
 comment on function spend_private.reprice is
   'spend.reprice with a clock.';
 
-create function spend_private.notice_no_calls(
+create function spend_private.has_calls(
   p_provider text,
   p_product text,
   p_from timestamptz,
   p_to timestamptz
 )
-returns void
+returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (
+  return exists (
     select from spend.reservations as r
     where r.provider = p_provider and p_product in (r.product, '*') and r.created_at >= p_from and r.created_at < p_to
-  ) then
-    raise notice 'No call of "%/%" was made in that time: nothing is repriced.', p_provider, p_product
-    using hint = concat_ws(
-      ' ', spend_private.suggested_product(p_provider, nullif(p_product, '*')),
-      'provider and product: as in spend.reservations; ''*'' is every product of the provider.'
-    );
-  end if;
+  );
 end;
 $$;
-comment on function spend_private.notice_no_calls is
-  'Raises a notice where spend.reprice finds nothing to look at, as for a name that is misspelt.';
+comment on function spend_private.has_calls is
+  'Whether a call of a product, or of a provider (''*''), was made in a span of time: a name that is misspelt has none.';
 
 create function spend_private.move_open_calls(
   p_provider text,
@@ -7656,7 +7854,7 @@ begin
 end;
 $$;
 comment on function spend_private.move_open_calls is
-  'Of p_calls, which the caller has locked: those that may still be settled are priced by the rows up to p_price_version from now on, and these are fixed.';
+  'Of p_calls, which the caller has locked: those that may still be settled are priced by the rows up to p_price_version from now on, and these are marked as used.';
 
 create function spend_private.priced_as_now(p_reservation spend.reservations)
 returns text
@@ -7675,7 +7873,7 @@ begin
 end;
 $$;
 comment on function spend_private.priced_as_now is
-  'The product whose rows price a call by what they say now of the time that it was made; null when none do.';
+  'The product whose rows now apply to a call at the time that it was made; null when none do.';
 
 create function spend_private.wrong_bookings(
   p_provider text,
@@ -7704,7 +7902,7 @@ begin
     a.is_estimated or e.is_counted, e.metadata
   from spend.reservations as r
   cross join lateral (
-    -- Retention may have dropped the events; then nobody knows the usage any more, and the booking stands.
+    -- Retention may have dropped the events: without the usage, the booking stands.
     select b.usage, b.metadata, b.metadata @> '{"is_estimated": true}' as is_counted
     from spend.cost_events as b
     where b.tenant_id = r.tenant_id and b.occurred_at = r.created_at and b.reservation_id = r.id
@@ -7714,7 +7912,7 @@ begin
   ) as e
   cross join lateral spend_private.cost_at_right_prices(
     r,
-    -- Where nothing was known, the estimate was booked as the usage; what the caller counted is usage.
+    -- Unknown usage was booked as the bound; what the caller counted is usage.
     case when e.usage = r.usage_estimate and r.is_estimated and not e.is_counted then null else e.usage end
   ) as a
   where r.provider = p_provider and p_product in (r.product, '*')
@@ -7725,7 +7923,7 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_bookings is
-  'Calls of a product and a span of time, of p_calls alone where given, that cost something else at the prices that the rows now say were in force when they were made.';
+  'Calls of a product and a span of time (p_calls: only these) whose cost differs at the price rows that now apply to the time that they were made.';
 
 create function spend_private.cost_at_right_prices(p_reservation spend.reservations, p_usage jsonb)
 returns spend_private.actual_cost
@@ -7733,19 +7931,19 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_estimate spend_private.actual_cost;
+  v_bound spend_private.actual_cost;
 begin
-  -- By all rows, whenever they came.
+  -- By all rows, also later ones.
   p_reservation.price_version := null;
-  v_estimate := spend_private.actual_cost(p_reservation, p_reservation.usage_estimate, p_is_bound => true);
-  -- The estimate was as wrong as the price, and unknown usage costs at least the estimate.
-  p_reservation.estimated_cost_usd := v_estimate.cost_usd;
-  p_reservation.price_ids := v_estimate.price_ids;
+  v_bound := spend_private.actual_cost(p_reservation, p_reservation.usage_estimate, p_is_bound => true);
+  -- The estimate was wrong too, and unknown usage costs at least the estimate.
+  p_reservation.estimated_cost_usd := v_bound.cost_usd;
+  p_reservation.price_ids := v_bound.price_ids;
   return spend_private.actual_cost(p_reservation, p_usage);
 end;
 $$;
 comment on function spend_private.cost_at_right_prices is
-  'actual_cost, with an estimate at the prices of now too. p_usage null: what the estimate costs.';
+  'actual_cost by all rows, and with an estimate by all rows. p_usage null: what the bound costs.';
 
 create function spend_private.rebook(
   p_provider text,
@@ -7798,7 +7996,7 @@ begin
     group by w.tenant_id
   ),
 
-  -- Not the holds: a quota that changed since the call was counted anew, from the ledger, and so is this.
+  -- Not the holds: a quota that has changed since the call was recounted from the ledger.
   move as (
     select q.scope, b.quota_id, b.period_start, sum(w.right_usd - w.booked_usd) as usd
     from wrong as w
@@ -7838,7 +8036,7 @@ begin
 end;
 $$;
 comment on function spend_private.rebook is
-  'Books what wrong_bookings says of p_calls, which the caller has locked, and whose prices stand still: an event each, the reservations, and each balance once.';
+  'Books what wrong_bookings finds about p_calls, which the caller has locked, and whose prices cannot change: an event each, the reservations, and each balance once.';
 
 -- schemas/50_ledger/roll_up.sql
 create function spend_private.roll_up(
@@ -7861,13 +8059,13 @@ begin
     return spend_private.adopt_ledger();
   end if;
 
-  -- Every transaction below has ended, so whatever it booked is visible to the statements that follow.
-  -- An event's id or time could not say that: a transaction that is still running may hold an earlier one.
+  -- Every transaction before the mark has ended, so the statements that follow see whatever it booked. An event's id or
+  -- time could not tell: a transaction that still runs may have an earlier one.
   v_late := spend_private.roll_up_late(p_now);
   v_before := least(
     pg_snapshot_xmin(pg_current_snapshot()),
     (
-      -- Up to and with the transaction that fills the batch: a mark cannot lie within one.
+      -- Up to and including the transaction that fills the batch: a mark cannot lie within one.
       select (e.booked_xid::text::numeric + 1)::text::xid8
       from spend.cost_events as e
       where e.booked_xid >= v_state.rolled_up_before
@@ -7881,7 +8079,7 @@ begin
 end;
 $$;
 comment on function spend_private.roll_up is
-  'Adds events that are not in the roll-ups yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together. A transaction''s events of a tenant that cannot be counted are left out, and do not keep the others: spend.problems says why, and they are tried again later.';
+  'Adds events that are not in the roll-ups yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together. Events of one transaction and tenant that cannot be counted go to spend.problems and are retried later; the others are counted.';
 
 create function spend_private.count_apart(p_from xid8, p_before xid8, p_tenant_id uuid, p_now timestamptz)
 returns bigint
@@ -7923,7 +8121,7 @@ exception
 end;
 $$;
 comment on function spend_private.count_apart is
-  'count_events by halves, as soon as it fails: what one transaction booked for one tenant and cannot be counted goes to spend.problems, all else is counted.';
+  'count_events, by halves when it fails: the events of one transaction and tenant that cannot be counted go to spend.problems, all others are counted.';
 
 create function spend_private.roll_up_late(p_now timestamptz)
 returns bigint
@@ -8021,7 +8219,7 @@ begin
 end;
 $$;
 comment on function spend_private.count_events is
-  'Adds the events of the transactions from p_from to before p_before to the roll-ups; of one tenant or one span of time alone, where those are given. Returns how many. The caller has locked ledger_state.';
+  'Adds the events of the transactions from p_from to before p_before to the roll-ups; where given, only of one tenant or one span of time. Returns how many. The caller has locked ledger_state.';
 
 -- schemas/50_ledger/spend_by_conversation.sql
 create view spend.spend_by_conversation
@@ -8041,8 +8239,8 @@ comment on view spend.spend_by_conversation is
 comment on column spend.spend_by_conversation.tenant_id is 'Tenant that pays.';
 comment on column spend.spend_by_conversation.month is 'First day of the month, in the tenant''s time zone.';
 comment on column spend.spend_by_conversation.resource_type is 'llm or e2b.';
-comment on column spend.spend_by_conversation.conversation_id is 'The caller''s; calls of none are left out.';
-comment on column spend.spend_by_conversation.cost_usd is 'USD booked. Negative where corrections are more than what was spent.';
+comment on column spend.spend_by_conversation.conversation_id is 'The caller''s name of the conversation; calls without one are left out.';
+comment on column spend.spend_by_conversation.cost_usd is 'USD booked. Negative where corrections exceed spend.';
 comment on column spend.spend_by_conversation.calls is 'Calls booked; released ones do not count.';
 grant select on spend.spend_by_conversation to authenticated, service_role;
 
@@ -8068,7 +8266,7 @@ comment on column spend.spend_by_day.provider is 'Who sold it; null for adjustme
 comment on column spend.spend_by_day.product is 'Model or template, as in spend.reservations; null for adjustments.';
 comment on column spend.spend_by_day.task is 'What the calls were for; null for adjustments.';
 comment on column spend.spend_by_day.user_id is 'Member who called, or whom an adjustment is for; null: the tenant itself.';
-comment on column spend.spend_by_day.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_day.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.spend_by_day.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_day to authenticated, service_role;
 
@@ -8092,7 +8290,7 @@ comment on column spend.spend_by_product.month is 'First day of the month, in th
 comment on column spend.spend_by_product.resource_type is 'llm or e2b.';
 comment on column spend.spend_by_product.provider is 'Who sold it; null for adjustments.';
 comment on column spend.spend_by_product.product is 'Model or template, as in spend.reservations; null for adjustments.';
-comment on column spend.spend_by_product.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_product.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.spend_by_product.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_product to authenticated, service_role;
 
@@ -8115,7 +8313,7 @@ comment on column spend.spend_by_provider.tenant_id is 'Tenant that pays.';
 comment on column spend.spend_by_provider.month is 'First day of the month, in the tenant''s time zone.';
 comment on column spend.spend_by_provider.resource_type is 'llm or e2b.';
 comment on column spend.spend_by_provider.provider is 'Who sold it; null for adjustments.';
-comment on column spend.spend_by_provider.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_provider.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.spend_by_provider.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_provider to authenticated, service_role;
 
@@ -8138,7 +8336,7 @@ comment on column spend.spend_by_task.tenant_id is 'Tenant that pays.';
 comment on column spend.spend_by_task.month is 'First day of the month, in the tenant''s time zone.';
 comment on column spend.spend_by_task.resource_type is 'llm or e2b.';
 comment on column spend.spend_by_task.task is 'What the calls were for; null for adjustments.';
-comment on column spend.spend_by_task.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_task.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.spend_by_task.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_task to authenticated, service_role;
 
@@ -8160,7 +8358,7 @@ comment on view spend.spend_by_tenant is
 comment on column spend.spend_by_tenant.tenant_id is 'Tenant that pays.';
 comment on column spend.spend_by_tenant.month is 'First day of the month, in the tenant''s time zone.';
 comment on column spend.spend_by_tenant.resource_type is 'llm or e2b.';
-comment on column spend.spend_by_tenant.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_tenant.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.spend_by_tenant.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_tenant to authenticated, service_role;
 
@@ -8183,9 +8381,134 @@ comment on column spend.spend_by_user.tenant_id is 'Tenant that pays.';
 comment on column spend.spend_by_user.month is 'First day of the month, in the tenant''s time zone.';
 comment on column spend.spend_by_user.resource_type is 'llm or e2b.';
 comment on column spend.spend_by_user.user_id is 'Member who called, or whom an adjustment is for; null: the tenant itself.';
-comment on column spend.spend_by_user.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_user.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.spend_by_user.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_user to authenticated, service_role;
+
+-- schemas/50_ledger/spent_in_periods.sql
+create function spend_private.spent_in_periods(
+  p_quota_ids bigint[],
+  p_from_events boolean,
+  p_now timestamptz,
+  p_from timestamptz
+)
+returns table (quota_id bigint, period_start timestamptz, usd numeric)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+set work_mem = '64MB'
+-- A merge join would sort by texts; a hash join takes a tenth of the time.
+set enable_mergejoin = 'off'
+as $$
+declare
+  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
+  v_tenant_ids uuid[];
+  v_user_ids uuid[];
+begin
+  if p_quota_ids is not null then
+    -- Null, for all tenants or users, where quotas of the platform, or not only of users, are among them.
+    select
+      case when bool_and(q.tenant_id is not null) then array_agg(distinct q.tenant_id) end,
+      case when bool_and(q.scope = 'user') then array_agg(distinct q.scope_id) end
+    into v_tenant_ids, v_user_ids
+    from spend.cost_quotas as q
+    where q.id = any (p_quota_ids);
+  end if;
+
+  return query
+  with quota as materialized (
+    select q.id, q.scope, q.tenant_id, q.scope_id, q.resource_type, q.task, q.product, q.period,
+      coalesce(t.time_zone, 'UTC') as time_zone,
+      dense_rank() over (order by q.period, coalesce(t.time_zone, 'UTC')) as calendar
+    from spend.cost_quotas as q
+    left join spend.tenants as t on t.id = q.tenant_id
+    where p_quota_ids is null or q.id = any (p_quota_ids)
+  ),
+
+  -- Since when each tenant's spend is needed; the platform's has no tenant.
+  since as materialized (
+    select q.tenant_id, case when bool_or(q.period = 'lifetime') then '-infinity' else p_from end as at
+    from quota as q
+    group by q.tenant_id
+  ),
+
+  tenant_cost as materialized (
+    select c.tenant_id, c.user_id, c.resource_type, c.task, c.product, c.hour, sum(c.cost_usd) as usd
+    from (
+      select e.tenant_id, e.user_id, e.resource_type, e.task, e.product, e.hour, e.cost_usd
+      from spend_private.events_by_hour as e
+      join since as s on s.tenant_id = e.tenant_id
+      where p_from_events and e.occurred_at >= greatest(s.at, v_kept_from)
+        and (v_tenant_ids is null or e.tenant_id = any (v_tenant_ids))
+        and (v_user_ids is null or e.user_id = any (v_user_ids))
+      union all
+      -- Dropped months are only in the roll-ups.
+      select h.tenant_id, h.user_id, h.resource_type, h.task, h.product, h.hour, h.cost_usd
+      from spend.hourly_costs as h
+      join since as s on s.tenant_id = h.tenant_id
+      where h.hour >= s.at and (not p_from_events or h.hour < v_kept_from)
+        and (v_tenant_ids is null or h.tenant_id = any (v_tenant_ids))
+        and (v_user_ids is null or h.user_id = any (v_user_ids))
+    ) as c
+    group by 1, 2, 3, 4, 5, 6
+  ),
+
+  platform_cost as materialized (
+    select c.resource_type, c.task, c.product, c.hour, sum(c.cost_usd) as usd
+    from (
+      select e.resource_type, e.task, e.product, date_trunc('hour', e.occurred_at, 'UTC') as hour, e.cost_usd
+      from spend.cost_events as e
+      where p_from_events
+        and e.occurred_at >= greatest((select s.at from since as s where s.tenant_id is null), v_kept_from)
+        and exists (select from since as s where s.tenant_id is null)
+      union all
+      select h.resource_type, h.task, h.product, h.hour, h.cost_usd
+      from spend.hourly_costs as h
+      where h.hour >= (select s.at from since as s where s.tenant_id is null)
+        and (not p_from_events or h.hour < v_kept_from)
+    ) as c
+    group by 1, 2, 3, 4
+  ),
+
+  -- The period of an hour, computed once per time zone.
+  hour as materialized (
+    select z.calendar, h.hour, spend_private.period_start(z.period, z.time_zone, h.hour) as period_start
+    from (select distinct q.calendar, q.period, q.time_zone from quota as q) as z
+    cross join (
+      select c.hour from tenant_cost as c
+      union
+      select c.hour from platform_cost as c
+    ) as h
+  ),
+
+  counted as (
+    select q.id, q.calendar, c.hour, c.usd
+    from quota as q
+    join tenant_cost as c on c.tenant_id = q.tenant_id and c.user_id = q.scope_id
+    where q.scope = 'user' and q.resource_type in ('all', c.resource_type)
+      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
+    union all
+    select q.id, q.calendar, c.hour, c.usd
+    from quota as q
+    join tenant_cost as c on c.tenant_id = q.tenant_id
+    where q.scope = 'tenant' and q.resource_type in ('all', c.resource_type)
+      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
+    union all
+    select q.id, q.calendar, c.hour, c.usd
+    from quota as q
+    cross join platform_cost as c
+    where q.scope = 'platform' and q.resource_type in ('all', c.resource_type)
+      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
+  )
+
+  select c.id, h.period_start, sum(c.usd)
+  from counted as c
+  join hour as h on h.calendar = c.calendar and h.hour = c.hour
+  group by c.id, h.period_start;
+end;
+$$;
+comment on function spend_private.spent_in_periods is
+  'USD that quotas'' subjects spent in each of their periods since p_from (lifetimes: in all), without periods that have none: by the events, or by the roll-ups and the events that are not in them yet. An hour of the roll-ups lies wholly in one period.';
 
 -- schemas/50_ledger/unusual_spend.sql
 create type spend.unusual_day as (
@@ -8196,11 +8519,11 @@ create type spend.unusual_day as (
   threshold_usd numeric
 );
 comment on type spend.unusual_day is
-  'Line of spend.unusual_spend: a day that stands out, what it cost, what such a day usually costs (median of the days, or days of the week, that decide), and from which cost on it stands out, in USD.';
+  'Line of spend.unusual_spend: a day that stands out, what it cost, what such a day usually costs (median of the days that it is compared with), and the cost above which it stands out, in USD.';
 comment on column spend.unusual_day.tenant_id is 'Tenant that pays.';
 comment on column spend.unusual_day.day is 'Day in the tenant''s time zone; today''s is not over.';
 comment on column spend.unusual_day.cost_usd is 'USD booked that day, as far as the reader sees it.';
-comment on column spend.unusual_day.usual_usd is 'Median of the days of the weeks before that decide, in USD: all of them, those of the same weekday, or, where fewer than half had spend, those that had.';
+comment on column spend.unusual_day.usual_usd is 'Median in USD of the days of the weeks before that it is compared with: all of them, those of the same weekday, or, where fewer than half had spend, those that had.';
 comment on column spend.unusual_day.threshold_usd is 'USD above which the day stands out.';
 
 create function spend.unusual_spend(
@@ -8237,7 +8560,7 @@ begin
   end if;
   v_baseline := 7 * unusual_spend.weeks;
 
-  -- Only they can have such a day: their weeks are read, not everybody's.
+  -- Only these tenants can have such a day: read only their weeks.
   v_tenant_ids := array(
     select r.tenant_id
     from (
@@ -8264,7 +8587,7 @@ begin
   ),
 
   calendar as (
-    -- Days without spend count too, but not those before there was a tenant.
+    -- Days without spend count too, but not those before the tenant existed.
     select f.tenant_id, g.at::date as day, coalesce(s.cost_usd, 0) as cost_usd, f.today
     from (
       select
@@ -8284,7 +8607,7 @@ begin
     select
       d.tenant_id, d.day, d.cost_usd, array_agg(b.cost_usd) as costs,
       coalesce(array_agg(b.cost_usd) filter (where b.cost_usd > 0), '{}') as active_costs,
-      -- The same day of the week; two of them are no habit.
+      -- The same day of the week, if there are more than two.
       coalesce(array_agg(b.cost_usd) filter (where (d.day - b.day) % 7 = 0), '{}') as weekday_costs
     from calendar as d
     join calendar as b on b.tenant_id = d.tenant_id and b.day >= d.day - v_baseline and b.day < d.day
@@ -8300,8 +8623,8 @@ begin
     cross join lateral (
       select p.costs, 0::numeric as at_least_usd where 2 * cardinality(p.active_costs) >= cardinality(p.costs)
       union all
-      -- Who spends on fewer than half of the days has nothing to do with the others: what stands out is more than on
-      -- any day so far.
+      -- A tenant that spends on fewer than half of the days is compared with those days only: a day stands out that costs
+      -- more than any of them.
       select p.active_costs, (select max(c.usd) from unnest(p.active_costs) as c (usd))
       where 2 * cardinality(p.active_costs) < cardinality(p.costs)
       union all
@@ -8313,8 +8636,8 @@ begin
     select distinct on (o.tenant_id, o.day) o.tenant_id, o.day, o.cost_usd, coalesce(o.usual_usd, 0) as usual_usd, o.threshold_usd
     from (
       select c.*,
-        -- 1.4826 median deviations are one standard deviation, whatever a few odd days cost; a steady
-        -- spend has almost none, and a tenth more than usual is nothing to wake anybody for.
+        -- 1.4826 median deviations are one standard deviation, and ignore a few odd days. Steady spend has almost none:
+        -- a tenth of the usual spend is the least.
         coalesce(greatest(
           c.usual_usd + unusual_spend.factor * greatest(
             1.4826 * (
@@ -8336,61 +8659,11 @@ begin
 end;
 $$;
 comment on function spend.unusual_spend is
-  'Days among the last so many days (today''s spend so far included) that cost a tenant far more than the weeks before them: above the median of these by factor times their spread (median absolute deviation as a standard deviation, at least a tenth of the median), above that of the same day of the week, and at_least_usd. Where there was spend on fewer than half of the days, these days alone are compared with, and the dearest of them has to be exceeded. Needs a week of history. By one tenant, or all that the reader sees; a member sees his own spend judged.
+  'Days among the last so many days (today''s spend so far included) that cost a tenant far more than the weeks before them: above the median of these by factor times their spread (median absolute deviation as a standard deviation, at least a tenth of the median), likewise above the same days of the week, and at least at_least_usd. With spend on fewer than half of the days, only these days are compared, and the day must cost more than any of them. Needs a week of history. For one tenant, or for all that the reader sees; a member''s own spend is compared with itself.
 Errors: 22023 invalid_report.';
 grant execute on function spend.unusual_spend to authenticated, service_role;
 
--- schemas/50_ledger/verify_balances.sql
-create type spend_private.finding as (
-  quota_id bigint,
-  period_start timestamptz,
-  column_name text,
-  balance_usd numeric,
-  ledger_usd numeric,
-  subject text
-);
-comment on type spend_private.finding is
-  'What spend.verify_balances found: the value that is kept (balance_usd) is not the one that follows (ledger_usd).';
-
-create function spend.verify_balances()
-returns table (
-  quota_id bigint,
-  period_start timestamptz,
-  column_name text,
-  balance_usd numeric,
-  ledger_usd numeric,
-  subject text
-)
-language plpgsql stable
--- Definer: it reads spend_private.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Stable: all of them see the snapshot of the statement that calls this.
-  return query
-    select f.*
-    from (
-      select * from spend_private.wrong_balances()
-      union all
-      select * from spend_private.orphaned_balances()
-      union all
-      select * from spend_private.wrong_reservations()
-      union all
-      select * from spend_private.lost_reservations()
-      union all
-      select * from spend_private.wrong_rollups()
-      union all
-      select * from spend_private.wrong_mark()
-    ) as f
-    order by f.quota_id, f.period_start, f.column_name, f.subject;
-end;
-$$;
-comment on function spend.verify_balances is
-  'Proves what is kept from what it follows from: balances (spent, held, allotted, bounds, slots, flags) from the ledger, the open reservations and the quotas; ended reservations from their events; events from there being a reservation; the roll-ups and their mark from the ledger. One row for each value that differs: the kept one in balance_usd, the right one in ledger_usd (bounds: seconds since 1970; flags: 1 is true; slots and calls: numbers), whose it is in subject. quota_id: null where it is no balance. Empty = all is right. One statement, one snapshot: it may run beside traffic. For service_role.';
-grant execute on function spend.verify_balances to service_role;
-
--- schemas/50_ledger/verify_slice.sql
+-- schemas/50_ledger/verification_state.sql
 create table spend_private.verification_state (
   is_only_row boolean primary key default true,
   stage text not null default 'platform',
@@ -8404,13 +8677,14 @@ create table spend_private.verification_state (
   constraint stage_is_known check (stage in ('platform', 'quotas', 'reservations', 'ledger'))
 );
 comment on table spend_private.verification_state is
-  'How far spend.maintain() has come with verifying everything, slice by slice (spend_private.verify_slice): the platform''s quotas, then tenant by tenant its quotas, reservations and ledger. One row.';
+  'How far spend.maintain() has verified, slice by slice (spend_private.verify_slice): the platform''s quotas, then each tenant''s quotas, reservations and ledger. One row.';
 comment on column spend_private.verification_state.stage is 'What the next slice verifies, from the after_ or from_ column on.';
 comment on column spend_private.verification_state.cycle_started_at is 'When the cycle that runs began.';
-comment on column spend_private.verification_state.cycle_ended_at is 'When the last full cycle ended: what it did not find is verified since. Null: none has yet.';
+comment on column spend_private.verification_state.cycle_ended_at is 'When the last full cycle ended. Null: none has yet.';
 alter table spend_private.verification_state enable row level security;
 insert into spend_private.verification_state default values;
 
+-- schemas/50_ledger/verify_slice.sql
 create function spend_private.verify_slice(p_max_rows integer default 5000, p_now timestamptz default now())
 returns bigint
 language plpgsql volatile
@@ -8431,14 +8705,14 @@ begin
       when 'ledger' then spend_private.verify_ledger(p_max_rows, p_now)
     end;
     select * into v_state from spend_private.verification_state as s;
-    -- A cycle that ended is enough for one slice, however small the world is.
+    -- At most one cycle per slice, however few rows there are.
     exit when v_state.stage = 'platform';
   end loop;
   return v_rows;
 end;
 $$;
 comment on function spend_private.verify_slice is
-  'Verifies the next p_max_rows rows or so (quotas, reservations, events), for half a second at most, and returns how many; begins again when it has been through everything. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Beside traffic: each check is one statement. Balances are compared with the roll-ups, and where they differ with the events; roll-ups with the events.';
+  'Verifies about the next p_max_rows rows (quotas, reservations, events), for half a second at most, and returns how many; starts over at the end. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Safe beside traffic: each check is one statement. Compares balances with the roll-ups, and where they differ with the events; roll-ups with the events.';
 
 create function spend_private.verify_platform(p_now timestamptz)
 returns bigint
@@ -8462,7 +8736,7 @@ begin
 end;
 $$;
 comment on function spend_private.verify_platform is
-  'Stage of verify_slice: the platform''s quotas, balances of no quota, and the mark of the roll-ups.';
+  'Stage of verify_slice: the platform''s quotas, balances without a quota, and the mark of the roll-ups.';
 
 create function spend_private.verify_quotas(p_max_rows integer, p_now timestamptz)
 returns bigint
@@ -8501,14 +8775,14 @@ declare
     select distinct f.quota_id from spend_private.wrong_balances(p_quota_ids, false, p_now) as f
   );
 begin
-  -- The roll-ups may be what is wrong.
+  -- The roll-ups may be wrong instead.
   if v_suspects <> '{}' then
     return query select * from spend_private.wrong_balances(v_suspects, true, p_now);
   end if;
 end;
 $$;
 comment on function spend_private.wrong_quotas is
-  'wrong_balances of these quotas: by the roll-ups, as they are fewer, and what differs from them by the events.';
+  'wrong_balances of these quotas: by the roll-ups, which have fewer rows; those that differ by the events.';
 
 create function spend_private.verify_reservations(p_max_rows integer, p_now timestamptz)
 returns bigint
@@ -8563,7 +8837,7 @@ begin
     where e.tenant_id = v_state.tenant_id and e.occurred_at >= v_from
     order by e.occurred_at limit p_max_rows
   ) as e;
-  -- Between full hours: the roll-ups' hours lie in those.
+  -- Up to a full hour of UTC: hours of the roll-ups end there too.
   if v_events >= p_max_rows then
     v_before := date_trunc('hour', v_last, 'UTC') + interval '1 hour';
   end if;
@@ -8597,7 +8871,7 @@ declare
 begin
   select coalesce(s.tenant_id, '00000000-0000-0000-0000-000000000000') into v_after
   from spend_private.verification_state as s;
-  -- Of each table the first one by its index: also what is left of tenants that are gone is verified.
+  -- The next tenant of each table, by its index: this also verifies rows of tenants that are gone.
   select min(n.tenant_id::text)::uuid into v_next
   from (
     (select t.id from spend.tenants as t where t.id > v_after order by t.id limit 1)
@@ -8621,7 +8895,7 @@ begin
 end;
 $$;
 comment on function spend_private.verify_next_tenant is
-  'Goes on to the next tenant; after the last one the cycle has ended, and the next begins.';
+  'Moves on to the next tenant; after the last one, ends the cycle and begins the next.';
 
 create function spend_private.record_findings(
   p_findings spend_private.finding[],
@@ -8659,7 +8933,7 @@ begin
     from finding as f
     group by f.problem
     order by f.problem
-    -- Where very much is wrong, so many tell it.
+    -- Enough to report where much is wrong.
     limit 100
   loop
     perform spend_private.record_problem(
@@ -8759,7 +9033,7 @@ begin
     select
       q.id, q.scope, q.tenant_id, q.scope_id, q.resource_type, q.period, q.task, q.product, q.slots,
       q.limit_usd * q.warning_threshold as warning_usd,
-      spend_private.allotment_usd(q, true) as calm_usd, spend_private.allotment_usd(q, false) as whole_usd,
+      spend_private.allotment_usd(q, true) as below_threshold_usd, spend_private.allotment_usd(q, false) as whole_usd,
       coalesce(t.time_zone, 'UTC') as time_zone, greatest(q.shape_since, t.time_zone_since) as shape_since
     from spend.cost_quotas as q
     left join spend.tenants as t on t.id = q.tenant_id
@@ -8774,17 +9048,17 @@ begin
       count(*) filter (
         where b.tenant_id <> coalesce(q.tenant_id, '00000000-0000-0000-0000-000000000000')
       ) as strange_tenants,
-      bool_or(b.is_calm) as is_calm, bool_and(b.is_calm) as is_all_calm,
+      bool_or(b.is_below_threshold) as is_below_threshold, bool_and(b.is_below_threshold) as is_all_below_threshold,
       bool_or(b.is_split) as is_split, bool_and(b.is_split) as is_all_split,
       bool_or(b.spent_usd + b.reserved_usd > b.allotted_usd) as is_overdrawn,
-      -- What ended before is of another period, subject or time zone.
+      -- A period that ended before is of another shape or time zone.
       max(b.period_end) > min(q.shape_since) as is_present
     from spend_private.quota_balances as b
     join quota as q on q.id = b.quota_id
     group by b.quota_id, b.period_start
   ),
 
-  -- The moments whose periods are needed, each once: the bounds are never taken from the balance.
+  -- The moments whose periods are needed, each once: bounds are computed, not taken from the balance.
   moment as (
     select q.period, q.time_zone, p_now as at from quota as q
     union
@@ -8862,21 +9136,21 @@ begin
     union all
     select 'tenant_id', b.strange_tenants, 0
     union all
-    -- Only what is open follows the limit and the number of slots.
+    -- Only open balances follow the limit and the number of slots.
     select o.column_name, o.kept, o.wanted
     from (
       select 'slots' as column_name, b.slots as kept, b.right_slots as wanted
       union all
-      select 'allotted_usd', b.allotted_usd, case when b.is_all_calm then q.calm_usd else q.whole_usd end
+      select 'allotted_usd', b.allotted_usd, case when b.is_all_below_threshold then q.below_threshold_usd else q.whole_usd end
       union all
-      select 'is_calm', 1, 0
-      where b.is_calm and (not b.is_all_calm or b.spent_usd + b.reserved_usd >= q.warning_usd)
+      select 'is_below_threshold', 1, 0
+      where b.is_below_threshold and (not b.is_all_below_threshold or b.spent_usd + b.reserved_usd >= q.warning_usd)
       union all
       -- While it is split, no slot gives more than it was allotted.
       select 'is_split', 1, 0 where b.is_split and (not b.is_all_split or b.is_overdrawn)
       union all
-      -- Below the threshold there is room, which was shared out.
-      select 'is_split', 0, 1 where b.is_calm and not b.is_split and b.spent_usd + b.reserved_usd < q.warning_usd
+      -- Below the threshold there is room, and it was shared out.
+      select 'is_split', 0, 1 where b.is_below_threshold and not b.is_split and b.spent_usd + b.reserved_usd < q.warning_usd
     ) as o
     where b.last_end > p_now
   ) as v
@@ -8891,7 +9165,7 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_balances is
-  'Values of balances that do not follow from the ledger, the open reservations and their quota: of these quotas, or of all. A quota whose current period has spend or holds, and no balance, is found by what it misses. p_from_events: sums the events, else the roll-ups and what is not in them yet. Of balances that are older than their quota''s shape only what they hold is compared.';
+  'Values of balances that do not follow from the ledger, the open reservations and their quota: of these quotas, or of all. Also finds a quota whose current period has spend or holds, and no balance. p_from_events: sums the events, else the roll-ups and what is not in them yet. Of balances that are older than their quota''s shape, it compares only what they hold.';
 
 create function spend_private.orphaned_balances()
 returns setof spend_private.finding
@@ -8907,131 +9181,7 @@ begin
 end;
 $$;
 comment on function spend_private.orphaned_balances is
-  'Balances whose quota is not there: deleting it deletes them.';
-
-create function spend_private.spent_in_periods(
-  p_quota_ids bigint[],
-  p_from_events boolean,
-  p_now timestamptz,
-  p_from timestamptz
-)
-returns table (quota_id bigint, period_start timestamptz, usd numeric)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
-set work_mem = '64MB'
--- Merging would sort by texts what is hashed in a tenth of the time.
-set enable_mergejoin = 'off'
-as $$
-declare
-  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
-  v_tenant_ids uuid[];
-  v_user_ids uuid[];
-begin
-  if p_quota_ids is not null then
-    -- Null where the platform's, or not only users', quotas are among them: then all tenants, or users, count.
-    select
-      case when bool_and(q.tenant_id is not null) then array_agg(distinct q.tenant_id) end,
-      case when bool_and(q.scope = 'user') then array_agg(distinct q.scope_id) end
-    into v_tenant_ids, v_user_ids
-    from spend.cost_quotas as q
-    where q.id = any (p_quota_ids);
-  end if;
-
-  return query
-  with quota as materialized (
-    select q.id, q.scope, q.tenant_id, q.scope_id, q.resource_type, q.task, q.product, q.period,
-      coalesce(t.time_zone, 'UTC') as time_zone,
-      dense_rank() over (order by q.period, coalesce(t.time_zone, 'UTC')) as calendar
-    from spend.cost_quotas as q
-    left join spend.tenants as t on t.id = q.tenant_id
-    where p_quota_ids is null or q.id = any (p_quota_ids)
-  ),
-
-  -- From when on each tenant's spend is asked for; the platform's is among them, under no tenant.
-  since as materialized (
-    select q.tenant_id, case when bool_or(q.period = 'lifetime') then '-infinity' else p_from end as at
-    from quota as q
-    group by q.tenant_id
-  ),
-
-  tenant_cost as materialized (
-    select c.tenant_id, c.user_id, c.resource_type, c.task, c.product, c.hour, sum(c.cost_usd) as usd
-    from (
-      select e.tenant_id, e.user_id, e.resource_type, e.task, e.product, e.hour, e.cost_usd
-      from spend_private.events_by_hour as e
-      join since as s on s.tenant_id = e.tenant_id
-      where p_from_events and e.occurred_at >= greatest(s.at, v_kept_from)
-        and (v_tenant_ids is null or e.tenant_id = any (v_tenant_ids))
-        and (v_user_ids is null or e.user_id = any (v_user_ids))
-      union all
-      -- Of dropped months the roll-ups alone know.
-      select h.tenant_id, h.user_id, h.resource_type, h.task, h.product, h.hour, h.cost_usd
-      from spend.hourly_costs as h
-      join since as s on s.tenant_id = h.tenant_id
-      where h.hour >= s.at and (not p_from_events or h.hour < v_kept_from)
-        and (v_tenant_ids is null or h.tenant_id = any (v_tenant_ids))
-        and (v_user_ids is null or h.user_id = any (v_user_ids))
-    ) as c
-    group by 1, 2, 3, 4, 5, 6
-  ),
-
-  platform_cost as materialized (
-    select c.resource_type, c.task, c.product, c.hour, sum(c.cost_usd) as usd
-    from (
-      select e.resource_type, e.task, e.product, date_trunc('hour', e.occurred_at, 'UTC') as hour, e.cost_usd
-      from spend.cost_events as e
-      where p_from_events
-        and e.occurred_at >= greatest((select s.at from since as s where s.tenant_id is null), v_kept_from)
-        and exists (select from since as s where s.tenant_id is null)
-      union all
-      select h.resource_type, h.task, h.product, h.hour, h.cost_usd
-      from spend.hourly_costs as h
-      where h.hour >= (select s.at from since as s where s.tenant_id is null)
-        and (not p_from_events or h.hour < v_kept_from)
-    ) as c
-    group by 1, 2, 3, 4
-  ),
-
-  -- In which period an hour lies is asked once per zone.
-  hour as materialized (
-    select z.calendar, h.hour, spend_private.period_start(z.period, z.time_zone, h.hour) as period_start
-    from (select distinct q.calendar, q.period, q.time_zone from quota as q) as z
-    cross join (
-      select c.hour from tenant_cost as c
-      union
-      select c.hour from platform_cost as c
-    ) as h
-  ),
-
-  counted as (
-    select q.id, q.calendar, c.hour, c.usd
-    from quota as q
-    join tenant_cost as c on c.tenant_id = q.tenant_id and c.user_id = q.scope_id
-    where q.scope = 'user' and q.resource_type in ('all', c.resource_type)
-      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
-    union all
-    select q.id, q.calendar, c.hour, c.usd
-    from quota as q
-    join tenant_cost as c on c.tenant_id = q.tenant_id
-    where q.scope = 'tenant' and q.resource_type in ('all', c.resource_type)
-      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
-    union all
-    select q.id, q.calendar, c.hour, c.usd
-    from quota as q
-    cross join platform_cost as c
-    where q.scope = 'platform' and q.resource_type in ('all', c.resource_type)
-      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
-  )
-
-  select c.id, h.period_start, sum(c.usd)
-  from counted as c
-  join hour as h on h.calendar = c.calendar and h.hour = c.hour
-  group by c.id, h.period_start;
-end;
-$$;
-comment on function spend_private.spent_in_periods is
-  'What the ledger says that quotas'' subjects spent, in USD, in each of their periods since p_from (lifetimes: in all), of those that have any: the events, or the roll-ups and what is not in them yet. An hour of the roll-ups lies wholly in one period.';
+  'Balances whose quota does not exist: deleting it should have deleted them.';
 
 -- schemas/50_ledger/wrong_reservations.sql
 create function spend_private.wrong_reservations(
@@ -9099,7 +9249,8 @@ begin
     and (p_from is null or r.id >= p_from) and (p_until is null or r.id <= p_until)
     and q.resource_type in ('all', r.resource_type)
     and (q.task is null or q.task = r.task) and (q.product is null or q.product = r.product)
-    -- A quota that came or changed later counts the open calls of the period that it found; at its very end, of the next.
+    -- A quota that came or changed later counts the open calls of the period that it found; in its last hour, maybe the
+    -- next.
     and (o.since <= o.period_start or o.since < o.period_end - interval '1 hour')
     and not exists (
       select from unnest(r.holds) as h where h.quota_id = q.id and h.period_start = o.period_start
@@ -9107,7 +9258,7 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_reservations is
-  'Reservations that differ from their events (cost, number of calls; open ones have none), and open ones that are not held in a quota that counts them: of a tenant, of ids from p_from to p_until, both included, or all. Those of dropped months are left out.';
+  'Reservations that differ from their events (cost, number of calls; open ones have none), and open ones that a quota that counts them does not hold: of a tenant, of ids from p_from to p_until, both included, or all. Without those of dropped months.';
 
 create function spend_private.lost_reservations(
   p_tenant_id uuid default null,
@@ -9141,14 +9292,14 @@ begin
   select
     null::bigint, l.occurred_at, 'reservation_id', 0::numeric, sum(l.cost_usd), 'reservation ' || l.tenant_id || '/' || l.reservation_id
   from lost as l
-  -- Ids that reserve gave: a ledger that was imported from elsewhere has none of them.
+  -- Only ids that reserve made: an imported ledger has others.
   where substr(l.reservation_id::text, 15, 1) = '8'
     and spend_private.reservation_tenant_key(l.reservation_id) = spend_private.tenant_key(l.tenant_id)
   group by l.tenant_id, l.reservation_id, l.occurred_at;
 end;
 $$;
 comment on function spend_private.lost_reservations is
-  'Events of reservations that are not there, or were made at another time: of a tenant and a span of time, or all. What retention deleted is left out (ledger_state.reservations_kept_from).';
+  'Events whose reservation does not exist, or was made at another time: of a tenant and a span of time, or all. Without those that retention deleted (ledger_state.reservations_kept_from).';
 
 -- schemas/50_ledger/wrong_rollups.sql
 create function spend_private.wrong_rollups(
@@ -9169,12 +9320,12 @@ declare
   v_tenant_ids uuid[] := array[p_tenant_id];
 begin
   select * into v_state from spend_private.ledger_state as s;
-  -- Restored into another server: the mark says nothing until roll_up has adopted the ledger.
+  -- After a restore into another server the mark means nothing until roll_up has adopted the ledger.
   if v_state.cluster_id is distinct from spend_private.cluster_id() then
     return;
   end if;
   v_from := greatest(p_from, v_state.kept_from);
-  -- What could not be counted is known already.
+  -- What could not be counted is reported already.
   v_left_out := array(
     select p.subject from spend.problems as p
     where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'booked_xid' is not null
@@ -9254,7 +9405,7 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_rollups is
-  'Rows of the roll-ups that are not the sums of their hour''s events, of the transactions before the mark: of a tenant and a span of time between full hours of UTC, or all. Dropped months are left out: the roll-ups alone know them. So is what roll_up could not count, and said so.';
+  'Rows of the roll-ups that are not the sums of their hour''s events, of the transactions before the mark: of a tenant and a span of time between full hours of UTC, or all. Without dropped months, which only the roll-ups know, and without what roll_up could not count and has reported.';
 
 create function spend_private.tenants_with_wrong_rollups(
   p_rolled_up_before xid8,
@@ -9268,9 +9419,9 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 begin
-  -- Each amount times a number that its key hashes to: the sums of a tenant are equal when all amounts are, and else
-  -- but once in 2^63. So no key is grouped by, of which there may be as many as events. Cost and calls are one amount:
-  -- the factor has more decimals than money, so that neither can make up for the other.
+  -- Each amount times the hash of its key: the sums of a tenant are equal when all amounts are, and otherwise only once
+  -- in 2^63. This avoids grouping by keys, of which there may be as many as events. Cost and calls are one amount: the
+  -- factor has more decimals than money, so that neither can make up for the other.
   return array(
     select d.tenant_id
     from (
@@ -9295,7 +9446,7 @@ begin
       where r.hour >= p_from and r.hour < p_before
       group by r.tenant_id
       union all
-      -- An event is in both, or in the first alone.
+      -- An event is in both, or only in the first.
       select
         e.tenant_id,
         -sum(
@@ -9314,7 +9465,7 @@ begin
 end;
 $$;
 comment on function spend_private.tenants_with_wrong_rollups is
-  'Tenants of whose roll-ups some are not the sums of their events: in one pass over both.';
+  'Tenants with roll-ups that are not the sums of their events, found in one pass over both.';
 
 create function spend_private.wrong_mark()
 returns setof spend_private.finding
@@ -9336,9 +9487,9 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_mark is
-  'The mark of the roll-ups, where it lies beyond a transaction that may still book: such events would never be counted. A mark that lies elsewhere is found by what the roll-ups then have too much or too little.';
+  'The mark of the roll-ups, where it lies beyond a transaction that may still book: its events would never be counted. Any other wrong mark shows in the sums of the roll-ups.';
 
--- schemas/60_sandboxes/sandbox_templates.sql
+-- schemas/60_sandboxes/01_sandbox_templates.sql
 create table spend.sandbox_templates (
   template text primary key,
   vcpus integer not null,
@@ -9348,7 +9499,7 @@ create table spend.sandbox_templates (
   constraint memory_is_positive check (memory_gib > 0 and memory_gib <> 'NaN' and memory_gib <> 'Infinity')
 );
 comment on table spend.sandbox_templates is
-  'What a sandbox of a template is given, and so what a second of it costs. A template that is not here cannot be started: insert a row for each of your own.';
+  'Size of a template''s sandboxes, and so the cost of a second. Only these templates can be started: insert a row for each of your own.';
 comment on column spend.sandbox_templates.template is 'E2B''s name or id of it.';
 comment on column spend.sandbox_templates.vcpus is 'vCPUs of one sandbox.';
 comment on column spend.sandbox_templates.memory_gib is 'GiB of memory of one sandbox.';
@@ -9376,7 +9527,7 @@ comment on constraint memory_is_positive on spend.sandbox_templates is
 create trigger explain_mistakes before insert or update on spend.sandbox_templates
 for each row execute function spend_private.explain_mistakes('template');
 
--- schemas/60_sandboxes/execution_contexts.sql
+-- schemas/60_sandboxes/02_execution_contexts.sql
 create table spend.execution_contexts (
   tenant_id uuid not null,
   id uuid not null default gen_random_uuid(),
@@ -9427,48 +9578,48 @@ create table spend.execution_contexts (
   constraint running_and_paused_have_a_sandbox check (status not in ('running', 'paused') or sandbox_id is not null),
   constraint paused_has_paused_at check ((status = 'paused') = (paused_at is not null)),
   constraint ended_has_ended_at check ((status in ('terminated', 'failed')) = (ended_at is not null)),
-  -- Creating and running hold money; what ended well has paid. Of a failed one it may not be known yet.
+  -- Creating and running hold money; paused and terminated are charged. The cost of a failed one may not be known yet.
   constraint open_is_not_booked check (status not in ('creating', 'running') or booked_at is null),
   constraint paused_and_terminated_are_booked check (status not in ('paused', 'terminated') or booked_at is not null)
 );
 comment on table spend.execution_contexts is
-  'The sandbox of a conversation''s path. creating (somebody holds the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause alone.';
+  'The sandbox of a conversation''s path. creating (a caller has the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written only by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause.';
 comment on column spend.execution_contexts.tenant_id is 'Tenant that pays.';
-comment on column spend.execution_contexts.id is 'What use_context and the HTTP API take; stays when it is paused and resumed.';
-comment on column spend.execution_contexts.user_id is 'Who asked for it first; null for work of the tenant itself.';
-comment on column spend.execution_contexts.conversation_id is 'The caller''s. A conversation''s path has one live context at most.';
+comment on column spend.execution_contexts.id is 'What use_context and the HTTP API take; stays the same through pauses.';
+comment on column spend.execution_contexts.user_id is 'User who opened it; null for work of the tenant itself.';
+comment on column spend.execution_contexts.conversation_id is 'The caller''s name of the conversation. A conversation''s path has one live context at most.';
 comment on column spend.execution_contexts.path_id is 'Branch of the conversation; null is a branch of its own.';
-comment on column spend.execution_contexts.task is 'What it is for, in the caller''s words: sandbox where it said none. Quotas and reports can go by it.';
+comment on column spend.execution_contexts.task is 'What it is for, named by the caller; sandbox by default. Quotas and reports can go by it.';
 comment on column spend.execution_contexts.template is 'Of spend.sandbox_templates, when it was made.';
-comment on column spend.execution_contexts.vcpus is 'vCPUs that its seconds are priced by: the template''s, then what E2B says.';
-comment on column spend.execution_contexts.memory_gib is 'GiB of memory that its seconds are priced by: the template''s, then what E2B says.';
-comment on column spend.execution_contexts.timeout_seconds is 'Seconds that it may run until it is used again.';
-comment on column spend.execution_contexts.status is 'creating, running, paused, terminated or failed. The last two are its end.';
+comment on column spend.execution_contexts.vcpus is 'vCPUs that its seconds are priced by: the template''s, then as E2B reports.';
+comment on column spend.execution_contexts.memory_gib is 'GiB of memory that its seconds are priced by: the template''s, then as E2B reports.';
+comment on column spend.execution_contexts.timeout_seconds is 'Seconds that it may run after its last use.';
+comment on column spend.execution_contexts.status is 'creating, running, paused, terminated or failed. The last two are final.';
 comment on column spend.execution_contexts.sandbox_id is 'E2B''s id. In creating: null while it is made, not null while it is resumed.';
 comment on column spend.execution_contexts.reservation_id is 'Hold of the current running interval, or of the last one.';
 comment on column spend.execution_contexts.booked_at is 'When that hold was settled or released; null while it is open.';
-comment on column spend.execution_contexts.claim_id is 'Who may start or resume it: asking again with the same id gets the same answer.';
-comment on column spend.execution_contexts.claimed_at is 'When the present interval was claimed; taking over an expired claim leaves it. The interval cannot have begun earlier.';
-comment on column spend.execution_contexts.claim_expires_at is 'From then on a claim in creating is taken over.';
-comment on column spend.execution_contexts.started_at is 'Begin of the running interval, by our clock: as E2B says where that can be, else the claim''s begin.';
-comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself, as far as E2B has said so; never after held_until.';
-comment on column spend.execution_contexts.held_until is 'Until when its seconds are held: what E2B is told. Only moves forward while an interval runs.';
-comment on column spend.execution_contexts.extension_is_open is 'E2B was to be told of held_until, and has not confirmed: it may run until then.';
-comment on column spend.execution_contexts.revision is 'Grows when the interval or its end changes. Who read E2B''s words before a change moves nothing back.';
-comment on column spend.execution_contexts.runs is 'Runs that were admitted so far: whoever has the latest number knows that no other one has come since.';
-comment on column spend.execution_contexts.clock_skew_seconds is 'Seconds that E2B''s clock is ahead of ours, where its times cannot be; else 0. What is booked then is flagged.';
-comment on column spend.execution_contexts.in_use_until is 'A run that was admitted may last until then: it is not idle before.';
-comment on column spend.execution_contexts.pause_claimed_until is 'Somebody is pausing it: runs wait.';
+comment on column spend.execution_contexts.claim_id is 'Claim to start or resume it: a retry with the same id gets the same answer.';
+comment on column spend.execution_contexts.claimed_at is 'When the present interval was claimed; taking over an expired claim does not change it. The interval cannot have begun earlier.';
+comment on column spend.execution_contexts.claim_expires_at is 'When another caller may take over a claim in creating.';
+comment on column spend.execution_contexts.started_at is 'Start of the running interval, by our clock: as E2B reports where that is possible, else when it was claimed.';
+comment on column spend.execution_contexts.expires_at is 'When E2B ends it by itself, as E2B last confirmed; never after held_until.';
+comment on column spend.execution_contexts.held_until is 'Until when its seconds are held, which is the end that E2B is asked for. Only moves forward while an interval runs.';
+comment on column spend.execution_contexts.extension_is_open is 'E2B was asked to extend it to held_until, and has not confirmed: it may run until then.';
+comment on column spend.execution_contexts.revision is 'Grows when the interval or its end changes. A report of E2B from before a change moves nothing back.';
+comment on column spend.execution_contexts.runs is 'Runs that were admitted so far. A caller whose number is still the latest knows that no other run has come.';
+comment on column spend.execution_contexts.clock_skew_seconds is 'Seconds that E2B''s clock is ahead of ours, where its times are impossible; else 0. Charges are flagged then.';
+comment on column spend.execution_contexts.in_use_until is 'When the last admitted run ends at the latest: it is not idle before.';
+comment on column spend.execution_contexts.pause_claimed_until is 'A caller is pausing it until then: runs wait.';
 comment on column spend.execution_contexts.paused_at is 'Since when it is paused; null in every other status.';
 comment on column spend.execution_contexts.looked_at is 'When reconciliation last asked E2B whether a paused one is still there.';
-comment on column spend.execution_contexts.ended_at is 'When it ended, or was given up; null while it lives.';
-comment on column spend.execution_contexts.end_reason is 'Why it ended: killed, timed_out, lost, claim_expired, paused_too_long, or what the caller said. Null while it lives.';
-comment on column spend.execution_contexts.created_at is 'When it was first asked for.';
+comment on column spend.execution_contexts.ended_at is 'When it ended, or was given up; null before.';
+comment on column spend.execution_contexts.end_reason is 'Why it ended: killed, timed_out, lost, claim_expired, paused_too_long, or the caller''s reason. Null before.';
+comment on column spend.execution_contexts.created_at is 'When it was claimed first.';
 
 create unique index execution_contexts_live_idx
 on spend.execution_contexts (tenant_id, conversation_id, path_id) nulls not distinct
 where status in ('creating', 'running', 'paused');
--- Not the paused ones: of those there may be any number, for which there is nothing to do.
+-- Without paused ones: there may be many, with nothing to do.
 create index execution_contexts_open_idx on spend.execution_contexts (id) where booked_at is null;
 create index execution_contexts_paused_at_idx on spend.execution_contexts (paused_at) where status = 'paused';
 create index execution_contexts_looked_at_idx on spend.execution_contexts (looked_at nulls first)
@@ -9485,6 +9636,7 @@ using (
 );
 grant select on spend.execution_contexts to authenticated, service_role;
 
+-- schemas/60_sandboxes/03_context_claim.sql
 create type spend.context_claim as (
   outcome text,
   tenant_id uuid,
@@ -9504,1402 +9656,25 @@ create type spend.context_claim as (
   runs integer
 );
 comment on type spend.context_claim is
-  'Answer of claim_context, use_context and confirm_context. outcome: create or resume (the caller does it now, with timeout_seconds, and confirms), ready (it runs: connect with set_timeout_seconds; when is_extended, confirm what E2B says then, before it is used), wait (somebody else is at it: ask again), again (of confirm_context: what was told is older than what is known: ask E2B once more, and confirm with this revision), refused (refusal says why), gone (there is no such sandbox any more).';
+  'Answer of claim_context, use_context and confirm_context. outcome: create or resume (the caller does it now, with timeout_seconds, and confirms), ready (it runs: connect with set_timeout_seconds; when is_extended, confirm E2B''s report before use), wait (another caller starts, resumes or pauses it: ask again), again (from confirm_context: the report is older than the last change: ask E2B again, and confirm with this revision), refused (refusal says why), gone (the context has ended, or does not exist).';
 comment on column spend.context_claim.outcome is 'What to do: create, resume, ready, wait, again, refused or gone.';
-comment on column spend.context_claim.tenant_id is 'Its tenant. Null when creating was refused, and with gone for one that the user may not use.';
-comment on column spend.context_claim.context_id is 'Its id, of spend.execution_contexts. Null when creating was refused.';
-comment on column spend.context_claim.conversation_id is 'Conversation that it is of. Null where tenant_id is.';
+comment on column spend.context_claim.tenant_id is 'Its tenant. Null when a new context was refused, and with gone for one that the user may not use.';
+comment on column spend.context_claim.context_id is 'Its id, of spend.execution_contexts. Null when a new context was refused.';
+comment on column spend.context_claim.conversation_id is 'Its conversation. Null where tenant_id is.';
 comment on column spend.context_claim.path_id is 'Branch of the conversation; null is a branch of its own.';
 comment on column spend.context_claim.template is 'Template to start, or that was started.';
 comment on column spend.context_claim.sandbox_id is 'E2B''s id; null until the first start is confirmed.';
 comment on column spend.context_claim.timeout_seconds is 'Seconds to start or resume it with.';
-comment on column spend.context_claim.set_timeout_seconds is 'Only with ready: seconds from now that are held: what to connect with, so that E2B never ends it before.';
+comment on column spend.context_claim.set_timeout_seconds is 'Only with ready: seconds from now that are held. Connect with them, so that E2B does not end it earlier.';
 comment on column spend.context_claim.started_at is 'Start of the running interval; null with create and resume.';
 comment on column spend.context_claim.expires_at is 'When E2B ends it by itself; null with create and resume.';
 comment on column spend.context_claim.refusal is 'With refused: the answer of reserve or extend. Null with all others.';
-comment on column spend.context_claim.in_use_until is 'With ready: of claim_context and use_context when the caller''s use ends at the latest, of confirm_context anybody''s.';
-comment on column spend.context_claim.is_extended is 'With ready: E2B is to end it later than it has said so far. Null with all others.';
-comment on column spend.context_claim.revision is 'For confirm_context: of what the answer knows. Null where there is no context.';
-comment on column spend.context_claim.runs is 'Runs that were admitted so far; of claim_context and use_context with the caller''s own. Null where there is no context.';
+comment on column spend.context_claim.in_use_until is 'With ready: when the caller''s run ends at the latest; from confirm_context, when any run does.';
+comment on column spend.context_claim.is_extended is 'With ready: E2B has not confirmed the held end yet. Null with all others.';
+comment on column spend.context_claim.revision is 'Revision of the context, for confirm_context. Null where there is no context.';
+comment on column spend.context_claim.runs is 'Runs that were admitted so far; from claim_context and use_context including the caller''s own. Null where there is no context.';
 
-create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
-returns spend.execution_contexts
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_context spend.execution_contexts;
-begin
-  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
-  select c.* into v_context
-  from spend.execution_contexts as c
-  where c.tenant_id = p_tenant_id and c.id = p_context_id
-  for no key update;
-  if not found then
-    perform spend_private.fail(
-      'PT404', 'unknown_context', jsonb_build_object('context_id', p_context_id),
-      'Pass the context_id that claim_context returned.'
-    );
-  end if;
-  return v_context;
-end;
-$$;
-comment on function spend_private.lock_context is
-  'Finds a context and locks it. Order of locks: context, then its reservation, then balances. Raises PT404 unknown_context.';
-
-create function spend_private.context_usage(p_context spend.execution_contexts, p_seconds numeric)
-returns jsonb
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return jsonb_build_object(
-    'provider', 'e2b', 'template', p_context.template,
-    'vcpus', p_context.vcpus, 'memory_gib', p_context.memory_gib,
-    -- A second that began is paid for; a clock that goes backwards gives nothing back.
-    'seconds', greatest(ceil(p_seconds), 0)
-  );
-end;
-$$;
-comment on function spend_private.context_usage is
-  'Usage of a context that runs p_seconds, for reserve, extend and settle.';
-
-create function spend_private.seconds_between(p_from timestamptz, p_until timestamptz)
-returns numeric
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return extract(epoch from p_until) - extract(epoch from p_from);
-end;
-$$;
-comment on function spend_private.seconds_between is
-  'Seconds from p_from to p_until, exact to the microsecond.';
-
-create function spend_private.ready_answer(
-  p_context spend.execution_contexts,
-  p_in_use_until timestamptz,
-  p_is_extended boolean,
-  p_now timestamptz
-)
-returns spend.context_claim
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_answer spend.context_claim := spend_private.context_answer(p_context, 'ready');
-begin
-  v_answer.set_timeout_seconds := greatest(ceil(spend_private.seconds_between(p_now, p_context.held_until)), 1);
-  v_answer.in_use_until := p_in_use_until;
-  v_answer.is_extended := p_is_extended;
-  return v_answer;
-end;
-$$;
-comment on function spend_private.ready_answer is
-  'context_claim of a context that runs.';
-
-create function spend_private.context_answer(p_context spend.execution_contexts, p_outcome text)
-returns spend.context_claim
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return row(
-    p_outcome, p_context.tenant_id, p_context.id, p_context.conversation_id, p_context.path_id,
-    p_context.template, p_context.sandbox_id, p_context.timeout_seconds, null::integer,
-    p_context.started_at, p_context.expires_at, null::spend.reserve_result,
-    null::timestamptz, null::boolean, p_context.revision, p_context.runs
-  );
-end;
-$$;
-comment on function spend_private.context_answer is
-  'context_claim of a context.';
-
-create function spend_private.told_end(p_context spend.execution_contexts)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case when p_context.extension_is_open then p_context.held_until else p_context.expires_at end;
-end;
-$$;
-comment on function spend_private.told_end is
-  'When E2B ends a running context by itself, as far as E2B was told: an extension that it has not confirmed counts.';
-
-create function spend_private.may_live_until(p_context spend.execution_contexts)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- A run that was admitted is not given up on E2B's word alone.
-  return greatest(
-    spend_private.told_end(p_context), least(p_context.in_use_until, p_context.held_until)
-  );
-end;
-$$;
-comment on function spend_private.may_live_until is
-  'Until when a running context is not to be ended without asking E2B.';
-
-create function spend_private.in_our_time(p_context spend.execution_contexts, p_told timestamptz)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return p_told - make_interval(secs => p_context.clock_skew_seconds::double precision);
-end;
-$$;
-comment on function spend_private.in_our_time is
-  'A moment that E2B tells of a context''s sandbox, by our clock.';
-
-create function spend_private.may_use_context(p_context spend.execution_contexts, p_user_id uuid)
-returns boolean
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- The rule by which they are read, too: what a conversation's code left in its sandbox is part of it.
-  return p_user_id is null or coalesce(p_context.user_id = p_user_id, false) or exists (
-    select from spend.tenant_members as m
-    where m.tenant_id = p_context.tenant_id and m.user_id = p_user_id and m.role in ('owner', 'admin')
-  );
-end;
-$$;
-comment on function spend_private.may_use_context is
-  'A context is used by the user who opened it, by owners and admins of its tenant, and by the tenant itself (p_user_id null). Membership of the opener is the caller''s to check.';
-
--- schemas/60_sandboxes/stray_sandboxes.sql
-create table spend_private.stray_sandboxes (
-  tenant_id uuid not null,
-  sandbox_id text not null,
-  paid_until timestamptz not null,
-  primary key (tenant_id, sandbox_id)
-);
-comment on table spend_private.stray_sandboxes is
-  'Sandboxes that ran without a context, and until when their seconds are booked. Written by spend.book_stray_sandbox alone.';
-
-create index stray_sandboxes_paid_until_idx on spend_private.stray_sandboxes (paid_until);
-
-alter table spend_private.stray_sandboxes enable row level security;
-
--- schemas/60_sandboxes/claim_context.sql
-create function spend.claim_context(
-  tenant_id uuid,
-  user_id uuid,
-  conversation_id text,
-  claim_id uuid,
-  path_id text default null,
-  template text default 'code-interpreter-v1',
-  timeout_seconds integer default 300,
-  run_seconds integer default 0,
-  task text default 'sandbox',
-  enforce boolean default true,
-  claim_seconds integer default 60
-)
-returns spend.context_claim
-language plpgsql volatile
--- Definer: see spend.reserve.
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return spend_private.claim_context(
-    claim_context.tenant_id, claim_context.user_id, claim_context.conversation_id,
-    claim_context.claim_id, claim_context.path_id, claim_context.template,
-    claim_context.timeout_seconds, claim_context.run_seconds, claim_context.task,
-    claim_context.enforce, claim_context.claim_seconds
-  );
-end;
-$$;
-comment on function spend.claim_context is
-  'Gets the sandbox of a conversation''s path, or the right to start it, and holds what it costs: one transaction. Of any number of callers at once one is told to create, the others to wait. A live context is used as it is, whatever template and timeout_seconds say.
-claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out of which less than half would be left then is extended, and held for. claim_seconds: after that the claim is taken over.
-Errors: as spend.reserve; 42501 not_your_context (another member opened the one that lives), 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
-grant execute on function spend.claim_context to service_role;
-
-create function spend_private.claim_context(
-  p_tenant_id uuid,
-  p_user_id uuid,
-  p_conversation_id text,
-  p_claim_id uuid,
-  p_path_id text default null,
-  p_template text default 'code-interpreter-v1',
-  p_timeout_seconds integer default 300,
-  p_run_seconds integer default 0,
-  p_task text default 'sandbox',
-  p_enforce boolean default true,
-  p_claim_seconds integer default 60,
-  p_now timestamptz default now()
-)
-returns spend.context_claim
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_new spend.execution_contexts;
-  v_live spend.execution_contexts;
-  v_answer spend.context_claim;
-begin
-  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
-  v_new := spend_private.new_context(
-    p_tenant_id, p_user_id, p_conversation_id, p_claim_id, p_path_id, p_template,
-    p_timeout_seconds, p_run_seconds, p_task, p_claim_seconds, p_now
-  );
-  -- Says who may call, also where a context is there and nothing is held.
-  perform spend_private.read_call(
-    p_tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_new, v_new.timeout_seconds), p_task, p_now
-  );
-
-  -- One at a time for a path: whoever comes second must see what the first one made.
-  perform pg_advisory_xact_lock(hashtextextended(
-    jsonb_build_array(p_tenant_id, p_conversation_id, p_path_id)::text, 0
-  ));
-  select c.* into v_live
-  from spend.execution_contexts as c
-  where c.tenant_id = p_tenant_id and c.conversation_id = p_conversation_id
-    -- Not "is not distinct from", which no index finds.
-    and (c.path_id = p_path_id or (p_path_id is null and c.path_id is null))
-    and c.status in ('creating', 'running', 'paused')
-  for no key update;
-  if found then
-    if not spend_private.may_use_context(v_live, p_user_id) then
-      perform spend_private.fail(
-        '42501', 'not_your_context', jsonb_build_object('conversation_id', p_conversation_id),
-        'Let the user who opened it, an owner or an admin of the tenant use it, or take another conversation_id.'
-      );
-    end if;
-    v_answer := spend_private.enter_context(
-      v_live, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now
-    );
-    if v_answer.outcome <> 'gone' then
-      return v_answer;
-    end if;
-  end if;
-  return spend_private.create_context(v_new, p_enforce, p_now);
-end;
-$$;
-comment on function spend_private.claim_context is
-  'spend.claim_context with a clock.';
-
-create function spend_private.new_context(
-  p_tenant_id uuid,
-  p_user_id uuid,
-  p_conversation_id text,
-  p_claim_id uuid,
-  p_path_id text,
-  p_template text,
-  p_timeout_seconds integer,
-  p_run_seconds integer,
-  p_task text,
-  p_claim_seconds integer,
-  p_now timestamptz
-)
-returns spend.execution_contexts
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_wrong text[];
-  v_context spend.execution_contexts;
-begin
-  if p_conversation_id is null then
-    perform spend_private.fail_usage('conversation_id', 'is missing');
-  elsif p_timeout_seconds is null or p_timeout_seconds not between 1 and 86400 then
-    perform spend_private.fail_usage('timeout_seconds', 'is not between 1 and 86400 (a day)');
-  end if;
-  perform spend_private.check_use(p_claim_id, p_run_seconds, p_claim_seconds);
-  v_wrong := spend_private.wrong_argument(p_conversation_id, p_path_id, null, 1, '{}');
-  if v_wrong is not null then
-    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
-  end if;
-
-  select t.template, t.vcpus, t.memory_gib into v_context.template, v_context.vcpus, v_context.memory_gib
-  from spend.sandbox_templates as t where t.template = p_template;
-  if not found then
-    perform spend_private.fail_usage('template', 'is not in spend.sandbox_templates');
-  end if;
-  v_context.tenant_id := p_tenant_id;
-  v_context.id := gen_random_uuid();
-  v_context.user_id := p_user_id;
-  v_context.conversation_id := p_conversation_id;
-  v_context.path_id := p_path_id;
-  v_context.task := coalesce(p_task, 'sandbox');
-  -- Never shorter than what it is started for.
-  v_context.timeout_seconds := greatest(p_timeout_seconds, p_run_seconds);
-  v_context.status := 'creating';
-  v_context.claim_id := p_claim_id;
-  v_context.claimed_at := p_now;
-  v_context.claim_expires_at := p_now + make_interval(secs => p_claim_seconds);
-  v_context.in_use_until := p_now + make_interval(secs => p_run_seconds);
-  v_context.created_at := p_now;
-  v_context.extension_is_open := false;
-  v_context.revision := 0;
-  v_context.runs := (p_run_seconds > 0)::integer;
-  v_context.clock_skew_seconds := 0;
-  return v_context;
-end;
-$$;
-comment on function spend_private.new_context is
-  'Checks the arguments of claim_context and makes the row of them, without its reservation. Raises 22023 invalid_usage.';
-
-create function spend_private.create_context(
-  p_context spend.execution_contexts,
-  p_enforce boolean,
-  p_now timestamptz
-)
-returns spend.context_claim
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_held spend.reserve_result := spend_private.hold_context(p_context, p_context.user_id, p_enforce, p_now);
-  v_answer spend.context_claim;
-begin
-  if not v_held.allowed then
-    v_answer.outcome := 'refused';
-    v_answer.refusal := v_held;
-    return v_answer;
-  end if;
-  p_context.reservation_id := v_held.reservation_id;
-  insert into spend.execution_contexts select p_context.*;
-  return spend_private.context_answer(p_context, 'create');
-end;
-$$;
-comment on function spend_private.create_context is
-  'Holds a time-out''s worth of seconds for a new context and inserts it; a refusal inserts nothing.';
-
-create function spend_private.hold_context(
-  p_context spend.execution_contexts,
-  p_user_id uuid,
-  p_enforce boolean,
-  p_now timestamptz
-)
-returns spend.reserve_result
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.reserve(
-    p_context.tenant_id, p_user_id, 'e2b',
-    spend_private.context_usage(p_context, p_context.timeout_seconds),
-    p_context.task, p_context.conversation_id, p_context.path_id,
-    p_ttl_seconds => spend_private.context_ttl(p_context.timeout_seconds), p_enforce => p_enforce,
-    p_metadata => jsonb_build_object('context_id', p_context.id), p_now => p_now
-  );
-end;
-$$;
-comment on function spend_private.hold_context is
-  'Reserves a running interval of a context.';
-
-create function spend_private.context_ttl(p_seconds numeric)
-returns integer
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Reconciliation, which knows the real end, has ten minutes before expiry books the estimate.
-  return ceil(p_seconds) + 600;
-end;
-$$;
-comment on function spend_private.context_ttl is
-  'Seconds until the hold of a context expires that runs p_seconds from now.';
-
--- schemas/60_sandboxes/confirm_context.sql
-create function spend.confirm_context(
-  tenant_id uuid,
-  context_id uuid,
-  claim_id uuid,
-  sandbox_id text,
-  started_at timestamptz,
-  expires_at timestamptz,
-  vcpus integer,
-  memory_gib numeric,
-  revision integer default null,
-  enforce boolean default true
-)
-returns spend.context_claim
-language plpgsql volatile
--- Definer: see spend.reserve.
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return spend_private.confirm_context(
-    confirm_context.tenant_id, confirm_context.context_id, confirm_context.claim_id,
-    confirm_context.sandbox_id, confirm_context.started_at, confirm_context.expires_at,
-    confirm_context.vcpus, confirm_context.memory_gib, confirm_context.revision, confirm_context.enforce
-  );
-end;
-$$;
-comment on function spend.confirm_context is
-  'Records what E2B says of a sandbox that was started, resumed or extended. started_at, expires_at: by E2B''s clock. Null: E2B did not tell, or nothing that can be; then what was asked for is taken. A size that costs more than what is held is held for.
-revision: of the claim''s answer; what was told before a later change moves no end back.
-outcome: ready (is_extended: E2B''s end is before what somebody was admitted for: connect again with set_timeout_seconds, and confirm), again (see context_claim), refused (the sandbox is larger than its template, and a quota has no room for that: end it), wait (it is not running any more, or being resumed by somebody else), gone (nobody''s: the caller kills it and calls end_context).
-Errors: PT404 unknown_context, 22023 invalid_usage (sandbox_id, a time, vcpus, memory_gib). For service_role.';
-grant execute on function spend.confirm_context to service_role;
-
-create function spend_private.confirm_context(
-  p_tenant_id uuid,
-  p_context_id uuid,
-  p_claim_id uuid,
-  p_sandbox_id text,
-  p_started_at timestamptz,
-  p_expires_at timestamptz,
-  p_vcpus integer,
-  p_memory_gib numeric,
-  p_revision integer default null,
-  p_enforce boolean default true,
-  p_now timestamptz default now()
-)
-returns spend.context_claim
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
-  -- What cannot be booked in the end is not taken in the beginning.
-  v_wrong text[] := case
-    when p_sandbox_id is null then array['sandbox_id', 'is missing']
-    when not isfinite(p_expires_at) then array['expires_at', 'is not a moment']
-    when not isfinite(p_started_at) then array['started_at', 'is not a moment']
-    when p_vcpus <= 0 then array['vcpus', 'is not a number above 0']
-    when p_memory_gib <= 0 or p_memory_gib in ('NaN', 'Infinity') then array['memory_gib', 'is not a number above 0']
-  end;
-begin
-  if v_wrong is not null then
-    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
-  end if;
-  if v_context.status = 'creating' and coalesce(v_context.sandbox_id = p_sandbox_id, v_context.claim_id = p_claim_id) then
-    return spend_private.confirm_start(
-      v_context, p_sandbox_id, p_started_at, p_expires_at, p_vcpus, p_memory_gib, p_enforce, p_now
-    );
-  elsif v_context.status = 'running' and v_context.sandbox_id = p_sandbox_id then
-    return spend_private.confirm_end(v_context, p_expires_at, p_revision, p_now);
-  end if;
-  -- What is another claim's, or its own but paused, is not the caller's to kill.
-  return spend_private.context_answer(v_context, case
-    when v_context.sandbox_id = p_sandbox_id and v_context.ended_at is null then 'wait' else 'gone'
-  end);
-end;
-$$;
-comment on function spend_private.confirm_context is
-  'spend.confirm_context with a clock.';
-
-create function spend_private.confirm_start(
-  p_context spend.execution_contexts,
-  p_sandbox_id text,
-  p_started_at timestamptz,
-  p_expires_at timestamptz,
-  p_vcpus integer,
-  p_memory_gib numeric,
-  p_enforce boolean,
-  p_now timestamptz
-)
-returns spend.context_claim
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_needs_more boolean := p_vcpus > p_context.vcpus or p_memory_gib > p_context.memory_gib;
-  v_timeout interval := make_interval(secs => p_context.timeout_seconds);
-  v_end timestamptz;
-  v_held spend.reserve_result;
-  v_answer spend.context_claim;
-begin
-  p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
-  p_context.started_at := spend_private.interval_start(p_context, p_started_at, p_now);
-  v_end := coalesce(
-    spend_private.believable_end(p_context, p_expires_at, p_now),
-    case when p_context.sandbox_id is null then p_context.claimed_at else p_now end + v_timeout
-  );
-  p_context.held_until := p_context.started_at + v_timeout;
-  if least(v_end, p_now + v_timeout) > p_context.held_until + interval '1 second' then
-    -- A claim that was taken over: it may run since the first one, and for a time-out from now.
-    p_context.held_until := least(v_end, p_now + v_timeout);
-    v_needs_more := true;
-  end if;
-  p_context.expires_at := least(v_end, p_context.held_until);
-  p_context.vcpus := coalesce(p_vcpus, p_context.vcpus);
-  p_context.memory_gib := coalesce(p_memory_gib, p_context.memory_gib);
-  perform spend_private.compare_template(p_context, p_now);
-  if v_needs_more then
-    v_held := spend_private.extend_context(
-      p_context, spend_private.seconds_between(p_now, p_context.held_until), p_enforce, p_now
-    );
-    if not v_held.allowed then
-      -- It is booked at its real size, whoever ends it.
-      update spend.execution_contexts as c set vcpus = p_context.vcpus, memory_gib = p_context.memory_gib
-      where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
-      v_answer := spend_private.context_answer(p_context, 'refused');
-      v_answer.refusal := v_held;
-      return v_answer;
-    end if;
-  end if;
-
-  update spend.execution_contexts as c set
-    status = 'running', sandbox_id = p_sandbox_id,
-    started_at = p_context.started_at, expires_at = p_context.expires_at, held_until = p_context.held_until,
-    clock_skew_seconds = p_context.clock_skew_seconds, revision = c.revision + 1,
-    vcpus = p_context.vcpus, memory_gib = p_context.memory_gib
-  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
-  returning c.* into p_context;
-  return spend_private.confirmed_answer(p_context, p_now);
-end;
-$$;
-comment on function spend_private.confirm_start is
-  'A context in creating runs now. One that is larger, or may run longer, than what is held is held for first.';
-
-create function spend_private.confirm_end(
-  p_context spend.execution_contexts,
-  p_expires_at timestamptz,
-  p_revision integer,
-  p_now timestamptz
-)
-returns spend.context_claim
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_is_newest boolean := coalesce(p_revision = p_context.revision, false);
-  v_end timestamptz := spend_private.believable_end(p_context, p_expires_at, p_now);
-  v_is_open boolean := p_context.extension_is_open;
-begin
-  if v_end is null then
-    -- E2B was told, and says nothing that can be: what it was told stands.
-    v_end := case when v_is_newest then spend_private.told_end(p_context) else p_context.expires_at end;
-  end if;
-  v_end := least(v_end, p_context.held_until);
-  if not v_is_newest and v_end < p_context.expires_at - interval '1 second' then
-    return spend_private.context_answer(p_context, 'again');
-  elsif not v_is_newest then
-    v_end := greatest(v_end, p_context.expires_at);
-  end if;
-  -- Seen before somebody's extension, it is no answer to that.
-  if v_is_newest or v_end >= p_context.held_until - interval '1 second' then
-    v_is_open := false;
-  end if;
-  if v_end = p_context.expires_at and v_is_open = p_context.extension_is_open then
-    return spend_private.confirmed_answer(p_context, p_now);
-  end if;
-  update spend.execution_contexts as c set
-    expires_at = v_end, extension_is_open = v_is_open, revision = c.revision + 1
-  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
-  returning c.* into p_context;
-  return spend_private.confirmed_answer(p_context, p_now);
-end;
-$$;
-comment on function spend_private.confirm_end is
-  'When E2B ends a running context. Back it moves only for who has seen it after the last change.';
-
-create function spend_private.confirmed_answer(p_context spend.execution_contexts, p_now timestamptz)
-returns spend.context_claim
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.ready_answer(
-    p_context, p_context.in_use_until,
-    coalesce(p_context.expires_at < least(p_context.in_use_until, p_context.held_until) - interval '1 second', false),
-    p_now
-  );
-end;
-$$;
-comment on function spend_private.confirmed_answer is
-  'Answer to a confirmation: is_extended says that E2B is still to end it before somebody''s admitted use.';
-
-create function spend_private.believable_end(
-  p_context spend.execution_contexts,
-  p_told timestamptz,
-  p_now timestamptz
-)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_end timestamptz := spend_private.in_our_time(p_context, p_told);
-begin
-  -- What runs has not ended.
-  return case when v_end > p_now then v_end end;
-end;
-$$;
-comment on function spend_private.believable_end is
-  'The end of a running sandbox as E2B tells it, by our clock; null when that cannot be.';
-
-create function spend_private.clock_skew(
-  p_context spend.execution_contexts,
-  p_started_at timestamptz,
-  p_now timestamptz
-)
-returns numeric
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
-  v_skew numeric := p_context.clock_skew_seconds;
-begin
-  -- A resumed sandbox may tell when it was first started.
-  if v_started_at > p_now + interval '1 second'
-    or (v_started_at < p_context.claimed_at - interval '1 second' and p_context.sandbox_id is null)
-  then
-    v_skew := spend_private.seconds_between(p_context.claimed_at, p_started_at);
-    perform spend_private.flag_sandboxes(
-      'clock', format('E2B says that a sandbox was started %s s from when it was asked to: its clock or ours is wrong.', round(v_skew)),
-      p_now
-    );
-  elsif p_started_at is not null and v_skew = 0 then
-    perform spend_private.resolve_problem('sandboxes', 'clock', p_now);
-  end if;
-  return v_skew;
-end;
-$$;
-comment on function spend_private.clock_skew is
-  'Seconds that E2B''s clock is ahead of ours, by the start that it tells of a context''s sandbox: 0, or what is known, where that can be. Puts a difference on record.';
-
-create function spend_private.interval_start(
-  p_context spend.execution_contexts,
-  p_started_at timestamptz,
-  p_now timestamptz
-)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
-begin
-  -- It cannot have begun before it was claimed, nor later than now. Paused time is free, and a resumed sandbox may
-  -- still tell when it was made.
-  return case when v_started_at between p_context.claimed_at and p_now then v_started_at else p_context.claimed_at end;
-end;
-$$;
-comment on function spend_private.interval_start is
-  'When the running interval began that a context in creating was claimed for, by our clock: as E2B says, else when it was claimed.';
-
-create function spend_private.compare_template(p_context spend.execution_contexts, p_now timestamptz)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_template spend.sandbox_templates;
-  v_subject text := 'template ' || p_context.template;
-begin
-  select * into v_template from spend.sandbox_templates as t where t.template = p_context.template;
-  if v_template.vcpus <> p_context.vcpus or v_template.memory_gib <> p_context.memory_gib then
-    perform spend_private.flag_sandboxes(
-      v_subject,
-      format(
-        'E2B gives %s vCPU and %s GiB, spend.sandbox_templates says %s and %s: correct that row.',
-        p_context.vcpus, trim_scale(p_context.memory_gib), v_template.vcpus, trim_scale(v_template.memory_gib)
-      ),
-      p_now
-    );
-  else
-    perform spend_private.resolve_problem('sandboxes', v_subject, p_now);
-  end if;
-end;
-$$;
-comment on function spend_private.compare_template is
-  'Puts on record that E2B gives sandboxes of a template another size than spend.sandbox_templates says.';
-
-create function spend_private.flag_sandboxes(p_subject text, p_message text, p_now timestamptz)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Once an hour: no row for all calls to wait at.
-  if not exists (
-    select from spend.problems as p
-    where p.job = 'sandboxes' and p.subject = p_subject and p.resolved_at is null
-      and p.last_seen_at > p_now - interval '1 hour'
-  ) then
-    perform spend_private.record_problem('sandboxes', p_subject, p_message, p_now => p_now);
-  end if;
-end;
-$$;
-comment on function spend_private.flag_sandboxes is
-  'record_problem for what calls find wrong with E2B''s words, job sandboxes.';
-
--- schemas/60_sandboxes/end_context.sql
-create function spend.end_context(
-  tenant_id uuid,
-  context_id uuid,
-  status text,
-  reason text,
-  started_at timestamptz default null,
-  ended_at timestamptz default null,
-  ended_seconds_ago numeric default null,
-  revision integer default null
-)
-returns text
-language plpgsql volatile
--- Definer: see spend.reserve.
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return spend_private.end_context(
-    end_context.tenant_id, end_context.context_id, end_context.status, end_context.reason,
-    end_context.started_at, end_context.ended_at, end_context.ended_seconds_ago, end_context.revision
-  );
-end;
-$$;
-comment on function spend.end_context is
-  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now.
-ended_seconds_ago: the caller saw it end, so many seconds ago by its own watch. Else started_at, ended_at: as E2B says, by E2B''s clock. Neither, or what cannot be: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated; so is whatever a reason lost was given for).
-revision: of what the caller knows; when the context has changed since, nothing happens.
-Errors: PT404 unknown_context, 22023 invalid_usage (status, a time, reason). For service_role.';
-grant execute on function spend.end_context to service_role;
-
-create function spend_private.end_context(
-  p_tenant_id uuid,
-  p_context_id uuid,
-  p_status text,
-  p_reason text,
-  p_started_at timestamptz default null,
-  p_ended_at timestamptz default null,
-  p_ended_seconds_ago numeric default null,
-  p_revision integer default null,
-  p_now timestamptz default now()
-)
-returns text
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
-  v_ended_at timestamptz;
-  v_status text := p_status;
-begin
-  if p_status is null or p_status not in ('paused', 'terminated', 'failed') then
-    perform spend_private.fail_usage('status', 'is not paused, terminated or failed');
-  elsif not isfinite(p_started_at) or not isfinite(p_ended_at) then
-    perform spend_private.fail_usage('started_at, ended_at', 'are not both moments');
-  elsif not p_ended_seconds_ago between 0 and 86400 then
-    perform spend_private.fail_usage('ended_seconds_ago', 'is not between 0 and 86400 (a day)');
-  elsif length(p_reason) > 200 then
-    perform spend_private.fail_usage('reason', 'is longer than 200 characters');
-  end if;
-  if v_context.booked_at is not null and (v_context.status <> 'paused' or p_status = 'paused') then
-    return v_context.status;
-  end if;
-  v_ended_at := coalesce(
-    p_now - make_interval(secs => round(p_ended_seconds_ago, 6)::double precision),
-    spend_private.in_our_time(v_context, p_ended_at)
-  );
-  -- Somebody tells late: it has been resumed since.
-  if p_revision <> v_context.revision
-    or (p_status = 'paused' and p_revision is null and v_ended_at < v_context.claimed_at)
-  then
-    return v_context.status;
-  end if;
-  -- What has ended stays as it ended; only its cost was open.
-  if v_context.status = 'failed' then
-    v_status := 'failed';
-  end if;
-  if v_context.booked_at is null then
-    v_ended_at := spend_private.book_interval(v_context, p_reason, p_started_at, v_ended_at, p_now);
-  end if;
-  return spend_private.close_context(
-    v_context, v_status, p_reason, coalesce(v_ended_at, p_now), p_now
-  );
-end;
-$$;
-comment on function spend_private.end_context is
-  'spend.end_context with a clock.';
-
-create function spend_private.book_interval(
-  p_context spend.execution_contexts,
-  p_reason text,
-  p_started_at timestamptz,
-  p_ended_at timestamptz,
-  p_now timestamptz
-)
-returns timestamptz
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_is_told boolean;
-  v_is_timed_out boolean;
-  v_started_at timestamptz;
-  v_ended_at timestamptz;
-begin
-  if p_context.started_at is null and p_started_at is not null then
-    p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
-  end if;
-  v_started_at := coalesce(
-    p_context.started_at, spend_private.interval_start(p_context, p_started_at, p_now)
-  );
-  -- A moment before it began, or one that is still to come, is another clock's.
-  v_is_told := coalesce(p_ended_at between v_started_at and p_now + interval '1 second', false);
-  v_ended_at := case
-    when v_is_told then least(p_ended_at, p_now)
-    else greatest(least(p_now, spend_private.told_end(p_context)), v_started_at)
-  end;
-  v_is_timed_out := coalesce(p_context.expires_at <= p_now, false)
-    and not p_context.extension_is_open and p_reason is distinct from 'lost';
-  perform spend_private.settle(
-    p_context.reservation_id,
-    -- Nobody knows whether it began, nor when it ended: the estimate.
-    case when coalesce(p_context.started_at, p_started_at) is not null or v_is_told then
-      spend_private.context_usage(p_context, spend_private.seconds_between(v_started_at, v_ended_at))
-    end,
-    jsonb_strip_nulls(jsonb_build_object(
-      'sandbox_id', p_context.sandbox_id, 'end_reason', p_reason,
-      'clock_skew_seconds', nullif(p_context.clock_skew_seconds, 0),
-      -- Nobody can tell when it ended, or began, or whose clock is right.
-      'is_estimated', nullif(
-        not (v_is_told or v_is_timed_out) or p_context.clock_skew_seconds <> 0
-        or coalesce(p_context.started_at, p_started_at) is null, false
-      )
-    )), p_now
-  );
-  return v_ended_at;
-end;
-$$;
-comment on function spend_private.book_interval is
-  'Settles the hold of a context by the seconds that it ran, and returns when it ended. p_ended_at: by our clock, null when nobody saw it. A start that nobody knows is booked at the estimate, flagged.';
-
-create function spend_private.close_context(
-  p_context spend.execution_contexts,
-  p_status text,
-  p_reason text,
-  p_ended_at timestamptz,
-  p_now timestamptz
-)
-returns text
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update spend.execution_contexts as c set
-    status = p_status,
-    booked_at = coalesce(c.booked_at, p_now),
-    paused_at = case p_status when 'paused' then p_ended_at end,
-    ended_at = case when p_status <> 'paused' then coalesce(c.ended_at, p_ended_at) end,
-    end_reason = coalesce(c.end_reason, case when p_status <> 'paused' then p_reason end),
-    pause_claimed_until = null, extension_is_open = false, revision = c.revision + 1
-  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
-  return p_status;
-end;
-$$;
-comment on function spend_private.close_context is
-  'Marks a context whose hold is settled or released as paused, terminated or failed.';
-
-create function spend.fail_context(
-  tenant_id uuid,
-  context_id uuid,
-  claim_id uuid,
-  status text,
-  reason text
-)
-returns text
-language plpgsql volatile
--- Definer: see spend.reserve.
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return spend_private.fail_context(
-    fail_context.tenant_id, fail_context.context_id, fail_context.claim_id,
-    fail_context.status, fail_context.reason
-  );
-end;
-$$;
-comment on function spend.fail_context is
-  'The holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox that was to be resumed is as it was), unknown (E2B gave no answer: a sandbox may be running, the hold stays, reconciliation finds out; one that was to be resumed is left to the next caller, at once). Returns the status that the context has now; a claim that was lost changes nothing.
-Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
-grant execute on function spend.fail_context to service_role;
-
-create function spend_private.fail_context(
-  p_tenant_id uuid,
-  p_context_id uuid,
-  p_claim_id uuid,
-  p_status text,
-  p_reason text,
-  p_now timestamptz default now()
-)
-returns text
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
-begin
-  if p_status is null or p_status not in ('failed', 'paused', 'unknown')
-    or (p_status = 'paused' and v_context.sandbox_id is null)
-  then
-    perform spend_private.fail_usage('status', 'is not failed, paused or unknown, or paused without a sandbox');
-  end if;
-  if v_context.status <> 'creating' or v_context.claim_id is distinct from p_claim_id then
-    return v_context.status;
-  end if;
-  if p_status = 'unknown' and v_context.sandbox_id is not null then
-    -- Resuming twice is resuming once: nobody waits for a claim that nobody is at.
-    update spend.execution_contexts as c set
-      claim_expires_at = greatest(p_now, c.claimed_at + interval '1 millisecond')
-    where c.tenant_id = p_tenant_id and c.id = p_context_id;
-    return 'creating';
-  elsif p_status = 'unknown' then
-    update spend.execution_contexts as c set status = 'failed', ended_at = p_now, end_reason = p_reason
-    where c.tenant_id = p_tenant_id and c.id = p_context_id;
-    return 'failed';
-  end if;
-  perform spend_private.release(v_context.reservation_id, p_reason, p_now);
-  return spend_private.close_context(v_context, p_status, p_reason, p_now, p_now);
-end;
-$$;
-comment on function spend_private.fail_context is
-  'spend.fail_context with a clock.';
-
--- schemas/60_sandboxes/enter_context.sql
-create function spend_private.enter_context(
-  p_context spend.execution_contexts,
-  p_user_id uuid,
-  p_claim_id uuid,
-  p_run_seconds integer,
-  p_enforce boolean,
-  p_claim_seconds integer,
-  p_now timestamptz
-)
-returns spend.context_claim
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  case p_context.status
-    when 'running' then
-      return spend_private.enter_running(p_context, p_run_seconds, p_enforce, p_now);
-    when 'paused' then
-      return spend_private.resume_context(p_context, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now);
-    when 'creating' then
-      return spend_private.enter_creating(p_context, p_claim_id, p_run_seconds, p_claim_seconds, p_now);
-    else
-      return spend_private.context_answer(p_context, 'gone');
-  end case;
-end;
-$$;
-comment on function spend_private.enter_context is
-  'What a caller may do with a context that is there and locked.';
-
-create function spend_private.enter_running(
-  p_context spend.execution_contexts,
-  p_run_seconds integer,
-  p_enforce boolean,
-  p_now timestamptz
-)
-returns spend.context_claim
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_used_until timestamptz := p_now + make_interval(secs => p_run_seconds);
-  v_until timestamptz;
-  v_held spend.reserve_result;
-  v_answer spend.context_claim;
-begin
-  if p_context.pause_claimed_until > p_now then
-    return spend_private.context_answer(p_context, 'wait');
-  end if;
-  if spend_private.may_live_until(p_context) <= p_now then
-    perform spend_private.end_context(p_context.tenant_id, p_context.id, 'terminated', 'timed_out', p_now => p_now);
-    return spend_private.context_answer(p_context, 'gone');
-  end if;
-
-  -- It lives for its time-out after each use; E2B, and the quotas, are asked when half of it would be gone.
-  if p_context.expires_at < v_used_until + make_interval(secs => p_context.timeout_seconds / 2.0) then
-    -- Never less than what somebody else was promised.
-    v_until := greatest(
-      p_now + make_interval(secs => greatest(p_context.timeout_seconds, p_run_seconds)),
-      p_context.held_until, p_context.in_use_until
-    );
-    if v_until > p_context.held_until then
-      v_held := spend_private.extend_context(
-        p_context, ceil(spend_private.seconds_between(p_now, v_until)), p_enforce, p_now
-      );
-      if v_held.allowed then
-        p_context.held_until := v_until;
-      elsif p_context.held_until < v_used_until then
-        v_answer := spend_private.context_answer(p_context, 'refused');
-        v_answer.refusal := v_held;
-        return v_answer;
-      end if;
-    end if;
-    -- Until E2B says so, it ends when it said before: whoever comes next asks, too.
-    if p_context.expires_at < p_context.held_until then
-      p_context.extension_is_open := true;
-      p_context.revision := p_context.revision + 1;
-    end if;
-  end if;
-
-  p_context.runs := p_context.runs + (p_run_seconds > 0)::integer;
-  update spend.execution_contexts as c set
-    held_until = p_context.held_until, extension_is_open = p_context.extension_is_open,
-    revision = p_context.revision, runs = p_context.runs, in_use_until = greatest(c.in_use_until, v_used_until)
-  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
-  return spend_private.ready_answer(p_context, v_used_until, p_context.extension_is_open, p_now);
-end;
-$$;
-comment on function spend_private.enter_running is
-  'Uses a running context for p_run_seconds. Where its time-out is near, the hold is extended first; no room for that refuses only a use that would not end in time.';
-
-create function spend_private.extend_context(
-  p_context spend.execution_contexts,
-  p_seconds numeric,
-  p_enforce boolean,
-  p_now timestamptz
-)
-returns spend.reserve_result
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.extend(
-    p_context.reservation_id,
-    -- The estimate of the whole interval: what has run, and what may run from now on.
-    spend_private.context_usage(
-      p_context, spend_private.seconds_between(p_context.started_at, p_now) + p_seconds
-    ),
-    spend_private.context_ttl(p_seconds), p_enforce, p_now
-  );
-end;
-$$;
-comment on function spend_private.extend_context is
-  'Holds what a running context costs if it runs p_seconds more from now.';
-
-create function spend_private.resume_context(
-  p_context spend.execution_contexts,
-  p_user_id uuid,
-  p_claim_id uuid,
-  p_run_seconds integer,
-  p_enforce boolean,
-  p_claim_seconds integer,
-  p_now timestamptz
-)
-returns spend.context_claim
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_held spend.reserve_result;
-  v_answer spend.context_claim;
-begin
-  p_context.timeout_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
-  -- The interval that has ended is no part of the answer: a refusal is one to start.
-  p_context.started_at := null;
-  p_context.expires_at := null;
-  p_context.held_until := null;
-  p_context.extension_is_open := false;
-  v_held := spend_private.hold_context(p_context, p_user_id, p_enforce, p_now);
-  if not v_held.allowed then
-    v_answer := spend_private.context_answer(p_context, 'refused');
-    v_answer.refusal := v_held;
-    return v_answer;
-  end if;
-
-  update spend.execution_contexts as c set
-    status = 'creating', timeout_seconds = p_context.timeout_seconds,
-    reservation_id = v_held.reservation_id, booked_at = null,
-    claim_id = p_claim_id, claimed_at = p_now,
-    claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
-    in_use_until = p_now + make_interval(secs => p_run_seconds),
-    started_at = null, expires_at = null, held_until = null, extension_is_open = false,
-    paused_at = null, looked_at = null, pause_claimed_until = null, revision = c.revision + 1,
-    runs = c.runs + (p_run_seconds > 0)::integer
-  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
-  returning c.* into p_context;
-  return spend_private.context_answer(p_context, 'resume');
-end;
-$$;
-comment on function spend_private.resume_context is
-  'Holds a new running interval of a paused context and gives the caller the claim to resume it.';
-
-create function spend_private.enter_creating(
-  p_context spend.execution_contexts,
-  p_claim_id uuid,
-  p_run_seconds integer,
-  p_claim_seconds integer,
-  p_now timestamptz
-)
-returns spend.context_claim
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_context.claim_id = p_claim_id then
-    return spend_private.context_answer(
-      p_context, case when p_context.sandbox_id is null then 'create' else 'resume' end
-    );
-  end if;
-  if p_context.claim_expires_at > p_now then
-    return spend_private.context_answer(p_context, 'wait');
-  end if;
-
-  if p_context.sandbox_id is null then
-    -- Whether there is a sandbox nobody here knows: reconciliation finds out, and books.
-    update spend.execution_contexts as c set
-      status = 'failed', ended_at = p_now, end_reason = 'claim_expired'
-    where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
-    return spend_private.context_answer(p_context, 'gone');
-  end if;
-  -- Resuming a sandbox that was resumed changes nothing: the hold is there, only who does it is new.
-  update spend.execution_contexts as c set
-    claim_id = p_claim_id, claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
-    in_use_until = greatest(c.in_use_until, p_now + make_interval(secs => p_run_seconds)),
-    revision = c.revision + 1, runs = c.runs + (p_run_seconds > 0)::integer
-  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
-  returning c.* into p_context;
-  return spend_private.context_answer(p_context, 'resume');
-end;
-$$;
-comment on function spend_private.enter_creating is
-  'Waits for who is creating or resuming, or takes over when their claim has expired.';
-
--- schemas/60_sandboxes/reconcile.sql
-create function spend.open_contexts(after_id uuid default null, max_rows integer default 500)
-returns setof spend.execution_contexts
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-    select c.*
-    from spend.execution_contexts as c
-    where c.booked_at is null
-      and (open_contexts.after_id is null or c.id > open_contexts.after_id)
-    order by c.id
-    limit greatest(open_contexts.max_rows, 0);
-end;
-$$;
-comment on function spend.open_contexts is
-  'Contexts that hold money, by id, page by page: those in creating, those that run, and failed ones whose cost is not known yet. For service_role.';
-grant execute on function spend.open_contexts to service_role;
-
-create function spend.contexts_of(sandboxes jsonb)
-returns setof spend.execution_contexts
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-    select c.*
-    from spend.execution_contexts as c
-    where (c.tenant_id, c.id) in (
-      select s.tenant_id, s.context_id
-      from jsonb_to_recordset(contexts_of.sandboxes) as s (tenant_id uuid, context_id uuid)
-      limit 1000
-    );
-end;
-$$;
-comment on function spend.contexts_of is
-  'The contexts that sandboxes of E2B name as theirs, whatever their status. sandboxes: [{"tenant_id", "context_id"}, …], 1,000 at most. For service_role.';
-grant execute on function spend.contexts_of to service_role;
-
-create function spend.look_at_paused(max_rows integer default 20)
-returns setof spend.execution_contexts
-language plpgsql volatile
--- Definer: contexts are written by functions alone.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-    update spend.execution_contexts as c set looked_at = clock_timestamp()
-    where (c.tenant_id, c.id) in (
-      select p.tenant_id, p.id
-      from spend.execution_contexts as p
-      where p.status = 'paused'
-      order by p.looked_at nulls first
-      limit greatest(look_at_paused.max_rows, 0)
-      for update skip locked
-    )
-    returning c.*;
-end;
-$$;
-comment on function spend.look_at_paused is
-  'The paused contexts that nobody has looked at for longest, max_rows at most: the caller asks E2B whether they are still there. However many there are, each comes round. For service_role.';
-grant execute on function spend.look_at_paused to service_role;
-
-create function spend.end_long_paused(paused_seconds integer, max_rows integer default 100)
-returns setof spend.execution_contexts
-language plpgsql volatile
--- Definer: contexts are written by functions alone.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-    select c.* from spend_private.end_long_paused(end_long_paused.paused_seconds, end_long_paused.max_rows) as c;
-end;
-$$;
-comment on function spend.end_long_paused is
-  'Ends contexts that have been paused for longer than paused_seconds, longest first, max_rows at most, and returns them: nobody can resume them any more, the caller kills their sandboxes. For service_role.';
-grant execute on function spend.end_long_paused to service_role;
-
-create function spend_private.end_long_paused(
-  p_paused_seconds integer,
-  p_max_rows integer,
-  p_now timestamptz default now()
-)
-returns setof spend.execution_contexts
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_paused_seconds is null or p_paused_seconds < 1 then
-    perform spend_private.fail_usage('paused_seconds', 'is not a number of seconds above 0');
-  end if;
-  return query
-    update spend.execution_contexts as c set
-      status = 'terminated', ended_at = p_now, end_reason = 'paused_too_long', paused_at = null,
-      revision = c.revision + 1
-    where (c.tenant_id, c.id) in (
-      select p.tenant_id, p.id
-      from spend.execution_contexts as p
-      where p.status = 'paused' and p.paused_at < p_now - make_interval(secs => p_paused_seconds)
-      order by p.paused_at
-      limit greatest(p_max_rows, 0)
-      for update skip locked
-    )
-    returning c.*;
-end;
-$$;
-comment on function spend_private.end_long_paused is
-  'spend.end_long_paused with a clock.';
-
-create function spend.database_time()
-returns timestamptz
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return clock_timestamp();
-end;
-$$;
-comment on function spend.database_time is
-  'What the clock says that contexts live by. For service_role.';
-grant execute on function spend.database_time to service_role;
-
-create function spend.claim_pause(
-  tenant_id uuid,
-  context_id uuid,
-  idle_seconds integer,
-  claim_seconds integer default 60
-)
-returns boolean
-language plpgsql volatile
--- Definer: see spend.reserve.
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return spend_private.claim_pause(
-    claim_pause.tenant_id, claim_pause.context_id, claim_pause.idle_seconds, claim_pause.claim_seconds
-  );
-end;
-$$;
-comment on function spend.claim_pause is
-  'May the caller pause this sandbox? True for one caller, when nobody has used it for idle_seconds: for claim_seconds, or until it is paused, runs wait, so that none is paused under way. Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
-grant execute on function spend.claim_pause to service_role;
-
-create function spend_private.claim_pause(
-  p_tenant_id uuid,
-  p_context_id uuid,
-  p_idle_seconds integer,
-  p_claim_seconds integer default 60,
-  p_now timestamptz default now()
-)
-returns boolean
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
-begin
-  if p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
-    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
-  elsif p_idle_seconds is null then
-    perform spend_private.fail_usage('idle_seconds', 'is missing');
-  end if;
-  if v_context.status <> 'running' or v_context.pause_claimed_until > p_now
-    or greatest(v_context.in_use_until, v_context.started_at) + make_interval(secs => p_idle_seconds) > p_now
-  then
-    return false;
-  end if;
-  update spend.execution_contexts as c set
-    pause_claimed_until = p_now + make_interval(secs => p_claim_seconds)
-  where c.tenant_id = p_tenant_id and c.id = p_context_id;
-  return true;
-end;
-$$;
-comment on function spend_private.claim_pause is
-  'spend.claim_pause with a clock.';
-
-create function spend.resolve_context(tenant_id uuid, context_id uuid, listed_at timestamptz)
-returns text
-language plpgsql volatile
--- Definer: see spend.reserve.
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return spend_private.resolve_context(
-    resolve_context.tenant_id, resolve_context.context_id, resolve_context.listed_at
-  );
-end;
-$$;
-comment on function spend.resolve_context is
-  'Ends a context of which nobody knows whether its sandbox was started, and which was not among E2B''s sandboxes at listed_at. Asked in the time in which a started one would still have run: it was not, the hold is released (answer released). Asked later: it may have run, the estimate is booked, flagged (answer booked). null: too early to say, or not open.
-Errors: PT404 unknown_context. For service_role.';
-grant execute on function spend.resolve_context to service_role;
-
-create function spend_private.resolve_context(
-  p_tenant_id uuid,
-  p_context_id uuid,
-  p_listed_at timestamptz,
-  p_now timestamptz default now()
-)
-returns text
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
-  v_released boolean;
-begin
-  if v_context.booked_at is not null or v_context.status not in ('creating', 'failed')
-    or p_listed_at <= v_context.claim_expires_at
-  then
-    return null;
-  end if;
-  -- The sandbox started after the claim began, if at all, and so ran at least until then.
-  v_released := p_listed_at < v_context.claimed_at + make_interval(secs => v_context.timeout_seconds);
-  if v_released then
-    perform spend_private.release(v_context.reservation_id, 'never_started', p_now);
-  else
-    perform spend_private.settle(
-      v_context.reservation_id, null, jsonb_build_object('end_reason', 'start_unknown'), p_now
-    );
-  end if;
-  perform spend_private.close_context(v_context, 'failed', 'claim_expired', p_now, p_now);
-  return case when v_released then 'released' else 'booked' end;
-end;
-$$;
-comment on function spend_private.resolve_context is
-  'spend.resolve_context with a clock.';
-
+-- schemas/60_sandboxes/book_stray_sandbox.sql
 create function spend.book_stray_sandbox(
   tenant_id uuid,
   sandbox_id text,
@@ -10929,8 +9704,8 @@ begin
 end;
 $$;
 comment on function spend.book_stray_sandbox is
-  'Books a sandbox that ran although no context had it running: the seconds that neither a context nor an earlier call has paid for. Called before the sandbox is killed, and again after it, a crash in between leaves nothing unpaid and books nothing twice. Also for a tenant that is closed. Returns the USD that this call booked.
-started_at, ended_at: by E2B''s clock; ended_at null: it runs until now. context_id: the context that it was made for, if any: its user pays, and before its claim it did not run. vcpus, memory_gib null: as the template has it; what is not known is flagged is_estimated.
+  'Charges a sandbox that ran without a context: the seconds that neither a context nor an earlier call has charged. Call it before the sandbox is killed, and again after: a crash in between loses nothing and charges nothing twice. Also for closed tenants. Returns the USD that this call charged.
+started_at, ended_at: by E2B''s clock; ended_at null: it runs until now. context_id: the context that it was started for, if any: its user pays, and it did not run before its claim. vcpus, memory_gib null: the template''s; the charge is then flagged is_estimated.
 Errors: as spend.reserve. For service_role.';
 grant execute on function spend.book_stray_sandbox to service_role;
 
@@ -11003,6 +9778,8 @@ create function spend_private.stray_start(
 returns timestamptz
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_created_at timestamptz := (
@@ -11012,8 +9789,8 @@ declare
   );
 begin
   if p_started_at > p_now + interval '1 second' or p_started_at < v_created_at - interval '1 second' then
-    perform spend_private.flag_sandboxes(
-      'clock', 'E2B says that a sandbox was started when it cannot have been: its clock or ours is wrong.', p_now
+    perform spend_private.record_sandbox_problem(
+      'clock', 'E2B reports an impossible start of a sandbox: its clock or ours is wrong.', p_now
     );
   end if;
   return case
@@ -11023,15 +9800,17 @@ begin
 end;
 $$;
 comment on function spend_private.stray_start is
-  'Since when a stray is paid for: as E2B says, but not before the context was asked for that it was made for; that moment where E2B says nothing that can be.';
+  'Since when a stray sandbox is charged: as E2B reports, but not before the context that it was started for was claimed; from that moment where E2B reports no possible start.';
 
 create function spend_private.stray_user(p_tenant_id uuid, p_context_id uuid)
 returns uuid
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
-  -- Whoever has left pays no more; the tenant does.
+  -- A user who has left no longer pays; the tenant does.
   return (
     select m.user_id
     from spend.execution_contexts as c
@@ -11041,7 +9820,7 @@ begin
 end;
 $$;
 comment on function spend_private.stray_user is
-  'Who pays for a stray: the user of the context that it was made for; null for the tenant alone.';
+  'Who pays for a stray sandbox: the user of the context that it was started for; null for the tenant itself.';
 
 create function spend_private.stray_usage(
   p_template text,
@@ -11054,7 +9833,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Of a size that nobody knows, the largest is a bound.
+  -- The largest template is the bound of an unknown size.
   return (
     select jsonb_build_object(
       'provider', 'e2b', 'template', p_template,
@@ -11069,12 +9848,14 @@ begin
 end;
 $$;
 comment on function spend_private.stray_usage is
-  'Usage of a stray for reserve and settle. vCPUs and GiB that E2B did not tell are its template''s.';
+  'Usage of a stray sandbox for reserve and settle. vCPUs and GiB that E2B did not report are its template''s.';
 
 create function spend_private.paid_until(p_tenant_id uuid, p_sandbox_id text)
 returns timestamptz
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return greatest(
@@ -11092,7 +9873,1454 @@ begin
 end;
 $$;
 comment on function spend_private.paid_until is
-  'Until when a sandbox''s seconds are booked, by its context or as a stray; null when none are.';
+  'Until when a sandbox''s seconds are charged, by its context or as a stray; null when none are.';
+
+-- schemas/60_sandboxes/check_use.sql
+create function spend_private.check_use(p_claim_id uuid, p_run_seconds integer, p_claim_seconds integer)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_claim_id is null then
+    perform spend_private.fail_usage('claim_id', 'is missing');
+  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
+    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
+  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
+    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
+  end if;
+end;
+$$;
+comment on function spend_private.check_use is
+  'Checks the arguments of a use of a context. Raises 22023 invalid_usage with the field that is missing or out of range.';
+
+-- schemas/60_sandboxes/claim_context.sql
+create function spend.claim_context(
+  tenant_id uuid,
+  user_id uuid,
+  conversation_id text,
+  claim_id uuid,
+  path_id text default null,
+  template text default 'code-interpreter-v1',
+  timeout_seconds integer default 300,
+  run_seconds integer default 0,
+  task text default 'sandbox',
+  enforce boolean default true,
+  claim_seconds integer default 60
+)
+returns spend.context_claim
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.claim_context(
+    claim_context.tenant_id, claim_context.user_id, claim_context.conversation_id,
+    claim_context.claim_id, claim_context.path_id, claim_context.template,
+    claim_context.timeout_seconds, claim_context.run_seconds, claim_context.task,
+    claim_context.enforce, claim_context.claim_seconds
+  );
+end;
+$$;
+comment on function spend.claim_context is
+  'Gets the context of a conversation''s path, or the claim to start its sandbox, and holds its cost, in one transaction. Of concurrent callers one is told to create, the others to wait. A live context is used as it is, whatever template and timeout_seconds say.
+claim_id: chosen by the caller, new for each request; a retry with it is safe. run_seconds: how long the caller will use it; the timeout is extended when less than half of it would remain after that, and the extra time is held first. claim_seconds: after that another caller takes the claim over.
+Errors: as spend.reserve; 42501 not_your_context (another member opened the live one), 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
+grant execute on function spend.claim_context to service_role;
+
+create function spend_private.claim_context(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_conversation_id text,
+  p_claim_id uuid,
+  p_path_id text default null,
+  p_template text default 'code-interpreter-v1',
+  p_timeout_seconds integer default 300,
+  p_run_seconds integer default 0,
+  p_task text default 'sandbox',
+  p_enforce boolean default true,
+  p_claim_seconds integer default 60,
+  p_now timestamptz default now()
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_new spend.execution_contexts;
+  v_live spend.execution_contexts;
+  v_answer spend.context_claim;
+begin
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
+  v_new := spend_private.new_context(
+    p_tenant_id, p_user_id, p_conversation_id, p_claim_id, p_path_id, p_template,
+    p_timeout_seconds, p_run_seconds, p_task, p_claim_seconds, p_now
+  );
+  -- Authorises the caller, also where a context exists and nothing is held.
+  perform spend_private.authorise_call(
+    p_tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_new, v_new.timeout_seconds), p_task, p_now
+  );
+
+  -- One at a time for a path: the second caller must see the context that the first one made.
+  perform pg_advisory_xact_lock(hashtextextended(
+    jsonb_build_array(p_tenant_id, p_conversation_id, p_path_id)::text, 0
+  ));
+  select c.* into v_live
+  from spend.execution_contexts as c
+  where c.tenant_id = p_tenant_id and c.conversation_id = p_conversation_id
+    -- Not "is not distinct from", which no index finds.
+    and (c.path_id = p_path_id or (p_path_id is null and c.path_id is null))
+    and c.status in ('creating', 'running', 'paused')
+  for no key update;
+  if found then
+    if not spend_private.may_use_context(v_live, p_user_id) then
+      perform spend_private.fail(
+        '42501', 'not_your_context', jsonb_build_object('conversation_id', p_conversation_id),
+        'Only the user who opened it, and owners and admins of the tenant, may use it. Use another conversation_id.'
+      );
+    end if;
+    v_answer := spend_private.enter_context(
+      v_live, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now
+    );
+    if v_answer.outcome <> 'gone' then
+      return v_answer;
+    end if;
+  end if;
+  return spend_private.create_context(v_new, p_enforce, p_now);
+end;
+$$;
+comment on function spend_private.claim_context is
+  'spend.claim_context with a clock.';
+
+create function spend_private.new_context(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_conversation_id text,
+  p_claim_id uuid,
+  p_path_id text,
+  p_template text,
+  p_timeout_seconds integer,
+  p_run_seconds integer,
+  p_task text,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.execution_contexts
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_wrong text[];
+  v_context spend.execution_contexts;
+begin
+  if p_conversation_id is null then
+    perform spend_private.fail_usage('conversation_id', 'is missing');
+  elsif p_timeout_seconds is null or p_timeout_seconds not between 1 and 86400 then
+    perform spend_private.fail_usage('timeout_seconds', 'is not between 1 and 86400 (a day)');
+  end if;
+  perform spend_private.check_use(p_claim_id, p_run_seconds, p_claim_seconds);
+  v_wrong := spend_private.wrong_argument(p_conversation_id, p_path_id, null, 1, '{}');
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
+  end if;
+
+  select t.template, t.vcpus, t.memory_gib into v_context.template, v_context.vcpus, v_context.memory_gib
+  from spend.sandbox_templates as t where t.template = p_template;
+  if not found then
+    perform spend_private.fail_usage('template', 'is not in spend.sandbox_templates');
+  end if;
+  v_context.tenant_id := p_tenant_id;
+  v_context.id := gen_random_uuid();
+  v_context.user_id := p_user_id;
+  v_context.conversation_id := p_conversation_id;
+  v_context.path_id := p_path_id;
+  v_context.task := coalesce(p_task, 'sandbox');
+  -- Never shorter than its first run.
+  v_context.timeout_seconds := greatest(p_timeout_seconds, p_run_seconds);
+  v_context.status := 'creating';
+  v_context.claim_id := p_claim_id;
+  v_context.claimed_at := p_now;
+  v_context.claim_expires_at := p_now + make_interval(secs => p_claim_seconds);
+  v_context.in_use_until := p_now + make_interval(secs => p_run_seconds);
+  v_context.created_at := p_now;
+  v_context.extension_is_open := false;
+  v_context.revision := 0;
+  v_context.runs := (p_run_seconds > 0)::integer;
+  v_context.clock_skew_seconds := 0;
+  return v_context;
+end;
+$$;
+comment on function spend_private.new_context is
+  'Checks the arguments of claim_context and returns the new row, without its reservation. Raises 22023 invalid_usage.';
+
+create function spend_private.create_context(
+  p_context spend.execution_contexts,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_held spend.reserve_result := spend_private.hold_context(p_context, p_context.user_id, p_enforce, p_now);
+  v_answer spend.context_claim;
+begin
+  if not v_held.allowed then
+    v_answer.outcome := 'refused';
+    v_answer.refusal := v_held;
+    return v_answer;
+  end if;
+  p_context.reservation_id := v_held.reservation_id;
+  insert into spend.execution_contexts select p_context.*;
+  return spend_private.context_answer(p_context, 'create');
+end;
+$$;
+comment on function spend_private.create_context is
+  'Holds the seconds of a timeout for a new context and inserts it; a refusal inserts nothing.';
+
+-- schemas/60_sandboxes/claim_pause.sql
+create function spend.claim_pause(
+  tenant_id uuid,
+  context_id uuid,
+  idle_seconds integer,
+  claim_seconds integer default 60
+)
+returns boolean
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.claim_pause(
+    claim_pause.tenant_id, claim_pause.context_id, claim_pause.idle_seconds, claim_pause.claim_seconds
+  );
+end;
+$$;
+comment on function spend.claim_pause is
+  'Claims the right to pause a sandbox: true for one caller, when the context was not used for idle_seconds. For claim_seconds, or until it is paused, runs wait, so that none is interrupted. Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
+grant execute on function spend.claim_pause to service_role;
+
+create function spend_private.claim_pause(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_idle_seconds integer,
+  p_claim_seconds integer default 60,
+  p_now timestamptz default now()
+)
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+begin
+  if p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
+    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
+  elsif p_idle_seconds is null then
+    perform spend_private.fail_usage('idle_seconds', 'is missing');
+  end if;
+  if v_context.status <> 'running' or v_context.pause_claimed_until > p_now
+    or greatest(v_context.in_use_until, v_context.started_at) + make_interval(secs => p_idle_seconds) > p_now
+  then
+    return false;
+  end if;
+  update spend.execution_contexts as c set
+    pause_claimed_until = p_now + make_interval(secs => p_claim_seconds)
+  where c.tenant_id = p_tenant_id and c.id = p_context_id;
+  return true;
+end;
+$$;
+comment on function spend_private.claim_pause is
+  'spend.claim_pause with a clock.';
+
+-- schemas/60_sandboxes/clock_skew.sql
+create function spend_private.clock_skew(
+  p_context spend.execution_contexts,
+  p_started_at timestamptz,
+  p_now timestamptz
+)
+returns numeric
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_started_at timestamptz := spend_private.by_our_clock(p_context, p_started_at);
+  v_skew numeric := p_context.clock_skew_seconds;
+begin
+  -- A resumed sandbox may report its first start.
+  if v_started_at > p_now + interval '1 second'
+    or (v_started_at < p_context.claimed_at - interval '1 second' and p_context.sandbox_id is null)
+  then
+    v_skew := spend_private.seconds_between(p_context.claimed_at, p_started_at);
+    perform spend_private.record_sandbox_problem(
+      'clock', format('E2B reports a start %s s after the request: its clock or ours is wrong.', round(v_skew)),
+      p_now
+    );
+  elsif p_started_at is not null and v_skew = 0 then
+    perform spend_private.resolve_problem('sandboxes', 'clock', p_now);
+  end if;
+  return v_skew;
+end;
+$$;
+comment on function spend_private.clock_skew is
+  'Seconds that E2B''s clock is ahead of ours, by the start that it reports: 0, or the known difference, where that start is possible. Records a difference as a problem.';
+
+-- schemas/60_sandboxes/close_context.sql
+create function spend_private.close_context(
+  p_context spend.execution_contexts,
+  p_status text,
+  p_reason text,
+  p_ended_at timestamptz,
+  p_now timestamptz
+)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  update spend.execution_contexts as c set
+    status = p_status,
+    booked_at = coalesce(c.booked_at, p_now),
+    paused_at = case p_status when 'paused' then p_ended_at end,
+    ended_at = case when p_status <> 'paused' then coalesce(c.ended_at, p_ended_at) end,
+    end_reason = coalesce(c.end_reason, case when p_status <> 'paused' then p_reason end),
+    pause_claimed_until = null, extension_is_open = false, revision = c.revision + 1
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+  return p_status;
+end;
+$$;
+comment on function spend_private.close_context is
+  'Marks a context whose hold is settled or released as paused, terminated or failed.';
+
+-- schemas/60_sandboxes/confirm_context.sql
+create function spend.confirm_context(
+  tenant_id uuid,
+  context_id uuid,
+  claim_id uuid,
+  sandbox_id text,
+  started_at timestamptz,
+  expires_at timestamptz,
+  vcpus integer,
+  memory_gib numeric,
+  revision integer default null,
+  enforce boolean default true
+)
+returns spend.context_claim
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.confirm_context(
+    confirm_context.tenant_id, confirm_context.context_id, confirm_context.claim_id,
+    confirm_context.sandbox_id, confirm_context.started_at, confirm_context.expires_at,
+    confirm_context.vcpus, confirm_context.memory_gib, confirm_context.revision, confirm_context.enforce
+  );
+end;
+$$;
+comment on function spend.confirm_context is
+  'Records what E2B reports of a sandbox that was started, resumed or extended. started_at, expires_at: by E2B''s clock; null or impossible: the requested times count. If the reported size costs more than is held, extends the hold.
+revision: of the claim''s answer; a report from before a later change does not move the end back.
+outcome: ready (is_extended: E2B would end it before an admitted run ends: connect again with set_timeout_seconds, and confirm), again (see context_claim), refused (the sandbox is larger than its template, and a quota has no room for that: end it), wait (it no longer runs, or another caller is resuming it), gone (no context has this sandbox: kill it and call end_context).
+Errors: PT404 unknown_context, 22023 invalid_usage (sandbox_id, a time, vcpus, memory_gib). For service_role.';
+grant execute on function spend.confirm_context to service_role;
+
+create function spend_private.confirm_context(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_claim_id uuid,
+  p_sandbox_id text,
+  p_started_at timestamptz,
+  p_expires_at timestamptz,
+  p_vcpus integer,
+  p_memory_gib numeric,
+  p_revision integer default null,
+  p_enforce boolean default true,
+  p_now timestamptz default now()
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+  -- Refuse at once what could not be booked at the end.
+  v_wrong text[] := case
+    when p_sandbox_id is null then array['sandbox_id', 'is missing']
+    when not isfinite(p_expires_at) then array['expires_at', 'is not a moment']
+    when not isfinite(p_started_at) then array['started_at', 'is not a moment']
+    when p_vcpus <= 0 then array['vcpus', 'is not a number above 0']
+    when p_memory_gib <= 0 or p_memory_gib in ('NaN', 'Infinity') then array['memory_gib', 'is not a number above 0']
+  end;
+begin
+  if v_wrong is not null then
+    perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
+  end if;
+  if v_context.status = 'creating' and coalesce(v_context.sandbox_id = p_sandbox_id, v_context.claim_id = p_claim_id) then
+    return spend_private.confirm_start(
+      v_context, p_sandbox_id, p_started_at, p_expires_at, p_vcpus, p_memory_gib, p_enforce, p_now
+    );
+  elsif v_context.status = 'running' and v_context.sandbox_id = p_sandbox_id then
+    return spend_private.confirm_end(v_context, p_expires_at, p_revision, p_now);
+  end if;
+  -- The caller must not kill a sandbox of another claim, or a paused one of its own.
+  return spend_private.context_answer(v_context, case
+    when v_context.sandbox_id = p_sandbox_id and v_context.ended_at is null then 'wait' else 'gone'
+  end);
+end;
+$$;
+comment on function spend_private.confirm_context is
+  'spend.confirm_context with a clock.';
+
+create function spend_private.confirm_start(
+  p_context spend.execution_contexts,
+  p_sandbox_id text,
+  p_started_at timestamptz,
+  p_expires_at timestamptz,
+  p_vcpus integer,
+  p_memory_gib numeric,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_needs_more boolean := p_vcpus > p_context.vcpus or p_memory_gib > p_context.memory_gib;
+  v_timeout interval := make_interval(secs => p_context.timeout_seconds);
+  v_end timestamptz;
+  v_held spend.reserve_result;
+  v_answer spend.context_claim;
+begin
+  p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
+  p_context.started_at := spend_private.interval_start(p_context, p_started_at, p_now);
+  v_end := coalesce(
+    spend_private.plausible_end(p_context, p_expires_at, p_now),
+    case when p_context.sandbox_id is null then p_context.claimed_at else p_now end + v_timeout
+  );
+  p_context.held_until := p_context.started_at + v_timeout;
+  if least(v_end, p_now + v_timeout) > p_context.held_until + interval '1 second' then
+    -- The claim was taken over: the sandbox may have run since the first claim, and may run for a timeout from now.
+    p_context.held_until := least(v_end, p_now + v_timeout);
+    v_needs_more := true;
+  end if;
+  p_context.expires_at := least(v_end, p_context.held_until);
+  p_context.vcpus := coalesce(p_vcpus, p_context.vcpus);
+  p_context.memory_gib := coalesce(p_memory_gib, p_context.memory_gib);
+  perform spend_private.compare_template(p_context, p_now);
+  if v_needs_more then
+    v_held := spend_private.extend_context(
+      p_context, spend_private.seconds_between(p_now, p_context.held_until), p_enforce, p_now
+    );
+    if not v_held.allowed then
+      -- Whoever ends it charges its real size.
+      update spend.execution_contexts as c set vcpus = p_context.vcpus, memory_gib = p_context.memory_gib
+      where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+      v_answer := spend_private.context_answer(p_context, 'refused');
+      v_answer.refusal := v_held;
+      return v_answer;
+    end if;
+  end if;
+
+  update spend.execution_contexts as c set
+    status = 'running', sandbox_id = p_sandbox_id,
+    started_at = p_context.started_at, expires_at = p_context.expires_at, held_until = p_context.held_until,
+    clock_skew_seconds = p_context.clock_skew_seconds, revision = c.revision + 1,
+    vcpus = p_context.vcpus, memory_gib = p_context.memory_gib
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
+  return spend_private.confirmed_answer(p_context, p_now);
+end;
+$$;
+comment on function spend_private.confirm_start is
+  'Marks a context in creating as running. Extends the hold first if the sandbox is larger, or may run longer, than is held.';
+
+create function spend_private.confirm_end(
+  p_context spend.execution_contexts,
+  p_expires_at timestamptz,
+  p_revision integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_is_newest boolean := coalesce(p_revision = p_context.revision, false);
+  v_end timestamptz := spend_private.plausible_end(p_context, p_expires_at, p_now);
+  v_is_open boolean := p_context.extension_is_open;
+begin
+  if v_end is null then
+    -- E2B reports no plausible end: the requested end counts.
+    v_end := case when v_is_newest then spend_private.requested_end(p_context) else p_context.expires_at end;
+  end if;
+  v_end := least(v_end, p_context.held_until);
+  if not v_is_newest and v_end < p_context.expires_at - interval '1 second' then
+    return spend_private.context_answer(p_context, 'again');
+  elsif not v_is_newest then
+    v_end := greatest(v_end, p_context.expires_at);
+  end if;
+  -- A report from before an extension does not confirm it.
+  if v_is_newest or v_end >= p_context.held_until - interval '1 second' then
+    v_is_open := false;
+  end if;
+  if v_end = p_context.expires_at and v_is_open = p_context.extension_is_open then
+    return spend_private.confirmed_answer(p_context, p_now);
+  end if;
+  update spend.execution_contexts as c set
+    expires_at = v_end, extension_is_open = v_is_open, revision = c.revision + 1
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
+  return spend_private.confirmed_answer(p_context, p_now);
+end;
+$$;
+comment on function spend_private.confirm_end is
+  'Records when E2B ends a running context. Only a report from after the last change moves the end back.';
+
+create function spend_private.confirmed_answer(p_context spend.execution_contexts, p_now timestamptz)
+returns spend.context_claim
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.ready_answer(
+    p_context, p_context.in_use_until,
+    coalesce(p_context.expires_at < least(p_context.in_use_until, p_context.held_until) - interval '1 second', false),
+    p_now
+  );
+end;
+$$;
+comment on function spend_private.confirmed_answer is
+  'Answer to a confirmation. is_extended: E2B would still end it before an admitted run ends.';
+
+create function spend_private.plausible_end(
+  p_context spend.execution_contexts,
+  p_reported_at timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_end timestamptz := spend_private.by_our_clock(p_context, p_reported_at);
+begin
+  -- A running sandbox has not ended.
+  return case when v_end > p_now then v_end end;
+end;
+$$;
+comment on function spend_private.plausible_end is
+  'The end of a running sandbox as E2B reports it, by our clock; null when it is in the past.';
+
+create function spend_private.compare_template(p_context spend.execution_contexts, p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_template spend.sandbox_templates;
+  v_subject text := 'template ' || p_context.template;
+begin
+  select * into v_template from spend.sandbox_templates as t where t.template = p_context.template;
+  if v_template.vcpus <> p_context.vcpus or v_template.memory_gib <> p_context.memory_gib then
+    perform spend_private.record_sandbox_problem(
+      v_subject,
+      format(
+        'E2B gives %s vCPU and %s GiB, spend.sandbox_templates says %s and %s: correct that row.',
+        p_context.vcpus, trim_scale(p_context.memory_gib), v_template.vcpus, trim_scale(v_template.memory_gib)
+      ),
+      p_now
+    );
+  else
+    perform spend_private.resolve_problem('sandboxes', v_subject, p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.compare_template is
+  'Records a problem when E2B gives sandboxes of a template another size than spend.sandbox_templates says.';
+
+-- schemas/60_sandboxes/context_answer.sql
+create function spend_private.context_answer(p_context spend.execution_contexts, p_outcome text)
+returns spend.context_claim
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return row(
+    p_outcome, p_context.tenant_id, p_context.id, p_context.conversation_id, p_context.path_id,
+    p_context.template, p_context.sandbox_id, p_context.timeout_seconds, null::integer,
+    p_context.started_at, p_context.expires_at, null::spend.reserve_result,
+    null::timestamptz, null::boolean, p_context.revision, p_context.runs
+  );
+end;
+$$;
+comment on function spend_private.context_answer is
+  'context_claim of a context.';
+
+create function spend_private.ready_answer(
+  p_context spend.execution_contexts,
+  p_in_use_until timestamptz,
+  p_is_extended boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_answer spend.context_claim := spend_private.context_answer(p_context, 'ready');
+begin
+  v_answer.set_timeout_seconds := greatest(ceil(spend_private.seconds_between(p_now, p_context.held_until)), 1);
+  v_answer.in_use_until := p_in_use_until;
+  v_answer.is_extended := p_is_extended;
+  return v_answer;
+end;
+$$;
+comment on function spend_private.ready_answer is
+  'context_claim of a context that runs.';
+
+-- schemas/60_sandboxes/context_usage.sql
+create function spend_private.context_usage(p_context spend.execution_contexts, p_seconds numeric)
+returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return jsonb_build_object(
+    'provider', 'e2b', 'template', p_context.template,
+    'vcpus', p_context.vcpus, 'memory_gib', p_context.memory_gib,
+    -- Charge every second begun; a clock that goes back returns nothing.
+    'seconds', greatest(ceil(p_seconds), 0)
+  );
+end;
+$$;
+comment on function spend_private.context_usage is
+  'Usage of a context that runs p_seconds, for reserve, extend and settle.';
+
+create function spend_private.seconds_between(p_from timestamptz, p_until timestamptz)
+returns numeric
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return extract(epoch from p_until) - extract(epoch from p_from);
+end;
+$$;
+comment on function spend_private.seconds_between is
+  'Seconds from p_from to p_until, exact to the microsecond.';
+
+-- schemas/60_sandboxes/contexts_of.sql
+create function spend.contexts_of(sandboxes jsonb)
+returns setof spend.execution_contexts
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select c.*
+    from spend.execution_contexts as c
+    where (c.tenant_id, c.id) in (
+      select s.tenant_id, s.context_id
+      from jsonb_to_recordset(contexts_of.sandboxes) as s (tenant_id uuid, context_id uuid)
+      limit 1000
+    );
+end;
+$$;
+comment on function spend.contexts_of is
+  'The contexts that sandboxes of E2B name in their metadata, in any status. sandboxes: [{"tenant_id", "context_id"}, …], 1,000 at most. For service_role.';
+grant execute on function spend.contexts_of to service_role;
+
+-- schemas/60_sandboxes/database_time.sql
+create function spend.database_time()
+returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return clock_timestamp();
+end;
+$$;
+comment on function spend.database_time is
+  'The database''s clock, which contexts go by. For service_role.';
+grant execute on function spend.database_time to service_role;
+
+-- schemas/60_sandboxes/end_context.sql
+create function spend.end_context(
+  tenant_id uuid,
+  context_id uuid,
+  status text,
+  reason text,
+  started_at timestamptz default null,
+  ended_at timestamptz default null,
+  ended_seconds_ago numeric default null,
+  revision integer default null
+)
+returns text
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.end_context(
+    end_context.tenant_id, end_context.context_id, end_context.status, end_context.reason,
+    end_context.started_at, end_context.ended_at, end_context.ended_seconds_ago, end_context.revision
+  );
+end;
+$$;
+comment on function spend.end_context is
+  'Records that the sandbox of a context no longer runs: paused, terminated or failed. Charges the seconds that it ran, once, and returns the context''s status.
+ended_seconds_ago: the caller saw it end this many seconds ago. Else started_at, ended_at: as E2B reports, by E2B''s clock. Neither, or impossible times: from the context''s start until now or the end of its timeout, whichever was first (now is a guess, and flagged is_estimated; so is any end with reason lost).
+revision: of the context as the caller knows it; if it has changed since, nothing happens.
+Errors: PT404 unknown_context, 22023 invalid_usage (status, a time, reason). For service_role.';
+grant execute on function spend.end_context to service_role;
+
+create function spend_private.end_context(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_status text,
+  p_reason text,
+  p_started_at timestamptz default null,
+  p_ended_at timestamptz default null,
+  p_ended_seconds_ago numeric default null,
+  p_revision integer default null,
+  p_now timestamptz default now()
+)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+  v_ended_at timestamptz;
+  v_status text := p_status;
+begin
+  if p_status is null or p_status not in ('paused', 'terminated', 'failed') then
+    perform spend_private.fail_usage('status', 'is not paused, terminated or failed');
+  elsif not isfinite(p_started_at) or not isfinite(p_ended_at) then
+    perform spend_private.fail_usage('started_at, ended_at', 'are not both moments');
+  elsif not p_ended_seconds_ago between 0 and 86400 then
+    perform spend_private.fail_usage('ended_seconds_ago', 'is not between 0 and 86400 (a day)');
+  elsif length(p_reason) > 200 then
+    perform spend_private.fail_usage('reason', 'is longer than 200 characters');
+  end if;
+  if v_context.booked_at is not null and (v_context.status <> 'paused' or p_status = 'paused') then
+    return v_context.status;
+  end if;
+  v_ended_at := coalesce(
+    p_now - make_interval(secs => round(p_ended_seconds_ago, 6)::double precision),
+    spend_private.by_our_clock(v_context, p_ended_at)
+  );
+  -- A late report: it has been resumed since.
+  if p_revision <> v_context.revision
+    or (p_status = 'paused' and p_revision is null and v_ended_at < v_context.claimed_at)
+  then
+    return v_context.status;
+  end if;
+  -- A failed context stays failed; only its cost was open.
+  if v_context.status = 'failed' then
+    v_status := 'failed';
+  end if;
+  if v_context.booked_at is null then
+    v_ended_at := spend_private.book_interval(v_context, p_reason, p_started_at, v_ended_at, p_now);
+  end if;
+  return spend_private.close_context(
+    v_context, v_status, p_reason, coalesce(v_ended_at, p_now), p_now
+  );
+end;
+$$;
+comment on function spend_private.end_context is
+  'spend.end_context with a clock.';
+
+create function spend_private.book_interval(
+  p_context spend.execution_contexts,
+  p_reason text,
+  p_started_at timestamptz,
+  p_ended_at timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_is_told boolean;
+  v_is_timed_out boolean;
+  v_started_at timestamptz;
+  v_ended_at timestamptz;
+begin
+  if p_context.started_at is null and p_started_at is not null then
+    p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
+  end if;
+  v_started_at := coalesce(
+    p_context.started_at, spend_private.interval_start(p_context, p_started_at, p_now)
+  );
+  -- An end before the start, or in the future, comes from a wrong clock.
+  v_is_told := coalesce(p_ended_at between v_started_at and p_now + interval '1 second', false);
+  v_ended_at := case
+    when v_is_told then least(p_ended_at, p_now)
+    else greatest(least(p_now, spend_private.requested_end(p_context)), v_started_at)
+  end;
+  v_is_timed_out := coalesce(p_context.expires_at <= p_now, false)
+    and not p_context.extension_is_open and p_reason is distinct from 'lost';
+  perform spend_private.settle(
+    p_context.reservation_id,
+    -- Neither its start nor its end is known: charge the estimate.
+    case when coalesce(p_context.started_at, p_started_at) is not null or v_is_told then
+      spend_private.context_usage(p_context, spend_private.seconds_between(v_started_at, v_ended_at))
+    end,
+    jsonb_strip_nulls(jsonb_build_object(
+      'sandbox_id', p_context.sandbox_id, 'end_reason', p_reason,
+      'clock_skew_seconds', nullif(p_context.clock_skew_seconds, 0),
+      -- Its start or end is not known, or which clock is right.
+      'is_estimated', nullif(
+        not (v_is_told or v_is_timed_out) or p_context.clock_skew_seconds <> 0
+        or coalesce(p_context.started_at, p_started_at) is null, false
+      )
+    )), p_now
+  );
+  return v_ended_at;
+end;
+$$;
+comment on function spend_private.book_interval is
+  'Settles the hold of a context by the seconds that it ran, and returns when it ended. p_ended_at: by our clock, null when unknown. Without a known start or end, charges the estimate, flagged.';
+
+-- schemas/60_sandboxes/end_long_paused.sql
+create function spend.end_long_paused(paused_seconds integer, max_rows integer default 100)
+returns setof spend.execution_contexts
+language plpgsql volatile
+-- Definer: no role may write contexts itself.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select c.* from spend_private.end_long_paused(end_long_paused.paused_seconds, end_long_paused.max_rows) as c;
+end;
+$$;
+comment on function spend.end_long_paused is
+  'Ends contexts that have been paused for longer than paused_seconds, longest first, max_rows at most, and returns them: they can no longer be resumed, and the caller kills their sandboxes. For service_role.';
+grant execute on function spend.end_long_paused to service_role;
+
+create function spend_private.end_long_paused(
+  p_paused_seconds integer,
+  p_max_rows integer,
+  p_now timestamptz default now()
+)
+returns setof spend.execution_contexts
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if p_paused_seconds is null or p_paused_seconds < 1 then
+    perform spend_private.fail_usage('paused_seconds', 'is not a number of seconds above 0');
+  end if;
+  return query
+    update spend.execution_contexts as c set
+      status = 'terminated', ended_at = p_now, end_reason = 'paused_too_long', paused_at = null,
+      revision = c.revision + 1
+    where (c.tenant_id, c.id) in (
+      select p.tenant_id, p.id
+      from spend.execution_contexts as p
+      where p.status = 'paused' and p.paused_at < p_now - make_interval(secs => p_paused_seconds)
+      order by p.paused_at
+      limit greatest(p_max_rows, 0)
+      for update skip locked
+    )
+    returning c.*;
+end;
+$$;
+comment on function spend_private.end_long_paused is
+  'spend.end_long_paused with a clock.';
+
+-- schemas/60_sandboxes/enter_context.sql
+create function spend_private.enter_context(
+  p_context spend.execution_contexts,
+  p_user_id uuid,
+  p_claim_id uuid,
+  p_run_seconds integer,
+  p_enforce boolean,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  case p_context.status
+    when 'running' then
+      return spend_private.enter_running(p_context, p_run_seconds, p_enforce, p_now);
+    when 'paused' then
+      return spend_private.resume_context(p_context, p_user_id, p_claim_id, p_run_seconds, p_enforce, p_claim_seconds, p_now);
+    when 'creating' then
+      return spend_private.enter_creating(p_context, p_claim_id, p_run_seconds, p_claim_seconds, p_now);
+    else
+      return spend_private.context_answer(p_context, 'gone');
+  end case;
+end;
+$$;
+comment on function spend_private.enter_context is
+  'What a caller may do with an existing context, which is locked.';
+
+create function spend_private.enter_running(
+  p_context spend.execution_contexts,
+  p_run_seconds integer,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_used_until timestamptz := p_now + make_interval(secs => p_run_seconds);
+  v_until timestamptz;
+  v_held spend.reserve_result;
+  v_answer spend.context_claim;
+begin
+  if p_context.pause_claimed_until > p_now then
+    return spend_private.context_answer(p_context, 'wait');
+  end if;
+  if spend_private.may_live_until(p_context) <= p_now then
+    perform spend_private.end_context(p_context.tenant_id, p_context.id, 'terminated', 'timed_out', p_now => p_now);
+    return spend_private.context_answer(p_context, 'gone');
+  end if;
+
+  -- Each use restarts the timeout. Extend it at E2B, and the hold, only when less than half would remain.
+  if p_context.expires_at < v_used_until + make_interval(secs => p_context.timeout_seconds / 2.0) then
+    -- Never earlier than another caller was promised.
+    v_until := greatest(
+      p_now + make_interval(secs => greatest(p_context.timeout_seconds, p_run_seconds)),
+      p_context.held_until, p_context.in_use_until
+    );
+    if v_until > p_context.held_until then
+      v_held := spend_private.extend_context(
+        p_context, ceil(spend_private.seconds_between(p_now, v_until)), p_enforce, p_now
+      );
+      if v_held.allowed then
+        p_context.held_until := v_until;
+      elsif p_context.held_until < v_used_until then
+        v_answer := spend_private.context_answer(p_context, 'refused');
+        v_answer.refusal := v_held;
+        return v_answer;
+      end if;
+    end if;
+    -- Until E2B confirms, the earlier end counts, and the next caller asks E2B too.
+    if p_context.expires_at < p_context.held_until then
+      p_context.extension_is_open := true;
+      p_context.revision := p_context.revision + 1;
+    end if;
+  end if;
+
+  p_context.runs := p_context.runs + (p_run_seconds > 0)::integer;
+  update spend.execution_contexts as c set
+    held_until = p_context.held_until, extension_is_open = p_context.extension_is_open,
+    revision = p_context.revision, runs = p_context.runs, in_use_until = greatest(c.in_use_until, v_used_until)
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+  return spend_private.ready_answer(p_context, v_used_until, p_context.extension_is_open, p_now);
+end;
+$$;
+comment on function spend_private.enter_running is
+  'Uses a running context for p_run_seconds. Near its timeout, extends the hold first; without room for that, refuses only a run that would not end in time.';
+
+create function spend_private.resume_context(
+  p_context spend.execution_contexts,
+  p_user_id uuid,
+  p_claim_id uuid,
+  p_run_seconds integer,
+  p_enforce boolean,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_held spend.reserve_result;
+  v_answer spend.context_claim;
+begin
+  p_context.timeout_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
+  -- The answer has no times of the interval that ended, also when it is a refusal.
+  p_context.started_at := null;
+  p_context.expires_at := null;
+  p_context.held_until := null;
+  p_context.extension_is_open := false;
+  v_held := spend_private.hold_context(p_context, p_user_id, p_enforce, p_now);
+  if not v_held.allowed then
+    v_answer := spend_private.context_answer(p_context, 'refused');
+    v_answer.refusal := v_held;
+    return v_answer;
+  end if;
+
+  update spend.execution_contexts as c set
+    status = 'creating', timeout_seconds = p_context.timeout_seconds,
+    reservation_id = v_held.reservation_id, booked_at = null,
+    claim_id = p_claim_id, claimed_at = p_now,
+    claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
+    in_use_until = p_now + make_interval(secs => p_run_seconds),
+    started_at = null, expires_at = null, held_until = null, extension_is_open = false,
+    paused_at = null, looked_at = null, pause_claimed_until = null, revision = c.revision + 1,
+    runs = c.runs + (p_run_seconds > 0)::integer
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
+  return spend_private.context_answer(p_context, 'resume');
+end;
+$$;
+comment on function spend_private.resume_context is
+  'Holds a new running interval of a paused context and gives the caller the claim to resume it.';
+
+create function spend_private.enter_creating(
+  p_context spend.execution_contexts,
+  p_claim_id uuid,
+  p_run_seconds integer,
+  p_claim_seconds integer,
+  p_now timestamptz
+)
+returns spend.context_claim
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  if p_context.claim_id = p_claim_id then
+    return spend_private.context_answer(
+      p_context, case when p_context.sandbox_id is null then 'create' else 'resume' end
+    );
+  end if;
+  if p_context.claim_expires_at > p_now then
+    return spend_private.context_answer(p_context, 'wait');
+  end if;
+
+  if p_context.sandbox_id is null then
+    -- Whether a sandbox was started is unknown: reconciliation finds out, and charges it.
+    update spend.execution_contexts as c set
+      status = 'failed', ended_at = p_now, end_reason = 'claim_expired'
+    where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
+    return spend_private.context_answer(p_context, 'gone');
+  end if;
+  -- Resuming is idempotent, and the hold exists: only the claim changes.
+  update spend.execution_contexts as c set
+    claim_id = p_claim_id, claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
+    in_use_until = greatest(c.in_use_until, p_now + make_interval(secs => p_run_seconds)),
+    revision = c.revision + 1, runs = c.runs + (p_run_seconds > 0)::integer
+  where c.tenant_id = p_context.tenant_id and c.id = p_context.id
+  returning c.* into p_context;
+  return spend_private.context_answer(p_context, 'resume');
+end;
+$$;
+comment on function spend_private.enter_creating is
+  'Waits for the caller that is creating or resuming, or takes over its expired claim.';
+
+-- schemas/60_sandboxes/extend_context.sql
+create function spend_private.extend_context(
+  p_context spend.execution_contexts,
+  p_seconds numeric,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.extend(
+    p_context.reservation_id,
+    -- The bound of the whole interval: what has run, and what may run from now on.
+    spend_private.context_usage(
+      p_context, spend_private.seconds_between(p_context.started_at, p_now) + p_seconds
+    ),
+    spend_private.context_ttl(p_seconds), p_enforce, p_now
+  );
+end;
+$$;
+comment on function spend_private.extend_context is
+  'Extends the hold of a running context to p_seconds from now.';
+
+-- schemas/60_sandboxes/fail_context.sql
+create function spend.fail_context(
+  tenant_id uuid,
+  context_id uuid,
+  claim_id uuid,
+  status text,
+  reason text
+)
+returns text
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.fail_context(
+    fail_context.tenant_id, fail_context.context_id, fail_context.claim_id,
+    fail_context.status, fail_context.reason
+  );
+end;
+$$;
+comment on function spend.fail_context is
+  'Records that the holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox to be resumed is still paused), unknown (E2B gave no answer: a sandbox may be running, the hold stays, and reconciliation finds out; the next caller resumes a paused one at once). Returns the context''s status; a lost claim changes nothing.
+Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
+grant execute on function spend.fail_context to service_role;
+
+create function spend_private.fail_context(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_claim_id uuid,
+  p_status text,
+  p_reason text,
+  p_now timestamptz default now()
+)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+begin
+  if p_status is null or p_status not in ('failed', 'paused', 'unknown')
+    or (p_status = 'paused' and v_context.sandbox_id is null)
+  then
+    perform spend_private.fail_usage('status', 'is not failed, paused or unknown, or paused without a sandbox');
+  end if;
+  if v_context.status <> 'creating' or v_context.claim_id is distinct from p_claim_id then
+    return v_context.status;
+  end if;
+  if p_status = 'unknown' and v_context.sandbox_id is not null then
+    -- Resuming is idempotent: let the next caller take the claim at once.
+    update spend.execution_contexts as c set
+      claim_expires_at = greatest(p_now, c.claimed_at + interval '1 millisecond')
+    where c.tenant_id = p_tenant_id and c.id = p_context_id;
+    return 'creating';
+  elsif p_status = 'unknown' then
+    update spend.execution_contexts as c set status = 'failed', ended_at = p_now, end_reason = p_reason
+    where c.tenant_id = p_tenant_id and c.id = p_context_id;
+    return 'failed';
+  end if;
+  perform spend_private.release(v_context.reservation_id, p_reason, p_now);
+  return spend_private.close_context(v_context, p_status, p_reason, p_now, p_now);
+end;
+$$;
+comment on function spend_private.fail_context is
+  'spend.fail_context with a clock.';
+
+-- schemas/60_sandboxes/find_context.sql
+create function spend.find_context(context_id uuid, user_id uuid)
+returns setof spend.execution_contexts
+language plpgsql stable
+-- Definer: no role may call may_use_context.
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  return query
+    select c.*
+    from spend.tenant_members as m
+    join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = find_context.context_id
+    where m.user_id = find_context.user_id and spend_private.may_use_context(c, find_context.user_id);
+end;
+$$;
+comment on function spend.find_context is
+  'The context, also one that has ended, if the user may use it; else no row. For service_role.';
+grant execute on function spend.find_context to service_role;
+
+-- schemas/60_sandboxes/hold_context.sql
+create function spend_private.hold_context(
+  p_context spend.execution_contexts,
+  p_user_id uuid,
+  p_enforce boolean,
+  p_now timestamptz
+)
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.reserve(
+    p_context.tenant_id, p_user_id, 'e2b',
+    spend_private.context_usage(p_context, p_context.timeout_seconds),
+    p_context.task, p_context.conversation_id, p_context.path_id,
+    p_ttl_seconds => spend_private.context_ttl(p_context.timeout_seconds), p_enforce => p_enforce,
+    p_metadata => jsonb_build_object('context_id', p_context.id), p_now => p_now
+  );
+end;
+$$;
+comment on function spend_private.hold_context is
+  'Reserves a running interval of a context.';
+
+create function spend_private.context_ttl(p_seconds numeric)
+returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Leaves reconciliation, which knows the real end, ten minutes before expiry charges the estimate.
+  return ceil(p_seconds) + 600;
+end;
+$$;
+comment on function spend_private.context_ttl is
+  'Seconds until the hold of a context that runs p_seconds from now expires.';
+
+-- schemas/60_sandboxes/interval_start.sql
+create function spend_private.interval_start(
+  p_context spend.execution_contexts,
+  p_started_at timestamptz,
+  p_now timestamptz
+)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_started_at timestamptz := spend_private.by_our_clock(p_context, p_started_at);
+begin
+  -- It cannot have begun before its claim, nor after now. Paused time is free, and a resumed sandbox may report its first
+  -- start.
+  return case when v_started_at between p_context.claimed_at and p_now then v_started_at else p_context.claimed_at end;
+end;
+$$;
+comment on function spend_private.interval_start is
+  'When the running interval of a context in creating began, by our clock: as E2B reports, else when it was claimed.';
+
+-- schemas/60_sandboxes/lock_context.sql
+create function spend_private.lock_context(p_tenant_id uuid, p_context_id uuid)
+returns spend.execution_contexts
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_context spend.execution_contexts;
+begin
+  perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
+  select c.* into v_context
+  from spend.execution_contexts as c
+  where c.tenant_id = p_tenant_id and c.id = p_context_id
+  for no key update;
+  if not found then
+    perform spend_private.fail(
+      'PT404', 'unknown_context', jsonb_build_object('context_id', p_context_id),
+      'Pass the context_id that claim_context returned.'
+    );
+  end if;
+  return v_context;
+end;
+$$;
+comment on function spend_private.lock_context is
+  'Finds a context and locks it. Order of locks: context, then its reservation, then balances. Raises PT404 unknown_context.';
+
+-- schemas/60_sandboxes/look_at_paused.sql
+create function spend.look_at_paused(max_rows integer default 20)
+returns setof spend.execution_contexts
+language plpgsql volatile
+-- Definer: no role may write contexts itself.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    update spend.execution_contexts as c set looked_at = clock_timestamp()
+    where (c.tenant_id, c.id) in (
+      select p.tenant_id, p.id
+      from spend.execution_contexts as p
+      where p.status = 'paused'
+      order by p.looked_at nulls first
+      limit greatest(look_at_paused.max_rows, 0)
+      for update skip locked
+    )
+    returning c.*;
+end;
+$$;
+comment on function spend.look_at_paused is
+  'The paused contexts that were checked longest ago, max_rows at most: the caller asks E2B whether they still exist. Repeated calls reach each of them. For service_role.';
+grant execute on function spend.look_at_paused to service_role;
+
+-- schemas/60_sandboxes/may_use_context.sql
+create function spend_private.may_use_context(p_context spend.execution_contexts, p_user_id uuid)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  -- The same rule as for reading: what a conversation's code left in its sandbox is part of the conversation.
+  return p_user_id is null or coalesce(p_context.user_id = p_user_id, false) or exists (
+    select from spend.tenant_members as m
+    where m.tenant_id = p_context.tenant_id and m.user_id = p_user_id and m.role in ('owner', 'admin')
+  );
+end;
+$$;
+comment on function spend_private.may_use_context is
+  'Whether a user may use a context: the user who opened it, owners and admins of its tenant, and the tenant itself (p_user_id null). The caller checks that the user is still a member.';
+
+-- schemas/60_sandboxes/open_contexts.sql
+create function spend.open_contexts(after_id uuid default null, max_rows integer default 500)
+returns setof spend.execution_contexts
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select c.*
+    from spend.execution_contexts as c
+    where c.booked_at is null
+      and (open_contexts.after_id is null or c.id > open_contexts.after_id)
+    order by c.id
+    limit greatest(open_contexts.max_rows, 0);
+end;
+$$;
+comment on function spend.open_contexts is
+  'Contexts with an open hold, by id, page by page: those in creating, running ones, and failed ones whose cost is not known yet. For service_role.';
+grant execute on function spend.open_contexts to service_role;
+
+-- schemas/60_sandboxes/record_sandbox_problem.sql
+create function spend_private.record_sandbox_problem(p_subject text, p_message text, p_now timestamptz)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  -- Once an hour, so that calls do not wait for this row.
+  if not exists (
+    select from spend.problems as p
+    where p.job = 'sandboxes' and p.subject = p_subject and p.resolved_at is null
+      and p.last_seen_at > p_now - interval '1 hour'
+  ) then
+    perform spend_private.record_problem('sandboxes', p_subject, p_message, p_now => p_now);
+  end if;
+end;
+$$;
+comment on function spend_private.record_sandbox_problem is
+  'record_problem, job sandboxes, for what calls find wrong in E2B''s reports.';
+
+-- schemas/60_sandboxes/requested_end.sql
+create function spend_private.requested_end(p_context spend.execution_contexts)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case when p_context.extension_is_open then p_context.held_until else p_context.expires_at end;
+end;
+$$;
+comment on function spend_private.requested_end is
+  'When E2B ends a running context by itself, as it was last asked: an extension that it has not confirmed counts.';
+
+create function spend_private.may_live_until(p_context spend.execution_contexts)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- An admitted run is not given up on E2B's report alone.
+  return greatest(
+    spend_private.requested_end(p_context), least(p_context.in_use_until, p_context.held_until)
+  );
+end;
+$$;
+comment on function spend_private.may_live_until is
+  'Until when a running context must not be ended without asking E2B.';
+
+create function spend_private.by_our_clock(p_context spend.execution_contexts, p_reported_at timestamptz)
+returns timestamptz
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_reported_at - make_interval(secs => p_context.clock_skew_seconds::double precision);
+end;
+$$;
+comment on function spend_private.by_our_clock is
+  'A time that E2B reports of a context''s sandbox, by our clock.';
+
+-- schemas/60_sandboxes/resolve_context.sql
+create function spend.resolve_context(tenant_id uuid, context_id uuid, listed_at timestamptz)
+returns text
+language plpgsql volatile
+-- Definer: see spend.reserve.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  return spend_private.resolve_context(
+    resolve_context.tenant_id, resolve_context.context_id, resolve_context.listed_at
+  );
+end;
+$$;
+comment on function spend.resolve_context is
+  'Ends a context whose sandbox may or may not have started, and was not among E2B''s sandboxes at listed_at. If a started one would still have run then, none was started: the hold is released (answer released). Later, it may have run: the estimate is charged, flagged (answer booked). null: too early to say, or not open.
+Errors: PT404 unknown_context. For service_role.';
+grant execute on function spend.resolve_context to service_role;
+
+create function spend_private.resolve_context(
+  p_tenant_id uuid,
+  p_context_id uuid,
+  p_listed_at timestamptz,
+  p_now timestamptz default now()
+)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
+  v_released boolean;
+begin
+  if v_context.booked_at is not null or v_context.status not in ('creating', 'failed')
+    or p_listed_at <= v_context.claim_expires_at
+  then
+    return null;
+  end if;
+  -- If it was started, then after the claim, and so it ran at least until then.
+  v_released := p_listed_at < v_context.claimed_at + make_interval(secs => v_context.timeout_seconds);
+  if v_released then
+    perform spend_private.release(v_context.reservation_id, 'never_started', p_now);
+  else
+    perform spend_private.settle(
+      v_context.reservation_id, null, jsonb_build_object('end_reason', 'start_unknown'), p_now
+    );
+  end if;
+  perform spend_private.close_context(v_context, 'failed', 'claim_expired', p_now, p_now);
+  return case when v_released then 'released' else 'booked' end;
+end;
+$$;
+comment on function spend_private.resolve_context is
+  'spend.resolve_context with a clock.';
 
 -- schemas/60_sandboxes/sandbox_sweeps.sql
 create table spend_private.sandbox_sweeps (
@@ -11102,17 +11330,32 @@ create table spend_private.sandbox_sweeps (
   constraint next_token_is_short check (length(next_token) <= 2000)
 );
 comment on table spend_private.sandbox_sweeps is
-  'How far reconciliation has come through E2B''s list of paused sandboxes: some pages in each run, and from the beginning again. Written by spend.sweep_to alone.';
+  'How far reconciliation has read E2B''s list of paused sandboxes: some pages in each run, then from the start again. Written only by spend.sweep_to.';
 comment on column spend_private.sandbox_sweeps.project is 'SPENDGATE_PROJECT, whose sandboxes they are.';
 comment on column spend_private.sandbox_sweeps.next_token is 'E2B''s token of the next page; null: the first one.';
 comment on column spend_private.sandbox_sweeps.swept_at is 'When the last page was read.';
 
 alter table spend_private.sandbox_sweeps enable row level security;
 
+-- schemas/60_sandboxes/stray_sandboxes.sql
+create table spend_private.stray_sandboxes (
+  tenant_id uuid not null,
+  sandbox_id text not null,
+  paid_until timestamptz not null,
+  primary key (tenant_id, sandbox_id)
+);
+comment on table spend_private.stray_sandboxes is
+  'Sandboxes that ran without a context, and until when their seconds are charged. Written only by spend.book_stray_sandbox.';
+
+create index stray_sandboxes_paid_until_idx on spend_private.stray_sandboxes (paid_until);
+
+alter table spend_private.stray_sandboxes enable row level security;
+
+-- schemas/60_sandboxes/sweep_from.sql
 create function spend.sweep_from(project text)
 returns text
 language plpgsql stable
--- Definer: spend_private is nobody's to read.
+-- Definer: no role may read spend_private.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -11123,9 +11366,10 @@ begin
 end;
 $$;
 comment on function spend.sweep_from is
-  'Token of the page of E2B''s paused sandboxes that is to be read next; null: the first one. For service_role.';
+  'Token of the next page of E2B''s paused sandboxes to read; null: the first one. For service_role.';
 grant execute on function spend.sweep_from to service_role;
 
+-- schemas/60_sandboxes/sweep_to.sql
 create function spend.sweep_to(project text, next_token text default null)
 returns void
 language plpgsql volatile
@@ -11146,7 +11390,7 @@ begin
 end;
 $$;
 comment on function spend.sweep_to is
-  'Remembers where the look through E2B''s paused sandboxes stopped; next_token null: at their end. Errors: 22023 invalid_usage. For service_role.';
+  'Stores how far E2B''s paused sandboxes were read; next_token null: to the end. Errors: 22023 invalid_usage. For service_role.';
 grant execute on function spend.sweep_to to service_role;
 
 -- schemas/60_sandboxes/use_context.sql
@@ -11173,7 +11417,7 @@ begin
 end;
 $$;
 comment on function spend.use_context is
-  'claim_context for a context that is there: never creates. A context that has ended, that there is not, or that is not the user''s to use (spend_private.may_use_context): outcome gone, all alike.
+  'claim_context for an existing context: never creates one. Outcome gone for a context that has ended, does not exist, or that the user may not use (spend_private.may_use_context).
 Errors: as spend.claim_context. For service_role.';
 grant execute on function spend.use_context to service_role;
 
@@ -11189,6 +11433,8 @@ create function spend_private.use_context(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_context spend.execution_contexts;
@@ -11210,7 +11456,7 @@ begin
     v_context.id := p_context_id;
     return spend_private.context_answer(v_context, 'gone');
   end if;
-  perform spend_private.read_call(
+  perform spend_private.authorise_call(
     v_context.tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_context, p_run_seconds),
     v_context.task, p_now
   );
@@ -11222,44 +11468,7 @@ $$;
 comment on function spend_private.use_context is
   'spend.use_context with a clock.';
 
-create function spend_private.check_use(p_claim_id uuid, p_run_seconds integer, p_claim_seconds integer)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_claim_id is null then
-    perform spend_private.fail_usage('claim_id', 'is missing');
-  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
-    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
-  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
-    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
-  end if;
-end;
-$$;
-comment on function spend_private.check_use is
-  'Raises 22023 invalid_usage with the field of a use of a context that is missing or out of its range.';
-
-create function spend.find_context(context_id uuid, user_id uuid)
-returns setof spend.execution_contexts
-language plpgsql stable
--- Definer: may_use_context is nobody's to call.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-    select c.*
-    from spend.tenant_members as m
-    join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = find_context.context_id
-    where m.user_id = find_context.user_id and spend_private.may_use_context(c, find_context.user_id);
-end;
-$$;
-comment on function spend.find_context is
-  'The context, also one that has ended, when the user may use it; else no row. For service_role.';
-grant execute on function spend.find_context to service_role;
-
--- schemas/70_alerts/alerts.sql
+-- schemas/70_alerts/01_alerts.sql
 create table spend.alerts (
   id bigint generated always as identity primary key,
   tenant_id uuid,
@@ -11288,25 +11497,25 @@ create table spend.alerts (
   )
 );
 comment on table spend.alerts is
-  'Outbox. Kinds warning and limit: what is spent, not held, of a quota in a period has reached its warning threshold or its limit, or a call was refused near it; once for each limit that the quota has had in the period, and again after spend fell below it. Kinds verification_failed and job_failed: for the operator, about no quota. Written in the transaction that found it.';
+  'Outbox. Kinds warning and limit: the spend of a quota in a period, without holds, has reached its warning threshold or its limit, or a call was refused near the limit; once for each limit that the quota has had in the period, and again after spend fell below it. Kinds verification_failed and job_failed: for the operator, not about a quota. Written in the transaction that found it.';
 comment on column spend.alerts.id is 'What finish_alert takes.';
-comment on column spend.alerts.tenant_id is 'Null for quotas of the platform, and for what is about no quota.';
-comment on column spend.alerts.quota_id is 'Quota, of spend.cost_quotas, which may be gone; null for what is about no quota.';
-comment on column spend.alerts.period_start is 'Period of the balance that it is about; -infinity for lifetime quotas.';
+comment on column spend.alerts.tenant_id is 'Null for quotas of the platform, and for alerts that are not about a quota.';
+comment on column spend.alerts.quota_id is 'Quota, of spend.cost_quotas, which may be gone; null for alerts that are not about a quota.';
+comment on column spend.alerts.period_start is 'Start of the quota''s period; -infinity for lifetime quotas.';
 comment on column spend.alerts.kind is 'warning or limit: about a quota. verification_failed or job_failed: about maintenance, for the operator.';
-comment on column spend.alerts.threshold is 'Share of the limit that was reached: the quota''s warning threshold, or 1. A limit alert below 1 says that a call was refused for which there was no room any more.';
-comment on column spend.alerts.limit_usd is 'Limit when the alert was recorded: another limit has alerts of its own.';
+comment on column spend.alerts.threshold is 'Share of the limit that was reached: the quota''s warning threshold, or 1. Below 1 in a limit alert: a call was refused for lack of room.';
+comment on column spend.alerts.limit_usd is 'Limit when the alert was recorded. A changed limit gets alerts of its own.';
 comment on column spend.alerts.details is 'The quota when the alert was recorded, in USD.';
 comment on column spend.alerts.facts is 'What the other kinds tell: {"problem_id", "job", "subject", "message", "details"}.';
 comment on column spend.alerts.caused_by_tenant_id is 'Tenant whose call crossed the threshold.';
 comment on column spend.alerts.created_at is 'When it was recorded.';
-comment on column spend.alerts.ended_at is 'When a credit or a correction took spend below the threshold again: reaching it once more is a new alert.';
-comment on column spend.alerts.delivered_at is 'When a receiver took it.';
-comment on column spend.alerts.attempts is 'How often somebody claimed it to deliver it.';
-comment on column spend.alerts.next_attempt_at is 'Nobody else tries before: a deliverer that dies loses only time.';
+comment on column spend.alerts.ended_at is 'When a credit or a correction took spend below the threshold again: reaching it once more records a new alert.';
+comment on column spend.alerts.delivered_at is 'When a receiver accepted it.';
+comment on column spend.alerts.attempts is 'How often it was claimed for delivery.';
+comment on column spend.alerts.next_attempt_at is 'Next attempt to deliver it, not before: a deliverer that crashes costs only time.';
 comment on column spend.alerts.last_error is 'Why the last attempt failed.';
 
--- Begins with what a call knows: each look-up is one probe, however many alerts there are.
+-- Starts with the columns that a call knows: a look-up is one probe, however many alerts there are.
 create unique index alerts_once_idx
 on spend.alerts (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null;
 create index alerts_undelivered_idx on spend.alerts (next_attempt_at, id) where delivered_at is null;
@@ -11320,11 +11529,11 @@ for select to authenticated
 using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
 grant select on spend.alerts to authenticated, service_role;
 
--- schemas/70_alerts/deliver_alerts.sql
+-- schemas/70_alerts/claim_alerts.sql
 create function spend.claim_alerts(max_rows integer default 50)
 returns setof spend.alerts
 language plpgsql volatile
--- Definer: the outbox is written by functions alone.
+-- Definer: no role may write the outbox itself.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -11333,7 +11542,7 @@ begin
 end;
 $$;
 comment on function spend.claim_alerts is
-  'Alerts that are due to be delivered, the oldest first. Each goes to one caller alone, and to the next one only after a while that doubles with each attempt (30 s to 6 hours): call finish_alert when it is delivered, or has failed. For service_role.';
+  'Claims alerts that are due for delivery, the oldest first. Each goes to one caller, and to the next one only after a delay that doubles with each attempt (30 s to 6 hours): call finish_alert after delivery or failure. For service_role.';
 grant execute on function spend.claim_alerts to service_role;
 
 create function spend_private.claim_alerts(p_max_rows integer, p_now timestamptz default now())
@@ -11349,7 +11558,7 @@ begin
       where a.delivered_at is null and a.next_attempt_at <= p_now
       order by a.next_attempt_at, a.id
       limit greatest(p_max_rows, 0)
-      -- Another deliverer's are not waited for.
+      -- Skip those that another deliverer is claiming.
       for update skip locked
     )
     update spend.alerts as a set
@@ -11363,6 +11572,30 @@ $$;
 comment on function spend_private.claim_alerts is
   'spend.claim_alerts with a clock.';
 
+-- schemas/70_alerts/end_alerts.sql
+create function spend_private.end_alerts(p_holds spend.reservation_hold[], p_now timestamptz default now())
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  update spend.alerts as a set ended_at = p_now
+  from (
+    select b.quota_id, b.period_start, sum(b.spent_usd) as spent_usd
+    from unnest(p_holds) as h
+    join spend_private.quota_balances as b on b.quota_id = h.quota_id and b.period_start = h.period_start
+    group by b.quota_id, b.period_start
+  ) as s
+  where a.quota_id = s.quota_id and a.period_start = s.period_start and a.ended_at is null
+    and s.spent_usd < a.limit_usd * a.threshold;
+end;
+$$;
+comment on function spend_private.end_alerts is
+  'After a credit or a correction: ends the alerts whose threshold spend fell below, so that reaching it again records a new one.';
+
+-- schemas/70_alerts/finish_alert.sql
 create function spend.finish_alert(alert_id bigint, error text default null)
 returns boolean
 language plpgsql volatile
@@ -11379,7 +11612,7 @@ begin
 end;
 $$;
 comment on function spend.finish_alert is
-  'An alert was delivered, or was not: error says why, and the alert stays in the outbox. False when it was delivered already or is not there. For service_role.';
+  'Records that an alert was delivered, or why not: with an error it stays in the outbox. False when it was delivered already or does not exist. For service_role.';
 grant execute on function spend.finish_alert to service_role;
 
 -- schemas/70_alerts/problems.sql
@@ -11398,167 +11631,26 @@ create table spend.problems (
   constraint times_is_positive check (times > 0)
 );
 comment on table spend.problems is
-  'What maintenance could not do, one row per job and thing that it failed at: the others were done without it. Open while resolved_at is null. Written by spend_private.record_problem and resolve_problem alone; service_role reads it.';
+  'What maintenance could not do, one row per job and subject; everything else was done. Open while resolved_at is null. Written only by spend_private.record_problem and resolve_problems; service_role reads it.';
 comment on column spend.problems.id is 'What an alert''s facts name as problem_id.';
 comment on column spend.problems.job is 'Job of spend.maintain(), or the name of another worker: reconcile for the sandboxes.';
-comment on column spend.problems.subject is 'What it failed at: tenant/reservation, a quota''s id, a month, a context''s id; job where all of the job failed.';
+comment on column spend.problems.subject is 'What it failed at: tenant/reservation, a quota''s id, a month, a context''s id; job where the whole job failed.';
 comment on column spend.problems.message is 'The last error, in the database''s or the provider''s words.';
-comment on column spend.problems.details is 'What else is known of the last error: {"sqlstate", "constraint", "table"}, ids.';
-comment on column spend.problems.times is 'How often it failed, over all.';
+comment on column spend.problems.details is 'Details of the last error: {"sqlstate", "constraint", "table"}, ids.';
+comment on column spend.problems.times is 'How often it failed in all.';
 comment on column spend.problems.first_seen_at is 'When it failed first.';
 comment on column spend.problems.last_seen_at is 'When it failed last.';
-comment on column spend.problems.retry_at is 'The job passes over the subject until then: a minute after the first failure, twice as long after each further one, an hour at most. Set it to now() for a try in the next run.';
-comment on column spend.problems.resolved_at is 'When it was done after all. Null while the problem is open.';
+comment on column spend.problems.retry_at is 'The job skips the subject until then: a minute after the first failure, twice as long after each further one, an hour at most. Set it to now() to retry in the next run.';
+comment on column spend.problems.resolved_at is 'When the job succeeded with it. Null while the problem is open.';
 
--- The open ones of a job: few, whatever was resolved before.
+-- The open problems of a job: few, however many were resolved.
 create index problems_open_idx on spend.problems (job, retry_at) where resolved_at is null;
 create index problems_resolved_at_idx on spend.problems (resolved_at) where resolved_at is not null;
 
 alter table spend.problems enable row level security;
 grant select on spend.problems to service_role;
 
-create function spend_private.record_problem(
-  p_job text,
-  p_subject text,
-  p_message text,
-  p_details jsonb default '{}',
-  p_now timestamptz default now()
-)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_before spend.problems;
-  v_problem spend.problems;
-begin
-  select * into v_before
-  from spend.problems as p
-  where p.job = p_job and p.subject = p_subject
-  for no key update;
-
-  insert into spend.problems as p (
-    job, subject, message, details, first_seen_at, last_seen_at, retry_at
-  )
-  values (
-    p_job, p_subject, p_message, coalesce(p_details, '{}'), p_now, p_now, p_now + interval '1 minute'
-  )
-  on conflict on constraint one_problem_per_subject do update set
-    message = excluded.message, details = excluded.details, times = p.times + 1,
-    last_seen_at = p_now, resolved_at = null,
-    retry_at = p_now + least(interval '1 minute' * 2 ^ least(p.times, 10), interval '1 hour')
-  returning p.* into v_problem;
-
-  -- New, or back again. Two that meet it first at once tell of it once: the second finds times = 2.
-  if v_problem.times = 1 or v_before.resolved_at is not null then
-    insert into spend.alerts (kind, facts, created_at, next_attempt_at)
-    values (
-      case p_job when 'verify' then 'verification_failed' else 'job_failed' end,
-      jsonb_build_object(
-        'problem_id', v_problem.id, 'job', p_job, 'subject', p_subject, 'message', p_message,
-        'details', v_problem.details
-      ),
-      p_now, p_now
-    );
-  end if;
-end;
-$$;
-comment on function spend_private.record_problem is
-  'Puts what a job failed at on record (spend.problems), and one alert for when it is new or back after it was resolved: verification_failed for job verify, else job_failed. Again while it is open: counts, and tries less often. The jobs call it.';
-
-create function spend_private.is_put_off(p_job text, p_subject text, p_now timestamptz default now())
-returns boolean
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return exists (
-    select from spend.problems as p
-    where p.job = p_job and p.subject = p_subject and p.resolved_at is null and p.retry_at > p_now
-  );
-end;
-$$;
-comment on function spend_private.is_put_off is
-  'Whether a job failed at a subject a moment ago, and is to pass over it.';
-
-create function spend_private.resolve_problem(
-  p_job text,
-  p_subject text,
-  p_now timestamptz default now()
-)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform spend_private.resolve_problems(p_job, array[p_subject], p_now);
-end;
-$$;
-comment on function spend_private.resolve_problem is
-  'Closes the problem of a job with a subject, if there is an open one. The jobs call it.';
-
-create function spend_private.resolve_problems(
-  p_job text,
-  p_subjects text[],
-  p_now timestamptz default now()
-)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update spend.problems as p set resolved_at = p_now
-  where p.job = p_job and p.resolved_at is null and p.subject = any (p_subjects);
-end;
-$$;
-comment on function spend_private.resolve_problems is
-  'resolve_problem for many subjects.';
-
-create function spend.report_problems(job text, problems jsonb)
-returns integer
-language plpgsql volatile
--- Definer: problems are written by functions alone.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_problem record;
-  v_subjects text[] := '{}';
-begin
-  if report_problems.job is null or length(report_problems.job) not between 1 and 100
-    or report_problems.job = any (array(select j.job from spend.maintenance_jobs() as j))
-    or jsonb_typeof(report_problems.problems) is distinct from 'array'
-    or jsonb_path_exists(report_problems.problems, '$[*] ? (@.type() != "object")')
-  then
-    perform spend_private.fail(
-      '22023', 'invalid_problem', jsonb_build_object('job', report_problems.job),
-      'job: a name that is not one of spend.maintenance_jobs(). problems: [{"subject", "message", "details"}, …].'
-    );
-  end if;
-  for v_problem in
-    select
-      coalesce(left(p.subject, 500), 'job') as subject, coalesce(left(p.message, 2000), 'unknown') as message,
-      p.details
-    from jsonb_to_recordset(report_problems.problems) as p (subject text, message text, details jsonb)
-    order by 1
-  loop
-    perform spend_private.record_problem(
-      report_problems.job, v_problem.subject, v_problem.message, v_problem.details
-    );
-    v_subjects := v_subjects || v_problem.subject;
-  end loop;
-
-  update spend.problems as p set resolved_at = now()
-  where p.job = report_problems.job and p.resolved_at is null and p.subject <> all (v_subjects);
-  return cardinality(v_subjects);
-end;
-$$;
-comment on function spend.report_problems is
-  'What a worker outside of the database failed at in a run over everything: records each of problems, [{"subject","message","details"}, …], and closes those of the job that are not among them. Returns how many are open. The edge function maintenance calls it for job reconcile.
-Errors: 22023 invalid_problem. For service_role.';
-grant execute on function spend.report_problems to service_role;
-
--- schemas/70_alerts/record_alert.sql
+-- schemas/70_alerts/record_alerts.sql
 create function spend_private.record_alerts(
   p_quota spend.cost_quotas,
   p_details spend.quota_details,
@@ -11574,8 +11666,8 @@ as $$
 declare
   v_is_spent boolean := p_details.spent_usd >= p_quota.limit_usd;
 begin
-  -- Most calls near a threshold have not spent it yet, and need no look at anything. Those beyond the limit need one:
-  -- the warning was recorded no later than the limit.
+  -- Most calls near a threshold have not spent it yet: nothing to look up. Beyond the limit one look-up is enough: the
+  -- warning was recorded before the limit.
   if p_details.spent_usd <= 0
     or p_details.spent_usd < p_quota.limit_usd * p_quota.warning_threshold
     or v_is_spent and spend_private.is_alerted(p_quota, p_period_start, 'limit', 1)
@@ -11587,13 +11679,13 @@ begin
   if v_is_spent then
     perform spend_private.record_alert(p_quota, p_details, p_period_start, 'limit', 1, p_tenant_id, p_now);
   elsif p_is_refused then
-    -- A mark of its own: the alert of the limit itself is still to come.
+    -- With the warning threshold: the alert of the limit itself, with 1, is still to come.
     perform spend_private.record_alert(p_quota, p_details, p_period_start, 'limit', p_quota.warning_threshold, p_tenant_id, p_now);
   end if;
 end;
 $$;
 comment on function spend_private.record_alerts is
-  'Records what the spend of a quota (p_details: its state) in the period from p_period_start says, held cost left out: kind warning from the warning threshold on, kind limit when the limit is spent, or when a call was refused (p_is_refused) above the warning threshold. p_tenant_id: whose call it was. Never of a quota of which nothing is spent.';
+  'Records the alerts for the spend of a quota (p_details: its state), without holds, in the period from p_period_start: kind warning at or above the warning threshold, kind limit when the limit is spent, or when a call was refused (p_is_refused) at or above the warning threshold. p_tenant_id: tenant of the call. None for a quota without spend.';
 
 create function spend_private.is_alerted(
   p_quota spend.cost_quotas,
@@ -11604,6 +11696,8 @@ create function spend_private.is_alerted(
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return exists (
@@ -11614,7 +11708,7 @@ begin
 end;
 $$;
 comment on function spend_private.is_alerted is
-  'Whether there is an alert of this kind and threshold for the quota''s period at its present limit, and has not ended.';
+  'Whether an alert of this kind and threshold exists for the quota''s period at its present limit, and has not ended.';
 
 create function spend_private.record_alert(
   p_quota spend.cost_quotas,
@@ -11630,7 +11724,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Looked up first: on conflict alone would draw an id from the sequence in every call above the threshold.
+  -- Look first: "on conflict" alone would draw an id from the sequence in every call above the threshold.
   if spend_private.is_alerted(p_quota, p_period_start, p_kind, p_threshold) then
     return;
   end if;
@@ -11648,28 +11742,8 @@ $$;
 comment on function spend_private.record_alert is
   'Records one alert about a quota, once per period, kind, threshold and limit. record_alerts calls it.';
 
-create function spend_private.end_alerts(p_holds spend.reservation_hold[], p_now timestamptz default now())
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update spend.alerts as a set ended_at = p_now
-  from (
-    select b.quota_id, b.period_start, sum(b.spent_usd) as spent_usd
-    from unnest(p_holds) as h
-    join spend_private.quota_balances as b on b.quota_id = h.quota_id and b.period_start = h.period_start
-    group by b.quota_id, b.period_start
-  ) as s
-  where a.quota_id = s.quota_id and a.period_start = s.period_start and a.ended_at is null
-    and s.spent_usd < a.limit_usd * a.threshold;
-end;
-$$;
-comment on function spend_private.end_alerts is
-  'After spend went down (a credit, a correction): alerts whose threshold it fell below have ended, so that reaching it again is a new one.';
-
 -- schemas/70_alerts/record_missed_alerts.sql
-create index quota_balances_busy_idx on spend_private.quota_balances (period_end) where not is_calm;
+create index quota_balances_at_threshold_idx on spend_private.quota_balances (period_end) where not is_below_threshold;
 
 create type spend_private.missed_alert as (
   tenant_id uuid,
@@ -11680,7 +11754,7 @@ create type spend_private.missed_alert as (
   details spend.quota_details
 );
 comment on type spend_private.missed_alert is
-  'An alert that what is spent of a quota calls for, and that nobody has recorded.';
+  'An alert for the spend of a quota that was not recorded yet.';
 
 create function spend_private.record_missed_alerts(
   p_now timestamptz default now(),
@@ -11705,7 +11779,7 @@ begin
 exception
   when lock_not_available or deadlock_detected then
     raise;
-  -- All together, as long as that works; else by halves.
+  -- All together; by halves if that fails.
   when others then
     v_count := spend_private.insert_alerts(
       array(select m from spend_private.missed_alerts(p_max_rows, p_now) as m), p_now
@@ -11715,7 +11789,7 @@ exception
 end;
 $$;
 comment on function spend_private.record_missed_alerts is
-  'Records the alerts of thresholds that calls crossed together without seeing each other, or that a lowered limit or an expiry crossed, p_max_rows at most (null: all); returns how many. Once per quota, period and limit, like all alerts. One that cannot be recorded does not keep the others: spend.problems says why.';
+  'Records the alerts of thresholds that concurrent calls crossed together, or that a lowered limit or an expiry crossed, p_max_rows at most (null: all); returns how many. Once per quota, period and limit, like all alerts. An alert that cannot be recorded goes to spend.problems; the others are recorded.';
 
 create function spend_private.missed_alerts(p_max_rows integer, p_now timestamptz)
 returns setof spend_private.missed_alert
@@ -11724,31 +11798,31 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-    with busy as (
+    with at_threshold as (
       select b.quota_id, b.period_start, max(b.period_end) as period_end,
         sum(b.spent_usd) as spent_usd, sum(b.reserved_usd) as reserved_usd
       from spend_private.quota_balances as b
       where (b.quota_id, b.period_start) in (
         select n.quota_id, n.period_start
         from spend_private.quota_balances as n
-        where not n.is_calm and n.period_end > p_now and n.period_start <= p_now
+        where not n.is_below_threshold and n.period_end > p_now and n.period_start <= p_now
       )
       group by b.quota_id, b.period_start
     )
 
     select
       q.tenant_id, q.id, b.period_start, k.kind, k.threshold,
-      -- As quota_details, which would look at each quota by itself.
+      -- As quota_details, but for all quotas in one query.
       row(
         q.id, q.scope, q.scope_id, q.resource_type, q.period, q.limit_usd, b.spent_usd, b.reserved_usd,
         b.spent_usd + b.reserved_usd, 0, greatest(q.limit_usd - b.spent_usd - b.reserved_usd, 0),
         case when q.limit_usd > 0 then round(100 * (b.spent_usd + b.reserved_usd) / q.limit_usd, 2) else 100 end,
         nullif(b.period_end, 'infinity')
       )::spend.quota_details
-    from busy as b
+    from at_threshold as b
     join spend.cost_quotas as q on q.id = b.quota_id
     cross join lateral (values ('warning', q.warning_threshold), ('limit', 1)) as k (kind, threshold)
-    -- As record_alerts: of a quota of which nothing is spent there is nothing to tell.
+    -- As record_alerts: none for a quota without spend.
     where b.spent_usd > 0 and b.spent_usd >= q.limit_usd * k.threshold
       and not exists (
         select from spend.alerts as a
@@ -11765,7 +11839,7 @@ begin
 end;
 $$;
 comment on function spend_private.missed_alerts is
-  'Alerts that are to be recorded, p_max_rows at most (null: all), without those that failed a moment ago.';
+  'Alerts to record, p_max_rows at most (null: all), without those that failed recently.';
 
 create function spend_private.insert_alerts(p_alerts spend_private.missed_alert[], p_now timestamptz)
 returns bigint
@@ -11804,7 +11878,7 @@ exception
 end;
 $$;
 comment on function spend_private.insert_alerts is
-  'Records these alerts and returns how many it did; one that cannot be recorded is found by halves and goes to spend.problems, the others are recorded.';
+  'Records these alerts and returns how many; finds one that cannot be recorded by halves, records it in spend.problems, and records the others.';
 
 create function spend_private.resolve_missed_alerts(p_now timestamptz)
 returns void
@@ -11812,7 +11886,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Tried now, and not failed now: a failure sets retry_at anew.
+  -- Tried now without a failure, which would have moved retry_at.
   update spend.problems as p set resolved_at = p_now
   where p.job = 'record_alerts' and p.subject <> 'job' and p.resolved_at is null and p.retry_at <= p_now
     and not exists (
@@ -11821,10 +11895,77 @@ begin
 end;
 $$;
 comment on function spend_private.resolve_missed_alerts is
-  'Closes the problems of quotas whose alerts could be recorded after all, or are no longer called for.';
+  'Closes the problems of quotas whose alerts are now recorded, or no longer due.';
 
--- schemas/70_alerts/warn.sql
-create function spend_private.warn(
+-- schemas/70_alerts/record_problem.sql
+create function spend_private.record_problem(
+  p_job text,
+  p_subject text,
+  p_message text,
+  p_details jsonb default '{}',
+  p_now timestamptz default now()
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_before spend.problems;
+  v_problem spend.problems;
+begin
+  select * into v_before
+  from spend.problems as p
+  where p.job = p_job and p.subject = p_subject
+  for no key update;
+
+  insert into spend.problems as p (
+    job, subject, message, details, first_seen_at, last_seen_at, retry_at
+  )
+  values (
+    p_job, p_subject, p_message, coalesce(p_details, '{}'), p_now, p_now, p_now + interval '1 minute'
+  )
+  on conflict on constraint one_problem_per_subject do update set
+    message = excluded.message, details = excluded.details, times = p.times + 1,
+    last_seen_at = p_now, resolved_at = null,
+    retry_at = p_now + least(interval '1 minute' * 2 ^ least(p.times, 10), interval '1 hour')
+  returning p.* into v_problem;
+
+  -- New, or back again. Of two concurrent first failures only one records an alert: the second finds times = 2.
+  if v_problem.times = 1 or v_before.resolved_at is not null then
+    insert into spend.alerts (kind, facts, created_at, next_attempt_at)
+    values (
+      case p_job when 'verify' then 'verification_failed' else 'job_failed' end,
+      jsonb_build_object(
+        'problem_id', v_problem.id, 'job', p_job, 'subject', p_subject, 'message', p_message,
+        'details', v_problem.details
+      ),
+      p_now, p_now
+    );
+  end if;
+end;
+$$;
+comment on function spend_private.record_problem is
+  'Records what a job failed at (spend.problems), with an alert when it is new, or back after it was resolved: verification_failed for job verify, else job_failed. While it is open, counts failures and delays retries. Called by the jobs.';
+
+create function spend_private.is_put_off(p_job text, p_subject text, p_now timestamptz default now())
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from spend.problems as p
+    where p.job = p_job and p.subject = p_subject and p.resolved_at is null and p.retry_at > p_now
+  );
+end;
+$$;
+comment on function spend_private.is_put_off is
+  'Whether a job failed at a subject recently, and skips it for now.';
+
+-- schemas/70_alerts/record_warnings.sql
+create function spend_private.record_warnings(
   p_tenant_id uuid,
   p_holds spend.reservation_hold[],
   p_cost_usd numeric,
@@ -11833,6 +11974,8 @@ create function spend_private.warn(
 returns spend.quota_details[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_hold spend.reservation_hold;
@@ -11851,60 +11994,95 @@ begin
   return v_warnings;
 end;
 $$;
-comment on function spend_private.warn is
-  'Quotas among p_holds that are at or above their warning threshold now, held cost included; records the alerts of what is spent of each (record_alerts). With several slots, calls that commit in the same instant do not see each other: the next call, or spend.maintain(), records what they crossed together.';
+comment on function spend_private.record_warnings is
+  'Returns the quotas among p_holds that are at or above their warning threshold, holds included, and records the alerts for their spend (record_alerts). Concurrent calls in different slots do not see each other: the next call, or spend.maintain(), records a threshold that they crossed together.';
 
--- schemas/80_audit/audit_log.sql
-create table spend.audit_log (
-  id bigint generated always as identity primary key,
-  tenant_id uuid,
-  changed_at timestamptz not null default clock_timestamp(),
-  table_name text not null,
-  command text not null,
-  row_key jsonb,
-  old_row jsonb,
-  new_row jsonb,
-  user_id uuid,
-  role_name text not null,
-  session_user_name text not null default session_user,
-  application_name text default current_setting('application_name', true),
-  constraint command_is_known check (command in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))
-);
-comment on table spend.audit_log is
-  'Who changed a price, a plan, a quota, a tenant, a member or a setting, when, from what to what. Written by triggers, append-only.';
-comment on column spend.audit_log.id is 'Number of the entry, in the order in which changes were made.';
-comment on column spend.audit_log.tenant_id is 'Tenant whose row it was; null for prices, plans and quotas of the platform.';
-comment on column spend.audit_log.changed_at is 'When the row was changed, by the clock, not the begin of the transaction.';
-comment on column spend.audit_log.table_name is 'Table of schema spend, without the schema.';
-comment on column spend.audit_log.command is 'INSERT, UPDATE, DELETE or TRUNCATE.';
-comment on column spend.audit_log.row_key is 'Primary key of the row: {"id": 7}. Null for a truncate.';
-comment on column spend.audit_log.old_row is 'The row before; null for an insert.';
-comment on column spend.audit_log.new_row is 'The row after; null for a delete.';
-comment on column spend.audit_log.user_id is 'Signed-in user (auth.uid()); null for service_role and for direct connections.';
-comment on column spend.audit_log.role_name is 'Role that made the change: authenticated, service_role, or whoever connected.';
-comment on column spend.audit_log.session_user_name is 'Role that opened the connection.';
-comment on column spend.audit_log.application_name is 'What the connection called itself; anybody may call itself anything.';
+-- schemas/70_alerts/report_problems.sql
+create function spend.report_problems(job text, problems jsonb)
+returns integer
+language plpgsql volatile
+-- Definer: no role may write problems itself.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_problem record;
+  v_subjects text[] := '{}';
+begin
+  if report_problems.job is null or length(report_problems.job) not between 1 and 100
+    or report_problems.job = any (array(select j.job from spend.maintenance_jobs() as j))
+    or jsonb_typeof(report_problems.problems) is distinct from 'array'
+    or jsonb_path_exists(report_problems.problems, '$[*] ? (@.type() != "object")')
+  then
+    perform spend_private.fail(
+      '22023', 'invalid_problem', jsonb_build_object('job', report_problems.job),
+      'job: a name that is not one of spend.maintenance_jobs(). problems: [{"subject", "message", "details"}, …].'
+    );
+  end if;
+  for v_problem in
+    select
+      coalesce(left(p.subject, 500), 'job') as subject, coalesce(left(p.message, 2000), 'unknown') as message,
+      p.details
+    from jsonb_to_recordset(report_problems.problems) as p (subject text, message text, details jsonb)
+    order by 1
+  loop
+    perform spend_private.record_problem(
+      report_problems.job, v_problem.subject, v_problem.message, v_problem.details
+    );
+    v_subjects := v_subjects || v_problem.subject;
+  end loop;
 
-create index audit_log_tenant_id_idx on spend.audit_log (tenant_id, id);
-create index audit_log_table_name_idx on spend.audit_log (table_name, id);
-create index audit_log_changed_at_idx on spend.audit_log (changed_at);
+  update spend.problems as p set resolved_at = now()
+  where p.job = report_problems.job and p.resolved_at is null and p.subject <> all (v_subjects);
+  return cardinality(v_subjects);
+end;
+$$;
+comment on function spend.report_problems is
+  'Records what a worker outside of the database failed at in a complete run: each of problems, [{"subject","message","details"}, …]; closes the job''s other problems. Returns how many are open. The edge function maintenance calls it for job reconcile.
+Errors: 22023 invalid_problem. For service_role.';
+grant execute on function spend.report_problems to service_role;
 
-alter table spend.audit_log enable row level security;
-create policy "owners and admins read what changed in their tenant" on spend.audit_log
-for select to authenticated
-using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
-grant select on spend.audit_log to authenticated, service_role;
+-- schemas/70_alerts/resolve_problems.sql
+create function spend_private.resolve_problem(
+  p_job text,
+  p_subject text,
+  p_now timestamptz default now()
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.resolve_problems(p_job, array[p_subject], p_now);
+end;
+$$;
+comment on function spend_private.resolve_problem is
+  'Closes the open problem of a job with a subject, if there is one. Called by the jobs.';
 
-create trigger refuse_change before update or delete on spend.audit_log
-for each row execute function spend_private.refuse_change();
-create trigger refuse_truncate before truncate on spend.audit_log
-for each statement execute function spend_private.refuse_change();
+create function spend_private.resolve_problems(
+  p_job text,
+  p_subjects text[],
+  p_now timestamptz default now()
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  update spend.problems as p set resolved_at = p_now
+  where p.job = p_job and p.resolved_at is null and p.subject = any (p_subjects);
+end;
+$$;
+comment on function spend_private.resolve_problems is
+  'resolve_problem for many subjects.';
 
 -- schemas/80_audit/audit.sql
 create function spend_private.audit()
 returns trigger
 language plpgsql
--- Definer: nobody else writes the log.
+-- Definer: no role may write the log itself.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -11914,7 +12092,7 @@ declare
   v_row jsonb := coalesce(v_new, v_old);
   v_marks text[] := array['first_used_at', 'version', 'plan_version', 'is_seeded'];
 begin
-  -- The first use of a price is no change of it, nor is a tenant that follows its plan.
+  -- Marking a price as used is no change, nor is a tenant that follows its plan.
   if v_old - v_marks = v_new - v_marks then
     return null;
   end if;
@@ -11968,6 +12146,711 @@ create trigger audit_truncate before truncate on spend.tenant_members
 for each statement execute function spend_private.audit();
 create trigger audit_truncate before truncate on spend.sandbox_templates
 for each statement execute function spend_private.audit();
+
+-- schemas/80_audit/audit_log.sql
+create table spend.audit_log (
+  id bigint generated always as identity primary key,
+  tenant_id uuid,
+  changed_at timestamptz not null default clock_timestamp(),
+  table_name text not null,
+  command text not null,
+  row_key jsonb,
+  old_row jsonb,
+  new_row jsonb,
+  user_id uuid,
+  role_name text not null,
+  session_user_name text not null default session_user,
+  application_name text default current_setting('application_name', true),
+  constraint command_is_known check (command in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))
+);
+comment on table spend.audit_log is
+  'Who changed a price, plan, quota, tenant, member or setting, when, and the row before and after. Written by triggers, append-only.';
+comment on column spend.audit_log.id is 'Number of the entry, in the order in which changes were made.';
+comment on column spend.audit_log.tenant_id is 'Tenant whose row it was; null for prices, plans and quotas of the platform.';
+comment on column spend.audit_log.changed_at is 'When the row was changed, not when its transaction began.';
+comment on column spend.audit_log.table_name is 'Table of schema spend, without the schema.';
+comment on column spend.audit_log.command is 'INSERT, UPDATE, DELETE or TRUNCATE.';
+comment on column spend.audit_log.row_key is 'Primary key of the row: {"id": 7}. Null for a truncate.';
+comment on column spend.audit_log.old_row is 'The row before; null for an insert.';
+comment on column spend.audit_log.new_row is 'The row after; null for a delete.';
+comment on column spend.audit_log.user_id is 'Signed-in user (auth.uid()); null for service_role and for direct connections.';
+comment on column spend.audit_log.role_name is 'Role that made the change: authenticated, service_role, or the role that connected.';
+comment on column spend.audit_log.session_user_name is 'Role that opened the connection.';
+comment on column spend.audit_log.application_name is 'What the connection called itself; anybody may call itself anything.';
+
+create index audit_log_tenant_id_idx on spend.audit_log (tenant_id, id);
+create index audit_log_table_name_idx on spend.audit_log (table_name, id);
+create index audit_log_changed_at_idx on spend.audit_log (changed_at);
+
+alter table spend.audit_log enable row level security;
+create policy "owners and admins read what changed in their tenant" on spend.audit_log
+for select to authenticated
+using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
+grant select on spend.audit_log to authenticated, service_role;
+
+create trigger refuse_change before update or delete on spend.audit_log
+for each row execute function spend_private.refuse_change();
+create trigger refuse_truncate before truncate on spend.audit_log
+for each statement execute function spend_private.refuse_change();
+
+-- schemas/90_maintenance/delete_old_balances.sql
+create index quota_balances_period_end_idx on spend_private.quota_balances (period_end);
+create index cost_quotas_shape_since_idx on spend.cost_quotas (shape_since) where shape_since > '-infinity';
+create index tenants_time_zone_since_idx on spend.tenants (time_zone_since) where time_zone_since > '-infinity';
+
+create function spend_private.delete_old_balances(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  with ended as (
+    select b.quota_id, b.period_start, b.reserved_usd
+    from spend_private.quota_balances as b
+    where b.period_end < p_now - make_interval(days => p_keep_days)
+  ),
+
+  -- Of quotas that have changed: what ended before the change.
+  other_shape as (
+    select o.quota_id, o.period_start, o.reserved_usd
+    from (
+      select q.id, q.shape_since as before
+      from spend.cost_quotas as q
+      where q.shape_since > '-infinity' and q.shape_since > p_now - make_interval(days => p_keep_days)
+      union
+      select q.id, t.time_zone_since
+      from spend.tenants as t
+      cross join lateral (select c.id from spend.cost_quotas as c where c.tenant_id = t.id offset 0) as q
+      where t.time_zone_since > '-infinity' and t.time_zone_since > p_now - make_interval(days => p_keep_days)
+    ) as n
+    -- Quota by quota, whatever the planner believes: few have changed, and there are many balances.
+    cross join lateral (
+      select b.quota_id, b.period_start, b.reserved_usd
+      from spend_private.quota_balances as b
+      where b.quota_id = n.id and b.period_end <= n.before
+      offset 0
+    ) as o
+  ),
+
+  old as (
+    select o.quota_id, o.period_start
+    from (select * from ended union all select * from other_shape) as o
+    group by o.quota_id, o.period_start
+    -- A call that is still open returns its hold here.
+    having sum(o.reserved_usd) = 0
+    limit p_max_rows
+  )
+
+  delete from spend_private.quota_balances as b
+  using old as o
+  where b.quota_id = o.quota_id and b.period_start = o.period_start;
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_balances is
+  'Deletes balances that hold nothing of periods that ended more than p_keep_days ago, or of an older period, subject or time zone of their quota; returns how many. A late settle skips them and still books into the ledger.';
+
+-- schemas/90_maintenance/delete_old_reservations.sql
+create function spend_private.delete_old_reservations(
+  p_keep_days integer,
+  p_max_rows integer default 5000,
+  p_now timestamptz default now(),
+  p_max_pages integer default 2000
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- A day of UTC, so that the mark below moves once a day.
+  v_before timestamptz := date_trunc('day', p_now - make_interval(days => p_keep_days), 'UTC');
+  v_page bigint;
+  v_next_page bigint;
+  v_deleted bigint;
+begin
+  -- In the transaction that deletes, so that no reader takes an event without its reservation for an error.
+  update spend_private.ledger_state as s set reservations_kept_from = v_before
+  where s.reservations_kept_from < v_before;
+
+  v_page := (select r.next_page from spend_private.job_runs as r where r.job = 'delete_reservations');
+  select d.deleted, d.next_page into v_deleted, v_next_page
+  from spend_private.delete_reservations_in(coalesce(v_page, 0), p_max_pages, v_before, p_max_rows) as d;
+  insert into spend_private.job_runs as r (job, done_at, next_page)
+  values ('delete_reservations', p_now, v_next_page)
+  on conflict on constraint job_runs_pkey do update set next_page = excluded.next_page;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_reservations is
+  'Deletes reservations that were made and ended before the day that was p_keep_days ago (UTC), p_max_rows at most; returns how many. A step reads the next p_max_pages pages of the table (16 MB), so that it needs no index, and starts over at the end: 23 GB a day. Keeps reservations that are held, and those of contexts whose cost is not booked yet.';
+
+create function spend_private.delete_reservations_in(
+  p_page bigint,
+  p_max_pages integer,
+  p_before timestamptz,
+  p_max_rows integer,
+  out deleted bigint,
+  out next_page bigint
+)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_pages bigint := pg_relation_size('spend.reservations') / current_setting('block_size')::bigint;
+  v_from tid := format('(%s,0)', p_page)::tid;
+  v_end tid := format('(%s,0)', p_page + p_max_pages)::tid;
+  v_places tid[];
+begin
+  v_places := array(
+    select r.ctid
+    from spend.reservations as r
+    where r.ctid >= v_from and r.ctid < v_end
+      -- A late settle starts the time anew.
+      and r.status <> 'held' and r.ended_at < p_before and r.created_at < p_before
+      -- Reconciliation still settles it.
+      and not exists (
+        select from spend.execution_contexts as c
+        where c.reservation_id = r.id and c.tenant_id = r.tenant_id and c.booked_at is null
+      )
+    order by r.ctid
+    limit p_max_rows
+    -- A settle that is under way goes first; a later step deletes the row.
+    for update of r skip locked
+  );
+  delete from spend.reservations as r where r.ctid = any (v_places);
+  get diagnostics deleted = row_count;
+
+  -- A full batch left off on the page of its last row.
+  next_page := case
+    when deleted >= p_max_rows then (v_places[cardinality(v_places)]::text::point)[0]::bigint
+    else p_page + p_max_pages
+  end;
+  if next_page >= v_pages then
+    next_page := 0;
+  end if;
+end;
+$$;
+comment on function spend_private.delete_reservations_in is
+  'A step of delete_old_reservations: those in p_max_pages pages of the table from p_page on. next_page: where the next step begins; 0 after the last page.';
+
+-- schemas/90_maintenance/delete_old_rows.sql
+create function spend_private.delete_old_rows(
+  p_table regclass,
+  p_age_column text,
+  p_before timestamptz,
+  p_max_rows integer,
+  p_condition text default 'true'
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  -- By ctid, which cannot change while the rows are locked. Skips rows that another transaction has locked: retention and
+  -- calls do not wait for each other.
+  execute format(
+    'delete from %1$s as d where d.ctid = any (array(
+      select o.ctid from %1$s as o where o.%2$I < $1 and (%3$s) order by o.%2$I limit $2 for update of o skip locked
+    ))',
+    p_table, p_age_column, p_condition
+  ) using p_before, p_max_rows;
+  get diagnostics v_deleted = row_count;
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_rows is
+  'Retention: deletes the oldest rows of a table (not a partitioned one) whose p_age_column lies before p_before, p_max_rows at most; returns how many. p_condition, in SQL, about the row o: keeps rows that do not fulfil it. Written by our functions, never by users. p_age_column has an index.';
+
+create function spend_private.delete_old_alerts(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.delete_old_rows(
+    'spend.alerts', 'created_at', p_now - make_interval(days => p_keep_days), p_max_rows,
+    -- In a current period it keeps the same alert from being sent again.
+    format(
+      'o.quota_id is null or o.ended_at is not null or not exists (
+        select from spend_private.quota_balances as b
+        where b.quota_id = o.quota_id and b.period_start = o.period_start and b.period_end > %L
+      )', p_now
+    )
+  );
+end;
+$$;
+comment on function spend_private.delete_old_alerts is
+  'Deletes alerts that were recorded more than p_keep_days ago, delivered or not, p_max_rows at most; returns how many. Keeps those of current periods, so that a lifetime quota''s are not sent again.';
+
+create function spend_private.delete_old_audit(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_deleted bigint;
+begin
+  perform set_config('spend.retention', 'on', true);
+  v_deleted := spend_private.delete_old_rows(
+    'spend.audit_log', 'changed_at', p_now - make_interval(days => p_keep_days), p_max_rows
+  );
+  perform set_config('spend.retention', 'off', true);
+  return v_deleted;
+end;
+$$;
+comment on function spend_private.delete_old_audit is
+  'Deletes rows of audit_log that are older than p_keep_days, p_max_rows at most; returns how many. Nobody else may delete there (refuse_change).';
+
+create function spend_private.delete_old_cron_runs(
+  p_keep_days integer,
+  p_max_rows integer default 10000,
+  p_now timestamptz default now()
+)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if to_regclass('cron.job_run_details') is null then
+    return 0;
+  end if;
+  return spend_private.delete_old_rows(
+    'cron.job_run_details', 'start_time', p_now - make_interval(days => p_keep_days), p_max_rows,
+    'o.jobid in (select j.jobid from cron.job as j where j.jobname in (''spend-maintain'', ''spend-expire''))'
+  );
+exception
+  -- The owner lacks the right: whoever installed pg_cron must clean up.
+  when insufficient_privilege then
+    return 0;
+end;
+$$;
+comment on function spend_private.delete_old_cron_runs is
+  'Deletes what pg_cron logged of the two jobs of spend_private.schedule_maintenance more than p_keep_days ago, p_max_rows at most; returns how many. pg_cron itself keeps all of them, 10,000 a day.';
+
+-- schemas/90_maintenance/job_runs.sql
+create table spend_private.job_runs (
+  job text primary key,
+  done_at timestamptz not null,
+  next_page bigint
+)
+with (fillfactor = 50);
+comment on table spend_private.job_runs is
+  'When each job of spend.maintain() was last done. Written only by spend_private.run_job; spend.maintenance_status() reads it.';
+comment on column spend_private.job_runs.job is 'Job of spend.maintenance_jobs().';
+comment on column spend_private.job_runs.done_at is 'When it last succeeded. Failures are in spend.problems.';
+comment on column spend_private.job_runs.next_page is 'Of delete_reservations: the page of the table at which its next step begins. Null: of any other job.';
+alter table spend_private.job_runs enable row level security;
+
+-- schemas/90_maintenance/maintain.sql
+create function spend.maintain()
+returns jsonb
+language plpgsql volatile
+-- Definer: it makes and drops partitions and writes what nobody else may.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_job text;
+  v_count bigint;
+  v_is_over boolean := false;
+  v_done jsonb := '{}';
+begin
+  for v_job in
+    select j.job
+    from spend.maintenance_jobs() with ordinality as j (job, batch, place)
+    -- All in one transaction: jobs that calls wait for come last, since locks are held until the end.
+    order by j.job in ('make_partitions', 'drop_months') desc, j.job in ('follow_plans', 'expire_reservations'), j.place
+  loop
+    v_count := case when not v_is_over then spend_private.run_job(v_job) end;
+    v_done := v_done || jsonb_build_object(v_job, v_count);
+    -- These block bookings and reports until the transaction ends: leave the others to the next run.
+    v_is_over := v_is_over or (v_job in ('make_partitions', 'drop_months') and coalesce(v_count, 0) > 0);
+  end loop;
+  return v_done;
+end;
+$$;
+comment on function spend.maintain() is
+  'Does all periodic jobs in one transaction, and returns what it did: {"expire_reservations": 3, "roll_up": 240, …}, in rows; null for a job that is left to the next run: another session is doing it, the ledger''s partitions were just changed, a lock was not granted, or it failed (spend.problems and an alert say why). Safe to run concurrently and beside traffic. Schedule call spend.run_maintenance() instead, or the edge function maintenance: they commit after each step. For service_role.';
+grant execute on function spend.maintain() to service_role;
+
+create function spend.maintain(job text)
+returns jsonb
+language plpgsql volatile
+-- Definer: see spend.maintain().
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_batch bigint;
+begin
+  select j.batch into v_batch from spend.maintenance_jobs() as j where j.job = maintain.job;
+  if not found then
+    perform spend_private.fail(
+      '22023', 'unknown_job', jsonb_build_object('job', maintain.job), 'Pass a job of spend.maintenance_jobs().'
+    );
+  end if;
+  return jsonb_build_object(maintain.job, spend_private.run_job(maintain.job, now(), v_batch));
+end;
+$$;
+comment on function spend.maintain(text) is
+  'One step of one job of spend.maintain(): {"roll_up": 240}. After a full batch (spend.maintenance_jobs) there is more to do.
+Errors: 22023 unknown_job. For service_role.';
+grant execute on function spend.maintain(text) to service_role;
+
+-- schemas/90_maintenance/maintenance_jobs.sql
+create function spend.maintenance_jobs()
+returns table (job text, batch bigint)
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Jobs that free holds or quotas come first, cleaning up last.
+  return query values
+    ('expire_reservations', 200::bigint),
+    -- The tenants' calls wait for the step: a few at a time.
+    ('follow_plans', 10),
+    ('make_partitions', null),
+    ('roll_up', 50000),
+    ('record_alerts', 10000),
+    ('verify', null),
+    ('drop_months', null),
+    ('delete_refusals', 10000),
+    ('fold_refusals', 10000),
+    ('delete_refusal_counts', 10000),
+    ('delete_alerts', 10000),
+    ('delete_balances', 10000),
+    ('delete_conversations', 10000),
+    ('delete_problems', 10000),
+    ('delete_reservations', 5000),
+    ('delete_contexts', 10000),
+    ('delete_adjustment_keys', 10000),
+    ('delete_strays', 10000),
+    ('delete_audit', 10000),
+    ('delete_cron_runs', 10000);
+end;
+$$;
+comment on function spend.maintenance_jobs is
+  'Jobs of spend.maintain(), in the order in which a run does them, each in a transaction of its own. batch: the most that one step does; after a full batch there is more to do, and the step is repeated while there is time. Null: a job of one step. For service_role.';
+grant execute on function spend.maintenance_jobs to service_role;
+
+-- schemas/90_maintenance/maintenance_status.sql
+create type spend.maintenance_status as (
+  is_running boolean,
+  scheduled_by text,
+  maintain_schedule text,
+  expire_schedule text,
+  last_run_at timestamptz,
+  late_jobs text[],
+  open_problems bigint,
+  unrolled_events bigint,
+  unrolled_since timestamptz,
+  remedy text
+);
+comment on type spend.maintenance_status is
+  'Answer of spend.maintenance_status().';
+comment on column spend.maintenance_status.is_running is 'A job was done in the last five minutes.';
+comment on column spend.maintenance_status.scheduled_by is 'pg_cron; other: something else than this database''s pg_cron (the edge function maintenance, another scheduler); null: nothing.';
+comment on column spend.maintenance_status.maintain_schedule is 'When pg_cron calls spend.run_maintenance() or the edge function maintenance, as cron.job has it; null: it does not.';
+comment on column spend.maintenance_status.expire_schedule is 'When pg_cron calls spend.expire_reservations(); null: it does not, and only run_maintenance charges expired reservations.';
+comment on column spend.maintenance_status.last_run_at is 'When a job was last done; null: never.';
+comment on column spend.maintenance_status.late_jobs is 'Jobs of spend.maintenance_jobs() that were not done in the last hour.';
+comment on column spend.maintenance_status.open_problems is 'Rows of spend.problems that are open.';
+comment on column spend.maintenance_status.unrolled_events is 'Events that are not in the roll-ups yet, which reports add one by one.';
+comment on column spend.maintenance_status.unrolled_since is 'When the oldest of them was booked; null: there is none.';
+comment on column spend.maintenance_status.remedy is 'What to do; null: nothing is wrong.';
+
+create function spend.maintenance_status()
+returns spend.maintenance_status
+language plpgsql stable
+-- Definer: it reads spend_private and cron.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.maintenance_status();
+end;
+$$;
+comment on function spend.maintenance_status() is
+  'Whether maintenance runs, what runs it, when it last ran, and what is left to do: for health checks. remedy says what to do; null when nothing is wrong. For service_role.';
+grant execute on function spend.maintenance_status to service_role;
+
+create function spend_private.maintenance_status(p_now timestamptz default now())
+returns spend.maintenance_status
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_status spend.maintenance_status;
+begin
+  v_status.maintain_schedule := spend_private.cron_schedule('\mspend\.(run_maintenance|maintain)\M|/maintenance\M');
+  v_status.expire_schedule := spend_private.cron_schedule('\mspend\.expire_reservations\M');
+  v_status.last_run_at := (select max(r.done_at) from spend_private.job_runs as r);
+  v_status.is_running := coalesce(v_status.last_run_at > p_now - interval '5 minutes', false);
+  v_status.scheduled_by := case
+    when v_status.maintain_schedule is not null then 'pg_cron'
+    when v_status.is_running then 'other'
+  end;
+  v_status.late_jobs := array(
+    select j.job
+    from spend.maintenance_jobs() with ordinality as j (job, batch, place)
+    left join spend_private.job_runs as r on r.job = j.job
+    where (r.done_at > p_now - interval '1 hour') is not true
+    order by j.place
+  );
+  v_status.open_problems := (select count(*) from spend.problems as p where p.resolved_at is null);
+  select count(*), min(e.booked_at) into v_status.unrolled_events, v_status.unrolled_since
+  from spend.cost_events as e
+  where e.booked_xid >= spend_private.rolled_up_before();
+
+  v_status.remedy := case
+    when not v_status.is_running and v_status.scheduled_by is null then
+      'Nobody runs maintenance: call spend.run_maintenance() or the edge function maintenance every minute. Where pg_cron is installed, select spend_private.schedule_maintenance().'
+    when not v_status.is_running then 'pg_cron has the schedule, but no job was done: see cron.job_run_details.'
+    when v_status.late_jobs <> '{}' or v_status.open_problems > 0 then 'See spend.problems, and the warnings in the log.'
+    when v_status.unrolled_since < p_now - interval '1 hour' then
+      'A transaction has been open for more than an hour, in any database of the server: see pg_stat_activity and pg_prepared_xacts.'
+  end;
+  return v_status;
+end;
+$$;
+comment on function spend_private.maintenance_status is
+  'spend.maintenance_status with a clock.';
+
+create function spend_private.cron_schedule(p_pattern text)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if to_regclass('cron.job') is null then
+    return null;
+  end if;
+  return (
+    select j.schedule
+    from cron.job as j
+    where j.active and j.database = current_database() and j.command ~ p_pattern
+    order by j.jobid
+    limit 1
+  );
+exception
+  when insufficient_privilege then
+    return null;
+end;
+$$;
+comment on function spend_private.cron_schedule is
+  'Schedule of the first active job of pg_cron in this database whose command matches p_pattern; null when there is none, or the owner may not see it.';
+
+-- schemas/90_maintenance/partitions.sql
+-- The first partitions; spend.maintain() makes the later ones.
+do $$
+begin
+  perform spend_private.ensure_partitions();
+end;
+$$;
+
+-- schemas/90_maintenance/run_job.sql
+create function spend_private.run_job(p_job text, p_now timestamptz default now(), p_batch bigint default null)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_count bigint;
+  v_constraint text;
+begin
+  if not pg_try_advisory_xact_lock(hashtextextended('spend.maintain ' || p_job, 0)) then
+    return null;
+  end if;
+  v_count := spend_private.do_job(p_job, p_now, p_batch);
+  perform spend_private.resolve_problem(p_job, 'job', p_now);
+  insert into spend_private.job_runs as r (job, done_at) values (p_job, p_now)
+  on conflict on constraint job_runs_pkey do update set done_at = excluded.done_at;
+  return v_count;
+exception
+  -- Another session has a lock: the next run does the job.
+  when lock_not_available or deadlock_detected then
+    raise warning 'spend.maintain: % is left to the next run: % (%)', p_job, sqlerrm, sqlstate;
+    return null;
+  -- One job that fails must not stop the others.
+  when others then
+    get stacked diagnostics v_constraint = constraint_name;
+    raise warning 'spend.maintain: % failed: % (%)', p_job, sqlerrm, sqlstate;
+    perform spend_private.record_problem(
+      p_job, 'job', sqlerrm, jsonb_build_object('sqlstate', sqlstate, 'constraint', v_constraint), p_now
+    );
+    return null;
+end;
+$$;
+comment on function spend_private.run_job is
+  'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is doing it, or when it failed (spend.problems, subject job).';
+
+create function spend_private.do_job(p_job text, p_now timestamptz, p_batch bigint)
+returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_settings spend.settings;
+  v_batch integer := coalesce(p_batch, (select j.batch from spend.maintenance_jobs() as j where j.job = p_job));
+begin
+  select * into v_settings from spend.settings as s;
+  return case p_job
+    when 'expire_reservations' then spend_private.expire_reservations(v_batch, p_now)
+    -- Without a batch it is one job of many in a transaction.
+    when 'follow_plans' then spend_private.follow_plans(v_batch, p_waits => p_batch is not null)
+    when 'make_partitions' then spend_private.ensure_partitions(p_now)
+    when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
+    when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
+    when 'verify' then spend_private.verify_slice(p_now => p_now)
+    when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
+    when 'delete_refusals' then spend_private.delete_old_rows(
+      'spend_private.refusals', 'created_at', p_now - make_interval(hours => v_settings.keep_refusal_hours), v_batch
+    )
+    when 'fold_refusals' then spend_private.fold_refusals(v_batch, p_now)
+    when 'delete_refusal_counts' then spend_private.delete_old_rows(
+      'spend.refusal_counts', 'hour', p_now - make_interval(days => v_settings.keep_refusal_days), v_batch
+    )
+    when 'delete_alerts' then spend_private.delete_old_alerts(v_settings.keep_alert_days, v_batch, p_now)
+    when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
+    -- Of the months that drop_months has dropped.
+    when 'delete_conversations' then spend_private.delete_old_rows(
+      'spend_private.conversation_rollups', 'hour', (select s.kept_from from spend_private.ledger_state as s), v_batch
+    )
+    -- Open problems stay: they have no resolved_at.
+    when 'delete_problems' then spend_private.delete_old_rows(
+      'spend.problems', 'resolved_at', p_now - make_interval(days => v_settings.keep_alert_days), v_batch
+    )
+    when 'delete_reservations'
+      then spend_private.delete_old_reservations(v_settings.keep_reservation_days, v_batch, p_now)
+    when 'delete_contexts' then spend_private.delete_old_rows(
+      'spend.execution_contexts', 'ended_at', p_now - make_interval(days => v_settings.keep_reservation_days), v_batch,
+      'o.booked_at is not null'
+    )
+    when 'delete_adjustment_keys' then spend_private.delete_old_rows(
+      'spend_private.adjustments', 'created_at', p_now - make_interval(days => v_settings.keep_reservation_days), v_batch
+    )
+    when 'delete_strays' then spend_private.delete_old_rows(
+      'spend_private.stray_sandboxes', 'paid_until', p_now - make_interval(days => v_settings.keep_reservation_days), v_batch
+    )
+    when 'delete_audit' then spend_private.delete_old_audit(v_settings.keep_audit_days, v_batch, p_now)
+    when 'delete_cron_runs' then spend_private.delete_old_cron_runs(7, v_batch, p_now)
+  end;
+end;
+$$;
+comment on function spend_private.do_job is
+  'One step of a job, p_batch at most (null: a whole run); returns how many rows it touched.';
+
+-- schemas/90_maintenance/run_maintenance.sql
+create procedure spend.run_maintenance(max_seconds integer default 50)
+language plpgsql
+-- No SET, which would forbid to commit, and so each name with its schema. Invoker: maintain() does what needs the owner.
+as $$
+declare
+  v_end pg_catalog.timestamptz := pg_catalog.clock_timestamp()
+    operator(pg_catalog.+) pg_catalog.make_interval(secs => coalesce(run_maintenance.max_seconds, 50));
+  v_jobs pg_catalog.text[] := array(select j.job from spend.maintenance_jobs() as j);
+  v_batches pg_catalog.int8[] := array(select j.batch from spend.maintenance_jobs() as j);
+  v_count pg_catalog.int8;
+begin
+  for v_place in 1..pg_catalog.cardinality(v_jobs) loop
+    loop
+      v_count := pg_catalog.jsonb_extract_path_text(spend.maintain(job => v_jobs[v_place]), v_jobs[v_place])::pg_catalog.int8;
+      -- Releases the step's locks, and keeps what it did if a later one fails.
+      commit;
+      exit when (v_count operator(pg_catalog.<) v_batches[v_place]) is not false
+        or pg_catalog.clock_timestamp() operator(pg_catalog.>=) v_end;
+    end loop;
+  end loop;
+end;
+$$;
+comment on procedure spend.run_maintenance is
+  'Does all jobs of spend.maintain() in order of importance, and commits after each step. Repeats a job that has more to do until max_seconds are over; after that, does each remaining job once. Cannot be called within a transaction. pg_cron calls it every minute where it exists. For service_role.';
+grant execute on procedure spend.run_maintenance to service_role;
+
+-- schemas/90_maintenance/schedule_maintenance.sql
+create function spend_private.schedule_job(p_name text, p_schedules text[], p_command text)
+returns text
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_schedule text;
+begin
+  -- Each attempt in a block of its own: a failure undoes nothing else.
+  foreach v_schedule in array p_schedules loop
+    begin
+      perform cron.schedule(p_name, v_schedule, p_command);
+      return v_schedule;
+    exception
+      when others then
+        raise warning '%', format('pg_cron rejects %s at "%s": %s', p_name, v_schedule, sqlerrm);
+    end;
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.schedule_job is
+  'Schedules a command in pg_cron with the first of p_schedules that it accepts, and returns that one; null when it accepts none. Raises a warning for each that it rejects. Scheduling the same name again replaces the job.';
+
+create function spend_private.schedule_maintenance()
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_maintain text := spend_private.schedule_job('spend-maintain', '{"* * * * *"}', 'call spend.run_maintenance()');
+  -- Often and in small transactions: the balances of a batch are locked until it commits. pg_cron before 1.5 knows no
+  -- seconds; run_maintenance expires holds too, first of all.
+  v_expire text := spend_private.schedule_job(
+    'spend-expire', '{"10 seconds", "* * * * *"}', 'select spend.expire_reservations(200)'
+  );
+begin
+  if v_maintain is null then
+    raise warning 'Nothing runs spend.run_maintenance(). Call it every minute by other means, or the edge function maintenance.';
+  end if;
+  return v_maintain is not null and v_expire is not null;
+end;
+$$;
+comment on function spend_private.schedule_maintenance is
+  'Schedules spend.run_maintenance() every minute and spend.expire_reservations every ten seconds in pg_cron (before pg_cron 1.5, which knows no seconds: every minute, with a warning); returns whether both are. Call it again after pg_cron was installed or updated.';
+
+-- Hosted Supabase has pg_cron, other servers may not: there, call spend.run_maintenance() every minute by other means
+-- (the edge function `maintenance` does the same). spend.maintenance_status() says whether anything does.
+do $$
+begin
+  if not exists (select from pg_catalog.pg_available_extensions as e where e.name = 'pg_cron') then
+    return;
+  end if;
+  begin
+    create extension if not exists pg_cron with schema pg_catalog;
+  exception
+    -- A server has pg_cron in one database only: not in a copy that is made to compare schemas.
+    when others then
+      raise warning 'pg_cron is not used here: %. Call spend.run_maintenance() every minute by other means.', sqlerrm;
+      return;
+  end;
+  perform spend_private.schedule_maintenance();
+end;
+$$;
 
 -- schemas/90_maintenance/settings.sql
 create table spend.settings (
@@ -12030,769 +12913,9 @@ comment on constraint keep_audit_days_is_positive on spend.settings is
 create trigger explain_mistakes before insert or update on spend.settings
 for each row execute function spend_private.explain_mistakes('settings');
 
--- schemas/90_maintenance/delete_old.sql
-create function spend_private.delete_old_rows(
-  p_table regclass,
-  p_age_column text,
-  p_before timestamptz,
-  p_max_rows integer,
-  p_condition text default 'true'
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_deleted bigint;
-begin
-  -- By their place in the table, which stays what it is while they are locked. What somebody else has locked is
-  -- deleted another time: nobody waits for retention, nor it for anybody.
-  execute format(
-    'delete from %1$s as d where d.ctid = any (array(
-      select o.ctid from %1$s as o where o.%2$I < $1 and (%3$s) order by o.%2$I limit $2 for update of o skip locked
-    ))',
-    p_table, p_age_column, p_condition
-  ) using p_before, p_max_rows;
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
-end;
-$$;
-comment on function spend_private.delete_old_rows is
-  'The one way by which retention deletes: the oldest rows of a table (not a partitioned one) whose p_age_column lies before p_before, p_max_rows at most; returns how many. p_condition, in SQL, of the row o: what does not fulfil it is kept. Written in this file, never by users. p_age_column has an index.';
-
-create function spend_private.delete_old_alerts(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend.alerts', 'created_at', p_now - make_interval(days => p_keep_days), p_max_rows,
-    -- In a period that still runs, it is what keeps the same alert from being sent again.
-    format(
-      'o.quota_id is null or o.ended_at is not null or not exists (
-        select from spend_private.quota_balances as b
-        where b.quota_id = o.quota_id and b.period_start = o.period_start and b.period_end > %L
-      )', p_now
-    )
-  );
-end;
-$$;
-comment on function spend_private.delete_old_alerts is
-  'Deletes alerts that were recorded more than p_keep_days ago, delivered or not, p_max_rows at most; returns how many. Those of periods that still run stay: a lifetime quota''s are not sent again.';
-
-create function spend_private.delete_old_refusals(
-  p_keep_hours integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend_private.refusals', 'created_at', p_now - make_interval(hours => p_keep_hours), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_refusals is
-  'Deletes refused idempotency keys that are older than p_keep_hours, p_max_rows at most; returns how many.';
-
-create function spend_private.delete_old_refusal_counts(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend.refusal_counts', 'hour', p_now - make_interval(days => p_keep_days), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_refusal_counts is
-  'Deletes counts of refusals in hours that began more than p_keep_days ago, p_max_rows at most; returns how many.';
-
-create function spend_private.delete_old_problems(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend.problems', 'resolved_at', p_now - make_interval(days => p_keep_days), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_problems is
-  'Deletes problems that were resolved more than p_keep_days ago, p_max_rows at most; returns how many. Open ones stay.';
-
-create function spend_private.delete_old_conversations(p_max_rows integer default 10000)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend_private.conversation_rollups', 'hour', (select s.kept_from from spend_private.ledger_state as s), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_conversations is
-  'Deletes sums by conversation of the months that drop_months has dropped, p_max_rows at most; returns how many.';
-
-create function spend_private.delete_old_contexts(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend.execution_contexts', 'ended_at', p_now - make_interval(days => p_keep_days), p_max_rows,
-    'o.booked_at is not null'
-  );
-end;
-$$;
-comment on function spend_private.delete_old_contexts is
-  'Deletes sandbox contexts that ended more than p_keep_days ago and whose cost is booked, p_max_rows at most; returns how many. Paused ones have not ended.';
-
-create function spend_private.delete_old_adjustment_keys(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend_private.adjustments', 'created_at', p_now - make_interval(days => p_keep_days), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_adjustment_keys is
-  'Deletes idempotency keys of spend.adjust that are older than p_keep_days, p_max_rows at most; returns how many. What they booked stays.';
-
-create function spend_private.delete_old_strays(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.delete_old_rows(
-    'spend_private.stray_sandboxes', 'paid_until', p_now - make_interval(days => p_keep_days), p_max_rows
-  );
-end;
-$$;
-comment on function spend_private.delete_old_strays is
-  'Forgets stray sandboxes that were booked until more than p_keep_days ago, p_max_rows at most; returns how many. E2B ends a sandbox after a day.';
-
-create function spend_private.delete_old_audit(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_deleted bigint;
-begin
-  perform set_config('spend.retention', 'on', true);
-  v_deleted := spend_private.delete_old_rows(
-    'spend.audit_log', 'changed_at', p_now - make_interval(days => p_keep_days), p_max_rows
-  );
-  perform set_config('spend.retention', 'off', true);
-  return v_deleted;
-end;
-$$;
-comment on function spend_private.delete_old_audit is
-  'Deletes rows of audit_log that are older than p_keep_days, p_max_rows at most; returns how many. Whoever else deletes there is refused (refuse_change), and has no grant.';
-
-create function spend_private.delete_old_cron_runs(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if to_regclass('cron.job_run_details') is null then
-    return 0;
-  end if;
-  return spend_private.delete_old_rows(
-    'cron.job_run_details', 'start_time', p_now - make_interval(days => p_keep_days), p_max_rows,
-    'o.jobid in (select j.jobid from cron.job as j where j.jobname in (''spend-maintain'', ''spend-expire''))'
-  );
-exception
-  -- Where the owner may not, whoever installed pg_cron tidies up.
-  when insufficient_privilege then
-    return 0;
-end;
-$$;
-comment on function spend_private.delete_old_cron_runs is
-  'Deletes what pg_cron logged of the two jobs of spend_private.schedule_maintenance more than p_keep_days ago, p_max_rows at most; returns how many. pg_cron itself keeps all 10,000 rows a day.';
-
--- schemas/90_maintenance/delete_old_balances.sql
-create index quota_balances_period_end_idx on spend_private.quota_balances (period_end);
-create index cost_quotas_shape_since_idx on spend.cost_quotas (shape_since) where shape_since > '-infinity';
-create index tenants_time_zone_since_idx on spend.tenants (time_zone_since) where time_zone_since > '-infinity';
-
-create function spend_private.delete_old_balances(
-  p_keep_days integer,
-  p_max_rows integer default 10000,
-  p_now timestamptz default now()
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_deleted bigint;
-begin
-  with old as (
-    select b.quota_id, b.period_start
-    from spend_private.quota_balances as b
-    where b.period_end < p_now - make_interval(days => p_keep_days)
-    group by b.quota_id, b.period_start
-    -- A call that is open for so long still gives back what it holds.
-    having sum(b.reserved_usd) = 0
-    limit p_max_rows
-  ),
-
-  -- Of quotas that have changed since: what is older than that is found above, by its end.
-  other_shape as (
-    select o.quota_id, o.period_start
-    from (
-      select q.id, q.shape_since as before
-      from spend.cost_quotas as q
-      where q.shape_since > '-infinity' and q.shape_since > p_now - make_interval(days => p_keep_days)
-      union
-      select q.id, t.time_zone_since
-      from spend.tenants as t
-      cross join lateral (select c.id from spend.cost_quotas as c where c.tenant_id = t.id offset 0) as q
-      where t.time_zone_since > '-infinity' and t.time_zone_since > p_now - make_interval(days => p_keep_days)
-    ) as n
-    -- Quota by quota, whatever the planner believes: few have changed, and there are many balances.
-    cross join lateral (
-      select b.quota_id, b.period_start, b.reserved_usd
-      from spend_private.quota_balances as b
-      where b.quota_id = n.id and b.period_end <= n.before
-      offset 0
-    ) as o
-    group by o.quota_id, o.period_start
-    having sum(o.reserved_usd) = 0
-    limit p_max_rows
-  )
-  delete from spend_private.quota_balances as b
-  using (select * from old union select * from other_shape) as o
-  where b.quota_id = o.quota_id and b.period_start = o.period_start;
-  get diagnostics v_deleted = row_count;
-  return v_deleted;
-end;
-$$;
-comment on function spend_private.delete_old_balances is
-  'Deletes balances that hold nothing of periods that ended more than p_keep_days ago, or that a quota''s older period, subject or time zone left behind; returns how many. A late settle passes over them and books into the ledger all the same.';
-
--- schemas/90_maintenance/delete_old_reservations.sql
-create function spend_private.delete_old_reservations(
-  p_keep_days integer,
-  p_max_rows integer default 5000,
-  p_now timestamptz default now(),
-  p_max_pages integer default 2000
-)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  -- A day of UTC: the mark below moves once a day.
-  v_before timestamptz := date_trunc('day', p_now - make_interval(days => p_keep_days), 'UTC');
-  v_page bigint;
-  v_next_page bigint;
-  v_deleted bigint;
-begin
-  -- In the transaction that deletes: no reader finds an event whose reservation is gone unannounced.
-  update spend_private.ledger_state as s set reservations_kept_from = v_before
-  where s.reservations_kept_from < v_before;
-
-  v_page := (select r.next_page from spend_private.job_runs as r where r.job = 'delete_reservations');
-  select d.deleted, d.next_page into v_deleted, v_next_page
-  from spend_private.delete_reservations_in(coalesce(v_page, 0), p_max_pages, v_before, p_max_rows) as d;
-  insert into spend_private.job_runs as r (job, done_at, next_page)
-  values ('delete_reservations', p_now, v_next_page)
-  on conflict on constraint job_runs_pkey do update set next_page = excluded.next_page;
-  return v_deleted;
-end;
-$$;
-comment on function spend_private.delete_old_reservations is
-  'Deletes reservations that were made and ended before the day that was p_keep_days ago (UTC), p_max_rows at most; returns how many. A step looks at the next p_max_pages pages of the table (16 MB), so that calls need no index for it: round and round, in a day through 23 GB. Never one that is held, nor that of a sandbox context whose cost is not booked yet.';
-
-create function spend_private.delete_reservations_in(
-  p_page bigint,
-  p_max_pages integer,
-  p_before timestamptz,
-  p_max_rows integer,
-  out deleted bigint,
-  out next_page bigint
-)
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
-as $$
-declare
-  v_pages bigint := pg_relation_size('spend.reservations') / current_setting('block_size')::bigint;
-  v_from tid := format('(%s,0)', p_page)::tid;
-  v_end tid := format('(%s,0)', p_page + p_max_pages)::tid;
-  v_places tid[];
-begin
-  v_places := array(
-    select r.ctid
-    from spend.reservations as r
-    where r.ctid >= v_from and r.ctid < v_end
-      -- One that was settled late is kept from then on.
-      and r.status <> 'held' and r.ended_at < p_before and r.created_at < p_before
-      -- Reconciliation still settles it.
-      and not exists (
-        select from spend.execution_contexts as c
-        where c.reservation_id = r.id and c.tenant_id = r.tenant_id and c.booked_at is null
-      )
-    order by r.ctid
-    limit p_max_rows
-    -- Whoever settles one at this moment goes first; it is deleted another time.
-    for update of r skip locked
-  );
-  delete from spend.reservations as r where r.ctid = any (v_places);
-  get diagnostics deleted = row_count;
-
-  -- A full batch left off on the page of its last row.
-  next_page := case
-    when deleted >= p_max_rows then (v_places[cardinality(v_places)]::text::point)[0]::bigint
-    else p_page + p_max_pages
-  end;
-  if next_page >= v_pages then
-    next_page := 0;
-  end if;
-end;
-$$;
-comment on function spend_private.delete_reservations_in is
-  'A step of delete_old_reservations: those in p_max_pages pages of the table from p_page on. next_page: where the next step begins; 0 after the last page.';
-
--- schemas/90_maintenance/job_runs.sql
-create table spend_private.job_runs (
-  job text primary key,
-  done_at timestamptz not null,
-  next_page bigint
-)
-with (fillfactor = 50);
-comment on table spend_private.job_runs is
-  'When each job of spend.maintain() was last done, whoever asked for it. Written by spend_private.run_job alone; spend.maintenance_status() reads it.';
-comment on column spend_private.job_runs.job is 'Job of spend.maintenance_jobs().';
-comment on column spend_private.job_runs.done_at is 'When it last came to its end. One that fails is in spend.problems.';
-comment on column spend_private.job_runs.next_page is 'Of delete_reservations: the page of the table at which its next step begins. Null: of any other job.';
-alter table spend_private.job_runs enable row level security;
-
--- schemas/90_maintenance/maintain.sql
-create function spend.maintenance_jobs()
-returns table (job text, batch bigint)
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- What holds money or quota back comes first, what only tidies up last.
-  return query values
-    ('expire_reservations', 200::bigint),
-    -- Their calls wait for the step: a few tenants at a time.
-    ('follow_plans', 10),
-    ('make_partitions', null),
-    ('roll_up', 50000),
-    ('record_alerts', 10000),
-    ('verify', null),
-    ('drop_months', null),
-    ('delete_refusals', 10000),
-    ('fold_refusals', 10000),
-    ('delete_refusal_counts', 10000),
-    ('delete_alerts', 10000),
-    ('delete_balances', 10000),
-    ('delete_conversations', 10000),
-    ('delete_problems', 10000),
-    ('delete_reservations', 5000),
-    ('delete_contexts', 10000),
-    ('delete_adjustment_keys', 10000),
-    ('delete_strays', 10000),
-    ('delete_audit', 10000),
-    ('delete_cron_runs', 10000);
-end;
-$$;
-comment on function spend.maintenance_jobs is
-  'Jobs of spend.maintain(), in the order in which a run does them, each in a transaction of its own. batch: what one step does at most; a step that did as much has more to do, and is repeated while there is time. Null: one step is all. For service_role.';
-grant execute on function spend.maintenance_jobs to service_role;
-
-create function spend.maintain()
-returns jsonb
-language plpgsql volatile
--- Definer: it makes and drops partitions and writes what nobody else may.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_job text;
-  v_count bigint;
-  v_is_over boolean := false;
-  v_done jsonb := '{}';
-begin
-  for v_job in
-    select j.job
-    from spend.maintenance_jobs() with ordinality as j (job, batch, place)
-    -- All in one transaction: what calls wait for comes last, since its locks are held until the end.
-    order by j.job in ('make_partitions', 'drop_months') desc, j.job in ('follow_plans', 'expire_reservations'), j.place
-  loop
-    v_count := case when not v_is_over then spend_private.run_job(v_job) end;
-    v_done := v_done || jsonb_build_object(v_job, v_count);
-    -- These stop bookings and reports until the transaction ends: the others wait for the next run.
-    v_is_over := v_is_over or (v_job in ('make_partitions', 'drop_months') and coalesce(v_count, 0) > 0);
-  end loop;
-  return v_done;
-end;
-$$;
-comment on function spend.maintain() is
-  'Does all that is periodic, in one transaction, and returns what it did: {"expire_reservations": 3, "roll_up": 240, …}, in rows; null for a job that is left to the next run: another session is at it, the ledger''s months were just changed, a lock was not had, or it failed (spend.problems and an alert say why). Safe to run at any time, beside traffic and beside itself. A scheduler does better with call spend.run_maintenance(), or the edge function maintenance, which commit after each step. For service_role.';
-grant execute on function spend.maintain() to service_role;
-
-create function spend.maintain(job text)
-returns jsonb
-language plpgsql volatile
--- Definer: see spend.maintain().
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_batch bigint;
-begin
-  select j.batch into v_batch from spend.maintenance_jobs() as j where j.job = maintain.job;
-  if not found then
-    perform spend_private.fail(
-      '22023', 'unknown_job', jsonb_build_object('job', maintain.job), 'Pass a job of spend.maintenance_jobs().'
-    );
-  end if;
-  return jsonb_build_object(maintain.job, spend_private.run_job(maintain.job, now(), v_batch));
-end;
-$$;
-comment on function spend.maintain(text) is
-  'One step of one job of spend.maintain(): {"roll_up": 240}. A job that did its whole batch (spend.maintenance_jobs) has more to do.
-Errors: 22023 unknown_job. For service_role.';
-grant execute on function spend.maintain(text) to service_role;
-
-create procedure spend.run_maintenance(max_seconds integer default 50)
-language plpgsql
--- No SET, which would forbid to commit, and so each name with its schema. Invoker: maintain() does what needs the owner.
-as $$
-declare
-  v_end pg_catalog.timestamptz := pg_catalog.clock_timestamp()
-    operator(pg_catalog.+) pg_catalog.make_interval(secs => coalesce(run_maintenance.max_seconds, 50));
-  v_jobs pg_catalog.text[] := array(select j.job from spend.maintenance_jobs() as j);
-  v_batches pg_catalog.int8[] := array(select j.batch from spend.maintenance_jobs() as j);
-  v_count pg_catalog.int8;
-begin
-  for v_place in 1..pg_catalog.cardinality(v_jobs) loop
-    loop
-      v_count := pg_catalog.jsonb_extract_path_text(spend.maintain(job => v_jobs[v_place]), v_jobs[v_place])::pg_catalog.int8;
-      -- What this step locked is free, and what it did is done, whatever comes.
-      commit;
-      exit when (v_count operator(pg_catalog.<) v_batches[v_place]) is not false
-        or pg_catalog.clock_timestamp() operator(pg_catalog.>=) v_end;
-    end loop;
-  end loop;
-end;
-$$;
-comment on procedure spend.run_maintenance is
-  'Does all jobs of spend.maintain(), each step committed, the dearest first, and repeats a job that has more to do for as long as max_seconds last; then each is done once still. Not to be called within a transaction. pg_cron calls it every minute where it exists. For service_role.';
-grant execute on procedure spend.run_maintenance to service_role;
-
-create function spend_private.run_job(p_job text, p_now timestamptz default now(), p_batch bigint default null)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-declare
-  v_count bigint;
-  v_constraint text;
-begin
-  if not pg_try_advisory_xact_lock(hashtextextended('spend.maintain ' || p_job, 0)) then
-    return null;
-  end if;
-  v_count := spend_private.do_job(p_job, p_now, p_batch);
-  perform spend_private.resolve_problem(p_job, 'job', p_now);
-  insert into spend_private.job_runs as r (job, done_at) values (p_job, p_now)
-  on conflict on constraint job_runs_pkey do update set done_at = excluded.done_at;
-  return v_count;
-exception
-  -- Somebody else is at it: no fault of the job, the next run does it.
-  when lock_not_available or deadlock_detected then
-    raise warning 'spend.maintain: % is left to the next run: % (%)', p_job, sqlerrm, sqlstate;
-    return null;
-  -- One job that fails must not stop the others.
-  when others then
-    get stacked diagnostics v_constraint = constraint_name;
-    raise warning 'spend.maintain: % failed: % (%)', p_job, sqlerrm, sqlstate;
-    perform spend_private.record_problem(
-      p_job, 'job', sqlerrm, jsonb_build_object('sqlstate', sqlstate, 'constraint', v_constraint), p_now
-    );
-    return null;
-end;
-$$;
-comment on function spend_private.run_job is
-  'Does one job of spend.maintain() once, and returns how many rows it touched; null when another session is at it, or when it failed: then spend.problems says why, with subject job.';
-
-create function spend_private.do_job(p_job text, p_now timestamptz, p_batch bigint)
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_settings spend.settings;
-  v_batch integer := coalesce(p_batch, (select j.batch from spend.maintenance_jobs() as j where j.job = p_job));
-begin
-  select * into v_settings from spend.settings as s;
-  return case p_job
-    when 'expire_reservations' then spend_private.expire_reservations(v_batch, p_now)
-    -- Without a batch it is one job of many in a transaction.
-    when 'follow_plans' then spend_private.follow_plans(v_batch, p_waits => p_batch is not null)
-    when 'make_partitions' then spend_private.ensure_partitions(p_now)
-    when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
-    when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
-    when 'verify' then spend_private.verify_slice(p_now => p_now)
-    when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
-    when 'delete_refusals' then spend_private.delete_old_refusals(v_settings.keep_refusal_hours, v_batch, p_now)
-    when 'fold_refusals' then spend_private.fold_refusals(v_batch, p_now)
-    when 'delete_refusal_counts' then spend_private.delete_old_refusal_counts(v_settings.keep_refusal_days, v_batch, p_now)
-    when 'delete_alerts' then spend_private.delete_old_alerts(v_settings.keep_alert_days, v_batch, p_now)
-    when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
-    when 'delete_conversations' then spend_private.delete_old_conversations(v_batch)
-    when 'delete_problems' then spend_private.delete_old_problems(v_settings.keep_alert_days, v_batch, p_now)
-    when 'delete_reservations'
-      then spend_private.delete_old_reservations(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_contexts' then spend_private.delete_old_contexts(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_adjustment_keys'
-      then spend_private.delete_old_adjustment_keys(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_strays' then spend_private.delete_old_strays(v_settings.keep_reservation_days, v_batch, p_now)
-    when 'delete_audit' then spend_private.delete_old_audit(v_settings.keep_audit_days, v_batch, p_now)
-    when 'delete_cron_runs' then spend_private.delete_old_cron_runs(7, v_batch, p_now)
-  end;
-end;
-$$;
-comment on function spend_private.do_job is
-  'One step of a job, p_batch at most (null: all that may be done in one transaction); returns how many rows it touched.';
-
--- schemas/90_maintenance/maintenance_status.sql
-create type spend.maintenance_status as (
-  is_running boolean,
-  scheduled_by text,
-  maintain_schedule text,
-  expire_schedule text,
-  last_run_at timestamptz,
-  late_jobs text[],
-  open_problems bigint,
-  unrolled_events bigint,
-  unrolled_since timestamptz,
-  remedy text
-);
-comment on type spend.maintenance_status is
-  'Answer of spend.maintenance_status().';
-comment on column spend.maintenance_status.is_running is 'A job was done in the last five minutes.';
-comment on column spend.maintenance_status.scheduled_by is 'pg_cron; other: somebody does it, and not this database''s pg_cron (the edge function maintenance, another scheduler); null: nobody.';
-comment on column spend.maintenance_status.maintain_schedule is 'When pg_cron calls spend.run_maintenance() or the edge function maintenance, as cron.job has it; null: it does not.';
-comment on column spend.maintenance_status.expire_schedule is 'When pg_cron calls spend.expire_reservations(); null: it does not, and run_maintenance alone books calls whose time is over.';
-comment on column spend.maintenance_status.last_run_at is 'When a job was last done, by whomever; null: never.';
-comment on column spend.maintenance_status.late_jobs is 'Jobs of spend.maintenance_jobs() that were not done for an hour.';
-comment on column spend.maintenance_status.open_problems is 'Rows of spend.problems that are open.';
-comment on column spend.maintenance_status.unrolled_events is 'Bookings that are not in the roll-ups yet, which reports add one by one.';
-comment on column spend.maintenance_status.unrolled_since is 'When the oldest of them was booked; null: there is none.';
-comment on column spend.maintenance_status.remedy is 'What to do; null: all is right.';
-
-create function spend.maintenance_status()
-returns spend.maintenance_status
-language plpgsql stable
--- Definer: it reads spend_private and cron.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.maintenance_status();
-end;
-$$;
-comment on function spend.maintenance_status() is
-  'Whether maintenance runs, by what, when it last did, and what it leaves behind: for a health check, and for who wonders. remedy says what to do; null when all is right. For service_role.';
-grant execute on function spend.maintenance_status to service_role;
-
-create function spend_private.maintenance_status(p_now timestamptz default now())
-returns spend.maintenance_status
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_status spend.maintenance_status;
-begin
-  v_status.maintain_schedule := spend_private.cron_schedule('\mspend\.(run_maintenance|maintain)\M|/maintenance\M');
-  v_status.expire_schedule := spend_private.cron_schedule('\mspend\.expire_reservations\M');
-  v_status.last_run_at := (select max(r.done_at) from spend_private.job_runs as r);
-  v_status.is_running := coalesce(v_status.last_run_at > p_now - interval '5 minutes', false);
-  v_status.scheduled_by := case
-    when v_status.maintain_schedule is not null then 'pg_cron'
-    when v_status.is_running then 'other'
-  end;
-  v_status.late_jobs := array(
-    select j.job
-    from spend.maintenance_jobs() with ordinality as j (job, batch, place)
-    left join spend_private.job_runs as r on r.job = j.job
-    where (r.done_at > p_now - interval '1 hour') is not true
-    order by j.place
-  );
-  v_status.open_problems := (select count(*) from spend.problems as p where p.resolved_at is null);
-  select count(*), min(e.booked_at) into v_status.unrolled_events, v_status.unrolled_since
-  from spend.cost_events as e
-  where e.booked_xid >= spend_private.rolled_up_before();
-
-  v_status.remedy := case
-    when not v_status.is_running and v_status.scheduled_by is null then
-      'Nobody runs maintenance: call spend.run_maintenance() or the edge function maintenance every minute. Where pg_cron is installed, select spend_private.schedule_maintenance().'
-    when not v_status.is_running then 'pg_cron has the schedule, and nothing was done: see cron.job_run_details.'
-    when v_status.late_jobs <> '{}' or v_status.open_problems > 0 then 'See spend.problems, and the warnings in the log.'
-    when v_status.unrolled_since < p_now - interval '1 hour' then
-      'A transaction or a prepared one has been open for long, in any database of the server: see pg_stat_activity and pg_prepared_xacts.'
-  end;
-  return v_status;
-end;
-$$;
-comment on function spend_private.maintenance_status is
-  'spend.maintenance_status with a clock.';
-
-create function spend_private.cron_schedule(p_pattern text)
-returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if to_regclass('cron.job') is null then
-    return null;
-  end if;
-  return (
-    select j.schedule
-    from cron.job as j
-    where j.active and j.database = current_database() and j.command ~ p_pattern
-    order by j.jobid
-    limit 1
-  );
-exception
-  when insufficient_privilege then
-    return null;
-end;
-$$;
-comment on function spend_private.cron_schedule is
-  'Schedule of the first active job of pg_cron in this database whose command matches p_pattern; null when there is none, or the owner may not see it.';
-
--- schemas/90_maintenance/partitions.sql
--- What spend.maintain() does from then on.
-do $$
-begin
-  perform spend_private.ensure_partitions();
-end;
-$$;
-
--- schemas/90_maintenance/schedule.sql
-create function spend_private.schedule_job(p_name text, p_schedules text[], p_command text)
-returns text
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_schedule text;
-begin
-  -- Each try in a block of its own: what fails takes nothing back that was done before.
-  foreach v_schedule in array p_schedules loop
-    begin
-      perform cron.schedule(p_name, v_schedule, p_command);
-      return v_schedule;
-    exception
-      when others then
-        raise warning '%', format('pg_cron does not take %s at "%s": %s', p_name, v_schedule, sqlerrm);
-    end;
-  end loop;
-  return null;
-end;
-$$;
-comment on function spend_private.schedule_job is
-  'Schedules a command in pg_cron at the first of p_schedules that it takes, and returns that one, with a warning for each that it does not; null when it takes none. Scheduling again under the same name replaces.';
-
-create function spend_private.schedule_maintenance()
-returns boolean
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_maintain text := spend_private.schedule_job('spend-maintain', '{"* * * * *"}', 'call spend.run_maintenance()');
-  -- Often and in small transactions: the balances of a batch are locked until it commits. pg_cron before 1.5 knows no
-  -- seconds; run_maintenance expires holds too, first of all.
-  v_expire text := spend_private.schedule_job(
-    'spend-expire', '{"10 seconds", "* * * * *"}', 'select spend.expire_reservations(200)'
-  );
-begin
-  if v_maintain is null then
-    raise warning 'Nothing runs spend.run_maintenance(). Call it every minute by other means, or the edge function maintenance.';
-  end if;
-  return v_maintain is not null and v_expire is not null;
-end;
-$$;
-comment on function spend_private.schedule_maintenance is
-  'Schedules spend.run_maintenance() every minute and spend.expire_reservations every ten seconds in pg_cron (before pg_cron 1.5, which knows no seconds: every minute, with a warning); whether both are. Call it again after pg_cron was installed later, or updated.';
-
--- Hosted Supabase has pg_cron, other servers may not: there, call spend.run_maintenance() every minute by other means
--- (the edge function `maintenance` does the same). spend.maintenance_status() says whether somebody does.
-do $$
-begin
-  if not exists (select from pg_catalog.pg_available_extensions as e where e.name = 'pg_cron') then
-    return;
-  end if;
-  begin
-    create extension if not exists pg_cron with schema pg_catalog;
-  exception
-    -- It lives in one database of a server; a copy of this one, made to compare schemas, is another.
-    when others then
-      raise warning 'pg_cron is not used here: %. Call spend.run_maintenance() every minute by other means.', sqlerrm;
-      return;
-  end;
-  perform spend_private.schedule_maintenance();
-end;
-$$;
-
 -- schemas/95_answers/write_answers.sql
--- The triggers of explain_mistakes ask for the constraint that a row breaks, once for every row that is written. What
--- they ask is written here, from the constraints themselves, so that no rule stands in two places.
+-- The triggers of explain_mistakes call a function that finds the constraint that a row violates. These functions are
+-- generated here from the constraints, so that no rule stands in two places.
 
 create function spend_private.write_answers(p_table regclass)
 returns void
@@ -12803,7 +12926,7 @@ begin
   perform spend_private.write_answer(
     'broken_check', p_table, '',
     (
-      -- What is wrong about one column first: it explains what is wrong about several.
+      -- Checks of one column first: they may explain why those of several fail.
       select format(
         '(select case %s end from (select p_row.*) as _row)',
         string_agg(
@@ -12815,7 +12938,7 @@ begin
       where c.conrelid = p_table and c.contype = 'c'
       having count(*) > 0
     ),
-    'The check that a row breaks; null: none.'
+    'The check that a row violates; null: none.'
   );
   perform spend_private.write_answer(
     'missing_field', p_table, '',
@@ -12835,12 +12958,12 @@ begin
   );
   perform spend_private.write_answer(
     'missing_reference', p_table, '', spend_private.missing_reference_of(p_table),
-    'The foreign key of a row that leads nowhere; null: none.'
+    'The foreign key of a row that refers to no row; null: none.'
   );
 end;
 $$;
 comment on function spend_private.write_answers is
-  'Writes what explain_mistakes and explain_references ask of every row of a table of configuration: functions that know its constraints as they are now. Call it again after a constraint of the table changes; one that they do not know is answered by Postgres.';
+  'Generates the functions that explain_mistakes and explain_references call for a configuration table, from its present constraints. Call it again after a constraint of the table changes: until then Postgres reports a new one.';
 
 create function spend_private.taken_key_of(p_table regclass)
 returns text
@@ -12864,7 +12987,7 @@ begin
         string_agg(format('p_old.%I', a.attname), ', ' order by o.place) as old_key,
         string_agg(
           format(
-            -- The index finds rows by null, too, but not by "is not distinct from".
+            -- The index can search for null, but not for "is not distinct from".
             case when i.indnullsnotdistinct and not a.attnotnull
               then '(t.%1$I = p_row.%1$I or (t.%1$I is null and p_row.%1$I is null))'
               else 't.%1$I = p_row.%1$I'
@@ -12915,7 +13038,7 @@ begin
 end;
 $$;
 comment on function spend_private.missing_reference_of is
-  'SQL: the foreign key of p_row that leads nowhere; null for a table that has none.';
+  'SQL: the foreign key of p_row that refers to no row; null for a table that has none.';
 
 create function spend_private.write_answer(
   p_name text,
@@ -12949,7 +13072,7 @@ end;
 $$;
 
 -- schemas/99_privileges/functions.sql
--- Postgres lets everybody call a new function. Here nobody may but whom a grant beside the function names; default
--- privileges would say so too, but of every function that the project makes anywhere.
+-- Postgres grants execute on new functions to public. Here only the grants beside the functions hold. Default privileges
+-- would affect every other function of the project too.
 revoke execute on all routines in schema spend from public;
 revoke execute on all routines in schema spend_private from public;

@@ -423,7 +423,7 @@ describe("Slots", () => {
     const [quota] = await sql`select id from spend.cost_quotas where tenant_id = ${tenantId}`;
     await sql`
       update spend_private.quota_balances as b
-      set is_calm = false, allotted_usd = case b.slot when 0 then ${first}::numeric else ${second}::numeric end
+      set is_below_threshold = false, allotted_usd = case b.slot when 0 then ${first}::numeric else ${second}::numeric end
       where b.quota_id = ${quota?.id}`;
     return Number(quota?.id);
   }

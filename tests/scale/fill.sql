@@ -14,7 +14,7 @@ from spend.tenants as t, unnest(array['llm', 'e2b', 'all']) as r (resource_type)
 where t.name like 'Tenant %';
 
 insert into spend_private.quota_balances (
-  quota_id, period_start, slot, tenant_id, period_end, allotted_usd, spent_usd, reserved_usd, is_split, is_calm
+  quota_id, period_start, slot, tenant_id, period_end, allotted_usd, spent_usd, reserved_usd, is_split, is_below_threshold
 )
 select q.id, b.start, 0, q.tenant_id, b.start + interval '1 month', 100, 85, 0, true, false
 from spend.cost_quotas as q, (select date_trunc('month', now(), 'UTC') as start) as b

@@ -8,7 +8,7 @@ begin
 end;
 $$;
 comment on function spend_private.caller_role is
-  'The role that a statement was sent as, also within functions that run as their owner: that of set role, or else of the connection.';
+  'The role that sent the statement, also within security definer functions: the one of set role, else the one that connected.';
 
 create function spend_private.sees_all_rows()
 returns boolean
@@ -24,4 +24,4 @@ begin
 end;
 $$;
 comment on function spend_private.sees_all_rows is
-  'Whether row-level security hides nothing from who sent the statement. For functions that run as the owner of the tables.';
+  'Whether the role that sent the statement sees all rows. For security definer functions, which see all rows themselves.';

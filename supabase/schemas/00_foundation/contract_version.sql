@@ -6,5 +6,5 @@ as $$
   select 1;
 $$;
 comment on function spend.contract_version() is
-  'Version of what edge functions rely on: names, arguments and answers of the functions of schema spend. It rises when an older edge function would call this database wrongly. Functions that need another version answer 503 not_configured. For service_role.';
+  'Version of the contract with edge functions: names, arguments and answers of the functions of schema spend. It rises when a change breaks older edge functions. Functions that need another version answer 503 not_configured. For service_role.';
 grant execute on function spend.contract_version to service_role;

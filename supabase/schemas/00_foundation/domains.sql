@@ -1,5 +1,5 @@
--- What a number may be, of tables that every call writes: the check of a type is planned once per connection, that of a
--- table anew in every statement. Rules about texts stay with the tables: a type of its own would not compare with text[].
+-- Checks of numbers in tables that every call writes: Postgres plans a domain's check once per connection, a table's
+-- check in every statement. Checks of texts stay with the tables: a domain does not compare with text[].
 create domain spend.usd as numeric(24, 12)
 constraint usd_is_not_negative check (value >= 0);
 comment on domain spend.usd is 'USD to 12 decimals, not negative.';

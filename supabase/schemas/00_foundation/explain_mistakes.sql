@@ -1,17 +1,17 @@
--- The answers to mistakes in tables of configuration. The constraints say what is right; the comment on a constraint
--- says it in words: "<field>: <what may be there>. <what to do>". These triggers find the constraint that a row breaks
--- before Postgres does, and answer with its comment. Where they do not run, or see nothing, the constraint still holds.
--- Triggers run in the order of their names, and a foreign key is one too, RI_…: "Explain_…", quoted, runs before it.
+-- Answers to mistakes in configuration tables. The constraints define what is valid, and the comment on a constraint
+-- explains it: "<field>: <what is valid>. <what to do>". These triggers find the violated constraint before Postgres
+-- does, and raise its comment. Where a trigger does not run, or finds nothing, the constraint still holds. Triggers
+-- fire in the order of their names, and foreign keys are triggers named RI_…: "Explain_…", quoted, fires first.
 
 create function spend_private.explain_mistakes()
 returns trigger
 language plpgsql
--- Definer: whoever makes the mistake need not be able to read what the constraints are about.
+-- Definer: the caller may lack the right to read the tables that the constraints are about.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- RLS speaks before what is missing or taken: who sees some rows alone must not learn of the others.
+  -- Row-level security answers first: a caller who sees only some rows must not learn about the others.
   v_is_confined boolean := not spend_private.sees_all_rows();
   v_found text := spend_private.missing_field(new);
   v_callers text;
@@ -51,7 +51,7 @@ begin
 end;
 $$;
 comment on function spend_private.explain_mistakes is
-  'Trigger of tables of configuration; its argument is what a row is. Says what is wrong about a row before a constraint would, in words: 22023 invalid_<row>, PT409 duplicate_<row>, each with the field, and the comment on the constraint as hint.';
+  'Trigger of configuration tables; its argument names the kind of row. Explains an invalid row before the constraint fails: 22023 invalid_<row>, PT409 duplicate_<row>, each with the field, and the comment on the constraint as hint.';
 
 create function spend_private.explain_references()
 returns trigger
@@ -73,7 +73,7 @@ begin
 end;
 $$;
 comment on function spend_private.explain_references is
-  'Trigger of tables of configuration. Says what a row names that is not there, before its foreign key would: PT404 unknown_<row>, as explain_mistakes. After the row: the same statement may insert what it names.';
+  'Trigger of configuration tables. Explains a reference to a missing row before the foreign key fails: PT404 unknown_<row>, as explain_mistakes. An after trigger: the same statement may insert the other row.';
 
 create function spend_private.explain_uses()
 returns trigger
@@ -89,14 +89,14 @@ begin
     perform spend_private.fail(
       'PT409', tg_argv[0] || '_in_use',
       jsonb_build_object('field', tg_argv[1], 'value', to_jsonb(old) -> tg_argv[1], 'used_by', v_used_by),
-      format('Rows of %s name it. Change or delete those first, or leave this %s as it is.', v_used_by, tg_argv[0])
+      format('Rows of %s refer to it. Change or delete those first, or keep this %s.', v_used_by, tg_argv[0])
     );
   end if;
   return null;
 end;
 $$;
 comment on function spend_private.explain_uses is
-  'Trigger of tables of configuration whose rows others name, when a row goes or gets another key; its arguments: what a row is, and its key. Says who names it, before a foreign key would: PT409 <row>_in_use.';
+  'Trigger of configuration tables that others refer to, when a row is deleted or gets another key; its arguments: the kind of row, and its key. Says which table refers to it, before the foreign key fails: PT409 <row>_in_use.';
 
 create function spend_private.fail_constraint(
   p_sqlstate text,
@@ -116,7 +116,7 @@ declare
     where c.conrelid = p_table and c.conname = p_constraint
   );
   v_field text := split_part(v_answer, ':', 1);
-  -- Which one is there already, say.
+  -- The values of the key that exists already, for example.
   v_columns jsonb := (
     select jsonb_object_agg(a.attname, p_row -> a.attname)
     from pg_constraint as c
@@ -137,7 +137,7 @@ begin
 end;
 $$;
 comment on function spend_private.fail_constraint is
-  'Raises what a row that breaks a constraint is answered with: the field, its value, the columns that the constraint is about, and what its comment says. Of a constraint without a comment Postgres speaks.';
+  'Raises the error for a row that violates a constraint: the field, its value, the constraint''s columns, and its comment as hint. Does nothing for a constraint without a comment: then Postgres raises its own error.';
 
 create function spend_private.field_comment(p_table regclass, p_field text)
 returns text
@@ -163,7 +163,7 @@ begin
 end;
 $$;
 comment on function spend_private.field_comment is
-  'What may be in a column, in words: by a constraint of it, or else by its own comment.';
+  'What a column may contain: the comment on its constraint, or else on the column.';
 
 create function spend_private.referenced_table(p_table regclass, p_constraint text)
 returns text
@@ -180,7 +180,7 @@ begin
 end;
 $$;
 comment on function spend_private.referenced_table is
-  'The name of the table that a foreign key leads to.';
+  'Name of the table that a foreign key refers to.';
 
 create function spend_private.user_of_row(p_table regclass, p_row jsonb, p_is_deleted boolean)
 returns text
@@ -215,7 +215,7 @@ begin
 end;
 $$;
 comment on function spend_private.user_of_row is
-  'A table with rows that name a row, and whose foreign key forbids that it goes, or gets another key; null: there is none.';
+  'A table with rows that refer to this row by a foreign key that forbids its delete, or its new key; null when there is none.';
 
 create function spend_private.is_plain_insert(p_context text)
 returns boolean
@@ -223,16 +223,17 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Without the trigger itself. Of a function, its statement comes next: 'SQL statement "insert into …'.
+  -- The call stack without the trigger. In a function, its statement comes next: 'SQL statement "insert into …'.
   v_callers text := ltrim(substr(p_context, strpos(p_context || E'\n', E'\n')), E'\n');
-  -- Who says what is to be done about a conflict gets that done. A trigger is not told, so this looks for it; where it
-  -- does not see the statement (prepared, or in a function that is not plpgsql, or longer than what is typed by hand, so
-  -- that an import does not search itself for every row), Postgres answers.
+  -- An upsert handles the conflict itself. A trigger cannot tell, so this searches the statement. Where there is no
+  -- text to search (prepared, or a function that is not plpgsql), or more than people type (an import must not search
+  -- itself for every row), Postgres reports the conflict.
   v_statement text := case when v_callers = '' then current_query() else v_callers end;
 begin
   return octet_length(v_statement) <= 10000
     and v_statement ~* case when v_callers = '' then '\m(insert|copy)\M' else '^[^"\n]*"\s*(insert|with)\M' end
-    and v_statement !~* '\mon\s+conflict\M';
+    -- Comments may stand between the words.
+    and v_statement !~* '\mon\M(\s|--[^\n]*|/\*.*\*/)*\mconflict\M';
 end;
 $$;
 comment on function spend_private.is_plain_insert is

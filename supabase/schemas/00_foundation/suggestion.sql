@@ -13,7 +13,7 @@ begin
       select n.name, d.distance
       from pg_timezone_names as n
       cross join lateral (
-        -- 'tokyo' is a name without its area.
+        -- 'tokyo' lacks its area.
         select spend_private.edit_distance(
           lower(case when strpos(p_value, '/') > 0 then n.name else regexp_replace(n.name, '^.*/', '') end),
           lower(replace(p_value, ' ', '_'))
@@ -27,70 +27,4 @@ begin
 end;
 $$;
 comment on function spend_private.suggestion is
-  'What somebody may have meant by a value that is not known, as a question; null: nothing comes to mind.';
-
-create function spend_private.looks_like(p_new text, p_old text)
-returns boolean
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_new text;
-  v_old text;
-begin
-  -- Nobody mistypes a name of more than 200 bytes, and comparing them all would take minutes.
-  if p_new = p_old or octet_length(p_new) > 200 or octet_length(p_old) > 200 then
-    return false;
-  end if;
-  v_new := lower(p_new);
-  v_old := lower(p_old);
-  if abs(length(v_new) - length(v_old)) > 2 then
-    return false;
-  elsif v_new = v_old then
-    return true;
-  end if;
-  -- 'gpt-5.4' is the next version of 'gpt-5.3'; and of a name of three letters two others are another name.
-  return translate(v_new, '0123456789.', '') <> translate(v_old, '0123456789.', '')
-    and spend_private.edit_distance(v_new, v_old) <= least(2, length(v_new) / 3, length(v_old) / 3);
-end;
-$$;
-comment on function spend_private.looks_like is
-  'Whether a name is another one but for its case or a slip or two, and not another version of it.';
-
-create function spend_private.edit_distance(p_one text, p_other text)
-returns integer
-language plpgsql immutable strict
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_length integer := length(p_other);
-  v_above integer[];
-  v_row integer[];
-  v_least integer;
-  v_char text;
-begin
-  if abs(length(p_one) - v_length) > 2 then
-    return 3;
-  end if;
-  v_row := array(select generate_series(0, v_length));
-  for i in 1 .. length(p_one) loop
-    v_above := v_row;
-    v_row := array[i];
-    v_least := i;
-    v_char := substr(p_one, i, 1);
-    for j in 1 .. v_length loop
-      v_row[j + 1] := least(
-        v_above[j + 1] + 1, v_row[j] + 1, v_above[j] + (v_char <> substr(p_other, j, 1))::integer
-      );
-      v_least := least(v_least, v_row[j + 1]);
-    end loop;
-    -- It only grows from here on.
-    if v_least > 2 then
-      return 3;
-    end if;
-  end loop;
-  return least(v_row[v_length + 1], 3);
-end;
-$$;
-comment on function spend_private.edit_distance is
-  'Characters to insert, delete or replace until two texts are the same: 0, 1, 2, or 3 for 3 and more.';
+  'Suggests known values that are close to an unknown one ("Did you mean …?"); null when none is.';

@@ -47,8 +47,8 @@ comment on column spend.reserve_result.allowed is 'True: the call may be made. F
 comment on column spend.reserve_result.reservation_id is 'What settle, release and extend take. Null where nothing is held: after a refusal of reserve, and from check_quota.';
 comment on column spend.reserve_result.estimated_cost_usd is 'USD held for the call (check_quota: that would be held); of a refusal, USD that there was no room for.';
 comment on column spend.reserve_result.expires_at is 'When the hold is booked at its estimate, unless it is settled, released or extended before. Null where nothing is held.';
-comment on column spend.reserve_result.reason is 'Null when allowed; limit_reached: what is spent leaves no room; in_flight: what open calls hold leaves none; exceeds_limit: the call alone is larger than the limit.';
-comment on column spend.reserve_result.message is 'The refusal in words, for a person. Null when allowed.';
+comment on column spend.reserve_result.reason is 'Null when allowed; limit_reached: what is spent leaves no room; in_flight: what open calls hold leaves none; exceeds_limit: the call by itself exceeds the limit.';
+comment on column spend.reserve_result.message is 'The refusal as a sentence, for people. Null when allowed.';
 comment on column spend.reserve_result.retry_after is 'Seconds after which to try again: until the period ends (limit_reached), or the oldest hold is expected to end (in_flight). Null when allowed, and when waiting does not help.';
 comment on column spend.reserve_result.quota is 'The quota that refused; of several, the one to wait longest for. Null when allowed.';
 comment on column spend.reserve_result.warnings is 'Quotas at or above their warning threshold, what is held included. Empty for none, and in a refusal of reserve or extend.';
@@ -98,4 +98,4 @@ create type spend_private.call as (
   is_first_use boolean
 );
 comment on type spend_private.call is
-  'A call that wants to spend: who, for what, and the usage and cost in USD to hold for it: at most, or as expected (call_to_hold). priced_as, price_version: the rows of spend.prices that it is priced by, now and later (spend.reservations). is_first_use: some of these rows are not fixed yet (mark_prices_used).';
+  'A call that asks for a reservation: who, what for, and the usage and cost in USD to hold: the bound, or what is expected (call_to_hold). priced_as, price_version: the rows of spend.prices that it is priced by, now and later (spend.reservations). is_first_use: some of these rows are not marked as used yet (mark_prices_used).';

@@ -1,7 +1,7 @@
 create function spend_private.keep_history()
 returns trigger
 language plpgsql
--- Definer: reads the ledger for whoever deletes.
+-- Definer: the caller may lack the right to read the ledger.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -10,7 +10,7 @@ begin
   perform spend_private.stop_calls(array[old.id]);
   if exists (select from spend.reservations as r where r.tenant_id = old.id)
     or exists (select from spend.cost_events as e where e.tenant_id = old.id)
-    -- What retention leaves of it.
+    -- Retention keeps these.
     or exists (select from spend_private.cost_rollups as r where r.tenant_id = old.id)
     or exists (select from spend.execution_contexts as c where c.tenant_id = old.id)
   then

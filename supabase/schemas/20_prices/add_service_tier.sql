@@ -7,7 +7,7 @@ create function spend.add_service_tier(
 )
 returns integer
 language plpgsql volatile
--- Definer: it calls functions that whoever may insert prices may not.
+-- Definer: it calls functions that the caller may not.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -46,7 +46,7 @@ begin
   from spend_private.service_tier_prices(
     add_service_tier.provider, add_service_tier.product, factor, add_service_tier.effective_from
   ) as w
-  -- Where the tier costs that already there is nothing to say.
+  -- Skip what the tier costs already.
   where w.usd / w.unit_size is distinct from (
     select p.usd / p.unit_size
     from spend.prices as p
@@ -61,7 +61,7 @@ begin
 end;
 $$;
 comment on function spend.add_service_tier is
-  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for changes of the standard price that are entered already. Tokens by the factor; what is not counted in tokens (searches, requests) costs what it costs in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing. A provider or product without a standard price gets a notice.
+  'Prices a service tier (batch, flex, priority) as factor times standard, from effective_from on: inserts rows into spend.prices for every product of the provider, or for one, also for negotiated prices and for future standard prices that are already there. The factor applies to prices of tokens; other meters (searches, requests) cost the same as in standard. Returns how many rows were new. After a change of the standard price, call it again: it adds what is missing. A provider or product without a standard price gets a notice.
 Errors: 22023 invalid_service_tier, and those of an insert into spend.prices (PT409 price_would_rewrite_history, duplicate_price). For service_role.';
 grant execute on function spend.add_service_tier to service_role;
 
@@ -87,7 +87,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-  -- What is in force at p_from counts as from then on; what comes later, from its own date on.
+  -- The price in force at p_from applies from then on, later ones from their own date.
   select distinct on (
       p.resource_type, p.product, p.meter, p.tier_from, p.tenant_id, greatest(p.effective_from, p_from)
     )

@@ -1,7 +1,7 @@
 create function spend_private.check_price()
 returns trigger
 language plpgsql
--- Definer: whoever may insert a price need not be able to read tenants or prices.
+-- Definer: a role that may insert a price may lack the right to read tenants or prices.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -59,9 +59,9 @@ begin
 end;
 $$;
 comment on function spend_private.check_price is
-  'Trigger: says what is wrong with a price before a constraint would, in words: 22023 invalid_price or unknown_meter, PT404 unknown_tenant, PT409 duplicate_price, each with the field.';
+  'Trigger: explains an invalid price before a constraint fails: 22023 invalid_price or unknown_meter, PT404 unknown_tenant, PT409 duplicate_price, each with the field.';
 
--- The name decides the order: before the triggers that look at what uses the price. Its use changes nothing here.
+-- The name decides the order: before the triggers that look for calls at this price. Marking a price as used fires none.
 create trigger check_price before insert or update of
   resource_type, provider, product, meter, unit_size, usd, tier_from, service_tier, tenant_id, effective_from, revision
 on spend.prices

@@ -25,7 +25,7 @@ comment on column spend.current_prices.usd is 'USD per unit_size units of the me
 comment on column spend.current_prices.unit_size is 'Units of the meter that cost usd: 1000000 as tokens are quoted, 1000 for web searches, 1 for seconds of sandboxes.';
 comment on column spend.current_prices.tier_from is 'For calls with strictly more input tokens in all than this; 0 is the base price.';
 comment on column spend.current_prices.service_tier is 'standard, batch, flex, priority or what the provider calls it.';
-comment on column spend.current_prices.tenant_id is 'Tenant that negotiated it, and alone has it; null: everybody''s.';
+comment on column spend.current_prices.tenant_id is 'Tenant that negotiated it; null: for everybody.';
 comment on column spend.current_prices.effective_from is 'Since when it is in force.';
 comment on column spend.current_prices.changes_at is 'When the next row takes over; null: none is stated yet.';
 comment on column spend.current_prices.note is 'Source of the price, reason of a revision.';

@@ -13,7 +13,7 @@ returns table (
   price_id bigint
 )
 language plpgsql stable
--- Definer: everybody who is signed in may read the general prices, and nothing else is read here.
+-- Definer: signed-in users may read the general prices, and this reads nothing else.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -43,6 +43,6 @@ begin
 end;
 $$;
 comment on function spend.explain_cost is
-  'The lines of a bill: what usage of a product costs at a moment, meter by meter. units: not billed in a part of the meter; usd per unit_size units, from the price row price_id (null: no price, the meter is not billed); amount_usd: before the sum is rounded. General prices, no negotiated ones.
+  'What usage of a product costs at a moment, one line per meter. units: without those that are billed as a part of the meter; usd per unit_size units, from price row price_id (null: no price, the meter is not billed); amount_usd: before the sum is rounded. General prices, no negotiated ones.
 Errors: 22023 invalid_usage, PT422 unpriced_product. For everybody who is signed in.';
 grant execute on function spend.explain_cost to authenticated, service_role;

@@ -1,15 +1,15 @@
 create function spend_private.guard_price_dates()
 returns trigger
 language plpgsql
--- Definer: whoever may insert a price need not be able to read the reservations.
+-- Definer: a role that may insert a price may lack the right to read the reservations.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_last_use timestamptz;
 begin
-  -- A catalogue import brings thousands of rows with past dates; of a product whose prices nobody used, and that no
-  -- '*' row priced, there is no call to look for.
+  -- An import of the catalogue inserts thousands of rows with past dates. Products without a used price, of their own or
+  -- by '*', have no calls to search for.
   if new.product <> '*' and not exists (
     select from spend.prices as p
     where p.provider = new.provider and p.product in (new.product, '*') and p.first_used_at is not null
@@ -29,14 +29,14 @@ begin
     perform spend_private.fail(
       'PT409', 'price_would_rewrite_history',
       jsonb_build_object('field', 'effective_from', 'effective_from', new.effective_from, 'last_used_at', v_last_use),
-      'Calls were priced at or after that moment. Take a later effective_from. To correct a price that was wrong: a row with revision 1, then spend.reprice.'
+      'Calls were priced at or after that moment. Use a later effective_from. To correct a price that was wrong, insert a row with revision 1, then call spend.reprice.'
     );
   end if;
   return new;
 end;
 $$;
 comment on function spend_private.guard_price_dates is
-  'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history). Calls that cannot be seen yet keep their price by its version (spend.reservations.price_version).';
+  'Trigger: a price, unless it is a revision, cannot take effect before calls of that product that are priced already (PT409 price_would_rewrite_history). Calls that have not committed yet keep their price by its version (spend.reservations.price_version).';
 
 create function spend_private.last_use_before_retention(p_price spend.prices)
 returns timestamptz
@@ -63,7 +63,7 @@ begin
 end;
 $$;
 comment on function spend_private.last_use_before_retention is
-  'The last hour, from effective_from on, in which a price''s product was used by calls whose reservations retention has deleted: the roll-ups still know of them. Null: none.';
+  'The last hour, from effective_from on, in which calls used a price''s product and whose reservations retention has deleted: the roll-ups still count them. Null: none.';
 
 -- The name decides the order: after protect_used_prices, whose error says more.
 create trigger then_guard_price_dates before insert or update of

@@ -8,9 +8,11 @@ create function spend_private.has_unused_prices(
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
-  -- Two searches: the negotiated prices of other tenants, however many, are not looked at.
+  -- Two searches, which skip the negotiated prices of other tenants, however many.
   return exists (
     select from spend.prices as p
     where p.provider = p_provider and p.product = p_product and p.tenant_id is null
@@ -23,7 +25,7 @@ begin
 end;
 $$;
 comment on function spend_private.has_unused_prices is
-  'Whether a row that can price a call of a tenant with a product, at whatever it settles with, is not fixed yet.';
+  'Whether a row that may price a tenant''s call of a product, now or when it settles, is not marked as used yet.';
 
 create function spend_private.mark_prices_used(
   p_tenant_id uuid,
@@ -35,6 +37,8 @@ create function spend_private.mark_prices_used(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   perform spend_private.fix_prices(array(
@@ -46,12 +50,14 @@ begin
 end;
 $$;
 comment on function spend_private.mark_prices_used is
-  'Fixes the rows that can price a call of a tenant with a product at p_at: all meters, tiers and service tiers, since a call may settle with what its estimate had not. Who is changing or deleting one of them is waited for: the caller prices again.';
+  'Marks as used all rows that may price a tenant''s call of a product at p_at: all meters, tiers and service tiers, since a call may settle with others than its bound had. Waits for transactions that change or delete one of them: the caller prices again.';
 
 create function spend_private.fix_prices(p_price_ids bigint[])
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   -- In the order of ids, since two calls may fix the same rows.
@@ -63,4 +69,4 @@ begin
 end;
 $$;
 comment on function spend_private.fix_prices is
-  'Marks price rows as used: from now on they stay as they are (protect_used_prices).';
+  'Marks price rows as used: from now on they cannot be changed (protect_used_prices).';

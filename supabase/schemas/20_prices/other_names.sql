@@ -2,6 +2,8 @@ create function spend_private.other_names(p_provider text, p_name text)
 returns text[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   -- 'openai/gpt-4o' is 'gpt-4o' of openai.

@@ -2,6 +2,8 @@ create function spend_private.plain_product(p_provider text, p_name text)
 returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_prefix text := lower(p_provider) || '/';
@@ -35,7 +37,7 @@ begin
 end;
 $$;
 comment on function spend_private.plain_product is
-  'The one name of a product that a provider''s ''*'' row prices, however it is written: without ''provider/'', in no case, as the product or the alias that says the same, else in small letters. Quotas by product are matched with it (resolve_quota_product).';
+  'One name for all spellings of a product that a provider''s ''*'' row prices: without ''provider/'', as the product or alias that equals it in any case, else in lower case. Quotas by product match it (resolve_quota_product).';
 
--- Beside '*', a product is looked for in any case.
+-- For plain_product.
 create index prices_provider_lower_idx on spend.prices (provider, lower(product));

@@ -13,7 +13,7 @@ declare
   v_priced spend_private.priced_usage;
   v_name text;
 begin
-  -- Most names are exact, or whole aliases: then one look at the prices finds both the product and its cost.
+  -- Most names are exact or whole aliases: then one query finds the product and its cost.
   v_priced := spend_private.price_product(
     p_tenant_id, p_resource_type, p_counts, p_counts.name, p_at, p_is_bound
   );
@@ -29,7 +29,7 @@ begin
       return v_priced;
     end if;
   end loop;
-  -- Nobody's price, or nobody's meters.
+  -- No price: an unknown key is an error of its own.
   perform spend_private.unpriced_meters(p_resource_type, p_counts.units, p_counts.units - 'requests');
   return null;
 end;
@@ -53,7 +53,7 @@ declare
   v_product text := spend_private.plain_product(p_counts.provider, p_counts.name);
   v_priced spend_private.priced_usage;
 begin
-  -- 'GPT-4o' is no way to what gpt-4o does not cost.
+  -- 'GPT-4o' must not avoid the price of gpt-4o.
   if v_product <> p_counts.name then
     v_priced := spend_private.price_product(
       p_tenant_id, p_resource_type, p_counts, v_product, p_at, p_is_bound

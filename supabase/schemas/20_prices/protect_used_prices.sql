@@ -1,7 +1,7 @@
 create function spend_private.protect_used_prices()
 returns trigger
 language plpgsql
--- Definer: it calls functions that whoever makes the change may not.
+-- Definer: it calls functions that the caller may not.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -25,14 +25,14 @@ begin
     perform spend_private.fail(
       'PT409', 'price_in_use',
       jsonb_build_object('price_id', old.id, 'first_used_at', old.first_used_at),
-      'Bookings refer to this price. Insert a row with a later effective_from instead. To correct a price that was wrong: a row with revision 1, then spend.reprice.'
+      'Bookings refer to this price. Insert a row with a later effective_from instead. To correct a price that was wrong, insert a row with revision 1, then call spend.reprice.'
     );
   end if;
   return new;
 end;
 $$;
 comment on function spend_private.protect_used_prices is
-  'Trigger: a price that a reservation or booking used stays as it is, whoever asks (PT409 price_in_use). Only its note may change.';
+  'Trigger: a price that a reservation or booking has used cannot be changed or deleted, by any role (PT409 price_in_use). Only its note may change.';
 
 create trigger protect_used_prices before update or delete on spend.prices
 for each row execute function spend_private.protect_used_prices();

@@ -19,4 +19,4 @@ begin
 end;
 $$;
 comment on function spend_private.suggested_product is
-  'Which priced provider, or product of it, somebody may have meant by one that has no price, as a question; null: nothing comes to mind.';
+  'Suggests priced providers, or products of one, whose names are close to one without a price ("Did you mean …?"); null when none is.';

@@ -8,7 +8,7 @@ create type spend_private.applicable_quota as (
   is_contended boolean
 );
 comment on type spend_private.applicable_quota is
-  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as far as can be seen without a lock, its period is open and one of its slots takes the call: it has room, or the whole is over its limit and cannot refuse this call. is_contended: whoever tried found all those slots locked (spend_private.hold).';
+  'A quota that a call counts in. is_expected: its estimate_policy. has_room: as seen without a lock, its period is open and one of its slots takes the call: the slot has room, or the quota is over its limit and cannot refuse this call. is_contended: the last attempt found all of those slots locked (spend_private.hold).';
 
 create function spend_private.applicable_quotas(
   p_call spend_private.call,
@@ -18,6 +18,10 @@ create function spend_private.applicable_quotas(
 returns spend_private.applicable_quota[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 begin
   return (
@@ -46,7 +50,7 @@ begin
       where s.tenant_id is null
     ) as q
     cross join lateral (
-      -- Where clocks never change it is spelled out, because every call computes it for every quota.
+      -- Where clocks never change, without a function call: every call computes this for every quota.
       select case
         when q.period = 'lifetime' then '-infinity'
         when q.tenant_id is null or p_call.time_zone = 'UTC' then date_trunc(q.period, p_now, 'UTC')
@@ -66,6 +70,8 @@ create function spend_private.open_periods(p_quotas spend_private.applicable_quo
 returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend_private.applicable_quota;
@@ -84,4 +90,4 @@ begin
 end;
 $$;
 comment on function spend_private.open_periods is
-  'Opens the balances of those quotas whose current period has none yet. True when there were any, so that the caller looks again: they may have room now.';
+  'Opens the balances of those quotas whose current period has none yet. True when there were any: the caller looks again, since they may have room now.';

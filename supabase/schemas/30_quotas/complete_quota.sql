@@ -1,7 +1,7 @@
 create function spend_private.complete_quota()
 returns trigger
 language plpgsql
--- Definer: it calls functions that whoever makes the change may not.
+-- Definer: it calls functions that the caller may not.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -12,8 +12,8 @@ begin
   new.slots := coalesce(new.slots, spend_private.default_slots(new.scope));
   new.limit_usd := round(new.limit_usd, 12);
   new.warning_threshold := round(new.warning_threshold, 3);
-  -- Whoever edits a plan's quota by hand takes it out of the plan's care. The plan's own updates say that they are its own
-  -- in the column that no owner may write: a setting could be made by anybody.
+  -- A plan's quota that is edited by hand becomes manual. The plan marks its own updates in this column, which owners may
+  -- not write; anybody could change a setting.
   if tg_op = 'UPDATE' and new.source = 'following' then
     new.source := 'plan';
   elsif tg_op = 'UPDATE' and old.source = 'plan'
@@ -31,7 +31,7 @@ begin
 end;
 $$;
 comment on function spend_private.complete_quota is
-  'Trigger: fills in scope_id and slots where they are omitted, rounds what is more exact than the books, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
+  'Trigger: fills in scope_id and slots where they are omitted, rounds to the precision of the ledger, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
 
 create trigger complete_quota before insert or update on spend.cost_quotas
 for each row execute function spend_private.complete_quota();

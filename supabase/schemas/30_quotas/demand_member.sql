@@ -1,7 +1,7 @@
 create function spend_private.demand_member()
 returns trigger
 language plpgsql
--- Definer: whoever may write quotas need not be able to read members.
+-- Definer: a role that may write quotas may lack the right to read members.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$

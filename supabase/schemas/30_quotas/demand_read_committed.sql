@@ -14,12 +14,12 @@ begin
 end;
 $$;
 comment on function spend_private.demand_read_committed is
-  'Raises 0A000 isolation_not_supported in a transaction that sees the past: what it counted would be wrong by what others booked since, whatever it locks. Called before quotas are changed.';
+  'Raises 0A000 isolation_not_supported in a transaction with an old snapshot: it would miss what others booked since, whatever it locks. Called before quotas are changed.';
 
 create function spend_private.refuse_old_snapshot()
 returns trigger
 language plpgsql
--- Definer: whoever makes the change need not be able to call demand_read_committed().
+-- Definer: the caller may lack the right to call demand_read_committed().
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -29,7 +29,7 @@ begin
 end;
 $$;
 comment on function spend_private.refuse_old_snapshot is
-  'Trigger: quotas, plans'' quotas, who follows them, and the time zones that bound periods are changed in transactions of isolation level read committed alone (0A000 isolation_not_supported).';
+  'Trigger: quotas, plans'' quotas, who follows them, and the time zones that bound periods are changed only in transactions of isolation level read committed (0A000 isolation_not_supported).';
 
 create trigger demand_read_committed before insert or update or delete on spend.cost_quotas
 for each statement execute function spend_private.refuse_old_snapshot();

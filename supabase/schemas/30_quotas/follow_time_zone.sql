@@ -22,7 +22,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The roll-ups first: their hours are summed below, and while they are made the tenant's calls go on.
+  -- Roll-ups first: the sums below need their hours, and the tenant's calls go on meanwhile.
   perform spend_private.follow_time_zone_in_rollups(new);
   perform spend_private.stop_calls(array[new.id]);
   perform spend_private.recount_quotas(array(select q.id from spend.cost_quotas as q where q.tenant_id = new.id));
@@ -30,7 +30,7 @@ begin
 end;
 $$;
 comment on function spend_private.follow_time_zone is
-  'Trigger: in another time zone other moments bound the periods; the tenant''s current ones are counted anew.';
+  'Trigger: in another time zone periods have other bounds; the balances of the tenant''s current ones are recounted.';
 
 create trigger follow_time_zone after update of time_zone on spend.tenants
 for each row when (old.time_zone is distinct from new.time_zone)

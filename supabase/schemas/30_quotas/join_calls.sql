@@ -8,7 +8,7 @@ begin
     perform spend_private.demand_read_committed();
   end if;
   -- In this order, and before any row is locked (spend_private.stop_calls says why).
-  perform pg_advisory_xact_lock_shared(1936748132, p_tenant_key);
+  perform pg_advisory_xact_lock_shared(spend_private.lock_class('calls'), p_tenant_key);
   lock table spend.reservations in row exclusive mode;
 end;
 $$;
@@ -21,8 +21,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return pg_try_advisory_xact_lock_shared(1936748132, p_tenant_key);
+  return pg_try_advisory_xact_lock_shared(spend_private.lock_class('calls'), p_tenant_key);
 end;
 $$;
 comment on function spend_private.try_join_calls is
-  'join_calls for batches over many tenants: false, at once, while the tenant''s quotas are being changed. The batch locks the table itself, before.';
+  'join_calls for batches over many tenants: returns false at once while the tenant''s quotas are being changed. The batch has locked the table itself.';

@@ -4,11 +4,11 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_advisory_xact_lock(1936748133, 0);
+  perform pg_advisory_xact_lock(spend_private.lock_class('quota_changes'), 0);
 end;
 $$;
 comment on function spend_private.lock_quota_changes is
-  'Lets one transaction at a time change quotas that are in use, whoever they belong to, so that two that change several never wait for each other. Calls do not take this lock.';
+  'Lets one transaction at a time change quotas that are in use, of any tenant, so that two that change several cannot deadlock. Calls do not take this lock.';
 
 create function spend_private.try_lock_quota_changes()
 returns boolean
@@ -16,7 +16,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return pg_try_advisory_xact_lock(1936748133, 0);
+  return pg_try_advisory_xact_lock(spend_private.lock_class('quota_changes'), 0);
 end;
 $$;
 comment on function spend_private.try_lock_quota_changes is
@@ -30,28 +30,28 @@ as $$
 declare
   v_key integer;
 begin
-  perform pg_advisory_xact_lock_shared(1936748133, 0);
+  perform pg_advisory_xact_lock_shared(spend_private.lock_class('quota_changes'), 0);
   for v_key in
     select distinct spend_private.tenant_key(t.id) as tenant_key
     from unnest(p_tenant_ids) as t (id)
     order by tenant_key
   loop
-    perform pg_advisory_xact_lock(1936748134, v_key);
+    perform pg_advisory_xact_lock(spend_private.lock_class('tenant_quota_changes'), v_key);
   end loop;
 end;
 $$;
 comment on function spend_private.lock_tenant_quota_changes is
-  'lock_quota_changes for who can change the quotas of these tenants alone: others'' owners go on.';
+  'lock_quota_changes for a role that can change only the quotas of these tenants: owners of others do not wait.';
 
 create function spend_private.lock_before_quota_change()
 returns trigger
 language plpgsql
--- Definer: whoever may change a quota need not be able to call what this calls.
+-- Definer: a role that may change a quota may lack the right to call what this calls.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- follow_plan has the lock, or inserts rows that nobody knows yet. Whoever sets this by hand may meet a deadlock with
+  -- follow_plan has the lock, or inserts rows that nobody else can see. Setting this by hand risks a deadlock with
   -- another change of quotas, and nothing else: the balances have locks of their own.
   if current_setting('spend.seeding', true) = 'on' then
     return null;
@@ -65,7 +65,7 @@ begin
 end;
 $$;
 comment on function spend_private.lock_before_quota_change is
-  'Trigger: administration goes one after the other, before it locks rows. An owner, whom row-level security confines to tenants, waits for these and for the operator alone.';
+  'Trigger: changes of quotas take turns, before they lock rows. An owner, whom row-level security confines to tenants, waits only for changes of these and for the operator.';
 
 create trigger lock_change before insert or update or delete on spend.cost_quotas
 for each statement execute function spend_private.lock_before_quota_change();

@@ -8,4 +8,4 @@ begin
 end;
 $$;
 comment on function spend_private.lock_rank is
-  'Place of a scope in the order in which balances are locked: the most shared last, then by id. Whoever locks several keeps to it, so that two never wait for each other.';
+  'Place of a scope in the order in which balances are locked: the most shared last, then by id. Every transaction that locks several keeps to it, so that no two deadlock.';

@@ -9,6 +9,8 @@ create function spend_private.open_balances(p_quota_id bigint, p_now timestamptz
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota spend.cost_quotas;
@@ -27,7 +29,7 @@ begin
 end;
 $$;
 comment on function spend_private.open_balances is
-  'Opens a quota''s balances for the period that contains p_now, with what the ledger and the open reservations say of it. A new period needs no reset: its first call opens it, and whoever comes second finds it open.';
+  'Opens a quota''s balances for the period that contains p_now, from the ledger and the open reservations. A new period needs no reset: its first call opens it.';
 
 create function spend_private.held_usd(p_quota spend.cost_quotas, p_period_start timestamptz)
 returns spend_private.slot_usd[]
@@ -47,7 +49,7 @@ begin
 end;
 $$;
 comment on function spend_private.held_usd is
-  'What open reservations hold in the slots of a quota''s period, as they say themselves.';
+  'What open reservations hold in the slots of a quota''s period, by their own rows.';
 
 create function spend_private.insert_balances(
   p_quota spend.cost_quotas,
@@ -61,15 +63,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_used_usd numeric := p_spent_usd + coalesce((select sum(h.usd) from unnest(p_held) as h), 0);
-  v_is_calm boolean := v_used_usd < p_quota.limit_usd * p_quota.warning_threshold;
-  v_room_usd numeric := spend_private.allotment_usd(p_quota, v_is_calm) - v_used_usd;
+  v_is_below_threshold boolean := v_used_usd < p_quota.limit_usd * p_quota.warning_threshold;
+  v_room_usd numeric := spend_private.allotment_usd(p_quota, v_is_below_threshold) - v_used_usd;
   v_share_usd numeric := trunc(greatest(v_room_usd, 0) / p_quota.slots, 12);
 begin
   -- What is spent already sits in slot 0, with the room that does not divide evenly. A slot beyond the quota's number
   -- is there only where a reservation holds something in it.
   insert into spend_private.quota_balances (
     quota_id, period_start, slot, tenant_id, period_end,
-    allotted_usd, spent_usd, reserved_usd, is_split, is_calm
+    allotted_usd, spent_usd, reserved_usd, is_split, is_below_threshold
   )
   select
     p_quota.id, lower(p_bounds), s.slot,
@@ -80,7 +82,7 @@ begin
       else s.held_usd
     end,
     case s.slot when 0 then p_spent_usd else 0 end,
-    s.held_usd, v_room_usd >= 0, v_is_calm
+    s.held_usd, v_room_usd >= 0, v_is_below_threshold
   from (
     select coalesce(n.slot, h.slot) as slot, coalesce(h.usd, 0) as held_usd
     from generate_series(0, p_quota.slots - 1) as n (slot)
@@ -92,20 +94,3 @@ end;
 $$;
 comment on function spend_private.insert_balances is
   'Writes the balances of a quota''s period, which have none yet: what is spent, what is held in each slot, and the room shared out evenly.';
-
-create function spend_private.allotment_usd(p_quota spend.cost_quotas, p_is_calm boolean)
-returns numeric
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case
-    -- Rounded here, once, to what a balance can keep: limit and threshold have fifteen decimals together.
-    when p_is_calm
-      then ceil(p_quota.limit_usd * p_quota.warning_threshold * 1000000000000) * 0.000000000001 - 0.000000000001
-    else p_quota.limit_usd
-  end;
-end;
-$$;
-comment on function spend_private.allotment_usd is
-  'USD that the slots of a quota may give in all: its limit, or, while it is calm, the last amount below its warning threshold.';

@@ -2,6 +2,8 @@ create function spend_private.quota_bounds(p_quota spend.cost_quotas, p_now time
 returns tstzrange
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return spend_private.period_bounds(

@@ -21,7 +21,7 @@ begin
   perform spend_private.stop_calls(array[v_quota.tenant_id]);
   perform spend_private.recount_quotas(array[v_quota.id], p_from_events => true);
 
-  -- Periods that ended: those that its present shape explains.
+  -- Ended periods, but only those of its present shape.
   for v_period in
     with gone as (
       delete from spend_private.quota_balances as b
@@ -39,5 +39,5 @@ begin
 end;
 $$;
 comment on function spend.rebuild_balances is
-  'Repairs the balances of a quota from the ledger and the open reservations, for when verify_balances() names it. Calls that count in it wait meanwhile. Errors: PT404 unknown_quota, 55P03. For service_role.';
+  'Rebuilds the balances of a quota from the ledger and the open reservations, when verify_balances() reports it. Calls that count in it wait meanwhile. Errors: PT404 unknown_quota, 55P03. For service_role.';
 grant execute on function spend.rebuild_balances to service_role;

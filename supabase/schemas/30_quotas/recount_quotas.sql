@@ -3,7 +3,7 @@ create type spend_private.recounted_quota as (
   bounds tstzrange
 );
 comment on type spend_private.recounted_quota is
-  'A quota whose balances are counted anew, and its period.';
+  'A quota whose balances are recounted, and its period.';
 
 create function spend_private.recount_quotas(
   p_quota_ids bigint[],
@@ -22,7 +22,7 @@ declare
     order by q.tenant_id, q.id
   );
 begin
-  -- Also a period that ended a moment ago: a transaction that began in it may still spend in it, and opens it anew.
+  -- Also a period that ended a moment ago: a transaction that began in it may still spend in it, and reopens it.
   delete from spend_private.quota_balances as b
   using unnest(v_quotas) as n
   where b.quota_id = (n.quota).id
@@ -32,7 +32,7 @@ begin
 end;
 $$;
 comment on function spend_private.recount_quotas is
-  'Counts the current balances of quotas anew, from the ledger and the open reservations: for quotas that are new, or count something else than before. The caller has stopped the calls that count in them. Balances of periods that have ended stay. p_from_events: sums every event, even where roll-ups have the sum.';
+  'Recounts the current balances of quotas from the ledger and the open reservations: for quotas that are new, or now count something else. The caller has stopped the calls that count in them. Balances of periods that have ended stay. p_from_events: sums the events, even where roll-ups have the sum.';
 
 create function spend_private.recount_holds(p_quotas spend_private.recounted_quota[])
 returns void
@@ -170,7 +170,7 @@ begin
       left join spent as s on s.quota_id = q.id
       left join held as h on h.quota_id = q.id
       where q.id = any (v_group.quota_ids)
-        -- The first calls of a period wait for each other to open it: not where few quotas can be open already.
+        -- The first calls of a period wait for each other to open it: avoid that where there are few quotas.
         and (s.usd <> 0 or h.slots is not null or cardinality(v_group.quota_ids) <= 20)
       order by q.id
     loop
@@ -180,7 +180,7 @@ begin
 end;
 $$;
 comment on function spend_private.recount_spend is
-  'Opens the balances of few quotas, or of those of many that have spent or hold anything in their period; the others are opened by their next call.';
+  'Opens the balances of up to 20 quotas; of more, only of those with spend or holds in their period: the next call opens the others.';
 
 create function spend_private.costs_between(
   p_tenant_id uuid,

@@ -28,4 +28,4 @@ begin
 end;
 $$;
 comment on function spend_private.resize_quota is
-  'Shares a changed limit or warning threshold out over a quota''s open balances, and adds slots where it has more now. Slots beyond a smaller number get no more room and drain.';
+  'Redistributes a quota with a changed limit or warning threshold over its open balances, and adds slots where it has more now. Slots beyond a smaller number get no more room and drain.';

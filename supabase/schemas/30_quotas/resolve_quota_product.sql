@@ -1,7 +1,7 @@
 create function spend_private.resolve_quota_product()
 returns trigger
 language plpgsql
--- Definer: whoever may write quotas need not be able to read the prices.
+-- Definer: a role that may write quotas may lack the right to read the prices.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -16,7 +16,7 @@ begin
     when 'all' then array['llm', 'e2b'] else array[new.resource_type]
   end loop
     v_products := spend_private.quota_products(new.product, v_resource_type, new.tenant_id);
-    -- Any name is one of a sandbox, where '*' prices all of them: models go first.
+    -- Models go first: where '*' prices all sandboxes, any name is one of a sandbox.
     exit when v_products <> '{}';
   end loop;
   if cardinality(v_products) = 1 then
@@ -27,14 +27,14 @@ begin
     '22023', 'invalid_quota',
     jsonb_build_object('field', 'product', 'product', new.product, 'products', v_products),
     case cardinality(v_products)
-      when 0 then 'No call would count in this quota: spend.prices has no such product. Take one of it, or insert its price first.'
-      else 'Several products have this name. Take one of them: as ''provider/product'', or as it is where it has a name of its own.'
+      when 0 then 'No call would count in this quota: spend.prices has no such product. Use a product that has a price, or insert its price first.'
+      else 'Several products have this name. Use one of them: as ''provider/product'', or by its own name where it has one.'
     end
   );
 end;
 $$;
 comment on function spend_private.resolve_quota_product is
-  'Trigger: a quota is kept under the name that its calls are (spend.reservations.product), also when it was written as an alias, with ''provider/'' in front or in another case. Raises 22023 invalid_quota (product) where no product is meant, or more than one.';
+  'Trigger: stores the product''s name as its calls have it (spend.reservations.product), also when it was written as an alias, with ''provider/'' in front or in another case. Raises 22023 invalid_quota (product) for a name of no product, or of several.';
 
 create function spend_private.quota_products(p_name text, p_resource_type text, p_tenant_id uuid)
 returns text[]
@@ -72,11 +72,11 @@ begin
     cross join lateral spend_private.provider_product(v.provider, v_name, p_resource_type, p_tenant_id) as o
   )
 
-  -- Where somebody has that name, it does not matter that '*' and patterns match whatever there is.
+  -- A product of that name comes before '*' and patterns, which match any name.
   select coalesce(array_agg(distinct m.product), '{}') into v_products
   from meant as m
   where m.is_named or not exists (select from meant as n where n.is_named);
-  -- What one tenant negotiated under a name of its own is another product for everybody's quota.
+  -- For a quota of all tenants, a name that one tenant negotiated prices for is a product too.
   if p_tenant_id is null and exists (
     select from spend.prices as p where p.product = v_name and p.resource_type = p_resource_type
   ) then
@@ -86,7 +86,7 @@ begin
 end;
 $$;
 comment on function spend_private.quota_products is
-  'The products of a resource type that a quota can mean by a name: the product of that very name, and what is so called of the provider in front of it; else what it is to any provider.';
+  'The products of a resource type that a quota''s product may name: the product of exactly this name, and the product of the provider in front of it; else the products that any provider has by this name.';
 
 create function spend_private.provider_product(
   p_provider text,
@@ -121,7 +121,7 @@ begin
 end;
 $$;
 comment on function spend_private.provider_product is
-  'The product that calls of a provider by this name are of; no row when it has no price for it. is_named: by its name, in any case, or an alias that equals it, not by a pattern or ''*''.';
+  'The product that a provider''s calls by this name are priced as; no row without a price. is_named: by its name, in any case, or an alias that equals it, not by a pattern or ''*''.';
 
 create function spend_private.is_priced(
   p_provider text,
@@ -144,9 +144,9 @@ begin
 end;
 $$;
 comment on function spend_private.is_priced is
-  'Whether a product has a price, of any meter and from any day on, that a call of the tenant can have (null: that everybody has); p_provider null: of any provider.';
+  'Whether a product has a price, of any meter and from any day on, for the tenant (null: for everybody); p_provider null: of any provider.';
 
--- The name decides the order: before complete_quota, and so before all that looks at the subject.
+-- The name decides the order: before complete_quota, and so before the triggers that read the subject.
 create trigger a_resolve_quota_product before insert or update of product, resource_type on spend.cost_quotas
 for each row when (new.product is not null)
 execute function spend_private.resolve_quota_product();

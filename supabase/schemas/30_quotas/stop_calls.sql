@@ -16,16 +16,16 @@ declare
   v_key integer;
 begin
   -- See stop_recounts.
-  perform pg_advisory_xact_lock_shared(1936748135, 0);
+  perform pg_advisory_xact_lock_shared(spend_private.lock_class('recounts'), 0);
   select
     coalesce(bool_or(l.relation = 'spend.reservations'::regclass and l.mode = 'ShareRowExclusiveLock'), false),
-    count(*) filter (where l.locktype = 'advisory' and l.classid = 1936748132)
+    count(*) filter (where l.locktype = 'advisory' and l.classid = spend_private.lock_class('calls'))
   into v_has_table, v_tenants
   from pg_catalog.pg_locks as l
   where l.pid = pg_backend_pid() and l.granted;
 
-  -- Calls take their tenant's lock before the table's. Who has the table's knows that no call is beyond its first step,
-  -- and must not wait for one there, which waits for this table. The server's lock table is no place for thousands.
+  -- Calls lock their tenant, then the table. With the table locked, no call is past its first step, and waiting for one
+  -- would deadlock: it waits for the table. Beyond 1,000 tenants the server's lock table could run out.
   if v_has_table then
     return;
   elsif array_position(p_tenant_ids, null) is not null or v_tenants + cardinality(v_keys) > 1000 then
@@ -33,14 +33,14 @@ begin
     return;
   end if;
   foreach v_key in array v_keys loop
-    perform pg_advisory_xact_lock(1936748132, v_key);
+    perform pg_advisory_xact_lock(spend_private.lock_class('calls'), v_key);
   end loop;
   -- A change of the platform's quotas, which asks for no tenant's lock, is waited for here.
   lock table spend.reservations in row exclusive mode;
 end;
 $$;
 comment on function spend_private.stop_calls is
-  'Before the balances of these tenants are counted anew: waits until their running calls have ended, and makes new ones wait until this transaction ends; so what is counted is all there is. Null among the ids is the platform: then all calls wait. Calls of other tenants go on. Raises 55P03 when a call does not end within 3 s.';
+  'Before the balances of these tenants are recounted: waits until their running calls have ended, and makes new ones wait until this transaction ends, so that the count is complete. Null among the ids is the platform: then all calls wait. Calls of other tenants go on. Raises 55P03 when a call does not end within 3 s.';
 
 create function spend_private.stop_recounts()
 returns void
@@ -48,8 +48,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform pg_advisory_xact_lock(1936748135, 0);
+  perform pg_advisory_xact_lock(spend_private.lock_class('recounts'), 0);
 end;
 $$;
 comment on function spend_private.stop_recounts is
-  'For what books for more tenants than it could join the calls of: no balance is counted anew until this transaction ends (stop_calls waits), while calls go on. Before any other lock.';
+  'For bookings of more tenants than join_calls could lock: no balance is recounted until this transaction ends (stop_calls waits), while calls go on. Taken before any other lock.';

@@ -8,18 +8,20 @@ create function spend_private.book(
 returns spend.settle_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
   v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
-  -- Whatever becomes of a call, and however often: its events count it once, and not at all in the end when it was released.
+  -- The events of a call add up to one call, or to none when it is released, however often it is corrected.
   v_calls integer := (p_status <> 'released')::integer - (p_reservation.status in ('settled', 'expired'))::integer;
   v_kind text := case
     when p_reservation.status <> 'held' then 'correction'
     when p_status = 'expired' then 'expiry'
     else 'charge'
   end;
-  v_busy spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
+  v_at_threshold spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
 begin
   if p_reservation.status = 'released' and not spend_private.is_booked(p_reservation) then
     v_kind := 'charge';
@@ -44,13 +46,13 @@ begin
     ended_at = p_now
   where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id;
 
-  -- Last of all: what others wait for is locked for the shortest time.
+  -- Balances last: others wait for them, so they are locked for the shortest time.
   if p_reservation.status <> 'held' then
-    v_busy := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
+    v_at_threshold := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
   elsif v_cost_usd > v_held_usd then
     perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   else
-    v_busy := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+    v_at_threshold := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
   end if;
   if v_cost_usd < 0 then
     perform spend_private.end_alerts(p_reservation.holds, p_now);
@@ -58,22 +60,24 @@ begin
 
   return row(
     p_reservation.id, p_status,
-    -- As it is kept, so that asking again gives the very same.
+    -- As it is stored, so that a retry gets the same answer.
     p_actual.cost_usd::numeric(24, 12),
     p_reservation.estimated_cost_usd::numeric, p_actual.is_estimated,
-    case v_busy
-      when '{}' then '{}' else spend_private.warn(p_reservation.tenant_id, v_busy, p_actual.cost_usd, p_now)
+    case v_at_threshold
+      when '{}' then '{}' else spend_private.record_warnings(p_reservation.tenant_id, v_at_threshold, p_actual.cost_usd, p_now)
     end
   );
 end;
 $$;
 comment on function spend_private.book is
-  'Ends a reservation, or corrects its end: gives the hold back, books the difference between what it cost and what was booked for it before, and writes the event. The balances are those that hold it; after its end, those that count it now.';
+  'Ends a reservation, or corrects its end: writes the event with the difference between its cost and what was booked before, and returns the hold. Changes the balances that hold it; after its end, those that count it now.';
 
 create function spend_private.is_booked(p_reservation spend.reservations)
 returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   return exists (
@@ -84,19 +88,4 @@ begin
 end;
 $$;
 comment on function spend_private.is_booked is
-  'Whether the ledger has an event of a reservation: a released one expired before, then.';
-
-create function spend_private.settle_answer(p_reservation spend.reservations)
-returns spend.settle_result
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return row(
-    p_reservation.id, p_reservation.status, p_reservation.actual_cost_usd::numeric,
-    p_reservation.estimated_cost_usd::numeric, p_reservation.is_estimated, '{}'::spend.quota_details[]
-  );
-end;
-$$;
-comment on function spend_private.settle_answer is
-  'settle_result of a reservation that had ended before.';
+  'Whether the ledger has an event of a reservation. A released one that has, expired first.';

@@ -24,7 +24,7 @@ begin
 end;
 $$;
 comment on function spend_private.call_to_hold is
-  'A call with the usage and cost to hold for it: the upper bound, unless a quota is expected (spend.cost_quotas.estimate_policy) and no other that could refuse the call is strict; then expected_call. All quotas hold the same amount, so that one figure of the reservation says what each of them holds.';
+  'A call with the usage and cost to hold for it: the upper bound, unless a quota is expected (spend.cost_quotas.estimate_policy) and no other that could refuse the call is strict; then expected_call. All quotas hold the same amount: the estimated cost of the reservation.';
 
 create function spend_private.expected_call(p_call spend_private.call, p_now timestamptz)
 returns spend_private.call
@@ -67,6 +67,10 @@ create function spend_private.expected_output(
 returns bigint
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 begin
   return (

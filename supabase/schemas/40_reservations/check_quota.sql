@@ -10,8 +10,6 @@ language plpgsql stable
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
 as $$
 begin
   return spend_private.check_quota(
@@ -21,7 +19,7 @@ begin
 end;
 $$;
 comment on function spend.check_quota is
-  'What reserve would answer now. Holds nothing, locks nothing, writes nothing; by the time of the reserve the answer may be another. Errors: as reserve. For service_role.';
+  'What reserve would answer now. Holds nothing, locks nothing, writes nothing; a later reserve may get another answer. Errors: as reserve. For service_role.';
 grant execute on function spend.check_quota to service_role;
 
 create function spend_private.check_quota(
@@ -35,9 +33,11 @@ create function spend_private.check_quota(
 returns spend.reserve_result
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
-  v_call spend_private.call := spend_private.read_call(
+  v_call spend_private.call := spend_private.authorise_call(
     p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now
   );
   v_quotas spend_private.applicable_quota[] := spend_private.applicable_quotas(v_call, true, p_now);

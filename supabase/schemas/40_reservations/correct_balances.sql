@@ -6,6 +6,8 @@ create function spend_private.correct_balances(
 returns spend.reservation_hold[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_quota record;
@@ -33,7 +35,7 @@ begin
     order by spend_private.lock_rank(q.scope), q.id
   loop
     if v_quota.period_start is null then
-      -- Nobody spent in it since it was made: it opens with the event that is booked.
+      -- Nobody has spent in it yet: it opens with the event that was just booked.
       perform spend_private.open_balances(v_quota.id, p_now);
       continue;
     end if;
@@ -49,4 +51,4 @@ begin
 end;
 $$;
 comment on function spend_private.correct_balances is
-  'Adds p_usd, which was just booked for a reservation that had ended before, to the balances that count it now: not to those that held it, for a quota that changed since is counted anew from the ledger. In lock order; returns those balances.';
+  'Adds p_usd, which was just booked for a reservation that had ended before, to the balances that count it now. These may not be the ones that held it: a quota that has changed was recounted from the ledger. In lock order; returns those balances.';

@@ -1,7 +1,7 @@
 create function spend_private.keep_open_reservations()
 returns trigger
 language plpgsql
--- Definer: whoever is refused need not be able to call fail().
+-- Definer: the caller may lack the right to call fail().
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -13,13 +13,13 @@ begin
   end if;
   perform spend_private.fail(
     'PT409', 'reservation_is_open', jsonb_build_object('reservation_id', case tg_op when 'DELETE' then old.id end),
-    'What it holds would be held for ever. Give it back first: select spend.release(id), or let spend.expire_reservations() book it.'
+    'Its hold would stay forever. Release it first: select spend.release(id), or let spend.expire_reservations() charge it.'
   );
   return null;
 end;
 $$;
 comment on function spend_private.keep_open_reservations is
-  'Trigger: an open reservation is not deleted, nor truncated away (PT409 reservation_is_open): it is released, settled or expires.';
+  'Trigger: an open reservation cannot be deleted or truncated (PT409 reservation_is_open): it is released, settled or expires.';
 
 create trigger keep_open_reservations before delete on spend.reservations
 for each row execute function spend_private.keep_open_reservations();

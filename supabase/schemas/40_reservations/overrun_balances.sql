@@ -11,7 +11,7 @@ declare
   v_hold spend.reservation_hold;
 begin
   foreach v_hold in array p_holds loop
-    -- More than was held leaves this slot: the others must give it room, so all of them are locked, in order.
+    -- More is booked than was held: the other slots must give room, so lock all of them, in order.
     perform spend_private.lock_all_slots(v_hold.quota_id, v_hold.period_start);
     perform spend_private.move_balances(array[v_hold], p_reserved_usd, p_spent_usd);
     perform spend_private.allot(v_hold.quota_id, v_hold.period_start);
@@ -19,4 +19,4 @@ begin
 end;
 $$;
 comment on function spend_private.overrun_balances is
-  'move_balances for a booking that is larger than its hold: shares the limit out anew, so that no slot admits what the whole has no room for.';
+  'move_balances for a booking that is larger than its hold: redistributes the limit, so that no slot admits what the quota has no room for.';

@@ -25,7 +25,7 @@ begin
       v_quota.quota_id, v_quota.period_start, p_call.cost_usd, p_now
     );
     v_reason := spend_private.refusal_reason(v_details);
-    -- Of several, the one that takes longest to wait for tells when to come back.
+    -- Of several refusals, answer with the one that lasts longest.
     if v_reason is not null and (
       v_answer.allowed
       or (v_reason = 'exceeds_limit' and v_answer.reason <> 'exceeds_limit')
@@ -48,7 +48,7 @@ begin
 end;
 $$;
 comment on function spend_private.refusal is
-  'The answer that the quotas without room give: allowed = false with reason, message, retry_after in seconds and the quota to name, else allowed = true. Looks without locking, and is right about the moment it looked at.';
+  'The answer that the quotas without room give: allowed = false with reason, message, retry_after in seconds and the quota to name, else allowed = true. Takes no lock: true at the moment of the look.';
 
 create function spend_private.explain_refusal(
   p_answer spend.reserve_result,
@@ -96,7 +96,7 @@ begin
 end;
 $$;
 comment on function spend_private.refusal_reason is
-  'Why a quota refuses: exceeds_limit (the call alone is larger than the limit), limit_reached (what is spent leaves no room), in_flight (what is held leaves no room), or null when it does not: as for a call that costs nothing, wherever the limit is above zero.';
+  'Why a quota refuses: exceeds_limit (the call by itself exceeds the limit), limit_reached (what is spent leaves no room), in_flight (what is held leaves no room), or null when it does not: as for a call that costs nothing, wherever the limit is above zero.';
 
 create function spend_private.refusal_message(p_reason text, p_quota spend.quota_details)
 returns text
@@ -117,7 +117,7 @@ begin
 end;
 $$;
 comment on function spend_private.refusal_message is
-  'The refusal in words, for a person.';
+  'The refusal as a sentence, for people.';
 
 create function spend_private.seconds_until_hold_ends(
   p_scope text,
@@ -128,6 +128,10 @@ create function spend_private.seconds_until_hold_ends(
 returns integer
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
 as $$
 declare
   v_created_at timestamptz;
@@ -147,7 +151,7 @@ begin
     order by r.id limit 1;
   end if;
 
-  -- How long this tenant's calls took of late; half a minute where nothing is known.
+  -- The average of this tenant's recent calls; half a minute without any.
   select avg(l.ended_at - l.created_at) into v_duration
   from (
     select r.ended_at, r.created_at

@@ -4,9 +4,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -14,7 +11,7 @@ begin
 end;
 $$;
 comment on function spend.release is
-  'Gives a hold back without booking anything: the call was not made or cost nothing. After expiry, takes the booking of the estimate back. Of a reservation that is settled or released already, answers what is so, and changes nothing.
+  'Returns a hold and charges nothing: the call was not made, or cost nothing. After expiry, takes the charge of the estimate back. A reservation that is settled or released already does not change; the answer is its state.
 Errors: PT404 unknown_reservation, 22023 invalid_usage (reason). For service_role.';
 grant execute on function spend.release to service_role;
 

@@ -23,13 +23,15 @@ create function spend_private.replay(p_tenant_id uuid, p_idempotency_key text, p
 returns spend.reserve_result
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_answer spend.reserve_result;
   v_hash uuid;
   v_refusal spend_private.refusals;
 begin
-  -- The first request with a key is waited for; the statements below then see what it committed.
+  -- Wait for the first request with this key; the statements below then see what it committed.
   perform pg_advisory_xact_lock(hashtextextended(p_tenant_id::text || p_idempotency_key, 0));
 
   select r.request_hash, true, r.id, r.estimated_cost_usd, r.expires_at, r.warnings
@@ -53,4 +55,4 @@ begin
 end;
 $$;
 comment on function spend_private.replay is
-  'The stored answer to an idempotency key, admitted or refused; replayed = false when the key is new. Two requests with one key go one after the other. Raises PT409 idempotency_conflict.';
+  'The stored answer to an idempotency key, admitted or refused; replayed = false when the key is new. Requests with the same key wait for each other. Raises PT409 idempotency_conflict.';

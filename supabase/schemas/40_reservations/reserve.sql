@@ -16,11 +16,6 @@ language plpgsql volatile
 -- Definer: nobody, service_role included, writes balances or reservations but through these functions.
 security definer
 set search_path = pg_catalog, pg_temp
--- Each statement is planned once per connection, perhaps while its tables are still empty: by an index even then,
--- and walked, since a look for one slot with room that gathers a bitmap first reads all of them.
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -32,9 +27,9 @@ begin
 end;
 $$;
 comment on function spend.reserve is
-  'May this tenant and user spend this now? Checks every quota that matches and holds the estimated cost in all of them, or in none. One transaction; a refusal is an answer (allowed = false), not an error.
-usage: upper bound of the call, {"provider","model","input_tokens","output_tokens",…} for llm, {"provider","template","vcpus","memory_gib","seconds"} for e2b. user_id: null for work of the tenant itself. idempotency_key: the same key and request get the same answer again (replayed = true). ttl_seconds: after that the hold is booked as expired. enforce = false: holds and counts, never refuses.
-Errors: 22023 invalid_usage, 42501 not_a_member, PT403 tenant_closed, PT409 idempotency_conflict, PT422 unpriced_product, 55P03 when a lock is not had within 3 s (try again). For service_role.';
+  'Reserves the cost of a call: checks every quota that matches, and holds the estimated cost in all of them or in none. One transaction; a refusal is an answer (allowed = false), not an error.
+usage: upper bound of the call, {"provider","model","input_tokens","output_tokens",…} for llm, {"provider","template","vcpus","memory_gib","seconds"} for e2b. user_id: null for work of the tenant itself. idempotency_key: the same key and request get the same answer again (replayed = true). ttl_seconds: after that the reservation expires and its hold is charged. enforce = false: holds and counts, never refuses.
+Errors: 22023 invalid_usage, 42501 not_a_member, PT403 tenant_closed, PT409 idempotency_conflict, PT422 unpriced_product, 55P03 when a lock is not granted within 3 s (try again). For service_role.';
 grant execute on function spend.reserve to service_role;
 
 create function spend_private.reserve(
@@ -76,7 +71,7 @@ begin
   if v_wrong is not null then
     perform spend_private.fail_usage(v_wrong[1], v_wrong[2]);
   end if;
-  v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
+  v_call := spend_private.authorise_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
 
   if p_idempotency_key is not null then
     v_hash := spend_private.request_hash(
@@ -88,12 +83,12 @@ begin
     end if;
   end if;
 
-  -- Until nothing that prices it can change any more.
+  -- Until every row that prices it is marked as used, and cannot change.
   while v_call.is_first_use loop
     perform spend_private.mark_prices_used(
       p_tenant_id, p_resource_type, v_call.provider, v_call.priced_as, p_now
     );
-    v_call := spend_private.read_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
+    v_call := spend_private.authorise_call(p_tenant_id, p_user_id, p_resource_type, p_usage, p_task, p_now, p_closed_too);
   end loop;
 
   v_quotas := spend_private.applicable_quotas(v_call, v_is_enforced, p_now);
@@ -113,8 +108,8 @@ begin
     v_holding := v_admission.holding;
   end if;
 
-  v_answer.warnings := case v_holding.busy
-    when '{}' then '{}' else spend_private.warn(p_tenant_id, v_holding.busy, v_call.cost_usd, p_now)
+  v_answer.warnings := case v_holding.at_threshold
+    when '{}' then '{}' else spend_private.record_warnings(p_tenant_id, v_holding.at_threshold, v_call.cost_usd, p_now)
   end;
   insert into spend.reservations (
     tenant_id, id, user_id, resource_type, provider, product, task, conversation_id, path_id,
@@ -134,7 +129,7 @@ begin
 end;
 $$;
 comment on function spend_private.reserve is
-  'spend.reserve with a clock. p_closed_too: see spend_private.read_call.';
+  'spend.reserve with a clock. p_closed_too: see spend_private.authorise_call.';
 
 create function spend_private.keep_refusal(
   p_tenant_id uuid,
@@ -147,6 +142,8 @@ create function spend_private.keep_refusal(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_answer spend.reserve_result := p_admission.refusal;
@@ -165,4 +162,4 @@ begin
 end;
 $$;
 comment on function spend_private.keep_refusal is
-  'What is left of a refusal: the alert of a quota that is spent, the answer to its idempotency key, and one more in the count.';
+  'Records a refusal: the alert of a quota that is spent, the answer for its idempotency key, and one more in the count.';

@@ -4,9 +4,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-set enable_bitmapscan = 'off'
 set lock_timeout = '3s'
 as $$
 begin
@@ -14,8 +11,8 @@ begin
 end;
 $$;
 comment on function spend.settle is
-  'Books the real cost of a reservation and gives its hold back, in one transaction. Booked in full, even above the hold or over a limit, at the prices that the reservation was made at.
-usage: as in reserve; null, or with a count missing, is unknown usage: booked at the estimate (or at the known part, where that is dearer) and flagged is_estimated. metadata {"is_estimated": true} says that the usage was counted by the caller, not reported by the provider: booked as it is, and flagged. Settling again answers the first result and books nothing. After a release the cost is booked (it was spent), after expiry the booking is corrected.
+  'Charges the real cost of a reservation and returns its hold, in one transaction. Charges it in full, even above the hold or over a limit, at the prices that the reservation was made at.
+usage: as in reserve; null, or a missing count, is unknown usage: charged at the estimate (or at the known part, where that costs more) and flagged is_estimated. metadata {"is_estimated": true} says that the caller counted the usage, and the provider did not report it: charged as it is, and flagged. Settling again returns the first result and charges nothing. After a release the cost is charged (it was spent); after expiry the charge is corrected.
 Errors: 22023 invalid_usage (also metadata that is no object of at most 8 KiB), PT404 unknown_reservation. For service_role.';
 grant execute on function spend.settle to service_role;
 

@@ -37,6 +37,8 @@ create function spend_private.adjust(
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_time_zone text;
@@ -80,7 +82,7 @@ begin
   if p_amount_usd < 0 then
     perform spend_private.end_alerts(v_holds, p_now);
   end if;
-  perform spend_private.warn(p_tenant_id, v_holds, p_amount_usd, p_now);
+  perform spend_private.record_warnings(p_tenant_id, v_holds, p_amount_usd, p_now);
   return v_event_id;
 end;
 $$;
@@ -125,12 +127,14 @@ create function spend_private.earlier_adjustment(
 returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_event_id bigint;
   v_hash uuid;
 begin
-  -- The first request with a key is waited for; the statement below then sees what it committed.
+  -- Wait for the first request with this key; the statement below then sees what it committed.
   perform pg_advisory_xact_lock(hashtextextended('adjust' || p_tenant_id::text || p_idempotency_key, 0));
   select a.event_id, a.request_hash into v_event_id, v_hash
   from spend_private.adjustments as a
@@ -142,4 +146,4 @@ begin
 end;
 $$;
 comment on function spend_private.earlier_adjustment is
-  'Event that an idempotency key wrote before; null when the key is new. Raises PT409 idempotency_conflict.';
+  'The event that an earlier request with this idempotency key wrote; null when the key is new. Raises PT409 idempotency_conflict.';

@@ -15,12 +15,12 @@ comment on type spend.cost_report_line is
 comment on column spend.cost_report_line.tenant_id is 'Tenant that pays. Null: not grouped by tenant.';
 comment on column spend.cost_report_line.user_id is 'Member who called, or whom an adjustment is for. Null: the tenant itself, or not grouped by user.';
 comment on column spend.cost_report_line.task is 'What the calls were for. Null: adjustments, or not grouped by task.';
-comment on column spend.cost_report_line.conversation_id is 'The caller''s. Null: not grouped by conversation.';
+comment on column spend.cost_report_line.conversation_id is 'The caller''s name of the conversation. Null: not grouped by conversation.';
 comment on column spend.cost_report_line.resource_type is 'llm or e2b. Null: not grouped by resource_type.';
 comment on column spend.cost_report_line.provider is 'Who sold it. Null: adjustments, or not grouped by provider.';
 comment on column spend.cost_report_line.product is 'Model or template, as in spend.reservations. Null: adjustments, or not grouped by product.';
 comment on column spend.cost_report_line.day is 'Day in the tenant''s time zone. Null: not grouped by day.';
-comment on column spend.cost_report_line.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.cost_report_line.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.cost_report_line.calls is 'Calls booked; released ones and adjustments do not count.';
 
 create function spend.cost_report(
@@ -41,7 +41,7 @@ language plpgsql stable
 -- Invoker: row-level security decides whose spend the reader sees.
 security invoker
 set search_path = pg_catalog, pg_temp
--- Planned for the filters of each call: those that are null vanish, the others find their index.
+-- Planned for the filters of each call: null filters vanish, the others find their index.
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
@@ -62,7 +62,7 @@ begin
       )::text,
       hint = 'group_by: any of tenant, user, task, conversation, resource_type, provider, product, day; top: at least 1; from_day, to_day: of the years 1 to 9999, or infinite.';
   end if;
-  -- Days are the tenants' own: a day more than UTC's on either side holds all of them.
+  -- Days are in the tenants' time zones: a UTC day more on either side covers all of them.
   v_from := (
     coalesce(cost_report.from_day, (now() at time zone 'UTC')::date - 30) - 1
   )::timestamp at time zone 'UTC';
@@ -124,6 +124,6 @@ begin
 end;
 $$;
 comment on function spend.cost_report is
-  'Booked cost in USD and number of calls, exact and current. group_by: any of tenant, user, task, conversation, resource_type, provider, product, day. from_day to to_day: days of the tenants'' own time zones, both included; by default the last 30. The other arguments filter. top: only the dearest so many lines. The newest day first, of each the dearest line first; with top the dearest first: where the Data API cuts an answer (1,000 rows, unless its Range asks for more), the oldest lines are missing. By conversation, calls that belong to none are left out.
+  'Booked cost in USD and number of calls, exact and current. group_by: any of tenant, user, task, conversation, resource_type, provider, product, day. from_day to to_day: days of the tenants'' own time zones, both included; by default the last 30. The other arguments filter. top: only this many lines, the most expensive ones. Order: newest day first, then highest cost first; with top, highest cost first. Where the Data API cuts an answer (1,000 rows, unless Range asks for more), the oldest lines are missing. By conversation, calls without one are left out.
 Members see their own spend, owners and admins their tenant''s, service_role all. Errors: 22023 invalid_report.';
 grant execute on function spend.cost_report to authenticated, service_role;

@@ -2,7 +2,7 @@ create function spend_private.drop_months(p_keep_months integer, p_now timestamp
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- Dropping stops the ledger for a moment; where it is not had soon, the next run tries again.
+-- Dropping locks the ledger for a moment; without the lock, the next run tries again.
 set lock_timeout = '2s'
 as $$
 declare
@@ -17,7 +17,7 @@ begin
     return 0;
   end if;
   select * into v_state from spend_private.ledger_state as s for no key update;
-  -- Sums outlive the events, so the roll-ups must have all of them.
+  -- Sums outlive the events, so the roll-ups must include all of them.
   if v_from <= v_state.kept_from or exists (
     select from spend.cost_events as e
     where e.occurred_at < v_from and e.booked_xid >= v_state.rolled_up_before
@@ -48,4 +48,4 @@ begin
 end;
 $$;
 comment on function spend_private.drop_months is
-  'Retention: drops the events of months that ended more than p_keep_months months ago, whole partitions at a time; returns how many. Their sums by hour stay in cost_rollups, those by conversation are deleted by the job delete_conversations. Null keeps everything; nothing is dropped that is not rolled up.';
+  'Retention: drops the events of months that ended more than p_keep_months months ago, whole partitions at a time; returns how many. Their sums by hour stay in cost_rollups, those by conversation are deleted by the job delete_conversations. Null keeps everything. Events that are not rolled up are never dropped.';

@@ -13,7 +13,7 @@ begin
     select date_trunc('month', p_now, 'UTC') at time zone 'UTC' + make_interval(months => m.ahead)
     from generate_series(0, 2) as m (ahead)
     union
-    -- Months that came to the default partition, because nobody had made theirs.
+    -- Months with events in the default partition, since theirs was not made ahead.
     select date_trunc('month', d.occurred_at, 'UTC') at time zone 'UTC'
     from spend_private.cost_events_default as d
     where d.occurred_at >= v_kept_from
@@ -38,13 +38,13 @@ begin
 end;
 $$;
 comment on function spend_private.ensure_partitions is
-  'Makes the partitions of cost_events for this month and the next two, and for months that the default partition has events of; returns how many it made. A month that fails does not keep the others (spend.problems); raises 55P03 when the ledger is so busy that none could be made.';
+  'Makes the partitions of cost_events for this month and the next two, and for months with events in the default partition; returns how many it made. A month that fails goes to spend.problems, and the others are made; raises 55P03 when no lock was granted and none was made.';
 
 create function spend_private.ensure_partition(p_month date, p_now timestamptz default now())
 returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A long report is not worth stopping the bookings that would queue behind this: the next run tries again.
+-- Bookings would queue behind this while it waits for a long report: rather let the next run try again.
 set lock_timeout = '2s'
 as $$
 declare
@@ -55,7 +55,7 @@ begin
   if to_regclass('spend_private.' || v_name) is not null then
     return false;
   end if;
-  -- Made beside the ledger, then attached: bookings into other months go on meanwhile.
+  -- Made apart, then attached: bookings into other months go on meanwhile.
   execute format(
     'create table spend_private.%I (like spend.cost_events including defaults including constraints)', v_name
   );
@@ -72,11 +72,11 @@ begin
   if v_from <= p_now + interval '1 day' or exists (
     select from spend_private.cost_events_default as d where d.occurred_at >= v_from and d.occurred_at < v_before
   ) then
-    -- Bookings of this month may be on their way. They wait here, before they choose a partition: one that had chosen
-    -- the default partition would be refused by it afterwards.
+    -- Bookings of this month may be under way. This lock makes them wait before they choose a partition: the default
+    -- partition would refuse one that had chosen it before.
     lock table only spend.cost_events in access exclusive mode;
   else
-    -- Nobody books into a month ahead. It is made while others book, or, where reports are at it, by a later run.
+    -- Nobody books into a future month, so bookings go on. While reports hold their lock, a later run tries again.
     set local lock_timeout = '100ms';
     lock table only spend.cost_events in share update exclusive mode;
   end if;
@@ -99,4 +99,4 @@ begin
 end;
 $$;
 comment on function spend_private.ensure_partition is
-  'Makes the partition of a month (its first day, UTC), and moves what the default partition has of it; false when it is there already. Raises 55P03 when the ledger is busy.';
+  'Makes the partition of a month (its first day, UTC), and moves its events from the default partition; false when it exists already. Raises 55P03 when a lock is not granted.';

@@ -37,4 +37,4 @@ begin
 end;
 $$;
 comment on function spend_private.ledger_usd is
-  'What the ledger says that a quota''s subject spent from p_from to before p_before, in USD: the sum of its events, and of the roll-ups for months that retention dropped.';
+  'USD that a quota''s subject spent from p_from to before p_before: the sum of its events, and of the roll-ups for months that retention dropped.';

@@ -20,7 +20,7 @@ begin
 end;
 $$;
 comment on function spend_private.rebuild_rollups is
-  'Rolls up a tenant''s events anew, from the ledger; returns how many. What retention dropped stays as it is.';
+  'Rebuilds a tenant''s roll-ups from the ledger; returns how many events. Roll-ups of dropped months stay.';
 
 create function spend_private.follow_time_zone_in_rollups(p_tenant spend.tenants)
 returns void
@@ -28,7 +28,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Nobody rolls up meanwhile: it would cut the hours as they were cut before.
+  -- Nobody may roll up meanwhile: it would use the hours of the old time zone.
   perform from spend_private.ledger_state as s for no key update;
   -- Between zones that are whole hours apart no hour changes.
   if exists (
@@ -41,39 +41,4 @@ begin
 end;
 $$;
 comment on function spend_private.follow_time_zone_in_rollups is
-  'Where the hours of a tenant''s new time zone are cut elsewhere, its events are rolled up anew, so that its days stay exact.';
-
-create function spend_private.adopt_ledger()
-returns bigint
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_state spend_private.ledger_state;
-  v_before xid8;
-  v_events bigint;
-begin
-  -- What is counted below is all there is, and committed.
-  lock table spend.cost_events in share row exclusive mode;
-  select * into v_state from spend_private.ledger_state as s for no key update;
-  v_before := pg_snapshot_xmin(pg_current_snapshot());
-
-  -- Corrections of dropped months that were not counted yet, before their numbers are lost.
-  perform spend_private.count_events(
-    v_state.rolled_up_before, '18446744073709551615', p_occurred_before => v_state.kept_from
-  );
-  delete from spend_private.cost_rollups as r where r.hour >= v_state.kept_from;
-  delete from spend_private.conversation_rollups as r where r.hour >= v_state.kept_from;
-  update spend.cost_events as e set booked_xid = '3' where e.booked_xid >= v_before;
-  -- What roll_up left out is counted with the rest.
-  update spend.problems as p set resolved_at = now()
-  where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'booked_xid' is not null;
-  v_events := spend_private.count_events('0', v_before, null, v_state.kept_from);
-
-  update spend_private.ledger_state as s set
-    rolled_up_before = v_before, cluster_id = spend_private.cluster_id();
-  return v_events;
-end;
-$$;
-comment on function spend_private.adopt_ledger is
-  'For a ledger that was restored into another server, whose transactions count from elsewhere: numbers its events anew, as of an old transaction, and rolls them up from the start; returns how many. Bookings wait meanwhile. spend.maintain() calls it by itself.';
+  'Rebuilds a tenant''s roll-ups where the hours of its new time zone begin at other minutes, so that its days stay exact.';

@@ -1,12 +1,12 @@
 create function spend_private.refuse_change()
 returns trigger
 language plpgsql
--- Definer: whoever is refused need not be able to call fail().
+-- Definer: the caller may lack the right to call fail().
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- No grant lets anybody but the owner come here, and of the owner's functions only retention sets this.
+  -- Only the owner has the right to delete, and only its retention functions set this.
   if tg_op = 'DELETE' and current_setting('spend.retention', true) = 'on' then
     return old;
   end if;
@@ -18,7 +18,7 @@ begin
 end;
 $$;
 comment on function spend_private.refuse_change is
-  'Trigger: what is written stays written (PT403 append_only), whoever asks. Retention alone deletes.';
+  'Trigger: history cannot be changed or deleted, by any role (PT403 append_only). Only retention deletes.';
 
 create function spend_private.keep_event()
 returns trigger
@@ -28,7 +28,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The number of the transaction is no part of what happened: a restore into another server gives it anew.
+  -- The transaction's number may change: a restore into another server needs a new one.
   old.booked_xid := new.booked_xid;
   if new is distinct from old then
     perform spend_private.fail(

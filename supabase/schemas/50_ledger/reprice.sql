@@ -25,8 +25,6 @@ language plpgsql volatile
 -- Definer: see spend.reserve.
 security definer
 set search_path = pg_catalog, pg_temp
--- Each call is priced by the same few statements: they are planned once.
-set plan_cache_mode = 'force_generic_plan'
 set lock_timeout = '3s'
 as $$
 begin
@@ -36,9 +34,9 @@ begin
 end;
 $$;
 comment on function spend.reprice is
-  'Makes the bookings of calls made from "from" to before "to" what the price rows say now: state the right price first, as rows of spend.prices with a higher revision. One line per tenant with a difference. dry_run = true only shows; false books one event of kind correction per call, in the periods of the call, and nothing a second time. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; what they hold stays as it is. A right price that is only stated changes no call by itself.
-A product without calls in that time gets a notice.
-Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not had within 3 s (try again). For service_role.';
+  'Corrects the charges of calls made from "from" to before "to" to the current price rows: insert the right price first, as rows of spend.prices with a higher revision. Returns one line per tenant with a difference. dry_run = true only shows them; false books one event of kind correction per call, in the periods of the call, and nothing when repeated. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; their holds do not change. Inserting a price alone changes no earlier call.
+Raises a notice for a product without calls in that time.
+Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not granted within 3 s (try again). For service_role.';
 grant execute on function spend.reprice to service_role;
 
 create function spend_private.reprice(
@@ -66,8 +64,21 @@ begin
       '"to" must be after "from": calls are repriced that were made at or after "from" and before "to".'
     );
   end if;
-  perform spend_private.notice_no_calls(p_provider, p_product, p_from, p_to);
-  if p_dry_run then
+  if not p_dry_run then
+    -- The locks of every booking, in the same order: table, reservations, balances.
+    perform spend_private.stop_recounts();
+    lock table spend.reservations in row exclusive mode;
+    -- Prices cannot change from here on, so that the bookings agree with them.
+    v_price_version := spend_private.lock_price_version();
+  end if;
+  if not spend_private.has_calls(p_provider, p_product, p_from, p_to) then
+    raise notice 'No call of "%/%" was made in that time: nothing is repriced.', p_provider, p_product
+    using hint = concat_ws(
+      ' ', spend_private.suggested_product(p_provider, nullif(p_product, '*')),
+      'provider and product: as in spend.reservations; ''*'' is every product of the provider.'
+    );
+    return;
+  elsif p_dry_run then
     return query
     select w.tenant_id, count(*), sum(w.booked_usd), sum(w.right_usd), sum(w.right_usd - w.booked_usd)
     from spend_private.wrong_bookings(p_provider, p_product, p_from, p_to, null) as w
@@ -75,12 +86,7 @@ begin
     return;
   end if;
 
-  -- The locks of every booking, in the same order: table, reservations, balances. Open calls too: one that is being
-  -- settled right now read the prices before they were set right.
-  perform spend_private.stop_recounts();
-  lock table spend.reservations in row exclusive mode;
-  -- The prices stand still from here on, so that what is booked is what they say.
-  v_price_version := spend_private.lock_price_version();
+  -- Open calls too: one that is being settled right now read the prices before they were set right.
   select array_agg(l.id) into v_calls
   from (
     select r.id
@@ -104,31 +110,25 @@ $$;
 comment on function spend_private.reprice is
   'spend.reprice with a clock.';
 
-create function spend_private.notice_no_calls(
+create function spend_private.has_calls(
   p_provider text,
   p_product text,
   p_from timestamptz,
   p_to timestamptz
 )
-returns void
+returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (
+  return exists (
     select from spend.reservations as r
     where r.provider = p_provider and p_product in (r.product, '*') and r.created_at >= p_from and r.created_at < p_to
-  ) then
-    raise notice 'No call of "%/%" was made in that time: nothing is repriced.', p_provider, p_product
-    using hint = concat_ws(
-      ' ', spend_private.suggested_product(p_provider, nullif(p_product, '*')),
-      'provider and product: as in spend.reservations; ''*'' is every product of the provider.'
-    );
-  end if;
+  );
 end;
 $$;
-comment on function spend_private.notice_no_calls is
-  'Raises a notice where spend.reprice finds nothing to look at, as for a name that is misspelt.';
+comment on function spend_private.has_calls is
+  'Whether a call of a product, or of a provider (''*''), was made in a span of time: a name that is misspelt has none.';
 
 create function spend_private.move_open_calls(
   p_provider text,
@@ -169,7 +169,7 @@ begin
 end;
 $$;
 comment on function spend_private.move_open_calls is
-  'Of p_calls, which the caller has locked: those that may still be settled are priced by the rows up to p_price_version from now on, and these are fixed.';
+  'Of p_calls, which the caller has locked: those that may still be settled are priced by the rows up to p_price_version from now on, and these are marked as used.';
 
 create function spend_private.priced_as_now(p_reservation spend.reservations)
 returns text
@@ -188,7 +188,7 @@ begin
 end;
 $$;
 comment on function spend_private.priced_as_now is
-  'The product whose rows price a call by what they say now of the time that it was made; null when none do.';
+  'The product whose rows now apply to a call at the time that it was made; null when none do.';
 
 create function spend_private.wrong_bookings(
   p_provider text,
@@ -217,7 +217,7 @@ begin
     a.is_estimated or e.is_counted, e.metadata
   from spend.reservations as r
   cross join lateral (
-    -- Retention may have dropped the events; then nobody knows the usage any more, and the booking stands.
+    -- Retention may have dropped the events: without the usage, the booking stands.
     select b.usage, b.metadata, b.metadata @> '{"is_estimated": true}' as is_counted
     from spend.cost_events as b
     where b.tenant_id = r.tenant_id and b.occurred_at = r.created_at and b.reservation_id = r.id
@@ -227,7 +227,7 @@ begin
   ) as e
   cross join lateral spend_private.cost_at_right_prices(
     r,
-    -- Where nothing was known, the estimate was booked as the usage; what the caller counted is usage.
+    -- Unknown usage was booked as the bound; what the caller counted is usage.
     case when e.usage = r.usage_estimate and r.is_estimated and not e.is_counted then null else e.usage end
   ) as a
   where r.provider = p_provider and p_product in (r.product, '*')
@@ -238,7 +238,7 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_bookings is
-  'Calls of a product and a span of time, of p_calls alone where given, that cost something else at the prices that the rows now say were in force when they were made.';
+  'Calls of a product and a span of time (p_calls: only these) whose cost differs at the price rows that now apply to the time that they were made.';
 
 create function spend_private.cost_at_right_prices(p_reservation spend.reservations, p_usage jsonb)
 returns spend_private.actual_cost
@@ -246,19 +246,19 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_estimate spend_private.actual_cost;
+  v_bound spend_private.actual_cost;
 begin
-  -- By all rows, whenever they came.
+  -- By all rows, also later ones.
   p_reservation.price_version := null;
-  v_estimate := spend_private.actual_cost(p_reservation, p_reservation.usage_estimate, p_is_bound => true);
-  -- The estimate was as wrong as the price, and unknown usage costs at least the estimate.
-  p_reservation.estimated_cost_usd := v_estimate.cost_usd;
-  p_reservation.price_ids := v_estimate.price_ids;
+  v_bound := spend_private.actual_cost(p_reservation, p_reservation.usage_estimate, p_is_bound => true);
+  -- The estimate was wrong too, and unknown usage costs at least the estimate.
+  p_reservation.estimated_cost_usd := v_bound.cost_usd;
+  p_reservation.price_ids := v_bound.price_ids;
   return spend_private.actual_cost(p_reservation, p_usage);
 end;
 $$;
 comment on function spend_private.cost_at_right_prices is
-  'actual_cost, with an estimate at the prices of now too. p_usage null: what the estimate costs.';
+  'actual_cost by all rows, and with an estimate by all rows. p_usage null: what the bound costs.';
 
 create function spend_private.rebook(
   p_provider text,
@@ -311,7 +311,7 @@ begin
     group by w.tenant_id
   ),
 
-  -- Not the holds: a quota that changed since the call was counted anew, from the ledger, and so is this.
+  -- Not the holds: a quota that has changed since the call was recounted from the ledger.
   move as (
     select q.scope, b.quota_id, b.period_start, sum(w.right_usd - w.booked_usd) as usd
     from wrong as w
@@ -351,4 +351,4 @@ begin
 end;
 $$;
 comment on function spend_private.rebook is
-  'Books what wrong_bookings says of p_calls, which the caller has locked, and whose prices stand still: an event each, the reservations, and each balance once.';
+  'Books what wrong_bookings finds about p_calls, which the caller has locked, and whose prices cannot change: an event each, the reservations, and each balance once.';

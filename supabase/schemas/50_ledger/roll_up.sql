@@ -18,13 +18,13 @@ begin
     return spend_private.adopt_ledger();
   end if;
 
-  -- Every transaction below has ended, so whatever it booked is visible to the statements that follow.
-  -- An event's id or time could not say that: a transaction that is still running may hold an earlier one.
+  -- Every transaction before the mark has ended, so the statements that follow see whatever it booked. An event's id or
+  -- time could not tell: a transaction that still runs may have an earlier one.
   v_late := spend_private.roll_up_late(p_now);
   v_before := least(
     pg_snapshot_xmin(pg_current_snapshot()),
     (
-      -- Up to and with the transaction that fills the batch: a mark cannot lie within one.
+      -- Up to and including the transaction that fills the batch: a mark cannot lie within one.
       select (e.booked_xid::text::numeric + 1)::text::xid8
       from spend.cost_events as e
       where e.booked_xid >= v_state.rolled_up_before
@@ -38,7 +38,7 @@ begin
 end;
 $$;
 comment on function spend_private.roll_up is
-  'Adds events that are not in the roll-ups yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together. A transaction''s events of a tenant that cannot be counted are left out, and do not keep the others: spend.problems says why, and they are tried again later.';
+  'Adds events that are not in the roll-ups yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together. Events of one transaction and tenant that cannot be counted go to spend.problems and are retried later; the others are counted.';
 
 create function spend_private.count_apart(p_from xid8, p_before xid8, p_tenant_id uuid, p_now timestamptz)
 returns bigint
@@ -80,7 +80,7 @@ exception
 end;
 $$;
 comment on function spend_private.count_apart is
-  'count_events by halves, as soon as it fails: what one transaction booked for one tenant and cannot be counted goes to spend.problems, all else is counted.';
+  'count_events, by halves when it fails: the events of one transaction and tenant that cannot be counted go to spend.problems, all others are counted.';
 
 create function spend_private.roll_up_late(p_now timestamptz)
 returns bigint
@@ -178,4 +178,4 @@ begin
 end;
 $$;
 comment on function spend_private.count_events is
-  'Adds the events of the transactions from p_from to before p_before to the roll-ups; of one tenant or one span of time alone, where those are given. Returns how many. The caller has locked ledger_state.';
+  'Adds the events of the transactions from p_from to before p_before to the roll-ups; where given, only of one tenant or one span of time. Returns how many. The caller has locked ledger_state.';

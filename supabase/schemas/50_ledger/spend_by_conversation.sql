@@ -15,7 +15,7 @@ comment on view spend.spend_by_conversation is
 comment on column spend.spend_by_conversation.tenant_id is 'Tenant that pays.';
 comment on column spend.spend_by_conversation.month is 'First day of the month, in the tenant''s time zone.';
 comment on column spend.spend_by_conversation.resource_type is 'llm or e2b.';
-comment on column spend.spend_by_conversation.conversation_id is 'The caller''s; calls of none are left out.';
-comment on column spend.spend_by_conversation.cost_usd is 'USD booked. Negative where corrections are more than what was spent.';
+comment on column spend.spend_by_conversation.conversation_id is 'The caller''s name of the conversation; calls without one are left out.';
+comment on column spend.spend_by_conversation.cost_usd is 'USD booked. Negative where corrections exceed spend.';
 comment on column spend.spend_by_conversation.calls is 'Calls booked; released ones do not count.';
 grant select on spend.spend_by_conversation to authenticated, service_role;

@@ -19,6 +19,6 @@ comment on column spend.spend_by_day.provider is 'Who sold it; null for adjustme
 comment on column spend.spend_by_day.product is 'Model or template, as in spend.reservations; null for adjustments.';
 comment on column spend.spend_by_day.task is 'What the calls were for; null for adjustments.';
 comment on column spend.spend_by_day.user_id is 'Member who called, or whom an adjustment is for; null: the tenant itself.';
-comment on column spend.spend_by_day.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_day.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.spend_by_day.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_day to authenticated, service_role;

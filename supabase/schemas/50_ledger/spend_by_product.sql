@@ -17,6 +17,6 @@ comment on column spend.spend_by_product.month is 'First day of the month, in th
 comment on column spend.spend_by_product.resource_type is 'llm or e2b.';
 comment on column spend.spend_by_product.provider is 'Who sold it; null for adjustments.';
 comment on column spend.spend_by_product.product is 'Model or template, as in spend.reservations; null for adjustments.';
-comment on column spend.spend_by_product.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_product.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.spend_by_product.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_product to authenticated, service_role;

@@ -16,6 +16,6 @@ comment on column spend.spend_by_provider.tenant_id is 'Tenant that pays.';
 comment on column spend.spend_by_provider.month is 'First day of the month, in the tenant''s time zone.';
 comment on column spend.spend_by_provider.resource_type is 'llm or e2b.';
 comment on column spend.spend_by_provider.provider is 'Who sold it; null for adjustments.';
-comment on column spend.spend_by_provider.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_provider.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.spend_by_provider.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_provider to authenticated, service_role;

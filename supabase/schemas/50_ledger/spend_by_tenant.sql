@@ -15,6 +15,6 @@ comment on view spend.spend_by_tenant is
 comment on column spend.spend_by_tenant.tenant_id is 'Tenant that pays.';
 comment on column spend.spend_by_tenant.month is 'First day of the month, in the tenant''s time zone.';
 comment on column spend.spend_by_tenant.resource_type is 'llm or e2b.';
-comment on column spend.spend_by_tenant.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_tenant.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.spend_by_tenant.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_tenant to authenticated, service_role;

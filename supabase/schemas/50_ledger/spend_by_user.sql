@@ -16,6 +16,6 @@ comment on column spend.spend_by_user.tenant_id is 'Tenant that pays.';
 comment on column spend.spend_by_user.month is 'First day of the month, in the tenant''s time zone.';
 comment on column spend.spend_by_user.resource_type is 'llm or e2b.';
 comment on column spend.spend_by_user.user_id is 'Member who called, or whom an adjustment is for; null: the tenant itself.';
-comment on column spend.spend_by_user.cost_usd is 'USD booked. Negative where credits or corrections are more than what was spent.';
+comment on column spend.spend_by_user.cost_usd is 'USD booked. Negative where credits or corrections exceed spend.';
 comment on column spend.spend_by_user.calls is 'Calls booked; released ones and adjustments do not count.';
 grant select on spend.spend_by_user to authenticated, service_role;

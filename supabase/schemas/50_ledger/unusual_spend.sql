@@ -6,11 +6,11 @@ create type spend.unusual_day as (
   threshold_usd numeric
 );
 comment on type spend.unusual_day is
-  'Line of spend.unusual_spend: a day that stands out, what it cost, what such a day usually costs (median of the days, or days of the week, that decide), and from which cost on it stands out, in USD.';
+  'Line of spend.unusual_spend: a day that stands out, what it cost, what such a day usually costs (median of the days that it is compared with), and the cost above which it stands out, in USD.';
 comment on column spend.unusual_day.tenant_id is 'Tenant that pays.';
 comment on column spend.unusual_day.day is 'Day in the tenant''s time zone; today''s is not over.';
 comment on column spend.unusual_day.cost_usd is 'USD booked that day, as far as the reader sees it.';
-comment on column spend.unusual_day.usual_usd is 'Median of the days of the weeks before that decide, in USD: all of them, those of the same weekday, or, where fewer than half had spend, those that had.';
+comment on column spend.unusual_day.usual_usd is 'Median in USD of the days of the weeks before that it is compared with: all of them, those of the same weekday, or, where fewer than half had spend, those that had.';
 comment on column spend.unusual_day.threshold_usd is 'USD above which the day stands out.';
 
 create function spend.unusual_spend(
@@ -47,7 +47,7 @@ begin
   end if;
   v_baseline := 7 * unusual_spend.weeks;
 
-  -- Only they can have such a day: their weeks are read, not everybody's.
+  -- Only these tenants can have such a day: read only their weeks.
   v_tenant_ids := array(
     select r.tenant_id
     from (
@@ -74,7 +74,7 @@ begin
   ),
 
   calendar as (
-    -- Days without spend count too, but not those before there was a tenant.
+    -- Days without spend count too, but not those before the tenant existed.
     select f.tenant_id, g.at::date as day, coalesce(s.cost_usd, 0) as cost_usd, f.today
     from (
       select
@@ -94,7 +94,7 @@ begin
     select
       d.tenant_id, d.day, d.cost_usd, array_agg(b.cost_usd) as costs,
       coalesce(array_agg(b.cost_usd) filter (where b.cost_usd > 0), '{}') as active_costs,
-      -- The same day of the week; two of them are no habit.
+      -- The same day of the week, if there are more than two.
       coalesce(array_agg(b.cost_usd) filter (where (d.day - b.day) % 7 = 0), '{}') as weekday_costs
     from calendar as d
     join calendar as b on b.tenant_id = d.tenant_id and b.day >= d.day - v_baseline and b.day < d.day
@@ -110,8 +110,8 @@ begin
     cross join lateral (
       select p.costs, 0::numeric as at_least_usd where 2 * cardinality(p.active_costs) >= cardinality(p.costs)
       union all
-      -- Who spends on fewer than half of the days has nothing to do with the others: what stands out is more than on
-      -- any day so far.
+      -- A tenant that spends on fewer than half of the days is compared with those days only: a day stands out that costs
+      -- more than any of them.
       select p.active_costs, (select max(c.usd) from unnest(p.active_costs) as c (usd))
       where 2 * cardinality(p.active_costs) < cardinality(p.costs)
       union all
@@ -123,8 +123,8 @@ begin
     select distinct on (o.tenant_id, o.day) o.tenant_id, o.day, o.cost_usd, coalesce(o.usual_usd, 0) as usual_usd, o.threshold_usd
     from (
       select c.*,
-        -- 1.4826 median deviations are one standard deviation, whatever a few odd days cost; a steady
-        -- spend has almost none, and a tenth more than usual is nothing to wake anybody for.
+        -- 1.4826 median deviations are one standard deviation, and ignore a few odd days. Steady spend has almost none:
+        -- a tenth of the usual spend is the least.
         coalesce(greatest(
           c.usual_usd + unusual_spend.factor * greatest(
             1.4826 * (
@@ -146,6 +146,6 @@ begin
 end;
 $$;
 comment on function spend.unusual_spend is
-  'Days among the last so many days (today''s spend so far included) that cost a tenant far more than the weeks before them: above the median of these by factor times their spread (median absolute deviation as a standard deviation, at least a tenth of the median), above that of the same day of the week, and at_least_usd. Where there was spend on fewer than half of the days, these days alone are compared with, and the dearest of them has to be exceeded. Needs a week of history. By one tenant, or all that the reader sees; a member sees his own spend judged.
+  'Days among the last so many days (today''s spend so far included) that cost a tenant far more than the weeks before them: above the median of these by factor times their spread (median absolute deviation as a standard deviation, at least a tenth of the median), likewise above the same days of the week, and at least at_least_usd. With spend on fewer than half of the days, only these days are compared, and the day must cost more than any of them. Needs a week of history. For one tenant, or for all that the reader sees; a member''s own spend is compared with itself.
 Errors: 22023 invalid_report.';
 grant execute on function spend.unusual_spend to authenticated, service_role;

@@ -1,23 +1,3 @@
-create table spend_private.verification_state (
-  is_only_row boolean primary key default true,
-  stage text not null default 'platform',
-  tenant_id uuid,
-  after_quota_id bigint,
-  after_reservation_id uuid,
-  from_hour timestamptz,
-  cycle_started_at timestamptz not null default now(),
-  cycle_ended_at timestamptz,
-  constraint is_only_row check (is_only_row),
-  constraint stage_is_known check (stage in ('platform', 'quotas', 'reservations', 'ledger'))
-);
-comment on table spend_private.verification_state is
-  'How far spend.maintain() has come with verifying everything, slice by slice (spend_private.verify_slice): the platform''s quotas, then tenant by tenant its quotas, reservations and ledger. One row.';
-comment on column spend_private.verification_state.stage is 'What the next slice verifies, from the after_ or from_ column on.';
-comment on column spend_private.verification_state.cycle_started_at is 'When the cycle that runs began.';
-comment on column spend_private.verification_state.cycle_ended_at is 'When the last full cycle ended: what it did not find is verified since. Null: none has yet.';
-alter table spend_private.verification_state enable row level security;
-insert into spend_private.verification_state default values;
-
 create function spend_private.verify_slice(p_max_rows integer default 5000, p_now timestamptz default now())
 returns bigint
 language plpgsql volatile
@@ -38,14 +18,14 @@ begin
       when 'ledger' then spend_private.verify_ledger(p_max_rows, p_now)
     end;
     select * into v_state from spend_private.verification_state as s;
-    -- A cycle that ended is enough for one slice, however small the world is.
+    -- At most one cycle per slice, however few rows there are.
     exit when v_state.stage = 'platform';
   end loop;
   return v_rows;
 end;
 $$;
 comment on function spend_private.verify_slice is
-  'Verifies the next p_max_rows rows or so (quotas, reservations, events), for half a second at most, and returns how many; begins again when it has been through everything. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Beside traffic: each check is one statement. Balances are compared with the roll-ups, and where they differ with the events; roll-ups with the events.';
+  'Verifies about the next p_max_rows rows (quotas, reservations, events), for half a second at most, and returns how many; starts over at the end. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Safe beside traffic: each check is one statement. Compares balances with the roll-ups, and where they differ with the events; roll-ups with the events.';
 
 create function spend_private.verify_platform(p_now timestamptz)
 returns bigint
@@ -69,7 +49,7 @@ begin
 end;
 $$;
 comment on function spend_private.verify_platform is
-  'Stage of verify_slice: the platform''s quotas, balances of no quota, and the mark of the roll-ups.';
+  'Stage of verify_slice: the platform''s quotas, balances without a quota, and the mark of the roll-ups.';
 
 create function spend_private.verify_quotas(p_max_rows integer, p_now timestamptz)
 returns bigint
@@ -108,14 +88,14 @@ declare
     select distinct f.quota_id from spend_private.wrong_balances(p_quota_ids, false, p_now) as f
   );
 begin
-  -- The roll-ups may be what is wrong.
+  -- The roll-ups may be wrong instead.
   if v_suspects <> '{}' then
     return query select * from spend_private.wrong_balances(v_suspects, true, p_now);
   end if;
 end;
 $$;
 comment on function spend_private.wrong_quotas is
-  'wrong_balances of these quotas: by the roll-ups, as they are fewer, and what differs from them by the events.';
+  'wrong_balances of these quotas: by the roll-ups, which have fewer rows; those that differ by the events.';
 
 create function spend_private.verify_reservations(p_max_rows integer, p_now timestamptz)
 returns bigint
@@ -170,7 +150,7 @@ begin
     where e.tenant_id = v_state.tenant_id and e.occurred_at >= v_from
     order by e.occurred_at limit p_max_rows
   ) as e;
-  -- Between full hours: the roll-ups' hours lie in those.
+  -- Up to a full hour of UTC: hours of the roll-ups end there too.
   if v_events >= p_max_rows then
     v_before := date_trunc('hour', v_last, 'UTC') + interval '1 hour';
   end if;
@@ -204,7 +184,7 @@ declare
 begin
   select coalesce(s.tenant_id, '00000000-0000-0000-0000-000000000000') into v_after
   from spend_private.verification_state as s;
-  -- Of each table the first one by its index: also what is left of tenants that are gone is verified.
+  -- The next tenant of each table, by its index: this also verifies rows of tenants that are gone.
   select min(n.tenant_id::text)::uuid into v_next
   from (
     (select t.id from spend.tenants as t where t.id > v_after order by t.id limit 1)
@@ -228,7 +208,7 @@ begin
 end;
 $$;
 comment on function spend_private.verify_next_tenant is
-  'Goes on to the next tenant; after the last one the cycle has ended, and the next begins.';
+  'Moves on to the next tenant; after the last one, ends the cycle and begins the next.';
 
 create function spend_private.record_findings(
   p_findings spend_private.finding[],
@@ -266,7 +246,7 @@ begin
     from finding as f
     group by f.problem
     order by f.problem
-    -- Where very much is wrong, so many tell it.
+    -- Enough to report where much is wrong.
     limit 100
   loop
     perform spend_private.record_problem(

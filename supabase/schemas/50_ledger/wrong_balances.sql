@@ -15,7 +15,7 @@ begin
     select
       q.id, q.scope, q.tenant_id, q.scope_id, q.resource_type, q.period, q.task, q.product, q.slots,
       q.limit_usd * q.warning_threshold as warning_usd,
-      spend_private.allotment_usd(q, true) as calm_usd, spend_private.allotment_usd(q, false) as whole_usd,
+      spend_private.allotment_usd(q, true) as below_threshold_usd, spend_private.allotment_usd(q, false) as whole_usd,
       coalesce(t.time_zone, 'UTC') as time_zone, greatest(q.shape_since, t.time_zone_since) as shape_since
     from spend.cost_quotas as q
     left join spend.tenants as t on t.id = q.tenant_id
@@ -30,17 +30,17 @@ begin
       count(*) filter (
         where b.tenant_id <> coalesce(q.tenant_id, '00000000-0000-0000-0000-000000000000')
       ) as strange_tenants,
-      bool_or(b.is_calm) as is_calm, bool_and(b.is_calm) as is_all_calm,
+      bool_or(b.is_below_threshold) as is_below_threshold, bool_and(b.is_below_threshold) as is_all_below_threshold,
       bool_or(b.is_split) as is_split, bool_and(b.is_split) as is_all_split,
       bool_or(b.spent_usd + b.reserved_usd > b.allotted_usd) as is_overdrawn,
-      -- What ended before is of another period, subject or time zone.
+      -- A period that ended before is of another shape or time zone.
       max(b.period_end) > min(q.shape_since) as is_present
     from spend_private.quota_balances as b
     join quota as q on q.id = b.quota_id
     group by b.quota_id, b.period_start
   ),
 
-  -- The moments whose periods are needed, each once: the bounds are never taken from the balance.
+  -- The moments whose periods are needed, each once: bounds are computed, not taken from the balance.
   moment as (
     select q.period, q.time_zone, p_now as at from quota as q
     union
@@ -118,21 +118,21 @@ begin
     union all
     select 'tenant_id', b.strange_tenants, 0
     union all
-    -- Only what is open follows the limit and the number of slots.
+    -- Only open balances follow the limit and the number of slots.
     select o.column_name, o.kept, o.wanted
     from (
       select 'slots' as column_name, b.slots as kept, b.right_slots as wanted
       union all
-      select 'allotted_usd', b.allotted_usd, case when b.is_all_calm then q.calm_usd else q.whole_usd end
+      select 'allotted_usd', b.allotted_usd, case when b.is_all_below_threshold then q.below_threshold_usd else q.whole_usd end
       union all
-      select 'is_calm', 1, 0
-      where b.is_calm and (not b.is_all_calm or b.spent_usd + b.reserved_usd >= q.warning_usd)
+      select 'is_below_threshold', 1, 0
+      where b.is_below_threshold and (not b.is_all_below_threshold or b.spent_usd + b.reserved_usd >= q.warning_usd)
       union all
       -- While it is split, no slot gives more than it was allotted.
       select 'is_split', 1, 0 where b.is_split and (not b.is_all_split or b.is_overdrawn)
       union all
-      -- Below the threshold there is room, which was shared out.
-      select 'is_split', 0, 1 where b.is_calm and not b.is_split and b.spent_usd + b.reserved_usd < q.warning_usd
+      -- Below the threshold there is room, and it was shared out.
+      select 'is_split', 0, 1 where b.is_below_threshold and not b.is_split and b.spent_usd + b.reserved_usd < q.warning_usd
     ) as o
     where b.last_end > p_now
   ) as v
@@ -147,7 +147,7 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_balances is
-  'Values of balances that do not follow from the ledger, the open reservations and their quota: of these quotas, or of all. A quota whose current period has spend or holds, and no balance, is found by what it misses. p_from_events: sums the events, else the roll-ups and what is not in them yet. Of balances that are older than their quota''s shape only what they hold is compared.';
+  'Values of balances that do not follow from the ledger, the open reservations and their quota: of these quotas, or of all. Also finds a quota whose current period has spend or holds, and no balance. p_from_events: sums the events, else the roll-ups and what is not in them yet. Of balances that are older than their quota''s shape, it compares only what they hold.';
 
 create function spend_private.orphaned_balances()
 returns setof spend_private.finding
@@ -163,128 +163,4 @@ begin
 end;
 $$;
 comment on function spend_private.orphaned_balances is
-  'Balances whose quota is not there: deleting it deletes them.';
-
-create function spend_private.spent_in_periods(
-  p_quota_ids bigint[],
-  p_from_events boolean,
-  p_now timestamptz,
-  p_from timestamptz
-)
-returns table (quota_id bigint, period_start timestamptz, usd numeric)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
-set work_mem = '64MB'
--- Merging would sort by texts what is hashed in a tenth of the time.
-set enable_mergejoin = 'off'
-as $$
-declare
-  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
-  v_tenant_ids uuid[];
-  v_user_ids uuid[];
-begin
-  if p_quota_ids is not null then
-    -- Null where the platform's, or not only users', quotas are among them: then all tenants, or users, count.
-    select
-      case when bool_and(q.tenant_id is not null) then array_agg(distinct q.tenant_id) end,
-      case when bool_and(q.scope = 'user') then array_agg(distinct q.scope_id) end
-    into v_tenant_ids, v_user_ids
-    from spend.cost_quotas as q
-    where q.id = any (p_quota_ids);
-  end if;
-
-  return query
-  with quota as materialized (
-    select q.id, q.scope, q.tenant_id, q.scope_id, q.resource_type, q.task, q.product, q.period,
-      coalesce(t.time_zone, 'UTC') as time_zone,
-      dense_rank() over (order by q.period, coalesce(t.time_zone, 'UTC')) as calendar
-    from spend.cost_quotas as q
-    left join spend.tenants as t on t.id = q.tenant_id
-    where p_quota_ids is null or q.id = any (p_quota_ids)
-  ),
-
-  -- From when on each tenant's spend is asked for; the platform's is among them, under no tenant.
-  since as materialized (
-    select q.tenant_id, case when bool_or(q.period = 'lifetime') then '-infinity' else p_from end as at
-    from quota as q
-    group by q.tenant_id
-  ),
-
-  tenant_cost as materialized (
-    select c.tenant_id, c.user_id, c.resource_type, c.task, c.product, c.hour, sum(c.cost_usd) as usd
-    from (
-      select e.tenant_id, e.user_id, e.resource_type, e.task, e.product, e.hour, e.cost_usd
-      from spend_private.events_by_hour as e
-      join since as s on s.tenant_id = e.tenant_id
-      where p_from_events and e.occurred_at >= greatest(s.at, v_kept_from)
-        and (v_tenant_ids is null or e.tenant_id = any (v_tenant_ids))
-        and (v_user_ids is null or e.user_id = any (v_user_ids))
-      union all
-      -- Of dropped months the roll-ups alone know.
-      select h.tenant_id, h.user_id, h.resource_type, h.task, h.product, h.hour, h.cost_usd
-      from spend.hourly_costs as h
-      join since as s on s.tenant_id = h.tenant_id
-      where h.hour >= s.at and (not p_from_events or h.hour < v_kept_from)
-        and (v_tenant_ids is null or h.tenant_id = any (v_tenant_ids))
-        and (v_user_ids is null or h.user_id = any (v_user_ids))
-    ) as c
-    group by 1, 2, 3, 4, 5, 6
-  ),
-
-  platform_cost as materialized (
-    select c.resource_type, c.task, c.product, c.hour, sum(c.cost_usd) as usd
-    from (
-      select e.resource_type, e.task, e.product, date_trunc('hour', e.occurred_at, 'UTC') as hour, e.cost_usd
-      from spend.cost_events as e
-      where p_from_events
-        and e.occurred_at >= greatest((select s.at from since as s where s.tenant_id is null), v_kept_from)
-        and exists (select from since as s where s.tenant_id is null)
-      union all
-      select h.resource_type, h.task, h.product, h.hour, h.cost_usd
-      from spend.hourly_costs as h
-      where h.hour >= (select s.at from since as s where s.tenant_id is null)
-        and (not p_from_events or h.hour < v_kept_from)
-    ) as c
-    group by 1, 2, 3, 4
-  ),
-
-  -- In which period an hour lies is asked once per zone.
-  hour as materialized (
-    select z.calendar, h.hour, spend_private.period_start(z.period, z.time_zone, h.hour) as period_start
-    from (select distinct q.calendar, q.period, q.time_zone from quota as q) as z
-    cross join (
-      select c.hour from tenant_cost as c
-      union
-      select c.hour from platform_cost as c
-    ) as h
-  ),
-
-  counted as (
-    select q.id, q.calendar, c.hour, c.usd
-    from quota as q
-    join tenant_cost as c on c.tenant_id = q.tenant_id and c.user_id = q.scope_id
-    where q.scope = 'user' and q.resource_type in ('all', c.resource_type)
-      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
-    union all
-    select q.id, q.calendar, c.hour, c.usd
-    from quota as q
-    join tenant_cost as c on c.tenant_id = q.tenant_id
-    where q.scope = 'tenant' and q.resource_type in ('all', c.resource_type)
-      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
-    union all
-    select q.id, q.calendar, c.hour, c.usd
-    from quota as q
-    cross join platform_cost as c
-    where q.scope = 'platform' and q.resource_type in ('all', c.resource_type)
-      and (q.task is null or q.task = c.task) and (q.product is null or q.product = c.product)
-  )
-
-  select c.id, h.period_start, sum(c.usd)
-  from counted as c
-  join hour as h on h.calendar = c.calendar and h.hour = c.hour
-  group by c.id, h.period_start;
-end;
-$$;
-comment on function spend_private.spent_in_periods is
-  'What the ledger says that quotas'' subjects spent, in USD, in each of their periods since p_from (lifetimes: in all), of those that have any: the events, or the roll-ups and what is not in them yet. An hour of the roll-ups lies wholly in one period.';
+  'Balances whose quota does not exist: deleting it should have deleted them.';

@@ -63,7 +63,8 @@ begin
     and (p_from is null or r.id >= p_from) and (p_until is null or r.id <= p_until)
     and q.resource_type in ('all', r.resource_type)
     and (q.task is null or q.task = r.task) and (q.product is null or q.product = r.product)
-    -- A quota that came or changed later counts the open calls of the period that it found; at its very end, of the next.
+    -- A quota that came or changed later counts the open calls of the period that it found; in its last hour, maybe the
+    -- next.
     and (o.since <= o.period_start or o.since < o.period_end - interval '1 hour')
     and not exists (
       select from unnest(r.holds) as h where h.quota_id = q.id and h.period_start = o.period_start
@@ -71,7 +72,7 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_reservations is
-  'Reservations that differ from their events (cost, number of calls; open ones have none), and open ones that are not held in a quota that counts them: of a tenant, of ids from p_from to p_until, both included, or all. Those of dropped months are left out.';
+  'Reservations that differ from their events (cost, number of calls; open ones have none), and open ones that a quota that counts them does not hold: of a tenant, of ids from p_from to p_until, both included, or all. Without those of dropped months.';
 
 create function spend_private.lost_reservations(
   p_tenant_id uuid default null,
@@ -105,11 +106,11 @@ begin
   select
     null::bigint, l.occurred_at, 'reservation_id', 0::numeric, sum(l.cost_usd), 'reservation ' || l.tenant_id || '/' || l.reservation_id
   from lost as l
-  -- Ids that reserve gave: a ledger that was imported from elsewhere has none of them.
+  -- Only ids that reserve made: an imported ledger has others.
   where substr(l.reservation_id::text, 15, 1) = '8'
     and spend_private.reservation_tenant_key(l.reservation_id) = spend_private.tenant_key(l.tenant_id)
   group by l.tenant_id, l.reservation_id, l.occurred_at;
 end;
 $$;
 comment on function spend_private.lost_reservations is
-  'Events of reservations that are not there, or were made at another time: of a tenant and a span of time, or all. What retention deleted is left out (ledger_state.reservations_kept_from).';
+  'Events whose reservation does not exist, or was made at another time: of a tenant and a span of time, or all. Without those that retention deleted (ledger_state.reservations_kept_from).';

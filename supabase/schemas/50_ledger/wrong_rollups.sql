@@ -16,12 +16,12 @@ declare
   v_tenant_ids uuid[] := array[p_tenant_id];
 begin
   select * into v_state from spend_private.ledger_state as s;
-  -- Restored into another server: the mark says nothing until roll_up has adopted the ledger.
+  -- After a restore into another server the mark means nothing until roll_up has adopted the ledger.
   if v_state.cluster_id is distinct from spend_private.cluster_id() then
     return;
   end if;
   v_from := greatest(p_from, v_state.kept_from);
-  -- What could not be counted is known already.
+  -- What could not be counted is reported already.
   v_left_out := array(
     select p.subject from spend.problems as p
     where p.job = 'roll_up' and p.resolved_at is null and p.details ->> 'booked_xid' is not null
@@ -101,7 +101,7 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_rollups is
-  'Rows of the roll-ups that are not the sums of their hour''s events, of the transactions before the mark: of a tenant and a span of time between full hours of UTC, or all. Dropped months are left out: the roll-ups alone know them. So is what roll_up could not count, and said so.';
+  'Rows of the roll-ups that are not the sums of their hour''s events, of the transactions before the mark: of a tenant and a span of time between full hours of UTC, or all. Without dropped months, which only the roll-ups know, and without what roll_up could not count and has reported.';
 
 create function spend_private.tenants_with_wrong_rollups(
   p_rolled_up_before xid8,
@@ -115,9 +115,9 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 begin
-  -- Each amount times a number that its key hashes to: the sums of a tenant are equal when all amounts are, and else
-  -- but once in 2^63. So no key is grouped by, of which there may be as many as events. Cost and calls are one amount:
-  -- the factor has more decimals than money, so that neither can make up for the other.
+  -- Each amount times the hash of its key: the sums of a tenant are equal when all amounts are, and otherwise only once
+  -- in 2^63. This avoids grouping by keys, of which there may be as many as events. Cost and calls are one amount: the
+  -- factor has more decimals than money, so that neither can make up for the other.
   return array(
     select d.tenant_id
     from (
@@ -142,7 +142,7 @@ begin
       where r.hour >= p_from and r.hour < p_before
       group by r.tenant_id
       union all
-      -- An event is in both, or in the first alone.
+      -- An event is in both, or only in the first.
       select
         e.tenant_id,
         -sum(
@@ -161,7 +161,7 @@ begin
 end;
 $$;
 comment on function spend_private.tenants_with_wrong_rollups is
-  'Tenants of whose roll-ups some are not the sums of their events: in one pass over both.';
+  'Tenants with roll-ups that are not the sums of their events, found in one pass over both.';
 
 create function spend_private.wrong_mark()
 returns setof spend_private.finding
@@ -183,4 +183,4 @@ begin
 end;
 $$;
 comment on function spend_private.wrong_mark is
-  'The mark of the roll-ups, where it lies beyond a transaction that may still book: such events would never be counted. A mark that lies elsewhere is found by what the roll-ups then have too much or too little.';
+  'The mark of the roll-ups, where it lies beyond a transaction that may still book: its events would never be counted. Any other wrong mark shows in the sums of the roll-ups.';

@@ -28,9 +28,9 @@ begin
 end;
 $$;
 comment on function spend.claim_context is
-  'Gets the sandbox of a conversation''s path, or the right to start it, and holds what it costs: one transaction. Of any number of callers at once one is told to create, the others to wait. A live context is used as it is, whatever template and timeout_seconds say.
-claim_id: of the caller''s choice, a new one for each request; asking again with it is safe. run_seconds: how long the caller will use it; a time-out of which less than half would be left then is extended, and held for. claim_seconds: after that the claim is taken over.
-Errors: as spend.reserve; 42501 not_your_context (another member opened the one that lives), 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
+  'Gets the context of a conversation''s path, or the claim to start its sandbox, and holds its cost, in one transaction. Of concurrent callers one is told to create, the others to wait. A live context is used as it is, whatever template and timeout_seconds say.
+claim_id: chosen by the caller, new for each request; a retry with it is safe. run_seconds: how long the caller will use it; the timeout is extended when less than half of it would remain after that, and the extra time is held first. claim_seconds: after that another caller takes the claim over.
+Errors: as spend.reserve; 42501 not_your_context (another member opened the live one), 22023 invalid_usage (template that is not in spend.sandbox_templates, time out of bounds). For service_role.';
 grant execute on function spend.claim_context to service_role;
 
 create function spend_private.claim_context(
@@ -50,6 +50,8 @@ create function spend_private.claim_context(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_new spend.execution_contexts;
@@ -61,12 +63,12 @@ begin
     p_tenant_id, p_user_id, p_conversation_id, p_claim_id, p_path_id, p_template,
     p_timeout_seconds, p_run_seconds, p_task, p_claim_seconds, p_now
   );
-  -- Says who may call, also where a context is there and nothing is held.
-  perform spend_private.read_call(
+  -- Authorises the caller, also where a context exists and nothing is held.
+  perform spend_private.authorise_call(
     p_tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_new, v_new.timeout_seconds), p_task, p_now
   );
 
-  -- One at a time for a path: whoever comes second must see what the first one made.
+  -- One at a time for a path: the second caller must see the context that the first one made.
   perform pg_advisory_xact_lock(hashtextextended(
     jsonb_build_array(p_tenant_id, p_conversation_id, p_path_id)::text, 0
   ));
@@ -81,7 +83,7 @@ begin
     if not spend_private.may_use_context(v_live, p_user_id) then
       perform spend_private.fail(
         '42501', 'not_your_context', jsonb_build_object('conversation_id', p_conversation_id),
-        'Let the user who opened it, an owner or an admin of the tenant use it, or take another conversation_id.'
+        'Only the user who opened it, and owners and admins of the tenant, may use it. Use another conversation_id.'
       );
     end if;
     v_answer := spend_private.enter_context(
@@ -140,7 +142,7 @@ begin
   v_context.conversation_id := p_conversation_id;
   v_context.path_id := p_path_id;
   v_context.task := coalesce(p_task, 'sandbox');
-  -- Never shorter than what it is started for.
+  -- Never shorter than its first run.
   v_context.timeout_seconds := greatest(p_timeout_seconds, p_run_seconds);
   v_context.status := 'creating';
   v_context.claim_id := p_claim_id;
@@ -156,7 +158,7 @@ begin
 end;
 $$;
 comment on function spend_private.new_context is
-  'Checks the arguments of claim_context and makes the row of them, without its reservation. Raises 22023 invalid_usage.';
+  'Checks the arguments of claim_context and returns the new row, without its reservation. Raises 22023 invalid_usage.';
 
 create function spend_private.create_context(
   p_context spend.execution_contexts,
@@ -182,40 +184,4 @@ begin
 end;
 $$;
 comment on function spend_private.create_context is
-  'Holds a time-out''s worth of seconds for a new context and inserts it; a refusal inserts nothing.';
-
-create function spend_private.hold_context(
-  p_context spend.execution_contexts,
-  p_user_id uuid,
-  p_enforce boolean,
-  p_now timestamptz
-)
-returns spend.reserve_result
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.reserve(
-    p_context.tenant_id, p_user_id, 'e2b',
-    spend_private.context_usage(p_context, p_context.timeout_seconds),
-    p_context.task, p_context.conversation_id, p_context.path_id,
-    p_ttl_seconds => spend_private.context_ttl(p_context.timeout_seconds), p_enforce => p_enforce,
-    p_metadata => jsonb_build_object('context_id', p_context.id), p_now => p_now
-  );
-end;
-$$;
-comment on function spend_private.hold_context is
-  'Reserves a running interval of a context.';
-
-create function spend_private.context_ttl(p_seconds numeric)
-returns integer
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Reconciliation, which knows the real end, has ten minutes before expiry books the estimate.
-  return ceil(p_seconds) + 600;
-end;
-$$;
-comment on function spend_private.context_ttl is
-  'Seconds until the hold of a context expires that runs p_seconds from now.';
+  'Holds the seconds of a timeout for a new context and inserts it; a refusal inserts nothing.';

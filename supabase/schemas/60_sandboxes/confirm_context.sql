@@ -26,9 +26,9 @@ begin
 end;
 $$;
 comment on function spend.confirm_context is
-  'Records what E2B says of a sandbox that was started, resumed or extended. started_at, expires_at: by E2B''s clock. Null: E2B did not tell, or nothing that can be; then what was asked for is taken. A size that costs more than what is held is held for.
-revision: of the claim''s answer; what was told before a later change moves no end back.
-outcome: ready (is_extended: E2B''s end is before what somebody was admitted for: connect again with set_timeout_seconds, and confirm), again (see context_claim), refused (the sandbox is larger than its template, and a quota has no room for that: end it), wait (it is not running any more, or being resumed by somebody else), gone (nobody''s: the caller kills it and calls end_context).
+  'Records what E2B reports of a sandbox that was started, resumed or extended. started_at, expires_at: by E2B''s clock; null or impossible: the requested times count. If the reported size costs more than is held, extends the hold.
+revision: of the claim''s answer; a report from before a later change does not move the end back.
+outcome: ready (is_extended: E2B would end it before an admitted run ends: connect again with set_timeout_seconds, and confirm), again (see context_claim), refused (the sandbox is larger than its template, and a quota has no room for that: end it), wait (it no longer runs, or another caller is resuming it), gone (no context has this sandbox: kill it and call end_context).
 Errors: PT404 unknown_context, 22023 invalid_usage (sandbox_id, a time, vcpus, memory_gib). For service_role.';
 grant execute on function spend.confirm_context to service_role;
 
@@ -51,7 +51,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
-  -- What cannot be booked in the end is not taken in the beginning.
+  -- Refuse at once what could not be booked at the end.
   v_wrong text[] := case
     when p_sandbox_id is null then array['sandbox_id', 'is missing']
     when not isfinite(p_expires_at) then array['expires_at', 'is not a moment']
@@ -70,7 +70,7 @@ begin
   elsif v_context.status = 'running' and v_context.sandbox_id = p_sandbox_id then
     return spend_private.confirm_end(v_context, p_expires_at, p_revision, p_now);
   end if;
-  -- What is another claim's, or its own but paused, is not the caller's to kill.
+  -- The caller must not kill a sandbox of another claim, or a paused one of its own.
   return spend_private.context_answer(v_context, case
     when v_context.sandbox_id = p_sandbox_id and v_context.ended_at is null then 'wait' else 'gone'
   end);
@@ -92,6 +92,8 @@ create function spend_private.confirm_start(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_needs_more boolean := p_vcpus > p_context.vcpus or p_memory_gib > p_context.memory_gib;
@@ -103,12 +105,12 @@ begin
   p_context.clock_skew_seconds := spend_private.clock_skew(p_context, p_started_at, p_now);
   p_context.started_at := spend_private.interval_start(p_context, p_started_at, p_now);
   v_end := coalesce(
-    spend_private.believable_end(p_context, p_expires_at, p_now),
+    spend_private.plausible_end(p_context, p_expires_at, p_now),
     case when p_context.sandbox_id is null then p_context.claimed_at else p_now end + v_timeout
   );
   p_context.held_until := p_context.started_at + v_timeout;
   if least(v_end, p_now + v_timeout) > p_context.held_until + interval '1 second' then
-    -- A claim that was taken over: it may run since the first one, and for a time-out from now.
+    -- The claim was taken over: the sandbox may have run since the first claim, and may run for a timeout from now.
     p_context.held_until := least(v_end, p_now + v_timeout);
     v_needs_more := true;
   end if;
@@ -121,7 +123,7 @@ begin
       p_context, spend_private.seconds_between(p_now, p_context.held_until), p_enforce, p_now
     );
     if not v_held.allowed then
-      -- It is booked at its real size, whoever ends it.
+      -- Whoever ends it charges its real size.
       update spend.execution_contexts as c set vcpus = p_context.vcpus, memory_gib = p_context.memory_gib
       where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
       v_answer := spend_private.context_answer(p_context, 'refused');
@@ -141,7 +143,7 @@ begin
 end;
 $$;
 comment on function spend_private.confirm_start is
-  'A context in creating runs now. One that is larger, or may run longer, than what is held is held for first.';
+  'Marks a context in creating as running. Extends the hold first if the sandbox is larger, or may run longer, than is held.';
 
 create function spend_private.confirm_end(
   p_context spend.execution_contexts,
@@ -152,15 +154,17 @@ create function spend_private.confirm_end(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_is_newest boolean := coalesce(p_revision = p_context.revision, false);
-  v_end timestamptz := spend_private.believable_end(p_context, p_expires_at, p_now);
+  v_end timestamptz := spend_private.plausible_end(p_context, p_expires_at, p_now);
   v_is_open boolean := p_context.extension_is_open;
 begin
   if v_end is null then
-    -- E2B was told, and says nothing that can be: what it was told stands.
-    v_end := case when v_is_newest then spend_private.told_end(p_context) else p_context.expires_at end;
+    -- E2B reports no plausible end: the requested end counts.
+    v_end := case when v_is_newest then spend_private.requested_end(p_context) else p_context.expires_at end;
   end if;
   v_end := least(v_end, p_context.held_until);
   if not v_is_newest and v_end < p_context.expires_at - interval '1 second' then
@@ -168,7 +172,7 @@ begin
   elsif not v_is_newest then
     v_end := greatest(v_end, p_context.expires_at);
   end if;
-  -- Seen before somebody's extension, it is no answer to that.
+  -- A report from before an extension does not confirm it.
   if v_is_newest or v_end >= p_context.held_until - interval '1 second' then
     v_is_open := false;
   end if;
@@ -183,7 +187,7 @@ begin
 end;
 $$;
 comment on function spend_private.confirm_end is
-  'When E2B ends a running context. Back it moves only for who has seen it after the last change.';
+  'Records when E2B ends a running context. Only a report from after the last change moves the end back.';
 
 create function spend_private.confirmed_answer(p_context spend.execution_contexts, p_now timestamptz)
 returns spend.context_claim
@@ -199,11 +203,11 @@ begin
 end;
 $$;
 comment on function spend_private.confirmed_answer is
-  'Answer to a confirmation: is_extended says that E2B is still to end it before somebody''s admitted use.';
+  'Answer to a confirmation. is_extended: E2B would still end it before an admitted run ends.';
 
-create function spend_private.believable_end(
+create function spend_private.plausible_end(
   p_context spend.execution_contexts,
-  p_told timestamptz,
+  p_reported_at timestamptz,
   p_now timestamptz
 )
 returns timestamptz
@@ -211,65 +215,14 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_end timestamptz := spend_private.in_our_time(p_context, p_told);
+  v_end timestamptz := spend_private.by_our_clock(p_context, p_reported_at);
 begin
-  -- What runs has not ended.
+  -- A running sandbox has not ended.
   return case when v_end > p_now then v_end end;
 end;
 $$;
-comment on function spend_private.believable_end is
-  'The end of a running sandbox as E2B tells it, by our clock; null when that cannot be.';
-
-create function spend_private.clock_skew(
-  p_context spend.execution_contexts,
-  p_started_at timestamptz,
-  p_now timestamptz
-)
-returns numeric
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
-  v_skew numeric := p_context.clock_skew_seconds;
-begin
-  -- A resumed sandbox may tell when it was first started.
-  if v_started_at > p_now + interval '1 second'
-    or (v_started_at < p_context.claimed_at - interval '1 second' and p_context.sandbox_id is null)
-  then
-    v_skew := spend_private.seconds_between(p_context.claimed_at, p_started_at);
-    perform spend_private.flag_sandboxes(
-      'clock', format('E2B says that a sandbox was started %s s from when it was asked to: its clock or ours is wrong.', round(v_skew)),
-      p_now
-    );
-  elsif p_started_at is not null and v_skew = 0 then
-    perform spend_private.resolve_problem('sandboxes', 'clock', p_now);
-  end if;
-  return v_skew;
-end;
-$$;
-comment on function spend_private.clock_skew is
-  'Seconds that E2B''s clock is ahead of ours, by the start that it tells of a context''s sandbox: 0, or what is known, where that can be. Puts a difference on record.';
-
-create function spend_private.interval_start(
-  p_context spend.execution_contexts,
-  p_started_at timestamptz,
-  p_now timestamptz
-)
-returns timestamptz
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_started_at timestamptz := spend_private.in_our_time(p_context, p_started_at);
-begin
-  -- It cannot have begun before it was claimed, nor later than now. Paused time is free, and a resumed sandbox may
-  -- still tell when it was made.
-  return case when v_started_at between p_context.claimed_at and p_now then v_started_at else p_context.claimed_at end;
-end;
-$$;
-comment on function spend_private.interval_start is
-  'When the running interval began that a context in creating was claimed for, by our clock: as E2B says, else when it was claimed.';
+comment on function spend_private.plausible_end is
+  'The end of a running sandbox as E2B reports it, by our clock; null when it is in the past.';
 
 create function spend_private.compare_template(p_context spend.execution_contexts, p_now timestamptz)
 returns void
@@ -282,7 +235,7 @@ declare
 begin
   select * into v_template from spend.sandbox_templates as t where t.template = p_context.template;
   if v_template.vcpus <> p_context.vcpus or v_template.memory_gib <> p_context.memory_gib then
-    perform spend_private.flag_sandboxes(
+    perform spend_private.record_sandbox_problem(
       v_subject,
       format(
         'E2B gives %s vCPU and %s GiB, spend.sandbox_templates says %s and %s: correct that row.',
@@ -296,23 +249,4 @@ begin
 end;
 $$;
 comment on function spend_private.compare_template is
-  'Puts on record that E2B gives sandboxes of a template another size than spend.sandbox_templates says.';
-
-create function spend_private.flag_sandboxes(p_subject text, p_message text, p_now timestamptz)
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Once an hour: no row for all calls to wait at.
-  if not exists (
-    select from spend.problems as p
-    where p.job = 'sandboxes' and p.subject = p_subject and p.resolved_at is null
-      and p.last_seen_at > p_now - interval '1 hour'
-  ) then
-    perform spend_private.record_problem('sandboxes', p_subject, p_message, p_now => p_now);
-  end if;
-end;
-$$;
-comment on function spend_private.flag_sandboxes is
-  'record_problem for what calls find wrong with E2B''s words, job sandboxes.';
+  'Records a problem when E2B gives sandboxes of a template another size than spend.sandbox_templates says.';

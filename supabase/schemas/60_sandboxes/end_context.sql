@@ -23,9 +23,9 @@ begin
 end;
 $$;
 comment on function spend.end_context is
-  'The sandbox of a context does not run any more: paused, terminated or failed. Books the seconds that really ran, once, and returns the status that the context has now.
-ended_seconds_ago: the caller saw it end, so many seconds ago by its own watch. Else started_at, ended_at: as E2B says, by E2B''s clock. Neither, or what cannot be: as the context knows, and now or the end of its time-out, whichever was first (now is a guess, and flagged is_estimated; so is whatever a reason lost was given for).
-revision: of what the caller knows; when the context has changed since, nothing happens.
+  'Records that the sandbox of a context no longer runs: paused, terminated or failed. Charges the seconds that it ran, once, and returns the context''s status.
+ended_seconds_ago: the caller saw it end this many seconds ago. Else started_at, ended_at: as E2B reports, by E2B''s clock. Neither, or impossible times: from the context''s start until now or the end of its timeout, whichever was first (now is a guess, and flagged is_estimated; so is any end with reason lost).
+revision: of the context as the caller knows it; if it has changed since, nothing happens.
 Errors: PT404 unknown_context, 22023 invalid_usage (status, a time, reason). For service_role.';
 grant execute on function spend.end_context to service_role;
 
@@ -63,15 +63,15 @@ begin
   end if;
   v_ended_at := coalesce(
     p_now - make_interval(secs => round(p_ended_seconds_ago, 6)::double precision),
-    spend_private.in_our_time(v_context, p_ended_at)
+    spend_private.by_our_clock(v_context, p_ended_at)
   );
-  -- Somebody tells late: it has been resumed since.
+  -- A late report: it has been resumed since.
   if p_revision <> v_context.revision
     or (p_status = 'paused' and p_revision is null and v_ended_at < v_context.claimed_at)
   then
     return v_context.status;
   end if;
-  -- What has ended stays as it ended; only its cost was open.
+  -- A failed context stays failed; only its cost was open.
   if v_context.status = 'failed' then
     v_status := 'failed';
   end if;
@@ -109,24 +109,24 @@ begin
   v_started_at := coalesce(
     p_context.started_at, spend_private.interval_start(p_context, p_started_at, p_now)
   );
-  -- A moment before it began, or one that is still to come, is another clock's.
+  -- An end before the start, or in the future, comes from a wrong clock.
   v_is_told := coalesce(p_ended_at between v_started_at and p_now + interval '1 second', false);
   v_ended_at := case
     when v_is_told then least(p_ended_at, p_now)
-    else greatest(least(p_now, spend_private.told_end(p_context)), v_started_at)
+    else greatest(least(p_now, spend_private.requested_end(p_context)), v_started_at)
   end;
   v_is_timed_out := coalesce(p_context.expires_at <= p_now, false)
     and not p_context.extension_is_open and p_reason is distinct from 'lost';
   perform spend_private.settle(
     p_context.reservation_id,
-    -- Nobody knows whether it began, nor when it ended: the estimate.
+    -- Neither its start nor its end is known: charge the estimate.
     case when coalesce(p_context.started_at, p_started_at) is not null or v_is_told then
       spend_private.context_usage(p_context, spend_private.seconds_between(v_started_at, v_ended_at))
     end,
     jsonb_strip_nulls(jsonb_build_object(
       'sandbox_id', p_context.sandbox_id, 'end_reason', p_reason,
       'clock_skew_seconds', nullif(p_context.clock_skew_seconds, 0),
-      -- Nobody can tell when it ended, or began, or whose clock is right.
+      -- Its start or end is not known, or which clock is right.
       'is_estimated', nullif(
         not (v_is_told or v_is_timed_out) or p_context.clock_skew_seconds <> 0
         or coalesce(p_context.started_at, p_started_at) is null, false
@@ -137,97 +137,4 @@ begin
 end;
 $$;
 comment on function spend_private.book_interval is
-  'Settles the hold of a context by the seconds that it ran, and returns when it ended. p_ended_at: by our clock, null when nobody saw it. A start that nobody knows is booked at the estimate, flagged.';
-
-create function spend_private.close_context(
-  p_context spend.execution_contexts,
-  p_status text,
-  p_reason text,
-  p_ended_at timestamptz,
-  p_now timestamptz
-)
-returns text
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update spend.execution_contexts as c set
-    status = p_status,
-    booked_at = coalesce(c.booked_at, p_now),
-    paused_at = case p_status when 'paused' then p_ended_at end,
-    ended_at = case when p_status <> 'paused' then coalesce(c.ended_at, p_ended_at) end,
-    end_reason = coalesce(c.end_reason, case when p_status <> 'paused' then p_reason end),
-    pause_claimed_until = null, extension_is_open = false, revision = c.revision + 1
-  where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
-  return p_status;
-end;
-$$;
-comment on function spend_private.close_context is
-  'Marks a context whose hold is settled or released as paused, terminated or failed.';
-
-create function spend.fail_context(
-  tenant_id uuid,
-  context_id uuid,
-  claim_id uuid,
-  status text,
-  reason text
-)
-returns text
-language plpgsql volatile
--- Definer: see spend.reserve.
-security definer
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '3s'
-as $$
-begin
-  return spend_private.fail_context(
-    fail_context.tenant_id, fail_context.context_id, fail_context.claim_id,
-    fail_context.status, fail_context.reason
-  );
-end;
-$$;
-comment on function spend.fail_context is
-  'The holder of a claim could not start or resume the sandbox. status: failed (E2B refused: nothing ran, the hold is released), paused (the same, and a sandbox that was to be resumed is as it was), unknown (E2B gave no answer: a sandbox may be running, the hold stays, reconciliation finds out; one that was to be resumed is left to the next caller, at once). Returns the status that the context has now; a claim that was lost changes nothing.
-Errors: PT404 unknown_context, 22023 invalid_usage. For service_role.';
-grant execute on function spend.fail_context to service_role;
-
-create function spend_private.fail_context(
-  p_tenant_id uuid,
-  p_context_id uuid,
-  p_claim_id uuid,
-  p_status text,
-  p_reason text,
-  p_now timestamptz default now()
-)
-returns text
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_context spend.execution_contexts := spend_private.lock_context(p_tenant_id, p_context_id);
-begin
-  if p_status is null or p_status not in ('failed', 'paused', 'unknown')
-    or (p_status = 'paused' and v_context.sandbox_id is null)
-  then
-    perform spend_private.fail_usage('status', 'is not failed, paused or unknown, or paused without a sandbox');
-  end if;
-  if v_context.status <> 'creating' or v_context.claim_id is distinct from p_claim_id then
-    return v_context.status;
-  end if;
-  if p_status = 'unknown' and v_context.sandbox_id is not null then
-    -- Resuming twice is resuming once: nobody waits for a claim that nobody is at.
-    update spend.execution_contexts as c set
-      claim_expires_at = greatest(p_now, c.claimed_at + interval '1 millisecond')
-    where c.tenant_id = p_tenant_id and c.id = p_context_id;
-    return 'creating';
-  elsif p_status = 'unknown' then
-    update spend.execution_contexts as c set status = 'failed', ended_at = p_now, end_reason = p_reason
-    where c.tenant_id = p_tenant_id and c.id = p_context_id;
-    return 'failed';
-  end if;
-  perform spend_private.release(v_context.reservation_id, p_reason, p_now);
-  return spend_private.close_context(v_context, p_status, p_reason, p_now, p_now);
-end;
-$$;
-comment on function spend_private.fail_context is
-  'spend.fail_context with a clock.';
+  'Settles the hold of a context by the seconds that it ran, and returns when it ended. p_ended_at: by our clock, null when unknown. Without a known start or end, charges the estimate, flagged.';

@@ -25,7 +25,7 @@ begin
 end;
 $$;
 comment on function spend_private.enter_context is
-  'What a caller may do with a context that is there and locked.';
+  'What a caller may do with an existing context, which is locked.';
 
 create function spend_private.enter_running(
   p_context spend.execution_contexts,
@@ -36,6 +36,8 @@ create function spend_private.enter_running(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_used_until timestamptz := p_now + make_interval(secs => p_run_seconds);
@@ -51,9 +53,9 @@ begin
     return spend_private.context_answer(p_context, 'gone');
   end if;
 
-  -- It lives for its time-out after each use; E2B, and the quotas, are asked when half of it would be gone.
+  -- Each use restarts the timeout. Extend it at E2B, and the hold, only when less than half would remain.
   if p_context.expires_at < v_used_until + make_interval(secs => p_context.timeout_seconds / 2.0) then
-    -- Never less than what somebody else was promised.
+    -- Never earlier than another caller was promised.
     v_until := greatest(
       p_now + make_interval(secs => greatest(p_context.timeout_seconds, p_run_seconds)),
       p_context.held_until, p_context.in_use_until
@@ -70,7 +72,7 @@ begin
         return v_answer;
       end if;
     end if;
-    -- Until E2B says so, it ends when it said before: whoever comes next asks, too.
+    -- Until E2B confirms, the earlier end counts, and the next caller asks E2B too.
     if p_context.expires_at < p_context.held_until then
       p_context.extension_is_open := true;
       p_context.revision := p_context.revision + 1;
@@ -86,31 +88,7 @@ begin
 end;
 $$;
 comment on function spend_private.enter_running is
-  'Uses a running context for p_run_seconds. Where its time-out is near, the hold is extended first; no room for that refuses only a use that would not end in time.';
-
-create function spend_private.extend_context(
-  p_context spend.execution_contexts,
-  p_seconds numeric,
-  p_enforce boolean,
-  p_now timestamptz
-)
-returns spend.reserve_result
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return spend_private.extend(
-    p_context.reservation_id,
-    -- The estimate of the whole interval: what has run, and what may run from now on.
-    spend_private.context_usage(
-      p_context, spend_private.seconds_between(p_context.started_at, p_now) + p_seconds
-    ),
-    spend_private.context_ttl(p_seconds), p_enforce, p_now
-  );
-end;
-$$;
-comment on function spend_private.extend_context is
-  'Holds what a running context costs if it runs p_seconds more from now.';
+  'Uses a running context for p_run_seconds. Near its timeout, extends the hold first; without room for that, refuses only a run that would not end in time.';
 
 create function spend_private.resume_context(
   p_context spend.execution_contexts,
@@ -124,13 +102,15 @@ create function spend_private.resume_context(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_held spend.reserve_result;
   v_answer spend.context_claim;
 begin
   p_context.timeout_seconds := greatest(p_context.timeout_seconds, p_run_seconds);
-  -- The interval that has ended is no part of the answer: a refusal is one to start.
+  -- The answer has no times of the interval that ended, also when it is a refusal.
   p_context.started_at := null;
   p_context.expires_at := null;
   p_context.held_until := null;
@@ -169,6 +149,8 @@ create function spend_private.enter_creating(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
   if p_context.claim_id = p_claim_id then
@@ -181,13 +163,13 @@ begin
   end if;
 
   if p_context.sandbox_id is null then
-    -- Whether there is a sandbox nobody here knows: reconciliation finds out, and books.
+    -- Whether a sandbox was started is unknown: reconciliation finds out, and charges it.
     update spend.execution_contexts as c set
       status = 'failed', ended_at = p_now, end_reason = 'claim_expired'
     where c.tenant_id = p_context.tenant_id and c.id = p_context.id;
     return spend_private.context_answer(p_context, 'gone');
   end if;
-  -- Resuming a sandbox that was resumed changes nothing: the hold is there, only who does it is new.
+  -- Resuming is idempotent, and the hold exists: only the claim changes.
   update spend.execution_contexts as c set
     claim_id = p_claim_id, claim_expires_at = p_now + make_interval(secs => p_claim_seconds),
     in_use_until = greatest(c.in_use_until, p_now + make_interval(secs => p_run_seconds)),
@@ -198,4 +180,4 @@ begin
 end;
 $$;
 comment on function spend_private.enter_creating is
-  'Waits for who is creating or resuming, or takes over when their claim has expired.';
+  'Waits for the caller that is creating or resuming, or takes over its expired claim.';

@@ -5,7 +5,7 @@ create table spend_private.stray_sandboxes (
   primary key (tenant_id, sandbox_id)
 );
 comment on table spend_private.stray_sandboxes is
-  'Sandboxes that ran without a context, and until when their seconds are booked. Written by spend.book_stray_sandbox alone.';
+  'Sandboxes that ran without a context, and until when their seconds are charged. Written only by spend.book_stray_sandbox.';
 
 create index stray_sandboxes_paid_until_idx on spend_private.stray_sandboxes (paid_until);
 

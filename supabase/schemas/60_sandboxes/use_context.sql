@@ -21,7 +21,7 @@ begin
 end;
 $$;
 comment on function spend.use_context is
-  'claim_context for a context that is there: never creates. A context that has ended, that there is not, or that is not the user''s to use (spend_private.may_use_context): outcome gone, all alike.
+  'claim_context for an existing context: never creates one. Outcome gone for a context that has ended, does not exist, or that the user may not use (spend_private.may_use_context).
 Errors: as spend.claim_context. For service_role.';
 grant execute on function spend.use_context to service_role;
 
@@ -37,6 +37,8 @@ create function spend_private.use_context(
 returns spend.context_claim
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_context spend.execution_contexts;
@@ -58,7 +60,7 @@ begin
     v_context.id := p_context_id;
     return spend_private.context_answer(v_context, 'gone');
   end if;
-  perform spend_private.read_call(
+  perform spend_private.authorise_call(
     v_context.tenant_id, p_user_id, 'e2b', spend_private.context_usage(v_context, p_run_seconds),
     v_context.task, p_now
   );
@@ -69,40 +71,3 @@ end;
 $$;
 comment on function spend_private.use_context is
   'spend.use_context with a clock.';
-
-create function spend_private.check_use(p_claim_id uuid, p_run_seconds integer, p_claim_seconds integer)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if p_claim_id is null then
-    perform spend_private.fail_usage('claim_id', 'is missing');
-  elsif p_run_seconds is null or p_run_seconds not between 0 and 86400 then
-    perform spend_private.fail_usage('run_seconds', 'is not between 0 and 86400 (a day)');
-  elsif p_claim_seconds is null or p_claim_seconds not between 1 and 600 then
-    perform spend_private.fail_usage('claim_seconds', 'is not between 1 and 600');
-  end if;
-end;
-$$;
-comment on function spend_private.check_use is
-  'Raises 22023 invalid_usage with the field of a use of a context that is missing or out of its range.';
-
-create function spend.find_context(context_id uuid, user_id uuid)
-returns setof spend.execution_contexts
-language plpgsql stable
--- Definer: may_use_context is nobody's to call.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return query
-    select c.*
-    from spend.tenant_members as m
-    join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = find_context.context_id
-    where m.user_id = find_context.user_id and spend_private.may_use_context(c, find_context.user_id);
-end;
-$$;
-comment on function spend.find_context is
-  'The context, also one that has ended, when the user may use it; else no row. For service_role.';
-grant execute on function spend.find_context to service_role;

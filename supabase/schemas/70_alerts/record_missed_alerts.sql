@@ -1,4 +1,4 @@
-create index quota_balances_busy_idx on spend_private.quota_balances (period_end) where not is_calm;
+create index quota_balances_at_threshold_idx on spend_private.quota_balances (period_end) where not is_below_threshold;
 
 create type spend_private.missed_alert as (
   tenant_id uuid,
@@ -9,7 +9,7 @@ create type spend_private.missed_alert as (
   details spend.quota_details
 );
 comment on type spend_private.missed_alert is
-  'An alert that what is spent of a quota calls for, and that nobody has recorded.';
+  'An alert for the spend of a quota that was not recorded yet.';
 
 create function spend_private.record_missed_alerts(
   p_now timestamptz default now(),
@@ -34,7 +34,7 @@ begin
 exception
   when lock_not_available or deadlock_detected then
     raise;
-  -- All together, as long as that works; else by halves.
+  -- All together; by halves if that fails.
   when others then
     v_count := spend_private.insert_alerts(
       array(select m from spend_private.missed_alerts(p_max_rows, p_now) as m), p_now
@@ -44,7 +44,7 @@ exception
 end;
 $$;
 comment on function spend_private.record_missed_alerts is
-  'Records the alerts of thresholds that calls crossed together without seeing each other, or that a lowered limit or an expiry crossed, p_max_rows at most (null: all); returns how many. Once per quota, period and limit, like all alerts. One that cannot be recorded does not keep the others: spend.problems says why.';
+  'Records the alerts of thresholds that concurrent calls crossed together, or that a lowered limit or an expiry crossed, p_max_rows at most (null: all); returns how many. Once per quota, period and limit, like all alerts. An alert that cannot be recorded goes to spend.problems; the others are recorded.';
 
 create function spend_private.missed_alerts(p_max_rows integer, p_now timestamptz)
 returns setof spend_private.missed_alert
@@ -53,31 +53,31 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return query
-    with busy as (
+    with at_threshold as (
       select b.quota_id, b.period_start, max(b.period_end) as period_end,
         sum(b.spent_usd) as spent_usd, sum(b.reserved_usd) as reserved_usd
       from spend_private.quota_balances as b
       where (b.quota_id, b.period_start) in (
         select n.quota_id, n.period_start
         from spend_private.quota_balances as n
-        where not n.is_calm and n.period_end > p_now and n.period_start <= p_now
+        where not n.is_below_threshold and n.period_end > p_now and n.period_start <= p_now
       )
       group by b.quota_id, b.period_start
     )
 
     select
       q.tenant_id, q.id, b.period_start, k.kind, k.threshold,
-      -- As quota_details, which would look at each quota by itself.
+      -- As quota_details, but for all quotas in one query.
       row(
         q.id, q.scope, q.scope_id, q.resource_type, q.period, q.limit_usd, b.spent_usd, b.reserved_usd,
         b.spent_usd + b.reserved_usd, 0, greatest(q.limit_usd - b.spent_usd - b.reserved_usd, 0),
         case when q.limit_usd > 0 then round(100 * (b.spent_usd + b.reserved_usd) / q.limit_usd, 2) else 100 end,
         nullif(b.period_end, 'infinity')
       )::spend.quota_details
-    from busy as b
+    from at_threshold as b
     join spend.cost_quotas as q on q.id = b.quota_id
     cross join lateral (values ('warning', q.warning_threshold), ('limit', 1)) as k (kind, threshold)
-    -- As record_alerts: of a quota of which nothing is spent there is nothing to tell.
+    -- As record_alerts: none for a quota without spend.
     where b.spent_usd > 0 and b.spent_usd >= q.limit_usd * k.threshold
       and not exists (
         select from spend.alerts as a
@@ -94,7 +94,7 @@ begin
 end;
 $$;
 comment on function spend_private.missed_alerts is
-  'Alerts that are to be recorded, p_max_rows at most (null: all), without those that failed a moment ago.';
+  'Alerts to record, p_max_rows at most (null: all), without those that failed recently.';
 
 create function spend_private.insert_alerts(p_alerts spend_private.missed_alert[], p_now timestamptz)
 returns bigint
@@ -133,7 +133,7 @@ exception
 end;
 $$;
 comment on function spend_private.insert_alerts is
-  'Records these alerts and returns how many it did; one that cannot be recorded is found by halves and goes to spend.problems, the others are recorded.';
+  'Records these alerts and returns how many; finds one that cannot be recorded by halves, records it in spend.problems, and records the others.';
 
 create function spend_private.resolve_missed_alerts(p_now timestamptz)
 returns void
@@ -141,7 +141,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Tried now, and not failed now: a failure sets retry_at anew.
+  -- Tried now without a failure, which would have moved retry_at.
   update spend.problems as p set resolved_at = p_now
   where p.job = 'record_alerts' and p.subject <> 'job' and p.resolved_at is null and p.retry_at <= p_now
     and not exists (
@@ -150,4 +150,4 @@ begin
 end;
 $$;
 comment on function spend_private.resolve_missed_alerts is
-  'Closes the problems of quotas whose alerts could be recorded after all, or are no longer called for.';
+  'Closes the problems of quotas whose alerts are now recorded, or no longer due.';

@@ -1,7 +1,7 @@
 create function spend_private.audit()
 returns trigger
 language plpgsql
--- Definer: nobody else writes the log.
+-- Definer: no role may write the log itself.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -11,7 +11,7 @@ declare
   v_row jsonb := coalesce(v_new, v_old);
   v_marks text[] := array['first_used_at', 'version', 'plan_version', 'is_seeded'];
 begin
-  -- The first use of a price is no change of it, nor is a tenant that follows its plan.
+  -- Marking a price as used is no change, nor is a tenant that follows its plan.
   if v_old - v_marks = v_new - v_marks then
     return null;
   end if;

@@ -14,17 +14,17 @@ create table spend.audit_log (
   constraint command_is_known check (command in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))
 );
 comment on table spend.audit_log is
-  'Who changed a price, a plan, a quota, a tenant, a member or a setting, when, from what to what. Written by triggers, append-only.';
+  'Who changed a price, plan, quota, tenant, member or setting, when, and the row before and after. Written by triggers, append-only.';
 comment on column spend.audit_log.id is 'Number of the entry, in the order in which changes were made.';
 comment on column spend.audit_log.tenant_id is 'Tenant whose row it was; null for prices, plans and quotas of the platform.';
-comment on column spend.audit_log.changed_at is 'When the row was changed, by the clock, not the begin of the transaction.';
+comment on column spend.audit_log.changed_at is 'When the row was changed, not when its transaction began.';
 comment on column spend.audit_log.table_name is 'Table of schema spend, without the schema.';
 comment on column spend.audit_log.command is 'INSERT, UPDATE, DELETE or TRUNCATE.';
 comment on column spend.audit_log.row_key is 'Primary key of the row: {"id": 7}. Null for a truncate.';
 comment on column spend.audit_log.old_row is 'The row before; null for an insert.';
 comment on column spend.audit_log.new_row is 'The row after; null for a delete.';
 comment on column spend.audit_log.user_id is 'Signed-in user (auth.uid()); null for service_role and for direct connections.';
-comment on column spend.audit_log.role_name is 'Role that made the change: authenticated, service_role, or whoever connected.';
+comment on column spend.audit_log.role_name is 'Role that made the change: authenticated, service_role, or the role that connected.';
 comment on column spend.audit_log.session_user_name is 'Role that opened the connection.';
 comment on column spend.audit_log.application_name is 'What the connection called itself; anybody may call itself anything.';
 

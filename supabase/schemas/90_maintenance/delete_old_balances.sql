@@ -14,19 +14,15 @@ as $$
 declare
   v_deleted bigint;
 begin
-  with old as (
-    select b.quota_id, b.period_start
+  with ended as (
+    select b.quota_id, b.period_start, b.reserved_usd
     from spend_private.quota_balances as b
     where b.period_end < p_now - make_interval(days => p_keep_days)
-    group by b.quota_id, b.period_start
-    -- A call that is open for so long still gives back what it holds.
-    having sum(b.reserved_usd) = 0
-    limit p_max_rows
   ),
 
-  -- Of quotas that have changed since: what is older than that is found above, by its end.
+  -- Of quotas that have changed: what ended before the change.
   other_shape as (
-    select o.quota_id, o.period_start
+    select o.quota_id, o.period_start, o.reserved_usd
     from (
       select q.id, q.shape_since as before
       from spend.cost_quotas as q
@@ -44,16 +40,23 @@ begin
       where b.quota_id = n.id and b.period_end <= n.before
       offset 0
     ) as o
+  ),
+
+  old as (
+    select o.quota_id, o.period_start
+    from (select * from ended union all select * from other_shape) as o
     group by o.quota_id, o.period_start
+    -- A call that is still open returns its hold here.
     having sum(o.reserved_usd) = 0
     limit p_max_rows
   )
+
   delete from spend_private.quota_balances as b
-  using (select * from old union select * from other_shape) as o
+  using old as o
   where b.quota_id = o.quota_id and b.period_start = o.period_start;
   get diagnostics v_deleted = row_count;
   return v_deleted;
 end;
 $$;
 comment on function spend_private.delete_old_balances is
-  'Deletes balances that hold nothing of periods that ended more than p_keep_days ago, or that a quota''s older period, subject or time zone left behind; returns how many. A late settle passes over them and books into the ledger all the same.';
+  'Deletes balances that hold nothing of periods that ended more than p_keep_days ago, or of an older period, subject or time zone of their quota; returns how many. A late settle skips them and still books into the ledger.';

@@ -9,13 +9,13 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- A day of UTC: the mark below moves once a day.
+  -- A day of UTC, so that the mark below moves once a day.
   v_before timestamptz := date_trunc('day', p_now - make_interval(days => p_keep_days), 'UTC');
   v_page bigint;
   v_next_page bigint;
   v_deleted bigint;
 begin
-  -- In the transaction that deletes: no reader finds an event whose reservation is gone unannounced.
+  -- In the transaction that deletes, so that no reader takes an event without its reservation for an error.
   update spend_private.ledger_state as s set reservations_kept_from = v_before
   where s.reservations_kept_from < v_before;
 
@@ -29,7 +29,7 @@ begin
 end;
 $$;
 comment on function spend_private.delete_old_reservations is
-  'Deletes reservations that were made and ended before the day that was p_keep_days ago (UTC), p_max_rows at most; returns how many. A step looks at the next p_max_pages pages of the table (16 MB), so that calls need no index for it: round and round, in a day through 23 GB. Never one that is held, nor that of a sandbox context whose cost is not booked yet.';
+  'Deletes reservations that were made and ended before the day that was p_keep_days ago (UTC), p_max_rows at most; returns how many. A step reads the next p_max_pages pages of the table (16 MB), so that it needs no index, and starts over at the end: 23 GB a day. Keeps reservations that are held, and those of contexts whose cost is not booked yet.';
 
 create function spend_private.delete_reservations_in(
   p_page bigint,
@@ -53,7 +53,7 @@ begin
     select r.ctid
     from spend.reservations as r
     where r.ctid >= v_from and r.ctid < v_end
-      -- One that was settled late is kept from then on.
+      -- A late settle starts the time anew.
       and r.status <> 'held' and r.ended_at < p_before and r.created_at < p_before
       -- Reconciliation still settles it.
       and not exists (
@@ -62,7 +62,7 @@ begin
       )
     order by r.ctid
     limit p_max_rows
-    -- Whoever settles one at this moment goes first; it is deleted another time.
+    -- A settle that is under way goes first; a later step deletes the row.
     for update of r skip locked
   );
   delete from spend.reservations as r where r.ctid = any (v_places);

@@ -13,15 +13,15 @@ create type spend.maintenance_status as (
 comment on type spend.maintenance_status is
   'Answer of spend.maintenance_status().';
 comment on column spend.maintenance_status.is_running is 'A job was done in the last five minutes.';
-comment on column spend.maintenance_status.scheduled_by is 'pg_cron; other: somebody does it, and not this database''s pg_cron (the edge function maintenance, another scheduler); null: nobody.';
+comment on column spend.maintenance_status.scheduled_by is 'pg_cron; other: something else than this database''s pg_cron (the edge function maintenance, another scheduler); null: nothing.';
 comment on column spend.maintenance_status.maintain_schedule is 'When pg_cron calls spend.run_maintenance() or the edge function maintenance, as cron.job has it; null: it does not.';
-comment on column spend.maintenance_status.expire_schedule is 'When pg_cron calls spend.expire_reservations(); null: it does not, and run_maintenance alone books calls whose time is over.';
-comment on column spend.maintenance_status.last_run_at is 'When a job was last done, by whomever; null: never.';
-comment on column spend.maintenance_status.late_jobs is 'Jobs of spend.maintenance_jobs() that were not done for an hour.';
+comment on column spend.maintenance_status.expire_schedule is 'When pg_cron calls spend.expire_reservations(); null: it does not, and only run_maintenance charges expired reservations.';
+comment on column spend.maintenance_status.last_run_at is 'When a job was last done; null: never.';
+comment on column spend.maintenance_status.late_jobs is 'Jobs of spend.maintenance_jobs() that were not done in the last hour.';
 comment on column spend.maintenance_status.open_problems is 'Rows of spend.problems that are open.';
-comment on column spend.maintenance_status.unrolled_events is 'Bookings that are not in the roll-ups yet, which reports add one by one.';
+comment on column spend.maintenance_status.unrolled_events is 'Events that are not in the roll-ups yet, which reports add one by one.';
 comment on column spend.maintenance_status.unrolled_since is 'When the oldest of them was booked; null: there is none.';
-comment on column spend.maintenance_status.remedy is 'What to do; null: all is right.';
+comment on column spend.maintenance_status.remedy is 'What to do; null: nothing is wrong.';
 
 create function spend.maintenance_status()
 returns spend.maintenance_status
@@ -35,7 +35,7 @@ begin
 end;
 $$;
 comment on function spend.maintenance_status() is
-  'Whether maintenance runs, by what, when it last did, and what it leaves behind: for a health check, and for who wonders. remedy says what to do; null when all is right. For service_role.';
+  'Whether maintenance runs, what runs it, when it last ran, and what is left to do: for health checks. remedy says what to do; null when nothing is wrong. For service_role.';
 grant execute on function spend.maintenance_status to service_role;
 
 create function spend_private.maintenance_status(p_now timestamptz default now())
@@ -69,10 +69,10 @@ begin
   v_status.remedy := case
     when not v_status.is_running and v_status.scheduled_by is null then
       'Nobody runs maintenance: call spend.run_maintenance() or the edge function maintenance every minute. Where pg_cron is installed, select spend_private.schedule_maintenance().'
-    when not v_status.is_running then 'pg_cron has the schedule, and nothing was done: see cron.job_run_details.'
+    when not v_status.is_running then 'pg_cron has the schedule, but no job was done: see cron.job_run_details.'
     when v_status.late_jobs <> '{}' or v_status.open_problems > 0 then 'See spend.problems, and the warnings in the log.'
     when v_status.unrolled_since < p_now - interval '1 hour' then
-      'A transaction or a prepared one has been open for long, in any database of the server: see pg_stat_activity and pg_prepared_xacts.'
+      'A transaction has been open for more than an hour, in any database of the server: see pg_stat_activity and pg_prepared_xacts.'
   end;
   return v_status;
 end;

@@ -1,4 +1,4 @@
--- What spend.maintain() does from then on.
+-- The first partitions; spend.maintain() makes the later ones.
 do $$
 begin
   perform spend_private.ensure_partitions();

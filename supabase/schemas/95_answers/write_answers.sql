@@ -1,5 +1,5 @@
--- The triggers of explain_mistakes ask for the constraint that a row breaks, once for every row that is written. What
--- they ask is written here, from the constraints themselves, so that no rule stands in two places.
+-- The triggers of explain_mistakes call a function that finds the constraint that a row violates. These functions are
+-- generated here from the constraints, so that no rule stands in two places.
 
 create function spend_private.write_answers(p_table regclass)
 returns void
@@ -10,7 +10,7 @@ begin
   perform spend_private.write_answer(
     'broken_check', p_table, '',
     (
-      -- What is wrong about one column first: it explains what is wrong about several.
+      -- Checks of one column first: they may explain why those of several fail.
       select format(
         '(select case %s end from (select p_row.*) as _row)',
         string_agg(
@@ -22,7 +22,7 @@ begin
       where c.conrelid = p_table and c.contype = 'c'
       having count(*) > 0
     ),
-    'The check that a row breaks; null: none.'
+    'The check that a row violates; null: none.'
   );
   perform spend_private.write_answer(
     'missing_field', p_table, '',
@@ -42,12 +42,12 @@ begin
   );
   perform spend_private.write_answer(
     'missing_reference', p_table, '', spend_private.missing_reference_of(p_table),
-    'The foreign key of a row that leads nowhere; null: none.'
+    'The foreign key of a row that refers to no row; null: none.'
   );
 end;
 $$;
 comment on function spend_private.write_answers is
-  'Writes what explain_mistakes and explain_references ask of every row of a table of configuration: functions that know its constraints as they are now. Call it again after a constraint of the table changes; one that they do not know is answered by Postgres.';
+  'Generates the functions that explain_mistakes and explain_references call for a configuration table, from its present constraints. Call it again after a constraint of the table changes: until then Postgres reports a new one.';
 
 create function spend_private.taken_key_of(p_table regclass)
 returns text
@@ -71,7 +71,7 @@ begin
         string_agg(format('p_old.%I', a.attname), ', ' order by o.place) as old_key,
         string_agg(
           format(
-            -- The index finds rows by null, too, but not by "is not distinct from".
+            -- The index can search for null, but not for "is not distinct from".
             case when i.indnullsnotdistinct and not a.attnotnull
               then '(t.%1$I = p_row.%1$I or (t.%1$I is null and p_row.%1$I is null))'
               else 't.%1$I = p_row.%1$I'
@@ -122,7 +122,7 @@ begin
 end;
 $$;
 comment on function spend_private.missing_reference_of is
-  'SQL: the foreign key of p_row that leads nowhere; null for a table that has none.';
+  'SQL: the foreign key of p_row that refers to no row; null for a table that has none.';
 
 create function spend_private.write_answer(
   p_name text,

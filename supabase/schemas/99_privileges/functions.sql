@@ -1,4 +1,4 @@
--- Postgres lets everybody call a new function. Here nobody may but whom a grant beside the function names; default
--- privileges would say so too, but of every function that the project makes anywhere.
+-- Postgres grants execute on new functions to public. Here only the grants beside the functions hold. Default privileges
+-- would affect every other function of the project too.
 revoke execute on all routines in schema spend from public;
 revoke execute on all routines in schema spend_private from public;

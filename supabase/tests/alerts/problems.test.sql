@@ -72,8 +72,8 @@ select ok(not has_function_privilege('authenticated', 'spend.report_problems(tex
 
 -- Retention
 update spend.problems set resolved_at = now() - interval '91 days' where job = 'reconcile';
-select is(spend_private.delete_old_problems(90, 1), 1::bigint, 'Problems resolved 91 days ago are deleted, as many as a batch holds');
-select is(spend_private.delete_old_problems(90), 1::bigint, 'The next batch deletes the rest of them');
+select is(spend_private.do_job('delete_problems', now(), 1), 1::bigint, 'Problems resolved 91 days ago are deleted, as many as a batch holds');
+select is(spend_private.do_job('delete_problems', now(), null), 1::bigint, 'The next batch deletes the rest of them');
 select is((select count(*) from spend.problems), 2::bigint, 'Open problems are kept');
 
 select * from finish();

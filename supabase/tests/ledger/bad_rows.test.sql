@@ -96,7 +96,7 @@ select is(pg_temp.open_problems('roll_up'), 0::bigint, 'Their problem is resolve
 select is(pg_temp.reported(), (select usd from booked), 'All 30 events are reported, each once');
 
 -- Alerts that were missed
-update spend_private.quota_balances set spent_usd = spent_usd + 2000, is_calm = false where slot = 0;
+update spend_private.quota_balances set spent_usd = spent_usd + 2000, is_below_threshold = false where slot = 0;
 alter table spend.alerts add constraint poison check (tenant_id is distinct from 'aaaaaaa2-0000-4000-8000-000000000002');
 select is(spend_private.record_missed_alerts(), 4::bigint, 'Three tenants are over their limits, and the alerts of one cannot be recorded');
 select is(pg_temp.open_problems('record_alerts'), 1::bigint, 'Alerts that cannot be recorded open a problem');

@@ -56,7 +56,7 @@ select is(
 
 -- Alerts that calls crossed together, each seeing only its own slot: as if written by two transactions.
 select set_config('test.quota', (select id from spend.cost_quotas where resource_type = 'llm')::text, true);
-update spend_private.quota_balances set spent_usd = spent_usd + case slot when 0 then 30 else 40 end, is_calm = false
+update spend_private.quota_balances set spent_usd = spent_usd + case slot when 0 then 30 else 40 end, is_below_threshold = false
 where quota_id = current_setting('test.quota')::bigint and slot in (0, 1);
 select is(spend.maintain() ->> 'record_alerts', '1', 'Maintenance records an alert that calls in two slots crossed together');
 select is((select kind || ' ' || threshold from spend.alerts where quota_id = current_setting('test.quota')::bigint), 'warning 0.800', '81 of 100 in two slots record a warning');

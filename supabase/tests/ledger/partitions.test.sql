@@ -100,8 +100,8 @@ select is((select min(occurred_at) from spend.cost_events), '2030-07-01 00:00+00
 select hasnt_table('spend_private', 'cost_events_2030_06', 'June''s partition is gone');
 select is((select count(*) from spend.cost_events where occurred_at < '2030-07-01'), 0::bigint, 'May''s events in the default partition are gone');
 select is((select sum(cost_usd) from spend.hourly_costs where hour < '2030-07-01' and hour >= '2030-05-01'), 700::numeric, 'Sums by hour of dropped months are kept');
-select is(spend_private.delete_old_conversations(3), 3::bigint, 'Sums by conversation of dropped months are deleted three at a time');
-select is(spend_private.delete_old_conversations(), 1::bigint, 'The next batch deletes the last one');
+select is(spend_private.do_job('delete_conversations', now(), 3), 3::bigint, 'Sums by conversation of dropped months are deleted three at a time');
+select is(spend_private.do_job('delete_conversations', now(), null), 1::bigint, 'The next batch deletes the last one');
 select is((select count(*) from spend_private.conversation_rollups where hour < '2030-07-01'), 0::bigint, 'No sum by conversation of a dropped month is left');
 select is_empty($$ select * from spend.verify_balances() where quota_id = (select id from spend.cost_quotas where period = 'lifetime') $$, 'A lifetime quota equals the ledger together with the sums of dropped months');
 update spend.cost_quotas set period = 'week' where period = 'lifetime';

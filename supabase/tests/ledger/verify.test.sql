@@ -86,7 +86,7 @@ $$;
 select ok((select count(*) from spend.cost_events) > 100, 'The ledger has more than a hundred events');
 select is_empty('select * from spend.verify_balances()', 'verify_balances finds nothing in a ledger that nobody damaged');
 select is(
-  (select count(distinct is_calm::text || is_split::text) from spend_private.quota_balances), 2::bigint,
+  (select count(distinct is_below_threshold::text || is_split::text) from spend_private.quota_balances), 2::bigint,
   'Some balances are calm and split, and some are over their limit'
 );
 
@@ -118,10 +118,10 @@ from (
     (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set period_start = ''-infinity'' where quota_id = %s and period_end > now()', 'period_start reserved_usd spent_usd', 'a month without a beginning'),
     (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'' where quota_id = %s and slot = 2 and period_end > now()', 'tenant_id', 'a balance of another tenant'),
     (pg_temp.quota('A', 'month'), 'insert into spend_private.quota_balances (quota_id, period_start, slot, tenant_id, period_end, allotted_usd) select 999999, period_start, 0, tenant_id, period_end, 0 from spend_private.quota_balances where quota_id = %s and slot = 0', 'quota_id', 'a balance of no quota'),
-    ((select q.id from spend.cost_quotas as q where q.enforcement = 'observe'), 'update spend_private.quota_balances set is_calm = true where quota_id = %s and period_end > now()', 'allotted_usd is_calm', 'a balance that is calm above the threshold'),
-    ((select q.id from spend.cost_quotas as q where q.enforcement = 'observe'), 'update spend_private.quota_balances as b set is_calm = true, allotted_usd = allotted_usd - case slot when 0 then (select sum(o.allotted_usd) - spend_private.allotment_usd(q, true) from spend_private.quota_balances as o join spend.cost_quotas as q on q.id = o.quota_id where o.quota_id = b.quota_id and o.period_end = b.period_end group by q.*) else 0 end where quota_id = %s and period_end > now()', 'is_calm', 'a balance that is calm above the threshold, and allotted so'),
+    ((select q.id from spend.cost_quotas as q where q.enforcement = 'observe'), 'update spend_private.quota_balances set is_below_threshold = true where quota_id = %s and period_end > now()', 'allotted_usd is_below_threshold', 'a balance that is calm above the threshold'),
+    ((select q.id from spend.cost_quotas as q where q.enforcement = 'observe'), 'update spend_private.quota_balances as b set is_below_threshold = true, allotted_usd = allotted_usd - case slot when 0 then (select sum(o.allotted_usd) - spend_private.allotment_usd(q, true) from spend_private.quota_balances as o join spend.cost_quotas as q on q.id = o.quota_id where o.quota_id = b.quota_id and o.period_end = b.period_end group by q.*) else 0 end where quota_id = %s and period_end > now()', 'is_below_threshold', 'a balance that is calm above the threshold, and allotted so'),
     ((select q.id from spend.cost_quotas as q where q.enforcement = 'observe'), 'update spend_private.quota_balances set is_split = true where quota_id = %s and period_end > now()', 'is_split', 'a balance that is split above the limit'),
-    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set is_calm = not is_calm where quota_id = %s and slot = 1 and period_end > now()', 'allotted_usd is_calm', 'a balance that is calm in one slot alone'),
+    (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set is_below_threshold = not is_below_threshold where quota_id = %s and slot = 1 and period_end > now()', 'allotted_usd is_below_threshold', 'a balance that is calm in one slot alone'),
     (pg_temp.quota('A', 'month'), 'update spend_private.quota_balances set is_split = not is_split where quota_id = %s and slot = 1 and period_end > now()', 'is_split', 'a balance that is split in one slot alone')
 ) as d (quota, damage, finds, what);
 select is(

@@ -2,7 +2,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(27);
+select plan(28);
 
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 insert into spend.prices (resource_type, provider, product, meter, usd, tier_from, effective_from) values
@@ -20,6 +20,9 @@ insert into spend.prices (resource_type, provider, product, meter, usd, tier_fro
   ('llm', 'test', 'cheap', 'cache_write_tokens', 90, 0, '2020-01-01'),
   ('llm', 'test', 'cheap', 'cache_write_tokens', 2, 0, '2021-01-01'),
   ('llm', 'test', 'cheap', 'reasoning_tokens', 3, 0, '2020-01-01'),
+  ('llm', 'test', 'writer', 'input_tokens', 10, 0, '2020-01-01'),
+  ('llm', 'test', 'writer', 'cache_write_tokens', 50, 0, '2020-01-01'),
+  ('llm', 'test', 'writer', 'output_tokens', 20, 0, '2020-01-01'),
   ('llm', 'test', 'images', 'input_tokens', 10, 0, '2020-01-01'),
   ('llm', 'test', 'images', 'image_output_tokens', 10, 0, '2020-01-01');
 
@@ -50,6 +53,7 @@ select is(pg_temp.estimate('{"input_tokens": 1000}', 'cheap'), 0.01, 'A kind tha
 select is(pg_temp.estimate('{"input_tokens": 1001}', 'cheap'), 0.04004, 'The bound of the input decides its tier');
 select is(pg_temp.estimate('{"output_tokens": 1000000}', 'cheap'), 20::numeric, 'Reasoning that is cheaper than other output does not lower the estimate');
 select throws_ok($$ select pg_temp.estimate('{"output_tokens": 1}', 'images') $$, 'PT422', 'unpriced_product', 'A price for a part of the output is no price for the output');
+select is(pg_temp.estimate('{"input_tokens": 1000000, "output_tokens": 1000000}', 'writer'), 70::numeric, 'Input is bounded at $50, the dearest kind of input, and output at $20, whatever input may cost');
 select is(
   (spend.check_quota('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', '{"provider": "openai", "model": "gpt-4o", "input_tokens": 1000000, "output_tokens": 1000000}')).estimated_cost_usd,
   12.5, 'A model without dearer kinds is held at what it costs'

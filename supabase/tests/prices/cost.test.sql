@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(25);
+select plan(26);
 
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 insert into spend.prices (resource_type, provider, product, meter, unit_size, usd, tier_from, effective_from) values
@@ -69,6 +69,11 @@ select is(pg_temp.product('test', 'unheard-of'), null, 'An unknown name has no p
 insert into spend.product_aliases (provider, match_kind, pattern, product) values
   ('test', 'contains', 'a', 'plain'), ('test', 'starts_with', 'ab', 'tiered'), ('test', 'starts_with', 'abc', 'thinker');
 select is(pg_temp.product('test', 'abcd'), 'thinker', 'The most specific of several aliases is used');
+insert into spend.product_aliases (provider, match_kind, pattern, product) values ('test', 'equals', 'tiny', 'plain');
+select is(
+  pg_temp.cost('test', 'tiny', '{"input_tokens": 1000000, "output_tokens": 1000000}'), 0.000001,
+  'A product with prices of its own is not priced as the product whose alias it is too'
+);
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
 values ('llm', 'test', '*', 'input_tokens', 9, '2020-01-01'), ('llm', 'test', '*', 'output_tokens', 9, '2020-01-01');
 select is(pg_temp.cost('test', 'zzz', '{"input_tokens": 1000000, "output_tokens": 0}'), 9::numeric, 'The price of * is used where no other matches');

@@ -112,7 +112,9 @@ select is((select count(*) from spend.refusal_counts where hour > now() - interv
 delete from spend.refusal_counts where part > 0;
 update spend.refusal_counts set hour = now() - interval '30 days 1 second' where hour < now() - interval '2 hours' and user_id is null;
 update spend.refusal_counts set hour = now() - interval '29 days 23 hours' where user_id is not null;
-select is(spend_private.delete_old_refusal_counts(31), 0::bigint, 'Counts younger than 31 days are kept with 31 days');
+update spend.settings set keep_refusal_days = 31;
+select is(spend.maintain('delete_refusal_counts'), '{"delete_refusal_counts": 0}', 'Counts younger than 31 days are kept with 31 days');
+update spend.settings set keep_refusal_days = 30;
 select is(spend.maintain('delete_refusal_counts'), '{"delete_refusal_counts": 1}', 'Counts older than 30 days are deleted by default');
 update spend.settings set keep_refusal_days = 29;
 select is(spend.maintain('delete_refusal_counts'), '{"delete_refusal_counts": 1}', 'Counts older than 29 days are deleted with keep_refusal_days = 29');

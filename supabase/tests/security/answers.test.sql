@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(39);
+select plan(40);
 
 -- What a DBA who makes a mistake is told: message, field and remedy. constraints.test.sql has a row for every constraint.
 
@@ -111,11 +111,11 @@ select matches(
   pg_temp.answer($$ insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd) values ('default', 'platform', 'llm', 'day', 1) $$),
   '^22023 invalid_plan_quota \(scope\): .*insert it into spend\.cost_quotas', 'A plan''s quota with scope platform is refused'
 );
-select matches(pg_temp.answer($$ delete from spend.plans where id = 'default' $$), '^PT409 plan_in_use \(id\): Rows of spend\.tenants name it', 'A plan with tenants cannot be deleted');
+select matches(pg_temp.answer($$ delete from spend.plans where id = 'default' $$), '^PT409 plan_in_use \(id\): Rows of spend\.tenants refer to it', 'A plan with tenants cannot be deleted');
 select matches(pg_temp.answer($$ update spend.plans set id = 'basic' where id = 'default' $$), '^PT409 plan_in_use', 'A plan with tenants cannot be renamed');
 select matches(
   pg_temp.answer($$ update spend.tenants set id = 'aaaaaaaa-0000-4000-8000-000000000002' $$),
-  '^PT409 tenant_in_use \(id\): Rows of spend\.[a-z_]+ name it', 'A tenant with rows that refer to it cannot get another id'
+  '^PT409 tenant_in_use \(id\): Rows of spend\.[a-z_]+ refer to it', 'A tenant with rows that refer to it cannot get another id'
 );
 select matches(pg_temp.answer($$ delete from spend.meters where meter = 'input_tokens' $$), '^PT409 meter_in_use', 'A meter with prices cannot be deleted');
 select matches(
@@ -142,6 +142,7 @@ begin
 end;
 $$;
 select is(pg_temp.upsert('conflict do nothing'), 'done', 'An upsert that does nothing is accepted');
+select is(pg_temp.upsert(E'/* one /* in */ another */ -- and a line\nconflict do nothing'), 'done', 'An upsert with comments between its words does nothing either');
 select is((select name from spend.plans where id = 'a'), 'A', 'An upsert that does nothing changes nothing');
 select is(pg_temp.upsert('conflict (id) do update set name = excluded.name'), 'done', 'An upsert that updates is accepted');
 select is((select name from spend.plans where id = 'a'), 'Again', 'An upsert that updates changes the row');

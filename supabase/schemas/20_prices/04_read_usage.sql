@@ -1,0 +1,104 @@
+create type spend_private.usage_counts as (
+  provider text,
+  name text,
+  service_tier text,
+  units jsonb,
+  total_input bigint,
+  is_complete boolean,
+  usage jsonb
+);
+comment on type spend_private.usage_counts is
+  'Usage that was read. name: model or template; units: meter -> count; total_input: input tokens, which decide the tier; is_complete: no required count is missing or null; usage: as it is stored, each number in its shortest spelling (5, not 5.0).';
+
+create function spend_private.read_usage(p_resource_type text, p_usage jsonb)
+returns spend_private.usage_counts
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_texts text[] := case p_resource_type
+    when 'llm' then array['provider', 'model', 'service_tier'] when 'e2b' then array['provider', 'template']
+  end;
+  v_text text;
+  v_numbers jsonb;
+  v_wrong jsonb;
+begin
+  if jsonb_typeof(p_usage) is distinct from 'object' then
+    perform spend_private.fail_usage('usage', 'is not an object');
+  elsif v_texts is null then
+    perform spend_private.fail_usage('resource_type', 'is neither llm nor e2b');
+  end if;
+
+  foreach v_text in array v_texts loop
+    if p_usage ? v_text and (
+      jsonb_typeof(p_usage -> v_text) <> 'string' or length(p_usage ->> v_text) not between 1 and 200
+    ) then
+      perform spend_private.fail_usage(v_text, 'is not a text of 1 to 200 characters');
+    end if;
+  end loop;
+
+  v_numbers := p_usage - v_texts;
+  v_wrong := jsonb_path_query_first(v_numbers, '$.keyvalue() ? (
+    @.value.type() <> "null" && (
+      @.value.type() <> "number" || @.value < 0 || @.value > 1000000000000
+      || (@.value % 1 <> 0 && @.key <> "memory_gib")
+      || (@.value == 0 && (@.key == "vcpus" || @.key == "memory_gib"))
+    )
+  )');
+  if v_wrong is not null then
+    perform spend_private.fail_usage(
+      v_wrong ->> 'key', 'is not a whole number from 0 to 1e12 (memory_gib and vcpus: above 0; memory_gib: may be fractional)'
+    );
+  end if;
+
+  -- JSON writes five as 5, 5.0 or 5E0, and jsonb keeps the zeros. Drop them before usage is stored and cast.
+  if strpos(v_numbers::text, '.') > 0 then
+    v_numbers := (
+      select jsonb_object_agg(n.key, case jsonb_typeof(n.value)
+        when 'number' then to_jsonb(trim_scale(n.value::numeric)) else n.value
+      end)
+      from jsonb_each(v_numbers) as n
+    );
+    p_usage := p_usage || v_numbers;
+  end if;
+
+  if p_resource_type = 'e2b' then
+    v_numbers := spend_private.sandbox_units(v_numbers);
+    return row(
+      p_usage ->> 'provider', coalesce(p_usage ->> 'template', 'base'), 'standard'::text, v_numbers, 0::bigint,
+      v_numbers ->> 'vcpu_seconds' is not null and v_numbers ->> 'gib_seconds' is not null,
+      p_usage
+    );
+  end if;
+  return row(
+    p_usage ->> 'provider', p_usage ->> 'model', coalesce(p_usage ->> 'service_tier', 'standard'),
+    -- A reservation is one call, for where a provider charges per call.
+    '{"requests": 1}' || v_numbers,
+    coalesce((p_usage ->> 'input_tokens')::bigint, 0),
+    p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null,
+    p_usage
+  );
+end;
+$$;
+comment on function spend_private.read_usage is
+  'Validates usage and counts it in meters. Counts are whole and not negative, memory_gib may be fractional; a null count is unknown. Pricing finds out whether a key of LLM usage is a meter. Raises 22023 invalid_usage with the field.';
+
+create function spend_private.sandbox_units(p_numbers jsonb)
+returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unknown text := jsonb_object_keys(p_numbers - array['vcpus', 'memory_gib', 'seconds']) limit 1;
+begin
+  if v_unknown is not null then
+    perform spend_private.fail_usage(v_unknown, 'is not a known key');
+  end if;
+  return jsonb_build_object(
+    'vcpu_seconds', (p_numbers ->> 'vcpus')::numeric * (p_numbers ->> 'seconds')::numeric,
+    'gib_seconds', (p_numbers ->> 'memory_gib')::numeric * (p_numbers ->> 'seconds')::numeric
+  );
+end;
+$$;
+comment on function spend_private.sandbox_units is
+  'Meters of a sandbox that ran: vCPUs and GiB of memory, each by seconds. Raises 22023 invalid_usage.';
