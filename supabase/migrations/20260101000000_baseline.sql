@@ -10350,7 +10350,7 @@ create table spend.execution_contexts (
   constraint paused_and_terminated_are_booked check (status not in ('paused', 'terminated') or booked_at is not null)
 );
 comment on table spend.execution_contexts is
-  'The sandbox of a conversation''s path. creating (a caller has the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written only by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause.';
+  'Contexts: one row is the sandbox of a conversation''s path, through pauses and resumes. creating (a caller has the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written only by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause.';
 comment on column spend.execution_contexts.tenant_id is 'Tenant that pays.';
 comment on column spend.execution_contexts.id is 'What use_context and the HTTP API take; stays the same through pauses.';
 comment on column spend.execution_contexts.user_id is 'User who opened it; null for work of the tenant itself.';
@@ -11430,7 +11430,7 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_is_told boolean;
+  v_is_reported boolean;
   v_is_timed_out boolean;
   v_started_at timestamptz;
   v_ended_at timestamptz;
@@ -11442,9 +11442,9 @@ begin
     p_context.started_at, spend_private.interval_start(p_context, p_started_at, p_now)
   );
   -- An end before the start, or in the future, comes from a wrong clock.
-  v_is_told := coalesce(p_ended_at between v_started_at and p_now + interval '1 second', false);
+  v_is_reported := coalesce(p_ended_at between v_started_at and p_now + interval '1 second', false);
   v_ended_at := case
-    when v_is_told then least(p_ended_at, p_now)
+    when v_is_reported then least(p_ended_at, p_now)
     else greatest(least(p_now, spend_private.requested_end(p_context)), v_started_at)
   end;
   v_is_timed_out := coalesce(p_context.expires_at <= p_now, false)
@@ -11452,7 +11452,7 @@ begin
   perform spend_private.settle(
     p_context.reservation_id,
     -- Neither its start nor its end is known: charge the estimate.
-    case when coalesce(p_context.started_at, p_started_at) is not null or v_is_told then
+    case when coalesce(p_context.started_at, p_started_at) is not null or v_is_reported then
       spend_private.context_usage(p_context, spend_private.seconds_between(v_started_at, v_ended_at))
     end,
     jsonb_strip_nulls(jsonb_build_object(
@@ -11460,7 +11460,7 @@ begin
       'clock_skew_seconds', nullif(p_context.clock_skew_seconds, 0),
       -- Its start or end is not known, or which clock is right.
       'is_estimated', nullif(
-        not (v_is_told or v_is_timed_out) or p_context.clock_skew_seconds <> 0
+        not (v_is_reported or v_is_timed_out) or p_context.clock_skew_seconds <> 0
         or coalesce(p_context.started_at, p_started_at) is null, false
       )
     )), p_now

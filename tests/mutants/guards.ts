@@ -1181,7 +1181,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "an end that nobody saw is not flagged",
     "60_sandboxes/end_context.sql",
-    "not (v_is_told or v_is_timed_out) or p_context.clock_skew_seconds <> 0",
+    "not (v_is_reported or v_is_timed_out) or p_context.clock_skew_seconds <> 0",
     "false",
     [pgtap("sandboxes/")],
   ),

@@ -53,7 +53,7 @@ create table spend.execution_contexts (
   constraint paused_and_terminated_are_booked check (status not in ('paused', 'terminated') or booked_at is not null)
 );
 comment on table spend.execution_contexts is
-  'The sandbox of a conversation''s path. creating (a caller has the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written only by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause.';
+  'Contexts: one row is the sandbox of a conversation''s path, through pauses and resumes. creating (a caller has the claim to start or resume it) -> running -> paused -> creating …; ended: terminated, or failed. A running interval is one reservation, settled by the seconds that ran. Written only by claim_context, use_context, confirm_context, end_context, fail_context, resolve_context and claim_pause.';
 comment on column spend.execution_contexts.tenant_id is 'Tenant that pays.';
 comment on column spend.execution_contexts.id is 'What use_context and the HTTP API take; stays the same through pauses.';
 comment on column spend.execution_contexts.user_id is 'User who opened it; null for work of the tenant itself.';
