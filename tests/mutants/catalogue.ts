@@ -14,6 +14,9 @@ const TRIGGERS: Record<string, string[]> = {
   keep_history: [pgtap("tenants/")],
   follow_time_zone: [pgtap("quotas/"), vitest("race/ledger")],
   follow_time_zone_in_rollups: [pgtap("ledger/"), vitest("race/ledger")],
+  explain_mistakes: [pgtap("security/")],
+  Explain_references: [pgtap("security/")],
+  Explain_new_key: [pgtap("security/")],
   complete_quota: [pgtap("quotas/"), pgtap("tenants/")],
   follow_new_quotas: [pgtap("quotas/"), pgtap("tenants/")],
   follow_quota_changes: [pgtap("quotas/")],
@@ -55,7 +58,7 @@ async function policies(sql: Sql): Promise<Mutant[]> {
     });
     // The balances follow the quotas that the reader sees, in a schema that nobody may use.
     if (table === "spend_private.quota_balances" && cmd === "SELECT") {
-      return [{ ...dropped, tests: ["isolation/matrix"] }];
+      return [{ ...dropped, tests: ["isolation/matrix", pgtap("operators/")] }];
     }
     return [
       dropped,
@@ -205,7 +208,7 @@ async function triggers(sql: Sql): Promise<Mutant[]> {
     order by 1, 2`;
   return found.map(({ table, name }) => ({
     name: `trigger dropped: ${table}: ${name}`,
-    change: { sql: `drop trigger ${name} on ${table}` },
+    change: { sql: `drop trigger "${name}" on ${table}` },
     tests: TRIGGERS[name] ?? [pgtap("prices/"), pgtap("ledger/"), pgtap("audit/")],
   }));
 }
