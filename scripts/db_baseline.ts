@@ -1,7 +1,8 @@
 // npm run db:baseline
 import { writeFile } from "node:fs/promises";
 import { relative } from "node:path";
-import { baseline, baselinePath, isReleased } from "./baseline.ts";
+import { baseline, baselinePath } from "./baseline.ts";
+import { isReleased } from "./releases.ts";
 import { main } from "./scratch.ts";
 import { PROJECT } from "./stack/paths.ts";
 import { StackError } from "./stack/ports.ts";

@@ -1,8 +1,9 @@
 // npm run db:diff -- <name>
 import { writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
-import { isReleased, TIMEOUTS } from "./baseline.ts";
+import { TIMEOUTS } from "./baseline.ts";
 import { diffOfSchemas } from "./diff.ts";
+import { isReleased } from "./releases.ts";
 import { main, onScratchServer } from "./scratch.ts";
 import { PROJECT } from "./stack/paths.ts";
 import { StackError } from "./stack/ports.ts";
@@ -11,7 +12,7 @@ await main(async () => {
   if (!(await isReleased())) {
     throw new StackError(
       "There is no release yet, so there is one migration, the baseline: npm run db:baseline\n" +
-        "At the first release write its version into supabase/RELEASED; from then on db:diff adds migrations.",
+        "The first `npm run db:release` freezes it; from then on db:diff adds migrations.",
     );
   }
   const name = process.argv[2] ?? "";

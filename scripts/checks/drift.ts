@@ -1,16 +1,17 @@
 // npm run check:drift: what is generated is what its source makes today.
 import { readFile } from "node:fs/promises";
 import { relative } from "node:path";
-import { baseline, baselinePath, isReleased } from "../baseline.ts";
+import { baseline, baselinePath } from "../baseline.ts";
 import { databaseTypes, typesPath } from "../database_types.ts";
 import { diffOfSchemas } from "../diff.ts";
+import { isReleased, releaseProblems } from "../releases.ts";
 import { main, migrationFiles, onScratchServer } from "../scratch.ts";
 import { PROJECT } from "../stack/paths.ts";
 
 await main(async () => {
   const released = await isReleased();
   const repair = released ? "npm run db:diff -- <name>" : "npm run db:baseline";
-  const problems: string[] = [];
+  const problems = await releaseProblems();
 
   if (!released) {
     const others = (await migrationFiles()).filter((file) => file !== baselinePath);
