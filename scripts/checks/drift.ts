@@ -1,8 +1,9 @@
 // npm run check:drift: what is generated is what its source makes today.
 import { readFile } from "node:fs/promises";
 import { relative } from "node:path";
-import { baseline, baselinePath, isReleased } from "../database/baseline.ts";
+import { baseline, baselinePath } from "../database/baseline.ts";
 import { diffOfSchemas } from "../database/diff.ts";
+import { isReleased, releaseProblems } from "../database/release.ts";
 import { migrationFiles, onScratchServer } from "../database/scratch.ts";
 import { databaseTypes, typesPath } from "../database/types.ts";
 import { main } from "../stack/main.ts";
@@ -11,7 +12,7 @@ import { PROJECT } from "../stack/paths.ts";
 await main(async () => {
   const released = await isReleased();
   const repair = released ? "npm run db:diff -- <name>" : "npm run db:baseline";
-  const problems: string[] = [];
+  const problems = await releaseProblems();
 
   if (!released) {
     const others = (await migrationFiles()).filter((file) => file !== baselinePath);

@@ -6,7 +6,8 @@ import { isCommand, main } from "../stack/main.ts";
 import { PROJECT } from "../stack/paths.ts";
 import { StackError } from "../stack/ports.ts";
 import { schemaFiles } from "../stack/schemas.ts";
-import { isReleased, TIMEOUTS } from "./baseline.ts";
+import { TIMEOUTS } from "./baseline.ts";
+import { isReleased } from "./release.ts";
 import { migrationFiles, onScratchServer, type Scratch, supabase } from "./scratch.ts";
 
 const MIGRATED = "migrated";
@@ -66,7 +67,7 @@ if (isCommand(import.meta)) {
     if (!(await isReleased())) {
       throw new StackError(
         "There is no release yet, so there is one migration, the baseline: npm run db:baseline\n" +
-          "At the first release write its version into supabase/RELEASED; from then on db:diff adds migrations.",
+          "The first `npm run db:release` freezes it; from then on db:diff adds migrations.",
       );
     }
     const name = process.argv[2] ?? "";

@@ -10,6 +10,8 @@ const LOCAL_DATABASE_PORT = 54322;
 export interface MigrateOptions {
   /** Seed files instead of those of config.toml, relative to supabase/. */
   seeds?: string[];
+  /** Folder whose supabase/migrations are applied instead of this project's; without seeds. */
+  workdir?: string;
 }
 
 /**
@@ -23,7 +25,15 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
   const target = local ? [] : [`--remote=${url}?sslmode=disable`];
   const child = spawn(
     await findSupabase(),
-    ["db", "push", "--include-seed", "--yes", "--workdir", PROJECT, ...target],
+    [
+      "db",
+      "push",
+      ...(options.workdir === undefined ? ["--include-seed"] : []),
+      "--yes",
+      "--workdir",
+      options.workdir ?? PROJECT,
+      ...target,
+    ],
     {
       stdio: ["ignore", "pipe", "pipe"],
       env: {
