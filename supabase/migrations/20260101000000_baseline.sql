@@ -101,7 +101,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- RLS speaks before what is missing or taken: who sees some rows alone must not learn of the others.
-  v_is_confined boolean := not spend_private.sees_all_rows();
+  v_is_confined boolean := not (spend_private.sees_all_rows() or spend_private.operator_role() is not null);
   v_found text := spend_private.missing_field(new);
   v_callers text;
 begin
@@ -627,6 +627,141 @@ $$;
 comment on function spend_private.tenant_key is
   'First 32 bits of a tenant''s id. Not unique: whoever looks up by it must compare the rest too.';
 grant execute on function spend_private.tenant_key to service_role;
+
+-- schemas/10_tenants/operators.sql
+create table spend.operators (
+  user_id uuid primary key references auth.users (id) on delete cascade,
+  role text not null default 'viewer',
+  created_at timestamptz not null default now(),
+  constraint operator_role_is_known check (role in ('viewer', 'editor'))
+);
+comment on table spend.operators is
+  'Who runs the platform: operators see the spend, quotas, prices and changes of all tenants, in SQL reports and the dashboard; editors also change limits and prices, and release holds, under their own name (spend.audit_log). Written in SQL alone: no role of the Data API may, service_role included.';
+comment on column spend.operators.user_id is 'Person, of auth.users.';
+comment on column spend.operators.role is 'viewer: reads everything. editor: changes limits, plans and prices too.';
+comment on column spend.operators.created_at is 'When the operator was added.';
+
+alter table spend.operators enable row level security;
+create policy "operators read their own row" on spend.operators
+for select to authenticated using (user_id = (select auth.uid()));
+grant select on spend.operators to authenticated, service_role;
+
+comment on constraint operators_pkey on spend.operators is
+  'user_id: the user is an operator. Update that row to change the role.';
+comment on constraint operators_user_id_fkey on spend.operators is
+  'user_id: the id of a row of auth.users. The user must sign up, or be invited, first.';
+comment on constraint operator_role_is_known on spend.operators is
+  'role: viewer or editor.';
+
+create trigger explain_mistakes before insert or update on spend.operators
+for each row execute function spend_private.explain_mistakes('operator');
+create trigger "Explain_references" after insert or update on spend.operators
+for each row execute function spend_private.explain_references();
+
+create function spend_private.operator_role()
+returns text
+language sql stable
+-- Definer: policies on every table call it, for users who may not read this one.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select o.role from spend.operators as o where o.user_id = (select auth.uid())
+$$;
+comment on function spend_private.operator_role is
+  'viewer or editor, where the signed-in user is an operator; else null.';
+grant execute on function spend_private.operator_role to authenticated;
+
+create function spend_private.first_operated()
+returns uuid
+language sql stable
+-- Definer: see operator_role.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when spend_private.operator_role() is not null then '00000000-0000-0000-0000-000000000000'::uuid
+    else 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+  end
+$$;
+comment on function spend_private.first_operated is
+  'With last_operated the range of tenants that the signed-in user sees as an operator: all, or none. A range, since an index finds it: beside it, the tenants of a member are still found by theirs. For RLS policies.';
+grant execute on function spend_private.first_operated to authenticated;
+
+create function spend_private.last_operated()
+returns uuid
+language sql stable
+-- Definer: see operator_role.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when spend_private.operator_role() is not null then 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+    else '00000000-0000-0000-0000-000000000000'::uuid
+  end
+$$;
+comment on function spend_private.last_operated is
+  'See first_operated.';
+grant execute on function spend_private.last_operated to authenticated;
+
+create function spend_private.demand_operator(p_role text default 'viewer')
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role text := spend_private.operator_role();
+begin
+  if not spend_private.sees_all_rows() and (v_role is null or (p_role = 'editor' and v_role <> 'editor')) then
+    perform spend_private.fail(
+      'PT403', 'not_an_operator', jsonb_build_object('role', v_role, 'needed', p_role),
+      format(
+        'Only operators of the role %s may do this: insert into spend.operators (user_id, role) values (…, ''editor''), in SQL.',
+        case p_role when 'editor' then 'editor' else 'viewer or editor' end
+      )
+    );
+  end if;
+end;
+$$;
+comment on function spend_private.demand_operator is
+  'Raises PT403 not_an_operator unless the signed-in user is an operator, or, with p_role editor, one who may change things. Roles that no policy confines may do everything.';
+
+create type spend.identity as (
+  user_id uuid,
+  operator_role text,
+  tenants jsonb
+);
+comment on type spend.identity is 'Answer of spend.whoami().';
+comment on column spend.identity.user_id is 'The signed-in user, of auth.users.';
+comment on column spend.identity.operator_role is 'viewer or editor for an operator; else null.';
+comment on column spend.identity.tenants is
+  'Tenants that the user is a member of, by name: [{"tenant_id", "name", "role", "time_zone", "plan_id", "closed_at"}].';
+
+create function spend.whoami()
+returns spend.identity
+language plpgsql stable
+-- Invoker: row-level security decides what there is to tell.
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_identity spend.identity;
+begin
+  v_identity.user_id := (select auth.uid());
+  v_identity.operator_role := (select o.role from spend.operators as o where o.user_id = v_identity.user_id);
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'tenant_id', t.id, 'name', t.name, 'role', m.role, 'time_zone', t.time_zone, 'plan_id', t.plan_id,
+    'closed_at', t.closed_at
+  ) order by t.name, t.id), '[]')
+  into v_identity.tenants
+  from spend.tenant_members as m
+  join spend.tenants as t on t.id = m.tenant_id
+  where m.user_id = v_identity.user_id;
+  return v_identity;
+end;
+$$;
+comment on function spend.whoami is
+  'Who is signed in: the tenants of which the user is a member, with the role in each, and whether the user is an operator.';
+grant execute on function spend.whoami to authenticated;
 
 -- schemas/10_tenants/plans.sql
 create table spend.plans (
@@ -3577,7 +3712,7 @@ begin
   if current_setting('spend.seeding', true) = 'on' then
     return null;
   end if;
-  if spend_private.sees_all_rows() then
+  if spend_private.sees_all_rows() or spend_private.operator_role() = 'editor' then
     perform spend_private.lock_quota_changes();
   else
     perform spend_private.lock_tenant_quota_changes(array(select spend_private.managed_tenant_ids()));
@@ -4308,6 +4443,104 @@ comment on function spend_private.is_priced is
 create trigger a_resolve_quota_product before insert or update of product, resource_type on spend.cost_quotas
 for each row when (new.product is not null)
 execute function spend_private.resolve_quota_product();
+
+-- schemas/30_quotas/set_user_quota.sql
+create function spend.set_user_quota(
+  tenant_id uuid,
+  user_id uuid,
+  resource_type text,
+  period text,
+  limit_usd numeric,
+  warning_threshold numeric default null
+)
+returns bigint
+language plpgsql volatile
+-- Definer: it says why a limit is refused, which a policy cannot. It allows what the policies on cost_quotas allow.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_quota spend.cost_quotas;
+  v_is_operator boolean := spend_private.sees_all_rows() or coalesce(spend_private.operator_role() = 'editor', false);
+  v_most numeric;
+begin
+  if not v_is_operator
+    and not coalesce(set_user_quota.tenant_id = any (array(select spend_private.managed_tenant_ids())), false)
+  then
+    perform spend_private.fail(
+      'PT403', 'not_an_admin', jsonb_build_object('tenant_id', set_user_quota.tenant_id),
+      'Only owners and admins of the tenant, and operators of the role editor, set limits of its users.'
+    );
+  end if;
+  if not exists (
+    select from spend.tenant_members as m
+    where m.tenant_id = set_user_quota.tenant_id and m.user_id = set_user_quota.user_id
+  ) then
+    perform spend_private.fail(
+      'PT404', 'unknown_member',
+      jsonb_build_object('tenant_id', set_user_quota.tenant_id, 'user_id', set_user_quota.user_id),
+      'user_id: a member of the tenant. Insert the user into spend.tenant_members first.'
+    );
+  end if;
+  if set_user_quota.limit_usd is null then
+    delete from spend.cost_quotas as q
+    where q.tenant_id = set_user_quota.tenant_id and q.scope_id = set_user_quota.user_id
+      and q.resource_type = set_user_quota.resource_type and q.period = set_user_quota.period
+      and q.task is null and q.product is null and q.source = 'manual'
+    returning q.id into v_quota.id;
+    return v_quota.id;
+  end if;
+
+  if not v_is_operator then
+    select min(q.limit_usd) into v_most
+    from spend.cost_quotas as q
+    where q.tenant_id = set_user_quota.tenant_id and q.scope_id = set_user_quota.tenant_id
+      and q.resource_type = set_user_quota.resource_type and q.period = set_user_quota.period
+      and q.task is null and q.product is null;
+    if set_user_quota.limit_usd > v_most then
+      perform spend_private.fail(
+        'PT422', 'above_tenant_limit',
+        jsonb_build_object('limit_usd', set_user_quota.limit_usd, 'at_most_usd', v_most),
+        format('limit_usd: at most %s, the tenant''s own limit for the same resource type and period.', trim_scale(v_most))
+      );
+    end if;
+    select min(p.limit_usd) into v_most
+    from spend.tenants as t
+    join spend.plan_quotas as p on p.plan_id = t.plan_id and p.scope = 'user'
+    where t.id = set_user_quota.tenant_id
+      and p.resource_type = set_user_quota.resource_type and p.period = set_user_quota.period;
+    if set_user_quota.limit_usd > v_most then
+      perform spend_private.fail(
+        'PT422', 'above_plan_limit',
+        jsonb_build_object('limit_usd', set_user_quota.limit_usd, 'at_most_usd', v_most),
+        format('limit_usd: at most %s, which the plan gives its members. Only an operator may give more.', trim_scale(v_most))
+      );
+    end if;
+  end if;
+
+  update spend.cost_quotas as q
+  set limit_usd = set_user_quota.limit_usd,
+    warning_threshold = coalesce(set_user_quota.warning_threshold, q.warning_threshold)
+  where q.tenant_id = set_user_quota.tenant_id and q.scope_id = set_user_quota.user_id
+    and q.resource_type = set_user_quota.resource_type and q.period = set_user_quota.period
+    and q.task is null and q.product is null
+  returning q.* into v_quota;
+  if not found then
+    insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold)
+    values (
+      'user', set_user_quota.tenant_id, set_user_quota.user_id, set_user_quota.resource_type, set_user_quota.period,
+      set_user_quota.limit_usd, coalesce(set_user_quota.warning_threshold, 0.8)
+    )
+    returning * into v_quota;
+  end if;
+  return v_quota.id;
+end;
+$$;
+comment on function spend.set_user_quota is
+  'Sets the limit of a member for a resource type (llm, e2b, all) and period (hour, day, week, month, lifetime), and answers the quota''s id; limit_usd null removes a limit that was set by hand, and the member has the plan''s again (null when there was none). For owners and admins of the tenant: at most the tenant''s own limit, and what the plan gives its members; operators of the role editor and service_role may give more.
+Errors: PT403 not_an_admin, PT404 unknown_member, PT422 above_tenant_limit, above_plan_limit, 22023 invalid_quota (field, allowed values).';
+grant execute on function spend.set_user_quota to authenticated, service_role;
 
 -- schemas/30_quotas/slots.sql
 create function spend_private.roomy_slot(
@@ -5769,6 +6002,111 @@ create trigger keep_open_reservations before delete on spend.reservations
 for each row execute function spend_private.keep_open_reservations();
 create trigger keep_open_reservations_from_truncate before truncate on spend.reservations
 for each statement execute function spend_private.keep_open_reservations();
+
+-- schemas/40_reservations/latest_calls.sql
+create function spend.latest_calls(
+  tenant_id uuid default null,
+  user_id uuid default null,
+  status text default null,
+  product text default null,
+  before uuid default null,
+  top integer default 50
+)
+returns setof spend.reservations
+language plpgsql stable
+-- Definer: what the reader may see is decided once here, so that the rows come in the order of an index; policies on
+-- each row would have all of a tenant's calls read and sorted.
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_sees_all boolean := spend_private.sees_all_rows() or spend_private.operator_role() is not null;
+  v_user_id uuid := latest_calls.user_id;
+begin
+  if latest_calls.top is null or latest_calls.top not between 1 and 1000
+    or latest_calls.status not in ('held', 'settled', 'released', 'expired')
+  then
+    raise exception using
+      errcode = '22023', message = 'invalid_report',
+      detail = jsonb_build_object('status', latest_calls.status, 'top', latest_calls.top)::text,
+      hint = 'status: held, settled, released, expired or null; top: 1 to 1000.';
+  end if;
+  if latest_calls.tenant_id is null then
+    perform spend_private.demand_operator();
+    return query
+    select c.* from spend_private.latest_calls_of_all(
+      v_user_id, latest_calls.status, latest_calls.product, latest_calls.before, latest_calls.top
+    ) as c;
+    return;
+  end if;
+
+  if not v_sees_all and not latest_calls.tenant_id = any (array(select spend_private.managed_tenant_ids())) then
+    -- A member sees the member's own; somebody else nothing.
+    if not latest_calls.tenant_id = any (array(select spend_private.member_tenant_ids())) then
+      return;
+    end if;
+    if v_user_id <> (select auth.uid()) then
+      return;
+    end if;
+    v_user_id := (select auth.uid());
+  end if;
+  -- The ids of a tenant's reservations are in the order of their making.
+  return query
+  select r.*
+  from spend.reservations as r
+  where r.tenant_id = latest_calls.tenant_id
+    and (latest_calls.before is null or r.id < latest_calls.before)
+    and (v_user_id is null or r.user_id = v_user_id)
+    and (latest_calls.status is null or r.status = latest_calls.status)
+    and (latest_calls.product is null or r.product = latest_calls.product)
+  order by r.id desc
+  limit latest_calls.top;
+end;
+$$;
+comment on function spend.latest_calls is
+  'Calls, the newest first, page by page: before takes the id of the last row of the page before. Of a tenant; tenant_id null: of all, of the last seven days (before that row), for operators. Filters: user_id, status (held, settled, released, expired), product. Members see their own calls, owners and admins their tenant''s, operators and service_role all; of somebody else''s tenant there are no rows. Errors: 22023 invalid_report, PT403 not_an_operator.';
+grant execute on function spend.latest_calls to authenticated, service_role;
+
+create function spend_private.latest_calls_of_all(
+  p_user_id uuid,
+  p_status text,
+  p_product text,
+  p_before uuid,
+  p_top integer
+)
+returns setof spend.reservations
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- An id begins with the milliseconds of its making.
+  v_until timestamptz := coalesce(
+    to_timestamp(('x' || left(replace(p_before::text, '-', ''), 12))::bit(48)::bigint / 1000.0), now()
+  ) + interval '1 second';
+  v_span interval;
+  v_calls spend.reservations[];
+begin
+  -- No index has all tenants' calls in order: so much of the past is read as gives a page.
+  foreach v_span in array array['10 minutes', '2 hours', '1 day', '7 days']::interval[] loop
+    v_calls := array(
+      select r
+      from spend.reservations as r
+      where r.created_at > v_until - v_span and r.created_at <= v_until
+        and (p_before is null or r.id < p_before)
+        and (p_user_id is null or r.user_id = p_user_id)
+        and (p_status is null or r.status = p_status)
+        and (p_product is null or r.product = p_product)
+      order by r.id desc
+      limit p_top
+    );
+    exit when cardinality(v_calls) >= p_top;
+  end loop;
+  return query select c.* from unnest(v_calls) as c order by c.id desc;
+end;
+$$;
+comment on function spend_private.latest_calls_of_all is
+  'spend.latest_calls of all tenants, of the seven days before now, or before the row p_before.';
 
 -- schemas/40_reservations/move_balances.sql
 create function spend_private.move_balances(
@@ -7308,6 +7646,147 @@ comment on function spend.cost_report is
 Members see their own spend, owners and admins their tenant''s, service_role all. Errors: 22023 invalid_report.';
 grant execute on function spend.cost_report to authenticated, service_role;
 
+-- schemas/50_ledger/cost_series.sql
+create type spend.cost_point as (
+  starts_at timestamptz,
+  key text,
+  is_other boolean,
+  cost_usd numeric,
+  calls bigint
+);
+comment on type spend.cost_point is
+  'Point of spend.cost_series: the cost of one group in one bucket.';
+comment on column spend.cost_point.starts_at is 'Begin of the hour, day, week or month, in the tenant''s time zone (all tenants: UTC).';
+comment on column spend.cost_point.key is 'Value of what the series is grouped by. Null: not grouped, or costs that have none (an adjustment has no product).';
+comment on column spend.cost_point.is_other is 'The sum of all groups that are not among the top.';
+comment on column spend.cost_point.cost_usd is 'USD booked; 0 where nothing was.';
+comment on column spend.cost_point.calls is 'Calls booked.';
+
+create function spend.cost_series(
+  bucket text default 'day',
+  tenant_id uuid default null,
+  from_day date default null,
+  to_day date default null,
+  group_by text default null,
+  top integer default 5,
+  user_id uuid default null
+)
+returns setof spend.cost_point
+language plpgsql stable
+-- Invoker: row-level security decides whose spend the reader sees.
+security invoker
+set search_path = pg_catalog, pg_temp
+-- Whom it is about decides how to read.
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_zone text := coalesce((select t.time_zone from spend.tenants as t where t.id = cost_series.tenant_id), 'UTC');
+  v_today date := (now() at time zone v_zone)::date;
+  v_to date := coalesce(cost_series.to_day, v_today);
+  v_from date := coalesce(cost_series.from_day, v_to - 29);
+  v_top integer := coalesce(cost_series.top, 5);
+  v_days integer;
+  v_start timestamptz;
+  v_end timestamptz;
+begin
+  if cost_series.bucket is null or cost_series.bucket not in ('hour', 'day', 'week', 'month')
+    or cost_series.group_by not in ('product', 'provider', 'user', 'task', 'resource_type')
+    or v_top not between 1 and 50
+    or not isfinite(v_from) or not isfinite(v_to)
+    or v_from not between '0001-01-01' and '9999-12-31' or v_to not between '0001-01-01' and '9999-12-31'
+  then
+    v_days := null;
+  else
+    v_days := v_to - v_from + 1;
+  end if;
+  if v_days is null or v_days > 1100 or (cost_series.bucket = 'hour' and v_days > 31) then
+    raise exception using
+      errcode = '22023', message = 'invalid_report',
+      detail = jsonb_build_object(
+        'bucket', cost_series.bucket, 'group_by', cost_series.group_by, 'top', cost_series.top,
+        'from_day', cost_series.from_day, 'to_day', cost_series.to_day
+      )::text,
+      hint = 'bucket: hour (31 days at most), day, week or month (1100 days at most); group_by: product, provider, user, task, resource_type or null; top: 1 to 50; from_day, to_day: of the years 1 to 9999.';
+  end if;
+  v_start := v_from::timestamp at time zone v_zone;
+  v_end := (v_to + 1)::timestamp at time zone v_zone;
+
+  return query
+  with costs as materialized (
+    select
+      h.hour, h.cost_usd, h.calls,
+      -- Text without a null, so that groups are joined by equality.
+      case cost_series.group_by
+        when 'product' then coalesce('=' || h.product, '')
+        when 'provider' then coalesce('=' || h.provider, '')
+        when 'user' then coalesce('=' || h.user_id::text, '')
+        when 'task' then coalesce('=' || h.task, '')
+        when 'resource_type' then '=' || h.resource_type
+        else ''
+      end as label
+    from spend.hourly_costs as h
+    where h.hour >= v_start and h.hour < v_end
+      and (cost_series.tenant_id is null or h.tenant_id = cost_series.tenant_id)
+      and (cost_series.user_id is null or h.user_id = cost_series.user_id)
+  ),
+
+  ranked as (
+    select c.label, row_number() over (order by sum(c.cost_usd) desc, c.label) as place
+    from costs as c
+    group by c.label
+  ),
+
+  groups as (
+    select distinct
+      case when r.place <= v_top then r.label else '' end as label, r.place > v_top as is_other
+    from ranked as r
+    union
+    -- A series without any cost is a line of zeros.
+    select '', false where not exists (select from ranked)
+  ),
+
+  buckets as (
+    select b.starts_at
+    from (
+      -- Hours by the clock of the world: the hour that comes twice is two. The others by the clock of the zone.
+      select g at time zone 'UTC' as starts_at
+      from generate_series(v_start at time zone 'UTC', (v_end - interval '1 second') at time zone 'UTC', interval '1 hour') as g
+      where cost_series.bucket = 'hour'
+      union all
+      select g at time zone v_zone
+      from generate_series(
+        date_trunc(cost_series.bucket, v_from::timestamp), v_to::timestamp, ('1 ' || cost_series.bucket)::interval
+      ) as g
+      where cost_series.bucket <> 'hour'
+    ) as b
+  ),
+
+  points as (
+    select
+      case cost_series.bucket
+        when 'hour' then v_start + floor(extract(epoch from c.hour - v_start) / 3600) * interval '1 hour'
+        else date_trunc(cost_series.bucket, c.hour at time zone v_zone) at time zone v_zone
+      end as starts_at,
+      case when r.place <= v_top then c.label else '' end as label, r.place > v_top as is_other,
+      sum(c.cost_usd) as cost_usd, sum(c.calls)::bigint as calls
+    from costs as c
+    join ranked as r on r.label = c.label
+    group by 1, 2, 3
+  )
+
+  select
+    b.starts_at, nullif(substr(g.label, 2), ''), g.is_other, coalesce(p.cost_usd, 0), coalesce(p.calls, 0)
+  from buckets as b
+  cross join groups as g
+  left join points as p on p.starts_at = b.starts_at and p.label = g.label and p.is_other = g.is_other
+  order by b.starts_at, g.is_other, g.label;
+end;
+$$;
+comment on function spend.cost_series is
+  'Booked cost over time, for a chart: one point for each bucket (hour, day, week or month) and group, gaps filled with 0, in the tenant''s time zone (tenant_id null: all that the reader sees, in UTC). from_day to to_day: both included; by default the last 30 days. group_by: product, provider, user, task or resource_type; the dearest top groups (1 to 50) are points of their own, the sum of the others one with is_other. user_id filters. The sum of all points is what spend.cost_report says of these days; the first and the last week or month hold only the days that were asked for.
+Members see their own spend, owners and admins their tenant''s, operators and service_role all. Errors: 22023 invalid_report.';
+grant execute on function spend.cost_series to authenticated, service_role;
+
 -- schemas/50_ledger/drop_months.sql
 create function spend_private.drop_months(p_keep_months integer, p_now timestamptz default now())
 returns integer
@@ -7402,6 +7881,284 @@ end;
 $$;
 comment on function spend_private.ledger_usd is
   'What the ledger says that a quota''s subject spent from p_from to before p_before, in USD: the sum of its events, and of the roll-ups for months that retention dropped.';
+
+-- schemas/50_ledger/member_overview.sql
+create type spend.member_line as (
+  user_id uuid,
+  email text,
+  role text,
+  today_usd numeric,
+  month_usd numeric,
+  previous_month_usd numeric,
+  previous_month_to_date_usd numeric,
+  total bigint
+);
+comment on type spend.member_line is 'Line of spend.member_overview.';
+comment on column spend.member_line.user_id is 'The member, of auth.users.';
+comment on column spend.member_line.email is 'Address that the member signs in with; null where there is none.';
+comment on column spend.member_line.role is 'owner, admin or member.';
+comment on column spend.member_line.today_usd is 'USD booked since midnight, in the tenant''s time zone.';
+comment on column spend.member_line.month_usd is 'USD booked in this month.';
+comment on column spend.member_line.previous_month_usd is 'USD booked in the month before.';
+comment on column spend.member_line.previous_month_to_date_usd is 'USD booked in the month before, up to the hour that it is now.';
+comment on column spend.member_line.total is 'Members on all pages together.';
+
+create function spend.member_overview(
+  tenant_id uuid,
+  search text default null,
+  top integer default 50,
+  skip integer default 0
+)
+returns setof spend.member_line
+language plpgsql stable
+-- Definer: addresses are in auth.users, which nobody else may read.
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_zone text := (select t.time_zone from spend.tenants as t where t.id = member_overview.tenant_id);
+  v_month timestamptz;
+  v_previous timestamptz;
+  v_sees_all boolean := spend_private.sees_all_rows() or spend_private.operator_role() is not null
+    or member_overview.tenant_id = any (array(select spend_private.managed_tenant_ids()));
+begin
+  if member_overview.top is null or member_overview.top not between 1 and 1000
+    or member_overview.skip is null or member_overview.skip < 0
+  then
+    raise exception using
+      errcode = '22023', message = 'invalid_report',
+      detail = jsonb_build_object('top', member_overview.top, 'skip', member_overview.skip)::text,
+      hint = 'top: 1 to 1000; skip: 0 or more.';
+  end if;
+  v_month := date_trunc('month', now() at time zone v_zone) at time zone v_zone;
+  v_previous := (date_trunc('month', now() at time zone v_zone) - interval '1 month') at time zone v_zone;
+
+  return query
+  with members as (
+    select m.user_id, u.email::text as email, m.role
+    from spend.tenant_members as m
+    join auth.users as u on u.id = m.user_id
+    where m.tenant_id = member_overview.tenant_id
+      and (v_sees_all or m.user_id = (select auth.uid()))
+      and (
+        member_overview.search is null
+        or strpos(lower(u.email::text), lower(member_overview.search)) > 0
+        or m.user_id::text = lower(member_overview.search)
+      )
+  ),
+
+  costs as (
+    select
+      h.user_id,
+      sum(h.cost_usd) filter (where h.hour >= date_trunc('day', now() at time zone v_zone) at time zone v_zone) as today_usd,
+      sum(h.cost_usd) filter (where h.hour >= v_month) as month_usd,
+      sum(h.cost_usd) filter (where h.hour < v_month) as previous_usd,
+      sum(h.cost_usd) filter (
+        where h.hour < least(((now() at time zone v_zone) - interval '1 month') at time zone v_zone, v_month)
+      ) as previous_to_date_usd
+    from spend.hourly_costs as h
+    where h.tenant_id = member_overview.tenant_id and h.hour >= v_previous
+      and (v_sees_all or h.user_id = (select auth.uid()))
+    group by h.user_id
+  )
+
+  select
+    m.user_id, m.email, m.role, coalesce(c.today_usd, 0), coalesce(c.month_usd, 0), coalesce(c.previous_usd, 0),
+    coalesce(c.previous_to_date_usd, 0), count(*) over ()
+  from members as m
+  left join costs as c on c.user_id = m.user_id
+  order by coalesce(c.month_usd, 0) desc, m.email, m.user_id
+  limit member_overview.top offset member_overview.skip;
+end;
+$$;
+comment on function spend.member_overview is
+  'Members of a tenant with what they spent, the dearest of this month first, in pages of top rows after skip. search: part of the address, or the user''s id. Owners, admins, operators and service_role see all of them; a member sees the member''s own line; of somebody else''s tenant there are no rows. Errors: 22023 invalid_report.';
+grant execute on function spend.member_overview to authenticated, service_role;
+
+-- schemas/50_ledger/quota_forecast.sql
+create type spend.quota_outlook as (
+  quota_id bigint,
+  usd_per_hour numeric,
+  expected_usd numeric,
+  exhausted_at timestamptz,
+  method text
+);
+comment on type spend.quota_outlook is 'Line of spend.quota_forecast.';
+comment on column spend.quota_outlook.quota_id is 'Quota, of spend.cost_quotas.';
+comment on column spend.quota_outlook.usd_per_hour is 'USD an hour that the quota''s subject spent over the time that method names. Null: too little history.';
+comment on column spend.quota_outlook.expected_usd is 'USD that will be spent when the period ends, at that rate. Null: too little history, or a lifetime quota.';
+comment on column spend.quota_outlook.exhausted_at is 'When the limit will be reached, at that rate. Null: not in this period, or too little history. In the past or now: it is reached.';
+comment on column spend.quota_outlook.method is 'rate_of_last_7_days: what was spent in the seven days before this hour, evenly over them. too_little_history: the subject''s first spend is less than a day ago.';
+
+create function spend.quota_forecast(tenant_id uuid default null, quota_id bigint default null)
+returns setof spend.quota_outlook
+language plpgsql stable
+-- Invoker: row-level security decides which quotas, and whose spend, the reader sees.
+security invoker
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_until timestamptz := date_trunc('hour', now(), 'UTC');
+  v_from timestamptz := v_until - interval '7 days';
+begin
+  return query
+  with quotas as (
+    select s.*
+    from spend.quota_status as s
+    where s.tenant_id is not distinct from quota_forecast.tenant_id
+      and (quota_forecast.quota_id is null or s.quota_id = quota_forecast.quota_id)
+  ),
+
+  costs as materialized (
+    select h.resource_type, h.task, h.product, h.user_id, sum(h.cost_usd) as cost_usd, min(h.hour) as first_at
+    from spend.hourly_costs as h
+    where h.hour >= v_from and h.hour < v_until
+      and (quota_forecast.tenant_id is null or h.tenant_id = quota_forecast.tenant_id)
+    group by 1, 2, 3, 4
+  ),
+
+  rates as (
+    select
+      q.quota_id, q.limit_usd, q.spent_usd, q.current_spend_usd, q.period_end,
+      case
+        when c.first_at < now() - interval '1 day' then greatest(c.cost_usd, 0) / (7 * 24)
+      end as usd_per_hour
+    from quotas as q
+    cross join lateral (
+      select coalesce(sum(k.cost_usd), 0) as cost_usd, min(k.first_at) as first_at
+      from costs as k
+      where (q.resource_type = 'all' or k.resource_type = q.resource_type)
+        and (q.task is null or k.task = q.task)
+        and (q.product is null or k.product = q.product)
+        and (q.scope <> 'user' or k.user_id = q.scope_id)
+    ) as c
+  )
+
+  select
+    r.quota_id, round(r.usd_per_hour, 12),
+    case
+      when isfinite(r.period_end)
+        then round(r.spent_usd + r.usd_per_hour * extract(epoch from r.period_end - now()) / 3600, 12)
+    end,
+    case
+      when r.usd_per_hour is null then null
+      when r.current_spend_usd >= r.limit_usd then now()
+      when r.usd_per_hour > 0
+        and (r.limit_usd - r.current_spend_usd) / r.usd_per_hour
+          < case when isfinite(r.period_end) then extract(epoch from r.period_end - now()) / 3600 else 24 * 366 * 10 end
+        then now() + make_interval(secs => ((r.limit_usd - r.current_spend_usd) / r.usd_per_hour * 3600)::double precision)
+    end,
+    case when r.usd_per_hour is null then 'too_little_history' else 'rate_of_last_7_days' end
+  from rates as r
+  order by r.quota_id;
+end;
+$$;
+comment on function spend.quota_forecast is
+  'What the quotas of a tenant (tenant_id null: of the platform) will have spent when their period ends, and when their limits will be reached, should spend go on as in the last seven days. quota_id: that one alone. An estimate for people: it decides nothing. A member''s forecast of a quota of the tenant knows the member''s own spend alone.';
+grant execute on function spend.quota_forecast to authenticated, service_role;
+
+-- schemas/50_ledger/quotas_near_limit.sql
+create type spend.near_quota as (
+  quota_id bigint,
+  scope text,
+  tenant_id uuid,
+  tenant_name text,
+  scope_id uuid,
+  resource_type text,
+  period text,
+  task text,
+  product text,
+  enforcement text,
+  limit_usd numeric,
+  spent_usd numeric,
+  reserved_usd numeric,
+  utilization_percent numeric,
+  period_end timestamptz
+);
+comment on type spend.near_quota is 'Line of spend.quotas_near_limit.';
+comment on column spend.near_quota.quota_id is 'Quota, of spend.cost_quotas.';
+comment on column spend.near_quota.scope is 'platform, tenant or user.';
+comment on column spend.near_quota.tenant_id is 'Its tenant; null for the platform.';
+comment on column spend.near_quota.tenant_name is 'That tenant''s name.';
+comment on column spend.near_quota.scope_id is 'The tenant''s id, or the user''s; null for the platform.';
+comment on column spend.near_quota.resource_type is 'llm, e2b or all.';
+comment on column spend.near_quota.period is 'hour, day, week, month or lifetime.';
+comment on column spend.near_quota.task is 'When set, only calls of this task count.';
+comment on column spend.near_quota.product is 'When set, only calls of this model or template count.';
+comment on column spend.near_quota.enforcement is 'block or observe.';
+comment on column spend.near_quota.limit_usd is 'USD per period.';
+comment on column spend.near_quota.spent_usd is 'USD booked in the period.';
+comment on column spend.near_quota.reserved_usd is 'USD that open calls hold.';
+comment on column spend.near_quota.utilization_percent is 'Spent and held, in percent of the limit.';
+comment on column spend.near_quota.period_end is 'When the next period begins; infinity for lifetime.';
+
+create index cost_quotas_warning_threshold_idx on spend.cost_quotas (warning_threshold) where warning_threshold > 0.8;
+
+create function spend.quotas_near_limit(at_least numeric default 0.8, top integer default 50)
+returns setof spend.near_quota
+language plpgsql stable
+-- Definer: balances are in spend_private. It shows the quotas that the policies on cost_quotas do.
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_sees_all boolean := spend_private.sees_all_rows() or spend_private.operator_role() is not null;
+  v_member_of uuid[] := array(select spend_private.member_tenant_ids());
+  v_manages uuid[] := array(select spend_private.managed_tenant_ids());
+begin
+  if quotas_near_limit.at_least is null or quotas_near_limit.at_least not between 0 and 1
+    or quotas_near_limit.top is null or quotas_near_limit.top not between 1 and 1000
+  then
+    raise exception using
+      errcode = '22023', message = 'invalid_report',
+      detail = jsonb_build_object('at_least', quotas_near_limit.at_least, 'top', quotas_near_limit.top)::text,
+      hint = 'at_least: a share of the limit, 0 to 1; top: 1 to 1000.';
+  end if;
+
+  return query
+  with candidates as (
+    -- What is calm is below its warning threshold: it is near only where that is above what is asked for.
+    select o.quota_id, o.period_start
+    from spend_private.quota_balances as o
+    where not o.is_calm and o.period_end > now()
+      and (v_sees_all or o.tenant_id = any (v_member_of))
+    union
+    select o.quota_id, o.period_start
+    from spend.cost_quotas as q
+    join spend_private.quota_balances as o on o.quota_id = q.id
+    where q.warning_threshold > quotas_near_limit.at_least and o.is_calm and o.period_end > now()
+      and (v_sees_all or o.tenant_id = any (v_member_of))
+  ),
+
+  used as (
+    select o.quota_id, sum(o.spent_usd) as spent_usd, sum(o.reserved_usd) as reserved_usd, max(o.period_end) as period_end
+    from candidates as c
+    join spend_private.quota_balances as o on o.quota_id = c.quota_id and o.period_start = c.period_start
+    where o.period_start <= now()
+    group by o.quota_id, o.period_start
+  )
+
+  select
+    q.id, q.scope, q.tenant_id, t.name, q.scope_id, q.resource_type, q.period, q.task, q.product, q.enforcement,
+    q.limit_usd, u.spent_usd, u.reserved_usd,
+    spend_private.utilization_percent(u.spent_usd + u.reserved_usd, q.limit_usd), u.period_end
+  from used as u
+  join spend.cost_quotas as q on q.id = u.quota_id
+  left join spend.tenants as t on t.id = q.tenant_id
+  where u.spent_usd + u.reserved_usd >= q.limit_usd * quotas_near_limit.at_least
+    and (
+      v_sees_all or q.scope = 'tenant' or q.scope_id = (select auth.uid()) or q.tenant_id = any (v_manages)
+    )
+  order by (u.spent_usd + u.reserved_usd) / nullif(q.limit_usd, 0) desc nulls first, q.id
+  limit quotas_near_limit.top;
+end;
+$$;
+comment on function spend.quotas_near_limit is
+  'Quotas of which at least such a share of the limit is spent or held now, the fullest first. Members see the quotas that spend.quota_status shows them, operators and service_role all. Errors: 22023 invalid_report.';
+grant execute on function spend.quotas_near_limit to authenticated, service_role;
 
 -- schemas/50_ledger/rebuild_rollups.sql
 create function spend_private.rebuild_rollups(p_tenant_id uuid)
@@ -11968,6 +12725,437 @@ create trigger audit_truncate before truncate on spend.tenant_members
 for each statement execute function spend_private.audit();
 create trigger audit_truncate before truncate on spend.sandbox_templates
 for each statement execute function spend_private.audit();
+
+create trigger audit after insert or update or delete on spend.operators
+for each row execute function spend_private.audit('user_id');
+create trigger audit_truncate before truncate on spend.operators
+for each statement execute function spend_private.audit();
+
+-- schemas/85_operators/add_price.sql
+create function spend.add_price(
+  resource_type text,
+  provider text,
+  product text,
+  meter text,
+  usd numeric,
+  effective_from timestamptz default null,
+  unit_size numeric default 1000000,
+  tier_from bigint default 0,
+  service_tier text default 'standard',
+  tenant_id uuid default null,
+  note text default null
+)
+returns bigint
+language plpgsql volatile
+-- Definer: who may is decided here; users have no right to write prices.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_id bigint;
+begin
+  perform spend_private.demand_operator('editor');
+  insert into spend.prices (
+    resource_type, provider, product, meter, usd, effective_from, unit_size, tier_from, service_tier, tenant_id, note
+  )
+  values (
+    add_price.resource_type, add_price.provider, add_price.product, add_price.meter, add_price.usd,
+    coalesce(add_price.effective_from, now()), coalesce(add_price.unit_size, 1000000),
+    coalesce(add_price.tier_from, 0), coalesce(add_price.service_tier, 'standard'), add_price.tenant_id, add_price.note
+  )
+  returning id into v_id;
+  return v_id;
+end;
+$$;
+comment on function spend.add_price is
+  'Inserts a row of spend.prices, and answers its id: usd for unit_size units of the meter, from effective_from on (null: now). What is held already keeps the prices that it was held at.
+For operators of the role editor, and service_role. Errors: PT403 not_an_operator, and those of an insert into spend.prices (22023 invalid_price and unknown_meter with field and allowed values, PT409 duplicate_price).';
+grant execute on function spend.add_price to authenticated, service_role;
+
+-- schemas/85_operators/change_quota.sql
+create function spend.change_quota(
+  quota_id bigint,
+  limit_usd numeric default null,
+  warning_threshold numeric default null,
+  enforcement text default null
+)
+returns spend.cost_quotas
+language plpgsql volatile
+-- Definer: who may is decided here; quotas have policies for owners alone.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_quota spend.cost_quotas;
+begin
+  perform spend_private.demand_operator('editor');
+  update spend.cost_quotas as q
+  set limit_usd = coalesce(change_quota.limit_usd, q.limit_usd),
+    warning_threshold = coalesce(change_quota.warning_threshold, q.warning_threshold),
+    enforcement = coalesce(change_quota.enforcement, q.enforcement)
+  where q.id = change_quota.quota_id
+  returning q.* into v_quota;
+  if not found then
+    perform spend_private.fail(
+      'PT404', 'unknown_quota', jsonb_build_object('quota_id', change_quota.quota_id),
+      'quota_id: the id of a row of spend.cost_quotas.'
+    );
+  end if;
+  return v_quota;
+end;
+$$;
+comment on function spend.change_quota is
+  'Changes the limit, warning threshold or enforcement (block, observe) of any quota, and answers the row as it is now; null leaves a value as it is. A quota that followed its plan does so no more (source manual). The next call is admitted by the new limit; spend.audit_log has the change under the operator''s name.
+For operators of the role editor, and service_role. Errors: PT403 not_an_operator, PT404 unknown_quota, 22023 invalid_quota (field, allowed values), 55P03 when a lock is not had within 3 s (try again).';
+grant execute on function spend.change_quota to authenticated, service_role;
+
+create function spend.change_plan_quota(
+  plan_id text,
+  scope text,
+  resource_type text,
+  period text,
+  limit_usd numeric
+)
+returns spend.plan_quotas
+language plpgsql volatile
+-- Definer: see change_quota.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+declare
+  v_quota spend.plan_quotas;
+begin
+  perform spend_private.demand_operator('editor');
+  if change_plan_quota.limit_usd is null then
+    delete from spend.plan_quotas as p
+    where p.plan_id = change_plan_quota.plan_id and p.scope = change_plan_quota.scope
+      and p.resource_type = change_plan_quota.resource_type and p.period = change_plan_quota.period
+    returning p.* into v_quota;
+    return v_quota;
+  end if;
+  update spend.plan_quotas as p
+  set limit_usd = change_plan_quota.limit_usd
+  where p.plan_id = change_plan_quota.plan_id and p.scope = change_plan_quota.scope
+    and p.resource_type = change_plan_quota.resource_type and p.period = change_plan_quota.period
+  returning p.* into v_quota;
+  if not found then
+    insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
+    values (
+      change_plan_quota.plan_id, change_plan_quota.scope, change_plan_quota.resource_type, change_plan_quota.period,
+      change_plan_quota.limit_usd
+    )
+    returning * into v_quota;
+  end if;
+  return v_quota;
+end;
+$$;
+comment on function spend.change_plan_quota is
+  'Sets the limit that a plan gives its tenants (scope tenant) or their members (scope user), adds it where the plan has none, or, with limit_usd null, takes it away; answers the row as it is, or was. The plan''s tenants follow: spend.plan_progress says how far they are; quotas that were set by hand stay.
+For operators of the role editor, and service_role. Errors: PT403 not_an_operator, PT404 unknown_plan, 22023 invalid_quota (field, allowed values), 55P03 when a lock is not had within 3 s (try again).';
+grant execute on function spend.change_plan_quota to authenticated, service_role;
+
+-- schemas/85_operators/fleet.sql
+create type spend.fleet_line as (
+  tenant_id uuid,
+  name text,
+  plan_id text,
+  time_zone text,
+  created_at timestamptz,
+  closed_at timestamptz,
+  members bigint,
+  month_usd numeric,
+  worst_percent numeric,
+  worst_quota_id bigint,
+  total bigint
+);
+comment on type spend.fleet_line is 'Line of spend.fleet.';
+comment on column spend.fleet_line.tenant_id is 'Tenant, of spend.tenants.';
+comment on column spend.fleet_line.name is 'Its name.';
+comment on column spend.fleet_line.plan_id is 'Its plan.';
+comment on column spend.fleet_line.time_zone is 'Its time zone.';
+comment on column spend.fleet_line.created_at is 'When it was inserted.';
+comment on column spend.fleet_line.closed_at is 'When it was closed; null: it is open.';
+comment on column spend.fleet_line.members is 'How many members it has.';
+comment on column spend.fleet_line.month_usd is 'USD booked in this month of UTC.';
+comment on column spend.fleet_line.worst_percent is 'Of its quotas and its users'', what the fullest has spent and holds, in percent of the limit. Null: it has no quota that was used in its present period.';
+comment on column spend.fleet_line.worst_quota_id is 'That quota.';
+comment on column spend.fleet_line.total is 'Tenants on all pages together.';
+
+create function spend.fleet(
+  search text default null,
+  order_by text default 'month_usd',
+  top integer default 50,
+  skip integer default 0
+)
+returns setof spend.fleet_line
+language plpgsql stable
+-- Definer: who may is decided here, not for each row.
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_month timestamptz := date_trunc('month', now(), 'UTC');
+begin
+  perform spend_private.demand_operator();
+  if fleet.order_by is null or fleet.order_by not in ('month_usd', 'name', 'utilization', 'created_at')
+    or fleet.top is null or fleet.top not between 1 and 1000 or fleet.skip is null or fleet.skip < 0
+  then
+    raise exception using
+      errcode = '22023', message = 'invalid_report',
+      detail = jsonb_build_object('order_by', fleet.order_by, 'top', fleet.top, 'skip', fleet.skip)::text,
+      hint = 'order_by: month_usd, name, utilization or created_at; top: 1 to 1000; skip: 0 or more.';
+  end if;
+
+  return query
+  with found as materialized (
+    select t.*
+    from spend.tenants as t
+    where fleet.search is null or strpos(lower(t.name), lower(fleet.search)) > 0 or t.id::text = lower(fleet.search)
+  ),
+
+  -- Only what the order needs is read of every tenant; the rest of the page's alone.
+  costs as (
+    select h.tenant_id, sum(h.cost_usd) as usd
+    from spend.hourly_costs as h
+    where fleet.order_by = 'month_usd' and h.hour >= v_month
+    group by h.tenant_id
+  ),
+
+  fullest as (
+    select u.tenant_id, max(u.percent) as percent
+    from (
+      select o.tenant_id, spend_private.utilization_percent(sum(o.spent_usd + o.reserved_usd), q.limit_usd) as percent
+      from spend_private.quota_balances as o
+      join spend.cost_quotas as q on q.id = o.quota_id
+      where fleet.order_by = 'utilization' and o.period_start <= now() and o.period_end > now()
+      group by o.tenant_id, o.quota_id, o.period_start, q.limit_usd
+    ) as u
+    group by u.tenant_id
+  ),
+
+  page as (
+    select
+      f.*, count(*) over () as total,
+      row_number() over (
+        order by
+          case when fleet.order_by = 'month_usd' then coalesce(c.usd, 0) end desc,
+          case when fleet.order_by = 'utilization' then coalesce(u.percent, 0) end desc,
+          case when fleet.order_by = 'created_at' then f.created_at end desc,
+          f.name, f.id
+      ) as place
+    from found as f
+    left join costs as c on c.tenant_id = f.id
+    left join fullest as u on u.tenant_id = f.id
+    order by place
+    limit fleet.top offset fleet.skip
+  )
+
+  select
+    p.id, p.name, p.plan_id, p.time_zone, p.created_at, p.closed_at,
+    (select count(*) from spend.tenant_members as m where m.tenant_id = p.id),
+    coalesce((select sum(h.cost_usd) from spend.hourly_costs as h where h.tenant_id = p.id and h.hour >= v_month), 0),
+    w.percent, w.quota_id, p.total
+  from page as p
+  left join lateral (
+    select
+      q.id as quota_id,
+      spend_private.utilization_percent(sum(o.spent_usd + o.reserved_usd), q.limit_usd) as percent
+    from spend.cost_quotas as q
+    join spend_private.quota_balances as o on o.quota_id = q.id
+    where q.tenant_id = p.id and o.period_start <= now() and o.period_end > now()
+    group by q.id, q.limit_usd, o.period_start
+    order by 2 desc, 1
+    limit 1
+  ) as w on true
+  order by p.place;
+end;
+$$;
+comment on function spend.fleet is
+  'Tenants, page by page: top rows after skip. search: part of the name, or the id. order_by: month_usd (the dearest of this month first), name, utilization (the fullest quota first) or created_at (the newest first). For operators and service_role. Errors: PT403 not_an_operator, 22023 invalid_report.';
+grant execute on function spend.fleet to authenticated, service_role;
+
+-- schemas/85_operators/health.sql
+create function spend.health()
+returns jsonb
+language plpgsql stable
+-- Definer: who may is decided here; it reads spend_private.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.demand_operator();
+  return jsonb_build_object(
+    'contract_version', spend.contract_version(),
+    'maintenance', to_jsonb(spend_private.maintenance_status()),
+    'open_problems', (select count(*) from spend.problems as p where p.resolved_at is null),
+    'undelivered_alerts', (select count(*) from spend.alerts as a where a.delivered_at is null),
+    'oldest_undelivered_at', (select min(a.created_at) from spend.alerts as a where a.delivered_at is null),
+    'newest_price_from', spend.newest_price_from(),
+    'open_reservations', (select count(*) from spend.reservations as r where r.status = 'held'),
+    'overdue_reservations', (select count(*) from spend.reservations as r where r.status = 'held' and r.expires_at < now())
+  );
+end;
+$$;
+comment on function spend.health is
+  'How Spendgate is: {"contract_version", "maintenance" (spend.maintenance_status), "open_problems", "undelivered_alerts", "oldest_undelivered_at", "newest_price_from", "open_reservations", "overdue_reservations" (their time is over, and nobody has booked them)}. For operators and service_role. Errors: PT403 not_an_operator.';
+grant execute on function spend.health to authenticated, service_role;
+
+-- schemas/85_operators/operator_policies.sql
+-- Operators read every tenant's rows, and those of the platform, which are no tenant's. One policy for each table, so
+-- that a table without its line here stays closed to them.
+create policy "operators read every tenant" on spend.tenants
+for select to authenticated
+using (id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
+
+create policy "operators read every member" on spend.tenant_members
+for select to authenticated
+using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
+
+create policy "operators read every quota" on spend.cost_quotas
+for select to authenticated
+using (
+  tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+);
+
+-- The platform's balances have a tenant of zeros, which is in the range.
+create policy "operators read every balance" on spend_private.quota_balances
+for select to authenticated
+using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
+
+create policy "operators read every price" on spend.prices
+for select to authenticated
+using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
+
+create policy "operators read every reservation" on spend.reservations
+for select to authenticated
+using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
+
+create policy "operators read every refusal" on spend.refusal_counts
+for select to authenticated
+using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
+
+create policy "operators read every event" on spend.cost_events
+for select to authenticated
+using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
+
+create policy "operators read all spend" on spend_private.cost_rollups
+for select to authenticated
+using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
+
+create policy "operators read all spend" on spend_private.conversation_rollups
+for select to authenticated
+using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
+
+create policy "operators read every context" on spend.execution_contexts
+for select to authenticated
+using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
+
+create policy "operators read every alert" on spend.alerts
+for select to authenticated
+using (
+  tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+);
+
+create policy "operators read every change" on spend.audit_log
+for select to authenticated
+using (
+  tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+);
+
+create policy "operators read problems" on spend.problems
+for select to authenticated
+using ((select spend_private.operator_role()) is not null);
+grant select on spend.problems to authenticated;
+
+-- Of tenants that the reader sees: an operator's answer to "how many follow".
+grant select on spend.plan_progress to authenticated;
+
+-- schemas/85_operators/release_hold.sql
+create function spend.release_hold(reservation_id uuid, reason text)
+returns spend.settle_result
+language plpgsql volatile
+-- Definer: spend.release is for service_role; who may is decided here.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  perform spend_private.demand_operator('editor');
+  if release_hold.reason is null or btrim(release_hold.reason) = '' then
+    perform spend_private.fail(
+      '22023', 'invalid_usage', jsonb_build_object('field', 'reason', 'value', release_hold.reason),
+      'reason: why, in words; it is kept with the reservation.'
+    );
+  end if;
+  return spend_private.release(release_hold.reservation_id, release_hold.reason);
+end;
+$$;
+comment on function spend.release_hold is
+  'spend.release by hand: gives a hold back whose call will never end, without booking anything. Should the call end after all, its settle books what it cost.
+For operators of the role editor, and service_role. Errors: PT403 not_an_operator, 22023 invalid_usage (reason), PT404 unknown_reservation.';
+grant execute on function spend.release_hold to authenticated, service_role;
+
+create type spend.open_hold as (
+  tenant_id uuid,
+  tenant_name text,
+  reservation_id uuid,
+  user_id uuid,
+  resource_type text,
+  provider text,
+  product text,
+  task text,
+  estimated_cost_usd numeric,
+  created_at timestamptz,
+  expires_at timestamptz
+);
+comment on type spend.open_hold is 'Line of spend.open_holds.';
+comment on column spend.open_hold.tenant_id is 'Tenant that pays.';
+comment on column spend.open_hold.tenant_name is 'Its name.';
+comment on column spend.open_hold.reservation_id is 'What release_hold takes.';
+comment on column spend.open_hold.user_id is 'Member who calls; null: the tenant itself.';
+comment on column spend.open_hold.resource_type is 'llm or e2b.';
+comment on column spend.open_hold.provider is 'Who sells it.';
+comment on column spend.open_hold.product is 'Model or template.';
+comment on column spend.open_hold.task is 'What the call is for.';
+comment on column spend.open_hold.estimated_cost_usd is 'USD that are held.';
+comment on column spend.open_hold.created_at is 'When it was reserved.';
+comment on column spend.open_hold.expires_at is 'When it is booked at its estimate, unless it ends before.';
+
+create function spend.open_holds(top integer default 100)
+returns setof spend.open_hold
+language plpgsql stable
+-- Definer: who may is decided here, so that the rows come in the order of an index.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.demand_operator();
+  if open_holds.top is null or open_holds.top not between 1 and 1000 then
+    raise exception using
+      errcode = '22023', message = 'invalid_report',
+      detail = jsonb_build_object('top', open_holds.top)::text, hint = 'top: 1 to 1000.';
+  end if;
+  return query
+  select
+    r.tenant_id, t.name, r.id, r.user_id, r.resource_type, r.provider, r.product, r.task,
+    r.estimated_cost_usd::numeric, r.created_at, r.expires_at
+  from spend.reservations as r
+  left join spend.tenants as t on t.id = r.tenant_id
+  where r.status = 'held'
+  order by r.expires_at, r.id
+  limit open_holds.top;
+end;
+$$;
+comment on function spend.open_holds is
+  'Open reservations of all tenants, those that expire first first. For operators and service_role. Errors: PT403 not_an_operator, 22023 invalid_report.';
+grant execute on function spend.open_holds to authenticated, service_role;
 
 -- schemas/90_maintenance/settings.sql
 create table spend.settings (

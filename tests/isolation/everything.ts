@@ -11,6 +11,8 @@ export interface Fixture {
   member: string;
   /** In no tenant. */
   stranger: string;
+  /** An operator who edits, in no tenant. */
+  operator: string;
   /** A user's quota that nobody changes but the statements. */
   quota: string;
   /** Quota with balances, a settled call and a held one in its period. */
@@ -41,9 +43,15 @@ export async function addPrices(sql: Sql): Promise<void> {
 
 /** A tenant with an owner, a member, calls held and settled, sandboxes and an alert. Made as the superuser. */
 export async function addFixture(sql: Sql): Promise<Fixture> {
-  const [owner, member, stranger] = [randomUUID(), randomUUID(), randomUUID()] as const;
+  const [owner, member, stranger, operator] = [
+    randomUUID(),
+    randomUUID(),
+    randomUUID(),
+    randomUUID(),
+  ] as const;
   const plan = `plan ${randomUUID()}`;
-  await sql`insert into auth.users (id) values (${owner}), (${member}), (${stranger})`;
+  await sql`insert into auth.users (id) values (${owner}), (${member}), (${stranger}), (${operator})`;
+  await sql`insert into spend.operators (user_id, role) values (${operator}, 'editor')`;
   await sql`insert into spend.plans (id, name) values (${plan}, 'Plan')`;
   await sql`
     insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
@@ -97,6 +105,7 @@ export async function addFixture(sql: Sql): Promise<Fixture> {
     owner,
     member,
     stranger,
+    operator,
     quota: String(quota?.id),
     busyQuota: String(busy?.id),
     held,
@@ -111,6 +120,34 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
   add_service_tier: ({ tenant }) => [
     `select spend.add_service_tier('test', 'batch ${tenant}', 0.5, product => 'model')`,
   ],
+  add_price: ({ tenant }) => [
+    `select spend.add_price('llm', 'test', 'added ${tenant}', 'input_tokens', 1)`,
+  ],
+  change_quota: ({ quota }) => [`select * from spend.change_quota('${quota}', 6)`],
+  change_plan_quota: ({ plan }) => [
+    `select * from spend.change_plan_quota('${plan}', 'tenant', 'e2b', 'month', 70)`,
+    `select * from spend.change_plan_quota('${plan}', 'tenant', 'e2b', 'month', null)`,
+  ],
+  cost_series: ({ tenant }) => [
+    `select * from spend.cost_series('day', '${tenant}', group_by => 'product')`,
+    "select * from spend.cost_series('month')",
+  ],
+  fleet: () => ["select * from spend.fleet()", "select * from spend.fleet('x', 'utilization')"],
+  health: () => ["select spend.health()"],
+  latest_calls: ({ tenant }) => [
+    "select * from spend.latest_calls()",
+    `select * from spend.latest_calls('${tenant}', status => 'held')`,
+  ],
+  member_overview: ({ tenant }) => [`select * from spend.member_overview('${tenant}')`],
+  open_holds: () => ["select * from spend.open_holds()"],
+  quota_forecast: ({ tenant }) => [`select * from spend.quota_forecast('${tenant}')`],
+  quotas_near_limit: () => ["select * from spend.quotas_near_limit(0)"],
+  release_hold: ({ held }) => [`select * from spend.release_hold('${held.release}', 'stuck')`],
+  set_user_quota: ({ tenant, member }) => [
+    `select spend.set_user_quota('${tenant}', '${member}', 'e2b', 'day', 2)`,
+    `select spend.set_user_quota('${tenant}', '${member}', 'e2b', 'day', null)`,
+  ],
+  whoami: () => ["select * from spend.whoami()"],
   adjust: ({ tenant, member }) => [
     `select spend.adjust('${tenant}', 0.5, 'Test', user_id => '${member}', idempotency_key => 'adjust')`,
     `select spend.adjust('${tenant}', 0.5, 'Test', user_id => '${member}', idempotency_key => 'adjust')`,

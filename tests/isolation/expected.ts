@@ -12,6 +12,8 @@ export const ACTORS = [
   "other member",
   "other admin",
   "other owner",
+  "viewer",
+  "editor",
   "service",
 ] as const;
 export type Actor = (typeof ACTORS)[number];

@@ -7,6 +7,7 @@ import { startTestStack, type TestStack, type TestTenant, type TestUser } from "
 const COMMON = [
   "current_prices",
   "meters",
+  "plan_progress",
   "plan_quotas",
   "plans",
   "prices",
@@ -14,7 +15,28 @@ const COMMON = [
   "sandbox_templates",
 ];
 /** Functions of `spend` that a user may call; they see what the user sees. */
-const OPEN_FUNCTIONS = ["cost_report", "explain_cost", "unusual_spend"];
+const OPEN_FUNCTIONS = [
+  "cost_report",
+  "cost_series",
+  "explain_cost",
+  "latest_calls",
+  "member_overview",
+  "quota_forecast",
+  "quotas_near_limit",
+  "set_user_quota",
+  "unusual_spend",
+  "whoami",
+];
+/** Users may call them, and only operators get an answer. */
+const OPERATOR_FUNCTIONS = [
+  "add_price",
+  "change_plan_quota",
+  "change_quota",
+  "fleet",
+  "health",
+  "open_holds",
+  "release_hold",
+];
 /** Its arguments are reserved words (`from`, `to`), which the local Data API does not quote: asked in SQL instead. */
 const UNNAMEABLE = "reprice";
 
@@ -175,7 +197,9 @@ describe("writing through the Data API", () => {
 
 describe("functions of the gate", () => {
   it("users and strangers can call none of the service functions", async () => {
-    const service = functions.filter(({ name }) => !OPEN_FUNCTIONS.includes(name));
+    const service = functions.filter(
+      ({ name }) => ![...OPEN_FUNCTIONS, ...OPERATOR_FUNCTIONS].includes(name),
+    );
     expect(service.map(({ name }) => name)).toEqual(
       expect.arrayContaining([
         "adjust",
@@ -194,6 +218,15 @@ describe("functions of the gate", () => {
         );
         expect([name, error?.code]).toEqual([name, "42501"]);
       }
+    }
+    for (const { name, args } of functions.filter(({ name }) =>
+      OPERATOR_FUNCTIONS.includes(name),
+    )) {
+      const { error } = await owners.B.client.rpc(
+        name as never,
+        Object.fromEntries(args.map((arg) => [arg, null])) as never,
+      );
+      expect([name, error?.message]).toEqual([name, "not_an_operator"]);
     }
     const grants = await stack.sql`
       select r.role from (values ('anon'), ('authenticated')) as r (role)

@@ -11,6 +11,9 @@ export const PEOPLE = [
   "other member",
   "other admin",
   "other owner",
+  // Operators, in no tenant.
+  "viewer",
+  "editor",
 ] as const;
 export type Person = (typeof PEOPLE)[number];
 
@@ -84,6 +87,9 @@ export async function buildWorld(sql: Sql, users: Record<Person, string>): Promi
         where tenant_id = ${id} and scope_id = ${users.two} and period = 'week'`;
     });
   }
+  await sql`
+    insert into spend.operators (user_id, role)
+    values (${users.viewer}, 'viewer'), (${users.editor}, 'editor')`;
   // One platform quota, which nobody's rows are in.
   await sql`
     insert into spend.cost_quotas (scope, resource_type, period, limit_usd) values ('platform', 'all', 'month', 1000)`;

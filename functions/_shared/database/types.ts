@@ -398,6 +398,25 @@ export type Database = {
           },
         ];
       };
+      operators: {
+        Row: {
+          created_at: string;
+          role: string;
+          user_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          role?: string;
+          user_id: string;
+        };
+        Update: {
+          created_at?: string;
+          role?: string;
+          user_id?: string;
+        };
+        Relationships: [];
+      };
       plan_quotas: {
         Row: {
           estimate_policy: string;
@@ -1083,6 +1102,22 @@ export type Database = {
       };
     };
     Functions: {
+      add_price: {
+        Args: {
+          effective_from?: string;
+          meter: string;
+          note?: string;
+          product: string;
+          provider: string;
+          resource_type: string;
+          service_tier?: string;
+          tenant_id?: string;
+          tier_from?: number;
+          unit_size?: number;
+          usd: number;
+        };
+        Returns: number;
+      };
       add_service_tier: {
         Args: {
           effective_from?: string;
@@ -1118,6 +1153,63 @@ export type Database = {
           vcpus: number;
         };
         Returns: number;
+      };
+      change_plan_quota: {
+        Args: {
+          limit_usd: number;
+          period: string;
+          plan_id: string;
+          resource_type: string;
+          scope: string;
+        };
+        Returns: {
+          estimate_policy: string;
+          limit_usd: number;
+          period: string;
+          plan_id: string;
+          resource_type: string;
+          scope: string;
+          slots: number | null;
+          warning_threshold: number;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "plan_quotas";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      change_quota: {
+        Args: {
+          enforcement?: string;
+          limit_usd?: number;
+          quota_id: number;
+          warning_threshold?: number;
+        };
+        Returns: {
+          created_at: string;
+          enforcement: string;
+          estimate_policy: string;
+          id: number;
+          limit_usd: number;
+          period: string;
+          product: string | null;
+          resource_type: string;
+          scope: string;
+          scope_id: string | null;
+          shape_since: string;
+          slots: number;
+          source: string;
+          task: string | null;
+          tenant_id: string | null;
+          warning_threshold: number;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "cost_quotas";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
       };
       check_quota: {
         Args: {
@@ -1279,6 +1371,24 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      cost_series: {
+        Args: {
+          bucket?: string;
+          from_day?: string;
+          group_by?: string;
+          tenant_id?: string;
+          to_day?: string;
+          top?: number;
+          user_id?: string;
+        };
+        Returns: Database["spend"]["CompositeTypes"]["cost_point"][];
+        SetofOptions: {
+          from: "*";
+          to: "cost_point";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       database_time: { Args: Record<PropertyKey, never>; Returns: string };
       end_context: {
         Args: {
@@ -1411,6 +1521,61 @@ export type Database = {
         };
       };
       finish_alert: { Args: { alert_id: number; error?: string }; Returns: boolean };
+      fleet: {
+        Args: { order_by?: string; search?: string; skip?: number; top?: number };
+        Returns: Database["spend"]["CompositeTypes"]["fleet_line"][];
+        SetofOptions: {
+          from: "*";
+          to: "fleet_line";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      health: { Args: Record<PropertyKey, never>; Returns: Json };
+      latest_calls: {
+        Args: {
+          before?: string;
+          product?: string;
+          status?: string;
+          tenant_id?: string;
+          top?: number;
+          user_id?: string;
+        };
+        Returns: {
+          actual_cost_usd: number | null;
+          conversation_id: string | null;
+          created_at: string;
+          ended_at: string | null;
+          estimated_cost_usd: number;
+          expires_at: string;
+          holds: Database["spend"]["CompositeTypes"]["reservation_hold"][];
+          id: string;
+          idempotency_key: string | null;
+          is_estimated: boolean;
+          metadata: NonNullable<Json>;
+          path_id: string | null;
+          price_ids: number[];
+          price_version: number | null;
+          priced_as: string | null;
+          product: string;
+          provider: string;
+          release_reason: string | null;
+          request_hash: string | null;
+          resource_type: string;
+          status: string;
+          task: string;
+          tenant_id: string;
+          usage_estimate: NonNullable<Json>;
+          user_id: string | null;
+          warnings: Database["spend"]["CompositeTypes"]["quota_details"][];
+        }[];
+        SetofOptions: {
+          from: "*";
+          to: "reservations";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       look_at_paused: {
         Args: { max_rows?: number };
         Returns: {
@@ -1473,6 +1638,16 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      member_overview: {
+        Args: { search?: string; skip?: number; tenant_id: string; top?: number };
+        Returns: Database["spend"]["CompositeTypes"]["member_line"][];
+        SetofOptions: {
+          from: "*";
+          to: "member_line";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       newest_price_from: { Args: Record<PropertyKey, never>; Returns: string };
       open_contexts: {
         Args: { after_id?: string; max_rows?: number };
@@ -1516,9 +1691,49 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      open_holds: {
+        Args: { top?: number };
+        Returns: Database["spend"]["CompositeTypes"]["open_hold"][];
+        SetofOptions: {
+          from: "*";
+          to: "open_hold";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      quota_forecast: {
+        Args: { quota_id?: number; tenant_id?: string };
+        Returns: Database["spend"]["CompositeTypes"]["quota_outlook"][];
+        SetofOptions: {
+          from: "*";
+          to: "quota_outlook";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
+      quotas_near_limit: {
+        Args: { at_least?: number; top?: number };
+        Returns: Database["spend"]["CompositeTypes"]["near_quota"][];
+        SetofOptions: {
+          from: "*";
+          to: "near_quota";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       rebuild_balances: { Args: { quota_id: number }; Returns: undefined };
       release: {
         Args: { reason?: string; reservation_id: string };
+        Returns: Database["spend"]["CompositeTypes"]["settle_result"];
+        SetofOptions: {
+          from: "*";
+          to: "settle_result";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      release_hold: {
+        Args: { reason: string; reservation_id: string };
         Returns: Database["spend"]["CompositeTypes"]["settle_result"];
         SetofOptions: {
           from: "*";
@@ -1563,6 +1778,17 @@ export type Database = {
       resolve_context: {
         Args: { context_id: string; listed_at: string; tenant_id: string };
         Returns: string;
+      };
+      set_user_quota: {
+        Args: {
+          limit_usd: number;
+          period: string;
+          resource_type: string;
+          tenant_id: string;
+          user_id: string;
+          warning_threshold?: number;
+        };
+        Returns: number;
       };
       settle: {
         Args: { metadata?: Json; reservation_id: string; usage: Json };
@@ -1620,6 +1846,16 @@ export type Database = {
           subject: string;
         }[];
       };
+      whoami: {
+        Args: Record<PropertyKey, never>;
+        Returns: Database["spend"]["CompositeTypes"]["identity"];
+        SetofOptions: {
+          from: "*";
+          to: "identity";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
     };
     Enums: {
       [_ in never]: never;
@@ -1643,6 +1879,13 @@ export type Database = {
         revision: number | null;
         runs: number | null;
       };
+      cost_point: {
+        starts_at: string | null;
+        key: string | null;
+        is_other: boolean | null;
+        cost_usd: number | null;
+        calls: number | null;
+      };
       cost_report_line: {
         tenant_id: string | null;
         user_id: string | null;
@@ -1655,6 +1898,24 @@ export type Database = {
         cost_usd: number | null;
         calls: number | null;
       };
+      fleet_line: {
+        tenant_id: string | null;
+        name: string | null;
+        plan_id: string | null;
+        time_zone: string | null;
+        created_at: string | null;
+        closed_at: string | null;
+        members: number | null;
+        month_usd: number | null;
+        worst_percent: number | null;
+        worst_quota_id: number | null;
+        total: number | null;
+      };
+      identity: {
+        user_id: string | null;
+        operator_role: string | null;
+        tenants: Json | null;
+      };
       maintenance_status: {
         is_running: boolean | null;
         scheduled_by: string | null;
@@ -1666,6 +1927,46 @@ export type Database = {
         unrolled_events: number | null;
         unrolled_since: string | null;
         remedy: string | null;
+      };
+      member_line: {
+        user_id: string | null;
+        email: string | null;
+        role: string | null;
+        today_usd: number | null;
+        month_usd: number | null;
+        previous_month_usd: number | null;
+        previous_month_to_date_usd: number | null;
+        total: number | null;
+      };
+      near_quota: {
+        quota_id: number | null;
+        scope: string | null;
+        tenant_id: string | null;
+        tenant_name: string | null;
+        scope_id: string | null;
+        resource_type: string | null;
+        period: string | null;
+        task: string | null;
+        product: string | null;
+        enforcement: string | null;
+        limit_usd: number | null;
+        spent_usd: number | null;
+        reserved_usd: number | null;
+        utilization_percent: number | null;
+        period_end: string | null;
+      };
+      open_hold: {
+        tenant_id: string | null;
+        tenant_name: string | null;
+        reservation_id: string | null;
+        user_id: string | null;
+        resource_type: string | null;
+        provider: string | null;
+        product: string | null;
+        task: string | null;
+        estimated_cost_usd: number | null;
+        created_at: string | null;
+        expires_at: string | null;
       };
       quota_details: {
         quota_id: number | null;
@@ -1681,6 +1982,13 @@ export type Database = {
         remaining_usd: number | null;
         utilization_percent: number | null;
         period_end: string | null;
+      };
+      quota_outlook: {
+        quota_id: number | null;
+        usd_per_hour: number | null;
+        expected_usd: number | null;
+        exhausted_at: string | null;
+        method: string | null;
       };
       repriced_tenant: {
         tenant_id: string | null;

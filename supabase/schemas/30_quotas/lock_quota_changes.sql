@@ -56,7 +56,7 @@ begin
   if current_setting('spend.seeding', true) = 'on' then
     return null;
   end if;
-  if spend_private.sees_all_rows() then
+  if spend_private.sees_all_rows() or spend_private.operator_role() = 'editor' then
     perform spend_private.lock_quota_changes();
   else
     perform spend_private.lock_tenant_quota_changes(array(select spend_private.managed_tenant_ids()));

@@ -65,3 +65,8 @@ create trigger audit_truncate before truncate on spend.tenant_members
 for each statement execute function spend_private.audit();
 create trigger audit_truncate before truncate on spend.sandbox_templates
 for each statement execute function spend_private.audit();
+
+create trigger audit after insert or update or delete on spend.operators
+for each row execute function spend_private.audit('user_id');
+create trigger audit_truncate before truncate on spend.operators
+for each statement execute function spend_private.audit();

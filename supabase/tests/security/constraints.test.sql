@@ -11,6 +11,7 @@ insert into good (name, row_data) values
   ('spend.plans', '{"id": "p", "name": "P", "version": 1}'),
   ('spend.plan_quotas', '{"plan_id": "p", "scope": "tenant", "resource_type": "llm", "period": "day", "limit_usd": 1, "warning_threshold": 0.5, "estimate_policy": "strict", "slots": 4}'),
   ('spend.tenants', '{"id": "00000000-0000-4000-8000-00000000000a", "name": "A", "plan_id": "p", "plan_version": 0, "time_zone": "UTC", "time_zone_since": "2026-01-01", "created_at": "2026-01-01"}'),
+  ('spend.operators', '{"user_id": "00000000-0000-4000-8000-000000000001", "role": "viewer", "created_at": "2026-01-01"}'),
   ('spend.tenant_members', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "user_id": "00000000-0000-4000-8000-000000000001", "role": "member", "is_seeded": false, "created_at": "2026-01-01"}'),
   ('spend.meters', '{"resource_type": "llm", "meter": "m", "provider_decides": true, "description": "M"}'),
   ('spend.prices', '{"id": 900001, "resource_type": "llm", "provider": "v", "product": "x", "meter": "m", "unit_size": 1, "usd": 1, "tier_from": 0, "service_tier": "standard", "effective_from": "2026-01-01", "revision": 0, "version": 1}'),
@@ -58,6 +59,9 @@ insert into bad (name, constraint_name, change) values
   ('spend.tenants', 'time_zone_is_known', '{"time_zone": "XYZ+5"}'),
   ('spend.tenants', 'tenants_plan_id_fkey', '{"id": "00000000-0000-4000-8000-00000000001a", "plan_id": "nowhere"}'),
   ('spend.tenants', 'tenants_pkey', '{"name": "B"}'),
+  ('spend.operators', 'operator_role_is_known', '{"role": "root"}'),
+  ('spend.operators', 'operators_user_id_fkey', '{"user_id": "00000000-0000-4000-8000-000000000011"}'),
+  ('spend.operators', 'operators_pkey', '{"role": "editor"}'),
   ('spend.tenant_members', 'role_is_known', '{"role": "root"}'),
   ('spend.tenant_members', 'tenant_members_tenant_id_fkey', '{"tenant_id": "00000000-0000-4000-8000-00000000001a"}'),
   ('spend.tenant_members', 'tenant_members_user_id_fkey', '{"user_id": "00000000-0000-4000-8000-000000000011"}'),
@@ -235,7 +239,8 @@ update bad set change = to_jsonb(s) || change from spend_private.price_state as 
 create temporary view configuration as
 select 'spend.' || c.relname as name
 from pg_class as c
-where c.relnamespace = 'spend'::regnamespace and c.relkind = 'r' and has_table_privilege('service_role', c.oid, 'update');
+where c.relnamespace = 'spend'::regnamespace and c.relkind = 'r'
+  and (has_table_privilege('service_role', c.oid, 'update') or c.relname = 'operators');
 create temporary view answerable as
 select b.name, coalesce(g.row_data, '{}') || b.change as row_data, format('%s, %s', b.constraint_name, b.change) as mistake
 from bad as b

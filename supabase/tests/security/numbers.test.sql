@@ -6,6 +6,9 @@ set search_path = public, extensions;
 -- check, and a new argument that is not tried here, are red.
 
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
+insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000d');
+insert into spend.tenant_members (tenant_id, user_id) values
+  ('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000d');
 insert into spend.execution_contexts (
   tenant_id, id, conversation_id, task, template, vcpus, memory_gib, timeout_seconds, status, reservation_id, claim_id,
   claimed_at, claim_expires_at
@@ -60,7 +63,15 @@ insert into calls values
   ('unusual_spend', 'at_least_usd', $$spend.unusual_spend(at_least_usd => %s)$$),
   ('confirm_context', 'memory_gib', $$spend.confirm_context('aaaaaaaa-0000-4000-8000-000000000001', 'cccccccc-0000-4000-8000-000000000001', gen_random_uuid(), 's', now(), now(), 2, %s)$$),
   ('end_context', 'ended_seconds_ago', $$spend.end_context('aaaaaaaa-0000-4000-8000-000000000001', 'cccccccc-0000-4000-8000-000000000001', 'failed', 'test', ended_seconds_ago => %s)$$),
-  ('book_stray_sandbox', 'memory_gib', $$spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 's', 'base', 2, %s, now() - interval '1 minute', now())$$);
+  ('book_stray_sandbox', 'memory_gib', $$spend.book_stray_sandbox('aaaaaaaa-0000-4000-8000-000000000001', 's', 'base', 2, %s, now() - interval '1 minute', now())$$),
+  ('add_price', 'usd', $$spend.add_price('llm', 'openai', 'new', 'input_tokens', %s)$$),
+  ('add_price', 'unit_size', $$spend.add_price('llm', 'openai', 'new', 'input_tokens', 1, unit_size => %s)$$),
+  ('change_quota', 'limit_usd', $$spend.change_quota((select max(id) from spend.cost_quotas), limit_usd => %s)$$),
+  ('change_quota', 'warning_threshold', $$spend.change_quota((select max(id) from spend.cost_quotas), warning_threshold => %s)$$),
+  ('change_plan_quota', 'limit_usd', $$spend.change_plan_quota('default', 'tenant', 'llm', 'month', %s)$$),
+  ('quotas_near_limit', 'at_least', $$spend.quotas_near_limit(%s)$$),
+  ('set_user_quota', 'limit_usd', $$spend.set_user_quota('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000d', 'llm', 'day', %s)$$),
+  ('set_user_quota', 'warning_threshold', $$spend.set_user_quota('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000d', 'llm', 'day', 1, %s)$$);
 
 select plan(
   2 + 2 * (select count(*) from number_columns)::integer + 3 * (select count(*) from calls)::integer

@@ -1,0 +1,133 @@
+create table spend.operators (
+  user_id uuid primary key references auth.users (id) on delete cascade,
+  role text not null default 'viewer',
+  created_at timestamptz not null default now(),
+  constraint operator_role_is_known check (role in ('viewer', 'editor'))
+);
+comment on table spend.operators is
+  'Who runs the platform: operators see the spend, quotas, prices and changes of all tenants, in SQL reports and the dashboard; editors also change limits and prices, and release holds, under their own name (spend.audit_log). Written in SQL alone: no role of the Data API may, service_role included.';
+comment on column spend.operators.user_id is 'Person, of auth.users.';
+comment on column spend.operators.role is 'viewer: reads everything. editor: changes limits, plans and prices too.';
+comment on column spend.operators.created_at is 'When the operator was added.';
+
+alter table spend.operators enable row level security;
+create policy "operators read their own row" on spend.operators
+for select to authenticated using (user_id = (select auth.uid()));
+grant select on spend.operators to authenticated, service_role;
+
+comment on constraint operators_pkey on spend.operators is
+  'user_id: the user is an operator. Update that row to change the role.';
+comment on constraint operators_user_id_fkey on spend.operators is
+  'user_id: the id of a row of auth.users. The user must sign up, or be invited, first.';
+comment on constraint operator_role_is_known on spend.operators is
+  'role: viewer or editor.';
+
+create trigger explain_mistakes before insert or update on spend.operators
+for each row execute function spend_private.explain_mistakes('operator');
+create trigger "Explain_references" after insert or update on spend.operators
+for each row execute function spend_private.explain_references();
+
+create function spend_private.operator_role()
+returns text
+language sql stable
+-- Definer: policies on every table call it, for users who may not read this one.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select o.role from spend.operators as o where o.user_id = (select auth.uid())
+$$;
+comment on function spend_private.operator_role is
+  'viewer or editor, where the signed-in user is an operator; else null.';
+grant execute on function spend_private.operator_role to authenticated;
+
+create function spend_private.first_operated()
+returns uuid
+language sql stable
+-- Definer: see operator_role.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when spend_private.operator_role() is not null then '00000000-0000-0000-0000-000000000000'::uuid
+    else 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+  end
+$$;
+comment on function spend_private.first_operated is
+  'With last_operated the range of tenants that the signed-in user sees as an operator: all, or none. A range, since an index finds it: beside it, the tenants of a member are still found by theirs. For RLS policies.';
+grant execute on function spend_private.first_operated to authenticated;
+
+create function spend_private.last_operated()
+returns uuid
+language sql stable
+-- Definer: see operator_role.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when spend_private.operator_role() is not null then 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+    else '00000000-0000-0000-0000-000000000000'::uuid
+  end
+$$;
+comment on function spend_private.last_operated is
+  'See first_operated.';
+grant execute on function spend_private.last_operated to authenticated;
+
+create function spend_private.demand_operator(p_role text default 'viewer')
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role text := spend_private.operator_role();
+begin
+  if not spend_private.sees_all_rows() and (v_role is null or (p_role = 'editor' and v_role <> 'editor')) then
+    perform spend_private.fail(
+      'PT403', 'not_an_operator', jsonb_build_object('role', v_role, 'needed', p_role),
+      format(
+        'Only operators of the role %s may do this: insert into spend.operators (user_id, role) values (…, ''editor''), in SQL.',
+        case p_role when 'editor' then 'editor' else 'viewer or editor' end
+      )
+    );
+  end if;
+end;
+$$;
+comment on function spend_private.demand_operator is
+  'Raises PT403 not_an_operator unless the signed-in user is an operator, or, with p_role editor, one who may change things. Roles that no policy confines may do everything.';
+
+create type spend.identity as (
+  user_id uuid,
+  operator_role text,
+  tenants jsonb
+);
+comment on type spend.identity is 'Answer of spend.whoami().';
+comment on column spend.identity.user_id is 'The signed-in user, of auth.users.';
+comment on column spend.identity.operator_role is 'viewer or editor for an operator; else null.';
+comment on column spend.identity.tenants is
+  'Tenants that the user is a member of, by name: [{"tenant_id", "name", "role", "time_zone", "plan_id", "closed_at"}].';
+
+create function spend.whoami()
+returns spend.identity
+language plpgsql stable
+-- Invoker: row-level security decides what there is to tell.
+security invoker
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_identity spend.identity;
+begin
+  v_identity.user_id := (select auth.uid());
+  v_identity.operator_role := (select o.role from spend.operators as o where o.user_id = v_identity.user_id);
+  select coalesce(jsonb_agg(jsonb_build_object(
+    'tenant_id', t.id, 'name', t.name, 'role', m.role, 'time_zone', t.time_zone, 'plan_id', t.plan_id,
+    'closed_at', t.closed_at
+  ) order by t.name, t.id), '[]')
+  into v_identity.tenants
+  from spend.tenant_members as m
+  join spend.tenants as t on t.id = m.tenant_id
+  where m.user_id = v_identity.user_id;
+  return v_identity;
+end;
+$$;
+comment on function spend.whoami is
+  'Who is signed in: the tenants of which the user is a member, with the role in each, and whether the user is an operator.';
+grant execute on function spend.whoami to authenticated;

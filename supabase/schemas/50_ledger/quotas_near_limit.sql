@@ -1,0 +1,99 @@
+create type spend.near_quota as (
+  quota_id bigint,
+  scope text,
+  tenant_id uuid,
+  tenant_name text,
+  scope_id uuid,
+  resource_type text,
+  period text,
+  task text,
+  product text,
+  enforcement text,
+  limit_usd numeric,
+  spent_usd numeric,
+  reserved_usd numeric,
+  utilization_percent numeric,
+  period_end timestamptz
+);
+comment on type spend.near_quota is 'Line of spend.quotas_near_limit.';
+comment on column spend.near_quota.quota_id is 'Quota, of spend.cost_quotas.';
+comment on column spend.near_quota.scope is 'platform, tenant or user.';
+comment on column spend.near_quota.tenant_id is 'Its tenant; null for the platform.';
+comment on column spend.near_quota.tenant_name is 'That tenant''s name.';
+comment on column spend.near_quota.scope_id is 'The tenant''s id, or the user''s; null for the platform.';
+comment on column spend.near_quota.resource_type is 'llm, e2b or all.';
+comment on column spend.near_quota.period is 'hour, day, week, month or lifetime.';
+comment on column spend.near_quota.task is 'When set, only calls of this task count.';
+comment on column spend.near_quota.product is 'When set, only calls of this model or template count.';
+comment on column spend.near_quota.enforcement is 'block or observe.';
+comment on column spend.near_quota.limit_usd is 'USD per period.';
+comment on column spend.near_quota.spent_usd is 'USD booked in the period.';
+comment on column spend.near_quota.reserved_usd is 'USD that open calls hold.';
+comment on column spend.near_quota.utilization_percent is 'Spent and held, in percent of the limit.';
+comment on column spend.near_quota.period_end is 'When the next period begins; infinity for lifetime.';
+
+create index cost_quotas_warning_threshold_idx on spend.cost_quotas (warning_threshold) where warning_threshold > 0.8;
+
+create function spend.quotas_near_limit(at_least numeric default 0.8, top integer default 50)
+returns setof spend.near_quota
+language plpgsql stable
+-- Definer: balances are in spend_private. It shows the quotas that the policies on cost_quotas do.
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan'
+as $$
+declare
+  v_sees_all boolean := spend_private.sees_all_rows() or spend_private.operator_role() is not null;
+  v_member_of uuid[] := array(select spend_private.member_tenant_ids());
+  v_manages uuid[] := array(select spend_private.managed_tenant_ids());
+begin
+  if quotas_near_limit.at_least is null or quotas_near_limit.at_least not between 0 and 1
+    or quotas_near_limit.top is null or quotas_near_limit.top not between 1 and 1000
+  then
+    raise exception using
+      errcode = '22023', message = 'invalid_report',
+      detail = jsonb_build_object('at_least', quotas_near_limit.at_least, 'top', quotas_near_limit.top)::text,
+      hint = 'at_least: a share of the limit, 0 to 1; top: 1 to 1000.';
+  end if;
+
+  return query
+  with candidates as (
+    -- What is calm is below its warning threshold: it is near only where that is above what is asked for.
+    select o.quota_id, o.period_start
+    from spend_private.quota_balances as o
+    where not o.is_calm and o.period_end > now()
+      and (v_sees_all or o.tenant_id = any (v_member_of))
+    union
+    select o.quota_id, o.period_start
+    from spend.cost_quotas as q
+    join spend_private.quota_balances as o on o.quota_id = q.id
+    where q.warning_threshold > quotas_near_limit.at_least and o.is_calm and o.period_end > now()
+      and (v_sees_all or o.tenant_id = any (v_member_of))
+  ),
+
+  used as (
+    select o.quota_id, sum(o.spent_usd) as spent_usd, sum(o.reserved_usd) as reserved_usd, max(o.period_end) as period_end
+    from candidates as c
+    join spend_private.quota_balances as o on o.quota_id = c.quota_id and o.period_start = c.period_start
+    where o.period_start <= now()
+    group by o.quota_id, o.period_start
+  )
+
+  select
+    q.id, q.scope, q.tenant_id, t.name, q.scope_id, q.resource_type, q.period, q.task, q.product, q.enforcement,
+    q.limit_usd, u.spent_usd, u.reserved_usd,
+    spend_private.utilization_percent(u.spent_usd + u.reserved_usd, q.limit_usd), u.period_end
+  from used as u
+  join spend.cost_quotas as q on q.id = u.quota_id
+  left join spend.tenants as t on t.id = q.tenant_id
+  where u.spent_usd + u.reserved_usd >= q.limit_usd * quotas_near_limit.at_least
+    and (
+      v_sees_all or q.scope = 'tenant' or q.scope_id = (select auth.uid()) or q.tenant_id = any (v_manages)
+    )
+  order by (u.spent_usd + u.reserved_usd) / nullif(q.limit_usd, 0) desc nulls first, q.id
+  limit quotas_near_limit.top;
+end;
+$$;
+comment on function spend.quotas_near_limit is
+  'Quotas of which at least such a share of the limit is spent or held now, the fullest first. Members see the quotas that spend.quota_status shows them, operators and service_role all. Errors: 22023 invalid_report.';
+grant execute on function spend.quotas_near_limit to authenticated, service_role;

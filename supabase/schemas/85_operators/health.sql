@@ -1,0 +1,24 @@
+create function spend.health()
+returns jsonb
+language plpgsql stable
+-- Definer: who may is decided here; it reads spend_private.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform spend_private.demand_operator();
+  return jsonb_build_object(
+    'contract_version', spend.contract_version(),
+    'maintenance', to_jsonb(spend_private.maintenance_status()),
+    'open_problems', (select count(*) from spend.problems as p where p.resolved_at is null),
+    'undelivered_alerts', (select count(*) from spend.alerts as a where a.delivered_at is null),
+    'oldest_undelivered_at', (select min(a.created_at) from spend.alerts as a where a.delivered_at is null),
+    'newest_price_from', spend.newest_price_from(),
+    'open_reservations', (select count(*) from spend.reservations as r where r.status = 'held'),
+    'overdue_reservations', (select count(*) from spend.reservations as r where r.status = 'held' and r.expires_at < now())
+  );
+end;
+$$;
+comment on function spend.health is
+  'How Spendgate is: {"contract_version", "maintenance" (spend.maintenance_status), "open_problems", "undelivered_alerts", "oldest_undelivered_at", "newest_price_from", "open_reservations", "overdue_reservations" (their time is over, and nobody has booked them)}. For operators and service_role. Errors: PT403 not_an_operator.';
+grant execute on function spend.health to authenticated, service_role;
