@@ -14,6 +14,8 @@ export interface FleetOptions {
   url: string;
   publishableKey: string;
   databaseUrl: string;
+  /** 60 when left out. */
+  tenants?: number;
 }
 
 /** Fills the stack. Answers false when the fleet is there already. */
@@ -21,6 +23,7 @@ export async function makeFleet({
   url,
   publishableKey,
   databaseUrl,
+  tenants = 60,
 }: FleetOptions): Promise<boolean> {
   const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} });
   try {
@@ -37,7 +40,10 @@ export async function makeFleet({
         throw new Error(`${email}: ${response.status} ${await response.text()}`);
     }
     const script = await readFile(join(PROJECT, "scripts/demo/fleet.sql"), "utf8");
-    await sql.begin((transaction) => transaction.unsafe(script));
+    await sql.begin(async (transaction) => {
+      await transaction`select set_config('demo.tenants', ${tenants.toString()}, true)`;
+      await transaction.unsafe(script);
+    });
     // The roll-ups, the alerts and the rest, as the schedule would.
     for (let run = 0; run < 3; run++) await sql`select spend.maintain()`;
     await sql`analyze`;

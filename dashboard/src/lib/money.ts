@@ -58,7 +58,10 @@ export function formatUsd(usd: Usd): string {
   const step = 10n ** BigInt(DECIMALS - decimals);
   const rounded = ((size + step / 2n) / step) * step;
   const [whole = "0", fraction = ""] = print(rounded).split(".");
-  const cents = fraction.slice(0, decimals).replace(/(?<=\d{2})0+$/, "");
+  // Four decimals stay four, so that a column of them is one; but half a dollar is no $0.5000.
+  const cents = fraction
+    .slice(0, decimals)
+    .replace(decimals > 4 ? /(?<=\d{2})0+$/ : /(?<=^\d{2})0+$/, "");
   return `${units < 0n ? "-" : ""}$${whole.replace(/\B(?=(\d{3})+$)/g, ",")}${rounded === 0n ? "" : `.${cents}`}`;
 }
 

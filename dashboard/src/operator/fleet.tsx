@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { type FleetOrder, type FleetRow, fleetQuery } from "../data/feeds.ts";
 import { NumberedPages } from "../ui/pages.tsx";
-import { Badge, Field, Money, Panel, Screen, Search, Select } from "../ui/parts.tsx";
+import { Badge, Field, Money, Panel, Screen, Search, Select, TenantLink } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
 
@@ -86,25 +86,9 @@ export function Fleet() {
   );
 }
 
-export function TenantLink({ id, name }: { id: string; name: string }) {
-  return (
-    <Link
-      to="/tenants/$tenantId"
-      params={{ tenantId: id }}
-      className="break-words font-medium text-accent underline-offset-2 hover:underline"
-    >
-      {name}
-    </Link>
-  );
-}
-
 export function Percent({ value }: { value: number }) {
   const tone = value >= 100 ? "bad" : value >= 80 ? "warn" : "plain";
-  return (
-    <Badge tone={tone}>
-      {value} %{value >= 100 && ", at the limit"}
-    </Badge>
-  );
+  return <Badge tone={tone}>{value} %</Badge>;
 }
 
 const COLUMNS: Column<FleetRow>[] = [

@@ -1,6 +1,12 @@
 // Whether the gate, its maintenance and its alerts do their work; and what was changed last.
 import { useQuery } from "@tanstack/react-query";
-import { alertsQuery, changesQuery, type Health, healthQuery } from "../data/feeds.ts";
+import {
+  alertsQuery,
+  changesQuery,
+  type Health,
+  healthQuery,
+  tenantNamesQuery,
+} from "../data/feeds.ts";
 import { formatMoment, fromNow } from "../lib/time.ts";
 import { AlertList, ChangeList } from "../ui/history.tsx";
 import { shortId } from "../ui/names.ts";
@@ -13,6 +19,10 @@ export function HealthScreen() {
   const health = useQuery(healthQuery());
   const alerts = useQuery(alertsQuery(null, undefined, 10));
   const changes = useQuery(changesQuery(null, undefined, 20));
+  const ids = [...(alerts.data ?? []), ...(changes.data ?? [])].flatMap(
+    ({ tenant_id }) => tenant_id ?? [],
+  );
+  const names = useQuery(tenantNamesQuery([...new Set(ids)].sort()));
   return (
     <Screen title="Health" note="Times in UTC.">
       <Panel title="Checks">
@@ -24,7 +34,7 @@ export function HealthScreen() {
         <Loaded query={alerts}>
           {(rows) =>
             rows.length > 0 ? (
-              <AlertList alerts={rows} zone="UTC" nameOf={nameOf} />
+              <AlertList alerts={rows} zone="UTC" nameOf={nameOf} tenantNames={names.data ?? {}} />
             ) : (
               <Empty title="No alerts" />
             )
@@ -35,7 +45,12 @@ export function HealthScreen() {
         <Loaded query={changes}>
           {(rows) =>
             rows.length > 0 ? (
-              <ChangeList changes={rows} zone="UTC" nameOf={nameOf} />
+              <ChangeList
+                changes={rows}
+                zone="UTC"
+                nameOf={nameOf}
+                tenantNames={names.data ?? {}}
+              />
             ) : (
               <Empty title="No changes" />
             )
@@ -119,7 +134,7 @@ function Checks({ health }: { health: Health }) {
           className="grid grid-cols-[auto_1fr] items-baseline gap-x-3 gap-y-0.5 px-4 py-2 sm:grid-cols-[5rem_10rem_1fr]"
         >
           <span>
-            <Badge tone={isRight ? "good" : "bad"}>{isRight ? "right" : "look"}</Badge>
+            <Badge tone={isRight ? "good" : "bad"}>{isRight ? "OK" : "look"}</Badge>
           </span>
           <span className="font-medium">{name}</span>
           <span className="col-span-2 text-muted sm:col-span-1">{text}</span>

@@ -14,10 +14,9 @@ import { formatMoment, fromNow } from "../lib/time.ts";
 import { useIdentity } from "../shell/identity.ts";
 import { ChangeDialog } from "../ui/dialog.tsx";
 import { shortId } from "../ui/names.ts";
-import { Badge, Button, Field, Input, Money, Panel, Screen } from "../ui/parts.tsx";
+import { Badge, Button, Field, Input, Money, Panel, Screen, TenantLink } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
-import { TenantLink } from "./fleet.tsx";
 
 export function Holds() {
   const { operator_role } = useIdentity();

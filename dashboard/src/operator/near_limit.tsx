@@ -4,12 +4,12 @@ import { useState } from "react";
 import { type NearLimit, nearLimitQuery } from "../data/feeds.ts";
 import { useIdentity } from "../shell/identity.ts";
 import { shortId } from "../ui/names.ts";
-import { Badge, Button, Field, Panel, Screen, Select } from "../ui/parts.tsx";
+import { Badge, Button, Field, Panel, Screen, Select, TenantLink } from "../ui/parts.tsx";
 import { QuotaBar, quotaName, Resets } from "../ui/quota_bar.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
 import { EditQuota } from "./edit_quota.tsx";
-import { Percent, TenantLink } from "./fleet.tsx";
+import { Percent } from "./fleet.tsx";
 
 const TOP = 100;
 

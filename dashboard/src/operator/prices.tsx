@@ -135,9 +135,9 @@ function PerUnits({ usd, size }: { usd: string; size: number }) {
   );
 }
 
-/** The seed's prices hold since ever. */
+/** The catalogue's first prices are dated 2020, for whatever was before. */
 function since(at: string): string {
-  return at === "-infinity" || at.startsWith("-") || Date.parse(at) < Date.parse("2000-01-01")
+  return at === "-infinity" || at.startsWith("-") || Date.parse(at) <= Date.parse("2020-01-01")
     ? "always"
     : formatMoment(at, "UTC");
 }

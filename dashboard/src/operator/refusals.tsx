@@ -4,10 +4,9 @@ import { type Refusals, refusalsQuery, tenantNamesQuery } from "../data/feeds.ts
 import { addDays, formatMoment, today } from "../lib/time.ts";
 import { shortId } from "../ui/names.ts";
 import { Pages } from "../ui/pages.tsx";
-import { Badge, Field, Money, Panel, Screen, Select } from "../ui/parts.tsx";
+import { Badge, Field, Money, Panel, Screen, Select, TenantLink } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
-import { TenantLink } from "./fleet.tsx";
 
 const PAGE = 50;
 

@@ -3,10 +3,9 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { tenantNamesQuery, type UnusualDay, unusualQuery } from "../data/feeds.ts";
 import { formatDay } from "../lib/time.ts";
 import { shortId } from "../ui/names.ts";
-import { Field, Money, Panel, Screen, Select } from "../ui/parts.tsx";
+import { Field, Money, Panel, Screen, Select, TenantLink } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
-import { TenantLink } from "./fleet.tsx";
 
 export function Unusual() {
   const { days = 7, factor = 4 } = useSearch({ from: "/operator/unusual" });

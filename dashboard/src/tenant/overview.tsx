@@ -15,14 +15,7 @@ import { formatMoment, fromNow, today } from "../lib/time.ts";
 import { seesAll, useIdentity, useTenant } from "../shell/identity.ts";
 import { Chart, pointsOf } from "../ui/chart.tsx";
 import { Badge, Button, linkButton, Money, Panel, Screen } from "../ui/parts.tsx";
-import {
-  periodName,
-  QuotaBar,
-  quotaName,
-  Resets,
-  resourceName,
-  StateBadge,
-} from "../ui/quota_bar.tsx";
+import { QuotaBar, quotaName, Resets, resourceName, StateBadge } from "../ui/quota_bar.tsx";
 import { Empty, FirstCall, Loaded, Skeleton } from "../ui/states.tsx";
 import { CallsTable } from "./calls_table.tsx";
 
@@ -167,9 +160,10 @@ function Quotas({ quotas, forecasts }: { quotas: Quota[]; forecasts: Forecast[] 
     );
   }
   const binding = bindingQuotas(quotas);
+  const fullestFirst = [...quotas].sort((a, b) => b.utilization_percent - a.utilization_percent);
   return (
     <ul className="divide-y divide-line">
-      {quotas.map((quota) => {
+      {fullestFirst.map((quota) => {
         const binds = binding.get(quota.quota_id);
         const forecast = forecasts.find(({ quota_id }) => quota_id === quota.quota_id);
         const name = quotaName(quota);
@@ -216,19 +210,18 @@ function ForecastLine({ quota, forecast }: { quota: Quota; forecast: Forecast })
   if (method === "too_little_history") {
     return <p className="mt-1 text-xs text-muted">No forecast: too little history.</p>;
   }
+  const hasEnd = expected_usd !== null && quota.period !== "lifetime";
+  if (!hasEnd && !exhausted_at) return null;
   return (
-    <p className="mt-1 text-xs text-muted">
-      At the rate of the last 7 days
-      {expected_usd !== null && (
-        <>
-          : <Money usd={expected_usd} /> at the end{" "}
-          {quota.period === "lifetime" ? "" : `(${periodName(quota.period)})`}
-        </>
+    <p className="mt-1 flex flex-wrap gap-x-3 text-xs text-muted">
+      {hasEnd && (
+        <span>
+          <Money usd={expected_usd} /> expected by its end, at the rate of the last 7 days
+        </span>
       )}
       {exhausted_at && (
         <span className="font-medium text-warn">
-          {" "}
-          · runs out {fromNow(exhausted_at)}, {formatMoment(exhausted_at, time_zone)}
+          Runs out {fromNow(exhausted_at)}, {formatMoment(exhausted_at, time_zone)}
         </span>
       )}
     </p>

@@ -1,7 +1,8 @@
 // Members, what they spend, and the limits of their own.
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { useState } from "react";
+import { Pencil, Plus, Trash2 } from "lucide-react";
+import { type ReactNode, useState } from "react";
 import {
   type Member,
   membersQuery,
@@ -89,7 +90,7 @@ export function People() {
     {
       id: "limits",
       header: "Own limits",
-      className: "min-w-64",
+      className: "min-w-72",
       cell: (member) => (
         <Limits
           member={member}
@@ -178,47 +179,74 @@ function Limits({
 }) {
   const who = nameOf(member);
   return (
-    <div className="space-y-3 text-left">
+    <div className="space-y-2 text-left">
       {quotas?.map((quota) => {
         const name = quotaName(quota);
+        // Limits of a task or a model are the operator's: set_user_quota knows none.
+        const mayChange = maySet && quota.task === null && quota.product === null;
         return (
           <div key={quota.quota_id}>
-            <p className="mb-1 flex flex-wrap items-center gap-1.5 text-xs text-muted">
+            <p className="mb-1 flex min-h-7 items-center gap-1.5 text-xs text-muted">
               {name}
               {quota.source === "plan" && <Badge>plan</Badge>}
+              {mayChange && (
+                <span className="ml-auto flex">
+                  <IconButton
+                    name={`Change ${name} of ${who}`}
+                    onClick={() => edit({ member, quota })}
+                  >
+                    <Pencil aria-hidden className="size-3.5" />
+                  </IconButton>
+                  {quota.source === "manual" && (
+                    <IconButton
+                      name={`Remove ${name} of ${who}`}
+                      onClick={() => edit({ member, quota, isRemoval: true })}
+                    >
+                      <Trash2 aria-hidden className="size-3.5" />
+                    </IconButton>
+                  )}
+                </span>
+              )}
             </p>
             <QuotaBar quota={quota} label={`${who}: ${name}`} />
-            {/* Limits of a task or a model are the operator's: set_user_quota knows none. */}
-            {maySet && quota.task === null && quota.product === null && (
-              <p className="mt-1 flex gap-1">
-                <Button
-                  aria-label={`Change ${name} of ${who}`}
-                  onClick={() => edit({ member, quota })}
-                >
-                  Change
-                </Button>
-                {quota.source === "manual" && (
-                  <Button
-                    kind="danger"
-                    aria-label={`Remove ${name} of ${who}`}
-                    onClick={() => edit({ member, quota, isRemoval: true })}
-                  >
-                    Remove
-                  </Button>
-                )}
-              </p>
-            )}
           </div>
         );
       })}
       {maySet ? (
-        <Button kind="quiet" aria-label={`Set a limit for ${who}`} onClick={() => edit({ member })}>
-          Set a limit
+        <Button
+          kind="quiet"
+          className="-ml-2 px-2"
+          aria-label={`Add a limit for ${who}`}
+          onClick={() => edit({ member })}
+        >
+          <Plus aria-hidden className="size-3.5" /> Add a limit
         </Button>
       ) : (
         quotas?.length === 0 && <span className="text-muted">none</span>
       )}
     </div>
+  );
+}
+
+function IconButton({
+  name,
+  onClick,
+  children,
+}: {
+  name: string;
+  onClick: () => void;
+  children: ReactNode;
+}) {
+  return (
+    <Button
+      kind="quiet"
+      className="min-h-7 px-1.5"
+      aria-label={name}
+      title={name}
+      onClick={onClick}
+    >
+      {children}
+    </Button>
   );
 }
 

@@ -148,7 +148,7 @@ export function ChartTable({
             id,
             header: name,
             align: "right",
-            cell: (point) => <Money usd={point.costs[id] ?? "0"} />,
+            cell: (point) => <Amount usd={point.costs[id] ?? "0"} />,
             sortBy: (point) => usdNumber(point.costs[id] ?? "0"),
           }),
         )
@@ -157,7 +157,7 @@ export function ChartTable({
       id: "total",
       header: "Total",
       align: "right",
-      cell: (point) => <Money usd={point.total} className="font-medium" />,
+      cell: (point) => <Amount usd={point.total} className="font-medium" />,
       sortBy: (point) => usdNumber(point.total),
     },
     {
@@ -169,6 +169,16 @@ export function ChartTable({
     },
   ];
   return (
-    <DataTable label={label} columns={columns} rows={points} rowKey={(point) => point.starts_at} />
+    <DataTable
+      label={label}
+      columns={columns}
+      rows={points.toReversed()}
+      rowKey={(point) => point.starts_at}
+    />
   );
+}
+
+/** Nothing stands back, so that what was spent is seen. */
+function Amount({ usd, className }: { usd: string; className?: string }) {
+  return <Money usd={usd} className={Number(usd) === 0 ? "text-muted" : className} />;
 }

@@ -2,20 +2,42 @@
 import type { Alert, Change, Quota } from "../data/feeds.ts";
 import { formatUsd } from "../lib/money.ts";
 import { formatMoment } from "../lib/time.ts";
-import { Badge } from "./parts.tsx";
+import { shortId } from "./names.ts";
+import { Badge, TenantLink } from "./parts.tsx";
 import { quotaName } from "./quota_bar.tsx";
 import { type Column, DataTable } from "./table.tsx";
 
 type NameOf = (userId: string | null) => string;
 
+/** For operators, who see those of all tenants. */
+function tenantColumn<Row extends { tenant_id: string | null }>(
+  names: Record<string, string> | undefined,
+): Column<Row>[] {
+  if (!names) return [];
+  return [
+    {
+      id: "tenant",
+      header: "Tenant",
+      cell: ({ tenant_id }) =>
+        tenant_id ? (
+          <TenantLink id={tenant_id} name={names[tenant_id] ?? shortId(tenant_id)} />
+        ) : (
+          <span className="text-muted">none</span>
+        ),
+    },
+  ];
+}
+
 export function AlertList({
   alerts,
   zone,
   nameOf,
+  tenantNames,
 }: {
   alerts: Alert[];
   zone: string;
   nameOf: NameOf;
+  tenantNames?: Record<string, string>;
 }) {
   const columns: Column<Alert>[] = [
     {
@@ -24,6 +46,7 @@ export function AlertList({
       isTitle: true,
       cell: (alert) => <AlertText alert={alert} nameOf={nameOf} />,
     },
+    ...tenantColumn<Alert>(tenantNames),
     {
       id: "when",
       header: "When",
@@ -77,27 +100,31 @@ export function ChangeList({
   changes,
   zone,
   nameOf,
+  tenantNames,
 }: {
   changes: Change[];
   zone: string;
   nameOf: NameOf;
+  tenantNames?: Record<string, string>;
 }) {
   const columns: Column<Change>[] = [
     {
       id: "what",
       header: "What",
       isTitle: true,
-      cell: (change) => <WhatChanged change={change} />,
+      cell: (change) => subjectOf(change, nameOf),
     },
+    ...tenantColumn<Change>(tenantNames),
     {
       id: "fields",
-      header: "Before → after",
+      header: "Change",
       cell: (change) => (
         <ul className="text-xs">
           {fieldsOf(change).map(([field, before, after]) => (
-            <li key={field} className="break-all">
-              <span className="text-muted">{field}:</span> {before !== undefined && `${before} → `}
-              {after}
+            <li key={field} className="break-words">
+              <span className="text-muted">{field.replaceAll("_", " ")}</span>{" "}
+              {before !== undefined && <>{before} → </>}
+              <span className="font-medium">{after}</span>
             </li>
           ))}
         </ul>
@@ -105,7 +132,7 @@ export function ChangeList({
     },
     {
       id: "who",
-      header: "Who",
+      header: "By",
       cell: ({ user_id, role_name }) =>
         user_id ? nameOf(user_id) : <code className="text-xs">{role_name}</code>,
     },
@@ -122,42 +149,62 @@ export function ChangeList({
 
 const VERBS = { INSERT: "added", UPDATE: "changed", DELETE: "removed", TRUNCATE: "emptied" };
 
-function WhatChanged({ change }: { change: Change }) {
-  return (
-    <span>
-      {change.table_name.replaceAll("_", " ")} {VERBS[change.command]}
-    </span>
-  );
+const TABLES: Record<string, string> = {
+  cost_quotas: "Limit",
+  plan_quotas: "Limit of a plan",
+  tenants: "Tenant",
+  tenant_members: "Member",
+  prices: "Price",
+  plans: "Plan",
+  operators: "Operator",
+};
+
+/** "Limit added: LLM calls per month of ada@example.com". */
+function subjectOf(change: Change, nameOf: NameOf): string {
+  const row = change.new_row ?? change.old_row ?? {};
+  const table = TABLES[change.table_name] ?? change.table_name.replaceAll("_", " ");
+  const subjects: Record<string, () => string> = {
+    cost_quotas: () =>
+      quotaName(row as never) + (row.scope === "user" ? ` of ${nameOf(String(row.scope_id))}` : ""),
+    plan_quotas: () => `${quotaName(row as never)} of ${row.plan_id}`,
+    tenants: () => String(row.name),
+    tenant_members: () => nameOf(String(row.user_id)),
+    operators: () => nameOf(String(row.user_id)),
+    prices: () => `${row.provider}/${row.product}, ${row.meter}`,
+    plans: () => String(row.name),
+  };
+  const subject = subjects[change.table_name]?.();
+  return `${table} ${VERBS[change.command]}${subject ? `: ${subject}` : ""}`;
 }
 
-/** Columns that say what a row is for, not what changed of it. */
-const HIDDEN = new Set([
-  "id",
-  "created_at",
-  "slots",
-  "shape_since",
-  "tenant_id",
-  "plan_version",
-  "is_seeded",
+/** What a new or a removed row is worth telling of; the subject has said the rest. */
+const TOLD = new Set([
+  "limit_usd",
+  "role",
+  "plan_id",
+  "time_zone",
+  "usd",
+  "effective_from",
+  "value",
 ]);
 
-/** Fields that differ; of a new or a removed row, its fields. */
+/** Of a change, every field that differs; else those that are told. */
 function fieldsOf({ command, old_row, new_row }: Change): [string, string | undefined, string][] {
-  const names = Object.keys({ ...old_row, ...new_row }).filter((name) => !HIDDEN.has(name));
+  const names = Object.keys({ ...old_row, ...new_row });
   return names.flatMap((name): [string, string | undefined, string][] => {
     const before = old_row?.[name];
     const after = new_row?.[name];
     if (command === "UPDATE") {
-      return JSON.stringify(before) === JSON.stringify(after)
-        ? []
-        : [[name, show(before), show(after)]];
+      const isSame = JSON.stringify(before) === JSON.stringify(after) || name === "plan_version";
+      return isSame ? [] : [[name, show(name, before), show(name, after)]];
     }
     const value = after ?? before;
-    return value === null || value === undefined ? [] : [[name, undefined, show(value)]];
+    return TOLD.has(name) && value !== null ? [[name, undefined, show(name, value)]] : [];
   });
 }
 
-function show(value: unknown): string {
+function show(name: string, value: unknown): string {
   if (value === null || value === undefined) return "nothing";
+  if (/(^|_)usd$/.test(name) && typeof value === "number") return `$${value}`;
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }

@@ -1,4 +1,5 @@
 // The small parts that every screen is made of.
+import { Link } from "@tanstack/react-router";
 import { type ComponentProps, type ReactNode, useEffect, useId, useState } from "react";
 import { exactUsd, formatUsd, type Usd } from "../lib/money.ts";
 
@@ -218,5 +219,17 @@ export function Screen({
       </div>
       {children}
     </div>
+  );
+}
+
+export function TenantLink({ id, name }: { id: string; name: string }) {
+  return (
+    <Link
+      to="/tenants/$tenantId"
+      params={{ tenantId: id }}
+      className="break-words font-medium text-accent sm:whitespace-nowrap underline-offset-2 hover:underline"
+    >
+      {name}
+    </Link>
   );
 }

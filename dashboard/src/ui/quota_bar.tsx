@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import type { Quota } from "../data/feeds.ts";
 import { compareUsd, exactUsd, formatUsd, subtractUsd, sumUsd, usdNumber } from "../lib/money.ts";
 import { formatMoment, fromNow } from "../lib/time.ts";
-import { Badge, cx } from "./parts.tsx";
+import { Badge } from "./parts.tsx";
 
 type Figures = Pick<Quota, "limit_usd" | "spent_usd" | "reserved_usd" | "utilization_percent"> & {
   warning_threshold?: number;
@@ -25,7 +25,7 @@ export function QuotaBar({ quota, label }: { quota: Figures; label: string }) {
     : `${formatUsd(subtractUsd(limit_usd, used))} left of ${formatUsd(limit_usd)}`;
   const text = `${formatUsd(spent_usd)} spent, ${formatUsd(reserved_usd)} held, ${left}`;
   const percent = Math.max(0, Math.min(100, quota.utilization_percent));
-  const colour = { ok: "bg-accent", near: "bg-warn", full: "bg-bad" }[stateOf(quota)];
+  const colour = { ok: "bg-accent", near: "bg-warn-fill", full: "bg-bad-fill" }[stateOf(quota)];
   return (
     <div>
       <div
@@ -96,7 +96,11 @@ export function Resets({
   // lite and PostgREST say "infinity" for the end of a lifetime.
   if (quota.period === "lifetime") return <span>never resets</span>;
   return (
-    <time dateTime={quota.period_end} title={formatMoment(quota.period_end, zone)}>
+    <time
+      className="whitespace-nowrap"
+      dateTime={quota.period_end}
+      title={formatMoment(quota.period_end, zone)}
+    >
       resets {fromNow(quota.period_end)}
     </time>
   );
@@ -106,7 +110,7 @@ export function StateBadge({ quota, children }: { quota: Figures; children?: Rea
   const state = stateOf(quota);
   const percent = `${quota.utilization_percent} %`;
   return (
-    <span className={cx("inline-flex flex-wrap items-center gap-1")}>
+    <span className="inline-flex flex-wrap items-center gap-1">
       <Badge tone={{ ok: "plain", near: "warn", full: "bad" }[state] as "plain"}>
         {
           { ok: percent, near: `near the limit, ${percent}`, full: `at the limit, ${percent}` }[

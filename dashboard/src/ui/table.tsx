@@ -103,10 +103,7 @@ export function DataTable<Row extends object>({
               className="border-b border-line last:border-0 hover:bg-hover/60"
             >
               {columns.map(({ id, cell, align, className }) => (
-                <td
-                  key={id}
-                  className={cx("px-4 py-2 align-top", align && "text-right", className)}
-                >
+                <td key={id} className={cx("px-4 py-2", align && "text-right", className)}>
                   {cell(original)}
                 </td>
               ))}
