@@ -180,7 +180,6 @@ export const seriesQuery = (request: SeriesRequest) =>
     queryFn: () =>
       rpcAll<SeriesRow>("cost_series", request, "starts_at,key,is_other,cost_usd::text,calls"),
     refetchInterval: POLL.reports,
-    placeholderData: (previous) => previous,
   });
 
 export interface Call {
@@ -301,7 +300,6 @@ export const membersQuery = (tenantId: string, search = "", top = 50, skip = 0) 
         "user_id,email,role,today_usd::text,month_usd::text,previous_month_usd::text,previous_month_to_date_usd::text,total",
       ),
     refetchInterval: POLL.reports,
-    placeholderData: (previous) => previous,
   });
 
 export interface UserLimit {
@@ -413,7 +411,6 @@ export const fleetQuery = (search: string, orderBy: FleetOrder, top: number, ski
         "tenant_id,name,plan_id,time_zone,closed_at,members,month_usd::text,worst_percent,worst_quota_id,total",
       ),
     refetchInterval: POLL.reports,
-    placeholderData: (previous) => previous,
   });
 
 export type NearLimit = Pick<
@@ -665,7 +662,6 @@ export const pricesQuery = (search: string, skip: number, top: number) =>
       else if (words) rows = rows.or(`provider.ilike.*${words}*,product.ilike.*${words}*`);
       return answerOf<Price[]>(rows as never);
     },
-    placeholderData: (previous) => previous,
   });
 
 export interface PriceVersion {

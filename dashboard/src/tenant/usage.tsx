@@ -181,7 +181,7 @@ export function Usage() {
         }
         actions={
           <Button
-            disabled={!series.data || series.isPlaceholderData}
+            disabled={!series.data}
             onClick={() =>
               download(
                 `spend-${from}-${to}-by-${by}.csv`,
@@ -203,13 +203,11 @@ export function Usage() {
                   <FirstCall tenantId={tenant_id} />
                 </Empty>
               ) : (
-                <div className={series.isPlaceholderData ? "opacity-60" : undefined}>
-                  <Chart
-                    series={names}
-                    points={points}
-                    label={`Cost by ${GROUP_NAMES[by].toLowerCase()}`}
-                  />
-                </div>
+                <Chart
+                  series={names}
+                  points={points}
+                  label={`Cost by ${GROUP_NAMES[by].toLowerCase()}`}
+                />
               )
             }
           </Loaded>
