@@ -106,6 +106,10 @@ export function Limits() {
   );
 }
 
+function whose({ scope }: PlanQuota): string {
+  return scope === "tenant" ? "each tenant" : "each member";
+}
+
 function tenantsFollow(count: number): string {
   if (count === 1) return "1 tenant follows";
   return `${count.toLocaleString("en")} tenants follow`;
@@ -117,7 +121,7 @@ function planColumns(mayEdit: boolean, edit: (quota: PlanQuota) => void): Column
     {
       id: "scope",
       header: "For",
-      cell: ({ scope }) => (scope === "tenant" ? "each tenant" : "each member"),
+      cell: whose,
     },
     {
       id: "limit",
@@ -139,7 +143,7 @@ function planColumns(mayEdit: boolean, edit: (quota: PlanQuota) => void): Column
             align: "right" as const,
             cell: (quota: PlanQuota) => (
               <Button
-                aria-label={`Change ${quotaName(quota)} of the plan ${quota.plan_id}`}
+                aria-label={`Change ${quotaName(quota)} for ${whose(quota)} of the plan ${quota.plan_id}`}
                 onClick={() => edit(quota)}
               >
                 Change
@@ -172,7 +176,7 @@ function EditPlanQuota({
       isComplete={amount !== undefined}
       form={
         <Field
-          label={`Limit in USD for ${quota.scope === "tenant" ? "each tenant" : "each member"}`}
+          label={`Limit in USD for ${whose(quota)}`}
           hint="0 refuses everything."
           error={amount === undefined ? "An amount such as 20 or 0.50." : undefined}
         >

@@ -92,7 +92,7 @@ export function Chart({
       <figcaption className="sr-only">
         {label}: {formatUsd(total)} in {points.length} bars. The table below has the figures.
       </figcaption>
-      <div className="h-56 sm:h-64" aria-hidden>
+      <div className="h-56 overflow-hidden sm:h-64" aria-hidden>
         <Suspense fallback={<div className="skeleton h-full rounded bg-hover" />}>
           <Bars series={series} points={points} />
         </Suspense>

@@ -16,11 +16,17 @@ export function Dialog({
   onClose: () => void;
   children: ReactNode;
 }) {
+  // What opened it, which gets the focus back: Radix knows only triggers of its own.
+  const [opener] = useState(() => document.activeElement);
   return (
     <Radix.Root open onOpenChange={(open) => !open && onClose()}>
       <Radix.Portal>
         <Radix.Overlay className="fixed inset-0 z-40 bg-black/45" />
         <Radix.Content
+          onCloseAutoFocus={(event) => {
+            event.preventDefault();
+            if (opener instanceof HTMLElement) opener.focus();
+          }}
           {...(!description && { "aria-describedby": undefined })}
           className="fixed inset-x-2 top-[8vh] z-50 mx-auto max-h-[84vh] max-w-xl overflow-y-auto rounded-lg border border-line bg-panel p-4 shadow-xl sm:p-5"
         >

@@ -89,7 +89,7 @@ export function DataTable<Row extends object>({
                       {direction === "desc" && <ArrowDown aria-hidden className="size-3" />}
                     </button>
                   ) : (
-                    header
+                    header || <span className="sr-only">Actions</span>
                   )}
                 </th>
               );
