@@ -6,5 +6,10 @@ export default defineConfig({
   // Relative: the same build works below any path of any host.
   base: "./",
   plugins: [react(), tailwindcss()],
-  build: { target: "es2022", manifest: true, chunkSizeWarningLimit: 700 },
+  build: {
+    target: "es2022",
+    manifest: true,
+    chunkSizeWarningLimit: 700,
+    rolldownOptions: { input: ["index.html", "example.html"] },
+  },
 });

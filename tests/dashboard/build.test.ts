@@ -4,7 +4,8 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { build } from "vite";
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { buildDashboard, serveDashboard } from "../../scripts/stack/dashboard.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 
@@ -58,6 +59,25 @@ it("the first screen takes less than 200 kB before its chart, and Recharts is no
   const first = new Set([...filesOf("index.html"), ...filesOf("src/tenant/overview.tsx")]);
   expect(kilobytes(first)).toBeLessThan(200);
   expect(first).not.toContain(manifest["src/ui/bars.tsx"]?.file);
+});
+
+it("<SpendMeter> and useSpend take less than 5 kB, without React and supabase-js", async () => {
+  vi.stubEnv("NODE_ENV", "production");
+  const built = await build({
+    configFile: false,
+    logLevel: "silent",
+    build: {
+      write: false,
+      lib: { entry: join(PROJECT, "dashboard/src/meter/index.ts"), formats: ["es"] },
+      rolldownOptions: { external: [/^react/] },
+      minify: true,
+    },
+  });
+  vi.unstubAllEnvs();
+  const [{ output }] = built as unknown as [{ output: { code: string; imports: string[] }[] }];
+  expect(output).toHaveLength(1);
+  expect(output[0]?.imports.toSorted()).toEqual(["react", "react/jsx-runtime"]);
+  expect(gzipSync(output[0]?.code ?? "").length).toBeLessThan(5000);
 });
 
 it("config.json has the project's URL and publishable key", async () => {
