@@ -1,26 +1,13 @@
 // The dashboard in a real browser, on a stack of its own.
-import { existsSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
-import { chromium } from "playwright-core";
+import { CHROMIUM, launchBrowser, NO_CHROMIUM } from "../../scripts/browser.ts";
 import { buildDashboard } from "../../scripts/stack/dashboard.ts";
 import { startTestStack, type TestStack } from "../setup/stack.ts";
 
-const PLACES = [
-  process.env.SPENDGATE_CHROMIUM,
-  "/usr/bin/chromium",
-  "/usr/bin/chromium-browser",
-  "/usr/bin/google-chrome",
-  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-];
-
 /** Undefined where there is no browser: the tests in it are skipped, and say so. */
-export const BROWSER = PLACES.find((place) => place !== undefined && existsSync(place));
+export const BROWSER = CHROMIUM;
 
-if (!BROWSER) {
-  console.warn(
-    "No Chromium: the dashboard is not tested in a browser. Install it (apt-get install chromium), or set SPENDGATE_CHROMIUM to its path.",
-  );
-}
+if (!BROWSER) console.warn(`The dashboard is not tested in a browser. ${NO_CHROMIUM}`);
 
 export const PASSWORD = "correct horse battery";
 
@@ -52,10 +39,7 @@ export async function startDashboard(): Promise<DashboardStack> {
   const stack = await startTestStack();
   let browser: Browser;
   try {
-    browser = await chromium.launch({
-      executablePath: BROWSER,
-      args: ["--headless", "--no-sandbox", "--disable-gpu"],
-    });
+    browser = await launchBrowser();
   } catch (error) {
     await stack.stop();
     throw error;

@@ -52,7 +52,7 @@ export function People() {
             to="/tenants/$tenantId/usage"
             params={{ tenantId: tenant.tenant_id }}
             search={{ user: member.user_id }}
-            className="break-all font-medium text-accent underline-offset-2 hover:underline"
+            className="font-medium text-accent wrap-anywhere underline-offset-2 hover:underline"
           >
             {nameOf(member)}
           </Link>
