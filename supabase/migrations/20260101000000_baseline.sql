@@ -917,7 +917,7 @@ create index tenants_key_idx on spend.tenants (spend_private.tenant_key(id));
 
 alter table spend.tenants enable row level security;
 create policy "members read their tenant" on spend.tenants
-for select to authenticated using (id in (select spend_private.member_tenant_ids()));
+for select to authenticated using (id = any (array(select spend_private.member_tenant_ids())));
 grant select on spend.tenants to authenticated;
 grant select, insert, update, delete on spend.tenants to service_role;
 
@@ -961,7 +961,7 @@ create index tenant_members_unseeded_idx on spend.tenant_members (tenant_id, use
 
 alter table spend.tenant_members enable row level security;
 create policy "members read the members of their tenant" on spend.tenant_members
-for select to authenticated using (tenant_id in (select spend_private.member_tenant_ids()));
+for select to authenticated using (tenant_id = any (array(select spend_private.member_tenant_ids())));
 grant select on spend.tenant_members to authenticated;
 grant select, insert, update, delete on spend.tenant_members to service_role;
 
@@ -1432,7 +1432,7 @@ where first_used_at is null;
 alter table spend.prices enable row level security;
 create policy "signed-in users read the general prices and their tenant's" on spend.prices
 for select to authenticated
-using (tenant_id is null or tenant_id in (select spend_private.member_tenant_ids()));
+using (tenant_id is null or tenant_id = any (array(select spend_private.member_tenant_ids())));
 grant select on spend.prices to authenticated;
 grant select, insert, update, delete on spend.prices to service_role;
 
@@ -2767,11 +2767,11 @@ alter table spend.cost_quotas enable row level security;
 create policy "members read their tenant's quotas and their own" on spend.cost_quotas
 for select to authenticated
 using (
-  (scope = 'tenant' and tenant_id in (select spend_private.member_tenant_ids()))
+  (scope = 'tenant' and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or (
     scope = 'user' and (
-      (scope_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
-      or tenant_id in (select spend_private.managed_tenant_ids())
+      (scope_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+      or tenant_id = any (array(select spend_private.managed_tenant_ids()))
     )
   )
 );
@@ -2863,7 +2863,10 @@ comment on column spend_private.quota_balances.is_split is 'False while the whol
 alter table spend_private.quota_balances enable row level security;
 create policy "who may read a quota reads its balances" on spend_private.quota_balances
 for select to authenticated
-using (quota_id in (select q.id from spend.cost_quotas as q));
+using (
+  tenant_id = any (array(select spend_private.member_tenant_ids()))
+  and quota_id in (select q.id from spend.cost_quotas as q)
+);
 grant select on spend_private.quota_balances to authenticated, service_role;
 
 -- schemas/30_quotas/period_bounds.sql
@@ -8007,7 +8010,10 @@ begin
   with quotas as (
     select s.*
     from spend.quota_status as s
-    where s.tenant_id is not distinct from quota_forecast.tenant_id
+    where (
+        s.tenant_id = quota_forecast.tenant_id
+        or (quota_forecast.tenant_id is null and s.tenant_id is null)
+      )
       and (quota_forecast.quota_id is null or s.quota_id = quota_forecast.quota_id)
   ),
 
@@ -8123,14 +8129,17 @@ begin
     -- What is calm is below its warning threshold: it is near only where that is above what is asked for.
     select o.quota_id, o.period_start
     from spend_private.quota_balances as o
-    where not o.is_calm and o.period_end > now()
-      and (v_sees_all or o.tenant_id = any (v_member_of))
+    where v_sees_all and not o.is_calm and o.period_end > now()
     union
     select o.quota_id, o.period_start
     from spend.cost_quotas as q
     join spend_private.quota_balances as o on o.quota_id = q.id
-    where q.warning_threshold > quotas_near_limit.at_least and o.is_calm and o.period_end > now()
-      and (v_sees_all or o.tenant_id = any (v_member_of))
+    where v_sees_all and q.warning_threshold > quotas_near_limit.at_least and o.is_calm and o.period_end > now()
+    union
+    select o.quota_id, o.period_start
+    from spend.cost_quotas as q
+    join spend_private.quota_balances as o on o.quota_id = q.id
+    where not v_sees_all and q.tenant_id = any (v_member_of) and o.period_end > now()
   ),
 
   used as (
@@ -10237,8 +10246,8 @@ alter table spend.execution_contexts enable row level security;
 create policy "members read own contexts, owners and admins the tenant's" on spend.execution_contexts
 for select to authenticated
 using (
-  (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
-  or tenant_id in (select spend_private.managed_tenant_ids())
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
 );
 grant select on spend.execution_contexts to authenticated, service_role;
 

@@ -21,7 +21,7 @@ create index tenant_members_unseeded_idx on spend.tenant_members (tenant_id, use
 
 alter table spend.tenant_members enable row level security;
 create policy "members read the members of their tenant" on spend.tenant_members
-for select to authenticated using (tenant_id in (select spend_private.member_tenant_ids()));
+for select to authenticated using (tenant_id = any (array(select spend_private.member_tenant_ids())));
 grant select on spend.tenant_members to authenticated;
 grant select, insert, update, delete on spend.tenant_members to service_role;
 

@@ -31,7 +31,7 @@ create index tenants_key_idx on spend.tenants (spend_private.tenant_key(id));
 
 alter table spend.tenants enable row level security;
 create policy "members read their tenant" on spend.tenants
-for select to authenticated using (id in (select spend_private.member_tenant_ids()));
+for select to authenticated using (id = any (array(select spend_private.member_tenant_ids())));
 grant select on spend.tenants to authenticated;
 grant select, insert, update, delete on spend.tenants to service_role;
 

@@ -52,6 +52,6 @@ where first_used_at is null;
 alter table spend.prices enable row level security;
 create policy "signed-in users read the general prices and their tenant's" on spend.prices
 for select to authenticated
-using (tenant_id is null or tenant_id in (select spend_private.member_tenant_ids()));
+using (tenant_id is null or tenant_id = any (array(select spend_private.member_tenant_ids())));
 grant select on spend.prices to authenticated;
 grant select, insert, update, delete on spend.prices to service_role;

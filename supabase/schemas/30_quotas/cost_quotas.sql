@@ -59,11 +59,11 @@ alter table spend.cost_quotas enable row level security;
 create policy "members read their tenant's quotas and their own" on spend.cost_quotas
 for select to authenticated
 using (
-  (scope = 'tenant' and tenant_id in (select spend_private.member_tenant_ids()))
+  (scope = 'tenant' and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or (
     scope = 'user' and (
-      (scope_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
-      or tenant_id in (select spend_private.managed_tenant_ids())
+      (scope_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+      or tenant_id = any (array(select spend_private.managed_tenant_ids()))
     )
   )
 );

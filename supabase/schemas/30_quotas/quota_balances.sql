@@ -31,5 +31,8 @@ comment on column spend_private.quota_balances.is_split is 'False while the whol
 alter table spend_private.quota_balances enable row level security;
 create policy "who may read a quota reads its balances" on spend_private.quota_balances
 for select to authenticated
-using (quota_id in (select q.id from spend.cost_quotas as q));
+using (
+  tenant_id = any (array(select spend_private.member_tenant_ids()))
+  and quota_id in (select q.id from spend.cost_quotas as q)
+);
 grant select on spend_private.quota_balances to authenticated, service_role;

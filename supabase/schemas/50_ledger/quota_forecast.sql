@@ -28,7 +28,10 @@ begin
   with quotas as (
     select s.*
     from spend.quota_status as s
-    where s.tenant_id is not distinct from quota_forecast.tenant_id
+    where (
+        s.tenant_id = quota_forecast.tenant_id
+        or (quota_forecast.tenant_id is null and s.tenant_id is null)
+      )
       and (quota_forecast.quota_id is null or s.quota_id = quota_forecast.quota_id)
   ),
 

@@ -61,14 +61,17 @@ begin
     -- What is calm is below its warning threshold: it is near only where that is above what is asked for.
     select o.quota_id, o.period_start
     from spend_private.quota_balances as o
-    where not o.is_calm and o.period_end > now()
-      and (v_sees_all or o.tenant_id = any (v_member_of))
+    where v_sees_all and not o.is_calm and o.period_end > now()
     union
     select o.quota_id, o.period_start
     from spend.cost_quotas as q
     join spend_private.quota_balances as o on o.quota_id = q.id
-    where q.warning_threshold > quotas_near_limit.at_least and o.is_calm and o.period_end > now()
-      and (v_sees_all or o.tenant_id = any (v_member_of))
+    where v_sees_all and q.warning_threshold > quotas_near_limit.at_least and o.is_calm and o.period_end > now()
+    union
+    select o.quota_id, o.period_start
+    from spend.cost_quotas as q
+    join spend_private.quota_balances as o on o.quota_id = q.id
+    where not v_sees_all and q.tenant_id = any (v_member_of) and o.period_end > now()
   ),
 
   used as (

@@ -101,8 +101,8 @@ alter table spend.execution_contexts enable row level security;
 create policy "members read own contexts, owners and admins the tenant's" on spend.execution_contexts
 for select to authenticated
 using (
-  (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
-  or tenant_id in (select spend_private.managed_tenant_ids())
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
 );
 grant select on spend.execution_contexts to authenticated, service_role;
 

@@ -19,6 +19,7 @@ insert into placement (name, place) values
   -- Read by every call, changed by people: a copy on every node.
   ('spend.cost_quotas', 'reference'),
   ('spend.meters', 'reference'),
+  ('spend.operators', 'reference'),
   ('spend.plan_quotas', 'reference'),
   ('spend.plans', 'reference'),
   ('spend.prices', 'reference'),

@@ -1,0 +1,122 @@
+// What a person reads, through row-level security, does not grow with other tenants' rows: measured in buffers, as in
+// plans.test.ts. What an operator reads of all tenants is one page, and bounded.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Sql } from "postgres";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { addTenant, addTestModel, addUser, reserve } from "../race/spend.ts";
+import { cloneDatabase, type TestDatabase } from "../setup/database.ts";
+
+interface World {
+  sql: Sql;
+  tenant: string;
+  member: string;
+  owner: string;
+  operator: string;
+}
+
+let databases: TestDatabase[];
+let small: World;
+let large: World;
+
+beforeAll(async () => {
+  databases = await Promise.all([
+    cloneDatabase({ connections: 1 }),
+    cloneDatabase({ connections: 1 }),
+  ]);
+  const [first, second] = databases as [TestDatabase, TestDatabase];
+  await second.sql.unsafe(await readFile(join(import.meta.dirname, "fill.sql"), "utf8")).simple();
+  small = await makeWorld(first.sql);
+  large = await makeWorld(second.sql);
+}, 90_000);
+afterAll(() => Promise.all(databases.map((database) => database.close())));
+
+async function makeWorld(sql: Sql): Promise<World> {
+  await addTestModel(sql);
+  const tenant = await addTenant(sql, 100, 8);
+  const member = await addUser(sql, tenant);
+  const owner = await addUser(sql, tenant);
+  await sql`update spend.tenant_members set role = 'owner' where user_id = ${owner}`;
+  const [row] = await sql`insert into auth.users (id) values (gen_random_uuid()) returning id`;
+  const operator = row?.id;
+  await sql`insert into spend.operators (user_id) values (${operator})`;
+  await sql`select spend.adjust(${tenant}, 90, 'test')`;
+  for (const user of [member, owner]) await reserve(sql, tenant, user, 0.01);
+  await sql`analyze`;
+  return { sql, tenant, member, owner, operator };
+}
+
+/** Buffers that a user's statement reads, and its rows; planned and warm. */
+async function read(world: World, user: string, statement: string) {
+  const { sql } = world;
+  let result = { buffers: Number.POSITIVE_INFINITY, rows: 0 };
+  for (let i = 0; i < 3; i++) {
+    const [row] = await sql.begin(async (transaction) => {
+      await transaction`
+        select set_config('request.jwt.claims', ${JSON.stringify({ sub: user, role: "authenticated" })}, true),
+          set_config('role', 'authenticated', true)`;
+      return transaction.unsafe(`explain (analyze, buffers, format json) ${statement}`);
+    });
+    const plan = row?.["QUERY PLAN"][0].Plan;
+    const buffers = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
+    if (buffers < result.buffers) result = { buffers, rows: plan["Actual Rows"] };
+  }
+  return result;
+}
+
+/** What the screens of a tenant read; :tenant is its id. */
+const SCREENS: Record<string, string> = {
+  "who is signed in": "select * from spend.whoami()",
+  "the tenants": "select * from spend.tenants order by name limit 50",
+  "the members": "select * from spend.tenant_members where tenant_id = :tenant",
+  "every quota, without a filter": "select * from spend.quota_status",
+  "the quotas near their limit": "select * from spend.quotas_near_limit(0.5)",
+  "the forecast": "select * from spend.quota_forecast(:tenant)",
+  "the costs by day": "select * from spend.cost_series('day', :tenant, group_by => 'product')",
+  "the costs by day, of whatever is seen": "select * from spend.cost_series('day')",
+  "the latest calls": "select * from spend.latest_calls(:tenant)",
+  "the members' spend": "select * from spend.member_overview(:tenant)",
+  "the tenant's alerts":
+    "select * from spend.alerts where tenant_id = :tenant order by id desc limit 50",
+  "the tenant's changes":
+    "select * from spend.audit_log where tenant_id = :tenant order by id desc limit 50",
+  "the sandboxes": "select * from spend.execution_contexts order by id desc limit 50",
+};
+
+describe("20,000 tenants, 60,000 quotas, 600,000 reservations, 250,000 alerts", () => {
+  for (const who of ["member", "owner"] as const) {
+    it.each(Object.entries(SCREENS))(
+      `a ${who} reads %s at the price of a small project`,
+      async (_, statement) => {
+        const of = (world: World) =>
+          read(world, world[who], statement.replaceAll(":tenant", `'${world.tenant}'`));
+        const few = await of(small);
+        const many = await of(large);
+        expect(many.rows).toBe(few.rows);
+        // Trees are a level or two deeper.
+        expect(
+          many.buffers,
+          `${many.buffers} buffers, ${few.buffers} where there are few rows`,
+        ).toBeLessThanOrEqual(few.buffers * 2 + 120);
+      },
+    );
+  }
+
+  it.each([
+    ["a tenant's quotas", "select * from spend.quota_status where tenant_id = :tenant", 400],
+    ["a tenant's costs by day", "select * from spend.cost_series('day', :tenant)", 400],
+    ["a tenant's latest calls", "select * from spend.latest_calls(:tenant)", 400],
+    ["the latest calls of all tenants", "select * from spend.latest_calls()", 40_000],
+    ["the open holds that expire first", "select * from spend.open_holds()", 1000],
+    ["tenants by name", "select * from spend.fleet(order_by => 'name')", 10_000],
+    ["the latest alerts", "select * from spend.alerts order by id desc limit 50", 400],
+  ])("an operator reads %s", async (_, statement, most) => {
+    const { buffers, rows } = await read(
+      large,
+      large.operator,
+      statement.replaceAll(":tenant", `'${large.tenant}'`),
+    );
+    expect(rows).toBeGreaterThan(0);
+    expect(buffers).toBeLessThanOrEqual(most);
+  });
+});
