@@ -25,17 +25,13 @@ const queries: QueryClient = new QueryClient({
 });
 
 function Dashboard() {
-  const session = useSession();
-  if (!session) {
-    queries.clear();
-    return <SignIn />;
-  }
-  return <RouterProvider router={router} />;
+  return useSession() ? <RouterProvider router={router} /> : <SignIn />;
 }
 
 const root = createRoot(document.getElementById("root") as HTMLElement);
 try {
-  await connect(await readConfig());
+  // What one person has read is not for the next.
+  await connect(await readConfig(), () => queries.clear());
   root.render(
     <StrictMode>
       <QueryClientProvider client={queries}>

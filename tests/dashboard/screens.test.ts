@@ -29,6 +29,7 @@ describe.skipIf(!BROWSER)("screens", () => {
       databaseUrl: stack.database.url,
       tenants: 8,
     });
+    expect(await stack.sql`select * from spend.verify_balances()`).toEqual([]);
     // One person who sees everything: an owner, and an operator too.
     const [owner] = await stack.sql`select id from auth.users where email = 'owner@example.com'`;
     await stack.sql`insert into spend.operators (user_id, role) values (${owner?.id}, 'editor')`;

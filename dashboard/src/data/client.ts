@@ -19,12 +19,14 @@ const listeners = new Set<() => void>();
 // biome-ignore lint/suspicious/noExplicitAny: the rows' types stand in feeds.ts, with money as text.
 type Any = any;
 
-export async function connect(to: Config): Promise<void> {
+/** Signs in whoever was signed in before. `onOtherPerson` is called when somebody else is, or nobody. */
+export async function connect(to: Config, onOtherPerson: () => void): Promise<void> {
   config = to;
   client = createClient<Any, "spend">(to.url, to.publishableKey, { db: { schema: "spend" } });
   const { data } = await client.auth.getSession();
   session = data.session;
   client.auth.onAuthStateChange((_, changed) => {
+    if (changed?.user.id !== session?.user.id) onOtherPerson();
     session = changed;
     for (const listener of listeners) listener();
   });

@@ -96,8 +96,8 @@ export function Unusual() {
               <DataTable
                 label="Unusual days"
                 columns={columns}
-                // The newest first.
-                rows={[...rows].reverse()}
+                // The newest day first, of each the one that stands out most.
+                rows={rows.toSorted((a, b) => b.day.localeCompare(a.day))}
                 rowKey={({ tenant_id, day }) => `${tenant_id} ${day}`}
               />
             ) : (
