@@ -33,11 +33,12 @@ export async function buildDashboard(report: (line: string) => void = () => {}):
       },
     );
     await writeFile(join(folder, ".sources"), hash);
+    // Another process was faster, and may serve its build already.
+    if ((await builtHash()) === hash) return;
     await rm(DIST, { recursive: true, force: true });
     await rename(folder, DIST);
   } catch (error) {
     const { stderr, message } = error as { stderr?: string; message: string };
-    // Another process may have been faster.
     if ((await builtHash()) !== hash) {
       throw new StackError(`The dashboard cannot be built. Run \`npm ci\`.\n${stderr || message}`);
     }
