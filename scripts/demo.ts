@@ -1,10 +1,11 @@
 // npm run demo: two users in two tenants; one spends its quota, the other does not notice.
-// Uses the stack that runs (npm start), or starts one of its own.
+// Uses the stack that runs (npm start), or starts one of its own. `-- --fleet` fills it for the dashboard instead.
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@supabase/supabase-js";
 import { DefaultChatTransport } from "ai";
 import WebSocket from "ws";
 import type { Database } from "../functions/_shared/database/types.ts";
+import { FLEET_PASSWORD, FLEET_PEOPLE, makeFleet } from "./demo/fleet.ts";
 import { keepKeys } from "./stack/keys.ts";
 import { localSettings } from "./stack/settings.ts";
 import { startLocalStack } from "./stack/stack.ts";
@@ -190,17 +191,53 @@ async function demonstrate(): Promise<void> {
   if (answer.status !== 200 || differences.length > 0) process.exitCode = 1;
 }
 
+/** Sixty tenants with three months of spend, and two sandboxes that run. */
+async function demonstrateFleet(): Promise<void> {
+  title("Sixty tenants, three months of spend");
+  const databaseUrl = `postgresql://postgres:postgres@127.0.0.1:${localSettings().ports.database}/postgres`;
+  if (!(await makeFleet({ url, publishableKey: keys.publishable, databaseUrl }))) {
+    say("  They are there already. `npm start -- --fresh` starts with empty data.");
+  }
+  await openSandboxes(FLEET_PEOPLE[0] as string);
+  say(`  Open ${url}/dashboard and sign in, with the password "${FLEET_PASSWORD}", as`);
+  for (const email of FLEET_PEOPLE) say(`    ${email}`);
+}
+
+async function openSandboxes(email: string): Promise<void> {
+  const owner = client(keys.publishable);
+  const { data, error } = await owner.auth.signInWithPassword({ email, password: FLEET_PASSWORD });
+  if (error) throw error;
+  const { data: tenants } = await owner
+    .from("tenants")
+    .select("id")
+    .neq("plan_id", "free")
+    .throwOnError();
+  for (const { id } of tenants) {
+    const response = await fetch(`${url}/functions/v1/sandbox`, {
+      method: "POST",
+      headers: {
+        apikey: keys.publishable,
+        authorization: `Bearer ${data.session.access_token}`,
+        "content-type": "application/json",
+      },
+      body: JSON.stringify({ tenantId: id, conversationId: "quarterly report" }),
+    });
+    if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+  }
+}
+
+const show = process.argv.includes("--fleet") ? demonstrateFleet : demonstrate;
 const isRunning = await fetch(`${url}/auth/v1/health`).then(
   () => true,
   () => false,
 );
 if (isRunning) {
-  await demonstrate();
+  await show();
 } else {
   say("No stack is running; starting one for the demonstration.");
   const stack = await startLocalStack({ report: (line) => say(`  ${line}`) });
   try {
-    await demonstrate();
+    await show();
   } finally {
     await stack.stop();
   }

@@ -18,6 +18,7 @@ await runUntilStopped(
 
 function describe({ url, keys, database, providers, sandboxes }: LocalStack): [string, string][] {
   return [
+    ["Dashboard", `${url}/dashboard`],
     ["API", url],
     ["Data API", `${url}/rest/v1`],
     ["Auth", `${url}/auth/v1`],

@@ -11,6 +11,7 @@ import { App, type IAppConfig } from "@supabase/lite";
 import { createPostgresConnection } from "@supabase/lite/postgres";
 import postgres from "postgres";
 import { compositeParsers, isoTime } from "./composites.ts";
+import { serveDashboard } from "./dashboard.ts";
 import type { Keys } from "./keys.ts";
 import { assertPortFree } from "./ports.ts";
 
@@ -34,7 +35,7 @@ export interface Api {
   stop(): Promise<void>;
 }
 
-/** Serves /rest/v1, /auth/v1 and /functions/v1. */
+/** Serves /rest/v1, /auth/v1, /functions/v1 and /dashboard. */
 export async function startApi(options: ApiOptions): Promise<Api> {
   const { databaseUrl, port, keys, functionsPort } = options;
   await assertPortFree(port, "API", "SPENDGATE_API_PORT");
@@ -74,6 +75,9 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   });
   const server = createServer((request, response) => {
     if (request.url?.startsWith("/functions/v1/")) return forward(request, response, functionsPort);
+    if (/^\/dashboard(?=[/?]|$)/.test(request.url ?? "")) {
+      return serveDashboard(request, response, { url, publishableKey: keys.publishable });
+    }
     allowCors(request, response);
     if (request.method === "OPTIONS") response.writeHead(204).end();
     else answer(request, response);

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { type Api, startApi } from "./api.ts";
 import { bootstrap } from "./bootstrap.ts";
+import { buildDashboard } from "./dashboard.ts";
 import { type DatabaseServer, releaseDataDir, startDatabase } from "./database.ts";
 import { type Functions, readEnvFile, startFunctions } from "./functions.ts";
 import { type Keys, keepKeys } from "./keys.ts";
@@ -138,6 +139,7 @@ export async function startLocalStack({
   const steps = new Steps();
   try {
     const database = await steps.add(startLocalDatabase({ fresh, report }));
+    await buildDashboard(report);
     report("starting the API, the functions and the stand-ins");
     const services = await steps.add(
       startServices({

@@ -9,10 +9,16 @@ interface Entry {
   resolved?: string;
   integrity?: string;
   optional?: boolean;
+  /** Comes within the package that has it, and with that one's hash. */
+  inBundle?: boolean;
+  /** A workspace of this repository. */
+  link?: boolean;
 }
 
 const lockfile = JSON.parse(readFileSync(join(PROJECT, "package-lock.json"), "utf8"));
-const packages = Object.entries<Entry>(lockfile.packages).filter(([path]) => path !== "");
+const packages = Object.entries<Entry>(lockfile.packages).filter(
+  ([path, { inBundle, link }]) => path.includes("node_modules/") && !inBundle && !link,
+);
 
 it("The lockfile names no host but registry.npmjs.org", () => {
   const hosts = packages.flatMap(([, { resolved }]) => (resolved ? [new URL(resolved).host] : []));

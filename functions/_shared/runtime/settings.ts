@@ -271,7 +271,7 @@ const port = (fallback: number, meaning: string): Setting<number> => ({
 });
 
 export const LOCAL_STACK = {
-  SPENDGATE_API_PORT: port(54321, "Data API, Auth and functions"),
+  SPENDGATE_API_PORT: port(54321, "Data API, Auth, functions and dashboard"),
   SPENDGATE_DB_PORT: port(54322, "Postgres"),
   SPENDGATE_PROVIDERS_PORT: port(54325, "stand-in for the model providers"),
   SPENDGATE_SANDBOXES_PORT: port(54326, "stand-in for E2B"),
@@ -284,6 +284,12 @@ export const LOCAL_STACK = {
   SPENDGATE_DATA: optional(text, "folder", "data of the database, keys, logs", {
     defaultIs: "`.spendgate`",
   }),
+  SPENDGATE_CHROMIUM: optional(
+    text,
+    "file",
+    "browser of `npm run screenshots` and of the dashboard's tests",
+    { defaultIs: "where it usually is" },
+  ),
   SPENDGATE_PG: {
     schema: z.enum(["15", "17", "18"]),
     default: "17",

@@ -1,0 +1,302 @@
+// The catalogue: what is in force, what was, and a price that takes over at a moment.
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useState } from "react";
+import { addPrice, type Price, priceHistoryQuery, pricesQuery } from "../data/feeds.ts";
+import { formatUsd, parseUsd } from "../lib/money.ts";
+import { formatMoment } from "../lib/time.ts";
+import { useIdentity } from "../shell/identity.ts";
+import { ChangeDialog, Dialog } from "../ui/dialog.tsx";
+import { Pages } from "../ui/pages.tsx";
+import { Badge, Button, Field, Input, Money, Panel, Screen, Search } from "../ui/parts.tsx";
+import { Empty, Loaded } from "../ui/states.tsx";
+import { type Column, DataTable } from "../ui/table.tsx";
+
+const PAGE = 50;
+
+export function Prices() {
+  const { operator_role } = useIdentity();
+  const { search = "", page = 1 } = useSearch({ from: "/operator/prices" });
+  const navigate = useNavigate({ from: "/operator/prices" });
+  const prices = useQuery(pricesQuery(search, (page - 1) * PAGE, PAGE + 1));
+  const [shown, setShown] = useState<Price>();
+  const [changed, setChanged] = useState<Price>();
+
+  const columns: Column<Price>[] = [
+    {
+      id: "product",
+      header: "Model or template",
+      isTitle: true,
+      cell: (price) => (
+        <span className="inline-flex flex-wrap items-center gap-2 break-all">
+          {price.provider}/{price.product}
+          {price.service_tier !== "standard" && <Badge>{price.service_tier}</Badge>}
+          {Number(price.tier_from) > 0 && (
+            <Badge>above {Number(price.tier_from).toLocaleString("en")} tokens</Badge>
+          )}
+          {price.tenant_id && <Badge tone="accent">negotiated</Badge>}
+        </span>
+      ),
+    },
+    { id: "meter", header: "Meter", cell: ({ meter }) => meter.replaceAll("_", " ") },
+    {
+      id: "usd",
+      header: "Price",
+      align: "right",
+      cell: (price) => <PerUnits usd={price.usd} size={price.unit_size} />,
+    },
+    {
+      id: "since",
+      header: "Since (UTC)",
+      cell: ({ effective_from, changes_at }) => (
+        <span className="inline-flex flex-wrap gap-2">
+          <span className="whitespace-nowrap">{since(effective_from)}</span>
+          {changes_at && <Badge tone="warn">changes {formatMoment(changes_at, "UTC")}</Badge>}
+        </span>
+      ),
+    },
+    {
+      id: "actions",
+      header: "",
+      cell: (price) => (
+        <span className="inline-flex gap-1">
+          <Button aria-label={`History of ${nameOf(price)}`} onClick={() => setShown(price)}>
+            History
+          </Button>
+          {operator_role === "editor" && (
+            <Button aria-label={`Change ${nameOf(price)}`} onClick={() => setChanged(price)}>
+              Change
+            </Button>
+          )}
+        </span>
+      ),
+    },
+  ];
+
+  return (
+    <Screen
+      title="Prices"
+      note="In force now. A call costs what the prices said when it was reserved; a change is never applied to the past."
+      controls={
+        <Search
+          label="Find a price"
+          value={search}
+          placeholder="gpt-4o or openai/gpt"
+          onValue={(text) => navigate({ search: { search: text || undefined }, replace: true })}
+        />
+      }
+    >
+      <Panel>
+        <Loaded query={prices} skeleton={10}>
+          {(rows) =>
+            rows.length > 0 ? (
+              <DataTable
+                label="Prices"
+                columns={columns}
+                rows={rows.slice(0, PAGE)}
+                rowKey={({ price_id }) => price_id}
+              />
+            ) : (
+              <Empty title="No price is called so">
+                <p>A call of a model without a price is refused: unpriced_product.</p>
+              </Empty>
+            )
+          }
+        </Loaded>
+        <Pages
+          label="Pages of prices"
+          position={`Page ${page}`}
+          previous={
+            page > 1 ? () => navigate({ search: (old) => ({ ...old, page: page - 1 }) }) : undefined
+          }
+          next={
+            prices.data && prices.data.length > PAGE
+              ? () => navigate({ search: (old) => ({ ...old, page: page + 1 }) })
+              : undefined
+          }
+        />
+      </Panel>
+      {shown && <History price={shown} onClose={() => setShown(undefined)} />}
+      {changed && <ChangePrice price={changed} onClose={() => setChanged(undefined)} />}
+    </Screen>
+  );
+}
+
+function nameOf(price: Price): string {
+  return `${price.provider}/${price.product}, ${price.meter.replaceAll("_", " ")}`;
+}
+
+function PerUnits({ usd, size }: { usd: string; size: number }) {
+  return (
+    <span className="whitespace-nowrap">
+      <Money usd={usd} />
+      <span className="text-muted"> / {Number(size).toLocaleString("en")}</span>
+    </span>
+  );
+}
+
+/** The catalogue's first prices are dated 2020, for whatever was before. */
+function since(at: string): string {
+  return at === "-infinity" || at.startsWith("-") || Date.parse(at) <= Date.parse("2020-01-01")
+    ? "always"
+    : formatMoment(at, "UTC");
+}
+
+function History({ price, onClose }: { price: Price; onClose: () => void }) {
+  const history = useQuery(priceHistoryQuery(price));
+  return (
+    <Dialog title={nameOf(price)} description="Newest first. Times in UTC." onClose={onClose}>
+      <div className="rounded-md border border-line">
+        <Loaded query={history}>
+          {(rows) => (
+            <DataTable
+              label="History"
+              rows={rows}
+              rowKey={({ id }) => id}
+              columns={[
+                {
+                  id: "from",
+                  header: "From",
+                  isTitle: true,
+                  cell: ({ id, effective_from }) => (
+                    <span className="inline-flex flex-wrap gap-2">
+                      {since(effective_from)}
+                      {id === price.price_id && <Badge tone="good">in force</Badge>}
+                      {Date.parse(effective_from) > Date.now() && (
+                        <Badge tone="warn">to come</Badge>
+                      )}
+                    </span>
+                  ),
+                },
+                {
+                  id: "usd",
+                  header: "Price",
+                  align: "right",
+                  cell: (version) => <PerUnits usd={version.usd} size={version.unit_size} />,
+                },
+                {
+                  id: "revision",
+                  header: "Revision",
+                  align: "right",
+                  cell: ({ revision }) => revision,
+                },
+                { id: "note", header: "Note", cell: ({ note }) => note ?? "" },
+              ]}
+            />
+          )}
+        </Loaded>
+      </div>
+    </Dialog>
+  );
+}
+
+/** How many times the old price the new one is; undefined where the old one is nothing. */
+function timesOf(before: string, after: string): number | undefined {
+  return Number(before) > 0 ? Number(after) / Number(before) : undefined;
+}
+
+function ChangePrice({ price, onClose }: { price: Price; onClose: () => void }) {
+  const [usd, setUsd] = useState(price.usd.replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""));
+  const [from, setFrom] = useState("");
+  const [note, setNote] = useState("");
+  const { mutateAsync } = useMutation({
+    mutationFn: (change: Parameters<typeof addPrice>[1]) => addPrice(price, change),
+  });
+  const amount = parseUsd(usd);
+  const times = amount === undefined ? undefined : timesOf(price.usd, amount);
+  const size = Number(price.unit_size).toLocaleString("en");
+  const at = from ? new Date(`${from}Z`).toISOString() : null;
+  return (
+    <ChangeDialog
+      title={`Change ${nameOf(price)}`}
+      description="Inserts a price that takes over. Calls that are held keep the one that they were held at."
+      isComplete={amount !== undefined}
+      form={
+        <div className="grid gap-3 sm:grid-cols-2">
+          <Field
+            label={`USD per ${size}`}
+            error={amount === undefined ? "An amount such as 2.50." : undefined}
+          >
+            {(field) => (
+              <Input
+                {...field}
+                inputMode="decimal"
+                value={usd}
+                onChange={({ target }) => setUsd(target.value)}
+              />
+            )}
+          </Field>
+          <Field label="In force from (UTC)" hint="Empty: from now on.">
+            {(field) => (
+              <Input
+                {...field}
+                type="datetime-local"
+                value={from}
+                onChange={({ target }) => setFrom(target.value)}
+              />
+            )}
+          </Field>
+          <Field label="Note" hint="Where the price is from." className="sm:col-span-2">
+            {(field) => (
+              <Input {...field} value={note} onChange={({ target }) => setNote(target.value)} />
+            )}
+          </Field>
+        </div>
+      }
+      differences={[
+        {
+          name: `Per ${size}`,
+          before: formatUsd(price.usd),
+          after: amount === undefined ? "" : `${formatUsd(amount)}${changeText(times)}`,
+        },
+        {
+          name: "From",
+          before: since(price.effective_from),
+          after: at ? `${formatMoment(at, "UTC")} UTC` : "now",
+        },
+        ...(amount !== undefined && price.resource_type === "llm"
+          ? [
+              {
+                name: "1,000 units",
+                before: formatUsd(costOf(price.usd, 1000, price.unit_size)),
+                after: formatUsd(costOf(amount, 1000, price.unit_size)),
+              },
+            ]
+          : []),
+      ]}
+      warning={warningAbout(times)}
+      action="Insert the price"
+      isDanger={warningAbout(times) !== undefined}
+      change={async () => {
+        await mutateAsync({ usd: amount as string, effective_from: at, note: note.trim() || null });
+      }}
+      onClose={onClose}
+    />
+  );
+}
+
+/** For a preview: what so many units cost. The database computes what is booked. */
+function costOf(usd: string, units: number, size: number): string {
+  return ((Number(usd) * units) / Number(size)).toFixed(12);
+}
+
+function changeText(times: number | undefined): string {
+  if (times === undefined || times === 1) return "";
+  const percent = (times - 1) * 100;
+  return ` (${percent > 0 ? "+" : "−"}${Math.abs(percent).toFixed(Math.abs(percent) < 10 ? 1 : 0)} %)`;
+}
+
+/** A price that is ten times another is more often a slip of the point than a price. */
+function warningAbout(times: number | undefined): string | undefined {
+  if (times === undefined) return undefined;
+  if (times === 0) return "The new price is nothing: the meter costs $0 from then on.";
+  if (times >= 10)
+    return `The new price is ${trimNumber(times)} times the old one. Check the decimal point and the units.`;
+  if (times <= 0.1)
+    return `The old price is ${trimNumber(1 / times)} times the new one. Check the decimal point and the units.`;
+  return undefined;
+}
+
+function trimNumber(value: number): string {
+  return value.toLocaleString("en", { maximumSignificantDigits: 3 });
+}

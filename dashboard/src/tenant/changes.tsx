@@ -1,0 +1,80 @@
+// What was alerted, and who changed what.
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { alertsQuery, changesQuery } from "../data/feeds.ts";
+import { seesAll, useIdentity, useTenant } from "../shell/identity.ts";
+import { AlertList, ChangeList } from "../ui/history.tsx";
+import { useMemberName } from "../ui/names.ts";
+import { Pages } from "../ui/pages.tsx";
+import { Panel, Screen } from "../ui/parts.tsx";
+import { Empty, Loaded } from "../ui/states.tsx";
+
+const PAGE = 25;
+
+export function Changes() {
+  const tenant = useTenant();
+  const identity = useIdentity();
+  const nameOf = useMemberName();
+  const search = useSearch({ from: "/tenants/$tenantId/changes" });
+  const navigate = useNavigate({ from: "/tenants/$tenantId/changes" });
+  const alerts = useQuery(alertsQuery(tenant.tenant_id, search.alerts, PAGE + 1));
+  const changes = useQuery(changesQuery(tenant.tenant_id, search.changes, PAGE + 1));
+  if (!seesAll(tenant, identity)) {
+    return (
+      <Screen title="Alerts and changes">
+        <Panel>
+          <Empty title="For owners and admins of the tenant" />
+        </Panel>
+      </Screen>
+    );
+  }
+  return (
+    <Screen title="Alerts and changes" note={`${tenant.name}. Times in ${tenant.time_zone}.`}>
+      <Panel title="Alerts">
+        <Loaded query={alerts}>
+          {(rows) =>
+            rows.length > 0 ? (
+              <AlertList alerts={rows.slice(0, PAGE)} zone={tenant.time_zone} nameOf={nameOf} />
+            ) : (
+              <Empty title="No alerts">
+                <p>A limit that reaches its warning threshold shows here.</p>
+              </Empty>
+            )
+          }
+        </Loaded>
+        <Pages
+          label="Pages of alerts"
+          position={search.alerts ? "Older alerts" : "Newest alerts"}
+          previous={search.alerts ? () => window.history.back() : undefined}
+          next={
+            alerts.data && alerts.data.length > PAGE
+              ? () => navigate({ search: (old) => ({ ...old, alerts: alerts.data[PAGE - 1]?.id }) })
+              : undefined
+          }
+        />
+      </Panel>
+      <Panel title="Changes">
+        <Loaded query={changes}>
+          {(rows) =>
+            rows.length > 0 ? (
+              <ChangeList changes={rows.slice(0, PAGE)} zone={tenant.time_zone} nameOf={nameOf} />
+            ) : (
+              <Empty title="No changes" />
+            )
+          }
+        </Loaded>
+        <Pages
+          label="Pages of changes"
+          position={search.changes ? "Older changes" : "Newest changes"}
+          previous={search.changes ? () => window.history.back() : undefined}
+          next={
+            changes.data && changes.data.length > PAGE
+              ? () =>
+                  navigate({ search: (old) => ({ ...old, changes: changes.data[PAGE - 1]?.id }) })
+              : undefined
+          }
+        />
+      </Panel>
+    </Screen>
+  );
+}

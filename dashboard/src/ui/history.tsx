@@ -1,0 +1,210 @@
+// Alerts and changes as sentences and differences.
+import type { Alert, Change, Quota } from "../data/feeds.ts";
+import { formatUsd } from "../lib/money.ts";
+import { formatMoment } from "../lib/time.ts";
+import { shortId } from "./names.ts";
+import { Badge, TenantLink } from "./parts.tsx";
+import { quotaName } from "./quota_bar.tsx";
+import { type Column, DataTable } from "./table.tsx";
+
+type NameOf = (userId: string | null) => string;
+
+/** For operators, who see those of all tenants. */
+function tenantColumn<Row extends { tenant_id: string | null }>(
+  names: Record<string, string> | undefined,
+): Column<Row>[] {
+  if (!names) return [];
+  return [
+    {
+      id: "tenant",
+      header: "Tenant",
+      cell: ({ tenant_id }) =>
+        tenant_id ? (
+          <TenantLink id={tenant_id} name={names[tenant_id] ?? shortId(tenant_id)} />
+        ) : (
+          <span className="text-muted">none</span>
+        ),
+    },
+  ];
+}
+
+export function AlertList({
+  alerts,
+  zone,
+  nameOf,
+  tenantNames,
+}: {
+  alerts: Alert[];
+  zone: string;
+  nameOf: NameOf;
+  tenantNames?: Record<string, string>;
+}) {
+  const columns: Column<Alert>[] = [
+    {
+      id: "what",
+      header: "Alert",
+      isTitle: true,
+      cell: (alert) => <AlertText alert={alert} nameOf={nameOf} />,
+    },
+    ...tenantColumn<Alert>(tenantNames),
+    {
+      id: "when",
+      header: "When",
+      cell: ({ created_at }) => (
+        <span className="whitespace-nowrap">{formatMoment(created_at, zone)}</span>
+      ),
+    },
+    {
+      id: "delivered",
+      header: "Delivered",
+      cell: ({ delivered_at }) =>
+        delivered_at ? (
+          formatMoment(delivered_at, zone)
+        ) : (
+          <span className="text-muted">not yet</span>
+        ),
+    },
+  ];
+  return <DataTable label="Alerts" columns={columns} rows={alerts} rowKey={({ id }) => id} />;
+}
+
+function AlertText({ alert, nameOf }: { alert: Alert; nameOf: NameOf }) {
+  const { kind, threshold, details, limit_usd, facts, ended_at } = alert;
+  if (!details) {
+    return (
+      <>
+        <Badge tone="bad">{kind.replace("_", " ")}</Badge> {facts?.message}
+      </>
+    );
+  }
+  const whose =
+    details.scope === "user"
+      ? ` of ${nameOf(details.scope_id)}`
+      : details.scope === "platform"
+        ? " of the platform"
+        : "";
+  return (
+    <span>
+      <Badge tone={kind === "limit" ? "bad" : "warn"}>
+        {kind === "limit" ? "limit" : "warning"}
+      </Badge>{" "}
+      {quotaName(details as Pick<Quota, "resource_type" | "period">)}
+      {whose}: {threshold !== null && `${Number(threshold) * 100} %`} of{" "}
+      {formatUsd(limit_usd ?? "0")} reached
+      {ended_at && <span className="text-muted">, over since</span>}
+    </span>
+  );
+}
+
+export function ChangeList({
+  changes,
+  zone,
+  nameOf,
+  tenantNames,
+}: {
+  changes: Change[];
+  zone: string;
+  nameOf: NameOf;
+  tenantNames?: Record<string, string>;
+}) {
+  const columns: Column<Change>[] = [
+    {
+      id: "what",
+      header: "What",
+      isTitle: true,
+      cell: (change) => subjectOf(change, nameOf),
+    },
+    ...tenantColumn<Change>(tenantNames),
+    {
+      id: "fields",
+      header: "Change",
+      cell: (change) => (
+        <ul className="text-xs">
+          {fieldsOf(change).map(([field, before, after]) => (
+            <li key={field} className="break-words">
+              <span className="text-muted">{field.replaceAll("_", " ")}</span>{" "}
+              {before !== undefined && <>{before} → </>}
+              <span className="font-medium">{after}</span>
+            </li>
+          ))}
+        </ul>
+      ),
+    },
+    {
+      id: "who",
+      header: "By",
+      cell: ({ user_id, role_name }) =>
+        user_id ? nameOf(user_id) : <code className="text-xs">{role_name}</code>,
+    },
+    {
+      id: "when",
+      header: "When",
+      cell: ({ changed_at }) => (
+        <span className="whitespace-nowrap">{formatMoment(changed_at, zone)}</span>
+      ),
+    },
+  ];
+  return <DataTable label="Changes" columns={columns} rows={changes} rowKey={({ id }) => id} />;
+}
+
+const VERBS = { INSERT: "added", UPDATE: "changed", DELETE: "removed", TRUNCATE: "emptied" };
+
+const TABLES: Record<string, string> = {
+  cost_quotas: "Limit",
+  plan_quotas: "Limit of a plan",
+  tenants: "Tenant",
+  tenant_members: "Member",
+  prices: "Price",
+  plans: "Plan",
+  operators: "Operator",
+};
+
+/** "Limit added: LLM calls per month of ada@example.com". */
+function subjectOf(change: Change, nameOf: NameOf): string {
+  const row = change.new_row ?? change.old_row ?? {};
+  const table = TABLES[change.table_name] ?? change.table_name.replaceAll("_", " ");
+  const subjects: Record<string, () => string> = {
+    cost_quotas: () =>
+      quotaName(row as never) + (row.scope === "user" ? ` of ${nameOf(String(row.scope_id))}` : ""),
+    plan_quotas: () => `${quotaName(row as never)} of ${row.plan_id}`,
+    tenants: () => String(row.name),
+    tenant_members: () => nameOf(String(row.user_id)),
+    operators: () => nameOf(String(row.user_id)),
+    prices: () => `${row.provider}/${row.product}, ${row.meter}`,
+    plans: () => String(row.name),
+  };
+  const subject = subjects[change.table_name]?.();
+  return `${table} ${VERBS[change.command]}${subject ? `: ${subject}` : ""}`;
+}
+
+/** What a new or a removed row is worth telling of; the subject has said the rest. */
+const TOLD = new Set([
+  "limit_usd",
+  "role",
+  "plan_id",
+  "time_zone",
+  "usd",
+  "effective_from",
+  "value",
+]);
+
+/** Of a change, every field that differs; else those that are told. */
+function fieldsOf({ command, old_row, new_row }: Change): [string, string | undefined, string][] {
+  const names = Object.keys({ ...old_row, ...new_row });
+  return names.flatMap((name): [string, string | undefined, string][] => {
+    const before = old_row?.[name];
+    const after = new_row?.[name];
+    if (command === "UPDATE") {
+      const isSame = JSON.stringify(before) === JSON.stringify(after) || name === "plan_version";
+      return isSame ? [] : [[name, show(name, before), show(name, after)]];
+    }
+    const value = after ?? before;
+    return TOLD.has(name) && value !== null ? [[name, undefined, show(name, value)]] : [];
+  });
+}
+
+function show(name: string, value: unknown): string {
+  if (value === null || value === undefined) return "nothing";
+  if (/(^|_)usd$/.test(name) && typeof value === "number") return `$${value}`;
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,63 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import {
+  compareUsd,
+  exactUsd,
+  formatUsd,
+  parseUsd,
+  subtractUsd,
+  sumUsd,
+} from "../../dashboard/src/lib/money.ts";
+
+it.each([
+  ["0.000000000000", "$0"],
+  ["0.000375000000", "$0.000375"],
+  ["0.000000000001", "$0.000000000001"],
+  ["0.0099999", "$0.01"],
+  ["0.061", "$0.0610"],
+  ["0.5", "$0.50"],
+  ["-0.25", "-$0.25"],
+  ["1.005", "$1.01"],
+  ["100", "$100.00"],
+  ["1234567.891", "$1,234,567.89"],
+])("%s reads as %s", (usd, text) => {
+  expect(formatUsd(usd)).toBe(text);
+});
+
+const amount = fc.bigInt({ min: -(10n ** 20n), max: 10n ** 20n }).map((units) => {
+  const digits = (units < 0n ? -units : units).toString().padStart(13, "0");
+  return `${units < 0n ? "-" : ""}${digits.slice(0, -12)}.${digits.slice(-12)}`;
+});
+
+it("nothing but nothing reads as nothing, and the exact text loses no decimal", () => {
+  fc.assert(
+    fc.property(amount, (usd) => {
+      const isZero = /^-?0\.0+$/.test(usd);
+      expect(formatUsd(usd).replace("-", "") === "$0").toBe(isZero);
+      const plain = exactUsd(usd).replace("$", "");
+      expect(compareUsd(plain, usd)).toBe(0);
+    }),
+  );
+});
+
+it("sums and differences are exact where numbers of JavaScript are not", () => {
+  expect(sumUsd(["0.1", "0.2"])).toBe("0.300000000000");
+  expect(sumUsd(["123456.789012345678", "0.000000000001"])).toBe("123456.789012345679");
+  fc.assert(
+    fc.property(amount, amount, (a, b) => {
+      expect(compareUsd(subtractUsd(sumUsd([a, b]), b), a)).toBe(0);
+    }),
+  );
+});
+
+it.each([
+  ["20", "20"],
+  [" $1,000.50 ", "1000.50"],
+  ["0", "0"],
+  ["-1", undefined],
+  ["1e3", undefined],
+  ["", undefined],
+  ["1.2.3", undefined],
+])("a person who types %j means %j", (typed, usd) => {
+  expect(parseUsd(typed)).toBe(usd);
+});
