@@ -25,6 +25,10 @@ const TRIGGERS: Record<string, string[]> = {
   lock_shape: [vitest("race/locks"), vitest("race/reserve")],
 };
 
+const OTHER_TRIGGERS = ["quotas", "prices", "security", "ledger", "tenants", "reservations"].map(
+  (folder) => pgtap(`${folder}/`),
+);
+
 export async function catalogueMutants(sql: Sql): Promise<Mutant[]> {
   return [
     ...(await policies(sql)),
@@ -209,6 +213,6 @@ async function triggers(sql: Sql): Promise<Mutant[]> {
   return found.map(({ table, name }) => ({
     name: `trigger dropped: ${table}: ${name}`,
     change: { sql: `drop trigger "${name}" on ${table}` },
-    tests: TRIGGERS[name] ?? [pgtap("prices/"), pgtap("ledger/"), pgtap("audit/")],
+    tests: TRIGGERS[name] ?? OTHER_TRIGGERS,
   }));
 }

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(25);
+select plan(26);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b'),
@@ -28,6 +28,10 @@ insert into spend.tenant_members (tenant_id, user_id, role) values
   ('bbbbbbbb-0000-4000-8000-000000000002', '00000000-0000-4000-8000-00000000000c', 'owner');
 update spend.tenant_members set role = 'admin' where user_id = '00000000-0000-4000-8000-00000000000b';
 delete from spend.tenant_members where user_id = '00000000-0000-4000-8000-00000000000b';
+insert into spend.operators (user_id) values ('00000000-0000-4000-8000-00000000000c');
+update spend.operators set role = 'editor';
+delete from spend.operators;
+select is(pg_temp.log('operators'), 'INSERT postgres, UPDATE postgres, DELETE postgres', 'The log has every change of operators');
 select is(pg_temp.log('plans'), 'INSERT postgres, UPDATE postgres', 'The log has an insert and an update of plans');
 select is(pg_temp.log('plan_quotas'), 'INSERT postgres, UPDATE postgres', 'The log has an insert and an update of plan_quotas');
 select is(pg_temp.log('tenants'), 'INSERT postgres, INSERT postgres, UPDATE postgres', 'The log has inserts and an update of tenants');

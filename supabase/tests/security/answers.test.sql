@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(40);
+select plan(41);
 
 -- What a DBA who makes a mistake is told: message, field and remedy. constraints.test.sql has a row for every constraint.
 
@@ -118,6 +118,7 @@ select matches(
   '^PT409 tenant_in_use \(id\): Rows of spend\.[a-z_]+ refer to it', 'A tenant with rows that refer to it cannot get another id'
 );
 select matches(pg_temp.answer($$ delete from spend.meters where meter = 'input_tokens' $$), '^PT409 meter_in_use', 'A meter with prices cannot be deleted');
+select matches(pg_temp.answer($$ update spend.meters set meter = 'tokens_in' where meter = 'input_tokens' $$), '^PT409 meter_in_use', 'A meter with prices cannot be renamed');
 select matches(
   pg_temp.answer($$ insert into spend.product_aliases values ('openai', 'regex', 'gpt-4o(', 'gpt-4o') $$),
   '^22023 invalid_alias \(pattern\): .*regular expression', 'An alias with an invalid pattern is refused'
