@@ -23,7 +23,7 @@ it("a provider's refusal: class, name, status, code of its cause and request id"
     name: "AI_APICallError",
     status: 400,
     code: "context_length_exceeded",
-    requestId: "req_1",
+    providerRequestId: "req_1",
   });
 });
 

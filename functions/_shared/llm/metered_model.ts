@@ -61,6 +61,12 @@ function meter(products: Product[], metering: Metering): LanguageModelV4Middlewa
         try {
           const result = await model.doGenerate({ ...bounded, abortSignal: attempt.signal });
           usage.seeAnswer(result);
+          const { response, finishReason } = result;
+          attempt.see({
+            model: response?.modelId,
+            id: response?.id,
+            finishReason: finishReason.unified,
+          });
           attempt.settle(usage.usage);
           return result;
         } catch (error) {
