@@ -17,6 +17,7 @@ import type { UserContext } from "../_shared/http/serve.ts";
 import { meteredModel } from "../_shared/llm/metered_model.ts";
 import { callError } from "../_shared/llm/providers/error.ts";
 import { writtenStream } from "../_shared/runtime/background.ts";
+import { logOnce } from "../_shared/runtime/log.ts";
 import { AgentSteps } from "./agent_steps.ts";
 import { type Compaction, fitConversation } from "./compaction.ts";
 import { type ChatRequest, chatRequest, toUIMessages } from "./request.ts";
@@ -112,6 +113,7 @@ async function answer(body: ChatRequest, metering: RequestMetering): Promise<Res
     const error = callError(thrown);
     steps.end(error);
     if (done.length === 0) throw error;
+    tell(error);
     ending = { finishReason: error.code, error };
   }
   const costs = await metering.receipt.costs(metering.env.costWaitMs);
@@ -150,8 +152,10 @@ async function streamAnswer(
     const result = streamText({
       ...call,
       onStepEnd: () => steps.end(),
-      onError: ({ error }) => {
-        steps.end(callError(error));
+      onError: ({ error: thrown }) => {
+        const error = callError(thrown);
+        tell(error);
+        steps.end(error);
         started.reject(error);
       },
     });
@@ -171,6 +175,11 @@ async function streamAnswer(
   } catch (thrown) {
     throw callError(thrown);
   }
+}
+
+/** Logs what ends a run that has begun to answer. */
+function tell(error: SpendgateError): void {
+  if (error.status >= 500) logOnce("error", error.code, error);
 }
 
 /** The stream, read whether or not its reader keeps up, with one more part before its `finish`. */

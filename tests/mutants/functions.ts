@@ -123,7 +123,7 @@ export const functionMutants: Mutant[] = [
   broken(
     "a token of any role is a user's",
     "_shared/http/auth.ts",
-    'const claims = z.object({ sub: z.uuid(), role: z.literal("authenticated") });',
+    'const claims = z.object({ sub: z.guid(), role: z.literal("authenticated") });',
     'const claims = z.object({ sub: z.uuid().default("00000000-0000-4000-8000-000000000000") });',
     [vitest("isolation/endpoints")],
   ),

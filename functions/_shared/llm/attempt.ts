@@ -326,7 +326,8 @@ export class Attempt {
     this.#span.set({ outcome, cost: booked?.cost_usd, isEstimated: booked?.is_estimated });
     this.#span.end(endedAt);
     if (booked) this.#recordSpend(booked, usage);
-    log(this.#failure === undefined ? "info" : "warn", "llm_call", {
+    const isRight = this.#failure === undefined || this.#failure instanceof ClientGone;
+    log(isRight ? "info" : "warn", "llm_call", {
       outcome,
       seconds,
       reservationId: this.reservation.id,

@@ -60,13 +60,12 @@ function meter(products: Product[], metering: Metering): LanguageModelV4Middlewa
         const usage = new UsageReader(attempt.product);
         try {
           const result = await model.doGenerate({ ...bounded, abortSignal: attempt.signal });
-          usage.seeAnswer(result);
-          const { response, finishReason } = result;
           attempt.see({
-            model: response?.modelId,
-            id: response?.id,
-            finishReason: finishReason.unified,
+            model: result.response?.modelId,
+            id: result.response?.id,
+            finishReason: result.finishReason.unified,
           });
+          usage.seeAnswer(result);
           attempt.settle(usage.usage);
           return result;
         } catch (error) {

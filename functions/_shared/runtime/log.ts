@@ -17,7 +17,8 @@ export function setLogLevel(level: Level): void {
 export function log(level: Level, event: string, fields: LogFields = {}): void {
   if (LEVELS.indexOf(level) < LEVELS.indexOf(least)) return;
   const time = new Date().toISOString();
-  console[level](JSON.stringify({ time, level, event, ...describeRequest(), ...fields }));
+  const own = withoutUndefined(fields);
+  console[level](JSON.stringify({ time, level, event, ...own, ...describeRequest(), ...own }));
 }
 
 const logged = new WeakSet<SpendgateError>();

@@ -21,7 +21,6 @@ export const SPANS = {
   maintenance: "maintenance.run",
   job: "maintenance.job",
   reconcile: "sandbox.reconcile",
-  alerts: "alerts.claim",
   alert: "alert.deliver",
 } as const;
 
@@ -125,7 +124,7 @@ export const METRICS = {
     name: "spendgate.cost",
     kind: "counter",
     unit: "{USD}",
-    description: "Cost that was charged when a call or a sandbox was settled.",
+    description: "Cost of calls of models, as they were settled.",
     attributes: ["resourceType", "provider", "requestModel"],
   },
   refusals: {
