@@ -200,6 +200,41 @@ it("OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP_HEADERS a
   expect(collector.headers.every((headers) => headers["x-collector-key"] === "one")).toBe(true);
 });
 
+it("OTEL_TRACES_SAMPLER and the temporality of metrics are heeded: no span, and increments", async () => {
+  const quiet = await startServices({
+    databaseUrl: stack.database.url,
+    keys: stack.keys,
+    env: {
+      ...collector.env,
+      ...provider.env,
+      OTEL_SERVICE_NAME: "quiet",
+      OTEL_TRACES_SAMPLER: "always_off",
+      OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "delta",
+    },
+  });
+  try {
+    const isQuiet = ({ resource }: { resource: object }) =>
+      JSON.stringify(resource).includes('"quiet"');
+    const increment = () => collector.series("spendgate.cost").find(isQuiet)?.value;
+    provider.plays(
+      answers("One", { prompt_tokens: 1_000_000, completion_tokens: 0 }),
+      answers("Two", { prompt_tokens: 10_000, completion_tokens: 0 }),
+    );
+    for (const cost of [0.15, 0.0015]) {
+      const response = await fetch(`${quiet.url}/functions/v1/chat`, {
+        method: "POST",
+        body: JSON.stringify({ ...HELLO, stream: false }),
+        headers: { apikey: stack.keys.publishable, authorization: `Bearer ${user.jwt}` },
+      });
+      expect(response.status).toBe(200);
+      await until(`an increment of $${cost}`, () => increment() === cost);
+    }
+    expect(collector.spans.filter(isQuiet)).toEqual([]);
+  } finally {
+    await quiet.stop();
+  }
+});
+
 /** The packages of OpenTelemetry that answering a request loads, with an environment. */
 async function loadedWith(env: Record<string, string>): Promise<string[]> {
   const { stdout } = await promisify(execFile)(

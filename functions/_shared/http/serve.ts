@@ -3,22 +3,17 @@
 import { SpendgateError, toSpendgateError } from "../errors.ts";
 import { Gate } from "../gate/gate.ts";
 import type { Attribution, RequestMetering } from "../gate/metering.ts";
-import { inBackground } from "../runtime/background.ts";
 import { type Env, readEnv } from "../runtime/env.ts";
 import { log, logOnce, messageOf } from "../runtime/log.ts";
-import {
-  type RequestScope,
-  requestContext,
-  requestScope,
-  within,
-} from "../runtime/telemetry/context.ts";
+import { requestScope } from "../runtime/telemetry/context.ts";
 import { SPANS } from "../runtime/telemetry/names.ts";
-import { inSpan, OpenSpan } from "../runtime/telemetry/spans.ts";
-import { flushTelemetry, startTelemetry } from "../runtime/telemetry/telemetry.ts";
+import { inSpan, type OpenSpan } from "../runtime/telemetry/spans.ts";
+import { startTelemetry } from "../runtime/telemetry/telemetry.ts";
 import { authenticate } from "./auth.ts";
 import { allowCors } from "./cors.ts";
 import { errorResponse } from "./error_response.ts";
 import { answerHealth } from "./health.ts";
+import { inTrace } from "./in_trace.ts";
 import { meteringFor } from "./metering.ts";
 import { matchRoute } from "./route.ts";
 import { requireSecretKey } from "./secret_key.ts";
@@ -76,7 +71,8 @@ export function serve(served: Served): { fetch(request: Request): Promise<Respon
     async fetch(request) {
       if (request.method === "OPTIONS") return allowed(request);
       const path = pathBelow(request);
-      const response = await traced(request, served.name, setUp, (span) =>
+      if (!(setUp instanceof SpendgateError)) await setUp.telemetry;
+      const response = await inTrace(request, served.name, (span) =>
         answer(request, path, served, setUp, span).catch((thrown) => {
           const error = toSpendgateError(thrown);
           span.set({ error: error.code });
@@ -93,52 +89,11 @@ export function serve(served: Served): { fetch(request: Request): Promise<Respon
   };
 }
 
+/** Answers a preflight. */
 function allowed(request: Request): Response {
   const response = new Response(null, { status: 204 });
   allowCors(request, response.headers);
   return response;
-}
-
-/** Answers in a span of the caller's trace, which ends when the answer is written; then all is sent that was recorded. */
-async function traced(
-  request: Request,
-  name: string,
-  setUp: SetUp | SpendgateError,
-  work: (span: OpenSpan) => Promise<Response>,
-): Promise<Response> {
-  if (!(setUp instanceof SpendgateError)) await setUp.telemetry;
-  const requestId = requestIdOf(request.headers);
-  const scope: RequestScope = {
-    facts: { function: name, requestId },
-    answers: new Set(),
-    work: new Set(),
-  };
-  const span = new OpenSpan(SPANS.request.replace("{function}", name), {
-    kind: "server",
-    attributes: { function: name, requestId, method: request.method },
-    parent: requestContext(request.headers, scope),
-  });
-  const response = await within(span.inside, () => work(span));
-  const { tenantId, userId, task } = scope.facts;
-  span.set({ status: response.status, tenant: tenantId, user: userId, task });
-  inBackground(finish(scope, span));
-  return response;
-}
-
-/** The platform may stop a worker when its work is done: what was recorded leaves before that. */
-async function finish({ answers, work }: RequestScope, span: OpenSpan): Promise<void> {
-  while (answers.size > 0) await Promise.all(answers);
-  span.end();
-  flushTelemetry();
-  if (work.size === 0) return;
-  while (work.size > 0) await Promise.all(work);
-  flushTelemetry();
-}
-
-/** The platform's own id of a request, so that its logs and ours go together; else one of ours. */
-function requestIdOf(headers: Headers): string {
-  const given = headers.get("sb-request-id") ?? headers.get("x-request-id") ?? "";
-  return /^[\w.:-]{1,64}$/.test(given) ? given : crypto.randomUUID();
 }
 
 interface SetUp {

@@ -173,10 +173,16 @@ export class Attempt {
     this.#span.set({ firstChunk: this.#firstChunk, isStreamed: true });
   }
 
+  /** How far it has come. */
+  get #stage(): "call" | "stream" {
+    return this.#firstChunk === undefined ? "call" : "stream";
+  }
+
   /** The call fails, whatever it has produced; the first failure is the one that is told. */
   failsBy(error: unknown): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
+    this.#span.set({ stage: this.#stage });
     this.#span.fail(error);
   }
 
@@ -335,7 +341,7 @@ export class Attempt {
       costUsd: booked?.cost_usd,
       isEstimated: booked?.is_estimated,
       ...(this.#failure !== undefined && {
-        stage: this.#firstChunk === undefined ? "call" : "stream",
+        stage: this.#stage,
         ...describeError(this.#failure),
       }),
     });

@@ -69,6 +69,7 @@ function meter(products: Product[], metering: Metering): LanguageModelV4Middlewa
           attempt.settle(usage.usage);
           return result;
         } catch (error) {
+          attempt.failsBy(error);
           // The provider answered, and bills what the SDK could not read.
           usage.seeError(error);
           if (usage.usage) attempt.settle(usage.usage);
