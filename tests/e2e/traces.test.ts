@@ -38,7 +38,12 @@ beforeAll(async () => {
   collector = await startCollector();
   provider = await startScriptedProvider();
   stack = await startTestStack({
-    env: { ...collector.env, ...provider.env, SPENDGATE_LOG_LEVEL: "debug" },
+    env: {
+      ...collector.env,
+      ...provider.env, // What arrives was flushed, not sent in the course of time.
+      OTEL_BSP_SCHEDULE_DELAY: "600000",
+      SPENDGATE_LOG_LEVEL: "debug",
+    },
     prepare: `
       create table public.seen (reservation_id uuid, headers json, application_name text);
       create function public.see() returns trigger language plpgsql security definer as $$
@@ -387,7 +392,13 @@ it("a refusal is sent, and logged once, with its trace, request, function, tenan
     const names = spansOf(traceId).map(({ name }) => name);
     return names.includes("api.chat") && names.includes("api.sandbox");
   });
-  const lines = linesOf(traceId);
+  const [answered, lines] = [true, false].map((isAnswer) =>
+    linesOf(traceId).filter(({ event }) => (event === "request") === isAnswer),
+  ) as [Record<string, unknown>[], Record<string, unknown>[]];
+  expect(answered).toMatchObject([
+    { level: "debug", function: "chat", method: "POST", status: 429 },
+    { level: "debug", function: "sandbox", method: "POST", status: 429 },
+  ]);
   expect(lines).toMatchObject([
     { event: "llm_call", outcome: "refused", function: "chat", task: "chat" },
     { event: "sandbox", outcome: "refused", function: "sandbox", task: "sandbox" },
