@@ -44,5 +44,7 @@ export const alertShape = z.discriminatedUnion("kind", [aboutQuota, forOperator]
 export type Alert = z.output<typeof alertShape>;
 
 /** As much as must be known of a row to say that it cannot be delivered. */
-export const claimedShape = z.array(z.looseObject({ id: z.number(), attempts: z.number() }));
+export const claimedShape = z.array(
+  z.looseObject({ id: z.number(), kind: z.string(), attempts: z.number() }),
+);
 export type Claimed = z.output<typeof claimedShape>[number];

@@ -4,6 +4,9 @@ import type { Gate } from "../_shared/gate/gate.ts";
 import type { Context } from "../_shared/http/serve.ts";
 import { expectRight, notConfigured } from "../_shared/runtime/env.ts";
 import { describeError, log, messageOf } from "../_shared/runtime/log.ts";
+import { SPANS } from "../_shared/runtime/telemetry/names.ts";
+import { inSpan } from "../_shared/runtime/telemetry/spans.ts";
+import { record } from "../_shared/runtime/telemetry/telemetry.ts";
 import { alertShape, type Claimed, claimedShape } from "./alert.ts";
 import { deliver } from "./webhook.ts";
 
@@ -25,7 +28,13 @@ export async function deliverAlerts({ env, gate }: Context): Promise<Response> {
     const delivered = await Promise.all(
       // Each is read by itself: one that nobody can read does not keep the others.
       claimed.map((alert) =>
-        deliverOne(alert, gate, async () => deliver(alertShape.parse(alert), url, secret)),
+        deliverOne(alert, gate, () =>
+          inSpan(
+            SPANS.alert,
+            { kind: "client", attributes: { alert: alert.id, alertKind: alert.kind } },
+            async () => deliver(alertShape.parse(alert), url, secret),
+          ),
+        ),
       ),
     );
     for (const isDelivered of delivered) counts[isDelivered ? "delivered" : "failed"]++;
@@ -47,8 +56,11 @@ async function deliverOne(
   };
   const error = await deliver().then(() => null, failed);
   const finished = gate.call("finish_alert", z.boolean(), { alert_id: alert.id, error });
-  return finished.then(
+  const isDelivered = await finished.then(
     () => error === null,
     (thrown) => failed(thrown) === null,
   );
+  const outcome = isDelivered ? "delivered" : "failed";
+  record("alerts", 1, { alertKind: alert.kind, outcome });
+  return isDelivered;
 }

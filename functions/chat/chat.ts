@@ -17,6 +17,8 @@ import type { UserContext } from "../_shared/http/serve.ts";
 import { meteredModel } from "../_shared/llm/metered_model.ts";
 import { callError } from "../_shared/llm/providers/error.ts";
 import { writtenStream } from "../_shared/runtime/background.ts";
+import { logOnce } from "../_shared/runtime/log.ts";
+import { AgentSteps } from "./agent_steps.ts";
 import { type Compaction, fitConversation } from "./compaction.ts";
 import { type ChatRequest, chatRequest, toUIMessages } from "./request.ts";
 import { toolsNamed } from "./tools.ts";
@@ -44,18 +46,21 @@ async function prepare(body: ChatRequest, metering: RequestMetering) {
   const compaction: Compaction = body.compact
     ? await fitConversation(asked, name, metering)
     : { messages: asked, replaced: 0, summary: null };
+  const steps = new AgentSteps(metering, body.tools.length > 0);
   return {
     name,
     compaction,
+    steps,
     call: {
-      model: meteredModel(name, metering, body.fallbackModels),
+      model: meteredModel(name, steps.metering, body.fallbackModels),
       messages: await convertToModelMessages(compaction.messages, {
         // What a user stopped in the middle of a tool's work stays in useChat's history: it must not end the chat.
         ignoreIncompleteToolCalls: true,
       }),
       maxOutputTokens: body.maxOutputTokens,
       temperature: body.temperature,
-      tools: toolsNamed(body.tools, metering),
+      tools: toolsNamed(body.tools, steps.metering),
+      onStepStart: steps.begin,
       stopWhen: [isStepCount(body.maxSteps), hasUsed(body.maxTotalTokens)],
       // Tries are counted, and held, behind the door: see SPENDGATE_MAX_RETRIES.
       maxRetries: 0,
@@ -91,19 +96,24 @@ function filesOf(steps: Step[]) {
 }
 
 async function answer(body: ChatRequest, metering: RequestMetering): Promise<Response> {
-  const { name, compaction, call } = await prepare(body, metering);
+  const { name, compaction, call, steps } = await prepare(body, metering);
   const done: Step[] = [];
   let ending: { finishReason: string; error?: SpendgateError };
   try {
     const { finishReason } = await generateText({
       ...call,
-      onStepEnd: (step) => void done.push(step),
+      onStepEnd: (step) => {
+        done.push(step);
+        steps.end();
+      },
     });
     ending = { finishReason };
   } catch (thrown) {
     // A run that was refused on its way has done something: that is the answer, with the reason of its end.
     const error = callError(thrown);
+    steps.end(error);
     if (done.length === 0) throw error;
+    tell(error);
     ending = { finishReason: error.code, error };
   }
   const costs = await metering.receipt.costs(metering.env.costWaitMs);
@@ -134,12 +144,21 @@ async function streamAnswer(
   const started = Promise.withResolvers<void>();
   // Until the first token the status is open: a refusal is a 429, not an error in a stream of status 200.
   try {
-    const { compaction, call } = await prepare(body, {
+    const { compaction, call, steps } = await prepare(body, {
       ...metering,
       gone: gone.signal,
       onFirstToken: started.resolve,
     });
-    const result = streamText({ ...call, onError: ({ error }) => started.reject(error) });
+    const result = streamText({
+      ...call,
+      onStepEnd: () => steps.end(),
+      onError: ({ error: thrown }) => {
+        const error = callError(thrown);
+        tell(error);
+        steps.end(error);
+        started.reject(error);
+      },
+    });
     const parts = readAhead(
       result.toUIMessageStream({ onError: (error) => JSON.stringify(callError(error)) }),
       gone,
@@ -156,6 +175,11 @@ async function streamAnswer(
   } catch (thrown) {
     throw callError(thrown);
   }
+}
+
+/** Logs what ends a run that has begun to answer. */
+function tell(error: SpendgateError): void {
+  if (error.status >= 500) logOnce("error", error.code, error);
 }
 
 /** The stream, read whether or not its reader keeps up, with one more part before its `finish`. */

@@ -7,6 +7,9 @@ import { modelLimits } from "../_shared/llm/bounds/model_limits.ts";
 import { bytesOf } from "../_shared/llm/bounds/token_bound.ts";
 import { meteredModel } from "../_shared/llm/metered_model.ts";
 import { parseModelName } from "../_shared/llm/model_name.ts";
+import { activeContext } from "../_shared/runtime/telemetry/context.ts";
+import { SPANS } from "../_shared/runtime/telemetry/names.ts";
+import { inSpan } from "../_shared/runtime/telemetry/spans.ts";
 
 export interface Compaction {
   /** The conversation to go on with. */
@@ -83,13 +86,20 @@ async function summarise(
   model = metering.env.compactionModel,
 ): Promise<Compaction> {
   if (older.length === 0) return { messages: [...head, ...recent], replaced: 0, summary: null };
-  const { text } = await generateText({
-    model: meteredModel(model, { ...metering, task: "compaction", onFirstToken: undefined }),
-    instructions: INSTRUCTIONS,
-    prompt: transcript(older, model),
-    maxOutputTokens: SUMMARY_TOKENS,
-    maxRetries: 0,
-  });
+  const { text } = await inSpan(SPANS.compaction, { parent: metering.trace }, () =>
+    generateText({
+      model: meteredModel(model, {
+        ...metering,
+        task: "compaction",
+        onFirstToken: undefined,
+        trace: activeContext(),
+      }),
+      instructions: INSTRUCTIONS,
+      prompt: transcript(older, model),
+      maxOutputTokens: SUMMARY_TOKENS,
+      maxRetries: 0,
+    }),
+  );
   const summary: UIMessage = {
     id: "summary",
     role: "system",

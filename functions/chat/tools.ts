@@ -3,6 +3,8 @@ import { type ToolSet, tool } from "ai";
 import { z } from "zod";
 import { invalidRequest, SpendgateError } from "../_shared/errors.ts";
 import type { Metering } from "../_shared/gate/metering.ts";
+import { SPANS } from "../_shared/runtime/telemetry/names.ts";
+import { inSpan } from "../_shared/runtime/telemetry/spans.ts";
 import { type RunResult, runInConversation } from "../_shared/sandbox/metered_sandbox.ts";
 
 /** Bytes of a run's output that a model is shown: it reads, and pays for, every one of them. */
@@ -110,5 +112,24 @@ export const TOOL_NAMES = Object.keys(TOOLS) as [ToolName, ...ToolName[]];
 
 /** @throws SpendgateError invalid_request when a tool needs what the request does not say. */
 export function toolsNamed(names: ToolName[], metering: Metering): ToolSet {
-  return Object.fromEntries(names.map((name) => [name, TOOLS[name](metering)]));
+  return Object.fromEntries(
+    names.map((name) => [name, traced(name, TOOLS[name](metering), metering)]),
+  );
+}
+
+/** The tool, each use of which is a span of the step that asks for it. */
+function traced(name: ToolName, used: ToolSet[string], metering: Metering): ToolSet[string] {
+  const { execute } = used;
+  if (!execute) return used;
+  return {
+    ...used,
+    execute: (...given: Parameters<typeof execute>) => {
+      const attributes = { operation: "execute_tool", tool: name, toolCall: given[1].toolCallId };
+      return inSpan(
+        SPANS.tool.replace("{tool}", name),
+        { parent: metering.trace, attributes },
+        async () => execute(...given),
+      );
+    },
+  };
 }

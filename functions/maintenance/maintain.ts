@@ -2,6 +2,8 @@
 import { z } from "zod";
 import type { Gate } from "../_shared/gate/gate.ts";
 import { describeError, log } from "../_shared/runtime/log.ts";
+import { SPANS } from "../_shared/runtime/telemetry/names.ts";
+import { inSpan } from "../_shared/runtime/telemetry/spans.ts";
 
 /** Milliseconds after which no job is repeated. Each is begun once all the same. */
 const ENOUGH_MS = 30_000;
@@ -20,7 +22,9 @@ export async function maintain(gate: Gate): Promise<Maintained> {
   const deadline = Date.now() + ENOUGH_MS;
   const counts: Maintained = {};
   for (const { job, batch } of await gate.call("maintenance_jobs", jobs, {})) {
-    counts[job] = await repeat(gate, job, batch, deadline).catch((error) => {
+    counts[job] = await inSpan(SPANS.job, { attributes: { job } }, () =>
+      repeat(gate, job, batch, deadline),
+    ).catch((error) => {
       // A time-out of the API, say: the other jobs are done without this one.
       log("error", "job_failed", { job, ...describeError(error) });
       return null;

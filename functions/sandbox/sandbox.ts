@@ -7,7 +7,6 @@ import { clientGone } from "../_shared/http/client_gone.ts";
 import type { UserContext } from "../_shared/http/serve.ts";
 import { writtenStream } from "../_shared/runtime/background.ts";
 import type { Env } from "../_shared/runtime/env.ts";
-import { flushTelemetry } from "../_shared/runtime/telemetry.ts";
 import {
   type CodeRun,
   execute,
@@ -129,7 +128,6 @@ async function streamRun(
       send("error", { ...error.toJSON(), output: undefined });
       send("done", { status: error.code });
     }
-    flushTelemetry();
   });
   return new Response(events, {
     headers: { "Content-Type": "text/event-stream", "Cache-Control": "no-cache" },

@@ -15,6 +15,15 @@ export function read(file: string): string {
   return readFileSync(join(PROJECT, file), "utf8");
 }
 
+/** All files of a folder as one text. */
+export function textOf(folder: string): string {
+  const files = readdirSync(join(PROJECT, folder), { recursive: true, encoding: "utf8" });
+  return files
+    .filter((file) => /\.(sql|ts)$/.test(file) && !file.endsWith("types.ts"))
+    .map((file) => read(`${folder}/${file}`))
+    .join("\n");
+}
+
 /** Every page that the project writes for readers, as a path from its root. */
 export const PAGES = [
   ...readdirSync(PROJECT).filter((file) => file.endsWith(".md")),

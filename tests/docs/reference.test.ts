@@ -1,13 +1,11 @@
 // The reference pages against what they describe: nothing is missing, nothing is stale.
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { SETTING_GROUPS } from "../../functions/_shared/runtime/settings.ts";
 import { envExample, settingsReference } from "../../scripts/docs/settings.ts";
 import { sqlReference, sqlReferencePath } from "../../scripts/docs/sql.ts";
-import { PROJECT } from "../../scripts/stack/paths.ts";
 import { cloneDatabase } from "../support/database.ts";
-import { read } from "./pages.ts";
+import { read, textOf } from "./pages.ts";
 
 /** The cells of a row of a table. */
 function cellsOf(line: string): string[] {
@@ -31,15 +29,6 @@ function rowsUnder(page: string, heading: string): string[][] {
 }
 
 const codesIn = (cell = "") => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code ?? "");
-
-/** All files of a folder as one text. */
-function textOf(folder: string): string {
-  const files = readdirSync(join(PROJECT, folder), { recursive: true, encoding: "utf8" });
-  return files
-    .filter((file) => /\.(sql|ts)$/.test(file) && !file.endsWith("types.ts"))
-    .map((file) => read(`${folder}/${file}`))
-    .join("\n");
-}
 
 it("docs/reference/sql.md is what `npm run docs:sql` writes today", async () => {
   const { sql, close } = await cloneDatabase();

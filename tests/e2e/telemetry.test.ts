@@ -40,7 +40,7 @@ it("A call is a span with its reservation and cost and has metrics of its tokens
   for (const attribute of [
     "gen_ai.provider.name",
     "gen_ai.request.model",
-    "spendgate.reservation",
+    "spendgate.reservation.id",
     "spendgate.cost_usd",
   ]) {
     expect(spans).toContain(attribute);
@@ -62,15 +62,16 @@ it("A sandbox's stages are spans and durations, those that fail with their error
   await stack.call(`/sandbox/${id}/run`, { user, json: run });
   await stack.call(`/sandbox/${id}`, { user, method: "DELETE" });
 
+  const spans: Record<string, string> = { quota_check: "quota.reserve", settle: "cost.settle" };
   const stages = ["quota_check", "create", "connect", "run", "terminate", "settle"];
   await until("all stages have arrived", () =>
     stages.every(
       (stage) =>
-        received["/v1/traces"]?.includes(`sandbox ${stage}`) &&
+        received["/v1/traces"]?.includes(spans[stage] ?? `sandbox.${stage}`) &&
         received["/v1/metrics"]?.includes(`"${stage}"`),
     ),
   );
-  expect(received["/v1/metrics"]).toContain("spendgate.sandbox.stage.duration");
+  expect(received["/v1/metrics"]).toContain("spendgate.sandbox.operation.duration");
   expect(received["/v1/metrics"]).toMatch(/"error\.type","value":{"stringValue":"upstream_error"}/);
   expect(JSON.stringify(received) + stack.logs.join()).not.toContain("secret");
 });

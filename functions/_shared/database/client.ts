@@ -6,6 +6,9 @@ import { inBackground } from "../runtime/background.ts";
 import type { Env } from "../runtime/env.ts";
 import { fetchOnce } from "../runtime/fetch_once.ts";
 import { describeError, log } from "../runtime/log.ts";
+import { traceHeaders } from "../runtime/telemetry/context.ts";
+import { errorType, inSpan } from "../runtime/telemetry/spans.ts";
+import { record } from "../runtime/telemetry/telemetry.ts";
 import { CONTRACT_VERSION, contractMismatch } from "./contract.ts";
 import { databaseError, isUnknownFunction, unavailable } from "./errors.ts";
 import type { Database as Schemas } from "./types.ts";
@@ -38,6 +41,13 @@ const BEGINNINGS: SqlFunction[] = ["reserve", "claim_context", "use_context"];
 /** Milliseconds after which a database of another contract is asked again whether it still is. */
 const ASK_AGAIN_MS = 10_000;
 
+/** SQL reads them as `request.headers`: the trace goes on there. */
+const fetchInTrace: typeof fetch = (input, init) => {
+  const headers = new Headers(init?.headers);
+  for (const [name, value] of Object.entries(traceHeaders())) headers.set(name, value);
+  return fetchOnce(input, { ...init, headers });
+};
+
 /** One connection to the Data API, with the project's secret key. */
 export class Database {
   readonly #client: SupabaseClient<Schemas, "spend">;
@@ -50,7 +60,7 @@ export class Database {
     this.#client = createClient<Schemas, "spend">(env.supabaseUrl, env.secretKey, {
       db: { schema: "spend" },
       auth: { persistSession: false, autoRefreshToken: false },
-      global: { fetch: fetchOnce },
+      global: { fetch: fetchInTrace },
     });
   }
 
@@ -65,6 +75,28 @@ export class Database {
     args: Arguments<N>,
   ): Promise<z.output<T>> {
     if (BEGINNINGS.includes(name)) this.#refuseOther();
+    const call = { dbProcedure: `spend.${name}` };
+    const startedAt = performance.now();
+    let error: string | undefined;
+    try {
+      return await inSpan(
+        call.dbProcedure,
+        { kind: "client", attributes: { ...call, dbSystem: "postgresql" } },
+        () => this.#rpc<T>(name, answer, args),
+      );
+    } catch (thrown) {
+      error = errorType(thrown);
+      throw thrown;
+    } finally {
+      record("gateDuration", (performance.now() - startedAt) / 1000, { ...call, error });
+    }
+  }
+
+  async #rpc<T extends z.ZodType>(
+    name: SqlFunction,
+    answer: T,
+    args: object,
+  ): Promise<z.output<T>> {
     const { data, error } = await this.#client
       .rpc(name, args as never)
       .abortSignal(this.deadline());

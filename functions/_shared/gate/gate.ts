@@ -8,6 +8,9 @@ import { inBackground } from "../runtime/background.ts";
 import type { Env } from "../runtime/env.ts";
 import { describeError, log } from "../runtime/log.ts";
 import { sleep } from "../runtime/sleep.ts";
+import { SPANS } from "../runtime/telemetry/names.ts";
+import { errorType, inSpan } from "../runtime/telemetry/spans.ts";
+import { record } from "../runtime/telemetry/telemetry.ts";
 import { type QuotaDetails, reserveAnswer, type SettleAnswer, settleAnswer } from "./answers.ts";
 import { quotaExceeded } from "./quota_exceeded.ts";
 
@@ -54,6 +57,11 @@ export class Gate {
     this.call = this.#database.rpc.bind(this.#database);
   }
 
+  /** Tables and views of the SQL contract, as the secret key sees them; a query ends with its `deadline()`. */
+  get tables(): Pick<Database, "from" | "deadline"> {
+    return this.#database;
+  }
+
   /** The database's contract version, which is ours. @throws SpendgateError not_configured; quota_unavailable */
   expectContract(): Promise<number> {
     return this.#database.expectContract();
@@ -65,7 +73,17 @@ export class Gate {
    *   idempotency_conflict, with the `status` of the first call where the same request was sent before;
    *   quota_unavailable when the database gives no answer.
    */
-  async reserve(request: ReserveRequest): Promise<Reservation> {
+  reserve(request: ReserveRequest): Promise<Reservation> {
+    const { tenantId, task, resourceType } = request;
+    const attributes = { tenant: tenantId, task, resourceType, stage: "quota_check" };
+    return inSpan(SPANS.reserve, { attributes }, async (span) => {
+      const reservation = await this.#reserve(request);
+      span.set({ reservation: reservation.id });
+      return reservation;
+    });
+  }
+
+  async #reserve(request: ReserveRequest): Promise<Reservation> {
     const callId = crypto.randomUUID();
     const answer = await this.#database
       .rpc("reserve", reserveAnswer, {
@@ -110,13 +128,15 @@ export class Gate {
     ttlSeconds: number,
     enforce: boolean,
   ): Promise<void> {
-    const answer = await this.#database.rpc("extend", reserveAnswer, {
-      reservation_id: reservationId,
-      usage,
-      ttl_seconds: ttlSeconds,
-      enforce,
+    await inSpan(SPANS.extend, { attributes: { reservation: reservationId } }, async () => {
+      const answer = await this.#database.rpc("extend", reserveAnswer, {
+        reservation_id: reservationId,
+        usage,
+        ttl_seconds: ttlSeconds,
+        enforce,
+      });
+      if (!answer.allowed) throw quotaExceeded("llm", answer);
     });
-    if (!answer.allowed) throw quotaExceeded("llm", answer);
   }
 
   /**
@@ -131,7 +151,7 @@ export class Gate {
     metadata: Metadata = {},
   ): Promise<SettleAnswer | undefined> {
     try {
-      return await patiently(SETTLE_ATTEMPTS, () =>
+      return await this.#end(reservationId, () =>
         this.#database.rpc("settle", settleAnswer, {
           reservation_id: reservationId,
           usage,
@@ -139,7 +159,7 @@ export class Gate {
         }),
       );
     } catch (error) {
-      log("error", "settle_failed", { reservationId, ...describeError(error) });
+      this.#failed("settle", reservationId, error);
       // Usage that makes no sense is unknown usage.
       if (usage !== null && error instanceof SpendgateError && error.code === "invalid_request") {
         return this.settle(reservationId, null);
@@ -150,12 +170,31 @@ export class Gate {
   /** Gives a hold back: the provider was not called, or failed and charges nothing. Never throws. */
   async release(reservationId: string, reason: string): Promise<SettleAnswer | undefined> {
     try {
-      return await patiently(SETTLE_ATTEMPTS, () =>
+      return await this.#end(reservationId, () =>
         this.#database.rpc("release", settleAnswer, { reservation_id: reservationId, reason }),
       );
     } catch (error) {
-      log("error", "release_failed", { reservationId, ...describeError(error) });
+      this.#failed("release", reservationId, error);
     }
+  }
+
+  #end(reservationId: string, book: () => Promise<SettleAnswer>): Promise<SettleAnswer> {
+    const attributes = { reservation: reservationId, stage: "settle" };
+    return inSpan(SPANS.settle, { attributes }, async (span) => {
+      const booked = await patiently(SETTLE_ATTEMPTS, book);
+      const { status: outcome, cost_usd: cost, is_estimated: isEstimated } = booked;
+      span.set({ outcome, cost, isEstimated });
+      return booked;
+    });
+  }
+
+  #failed(outcome: "settle" | "release", reservationId: string, error: unknown): void {
+    log("error", `${outcome}_failed`, {
+      reservationId,
+      stage: "settle",
+      ...describeError(error),
+    });
+    record("settleFailures", 1, { outcome, error: errorType(error) });
   }
 
   /** Ids of the tenants that a user belongs to. */

@@ -1,5 +1,6 @@
 // Who pays for the calls of a model, and what they are for.
 import type { Env } from "../runtime/env.ts";
+import type { TraceContext } from "../runtime/telemetry/context.ts";
 import type { Gate } from "./gate.ts";
 import type { Receipt } from "./receipt.ts";
 
@@ -34,6 +35,8 @@ export interface Metering extends Caller {
   keys?: RequestKeys;
   /** Moment (ms since 1970) by which all calls of the request have ended; callTimeoutMs from a call's own start when left out. */
   deadline?: number;
+  /** Where the spans of its calls hang; the active one, when left out. Streams do not keep that. */
+  trace?: TraceContext;
   /** Learns of each call that is admitted. */
   receipt?: Receipt;
   /** The provider has produced its first token: what fails before is an answer, what fails later is part of a stream. */

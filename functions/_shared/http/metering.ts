@@ -4,6 +4,7 @@ import type { Gate } from "../gate/gate.ts";
 import { type Attribution, RequestKeys, type RequestMetering } from "../gate/metering.ts";
 import { Receipt } from "../gate/receipt.ts";
 import type { Env } from "../runtime/env.ts";
+import { activeContext, requestScope } from "../runtime/telemetry/context.ts";
 import { resolveTenant } from "./tenant.ts";
 
 /**
@@ -21,7 +22,13 @@ export async function meteringFor(
   const key = request.headers.get("idempotency-key");
   const keys = key === null ? undefined : new RequestKeys(parseKey(key));
   const tenantId = await resolveTenant(request, gate, userId, attribution.tenantId);
-  return { ...attribution, gate, env, userId, tenantId, keys, deadline, receipt: new Receipt() };
+  Object.assign(requestScope()?.facts ?? {}, { tenantId, task: attribution.task });
+  return {
+    ...attribution,
+    ...{ gate, env, userId, tenantId, keys, deadline },
+    trace: activeContext(),
+    receipt: new Receipt(),
+  };
 }
 
 function parseKey(key: string): string {

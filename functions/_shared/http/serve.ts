@@ -4,12 +4,16 @@ import { SpendgateError, toSpendgateError } from "../errors.ts";
 import { Gate } from "../gate/gate.ts";
 import type { Attribution, RequestMetering } from "../gate/metering.ts";
 import { type Env, readEnv } from "../runtime/env.ts";
-import { describeError, log, messageOf } from "../runtime/log.ts";
-import { flushTelemetry, startTelemetry } from "../runtime/telemetry.ts";
+import { log, logOnce, messageOf } from "../runtime/log.ts";
+import { requestScope } from "../runtime/telemetry/context.ts";
+import { SPANS } from "../runtime/telemetry/names.ts";
+import { inSpan, type OpenSpan } from "../runtime/telemetry/spans.ts";
+import { startTelemetry } from "../runtime/telemetry/telemetry.ts";
 import { authenticate } from "./auth.ts";
 import { allowCors } from "./cors.ts";
 import { errorResponse } from "./error_response.ts";
 import { answerHealth } from "./health.ts";
+import { inTrace } from "./in_trace.ts";
 import { meteringFor } from "./metering.ts";
 import { matchRoute } from "./route.ts";
 import { requireSecretKey } from "./secret_key.ts";
@@ -65,33 +69,45 @@ export function serve(served: Served): { fetch(request: Request): Promise<Respon
   const pathBelow = pathsBelow(served);
   return {
     async fetch(request) {
+      if (request.method === "OPTIONS") return allowed(request);
       const path = pathBelow(request);
-      const response = await answer(request, path, served, setUp).catch((thrown) => {
-        const error = toSpendgateError(thrown);
-        // What failed in a stage of a sandbox's life is in the log already.
-        if (error.status >= 500 && error.details.stage === undefined) {
-          log("error", error.code, describeError(error));
-        }
-        return renderError(error, request);
-      });
+      if (!(setUp instanceof SpendgateError)) await setUp.telemetry;
+      const response = await inTrace(request, served.name, (span) =>
+        answer(request, path, served, setUp, span).catch((thrown) => {
+          const error = toSpendgateError(thrown);
+          span.set({ error: error.code });
+          if (error.status >= 500) {
+            span.fail(error);
+            logOnce("error", error.code, error);
+          }
+          return renderError(error, request);
+        }),
+      );
       allowCors(request, response.headers);
-      flushTelemetry();
       return response;
     },
   };
 }
 
+/** Answers a preflight. */
+function allowed(request: Request): Response {
+  const response = new Response(null, { status: 204 });
+  allowCors(request, response.headers);
+  return response;
+}
+
 interface SetUp {
   env: Env;
   gate: Gate;
+  /** Resolves when spans and metrics are recorded. */
+  telemetry: Promise<void>;
 }
 
 /** What all requests share; where a required setting is missing, the error that each of them gets. */
 function trySetUp(): SetUp | SpendgateError {
   try {
     const env = readEnv();
-    startTelemetry(env.otlpEndpoint);
-    return { env, gate: new Gate(env) };
+    return { env, gate: new Gate(env), telemetry: startTelemetry(env) };
   } catch (thrown) {
     log("error", "not_set_up", { message: messageOf(thrown) });
     return toSpendgateError(thrown);
@@ -103,19 +119,21 @@ async function answer(
   path: string,
   served: Served,
   setUp: SetUp | SpendgateError,
+  span: OpenSpan,
 ): Promise<Response> {
   const { method } = request;
-  if (method === "OPTIONS") return new Response(null, { status: 204 });
   if (setUp instanceof SpendgateError) throw setUp;
   const { env, gate } = setUp;
   if (path === "/health" && method === "GET") return answerHealth(gate);
-  const { handler, params } = find(served, path, method);
+  const { handler, params, route } = find(served, path, method);
+  span.set({ route });
   const context: Context = { request, env, gate, params };
   if (served.auth === "secret") {
     await requireSecretKey(request, env);
     return (handler as Handler<Context>)(context);
   }
-  const userId = await authenticate(request, env);
+  const userId = await inSpan(SPANS.authenticate, {}, () => authenticate(request, env));
+  Object.assign(requestScope()?.facts ?? {}, { userId });
   const metering = (attribution: Attribution) =>
     meteringFor(userId, request, env, gate, attribution);
   return handler({ ...context, userId, metering });
@@ -132,12 +150,12 @@ function find(
   { routes, hint }: Served,
   path: string,
   method: string,
-): { handler: Handler<UserContext>; params: Record<string, string> } {
+): { handler: Handler<UserContext>; params: Record<string, string>; route: string } {
   for (const [pattern, handlers] of Object.entries<Routes<UserContext>[string]>(routes)) {
     const params = matchRoute(pattern, path);
     if (params === undefined) continue;
     const handler = handlers[method as Method];
-    if (handler) return { handler, params };
+    if (handler) return { handler, params, route: pattern };
     const allowed = Object.keys(handlers);
     throw new SpendgateError("method_not_allowed", `Send a ${allowed.join(" or a ")}.`, {
       headers: { Allow: [...allowed, "OPTIONS"].join(", ") },

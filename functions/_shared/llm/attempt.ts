@@ -4,16 +4,13 @@ import { SpendgateError } from "../errors.ts";
 import type { SettleAnswer } from "../gate/answers.ts";
 import type { Reservation, Usage } from "../gate/gate.ts";
 import type { Metering } from "../gate/metering.ts";
-import { recordRefusal } from "../gate/refusal.ts";
+import { recordRefusal, recordWarnings } from "../gate/refusal.ts";
 import { inBackground } from "../runtime/background.ts";
-import { log } from "../runtime/log.ts";
-import {
-  failSpan,
-  flushTelemetry,
-  recordDuration,
-  recordTokens,
-  startSpan,
-} from "../runtime/telemetry.ts";
+import { describeError, log, markLogged } from "../runtime/log.ts";
+import { activeContext, type TraceContext, within } from "../runtime/telemetry/context.ts";
+import { providerName, SPANS } from "../runtime/telemetry/names.ts";
+import { errorType, OpenSpan } from "../runtime/telemetry/spans.ts";
+import { record } from "../runtime/telemetry/telemetry.ts";
 import { stopAtWorkerEnd } from "../runtime/worker_end.ts";
 import type { Product } from "./model_name.ts";
 import {
@@ -30,6 +27,25 @@ const EXTENSION_TOKENS = 256;
 
 /** Seconds that a hold outlives its call: time to book it. */
 const BOOKING_SECONDS = 60;
+
+/** The client has gone, and its time to come back is over. */
+class ClientGone extends Error {
+  override readonly name = "ClientGone";
+}
+
+/** What a provider says of an answer, beside the answer. */
+export interface AnswerFacts {
+  model?: string;
+  id?: string;
+  finishReason?: string;
+}
+
+/** What a call is, for metrics. */
+interface CallKind {
+  operation: "chat" | "embeddings";
+  provider: string;
+  requestModel: string;
+}
 
 /** How long a call may take. */
 export interface CallTime {
@@ -54,7 +70,11 @@ export class Attempt {
   readonly #forgetWorkerEnd: () => void;
   #try: ReturnType<typeof setTimeout> | undefined;
   #grace: ReturnType<typeof setTimeout> | undefined;
+  readonly #trace: TraceContext;
+  readonly #span: OpenSpan;
   #heldOutput: number;
+  #failure: unknown;
+  #firstChunk: number | undefined;
   #ended = false;
 
   private constructor(
@@ -62,11 +82,12 @@ export class Attempt {
     readonly product: Product,
     readonly bound: Usage,
     readonly metering: Metering,
-    readonly attributes: Record<string, string>,
-    readonly span: ReturnType<typeof startSpan>,
+    readonly kind: CallKind,
     readonly time: CallTime,
     readonly callSignal: AbortSignal | undefined,
   ) {
+    this.#trace = metering.trace ?? activeContext();
+    this.#span = this.#openSpan();
     const { gone, receipt, task } = metering;
     this.signal = this.#stop.signal;
     stopWith(this.#stop, callSignal);
@@ -93,44 +114,76 @@ export class Attempt {
    * @throws SpendgateError what the gate says.
    */
   static async open(
-    operation: "chat" | "embeddings",
+    operation: CallKind["operation"],
     product: Product,
     bound: Usage,
     metering: Metering,
     params: Pick<LanguageModelV4CallOptions, "abortSignal">,
     time: CallTime,
   ): Promise<Attempt> {
-    const attributes = {
-      "gen_ai.operation.name": operation,
-      "gen_ai.provider.name": product.provider,
-      "gen_ai.request.model": product.model,
+    const kind = {
+      operation,
+      provider: providerName(product.provider),
+      requestModel: product.model,
     };
-    const span = startSpan(`${operation} ${product.model}`, {
-      ...attributes,
-      "spendgate.task": metering.task,
-      "spendgate.tenant": metering.tenantId,
-    });
     try {
       metering.gone?.throwIfAborted();
       await metering.receipt?.booked(metering.env.costWaitMs);
-      const reservation = await reserve(metering, bound, holdSeconds(time));
-      span.setAttribute("spendgate.reservation", reservation.id);
-      return new Attempt(
-        reservation,
-        product,
-        bound,
-        metering,
-        attributes,
-        span,
-        time,
-        params.abortSignal,
+      const reservation = await within(metering.trace ?? activeContext(), () =>
+        reserve(metering, bound, holdSeconds(time)),
       );
+      recordWarnings(reservation, describe(metering, bound));
+      const { abortSignal } = params;
+      return new Attempt(reservation, product, bound, metering, kind, time, abortSignal);
     } catch (error) {
-      recordRefusal("llm_call", error, describe(metering, bound), attributes);
-      failSpan(span, error);
-      span.end();
+      recordRefusal("llm_call", error, describe(metering, bound));
       throw error;
     }
+  }
+
+  #openSpan(): OpenSpan {
+    const { bound, kind, metering, reservation } = this;
+    const name = SPANS.model
+      .replace("{operation}", kind.operation)
+      .replace("{model}", kind.requestModel);
+    return new OpenSpan(name, {
+      kind: "client",
+      parent: this.#trace,
+      attributes: {
+        ...kind,
+        maxTokens: kind.operation === "chat" ? Number(bound.output_tokens) : undefined,
+        task: metering.task,
+        tenant: metering.tenantId,
+        conversation: metering.conversationId,
+        reservation: reservation.id,
+      },
+    });
+  }
+
+  /** What the provider says of its answer. */
+  see({ model: responseModel, id: responseId, finishReason }: AnswerFacts): void {
+    const finishReasons = finishReason === undefined ? undefined : [finishReason];
+    this.#span.set({ responseModel, responseId, finishReasons });
+  }
+
+  /** The first part of a stream has come. */
+  seeFirstChunk(): void {
+    if (this.#firstChunk !== undefined) return;
+    this.#firstChunk = this.#seconds();
+    this.#span.set({ firstChunk: this.#firstChunk, isStreamed: true });
+  }
+
+  /** How far it has come. */
+  get #stage(): "call" | "stream" {
+    return this.#firstChunk === undefined ? "call" : "stream";
+  }
+
+  /** The call fails, whatever it has produced; the first failure is the one that is told. */
+  failsBy(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#span.set({ stage: this.#stage });
+    this.#span.fail(error);
   }
 
   /** The provider has produced something: no other model is asked any more. */
@@ -140,18 +193,14 @@ export class Attempt {
 
   /** The call ended; undefined is unknown usage, booked at the estimate. */
   settle(usage: Usage | undefined): void {
-    this.#end("settled", () => {
-      for (const type of ["input", "output"] as const) {
-        const count = usage?.[`${type}_tokens`];
-        if (count) recordTokens(Number(count), type, this.attributes);
-      }
-      return this.metering.gate.settle(this.reservation.id, usage ?? null);
-    });
+    this.#end("settled", usage, () =>
+      this.metering.gate.settle(this.reservation.id, usage ?? null),
+    );
   }
 
   /** The call was ended by us before its provider said what it used: books what is known, flagged. */
   settleCounted(usage: Usage): void {
-    this.#end("stopped", () =>
+    this.#end("stopped", usage, () =>
       this.metering.gate.settle(this.reservation.id, usage, { is_estimated: true }),
     );
   }
@@ -173,17 +222,26 @@ export class Attempt {
    * error that the caller gets.
    */
   fail(error: unknown): unknown {
-    failSpan(this.span, error);
+    this.failsBy(this.signal.aborted ? this.signal.reason : error);
     const { isSent } = this.request;
     if (chargesNothing(error, this.request)) {
       const reason = isSent ? "provider_failed" : "not_sent";
-      this.#end("released", () => this.metering.gate.release(this.reservation.id, reason));
+      this.#end("released", undefined, () =>
+        this.metering.gate.release(this.reservation.id, reason),
+      );
     } else {
       this.settleUnknown(this.counted);
     }
+    const told = this.#told(error);
+    // The line of this call says so.
+    markLogged(told);
+    return told;
+  }
+
+  #told(error: unknown): unknown {
     if (this.callSignal?.aborted) return this.callSignal.reason;
     if (this.signal.aborted) return upstreamError(this.signal.reason);
-    return isSent ? upstreamError(error) : unsentError(error);
+    return this.request.isSent ? upstreamError(error) : unsentError(error);
   }
 
   /**
@@ -194,17 +252,19 @@ export class Attempt {
   async cover(outputTokens: number): Promise<void> {
     if (outputTokens <= this.#heldOutput) return;
     const wanted = outputTokens + EXTENSION_TOKENS;
-    const { attributes, bound, metering, reservation } = this;
+    const { bound, metering, reservation } = this;
     try {
-      await metering.gate.extend(
-        reservation.id,
-        { ...bound, output_tokens: wanted },
-        holdSeconds(this.time),
-        metering.env.enforceCostQuotas,
+      await within(this.#trace, () =>
+        metering.gate.extend(
+          reservation.id,
+          { ...bound, output_tokens: wanted },
+          holdSeconds(this.time),
+          metering.env.enforceCostQuotas,
+        ),
       );
     } catch (error) {
       const who = { ...describe(metering, bound), reservationId: reservation.id };
-      recordRefusal("llm_call", error, who, attributes);
+      recordRefusal("llm_call", error, who);
       throw error;
     }
     this.#heldOutput = wanted;
@@ -217,48 +277,90 @@ export class Attempt {
   /** Nobody reads on: the call may end by itself for a moment, which tells its exact usage, then it is stopped. */
   leave = (): void => {
     this.#grace ??= setTimeout(
-      () => this.stop(new Error("the client has gone")),
+      () => this.stop(new ClientGone("the client has gone")),
       this.metering.env.disconnectGraceMs,
     );
   };
 
-  #end(outcome: string, book: () => Promise<SettleAnswer | undefined>): void {
+  #end(
+    outcome: string,
+    usage: Usage | undefined,
+    book: () => Promise<SettleAnswer | undefined>,
+  ): void {
     if (this.#ended) return;
     this.#ended = true;
     for (const timer of [this.#deadline, this.#try, this.#grace]) clearTimeout(timer);
     this.#forgetWorkerEnd();
     this.request.close();
     this.metering.gone?.removeEventListener("abort", this.leave);
-    const seconds = (performance.now() - this.#startedAt) / 1000;
-    recordDuration(seconds, this.attributes);
-    const booking = this.#book(outcome, seconds, book);
-    this.metering.receipt?.addBooking(booking);
-    inBackground(booking);
+    within(this.#trace, () => {
+      const booking = this.#book(outcome, this.#measure(usage), usage, book);
+      this.metering.receipt?.addBooking(booking);
+      inBackground(booking);
+    });
+  }
+
+  #seconds(): number {
+    return (performance.now() - this.#startedAt) / 1000;
+  }
+
+  /** Records how long the call took; answers the seconds. */
+  #measure(usage: Usage | undefined): number {
+    const seconds = this.#seconds();
+    const error = this.#failure === undefined ? undefined : errorType(this.#failure);
+    record("callDuration", seconds, { ...this.kind, error });
+    if (this.#firstChunk !== undefined) record("firstChunk", this.#firstChunk, this.kind);
+    this.#span.set({
+      inputTokens: countOf(usage, "input_tokens"),
+      outputTokens: countOf(usage, "output_tokens"),
+      cacheReadTokens: countOf(usage, "cache_read_tokens"),
+      cacheWriteTokens: countOf(usage, "cache_write_tokens"),
+      reasoningTokens: countOf(usage, "reasoning_tokens"),
+    });
+    return seconds;
   }
 
   async #book(
     outcome: string,
     seconds: number,
+    usage: Usage | undefined,
     book: () => Promise<SettleAnswer | undefined>,
   ): Promise<void> {
+    const endedAt = Date.now();
     const booked = await book();
     this.#settled.resolve(booked);
-    if (booked) {
-      this.span.setAttribute("spendgate.cost_usd", booked.cost_usd);
-      this.span.setAttribute("spendgate.is_estimated", booked.is_estimated);
-    }
-    this.span.setAttribute("spendgate.outcome", outcome);
-    this.span.end();
-    log("info", "llm_call", {
+    this.#span.set({ outcome, cost: booked?.cost_usd, isEstimated: booked?.is_estimated });
+    this.#span.end(endedAt);
+    if (booked) this.#recordSpend(booked, usage);
+    const isRight = this.#failure === undefined || this.#failure instanceof ClientGone;
+    log(isRight ? "info" : "warn", "llm_call", {
       outcome,
       seconds,
       reservationId: this.reservation.id,
       ...describe(this.metering, this.bound),
       costUsd: booked?.cost_usd,
       isEstimated: booked?.is_estimated,
+      ...(this.#failure !== undefined && {
+        stage: this.#stage,
+        ...describeError(this.#failure),
+      }),
     });
-    flushTelemetry();
   }
+
+  /** What is on the books: the sums of these are the ledger's. */
+  #recordSpend({ cost_usd }: SettleAnswer, usage: Usage | undefined): void {
+    const { operation, provider, requestModel } = this.kind;
+    record("cost", cost_usd, { resourceType: "llm", provider, requestModel });
+    for (const tokenType of ["input", "output"] as const) {
+      const count = countOf(usage, `${tokenType}_tokens`);
+      if (count) record("tokens", count, { operation, provider, requestModel, tokenType });
+    }
+  }
+}
+
+function countOf(usage: Usage | undefined, meter: string): number | undefined {
+  const count = usage?.[meter];
+  return count == null ? undefined : Number(count);
 }
 
 /** Whose call it is, and of what, for the log. */

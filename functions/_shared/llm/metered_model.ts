@@ -60,10 +60,16 @@ function meter(products: Product[], metering: Metering): LanguageModelV4Middlewa
         const usage = new UsageReader(attempt.product);
         try {
           const result = await model.doGenerate({ ...bounded, abortSignal: attempt.signal });
+          attempt.see({
+            model: result.response?.modelId,
+            id: result.response?.id,
+            finishReason: result.finishReason.unified,
+          });
           usage.seeAnswer(result);
           attempt.settle(usage.usage);
           return result;
         } catch (error) {
+          attempt.failsBy(error);
           // The provider answered, and bills what the SDK could not read.
           usage.seeError(error);
           if (usage.usage) attempt.settle(usage.usage);

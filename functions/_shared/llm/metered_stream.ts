@@ -65,7 +65,9 @@ export async function readToFirstToken(
     for (let raw: unknown; ; ) {
       const { done, value } = await reader.read();
       if (done) throw new NoOutput("The stream ended before its first token.");
+      if (value.type !== "stream-start") attempt.seeFirstChunk();
       watch.see(value);
+      seeFacts(value, attempt);
       if (value.type === "raw") raw = value.rawValue;
       if (value.type === "error") throw failureIn(value.error, raw);
       if (value.type === "finish" && value.finishReason.unified === "interrupted") {
@@ -81,6 +83,11 @@ export async function readToFirstToken(
   } finally {
     stopListening();
   }
+}
+
+function seeFacts(part: Part, attempt: Attempt): void {
+  if (part.type === "response-metadata") attempt.see({ model: part.modelId, id: part.id });
+  if (part.type === "finish") attempt.see({ finishReason: part.finishReason.unified });
 }
 
 /** A provider that does not heed the signal is not read on. Answers what takes that back. */
@@ -133,14 +140,16 @@ async function pump(
   const { head, reader, watch } = started;
   const stopListening = cancelOnAbort(reader, attempt.signal);
   const passOn = async (part: Part) => {
-    const error = part.type === "error" && upstreamError(streamFailure(part.error));
-    pass(error ? { type: "error", error } : part);
+    const failure = part.type === "error" && streamFailure(part.error);
+    if (failure) attempt.failsBy(failure);
+    pass(failure ? { type: "error", error: upstreamError(failure) } : part);
     await attempt.cover(watch.produced.atLeast);
   };
   try {
     for (const part of head) await passOn(part);
     for await (const part of rest(reader)) {
       watch.see(part);
+      seeFacts(part, attempt);
       await passOn(part);
     }
     attempt.signal.throwIfAborted();
@@ -148,6 +157,7 @@ async function pump(
     // The quota has no room for more than was held: the provider is stopped where it is.
     if (error instanceof SpendgateError) attempt.stop(error);
     const reason = attempt.signal.aborted ? attempt.signal.reason : error;
+    attempt.failsBy(reason);
     pass({ type: "error", error: upstreamError(reason) });
   } finally {
     stopListening();

@@ -1,5 +1,6 @@
 // Work that goes on when the answer is out: settling, flushing telemetry.
 import { describeError, log } from "./log.ts";
+import { requestScope } from "./telemetry/context.ts";
 
 declare const EdgeRuntime: { waitUntil(promise: Promise<unknown>): void } | undefined;
 
@@ -26,6 +27,7 @@ export function writtenStream<T>(
         },
       );
       inBackground(written);
+      keep(requestScope()?.answers, written);
     },
     cancel() {
       gone.abort();
@@ -37,5 +39,17 @@ export function writtenStream<T>(
 export function inBackground(work: Promise<unknown>): void {
   // A runtime prints what it is left to catch, words and all.
   const caught = work.catch((error) => log("error", "background_failed", describeError(error)));
+  keep(requestScope()?.work, caught);
   if (typeof EdgeRuntime !== "undefined") EdgeRuntime.waitUntil(caught);
+}
+
+/** Keeps work in a set for as long as it goes on. */
+function keep(set: Set<Promise<unknown>> | undefined, work: Promise<unknown>): void {
+  if (set === undefined) return;
+  const kept = work.then(
+    () => {},
+    () => {},
+  );
+  set.add(kept);
+  void kept.then(() => set.delete(kept));
 }

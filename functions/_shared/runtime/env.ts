@@ -1,7 +1,7 @@
 // The environment, read and checked once, by the table in settings.ts. What is optional and wrong takes nothing else down.
 // Keys of providers and of E2B are not in it: see llm/providers/registry.ts and sandbox/e2b.ts.
 import { SpendgateError } from "../errors.ts";
-import { log } from "./log.ts";
+import { log, setLogLevel } from "./log.ts";
 import {
   ALERTS_AND_TELEMETRY,
   LLM,
@@ -22,6 +22,7 @@ export type Env = ReturnType<typeof readEnv>;
  */
 export function readEnv(variables: Record<string, string | undefined> = Deno.env.toObject()) {
   const { values: env, problems } = readSettings(SETTINGS, variables);
+  setLogLevel(env.SPENDGATE_LOG_LEVEL);
   logProblems(problems);
   // Hosted projects set the names of the new keys, the old ones, or both.
   const publishableKey = env.SUPABASE_PUBLISHABLE_KEY ?? env.SUPABASE_ANON_KEY;
@@ -67,7 +68,12 @@ export function readEnv(variables: Record<string, string | undefined> = Deno.env
     e2bTimeoutMs: env.SPENDGATE_E2B_TIMEOUT_MS,
     alertWebhookUrl: env.ALERT_WEBHOOK_URL,
     alertWebhookSecret: env.ALERT_WEBHOOK_SECRET,
+    otelDisabled: env.OTEL_SDK_DISABLED,
     otlpEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
+    otlpTracesEndpoint: env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    otlpMetricsEndpoint: env.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
+    tracesExporter: env.OTEL_TRACES_EXPORTER,
+    metricsExporter: env.OTEL_METRICS_EXPORTER,
     /** What is wrong, for those who cannot do without it: see expectRight. */
     problems,
   };

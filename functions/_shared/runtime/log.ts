@@ -1,11 +1,48 @@
-// Structured logs: one JSON object a line. Never prompts, answers, tokens or keys.
+// Structured logs: one JSON object a line, with the request and the trace that it is of. Never prompts, answers, tokens
+// or keys.
 import { SpendgateError } from "../errors.ts";
+import { describeRequest } from "./telemetry/context.ts";
 
-type Level = "info" | "warn" | "error";
+export const LEVELS = ["debug", "info", "warn", "error"] as const;
+export type Level = (typeof LEVELS)[number];
 export type LogFields = Record<string, string | number | boolean | null | undefined>;
 
+let least: Level = "info";
+
+/** Leaves out what is less grave, from now on. */
+export function setLogLevel(level: Level): void {
+  least = level;
+}
+
 export function log(level: Level, event: string, fields: LogFields = {}): void {
-  console[level](JSON.stringify({ time: new Date().toISOString(), level, event, ...fields }));
+  if (LEVELS.indexOf(level) < LEVELS.indexOf(least)) return;
+  const time = new Date().toISOString();
+  const own = withoutUndefined(fields);
+  console[level](JSON.stringify({ time, level, event, ...own, ...describeRequest(), ...own }));
+}
+
+const logged = new WeakSet<SpendgateError>();
+
+/** Logs a failure that goes on to somebody who logs failures too: there is one line of it. */
+export function logOnce(
+  level: Level,
+  event: string,
+  error: SpendgateError,
+  fields: LogFields = {},
+): void {
+  if (isLogged(error)) return;
+  logged.add(error);
+  log(level, event, { ...fields, ...describeError(error) });
+}
+
+/** It, or the one that it is told in the place of. */
+function isLogged(error: unknown): boolean {
+  return error instanceof SpendgateError && (logged.has(error) || isLogged(error.cause));
+}
+
+/** Somebody else has logged it, in words of its own. */
+export function markLogged(error: unknown): void {
+  if (error instanceof SpendgateError) logged.add(error);
 }
 
 /** The message of an error, for whoever is asked to mend it: never for a log or a trace, which it may give a prompt to. */
@@ -30,13 +67,13 @@ function describeForeign(error: unknown): LogFields {
   if (error instanceof SpendgateError) return describeError(error);
   const { name, code, sqlstate, status, statusCode, responseHeaders, cause } = fieldsOf(error);
   const headers = fieldsOf(responseHeaders);
-  const requestId = REQUEST_ID_HEADERS.map((header) => headers[header]).find(isWord);
+  const providerRequestId = REQUEST_ID_HEADERS.map((header) => headers[header]).find(isWord);
   return withoutUndefined({
     class: error instanceof Error ? error.constructor.name : typeof error,
     name: isWord(name) ? name : undefined,
     status: [status, statusCode].find((each) => typeof each === "number"),
     code: [code, sqlstate, fieldsOf(cause).code].find(isWord),
-    requestId,
+    providerRequestId,
   });
 }
 

@@ -38,9 +38,14 @@ function optional<T>(
 const url = z.url({ protocol: /^https?$/ });
 const text = z.string().min(1);
 
-function flag(meaning: string): Setting<boolean> {
+function flag(meaning: string, fallback = true): Setting<boolean> {
   const schema = z.enum(["true", "false"]).transform((value) => value === "true");
-  return { schema, default: true, allowed: "`true`, `false`", meaning };
+  return { schema, default: fallback, allowed: "`true`, `false`", meaning };
+}
+
+function oneOf<const V extends string>(values: readonly V[], fallback: V, meaning: string) {
+  const allowed = values.map((value) => `\`${value}\``).join(", ");
+  return { schema: z.enum(values), default: fallback, allowed, meaning } as Setting<V>;
 }
 
 /** A count of `unit`s, from `least` on. */
@@ -263,6 +268,20 @@ export const ALERTS_AND_TELEMETRY = {
   OTEL_EXPORTER_OTLP_ENDPOINT: optional(url, "URL", "spans and metrics go there (OTLP over HTTP)", {
     untilRight: "no spans and metrics are sent",
   }),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: optional(url, "URL, path included", "spans go there", {
+    defaultIs: "`…/v1/traces`",
+  }),
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: optional(url, "URL, path included", "metrics go there", {
+    defaultIs: "`…/v1/metrics`",
+  }),
+  OTEL_TRACES_EXPORTER: oneOf(["otlp", "none"], "otlp", "`none`: no spans are sent"),
+  OTEL_METRICS_EXPORTER: oneOf(["otlp", "none"], "otlp", "`none`: no metrics are sent"),
+  OTEL_SDK_DISABLED: flag("`true`: nothing is sent", false),
+  SPENDGATE_LOG_LEVEL: oneOf(
+    ["debug", "info", "warn", "error"],
+    "info",
+    "less grave lines are not logged",
+  ),
 } satisfies Settings;
 
 const port = (fallback: number, meaning: string): Setting<number> => ({

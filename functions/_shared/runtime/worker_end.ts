@@ -1,12 +1,16 @@
 // The platform says beforehand that it ends a worker: what is under way books what it knows, instead of leaving a hold.
-import { flushTelemetry } from "./telemetry.ts";
+import { flushTelemetry } from "./telemetry/telemetry.ts";
 
 type Stop = (reason: Error) => void;
+
+class WorkerEnd extends Error {
+  override readonly name = "WorkerEnd";
+}
 
 const stops = new Set<Stop>();
 
 globalThis.addEventListener?.("beforeunload", () => {
-  for (const stop of [...stops]) stop(new Error("the worker ends"));
+  for (const stop of [...stops]) stop(new WorkerEnd("the worker ends"));
   flushTelemetry();
 });
 

@@ -2,12 +2,14 @@
 import type { Caller, Metering } from "../gate/metering.ts";
 import type { Env } from "../runtime/env.ts";
 import { sleep } from "../runtime/sleep.ts";
+import { SPANS } from "../runtime/telemetry/names.ts";
+import { inSpan } from "../runtime/telemetry/spans.ts";
 import { type ContextClaim, Contexts } from "./contexts.ts";
 import { expectSandboxes } from "./e2b.ts";
 import type { LiveSandbox } from "./live_sandbox.ts";
 import { reachSandbox } from "./reach.ts";
 import { atStage } from "./stage.ts";
-import { noSandbox, refuse, sandboxBusy } from "./stage_errors.ts";
+import { noSandbox, refusal, refuse, sandboxBusy } from "./stage_errors.ts";
 import { startSandbox } from "./start.ts";
 import type { CodeRun, SandboxRequest } from "./types.ts";
 
@@ -26,20 +28,18 @@ export function openSandbox(
   runSeconds = 0,
 ): Promise<LiveSandbox> {
   const { gate, env, tenantId, userId, task } = metering;
-  return enter(metering, (claimId) =>
-    new Contexts(gate).claim({
-      tenantId,
-      userId,
-      conversationId: request.conversationId,
-      pathId: request.pathId,
-      claimId,
-      template: request.template ?? env.sandboxTemplate,
-      timeoutSeconds: request.timeoutSeconds ?? env.sandboxTimeoutSeconds,
-      runSeconds,
-      claimSeconds: claimSeconds(env),
-      task,
-      enforce: env.enforceE2bQuotas,
-    }),
+  const { conversationId, pathId } = request;
+  const attributes = { tenant: tenantId, task, conversation: conversationId };
+  return inSpan(SPANS.openContext, { attributes }, () =>
+    enter(metering, (claimId) =>
+      new Contexts(gate).claim({
+        ...{ tenantId, userId, conversationId, pathId, claimId, task, runSeconds },
+        template: request.template ?? env.sandboxTemplate,
+        timeoutSeconds: request.timeoutSeconds ?? env.sandboxTimeoutSeconds,
+        claimSeconds: claimSeconds(env),
+        enforce: env.enforceE2bQuotas,
+      }),
+    ),
   );
 }
 
@@ -48,15 +48,17 @@ export function openSandbox(
  * @throws SpendgateError not_found when it has ended or is not the user's to use; else as openSandbox.
  */
 export function useSandbox(caller: Caller, contextId: string, run: CodeRun): Promise<LiveSandbox> {
-  return enter(caller, (claimId) =>
-    new Contexts(caller.gate).use({
-      contextId,
-      userId: caller.userId,
-      claimId,
-      runSeconds: useSeconds(run, caller.env),
-      claimSeconds: claimSeconds(caller.env),
-      enforce: caller.env.enforceE2bQuotas,
-    }),
+  return inSpan(SPANS.useContext, { attributes: { context: contextId } }, () =>
+    enter(caller, (claimId) =>
+      new Contexts(caller.gate).use({
+        contextId,
+        userId: caller.userId,
+        claimId,
+        runSeconds: useSeconds(run, caller.env),
+        claimSeconds: claimSeconds(caller.env),
+        enforce: caller.env.enforceE2bQuotas,
+      }),
+    ),
   );
 }
 
@@ -69,10 +71,14 @@ async function enter(
   const deadline = Date.now() + caller.env.sandboxWaitMs;
   let claimId = crypto.randomUUID();
   for (let turn = 0, waits = 0; turn < MAX_TURNS; ) {
-    const claim = await atStage("quota_check", {}, () => ask(claimId));
+    const claim = await atStage("quota_check", { tenantId: caller.tenantId }, async () => {
+      const answer = await ask(claimId);
+      if (answer.outcome === "refused" && !answer.started_at) throw refusal(caller, answer);
+      return answer;
+    });
     const askedAt = performance.now();
     if (claim.outcome === "gone") return noSandbox("connect");
-    if (claim.outcome === "refused") await refuse(caller, claim);
+    if (claim.outcome === "refused") return refuse(caller, claim);
     if (claim.outcome === "wait") {
       if (Date.now() >= deadline) break;
       await sleep(Math.min(100 * 1.5 ** waits++, 1000));

@@ -1,7 +1,9 @@
 // Stages of a sandbox's life: whatever fails says in which.
 import { SpendgateError, toSpendgateError } from "../errors.ts";
-import { describeError, log } from "../runtime/log.ts";
-import { failSpan, recordStage, startSpan } from "../runtime/telemetry.ts";
+import { logOnce } from "../runtime/log.ts";
+import { SPANS } from "../runtime/telemetry/names.ts";
+import { inSpan } from "../runtime/telemetry/spans.ts";
+import { record } from "../runtime/telemetry/telemetry.ts";
 import type { ContextKey } from "./contexts.ts";
 import { withRetryAfter } from "./error.ts";
 
@@ -15,47 +17,53 @@ export type Stage =
   | "terminate"
   | "settle";
 
+/** Stages that the gate has too are named as there. */
+const NAMES: Partial<Record<Stage, string>> = {
+  quota_check: SPANS.reserve,
+  settle: SPANS.settle,
+};
+
+/** What a stage is about. */
+export interface Subject {
+  tenantId?: string | null;
+  contextId?: string | null;
+  sandboxId?: string | null;
+}
+
 /**
  * Does the work of a stage: a span, a duration and, where it fails, a line in the log.
  * @throws SpendgateError as the work does, with `stage` in its details.
  */
 export async function atStage<T>(
   stage: Stage,
-  attributes: Record<string, string | undefined>,
+  subject: Subject,
   work: () => Promise<T>,
 ): Promise<T> {
-  const known = Object.fromEntries(
-    Object.entries(attributes).flatMap(([name, value]) => (value ? [[name, value]] : [])),
-  );
-  const span = startSpan(`sandbox ${stage}`, {
-    "spendgate.stage": stage,
-    ...Object.fromEntries(
-      Object.entries(known).map(([name, value]) => [`spendgate.${name}`, value]),
-    ),
-  });
+  const { tenantId: tenant, contextId: context, sandboxId: sandbox } = subject;
+  const name = NAMES[stage] ?? SPANS.sandbox.replace("{stage}", stage);
   const startedAt = performance.now();
   let failure: string | undefined;
   try {
-    return await withRetryAfter(work);
+    return await inSpan(name, { attributes: { stage, tenant, context, sandbox } }, async () => {
+      try {
+        return await withRetryAfter(work);
+      } catch (thrown) {
+        throw withStage(toSpendgateError(thrown), stage);
+      }
+    });
   } catch (thrown) {
-    const error = withStage(toSpendgateError(thrown), stage);
+    const error = toSpendgateError(thrown);
     failure = error.code;
-    failSpan(span, error);
-    // A stage within this one has said so already.
-    if (!hasStage(thrown)) {
-      log(error.status >= 500 ? "error" : "warn", "sandbox_failed", {
-        ...known,
-        stage,
-        ...describeError(error),
-      });
-    }
+    const known = Object.entries(subject).filter(([, value]) => value);
+    logOnce(error.status >= 500 ? "error" : "warn", "sandbox_failed", error, {
+      ...Object.fromEntries(known),
+      stage,
+    });
     throw error;
   } finally {
-    recordStage((performance.now() - startedAt) / 1000, {
-      "spendgate.stage": stage,
-      ...(failure && { "error.type": failure }),
-    });
-    span.end();
+    record("sandboxDuration", (performance.now() - startedAt) / 1000, { stage, error: failure });
+    record("sandboxOperations", 1, { stage });
+    if (failure) record("sandboxErrors", 1, { stage, error: failure });
   }
 }
 

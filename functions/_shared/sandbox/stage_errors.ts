@@ -7,16 +7,24 @@ import { recordRefusal } from "../gate/refusal.ts";
 import type { ContextClaim } from "./contexts.ts";
 import { atStage, type Stage } from "./stage.ts";
 
-/** Answers the refusal; of one that runs already, what was refused is more of its time. */
-export async function refuse(caller: Caller, claim: ContextClaim): Promise<never> {
-  const stage = claim.started_at ? "extend" : "quota_check";
-  const { refusal } = claim;
-  if (!refusal) throw new Error("a refused claim says why");
-  const error = quotaExceeded("e2b", refusal);
+/** The refusal of a claim, put on record. */
+export function refusal(caller: Caller, claim: ContextClaim): SpendgateError {
+  if (!claim.refusal) throw new Error("a refused claim says why");
+  const error = quotaExceeded("e2b", claim.refusal);
   const tenantId = claim.tenant_id ?? caller.tenantId;
-  const who = { tenantId, userId: caller.userId, sandboxId: claim.sandbox_id };
-  recordRefusal("sandbox", error, who, { "spendgate.resource_type": "e2b" });
-  return atStage(stage, { tenantId }, () => Promise.reject(error));
+  recordRefusal("sandbox", error, {
+    tenantId,
+    userId: caller.userId,
+    sandboxId: claim.sandbox_id,
+  });
+  return error;
+}
+
+/** Answers the refusal; of one that runs already, what was refused is more of its time. */
+export function refuse(caller: Caller, claim: ContextClaim): Promise<never> {
+  const stage = claim.started_at ? "extend" : "quota_check";
+  const tenantId = claim.tenant_id ?? caller.tenantId;
+  return atStage(stage, { tenantId }, () => Promise.reject(refusal(caller, claim)));
 }
 
 export function noSandbox(stage: Stage): Promise<never> {

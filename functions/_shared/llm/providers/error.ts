@@ -1,7 +1,7 @@
 // What a provider's failure means: for the hold, for trying again, and for the caller.
 import { AISDKError, APICallError, TypeValidationError } from "@ai-sdk/provider";
 import { invalidRequest, SpendgateError, toSpendgateError } from "../../errors.ts";
-import { describeError, log, messageOf } from "../../runtime/log.ts";
+import { messageOf } from "../../runtime/log.ts";
 import { type Fault, faultOf, type ProviderRefusal, readRefusal, waitSeconds } from "./refusal.ts";
 import { isRefusedStatus, type ProviderRequest, saysOnlyError, statusOf } from "./request.ts";
 
@@ -112,7 +112,7 @@ export function upstreamError(error: unknown): SpendgateError {
   if (fault === "caller") return refusedRequest(refusal, error);
   const { status, code } = refusal;
   const retryAfter = waitSeconds(refusal);
-  const failed = new SpendgateError("upstream_error", failureOf(error, fault), {
+  return new SpendgateError("upstream_error", failureOf(error, fault), {
     details: {
       upstream: {
         status: status ?? statusSaid(error) ?? null,
@@ -126,8 +126,6 @@ export function upstreamError(error: unknown): SpendgateError {
     mayRetry: fault !== "account",
     cause: error,
   });
-  log("warn", "upstream_error", describeError(failed));
-  return failed;
 }
 
 function failureOf(error: unknown, fault: Fault): string {

@@ -8,6 +8,8 @@ import { z } from "zod";
 import type { Gate } from "../../gate/gate.ts";
 import type { Env } from "../../runtime/env.ts";
 import { describeError, log, messageOf } from "../../runtime/log.ts";
+import { SPANS } from "../../runtime/telemetry/names.ts";
+import { inSpan } from "../../runtime/telemetry/spans.ts";
 import { endLongPaused, lookAtPaused, sweepPaused } from "./paused.ts";
 import { type Problem, type Reconciled, Reconciliation } from "./reconciliation.ts";
 import { reconcileRunning } from "./running.ts";
@@ -17,7 +19,7 @@ export type { Reconciled } from "./reconciliation.ts";
 export async function reconcile(env: Env, gate: Gate): Promise<Reconciled> {
   const reconciliation = new Reconciliation(env, gate);
   try {
-    return await run(reconciliation);
+    return await inSpan(SPANS.reconcile, {}, () => run(reconciliation));
   } catch (error) {
     reconciliation.problems.push({ subject: "job", message: messageOf(error), details: {} });
     throw error;

@@ -1,0 +1,293 @@
+// Metrics add up: over all workers, to what the ledger says; and none is sent that the table does not have.
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import {
+  ATTRIBUTES,
+  GAUGES,
+  METRICS,
+  type Metric,
+} from "../../functions/_shared/runtime/telemetry/names.ts";
+import { PROJECT } from "../../scripts/stack/paths.ts";
+import { type Services, startServices } from "../../scripts/stack/stack.ts";
+import { type Collector, startCollector } from "../support/collector.ts";
+import { answers, type ScriptedProvider, startScriptedProvider } from "../support/provider.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const ALL: Metric[] = [...Object.values(METRICS), ...Object.values(GAUGES)];
+const HELLO = { messages: [{ role: "user", content: "Hello" }] };
+
+let collector: Collector;
+let provider: ScriptedProvider;
+let stack: TestStack;
+let second: Services;
+let user: TestUser;
+let tenant: TestTenant;
+
+beforeAll(async () => {
+  collector = await startCollector();
+  provider = await startScriptedProvider();
+  const env = {
+    ...collector.env,
+    ...provider.env,
+    ALERT_WEBHOOK_URL: "http://127.0.0.1:9/nobody",
+    OTEL_SERVICE_NAME: "gate",
+    OTEL_RESOURCE_ATTRIBUTES: "deployment.environment.name=test",
+    OTEL_EXPORTER_OTLP_HEADERS: "x-collector-key=one",
+  };
+  stack = await startTestStack({ env });
+  second = await startServices({
+    databaseUrl: stack.database.url,
+    keys: stack.keys,
+    env,
+    onLog: (line) => stack.logs.push(line),
+  });
+  user = await stack.signUp();
+  tenant = await stack.createTenant({ members: [user], role: "owner" });
+});
+afterAll(async () => {
+  await second?.stop();
+  await stack?.stop();
+  await provider.stop();
+  await collector.stop();
+});
+
+/** A call of one of the two workers. */
+function call(worker: number, path: string, json: unknown, as = user): Promise<Response> {
+  return fetch(`${worker % 2 ? second.url : stack.url}/functions/v1${path}`, {
+    method: "POST",
+    body: JSON.stringify(json),
+    headers: {
+      apikey: stack.keys.publishable,
+      authorization: `Bearer ${as.jwt}`,
+      "content-type": "application/json",
+    },
+  });
+}
+
+const schedule = (name: string) =>
+  stack.call(`/${name}`, { method: "POST", headers: { apikey: stack.keys.secret } });
+
+it("two workers, 200 mixed calls: the sums of cost and tokens are the ledger's, those of refusals the calls'", async () => {
+  const poor = await stack.signUp();
+  const none = await stack.createTenant({ members: [poor] });
+  await stack.sql`update spend.cost_quotas set limit_usd = 0 where tenant_id = ${none.id}`;
+  let usage = 0;
+  provider.plays((response, request) =>
+    answers("Hello there", {
+      prompt_tokens: 100 + (usage++ % 7),
+      completion_tokens: 10 + (usage % 5),
+    })(response, request),
+  );
+  const kinds: [path: string, json: object, as: TestUser, status: number][] = [
+    ["/chat", { ...HELLO, stream: false }, user, 200],
+    ["/chat", HELLO, user, 200],
+    ["/openai/v1/chat/completions", { ...HELLO, model: "gpt-4o" }, user, 200],
+    ["/openai/v1/chat/completions", { ...HELLO, model: "gpt-4o-mini", stream: true }, user, 200],
+    ["/chat", HELLO, poor, 429],
+  ];
+  const left = Array.from({ length: 200 }, (_, index) => index);
+  await Promise.all(
+    Array.from({ length: 6 }, async () => {
+      for (let index = left.shift(); index !== undefined; index = left.shift()) {
+        const [path, json, as, status] = kinds[index % kinds.length] as (typeof kinds)[number];
+        const response = await call(Math.floor(index / kinds.length), path, json, as);
+        expect([path, response.status]).toEqual([path, status]);
+        await response.text();
+      }
+    }),
+  );
+  const [ledger] = await until("all calls are on the books", async () => {
+    const rows = await stack.sql`
+      select count(*)::int as calls, sum(cost_usd)::float8 as cost,
+        sum((usage ->> 'input_tokens')::int)::int as input,
+        sum((usage ->> 'output_tokens')::int)::int as output
+      from spend.cost_events where tenant_id = ${tenant.id}`;
+    return rows[0]?.calls === 160 ? rows : undefined;
+  });
+  await until(
+    "all metrics have arrived",
+    () => Math.abs(collector.sum("spendgate.cost") - ledger?.cost) < 1e-9,
+  );
+  const tokens = (type: string) =>
+    collector.sum("gen_ai.client.token.usage", { "gen_ai.token.type": type });
+  expect([tokens("input"), tokens("output")]).toEqual([ledger?.input, ledger?.output]);
+  expect(collector.sum("spendgate.refusals")).toBe(40);
+  expect(collector.series("spendgate.refusals")[0]?.attributes).toEqual({
+    "spendgate.resource_type": "llm",
+    "spendgate.refusal.reason": "exceeds_limit",
+    "spendgate.quota.scope": "tenant",
+  });
+  const workers = collector
+    .series("spendgate.cost")
+    .map(({ resource }) => resource["service.instance.id"]);
+  expect(new Set(workers).size).toBe(2);
+});
+
+it("sandboxes, alerts, failures to settle and the state that all share are measured", async () => {
+  const opened = await call(0, "/sandbox", { conversationId: "talk" });
+  expect(opened.status).toBe(201);
+  stack.sandboxes.fault({ operation: "create", status: 429 });
+  expect((await call(0, "/sandbox", { conversationId: "other" })).status).toBe(502);
+  await stack.sql`revoke execute on function spend.settle from service_role`;
+  await (await call(0, "/chat", { ...HELLO, stream: false })).text();
+  await until("the settle is given up", () => collector.sum("spendgate.settle.failures") === 1, 20);
+  await stack.sql`grant execute on function spend.settle to service_role`;
+  await stack.sql`select spend.adjust(${tenant.id}, 45, 'test', 'e2b')`;
+  expect(await (await schedule("alerts")).json()).toEqual({ delivered: 0, failed: 1 });
+  await stack.sql`
+    update spend.reservations set created_at = created_at - interval '1 hour', expires_at = now() - interval '1 s'
+    where status = 'held' and resource_type = 'llm'`;
+  expect((await schedule("maintenance")).status).toBe(200);
+
+  await until("the gauges", () => collector.series("spendgate.ledger.cost").length === 2);
+  const values = (metric: string) =>
+    Object.fromEntries(
+      collector
+        .series(metric)
+        .map(({ attributes, value }) => [Object.values(attributes).join(" "), value]),
+    );
+  expect(values("spendgate.sandbox.active")).toEqual({ creating: 0, running: 1, paused: 0 });
+  expect(values("spendgate.reservations.open")).toEqual({ llm: 0, e2b: 1 });
+  expect(values("spendgate.reservations.expired")).toEqual({ llm: 1, e2b: 0 });
+  expect(values("spendgate.quota.utilization")).toMatchObject({ "tenant e2b month": 0.9002 });
+  expect(values("spendgate.ledger.cost").e2b).toBe(45);
+  expect(collector.series("spendgate.ledger.cost")[0]?.resource).toMatchObject({
+    "service.instance.id": "shared",
+  });
+  expect(collector.sum("spendgate.sandbox.errors", { "spendgate.stage": "create" })).toBe(1);
+  expect(collector.sum("spendgate.sandbox.operations", { "spendgate.stage": "create" })).toBe(2);
+  await until("the alert", () => collector.sum("spendgate.alerts") === 1);
+  expect(collector.series("spendgate.alerts")[0]?.attributes).toEqual({
+    "spendgate.alert.kind": "warning",
+    "spendgate.outcome": "failed",
+  });
+});
+
+it("every metric of the table came, with its unit, kind, description and buckets, and no other one", () => {
+  const received = collector.series();
+  expect([...new Set(received.map(({ metric }) => metric))].sort()).toEqual(
+    ALL.map(({ name }) => name).sort(),
+  );
+  for (const { metric, unit, kind, description, bounds, attributes } of received) {
+    const row = ALL.find(({ name }) => name === metric);
+    expect({ metric, unit, kind, description, bounds }).toEqual({
+      metric,
+      unit: row?.unit,
+      kind: row?.kind,
+      description: row?.description,
+      bounds: row?.buckets,
+    });
+    const names = row?.attributes.map((key) => ATTRIBUTES[key]) ?? [];
+    expect(names, metric).toEqual(expect.arrayContaining(Object.keys(attributes)));
+  }
+});
+
+it("no value of an attribute is a tenant, a user or a reservation", () => {
+  for (const { metric, attributes } of collector.series()) {
+    expect(JSON.stringify(attributes), metric).not.toMatch(/[\da-f]{8}-[\da-f]{4}-/);
+  }
+});
+
+it("OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES and OTEL_EXPORTER_OTLP_HEADERS are heeded", () => {
+  for (const { resource } of [...collector.series(), ...collector.spans]) {
+    expect(resource).toMatchObject({
+      "service.name": "gate",
+      "deployment.environment.name": "test",
+    });
+  }
+  expect(collector.headers.every((headers) => headers["x-collector-key"] === "one")).toBe(true);
+});
+
+it("OTEL_TRACES_SAMPLER and the temporality of metrics are heeded: no span, and increments", async () => {
+  const quiet = await startServices({
+    databaseUrl: stack.database.url,
+    keys: stack.keys,
+    env: {
+      ...collector.env,
+      ...provider.env,
+      OTEL_SERVICE_NAME: "quiet",
+      OTEL_TRACES_SAMPLER: "always_off",
+      OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "delta",
+    },
+  });
+  try {
+    const isQuiet = ({ resource }: { resource: object }) =>
+      JSON.stringify(resource).includes('"quiet"');
+    const increment = () => collector.series("spendgate.cost").find(isQuiet)?.value ?? 0;
+    provider.plays(
+      answers("One", { prompt_tokens: 1000, completion_tokens: 500 }),
+      answers("Two", { prompt_tokens: 2000, completion_tokens: 500 }),
+    );
+    for (const cost of [0.00045, 0.0006]) {
+      const response = await fetch(`${quiet.url}/functions/v1/chat`, {
+        method: "POST",
+        body: JSON.stringify({ ...HELLO, stream: false }),
+        headers: { apikey: stack.keys.publishable, authorization: `Bearer ${user.jwt}` },
+      });
+      expect(response.status).toBe(200);
+      await until(`an increment of $${cost}`, () => Math.abs(increment() - cost) < 1e-9);
+    }
+    expect(collector.spans.filter(isQuiet)).toEqual([]);
+  } finally {
+    await quiet.stop();
+  }
+});
+
+/** The packages of OpenTelemetry that answering a request loads, with an environment. */
+async function loadedWith(env: Record<string, string>): Promise<string[]> {
+  const { stdout } = await promisify(execFile)(
+    `${PROJECT}/node_modules/.bin/deno`,
+    [
+      "run",
+      "--quiet",
+      "--allow-all",
+      "--config",
+      "deno.json",
+      "tests/support/functions/lab/loaded.ts",
+    ],
+    {
+      cwd: PROJECT,
+      env: {
+        ...process.env,
+        SUPABASE_URL: stack.url,
+        SUPABASE_PUBLISHABLE_KEY: stack.keys.publishable,
+        SUPABASE_SECRET_KEY: stack.keys.secret,
+        ...env,
+      },
+    },
+  );
+  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
+}
+
+const SDK = ["exporter-metrics-otlp-http", "exporter-trace-otlp-http", "sdk-metrics"];
+
+it.each([
+  ["no endpoint", {}],
+  ["an endpoint that is wrong", { OTEL_EXPORTER_OTLP_ENDPOINT: "nowhere" }],
+  [
+    "OTEL_SDK_DISABLED",
+    { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9", OTEL_SDK_DISABLED: "true" },
+  ],
+  [
+    "no exporters",
+    {
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9",
+      OTEL_TRACES_EXPORTER: "none",
+      OTEL_METRICS_EXPORTER: "none",
+    },
+  ],
+])("%s: the API alone is loaded, and no timer runs", async (_, env) => {
+  expect(await loadedWith(env as Record<string, string>)).toEqual(["api"]);
+});
+
+it("an endpoint: the SDK is loaded", async () => {
+  const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9" };
+  expect(await loadedWith(env)).toEqual(expect.arrayContaining([...SDK, "a timer"]));
+});
