@@ -1,4 +1,4 @@
-// Functions that are for the project itself: a scheduler calls them, with the secret key.
+// The project's secret keys: a scheduler or a backend calls with one.
 
 import { SpendgateError } from "../errors.ts";
 import type { Env } from "../runtime/env.ts";
@@ -13,6 +13,12 @@ export async function requireSecretKey(request: Request, env: Env): Promise<void
     if (sent && (await isSecretKey(sent, env))) return;
   }
   throw new SpendgateError("unauthorized", "Send the project's secret key.");
+}
+
+/** Whether a secret key is what a request comes with: beside a bearer token `apikey` says nothing of who calls. */
+export async function sendsSecretKey(request: Request, env: Env): Promise<boolean> {
+  const sent = bearerOf(request) ?? request.headers.get("apikey");
+  return sent ? isSecretKey(sent, env) : false;
 }
 
 /** Compares with every key, whichever fits. */

@@ -6,7 +6,7 @@ import type { Attribution, RequestMetering } from "../gate/metering.ts";
 import { type Env, readEnv } from "../runtime/env.ts";
 import { describeError, log, messageOf } from "../runtime/log.ts";
 import { flushTelemetry, startTelemetry } from "../runtime/telemetry.ts";
-import { authenticate } from "./auth.ts";
+import { type Identity, identify } from "./caller.ts";
 import { allowCors } from "./cors.ts";
 import { errorResponse } from "./error_response.ts";
 import { answerHealth } from "./health.ts";
@@ -23,9 +23,8 @@ export interface Context {
   params: Record<string, string>;
 }
 
-/** What a signed-in user's request has beside that. */
-export interface UserContext extends Context {
-  userId: string;
+/** What a request has beside that where it may spend: a signed-in user's, or a backend's for a tenant. */
+export interface UserContext extends Context, Identity {
   /**
    * What the request's calls need: `meteredModel(name, await metering({ task }))`.
    * @throws SpendgateError not_a_member, or invalid_request when the tenant has to be named.
@@ -56,7 +55,7 @@ export type Served =
 
 /**
  * The default export of a function's index.ts.
- * @param served `auth` "user": the bearer token of a signed-in user; "secret": the project's secret key.
+ * @param served `auth` "user": the bearer token of a signed-in user, or the secret key for a tenant; "secret": the project's secret key.
  * @example export default serve({ name: "hello", auth: "user", routes: { "/": { POST: endpoint(schema, handler) } } });
  */
 export function serve(served: Served): { fetch(request: Request): Promise<Response> } {
@@ -115,10 +114,10 @@ async function answer(
     await requireSecretKey(request, env);
     return (handler as Handler<Context>)(context);
   }
-  const userId = await authenticate(request, env);
+  const caller = await identify(request, env, gate);
   const metering = (attribution: Attribution) =>
-    meteringFor(userId, request, env, gate, attribution);
-  return handler({ ...context, userId, metering });
+    meteringFor(caller, request, env, gate, attribution);
+  return handler({ ...context, ...caller, metering });
 }
 
 /** Finds the path below the function's own, without a slash at its end; `/` for the function itself. */
