@@ -130,7 +130,7 @@ export const functionMutants: Mutant[] = [
   broken(
     "a token is read, not verified",
     "_shared/http/auth.ts",
-    /const \{ data, error \} = await authOf\(env\)\n\s+\.getClaims\(token\)\n\s+\.catch\(\(error\) => \(\{ data: null, error \}\)\);/,
+    /const \{ data, error \} = await authOf\(env\)\n\s+\.getClaims\(token, .*\)\n\s+\.catch\(\(error\) => \(\{ data: null, error \}\)\);/,
     'const data = { claims: JSON.parse(atob((token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/")) || "null") };\n  const error = null as any;',
     [vitest("isolation/endpoints")],
   ),
