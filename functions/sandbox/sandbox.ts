@@ -33,19 +33,19 @@ export const openSandboxOf = endpoint<UserContext, ReturnType<typeof openRequest
 );
 
 /** DELETE /sandbox/:id. */
-export async function endSandbox({ gate, env, userId, params }: UserContext): Promise<Response> {
-  const id = idIn(params);
-  await terminateSandbox({ gate, env, userId }, id);
+export async function endSandbox(context: UserContext): Promise<Response> {
+  const id = idIn(context.params);
+  await terminateSandbox(context, id);
   return Response.json({ id, status: "terminated" });
 }
 
 /** POST /sandbox/:id/run. */
 export async function runCode(context: UserContext): Promise<Response> {
-  const { gate, env, userId, request } = context;
+  const { env, request } = context;
   // An id that is none is told before a body that is none.
   const id = idIn(context.params);
   const body = await readJson(request, runRequest(env), env.maxBodyBytes);
-  return run(request, { gate, env, userId }, id, body);
+  return run(request, context, id, body);
 }
 
 /** @throws SpendgateError not_found: what is no id is no sandbox's. */

@@ -162,9 +162,9 @@ async function functionsEnv(options: FunctionsOptions): Promise<Record<string, s
     ...pick([...Object.keys(file), ...settings, ...keysNamedIn(providers)]),
     SUPABASE_URL: apiUrl,
     SUPABASE_ANON_KEY: keys.publishable,
-    SUPABASE_PUBLISHABLE_KEY: keys.publishable,
+    SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishable }),
     SUPABASE_SERVICE_ROLE_KEY: keys.secret,
-    SUPABASE_SECRET_KEY: keys.secret,
+    SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secret }),
     ...providersEnv(file, standInUrl),
     ...(sandboxesUrl && {
       E2B_API_KEY: `e2b_${"0".repeat(40)}`,

@@ -11800,7 +11800,7 @@ comment on function spend_private.fail_context is
   'spend.fail_context with a clock.';
 
 -- schemas/60_sandboxes/find_context.sql
-create function spend.find_context(context_id uuid, user_id uuid)
+create function spend.find_context(context_id uuid, user_id uuid, tenant_id uuid default null)
 returns setof spend.execution_contexts
 language plpgsql stable
 -- Definer: no role may call may_use_context.
@@ -11812,13 +11812,13 @@ as $$
 begin
   return query
     select c.*
-    from spend.tenant_members as m
-    join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = find_context.context_id
-    where m.user_id = find_context.user_id and spend_private.may_use_context(c, find_context.user_id);
+    from spend_private.tenants_of_caller(find_context.user_id, find_context.tenant_id) as t (id)
+    join spend.execution_contexts as c on c.tenant_id = t.id and c.id = find_context.context_id
+    where spend_private.may_use_context(c, find_context.user_id);
 end;
 $$;
 comment on function spend.find_context is
-  'The context, also one that has ended, if the user may use it; else no row. For service_role.';
+  'The context, also one that has ended, if the user may use it; else no row. tenant_id: only one of this tenant; required where user_id is null, and the tenant itself asks. For service_role.';
 grant execute on function spend.find_context to service_role;
 
 -- schemas/60_sandboxes/hold_context.sql
@@ -12160,6 +12160,29 @@ comment on function spend.sweep_to is
   'Stores how far E2B''s paused sandboxes were read; next_token null: to the end. Errors: 22023 invalid_usage. For service_role.';
 grant execute on function spend.sweep_to to service_role;
 
+-- schemas/60_sandboxes/tenants_of_caller.sql
+create function spend_private.tenants_of_caller(p_user_id uuid, p_tenant_id uuid)
+returns setof uuid
+language plpgsql stable
+-- A user is in few tenants: one context is looked up for each.
+rows 3
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  if p_user_id is null then
+    return query select p_tenant_id where p_tenant_id is not null;
+  else
+    return query
+      select m.tenant_id from spend.tenant_members as m
+      where m.user_id = p_user_id and (p_tenant_id is null or m.tenant_id = p_tenant_id);
+  end if;
+end;
+$$;
+comment on function spend_private.tenants_of_caller is
+  'Tenants whose contexts a caller may look for: those of the user, only p_tenant_id where it is given; without a user the tenant itself.';
+
 -- schemas/60_sandboxes/use_context.sql
 create function spend.use_context(
   context_id uuid,
@@ -12167,7 +12190,8 @@ create function spend.use_context(
   claim_id uuid,
   run_seconds integer default 0,
   enforce boolean default true,
-  claim_seconds integer default 60
+  claim_seconds integer default 60,
+  tenant_id uuid default null
 )
 returns spend.context_claim
 language plpgsql volatile
@@ -12179,12 +12203,13 @@ as $$
 begin
   return spend_private.use_context(
     use_context.context_id, use_context.user_id, use_context.claim_id,
-    use_context.run_seconds, use_context.enforce, use_context.claim_seconds
+    use_context.run_seconds, use_context.enforce, use_context.claim_seconds,
+    use_context.tenant_id
   );
 end;
 $$;
 comment on function spend.use_context is
-  'claim_context for an existing context: never creates one. Outcome gone for a context that has ended, does not exist, or that the user may not use (spend_private.may_use_context).
+  'claim_context for an existing context: never creates one. Outcome gone for a context that has ended, does not exist, or that the user may not use (spend_private.may_use_context). tenant_id: only a context of this tenant; required where user_id is null, and the tenant itself asks.
 Errors: as spend.claim_context. For service_role.';
 grant execute on function spend.use_context to service_role;
 
@@ -12195,6 +12220,7 @@ create function spend_private.use_context(
   p_run_seconds integer default 0,
   p_enforce boolean default true,
   p_claim_seconds integer default 60,
+  p_tenant_id uuid default null,
   p_now timestamptz default now()
 )
 returns spend.context_claim
@@ -12209,14 +12235,12 @@ begin
   perform spend_private.check_use(p_claim_id, p_run_seconds, p_claim_seconds);
   perform spend_private.join_calls(spend_private.tenant_key((
     select c.tenant_id
-    from spend.tenant_members as m
-    join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = p_context_id
-    where m.user_id = p_user_id
+    from spend_private.tenants_of_caller(p_user_id, p_tenant_id) as t (id)
+    join spend.execution_contexts as c on c.tenant_id = t.id and c.id = p_context_id
   )));
   select c.* into v_context
-  from spend.tenant_members as m
-  join spend.execution_contexts as c on c.tenant_id = m.tenant_id and c.id = p_context_id
-  where m.user_id = p_user_id
+  from spend_private.tenants_of_caller(p_user_id, p_tenant_id) as t (id)
+  join spend.execution_contexts as c on c.tenant_id = t.id and c.id = p_context_id
   for no key update of c;
   if not found or not spend_private.may_use_context(v_context, p_user_id) then
     v_context := null;

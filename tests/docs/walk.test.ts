@@ -64,3 +64,16 @@ it("docs/guides/sandboxes.md leads from a start to code that prints 42 and to th
   expect(printed).toContain('"stdout":"42\\n"');
   expect(printed).toContain('"status":"terminated"');
 });
+
+it.each(["docs/reference/http.md", "docs/guides/llm.md"])(
+  "%s shows how a backend calls, and its call is answered",
+  async (page) => {
+    const user = await stack.signUp();
+    const tenant = await stack.createTenant({ members: [user] });
+    const printed = await walk(
+      page,
+      `URL=${stack.url}\nSECRET_KEY=${stack.keys.secret}\nTENANT=${tenant.id}\nUSER_ID=${user.id}`,
+    );
+    expect(JSON.parse(printed)).not.toHaveProperty("error");
+  },
+);

@@ -1,10 +1,12 @@
-// Hosted Supabase pushes migrations as a role that is no superuser and does not own the schema auth.
+// What hosted Supabase does that a local stack need not: it pushes migrations as a role that is no superuser and does not
+// own the schema auth, and gives functions keys by name, several at once.
 
 import postgres from "postgres";
-import { afterAll, beforeAll, expect, inject, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { bootstrap } from "../../scripts/stack/bootstrap.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import { verifyBalances } from "../support/spend.ts";
+import { startTestStack, type TestStack, type TestStackOptions } from "../support/stack.ts";
 
 const NAME = "hosted_project";
 let admin: postgres.Sql;
@@ -62,4 +64,68 @@ it("db push works as a role without superuser rights, and so does the gate after
   } finally {
     await sql.end();
   }
+});
+
+async function withStack(env: TestStackOptions["env"], work: (stack: TestStack) => Promise<void>) {
+  const stack = await startTestStack({ env });
+  await work(stack).finally(() => stack.stop());
+}
+
+async function chat(stack: TestStack): Promise<Response> {
+  const user = await stack.signUp();
+  await stack.createTenant({ members: [user] });
+  const messages = [{ role: "user", content: "Hello" }];
+  return stack.call("/chat", { user, json: { stream: false, messages } });
+}
+
+const maintain = async (stack: TestStack, headers: Record<string, string>) =>
+  (await stack.call("/maintenance", { method: "POST", headers })).status;
+
+const SAID = "SUPABASE_SECRET_KEYS is wrong. Allowed: JSON: name → key.";
+
+describe("The keys of a hosted project", () => {
+  it("by name: a chat works, each of three secret keys opens maintenance, and a revoked one does not", async () => {
+    const env: TestStackOptions["env"] = (keys) => ({
+      SUPABASE_ANON_KEY: "",
+      SUPABASE_SECRET_KEYS: JSON.stringify({
+        next: "sb_secret_next",
+        default: keys.secret,
+        cron: "sb_secret_cron",
+      }),
+      // Hosted projects keep it set when it is disabled.
+      SUPABASE_SERVICE_ROLE_KEY: "disabled",
+    });
+    await withStack(env, async (stack) => {
+      expect((await chat(stack)).status).toBe(200);
+      for (const key of ["sb_secret_next", stack.keys.secret, "sb_secret_cron"]) {
+        expect([key, await maintain(stack, { apikey: key })]).toEqual([key, 200]);
+        expect([key, await maintain(stack, { authorization: `Bearer ${key}` })]).toEqual([
+          key,
+          200,
+        ]);
+      }
+      for (const key of ["sb_secret_revoked", "disabled", "next", stack.keys.publishable]) {
+        expect([key, await maintain(stack, { apikey: key })]).toEqual([key, 401]);
+      }
+    });
+  });
+
+  it("by the legacy names alone: a chat works, and the one key opens maintenance", async () => {
+    const env = { SUPABASE_PUBLISHABLE_KEYS: "", SUPABASE_SECRET_KEYS: "" };
+    await withStack(env, async (stack) => {
+      expect((await chat(stack)).status).toBe(200);
+      expect(await maintain(stack, { apikey: stack.keys.secret })).toBe(200);
+      expect(await maintain(stack, { apikey: "sb_secret_revoked" })).toBe(401);
+    });
+  });
+
+  it("that are no JSON: every function answers 503, and says which variable", async () => {
+    await withStack({ SUPABASE_SECRET_KEYS: "sb_secret_1" }, async (stack) => {
+      for (const path of ["/chat", "/openai/models", "/sandbox", "/maintenance", "/alerts"]) {
+        const response = await stack.call(path, { headers: { apikey: stack.keys.secret } });
+        const text = await response.text();
+        expect([path, response.status, text]).toEqual([path, 503, expect.stringContaining(SAID)]);
+      }
+    });
+  });
 });

@@ -245,6 +245,8 @@ describe("The functions", () => {
       SUPABASE_URL: stack.url,
       SUPABASE_ANON_KEY: stack.keys.publishable,
       SUPABASE_SERVICE_ROLE_KEY: stack.keys.secret,
+      SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: stack.keys.publishable }),
+      SUPABASE_SECRET_KEYS: JSON.stringify({ default: stack.keys.secret }),
       OPENAI_API_KEY: "local",
       OPENAI_BASE_URL: `${providers}/v1`,
       ANTHROPIC_BASE_URL: `${providers}/v1`,

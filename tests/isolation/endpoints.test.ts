@@ -56,10 +56,10 @@ async function traces() {
   return { ...row, calls: stack.journal().length };
 }
 
-async function reservationsOf(tenant: string, user: string): Promise<number> {
+async function reservationsOf(tenant: string, user: string | null): Promise<number> {
   const [row] = await stack.sql`
     select count(*)::int as count from spend.reservations
-    where tenant_id = ${tenant} and user_id = ${user}`;
+    where tenant_id = ${tenant} and user_id is not distinct from ${user}`;
   return row?.count as number;
 }
 
@@ -89,7 +89,7 @@ describe("The endpoints", () => {
       const answers = {} as Answers;
       for (const actor of ACTORS) {
         const before = await traces();
-        const user = actor === "anon" || actor === "service" ? world.tenant : world.users[actor];
+        const user = actor === "anon" || actor === "service" ? null : world.users[actor];
         const own = await reservationsOf(world.tenant, user);
         const response = await send(call(world.tenant, sandbox), tokenOf(actor));
         const text = await response.text();
@@ -110,6 +110,33 @@ describe("The endpoints", () => {
     }
     expect(found).toEqual([...expected("Endpoints")].map(([key, answers]) => asLine(key, answers)));
   }, 120_000);
+
+  it("show the other tenant's backend no sandbox of ours, and a backend that speaks for a member only the member's", async () => {
+    const opened = await stack.call("/sandbox", {
+      user: users.owner,
+      json: { tenantId: world.tenant, conversationId: "the owner's second" },
+    });
+    const { id } = (await opened.json()) as { id: string };
+    const before = await traces();
+    const statusOf = async (key: string, tenant: string, user?: Person) => {
+      const request = REQUESTS[key]?.call(tenant, id) as Call;
+      const headers = { ...request.headers, ...(user && { "x-spendgate-user": users[user].id }) };
+      const response = await send({ ...request, headers }, stack.keys.secret);
+      await response.body?.cancel();
+      return response.status;
+    };
+    const run = "POST /sandbox/{id}/run header";
+    for (const key of [run, "DELETE /sandbox/{id} header"]) {
+      expect([key, await statusOf(key, world.other)]).toEqual([key, 404]);
+      expect([key, await statusOf(key, world.other, "other owner")]).toEqual([key, 404]);
+      expect([key, await statusOf(key, world.other, "owner")]).toEqual([key, 403]);
+      expect([key, await statusOf(key, world.tenant, "other owner")]).toEqual([key, 403]);
+      expect([key, await statusOf(key, world.tenant, "member")]).toEqual([key, 404]);
+    }
+    expect(await traces()).toEqual(before);
+    expect(await statusOf(run, world.tenant, "owner")).toBe(200);
+    expect(await statusOf(run, world.tenant)).toBe(200);
+  }, 60_000);
 
   it("refuse a body that names our tenant, whatever the header names", async () => {
     const before = await traces();

@@ -50,6 +50,15 @@ export const REQUESTS: Record<string, EndpointRequest> = {
       }),
     reserves: true,
   },
+  "POST /chat/compact header": {
+    call: (tenant) =>
+      post(
+        "/chat/compact",
+        { keep: 1, messages: [...messages, ...messages, ...messages] },
+        naming(tenant),
+      ),
+    reserves: true,
+  },
   "POST /openai/chat/completions header": {
     call: (tenant) =>
       post("/openai/chat/completions", { model: "openai/gpt-4o-mini", messages }, naming(tenant)),
@@ -68,6 +77,10 @@ export const REQUESTS: Record<string, EndpointRequest> = {
     call: () => ({ method: "GET", path: "/openai/models" }),
     reserves: false,
   },
+  "GET /openai/models header": {
+    call: (tenant) => ({ method: "GET", path: "/openai/models", headers: naming(tenant) }),
+    reserves: false,
+  },
   "GET /openai/models/{id} path": {
     call: () => ({ method: "GET", path: "/openai/models/openai%2Fgpt-4o-mini" }),
     reserves: false,
@@ -76,12 +89,28 @@ export const REQUESTS: Record<string, EndpointRequest> = {
     call: (tenantId) => post("/sandbox", { tenantId, conversationId: randomUUID() }),
     reserves: true,
   },
+  "POST /sandbox header": {
+    call: (tenant) => post("/sandbox", { conversationId: randomUUID() }, naming(tenant)),
+    reserves: true,
+  },
   "POST /sandbox/{id}/run path": {
     call: (_, sandbox) => post(`/sandbox/${sandbox}/run`, { code: "1 + 1" }),
     reserves: false,
   },
+  "POST /sandbox/{id}/run header": {
+    call: (tenant, sandbox) => post(`/sandbox/${sandbox}/run`, { code: "1 + 1" }, naming(tenant)),
+    reserves: false,
+  },
   "DELETE /sandbox/{id} path": {
     call: (_, sandbox) => ({ method: "DELETE", path: `/sandbox/${sandbox}` }),
+    reserves: false,
+  },
+  "DELETE /sandbox/{id} header": {
+    call: (tenant, sandbox) => ({
+      method: "DELETE",
+      path: `/sandbox/${sandbox}`,
+      headers: naming(tenant),
+    }),
     reserves: false,
   },
   "POST /maintenance -": { call: () => post("/maintenance", {}), reserves: false },

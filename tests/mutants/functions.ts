@@ -130,9 +130,37 @@ export const functionMutants: Mutant[] = [
   broken(
     "a token is read, not verified",
     "_shared/http/auth.ts",
-    /const \{ data, error \} = await authOf\(env\)\n\s+\.getClaims\(token\)\n\s+\.catch\(\(error\) => \(\{ data: null, error \}\)\);/,
+    /const \{ data, error \} = await authOf\(env\)\n\s+\.getClaims\(token, .*\)\n\s+\.catch\(\(error\) => \(\{ data: null, error \}\)\);/,
     'const data = { claims: JSON.parse(atob((token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/")) || "null") };\n  const error = null as any;',
     [vitest("isolation/endpoints")],
+  ),
+  broken(
+    "any key is a secret key",
+    "_shared/http/secret_key.ts",
+    "return found.includes(true);",
+    "return true;",
+    [vitest("isolation/endpoints")],
+  ),
+  broken(
+    "the secret key works in a browser",
+    "_shared/http/caller.ts",
+    'if (request.headers.has("origin")) {',
+    "if (false as boolean) {",
+    [vitest("e2e/backend")],
+  ),
+  broken(
+    "a backend calls for a user of another tenant",
+    "_shared/http/caller.ts",
+    "if (userId !== null && !(await gate.tenantsOf(userId)).includes(tenantId)) {",
+    "if (false as boolean) {",
+    [vitest("e2e/backend")],
+  ),
+  broken(
+    "a backend's body names another tenant",
+    "_shared/http/tenant.ts",
+    "if (tenantId !== undefined && inBody !== undefined && inBody.toLowerCase() !== tenantId) {",
+    "if (false as boolean) {",
+    [vitest("e2e/backend")],
   ),
   broken(
     "a body may have any size",

@@ -66,7 +66,7 @@ export interface TestStackOptions {
   /** Answers calls of openai/…; it stops with the stack. */
   provider?: ScriptedProvider;
   /** Environment of the functions, beyond and above the usual. */
-  env?: Record<string, string>;
+  env?: Record<string, string> | ((keys: Keys) => Record<string, string>);
   /** A folder of functions other than functions/ (or than what SPENDGATE_TEST_FUNCTIONS names). */
   functionsFolder?: string;
   /** SQL that runs before the API starts: it reads the catalog once, and serves nothing newer. */
@@ -77,12 +77,13 @@ export async function startTestStack(options: TestStackOptions = {}): Promise<Te
   const database = await cloneDatabase();
   const logs: string[] = [];
   const keys = await generateKeys();
+  const env = typeof options.env === "function" ? options.env(keys) : options.env;
   const start = async () => {
     if (options.prepare) await database.sql.unsafe(options.prepare);
     return startServices({
       databaseUrl: database.url,
       keys,
-      env: { ...options.provider?.env, ...options.env },
+      env: { ...options.provider?.env, ...env },
       functionsFolder: options.functionsFolder ?? process.env.SPENDGATE_TEST_FUNCTIONS,
       onLog: (line) => logs.push(line),
     });

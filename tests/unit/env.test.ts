@@ -79,8 +79,9 @@ describe("a required setting", () => {
   it.each([
     [{ SUPABASE_URL: "" }, "SUPABASE_URL"],
     [{ SUPABASE_URL: "project.supabase.co" }, "SUPABASE_URL"],
-    [{ SUPABASE_PUBLISHABLE_KEY: "" }, "SUPABASE_PUBLISHABLE_KEY"],
-    [{ SUPABASE_SECRET_KEY: "" }, "SUPABASE_SECRET_KEY"],
+    [{ SUPABASE_PUBLISHABLE_KEY: "" }, "SUPABASE_PUBLISHABLE_KEYS"],
+    [{ SUPABASE_SECRET_KEY: "" }, "SUPABASE_SECRET_KEYS"],
+    [{ SUPABASE_SECRET_KEY: "", SUPABASE_SECRET_KEYS: "{}" }, "SUPABASE_SECRET_KEYS"],
   ])("%o: not_configured, which names it", (values, name) => {
     expect(() => read(values)).toThrow(
       expect.objectContaining({ code: "not_configured", message: `Missing or wrong: ${name}.` }),
@@ -91,6 +92,70 @@ describe("a required setting", () => {
     const older = { SUPABASE_SECRET_KEY: "", SUPABASE_SERVICE_ROLE_KEY: "sb_secret_2" };
     expect(read(older).secretKey).toBe("sb_secret_2");
   });
+});
+
+describe("the keys of a hosted project", () => {
+  const legacy = { SUPABASE_ANON_KEY: "anon", SUPABASE_SERVICE_ROLE_KEY: "service" };
+  const keysIn = (values: Record<string, string>) => {
+    const { publishableKey, secretKey, secretKeys } = readEnv({
+      SUPABASE_URL: base.SUPABASE_URL,
+      ...values,
+    });
+    return { publishableKey, secretKey, secretKeys };
+  };
+
+  it("each named one may call, the default is for our own calls, and an older name's, perhaps revoked, is not taken", () => {
+    expect(
+      keysIn({
+        ...base,
+        ...legacy,
+        SUPABASE_PUBLISHABLE_KEYS: '{"web": "sb_publishable_3", "default": "sb_publishable_2"}',
+        SUPABASE_SECRET_KEYS: '{"cron": "sb_secret_3", "default": "sb_secret_2"}',
+      }),
+    ).toEqual({
+      publishableKey: "sb_publishable_2",
+      secretKey: "sb_secret_2",
+      secretKeys: ["sb_secret_2", "sb_secret_3"],
+    });
+  });
+
+  it.each([
+    ["none is the default: the first", '{"a": "sb_secret_2", "b": "sb_secret_3"}', "sb_secret_2"],
+    ["there is none: the one without a name", "{}", "sb_secret_1"],
+    ["it is not set: the one without a name", "", "sb_secret_1"],
+  ])("%s is for our own calls", (_, value, expected) => {
+    expect(read({ SUPABASE_SECRET_KEYS: value }).secretKey).toBe(expected);
+  });
+
+  it("the legacy ones alone do", () => {
+    expect(keysIn(legacy)).toEqual({
+      publishableKey: "anon",
+      secretKey: "service",
+      secretKeys: ["service"],
+    });
+  });
+
+  it.each([
+    ["SUPABASE_PUBLISHABLE_KEYS", "sb_publishable_1"],
+    ["SUPABASE_SECRET_KEYS", '["sb_secret_1"]'],
+    ["SUPABASE_SECRET_KEYS", '{"default": ""}'],
+    ["SUPABASE_SECRET_KEYS", '{"default": {"key": "sb_secret_1"}}'],
+    ["SUPABASE_JWKS", "{"],
+    ["SUPABASE_JWKS", '{"keys": ["x"]}'],
+  ])("%s=%s: not_configured, which names it, whatever the older names say", (name, value) => {
+    expect(() => read({ ...legacy, [name]: value })).toThrow(
+      expect.objectContaining({
+        code: "not_configured",
+        message: expect.stringMatching(new RegExp(`^${name} is wrong\\. Allowed: JSON: `)),
+      }),
+    );
+  });
+
+  it.each(['{"keys": [{"kty": "EC", "kid": "1"}]}', '[{"kty": "EC", "kid": "1"}]'])(
+    "SUPABASE_JWKS=%s is a key set",
+    (value) =>
+      expect(read({ SUPABASE_JWKS: value }).jwks).toEqual({ keys: [{ kty: "EC", kid: "1" }] }),
+  );
 });
 
 it("every default is what its own setting allows", () => {

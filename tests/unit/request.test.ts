@@ -77,3 +77,57 @@ it("100 tokens of one key that Auth does not know ask it twice, and those of a s
     vi.unstubAllGlobals();
   }
 });
+
+it("A token of a key in SUPABASE_JWKS is verified without asking Auth; of another key Auth is asked", async () => {
+  vi.stubGlobal("WebSocket", class {});
+  const asked: string[] = [];
+  const auth = await startServer((request, response) => {
+    asked.push(request.url as string);
+    response.writeHead(403, { "content-type": "application/json" });
+    response.end(JSON.stringify({ code: 403, error_code: "bad_jwt", msg: "" }));
+  });
+  const pair = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
+    "sign",
+    "verify",
+  ]);
+  const jwk = await crypto.subtle.exportKey("jwk", pair.publicKey);
+  const env = {
+    supabaseUrl: auth.url,
+    publishableKey: "key",
+    gateTimeoutMs: 5000,
+    jwks: { keys: [{ ...jwk, kid: "ours" }] },
+  } as unknown as Env;
+  const user = crypto.randomUUID();
+  const signed = async (kid: string) => {
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const claims = { sub: user, role: "authenticated", exp: Math.ceil(Date.now() / 1000) + 60 };
+    const body = `${part({ alg: "ES256", kid, typ: "JWT" })}.${part(claims)}`;
+    const signature = await crypto.subtle.sign(
+      { name: "ECDSA", hash: "SHA-256" },
+      pair.privateKey,
+      new TextEncoder().encode(body),
+    );
+    return `${body}.${Buffer.from(signature).toString("base64url")}`;
+  };
+  const ask = (token: string) =>
+    authenticate(
+      new Request("http://localhost/", { headers: { authorization: `Bearer ${token}` } }),
+      env,
+    );
+  try {
+    expect(await ask(await signed("ours"))).toBe(user);
+    const [head, , signature] = (await signed("ours")).split(".");
+    const other = Buffer.from(
+      JSON.stringify({ sub: crypto.randomUUID(), role: "authenticated", exp: 9999999999 }),
+    );
+    await expect(ask(`${head}.${other.toString("base64url")}.${signature}`)).rejects.toMatchObject({
+      code: "unauthorized",
+    });
+    expect(asked).toEqual([]);
+    await expect(ask(await signed("another"))).rejects.toThrow();
+    expect(asked).toEqual([expect.stringContaining("jwks.json")]);
+  } finally {
+    await auth.stop();
+    vi.unstubAllGlobals();
+  }
+});

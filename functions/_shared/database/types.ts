@@ -1479,7 +1479,7 @@ export type Database = {
         Returns: string;
       };
       find_context: {
-        Args: { context_id: string; user_id: string };
+        Args: { context_id: string; tenant_id?: string; user_id: string };
         Returns: {
           booked_at: string | null;
           claim_expires_at: string;
@@ -1825,6 +1825,7 @@ export type Database = {
           context_id: string;
           enforce?: boolean;
           run_seconds?: number;
+          tenant_id?: string;
           user_id: string;
         };
         Returns: Database["spend"]["CompositeTypes"]["context_claim"];

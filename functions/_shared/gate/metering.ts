@@ -8,7 +8,8 @@ import type { Receipt } from "./receipt.ts";
 export interface Caller {
   gate: Gate;
   env: Env;
-  userId: string;
+  /** Null where a backend calls for a tenant, and for no user of it. */
+  userId: string | null;
   /** Where it is known already. */
   tenantId?: string;
   /** Aborted when nobody reads the answer any more: what is under way ends soon, and nothing is begun. */
@@ -17,7 +18,7 @@ export interface Caller {
 
 /** What a request says of its calls: who pays for them, and what they are for. */
 export interface Attribution {
-  /** Header, or the user's only tenant, when left out. */
+  /** Header, or the user's only tenant, when left out; with the secret key always the header's. */
   tenantId?: string;
   task: string;
   conversationId?: string;

@@ -7,7 +7,7 @@ import type { Reservation } from "./gate.ts";
 /** Who was refused, and for what: never what was asked. */
 export interface Refused extends LogFields {
   tenantId: string | undefined;
-  userId: string;
+  userId: string | null;
 }
 
 /** Records an error that is a refusal; every other error is somebody else's to tell. */

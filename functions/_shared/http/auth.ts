@@ -3,11 +3,11 @@ import {
   createClient,
   isAuthApiError,
   isAuthRetryableFetchError,
-  type SupabaseClient,
+  type JWK,
 } from "@supabase/supabase-js";
 import { z } from "zod";
 import { SpendgateError } from "../errors.ts";
-import type { Env } from "../runtime/env.ts";
+import { type Env, perEnv } from "../runtime/env.ts";
 
 const claims = z.object({ sub: z.guid(), role: z.literal("authenticated") });
 
@@ -17,13 +17,13 @@ const claims = z.object({ sub: z.guid(), role: z.literal("authenticated") });
  *   Auth does not answer, or is asked too often.
  */
 export async function authenticate(request: Request, env: Env): Promise<string> {
-  const token = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  const token = bearerOf(request);
   if (!token) throw unauthorized("Send the user's JWT as a bearer token.");
   const keyId = keyIdOf(token);
   if (keyId && (unknownKeys.get(keyId) ?? 0) > Date.now()) throw unauthorized(INVALID);
   // Asymmetric tokens are verified here, symmetric ones by asking Auth.
   const { data, error } = await authOf(env)
-    .getClaims(token)
+    .getClaims(token, { jwks: env.jwks as { keys: JWK[] } | undefined })
     .catch((error) => ({ data: null, error }));
   // Asked too often, Auth says nothing of the token: whoever sent it is as much signed in as before.
   const isBusy = isAuthApiError(error) && error.status === 429;
@@ -38,6 +38,10 @@ export async function authenticate(request: Request, env: Env): Promise<string> 
   const user = claims.safeParse(data?.claims);
   if (error || !user.success) throw unauthorized(INVALID);
   return user.data.sub;
+}
+
+export function bearerOf(request: Request): string | undefined {
+  return /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
 }
 
 const INVALID = "The JWT is not valid.";
@@ -63,16 +67,14 @@ function keyIdOf(token: string): string | undefined {
   }
 }
 
-let auth: SupabaseClient["auth"] | undefined;
-
 /** One client for all requests: it knows nobody's session, and keeps the keys that tokens are verified with. */
-function authOf(env: Env): SupabaseClient["auth"] {
-  auth ??= createClient(env.supabaseUrl, env.publishableKey, {
-    auth: { persistSession: false, autoRefreshToken: false },
-    global: { fetch: withTimeout(env.gateTimeoutMs) },
-  }).auth;
-  return auth;
-}
+const authOf = perEnv(
+  (env) =>
+    createClient(env.supabaseUrl, env.publishableKey, {
+      auth: { persistSession: false, autoRefreshToken: false },
+      global: { fetch: withTimeout(env.gateTimeoutMs) },
+    }).auth,
+);
 
 function withTimeout(milliseconds: number): typeof fetch {
   return (input, init) => fetch(input, { signal: AbortSignal.timeout(milliseconds), ...init });

@@ -5,14 +5,15 @@ import { type Attribution, RequestKeys, type RequestMetering } from "../gate/met
 import { Receipt } from "../gate/receipt.ts";
 import type { Env } from "../runtime/env.ts";
 import { activeContext, requestScope } from "../runtime/telemetry/context.ts";
+import type { Identity } from "./caller.ts";
 import { resolveTenant } from "./tenant.ts";
 
 /**
- * What the calls of a signed-in user's request need.
+ * What the calls of a request need.
  * @throws SpendgateError not_a_member, or invalid_request when the tenant has to be named.
  */
 export async function meteringFor(
-  userId: string,
+  caller: Identity,
   request: Request,
   env: Env,
   gate: Gate,
@@ -21,7 +22,8 @@ export async function meteringFor(
   const deadline = Date.now() + env.callTimeoutMs;
   const key = request.headers.get("idempotency-key");
   const keys = key === null ? undefined : new RequestKeys(parseKey(key));
-  const tenantId = await resolveTenant(request, gate, userId, attribution.tenantId);
+  const tenantId = await resolveTenant(request, gate, caller, attribution.tenantId);
+  const { userId } = caller;
   Object.assign(requestScope()?.facts ?? {}, { tenantId, task: attribution.task });
   return {
     ...attribution,

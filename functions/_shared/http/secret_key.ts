@@ -1,18 +1,30 @@
-// Functions that are for the project itself: a scheduler calls them, with the secret key.
+// The project's secret keys: a scheduler or a backend calls with one.
 
 import { SpendgateError } from "../errors.ts";
 import type { Env } from "../runtime/env.ts";
+import { bearerOf } from "./auth.ts";
 
 /**
- * Lets pass who sends the project's secret key, as `apikey` or as a bearer token.
+ * Lets pass who sends one of the project's secret keys, as `apikey` or as a bearer token.
  * @throws SpendgateError unauthorized.
  */
 export async function requireSecretKey(request: Request, env: Env): Promise<void> {
-  const bearer = /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
-  for (const sent of [request.headers.get("apikey"), bearer]) {
-    if (sent && (await isSame(sent, env.secretKey))) return;
+  for (const sent of [request.headers.get("apikey"), bearerOf(request)]) {
+    if (sent && (await isSecretKey(sent, env))) return;
   }
   throw new SpendgateError("unauthorized", "Send the project's secret key.");
+}
+
+/** Whether a secret key is what a request comes with: beside a bearer token `apikey` says nothing of who calls. */
+export async function sendsSecretKey(request: Request, env: Env): Promise<boolean> {
+  const sent = bearerOf(request) ?? request.headers.get("apikey");
+  return sent ? isSecretKey(sent, env) : false;
+}
+
+/** Compares with every key, whichever fits. */
+async function isSecretKey(sent: string, env: Env): Promise<boolean> {
+  const found = await Promise.all(env.secretKeys.map((key) => isSame(sent, key)));
+  return found.includes(true);
 }
 
 /** Takes the same time wherever the two differ: what is compared are digests, all of each. */

@@ -9,7 +9,7 @@ import { requestScope } from "../runtime/telemetry/context.ts";
 import { SPANS } from "../runtime/telemetry/names.ts";
 import { inSpan, type OpenSpan } from "../runtime/telemetry/spans.ts";
 import { startTelemetry } from "../runtime/telemetry/telemetry.ts";
-import { authenticate } from "./auth.ts";
+import { type Identity, identify } from "./caller.ts";
 import { allowCors } from "./cors.ts";
 import { errorResponse } from "./error_response.ts";
 import { answerHealth } from "./health.ts";
@@ -27,9 +27,8 @@ export interface Context {
   params: Record<string, string>;
 }
 
-/** What a signed-in user's request has beside that. */
-export interface UserContext extends Context {
-  userId: string;
+/** What a request has beside that where it may spend: a signed-in user's, or a backend's for a tenant. */
+export interface UserContext extends Context, Identity {
   /**
    * What the request's calls need: `meteredModel(name, await metering({ task }))`.
    * @throws SpendgateError not_a_member, or invalid_request when the tenant has to be named.
@@ -60,7 +59,7 @@ export type Served =
 
 /**
  * The default export of a function's index.ts.
- * @param served `auth` "user": the bearer token of a signed-in user; "secret": the project's secret key.
+ * @param served `auth` "user": the bearer token of a signed-in user, or the secret key for a tenant; "secret": the project's secret key.
  * @example export default serve({ name: "hello", auth: "user", routes: { "/": { POST: endpoint(schema, handler) } } });
  */
 export function serve(served: Served): { fetch(request: Request): Promise<Response> } {
@@ -132,11 +131,11 @@ async function answer(
     await requireSecretKey(request, env);
     return (handler as Handler<Context>)(context);
   }
-  const userId = await inSpan(SPANS.authenticate, {}, () => authenticate(request, env));
-  Object.assign(requestScope()?.facts ?? {}, { userId });
+  const caller = await inSpan(SPANS.authenticate, {}, () => identify(request, env, gate));
+  Object.assign(requestScope()?.facts ?? {}, { userId: caller.userId });
   const metering = (attribution: Attribution) =>
-    meteringFor(userId, request, env, gate, attribution);
-  return handler({ ...context, userId, metering });
+    meteringFor(caller, request, env, gate, attribution);
+  return handler({ ...context, ...caller, metering });
 }
 
 /** Finds the path below the function's own, without a slash at its end; `/` for the function itself. */

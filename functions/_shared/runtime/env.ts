@@ -24,22 +24,34 @@ export function readEnv(variables: Record<string, string | undefined> = Deno.env
   const { values: env, problems } = readSettings(SETTINGS, variables);
   setLogLevel(env.SPENDGATE_LOG_LEVEL);
   logProblems(problems);
-  // Hosted projects set the names of the new keys, the old ones, or both.
-  const publishableKey = env.SUPABASE_PUBLISHABLE_KEY ?? env.SUPABASE_ANON_KEY;
-  const secretKey = env.SUPABASE_SECRET_KEY ?? env.SUPABASE_SERVICE_ROLE_KEY;
+  // A wrong one is not passed over for an older name: that key may have been revoked.
+  expectRight(problems, ["SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_SECRET_KEYS", "SUPABASE_JWKS"]);
+  const [publishableKey] = keysOf(
+    env.SUPABASE_PUBLISHABLE_KEYS,
+    env.SUPABASE_PUBLISHABLE_KEY ?? env.SUPABASE_ANON_KEY,
+  );
+  const secretKeys = keysOf(
+    env.SUPABASE_SECRET_KEYS,
+    env.SUPABASE_SECRET_KEY ?? env.SUPABASE_SERVICE_ROLE_KEY,
+  );
+  const [secretKey] = secretKeys;
   const { SUPABASE_URL: supabaseUrl } = env;
   if (!supabaseUrl || !publishableKey || !secretKey) {
     const missing = [
       ...(supabaseUrl ? [] : ["SUPABASE_URL"]),
-      ...(publishableKey ? [] : ["SUPABASE_PUBLISHABLE_KEY"]),
-      ...(secretKey ? [] : ["SUPABASE_SECRET_KEY"]),
+      ...(publishableKey ? [] : ["SUPABASE_PUBLISHABLE_KEYS"]),
+      ...(secretKey ? [] : ["SUPABASE_SECRET_KEYS"]),
     ];
     throw notConfigured(`Missing or wrong: ${missing.join(", ")}.`);
   }
   return {
     supabaseUrl,
     publishableKey,
+    /** For our own calls. */
     secretKey,
+    /** Each may call us: one can be replaced while another works. */
+    secretKeys,
+    jwks: env.SUPABASE_JWKS,
     enforceCostQuotas: env.ENFORCE_COST_QUOTAS,
     enforceE2bQuotas: env.ENFORCE_E2B_QUOTAS,
     defaultModel: env.SPENDGATE_DEFAULT_MODEL,
@@ -77,6 +89,13 @@ export function readEnv(variables: Record<string, string | undefined> = Deno.env
     /** What is wrong, for those who cannot do without it: see expectRight. */
     problems,
   };
+}
+
+/** Keys of the newest name that is set, the one for our own calls first. Hosted projects keep older ones set, revoked too. */
+function keysOf(named: Record<string, string> = {}, unnamed?: string): string[] {
+  const { default: own, ...others } = named;
+  const keys = [...(own ? [own] : []), ...Object.values(others)];
+  return keys.length === 0 && unnamed ? [unnamed] : keys;
 }
 
 const logged = new Set<string>();

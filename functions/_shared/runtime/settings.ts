@@ -13,7 +13,7 @@ export interface Setting<T = unknown> {
   /** What it may be, in words. */
   allowed: string;
   meaning: string;
-  /** Without it nothing works. */
+  /** Nothing works while it is wrong; without it, see env.ts. */
   isRequired?: boolean;
   /** What it is while the variable is wrong, where that is not the default. */
   whenWrong?: T;
@@ -74,38 +74,10 @@ function named(allowed: string, fallback: string, meaning: string): Setting<stri
   return { schema: text, default: fallback, allowed, meaning };
 }
 
-const key = (meaning: string) => optional(text, "key", meaning);
+const key = (meaning: string, defaultIs?: string) => optional(text, "key", meaning, { defaultIs });
 
 /** The longest that a call may be waited for: no runtime of edge functions lives longer. */
 const HOUR_MS = 3_600_000;
-
-export const SUPABASE = {
-  SUPABASE_URL: optional(url, "URL, required", "origin of the project", { isRequired: true }),
-  SUPABASE_PUBLISHABLE_KEY: optional(
-    text,
-    "key, one of the two required",
-    "for asking Auth who calls",
-    { defaultIs: "`SUPABASE_ANON_KEY`", isRequired: true },
-  ),
-  SUPABASE_ANON_KEY: key("the older name"),
-  SUPABASE_SECRET_KEY: optional(text, "key, one of the two required", "for calling the gate", {
-    defaultIs: "`SUPABASE_SERVICE_ROLE_KEY`",
-    isRequired: true,
-  }),
-  SUPABASE_SERVICE_ROLE_KEY: key("the older name"),
-} satisfies Settings;
-
-const baseUrl = (provider: string, name = provider) =>
-  optional(url, "URL", "another endpoint", {
-    defaultIs: `${provider}'s`,
-    untilRight: `the models of ${name} answer 503`,
-  });
-
-/** {"groq": {"baseUrl": "https://…/v1", "apiKeyEnv": "GROQ_API_KEY"}, …} */
-const compatibleProviders = z.record(
-  z.string().regex(/^[a-z][a-z0-9_-]*$/, "a provider's name is lower case"),
-  z.strictObject({ baseUrl: url, apiKeyEnv: z.string().min(1).optional() }),
-);
 
 function json<T extends z.ZodType>(schema: T): z.ZodType<z.output<T>> {
   return z
@@ -120,6 +92,51 @@ function json<T extends z.ZodType>(schema: T): z.ZodType<z.output<T>> {
     })
     .pipe(schema);
 }
+
+const jwk = z.looseObject({ kty: z.string(), kid: z.string().optional() });
+
+/** A JWK set, or its keys alone. */
+const keySet = json(
+  z.union([z.object({ keys: z.array(jwk) }), z.array(jwk).transform((keys) => ({ keys }))]),
+);
+
+/** {"default": "sb_secret_…", "cron": "sb_secret_…"} */
+const namedKeys = json(z.record(z.string(), text));
+
+const keys = (older: string, meaning: string) =>
+  optional(namedKeys, "JSON: name → key", meaning, { defaultIs: older, isRequired: true });
+
+export const SUPABASE = {
+  SUPABASE_URL: optional(url, "URL, required", "origin of the project", { isRequired: true }),
+  SUPABASE_PUBLISHABLE_KEYS: keys(
+    "`SUPABASE_PUBLISHABLE_KEY`",
+    "`default`, else the first, is for asking Auth who calls",
+  ),
+  SUPABASE_PUBLISHABLE_KEY: key("one key, without a name", "`SUPABASE_ANON_KEY`"),
+  SUPABASE_ANON_KEY: key("the oldest name"),
+  SUPABASE_SECRET_KEYS: keys(
+    "`SUPABASE_SECRET_KEY`",
+    "each may call; `default`, else the first, is for calling the gate",
+  ),
+  SUPABASE_SECRET_KEY: key("one key, without a name", "`SUPABASE_SERVICE_ROLE_KEY`"),
+  SUPABASE_SERVICE_ROLE_KEY: key("the oldest name"),
+  SUPABASE_JWKS: optional(keySet, "JSON: a JWK set", "verifies users' tokens without asking Auth", {
+    defaultIs: "Auth's own",
+    isRequired: true,
+  }),
+} satisfies Settings;
+
+const baseUrl = (provider: string, name = provider) =>
+  optional(url, "URL", "another endpoint", {
+    defaultIs: `${provider}'s`,
+    untilRight: `the models of ${name} answer 503`,
+  });
+
+/** {"groq": {"baseUrl": "https://…/v1", "apiKeyEnv": "GROQ_API_KEY"}, …} */
+const compatibleProviders = z.record(
+  z.string().regex(/^[a-z][a-z0-9_-]*$/, "a provider's name is lower case"),
+  z.strictObject({ baseUrl: url, apiKeyEnv: z.string().min(1).optional() }),
+);
 
 export const PROVIDERS = {
   OPENAI_API_KEY: key("makes OpenAI available"),

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { AnswerSchema, Arguments, SqlFunction } from "../database/client.ts";
 import { reserveAnswer } from "../gate/answers.ts";
 import { type Gate, patiently } from "../gate/gate.ts";
+import type { Caller } from "../gate/metering.ts";
 import type { ListedSandbox, SandboxFacts } from "./facts.ts";
 
 const contextClaim = z.object({
@@ -82,6 +83,9 @@ export interface IntervalEnd {
 const status = z.enum(["creating", "running", "paused", "terminated", "failed"]);
 const PAGE = 500;
 
+/** Who asks for a context: a user, in the tenant where it is known; or, without a user, the tenant itself. */
+type ContextCaller = Pick<Caller, "userId" | "tenantId">;
+
 export class Contexts {
   constructor(readonly gate: Gate) {}
 
@@ -116,7 +120,7 @@ export class Contexts {
 
   use(request: {
     contextId: string;
-    userId: string;
+    caller: ContextCaller;
     claimId: string;
     runSeconds: number;
     claimSeconds: number;
@@ -124,7 +128,8 @@ export class Contexts {
   }): Promise<ContextClaim> {
     return this.#patiently(2, "use_context", contextClaim, {
       context_id: request.contextId,
-      user_id: request.userId,
+      user_id: request.caller.userId,
+      tenant_id: request.caller.tenantId ?? null,
       claim_id: request.claimId,
       run_seconds: request.runSeconds,
       claim_seconds: request.claimSeconds,
@@ -132,11 +137,12 @@ export class Contexts {
     });
   }
 
-  /** The context, when the user may use it. */
-  async find(contextId: string, userId: string): Promise<Context | undefined> {
+  /** The context, when the caller may use it. */
+  async find(contextId: string, caller: ContextCaller): Promise<Context | undefined> {
     const found = await this.gate.call("find_context", z.array(context), {
       context_id: contextId,
-      user_id: userId,
+      user_id: caller.userId,
+      tenant_id: caller.tenantId ?? null,
     });
     return found[0];
   }

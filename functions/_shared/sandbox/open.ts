@@ -52,7 +52,7 @@ export function useSandbox(caller: Caller, contextId: string, run: CodeRun): Pro
     enter(caller, (claimId) =>
       new Contexts(caller.gate).use({
         contextId,
-        userId: caller.userId,
+        caller,
         claimId,
         runSeconds: useSeconds(run, caller.env),
         claimSeconds: claimSeconds(caller.env),

@@ -84,7 +84,7 @@ function stoppedBy(ending: Ended["ending"], { seconds }: CodeRun): RunError | nu
 
 /** Whether somebody else has come to the sandbox since. */
 async function isUsedSince(caller: Caller, live: LiveSandbox): Promise<boolean> {
-  const found = await new Contexts(caller.gate).find(live.contextId, caller.userId);
+  const found = await new Contexts(caller.gate).find(live.contextId, caller);
   return found !== undefined && found.runs > live.run;
 }
 

@@ -12,7 +12,7 @@ import { noSandbox, sandboxBusy, unanswered } from "./stage_errors.ts";
  */
 export async function terminateSandbox(caller: Caller, contextId: string): Promise<void> {
   const contexts = new Contexts(caller.gate);
-  const context = await contexts.find(contextId, caller.userId);
+  const context = await contexts.find(contextId, caller);
   if (!context) return noSandbox("terminate");
   if (context.status === "terminated" || context.status === "failed") return;
   // One that is being resumed is given up all the same: it is known, and whoever resumes it is told.

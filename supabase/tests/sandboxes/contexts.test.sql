@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(85);
+select plan(91);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -202,6 +202,30 @@ select isnt_empty(
 select is(
   (spend_private.claim_context('aaaaaaaa-0000-4000-8000-000000000001', null, 'talk', gen_random_uuid(), 'dead', p_now => pg_temp.at(70))).outcome,
   'ready', 'The tenant itself uses a member''s sandbox'
+);
+select is(
+  (spend_private.use_context((pg_temp.context('dead')).id, null, gen_random_uuid(), p_tenant_id => 'aaaaaaaa-0000-4000-8000-000000000001', p_now => pg_temp.at(70))).outcome,
+  'ready', 'The tenant itself uses a member''s sandbox by its id'
+);
+select isnt_empty(
+  $$ select spend.find_context((pg_temp.context('dead')).id, null, 'aaaaaaaa-0000-4000-8000-000000000001') $$, 'The tenant itself finds a member''s sandbox'
+);
+select is(
+  (spend.use_context((pg_temp.context('dead')).id, null, gen_random_uuid(), tenant_id => 'bbbbbbbb-0000-4000-8000-000000000002')).outcome,
+  'gone', 'Another tenant cannot use a sandbox by its id'
+);
+select is(
+  (spend.use_context((pg_temp.context('dead')).id, null, gen_random_uuid())).outcome,
+  'gone', 'Nobody, in no tenant, cannot use a sandbox by its id'
+);
+select is_empty(
+  $$ select c.id from (values ('bbbbbbbb-0000-4000-8000-000000000002'::uuid), (null)) as t (id)
+     cross join lateral spend.find_context((pg_temp.context('dead')).id, null, t.id) as c $$,
+  'Another tenant, and nobody in no tenant, do not find it'
+);
+select is_empty(
+  $$ select spend.find_context((pg_temp.context('dead')).id, '00000000-0000-4000-8000-0000000000a3', 'bbbbbbbb-0000-4000-8000-000000000002') $$,
+  'An admin of its tenant does not find it in another tenant''s name'
 );
 
 -- Nobody knows when it died
