@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(22);
+select plan(24);
 \ir ../support/one_tenant.psql
 
 -- Changes while calls are in flight lose nothing and double nothing.
@@ -67,6 +67,11 @@ update spend.cost_quotas set task = 'agent', limit_usd = 3 where scope = 'user';
 select is((pg_temp.reserve(50)).allowed, true, 'A quota narrowed to one task does not limit other tasks');
 select is((pg_temp.reserve(4, now(), 'agent')).allowed, false, 'A quota narrowed to one task limits that task');
 select pg_temp.verify('after narrowing');
+
+-- Emptied by hand
+truncate spend.cost_quotas;
+select is((select count(*) from spend_private.quota_balances), 0::bigint, 'Truncating the quotas deletes their balances');
+select pg_temp.verify('after the quotas were truncated');
 
 select * from finish();
 rollback;
