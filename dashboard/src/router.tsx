@@ -155,8 +155,9 @@ const fleet = createRoute({
 const nearLimit = createRoute({
   getParentRoute: () => operator,
   path: "near-limit",
-  validateSearch: (search: Search): { percent?: number } => ({
+  validateSearch: (search: Search): { percent?: number; page?: number } => ({
     percent: number(search.percent, 0, 1000),
+    page: number(search.page, 1, 1e6),
   }),
   component: lazyRouteComponent(() => import("./operator/near_limit.tsx"), "NearLimitScreen"),
 });
@@ -164,6 +165,10 @@ const nearLimit = createRoute({
 const holds = createRoute({
   getParentRoute: () => operator,
   path: "holds",
+  validateSearch: (search: Search): { page?: number; sandboxes?: number } => ({
+    page: number(search.page, 1, 1e6),
+    sandboxes: number(search.sandboxes, 1, 1e6),
+  }),
   component: lazyRouteComponent(() => import("./operator/holds.tsx"), "Holds"),
 });
 

@@ -8261,7 +8261,9 @@ create type spend.near_quota as (
   spent_usd numeric,
   reserved_usd numeric,
   utilization_percent numeric,
-  period_end timestamptz
+  period_end timestamptz,
+  user_email text,
+  total bigint
 );
 comment on type spend.near_quota is 'Line of spend.quotas_near_limit.';
 comment on column spend.near_quota.quota_id is 'Quota, of spend.cost_quotas.';
@@ -8279,10 +8281,16 @@ comment on column spend.near_quota.spent_usd is 'USD booked in the period.';
 comment on column spend.near_quota.reserved_usd is 'USD that open calls hold.';
 comment on column spend.near_quota.utilization_percent is 'Spent and held, in percent of the limit.';
 comment on column spend.near_quota.period_end is 'When the next period begins; infinity for lifetime.';
+comment on column spend.near_quota.user_email is 'For the scope user: the address that the user signs in with.';
+comment on column spend.near_quota.total is 'Quotas on all pages together.';
 
 create index cost_quotas_warning_threshold_idx on spend.cost_quotas (warning_threshold) where warning_threshold > 0.8;
 
-create function spend.quotas_near_limit(at_least numeric default 0.8, top integer default 50)
+create function spend.quotas_near_limit(
+  at_least numeric default 0.8,
+  top integer default 50,
+  skip integer default 0
+)
 returns setof spend.near_quota
 language plpgsql stable
 -- Definer: balances are in spend_private. It shows the quotas that the policies on cost_quotas do.
@@ -8297,11 +8305,14 @@ declare
 begin
   if quotas_near_limit.at_least is null or quotas_near_limit.at_least not between 0 and 1
     or quotas_near_limit.top is null or quotas_near_limit.top not between 1 and 1000
+    or quotas_near_limit.skip is null or quotas_near_limit.skip < 0
   then
     raise exception using
       errcode = '22023', message = 'invalid_report',
-      detail = jsonb_build_object('at_least', quotas_near_limit.at_least, 'top', quotas_near_limit.top)::text,
-      hint = 'at_least: a share of the limit, 0 to 1; top: 1 to 1000.';
+      detail = jsonb_build_object(
+        'at_least', quotas_near_limit.at_least, 'top', quotas_near_limit.top, 'skip', quotas_near_limit.skip
+      )::text,
+      hint = 'at_least: a share of the limit, 0 to 1; top: 1 to 1000; skip: 0 or more.';
   end if;
 
   return query
@@ -8333,7 +8344,9 @@ begin
   select
     q.id, q.scope, q.tenant_id, t.name, q.scope_id, q.resource_type, q.period, q.task, q.product, q.enforcement,
     q.limit_usd, u.spent_usd, u.reserved_usd,
-    spend_private.utilization_percent(u.spent_usd + u.reserved_usd, q.limit_usd), u.period_end
+    spend_private.utilization_percent(u.spent_usd + u.reserved_usd, q.limit_usd), u.period_end,
+    case when q.scope = 'user' then (select a.email::text from auth.users as a where a.id = q.scope_id) end,
+    count(*) over ()
   from used as u
   join spend.cost_quotas as q on q.id = u.quota_id
   left join spend.tenants as t on t.id = q.tenant_id
@@ -8342,11 +8355,11 @@ begin
       v_sees_all or q.scope = 'tenant' or q.scope_id = (select auth.uid()) or q.tenant_id = any (v_manages)
     )
   order by (u.spent_usd + u.reserved_usd) / nullif(q.limit_usd, 0) desc nulls first, q.id
-  limit quotas_near_limit.top;
+  limit quotas_near_limit.top offset quotas_near_limit.skip;
 end;
 $$;
 comment on function spend.quotas_near_limit is
-  'Quotas of which at least such a share of the limit is spent or held now, the fullest first. Members see the quotas that spend.quota_status shows them, operators and service_role all. Errors: 22023 invalid_report.';
+  'Quotas of which at least such a share of the limit is spent or held now, the fullest first, in pages of top rows after skip. Members see the quotas that spend.quota_status shows them, operators and service_role all. Errors: 22023 invalid_report.';
 grant execute on function spend.quotas_near_limit to authenticated, service_role;
 
 -- schemas/50_ledger/rebuild_rollups.sql
@@ -8480,6 +8493,7 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
+  perform spend_private.demand_operator(case when coalesce(reprice.dry_run, true) then 'viewer' else 'editor' end);
   return query select * from spend_private.reprice(
     reprice.provider, reprice.product, reprice."from", reprice."to", coalesce(reprice.dry_run, true)
   );
@@ -8488,8 +8502,8 @@ $$;
 comment on function spend.reprice is
   'Corrects the charges of calls made from "from" to before "to" to the current price rows: insert the right price first, as rows of spend.prices with a higher revision. Returns one line per tenant with a difference. dry_run = true only shows them; false books one event of kind correction per call, in the periods of the call, and nothing when repeated. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; their holds do not change. Inserting a price alone changes no earlier call.
 Raises a notice for a product without calls in that time.
-Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not granted within 3 s (try again). For service_role.';
-grant execute on function spend.reprice to service_role;
+Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not granted within 3 s (try again), PT403 not_an_operator. For service_role, and for operators: a dry run for all, the booking for editors.';
+grant execute on function spend.reprice to authenticated, service_role;
 
 create function spend_private.reprice(
   p_provider text,
@@ -13275,7 +13289,8 @@ create type spend.open_hold as (
   task text,
   estimated_cost_usd numeric,
   created_at timestamptz,
-  expires_at timestamptz
+  expires_at timestamptz,
+  total bigint
 );
 comment on type spend.open_hold is 'Line of spend.open_holds.';
 comment on column spend.open_hold.tenant_id is 'Tenant that pays.';
@@ -13290,7 +13305,9 @@ comment on column spend.open_hold.estimated_cost_usd is 'USD that are held.';
 comment on column spend.open_hold.created_at is 'When it was reserved.';
 comment on column spend.open_hold.expires_at is 'When it is booked at its estimate, unless it ends before.';
 
-create function spend.open_holds(top integer default 100)
+comment on column spend.open_hold.total is 'Open reservations on all pages together.';
+
+create function spend.open_holds(top integer default 100, skip integer default 0)
 returns setof spend.open_hold
 language plpgsql stable
 -- Definer: who may is decided here, so that the rows come in the order of an index.
@@ -13299,24 +13316,26 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform spend_private.demand_operator();
-  if open_holds.top is null or open_holds.top not between 1 and 1000 then
+  if open_holds.top is null or open_holds.top not between 1 and 1000 or open_holds.skip is null or open_holds.skip < 0 then
     raise exception using
       errcode = '22023', message = 'invalid_report',
-      detail = jsonb_build_object('top', open_holds.top)::text, hint = 'top: 1 to 1000.';
+      detail = jsonb_build_object('top', open_holds.top, 'skip', open_holds.skip)::text,
+      hint = 'top: 1 to 1000; skip: 0 or more.';
   end if;
   return query
   select
     r.tenant_id, t.name, r.id, r.user_id, r.resource_type, r.provider, r.product, r.task,
-    r.estimated_cost_usd::numeric, r.created_at, r.expires_at
+    r.estimated_cost_usd::numeric, r.created_at, r.expires_at,
+    (select count(*) from spend.reservations as o where o.status = 'held')
   from spend.reservations as r
   left join spend.tenants as t on t.id = r.tenant_id
   where r.status = 'held'
   order by r.expires_at, r.id
-  limit open_holds.top;
+  limit open_holds.top offset open_holds.skip;
 end;
 $$;
 comment on function spend.open_holds is
-  'Open reservations of all tenants, those that expire first first. For operators and service_role. Errors: PT403 not_an_operator, 22023 invalid_report.';
+  'Open reservations of all tenants, the one that expires first above, in pages of top rows after skip. For operators and service_role. Errors: PT403 not_an_operator, 22023 invalid_report.';
 grant execute on function spend.open_holds to authenticated, service_role;
 
 -- schemas/85_operators/operator_policies.sql

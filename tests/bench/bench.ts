@@ -15,6 +15,7 @@ import { isMet } from "./rounds.ts";
 import type { Scenario } from "./scenario.ts";
 import { administration } from "./scenarios/administration.ts";
 import { alerts } from "./scenarios/alerts.ts";
+import { dashboard } from "./scenarios/dashboard.ts";
 import { floor } from "./scenarios/floor.ts";
 import { growth } from "./scenarios/growth.ts";
 import { hotTenant } from "./scenarios/hot_tenant.ts";
@@ -34,6 +35,7 @@ const SCENARIOS: Record<string, Scenario> = {
   hot_tenant: hotTenant,
   hot_user: hotUser,
   administration,
+  dashboard,
   refusals,
   refusal_flood: refusalFlood,
   near_limit: nearLimit,

@@ -268,6 +268,63 @@ describe.skipIf(!BROWSER)("roles", () => {
     await close();
   });
 
+  it("a viewer pages through 51 holds, and back", async () => {
+    const viewer = await stack.operator("viewer");
+    const usage = { provider: "openai", model: "gpt-4o-mini", input_tokens: 1, output_tokens: 1 };
+    const held = await stack.sql`
+      select reservation_id as id from generate_series(1, 51), spend.reserve(
+        ${acme.id}, ${owner.id}, 'llm', ${stack.sql.json(usage)}
+      )`;
+    const { page, signIn, go, complaints, close } = await stack.open();
+    await signIn(viewer);
+    await go("/operator/holds");
+    const pages = page.getByRole("navigation", { name: "Pages of holds" });
+    await pages.getByText("1 to 50 of 51").waitFor();
+    await pages.getByRole("button", { name: "Next" }).click();
+    await pages.getByText("51 to 51 of 51").waitFor();
+    expect(await page.getByRole("table", { name: "Holds" }).getByRole("row").count()).toBe(1 + 1);
+    expect(await page.getByRole("button", { name: /Release/ }).count()).toBe(0);
+    await pages.getByRole("button", { name: "Previous" }).click();
+    await pages.getByText("1 to 50 of 51").waitFor();
+    for (const { id } of held) await stack.sql`select spend.release(${id})`;
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  it("a viewer sees what a reprice would book, to the last decimal, and nothing is booked", async () => {
+    const viewer = await stack.operator("viewer");
+    await bookCall(stack, acme.id, owner.id);
+    const [used] = await stack.sql`
+      select provider, product from spend.cost_events where provider is not null order by id desc limit 1`;
+    await stack.sql`
+      insert into spend.prices (resource_type, provider, product, meter, unit_size, usd, effective_from, revision, note)
+      select p.resource_type, p.provider, p.product, p.meter, p.unit_size, p.usd * 2, p.effective_from, 1, 'Found late'
+      from spend.prices as p
+      where p.provider = ${used?.provider} and p.product = ${used?.product} and p.revision = 0
+        and p.service_tier = 'standard' and p.effective_from <= now()`;
+    const [line] = await stack.sql`
+      select difference_usd::text as usd from spend.reprice(
+        ${used?.provider}, ${used?.product}, now() - interval '30 days', now() + interval '1 day'
+      ) where tenant_id = ${acme.id}`;
+    const [before] = await stack.sql`select count(*)::int as events from spend.cost_events`;
+    const { page, signIn, go, complaints, close } = await stack.open();
+    await signIn(viewer);
+    await go(`/operator/prices?search=${used?.provider}/${used?.product}`);
+    await page
+      .getByRole("button", { name: `Reprice ${used?.provider}/${used?.product}, input tokens` })
+      .first()
+      .click();
+    const row = page.getByRole("dialog").getByRole("row", { name: /Acme/ });
+    await row.waitFor();
+    expect(Number(line?.usd)).toBeGreaterThan(0);
+    expect(await row.innerText()).toContain(`$${line?.usd.replace(/0+$/, "")}`);
+    expect(await stack.sql`select count(*)::int as events from spend.cost_events`).toEqual([
+      before,
+    ]);
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
   it("when polling fails the old figures stay, and a badge says since when; then it goes", async () => {
     const { page, signIn, go, close } = await stack.open();
     await signIn(owner);

@@ -27,6 +27,7 @@ const READS: Record<string, string | null> = {
   health: null,
   open_holds: "spend.open_holds()",
   release_hold: null,
+  reprice: null,
   set_user_quota: null,
 };
 

@@ -41,6 +41,7 @@ const OPERATOR_FUNCTIONS = [
   "health",
   "open_holds",
   "release_hold",
+  "reprice",
 ];
 /** Its arguments are reserved words (`from`, `to`), which the local Data API does not quote: asked in SQL instead. */
 const UNNAMEABLE = "reprice";

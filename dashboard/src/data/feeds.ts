@@ -429,17 +429,17 @@ export type NearLimit = Pick<
   | "reserved_usd"
   | "utilization_percent"
   | "period_end"
-> & { tenant_name: string | null };
+> & { tenant_name: string | null; user_email: string | null; total: number };
 
-export const nearLimitQuery = (atLeast: number, top = 100) =>
+export const nearLimitQuery = (atLeast: number, top: number, skip: number) =>
   queryOptions({
-    queryKey: ["near limit", atLeast, top],
+    queryKey: ["near limit", atLeast, top, skip],
     queryFn: () =>
       rpc<NearLimit>(
         "quotas_near_limit",
-        { at_least: atLeast, top },
+        { at_least: atLeast, top, skip },
         "quota_id,scope,tenant_id,tenant_name,scope_id,resource_type,period,task,product,enforcement,limit_usd::text," +
-          "spent_usd::text,reserved_usd::text,utilization_percent,period_end",
+          "spent_usd::text,reserved_usd::text,utilization_percent,period_end,user_email,total",
       ),
     refetchInterval: POLL.quotas,
   });
@@ -455,16 +455,16 @@ export type Hold = Pick<
   | "estimated_cost_usd"
   | "created_at"
   | "expires_at"
-> & { reservation_id: string; tenant_name: string };
+> & { reservation_id: string; tenant_name: string; total: number };
 
-export const holdsQuery = () =>
+export const holdsQuery = (top: number, skip: number) =>
   queryOptions({
-    queryKey: ["holds"],
+    queryKey: ["holds", top, skip],
     queryFn: () =>
       rpc<Hold>(
         "open_holds",
-        { top: 100 },
-        "tenant_id,tenant_name,reservation_id,user_id,resource_type,provider,product,task,estimated_cost_usd::text,created_at,expires_at",
+        { top, skip },
+        "tenant_id,tenant_name,reservation_id,user_id,resource_type,provider,product,task,estimated_cost_usd::text,created_at,expires_at,total",
       ),
     refetchInterval: POLL.holds,
   });
@@ -484,9 +484,9 @@ export interface Sandbox {
   expires_at: string | null;
 }
 
-export const sandboxesQuery = () =>
+export const sandboxesQuery = (top: number, skip: number) =>
   queryOptions({
-    queryKey: ["sandboxes"],
+    queryKey: ["sandboxes", top, skip],
     queryFn: () =>
       answerOf<Sandbox[]>(
         spend()
@@ -494,9 +494,29 @@ export const sandboxesQuery = () =>
           .select("tenant_id,id,user_id,conversation_id,template,status,runs,started_at,expires_at")
           .in("status", ["creating", "running"])
           .order("created_at", { ascending: false })
-          .limit(100) as never,
+          .range(skip, skip + top - 1) as never,
       ),
     refetchInterval: POLL.holds,
+  });
+
+export interface Repriced {
+  tenant_id: string;
+  calls: number;
+  booked_usd: Usd;
+  right_usd: Usd;
+  difference_usd: Usd;
+}
+
+/** What a correction of calls between two moments would book; books nothing. */
+export const repriceQuery = (price: Price, from: string, to: string) =>
+  queryOptions({
+    queryKey: ["reprice", price.provider, price.product, from, to],
+    queryFn: () =>
+      rpc<Repriced>(
+        "reprice",
+        { provider: price.provider, product: price.product, from, to, dry_run: true },
+        "tenant_id,calls,booked_usd::text,right_usd::text,difference_usd::text",
+      ),
   });
 
 export interface Refusals {

@@ -1,5 +1,6 @@
 // Money that open calls hold, and sandboxes that run.
 import { useMutation, useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import {
   type Hold,
@@ -14,14 +15,20 @@ import { formatMoment, fromNow } from "../lib/time.ts";
 import { useIdentity } from "../shell/identity.ts";
 import { ChangeDialog } from "../ui/dialog.tsx";
 import { shortId } from "../ui/names.ts";
+import { NumberedPages, Pages } from "../ui/pages.tsx";
 import { Badge, Button, Field, Input, Money, Panel, Screen, TenantLink } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
 
+const PAGE = 50;
+
 export function Holds() {
   const { operator_role } = useIdentity();
-  const holds = useQuery(holdsQuery());
-  const sandboxes = useQuery(sandboxesQuery());
+  const { page = 1, sandboxes: sandboxPage = 1 } = useSearch({ from: "/operator/holds" });
+  const navigate = useNavigate({ from: "/operator/holds" });
+  const holds = useQuery(holdsQuery(PAGE, (page - 1) * PAGE));
+  // One more than is shown, to know whether there is a next page.
+  const sandboxes = useQuery(sandboxesQuery(PAGE + 1, (sandboxPage - 1) * PAGE));
   const ids = [...new Set(sandboxes.data?.map(({ tenant_id }) => tenant_id))].sort();
   const names = useQuery(tenantNamesQuery(ids));
   const [released, setReleased] = useState<Hold>();
@@ -127,10 +134,14 @@ export function Holds() {
             )
           }
         </Loaded>
-        {holds.data?.length === 100 && (
-          <p className="border-t border-line px-4 py-2 text-sm text-muted">
-            The first 100. There may be more.
-          </p>
+        {holds.data?.[0] && (
+          <NumberedPages
+            label="Pages of holds"
+            page={page}
+            size={PAGE}
+            total={holds.data[0].total}
+            onPage={(next) => navigate({ search: (old) => ({ ...old, page: next }) })}
+          />
         )}
       </Panel>
       <Panel title="Sandboxes">
@@ -140,7 +151,7 @@ export function Holds() {
               <DataTable
                 label="Sandboxes"
                 columns={sandboxColumns}
-                rows={rows}
+                rows={rows.slice(0, PAGE)}
                 rowKey={({ id }) => id}
               />
             ) : (
@@ -148,6 +159,20 @@ export function Holds() {
             )
           }
         </Loaded>
+        <Pages
+          label="Pages of sandboxes"
+          position={`Page ${sandboxPage}`}
+          previous={
+            sandboxPage > 1
+              ? () => navigate({ search: (old) => ({ ...old, sandboxes: sandboxPage - 1 }) })
+              : undefined
+          }
+          next={
+            sandboxes.data && sandboxes.data.length > PAGE
+              ? () => navigate({ search: (old) => ({ ...old, sandboxes: sandboxPage + 1 }) })
+              : undefined
+          }
+        />
       </Panel>
       {released && <ReleaseHold hold={released} onClose={() => setReleased(undefined)} />}
     </Screen>

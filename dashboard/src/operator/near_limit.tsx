@@ -4,6 +4,7 @@ import { useState } from "react";
 import { type NearLimit, nearLimitQuery } from "../data/feeds.ts";
 import { useIdentity } from "../shell/identity.ts";
 import { shortId } from "../ui/names.ts";
+import { NumberedPages } from "../ui/pages.tsx";
 import { Badge, Button, Field, Panel, Screen, Select, TenantLink } from "../ui/parts.tsx";
 import { QuotaBar, quotaName, Resets } from "../ui/quota_bar.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
@@ -11,13 +12,13 @@ import { type Column, DataTable } from "../ui/table.tsx";
 import { EditQuota } from "./edit_quota.tsx";
 import { Percent } from "./fleet.tsx";
 
-const TOP = 100;
+const PAGE = 50;
 
 export function NearLimitScreen() {
-  const { percent = 80 } = useSearch({ from: "/operator/near-limit" });
+  const { percent = 80, page = 1 } = useSearch({ from: "/operator/near-limit" });
   const navigate = useNavigate({ from: "/operator/near-limit" });
   const { operator_role } = useIdentity();
-  const quotas = useQuery(nearLimitQuery(percent / 100, TOP));
+  const quotas = useQuery(nearLimitQuery(percent / 100, PAGE, (page - 1) * PAGE));
   const [edited, setEdited] = useState<NearLimit>();
   const whose = (quota: NearLimit) =>
     quota.scope === "platform"
@@ -36,7 +37,9 @@ export function NearLimitScreen() {
           ) : (
             "The platform"
           )}
-          {quota.scope === "user" && <Badge>user {shortId(quota.scope_id ?? "")}</Badge>}
+          {quota.scope === "user" && (
+            <Badge>{quota.user_email ?? `user ${shortId(quota.scope_id ?? "")}`}</Badge>
+          )}
         </span>
       ),
     },
@@ -118,10 +121,14 @@ export function NearLimitScreen() {
             )
           }
         </Loaded>
-        {quotas.data?.length === TOP && (
-          <p className="border-t border-line px-4 py-2 text-sm text-muted">
-            The fullest {TOP}. There may be more.
-          </p>
+        {quotas.data?.[0] && (
+          <NumberedPages
+            label="Pages of limits"
+            page={page}
+            size={PAGE}
+            total={quotas.data[0].total}
+            onPage={(next) => navigate({ search: (old) => ({ ...old, page: next }) })}
+          />
         )}
       </Panel>
       {edited && (

@@ -2,7 +2,14 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
-import { addPrice, type Price, priceHistoryQuery, pricesQuery } from "../data/feeds.ts";
+import {
+  addPrice,
+  type Price,
+  priceHistoryQuery,
+  pricesQuery,
+  repriceQuery,
+  tenantNamesQuery,
+} from "../data/feeds.ts";
 import { formatUsd, parseUsd } from "../lib/money.ts";
 import { formatMoment } from "../lib/time.ts";
 import { useIdentity } from "../shell/identity.ts";
@@ -21,6 +28,7 @@ export function Prices() {
   const prices = useQuery(pricesQuery(search, (page - 1) * PAGE, PAGE + 1));
   const [shown, setShown] = useState<Price>();
   const [changed, setChanged] = useState<Price>();
+  const [repriced, setRepriced] = useState<Price>();
 
   const columns: Column<Price>[] = [
     {
@@ -62,6 +70,9 @@ export function Prices() {
         <span className="inline-flex gap-1">
           <Button aria-label={`History of ${nameOf(price)}`} onClick={() => setShown(price)}>
             History
+          </Button>
+          <Button aria-label={`Reprice ${nameOf(price)}`} onClick={() => setRepriced(price)}>
+            Reprice
           </Button>
           {operator_role === "editor" && (
             <Button aria-label={`Change ${nameOf(price)}`} onClick={() => setChanged(price)}>
@@ -118,6 +129,7 @@ export function Prices() {
       </Panel>
       {shown && <History price={shown} onClose={() => setShown(undefined)} />}
       {changed && <ChangePrice price={changed} onClose={() => setChanged(undefined)} />}
+      {repriced && <Reprice price={repriced} onClose={() => setRepriced(undefined)} />}
     </Screen>
   );
 }
@@ -186,6 +198,95 @@ function History({ price, onClose }: { price: Price; onClose: () => void }) {
           )}
         </Loaded>
       </div>
+    </Dialog>
+  );
+}
+
+const DAY_MS = 86_400_000;
+const minute = (at: number) => new Date(at).toISOString().slice(0, 16);
+
+/** What a correction of earlier calls would book. It is booked in SQL: a slip here would be in everybody's books. */
+function Reprice({ price, onClose }: { price: Price; onClose: () => void }) {
+  const [from, setFrom] = useState(minute(Date.now() - 30 * DAY_MS));
+  const [to, setTo] = useState(minute(Date.now() + DAY_MS));
+  const isRange = from !== "" && to !== "" && from < to;
+  const lines = useQuery({ ...repriceQuery(price, `${from}Z`, `${to}Z`), enabled: isRange });
+  const ids = [...new Set(lines.data?.map(({ tenant_id }) => tenant_id))].sort();
+  const names = useQuery(tenantNamesQuery(ids));
+  return (
+    <Dialog
+      title={`Reprice ${price.provider}/${price.product}`}
+      description="What calls of this time would cost at the prices that are right now. Nothing is booked."
+      onClose={onClose}
+    >
+      <div className="grid gap-3 sm:grid-cols-2">
+        <Field label="From (UTC)">
+          {(field) => (
+            <Input
+              {...field}
+              type="datetime-local"
+              value={from}
+              onChange={({ target }) => setFrom(target.value)}
+            />
+          )}
+        </Field>
+        <Field label="Before (UTC)" error={isRange ? undefined : "A moment after the other one."}>
+          {(field) => (
+            <Input
+              {...field}
+              type="datetime-local"
+              value={to}
+              onChange={({ target }) => setTo(target.value)}
+            />
+          )}
+        </Field>
+      </div>
+      <div className="mt-3 rounded-md border border-line">
+        <Loaded query={lines}>
+          {(rows) =>
+            rows.length > 0 ? (
+              <DataTable
+                label="Differences"
+                rows={rows}
+                rowKey={({ tenant_id }) => tenant_id}
+                columns={[
+                  {
+                    id: "tenant",
+                    header: "Tenant",
+                    isTitle: true,
+                    cell: ({ tenant_id }) => names.data?.[tenant_id] ?? tenant_id,
+                  },
+                  { id: "calls", header: "Calls", align: "right", cell: ({ calls }) => calls },
+                  {
+                    id: "booked",
+                    header: "Booked",
+                    align: "right",
+                    cell: ({ booked_usd }) => <Money usd={booked_usd} />,
+                  },
+                  {
+                    id: "right",
+                    header: "Right",
+                    align: "right",
+                    cell: ({ right_usd }) => <Money usd={right_usd} />,
+                  },
+                  {
+                    id: "difference",
+                    header: "Difference",
+                    align: "right",
+                    cell: ({ difference_usd }) => <Money usd={difference_usd} />,
+                  },
+                ]}
+              />
+            ) : (
+              <Empty title="Every call of this time is booked at the right price" />
+            )
+          }
+        </Loaded>
+      </div>
+      <p className="mt-3 text-sm text-muted">
+        To correct a wrong price, insert it with a higher revision, and book with{" "}
+        <code>spend.reprice(…, dry_run =&gt; false)</code> in SQL.
+      </p>
     </Dialog>
   );
 }

@@ -1692,7 +1692,7 @@ export type Database = {
         };
       };
       open_holds: {
-        Args: { top?: number };
+        Args: { skip?: number; top?: number };
         Returns: Database["spend"]["CompositeTypes"]["open_hold"][];
         SetofOptions: {
           from: "*";
@@ -1712,7 +1712,7 @@ export type Database = {
         };
       };
       quotas_near_limit: {
-        Args: { at_least?: number; top?: number };
+        Args: { at_least?: number; skip?: number; top?: number };
         Returns: Database["spend"]["CompositeTypes"]["near_quota"][];
         SetofOptions: {
           from: "*";
@@ -1955,6 +1955,8 @@ export type Database = {
         reserved_usd: number | null;
         utilization_percent: number | null;
         period_end: string | null;
+        user_email: string | null;
+        total: number | null;
       };
       open_hold: {
         tenant_id: string | null;
@@ -1968,6 +1970,7 @@ export type Database = {
         estimated_cost_usd: number | null;
         created_at: string | null;
         expires_at: string | null;
+        total: number | null;
       };
       quota_details: {
         quota_id: number | null;

@@ -13,7 +13,9 @@ create type spend.near_quota as (
   spent_usd numeric,
   reserved_usd numeric,
   utilization_percent numeric,
-  period_end timestamptz
+  period_end timestamptz,
+  user_email text,
+  total bigint
 );
 comment on type spend.near_quota is 'Line of spend.quotas_near_limit.';
 comment on column spend.near_quota.quota_id is 'Quota, of spend.cost_quotas.';
@@ -31,10 +33,16 @@ comment on column spend.near_quota.spent_usd is 'USD booked in the period.';
 comment on column spend.near_quota.reserved_usd is 'USD that open calls hold.';
 comment on column spend.near_quota.utilization_percent is 'Spent and held, in percent of the limit.';
 comment on column spend.near_quota.period_end is 'When the next period begins; infinity for lifetime.';
+comment on column spend.near_quota.user_email is 'For the scope user: the address that the user signs in with.';
+comment on column spend.near_quota.total is 'Quotas on all pages together.';
 
 create index cost_quotas_warning_threshold_idx on spend.cost_quotas (warning_threshold) where warning_threshold > 0.8;
 
-create function spend.quotas_near_limit(at_least numeric default 0.8, top integer default 50)
+create function spend.quotas_near_limit(
+  at_least numeric default 0.8,
+  top integer default 50,
+  skip integer default 0
+)
 returns setof spend.near_quota
 language plpgsql stable
 -- Definer: balances are in spend_private. It shows the quotas that the policies on cost_quotas do.
@@ -49,11 +57,14 @@ declare
 begin
   if quotas_near_limit.at_least is null or quotas_near_limit.at_least not between 0 and 1
     or quotas_near_limit.top is null or quotas_near_limit.top not between 1 and 1000
+    or quotas_near_limit.skip is null or quotas_near_limit.skip < 0
   then
     raise exception using
       errcode = '22023', message = 'invalid_report',
-      detail = jsonb_build_object('at_least', quotas_near_limit.at_least, 'top', quotas_near_limit.top)::text,
-      hint = 'at_least: a share of the limit, 0 to 1; top: 1 to 1000.';
+      detail = jsonb_build_object(
+        'at_least', quotas_near_limit.at_least, 'top', quotas_near_limit.top, 'skip', quotas_near_limit.skip
+      )::text,
+      hint = 'at_least: a share of the limit, 0 to 1; top: 1 to 1000; skip: 0 or more.';
   end if;
 
   return query
@@ -85,7 +96,9 @@ begin
   select
     q.id, q.scope, q.tenant_id, t.name, q.scope_id, q.resource_type, q.period, q.task, q.product, q.enforcement,
     q.limit_usd, u.spent_usd, u.reserved_usd,
-    spend_private.utilization_percent(u.spent_usd + u.reserved_usd, q.limit_usd), u.period_end
+    spend_private.utilization_percent(u.spent_usd + u.reserved_usd, q.limit_usd), u.period_end,
+    case when q.scope = 'user' then (select a.email::text from auth.users as a where a.id = q.scope_id) end,
+    count(*) over ()
   from used as u
   join spend.cost_quotas as q on q.id = u.quota_id
   left join spend.tenants as t on t.id = q.tenant_id
@@ -94,9 +107,9 @@ begin
       v_sees_all or q.scope = 'tenant' or q.scope_id = (select auth.uid()) or q.tenant_id = any (v_manages)
     )
   order by (u.spent_usd + u.reserved_usd) / nullif(q.limit_usd, 0) desc nulls first, q.id
-  limit quotas_near_limit.top;
+  limit quotas_near_limit.top offset quotas_near_limit.skip;
 end;
 $$;
 comment on function spend.quotas_near_limit is
-  'Quotas of which at least such a share of the limit is spent or held now, the fullest first. Members see the quotas that spend.quota_status shows them, operators and service_role all. Errors: 22023 invalid_report.';
+  'Quotas of which at least such a share of the limit is spent or held now, the fullest first, in pages of top rows after skip. Members see the quotas that spend.quota_status shows them, operators and service_role all. Errors: 22023 invalid_report.';
 grant execute on function spend.quotas_near_limit to authenticated, service_role;

@@ -110,6 +110,7 @@ insert into expected_function (name, role) values
   ('spend.quotas_near_limit', 'authenticated'),
   ('spend.quotas_near_limit', 'service_role'),
   ('spend.release_hold', 'authenticated'),
+  ('spend.reprice', 'authenticated'),
   ('spend.release_hold', 'service_role'),
   ('spend.set_user_quota', 'authenticated'),
   ('spend.set_user_quota', 'service_role'),
