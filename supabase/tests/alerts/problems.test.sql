@@ -65,7 +65,7 @@ select is(
   (select string_agg(r.role || ' ' || p.privilege, ', ')
    from unnest(array['anon', 'authenticated', 'service_role']) as r (role), unnest(array['select', 'insert', 'update', 'delete']) as p (privilege)
    where has_table_privilege(r.role, 'spend.problems', p.privilege)),
-  'service_role select', 'Nobody but service_role reads problems, and nobody writes them'
+  'authenticated select, service_role select', 'Users, by a policy for operators, and service_role read problems, and nobody writes them'
 );
 select ok(has_function_privilege('service_role', 'spend.report_problems(text, jsonb)', 'execute'), 'service_role may report problems');
 select ok(not has_function_privilege('authenticated', 'spend.report_problems(text, jsonb)', 'execute'), 'Users may not report problems');
