@@ -615,6 +615,103 @@ comment on function spend_private.managed_tenant_ids is
   'Tenants that the signed-in user is an owner or admin of. For RLS policies.';
 grant execute on function spend_private.managed_tenant_ids to authenticated;
 
+-- schemas/10_tenants/01_operators.sql
+create table spend.operators (
+  user_id uuid primary key references auth.users (id) on delete cascade,
+  role text not null default 'viewer',
+  created_at timestamptz not null default now(),
+  constraint operator_role_is_known check (role in ('viewer', 'editor'))
+);
+comment on table spend.operators is
+  'Who runs the platform: operators see the spend, quotas, prices and changes of all tenants, in SQL reports and the dashboard; editors also change limits and prices, and release holds, under their own name (spend.audit_log). Written in SQL alone: no role of the Data API may, service_role included.';
+comment on column spend.operators.user_id is 'Person, of auth.users.';
+comment on column spend.operators.role is 'viewer: reads everything. editor: changes limits, plans and prices too.';
+comment on column spend.operators.created_at is 'When the operator was added.';
+
+alter table spend.operators enable row level security;
+create policy "operators read their own row" on spend.operators
+for select to authenticated using (user_id = (select auth.uid()));
+grant select on spend.operators to authenticated, service_role;
+
+comment on constraint operators_pkey on spend.operators is
+  'user_id: the user is an operator. Update that row to change the role.';
+comment on constraint operators_user_id_fkey on spend.operators is
+  'user_id: the id of a row of auth.users. The user must sign up, or be invited, first.';
+comment on constraint operator_role_is_known on spend.operators is
+  'role: viewer or editor.';
+
+create trigger explain_mistakes before insert or update on spend.operators
+for each row execute function spend_private.explain_mistakes('operator');
+create trigger "Explain_references" after insert or update on spend.operators
+for each row execute function spend_private.explain_references();
+
+create function spend_private.operator_role()
+returns text
+language sql stable
+-- Definer: policies on every table call it, for users who may not read this one.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select o.role from spend.operators as o where o.user_id = (select auth.uid())
+$$;
+comment on function spend_private.operator_role is
+  'viewer or editor, where the signed-in user is an operator; else null.';
+grant execute on function spend_private.operator_role to authenticated;
+
+create function spend_private.first_operated()
+returns uuid
+language sql stable
+-- Definer: see operator_role.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when spend_private.operator_role() is not null then '00000000-0000-0000-0000-000000000000'::uuid
+    else 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+  end
+$$;
+comment on function spend_private.first_operated is
+  'With last_operated the range of tenants that the signed-in user sees as an operator: all, or none. A range, since an index finds it: beside it, the tenants of a member are still found by theirs. For RLS policies.';
+grant execute on function spend_private.first_operated to authenticated;
+
+create function spend_private.last_operated()
+returns uuid
+language sql stable
+-- Definer: see operator_role.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when spend_private.operator_role() is not null then 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
+    else '00000000-0000-0000-0000-000000000000'::uuid
+  end
+$$;
+comment on function spend_private.last_operated is
+  'See first_operated.';
+grant execute on function spend_private.last_operated to authenticated;
+
+create function spend_private.demand_operator(p_role text default 'viewer')
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_role text := spend_private.operator_role();
+begin
+  if not spend_private.sees_all_rows() and (v_role is null or (p_role = 'editor' and v_role <> 'editor')) then
+    perform spend_private.fail(
+      'PT403', 'not_an_operator', jsonb_build_object('role', v_role, 'needed', p_role),
+      format(
+        'Only operators of the role %s may do this: insert into spend.operators (user_id, role) values (…, ''editor''), in SQL.',
+        case p_role when 'editor' then 'editor' else 'viewer or editor' end
+      )
+    );
+  end if;
+end;
+$$;
+comment on function spend_private.demand_operator is
+  'Raises PT403 not_an_operator unless the signed-in user is an operator, or, with p_role editor, one who may change things. Roles that no policy confines may do everything.';
+
 -- schemas/10_tenants/02_is_time_zone.sql
 create function spend_private.is_time_zone(p_name text)
 returns boolean
@@ -803,8 +900,12 @@ create index tenants_plan_id_plan_version_idx on spend.tenants (plan_id, plan_ve
 create index tenants_key_idx on spend.tenants (spend_private.tenant_key(id));
 
 alter table spend.tenants enable row level security;
-create policy "members read their tenant" on spend.tenants
-for select to authenticated using (id = any (array(select spend_private.member_tenant_ids())));
+create policy "members read their tenant, operators all" on spend.tenants
+for select to authenticated
+using (
+  id = any (array(select spend_private.member_tenant_ids()))
+  or id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+);
 grant select on spend.tenants to authenticated;
 grant select, insert, update, delete on spend.tenants to service_role;
 
@@ -847,8 +948,12 @@ create index tenant_members_user_id_idx on spend.tenant_members (user_id);
 create index tenant_members_unseeded_idx on spend.tenant_members (tenant_id, user_id) where not is_seeded;
 
 alter table spend.tenant_members enable row level security;
-create policy "members read the members of their tenant" on spend.tenant_members
-for select to authenticated using (tenant_id = any (array(select spend_private.member_tenant_ids())));
+create policy "members read the members of their tenant, operators all" on spend.tenant_members
+for select to authenticated
+using (
+  tenant_id = any (array(select spend_private.member_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+);
 grant select on spend.tenant_members to authenticated;
 grant select, insert, update, delete on spend.tenant_members to service_role;
 
@@ -1142,103 +1247,6 @@ comment on function spend_private.keep_history_from_truncate is
 create trigger keep_history_from_truncate before truncate on spend.tenants
 for each statement execute function spend_private.keep_history_from_truncate();
 
--- schemas/10_tenants/operators.sql
-create table spend.operators (
-  user_id uuid primary key references auth.users (id) on delete cascade,
-  role text not null default 'viewer',
-  created_at timestamptz not null default now(),
-  constraint operator_role_is_known check (role in ('viewer', 'editor'))
-);
-comment on table spend.operators is
-  'Who runs the platform: operators see the spend, quotas, prices and changes of all tenants, in SQL reports and the dashboard; editors also change limits and prices, and release holds, under their own name (spend.audit_log). Written in SQL alone: no role of the Data API may, service_role included.';
-comment on column spend.operators.user_id is 'Person, of auth.users.';
-comment on column spend.operators.role is 'viewer: reads everything. editor: changes limits, plans and prices too.';
-comment on column spend.operators.created_at is 'When the operator was added.';
-
-alter table spend.operators enable row level security;
-create policy "operators read their own row" on spend.operators
-for select to authenticated using (user_id = (select auth.uid()));
-grant select on spend.operators to authenticated, service_role;
-
-comment on constraint operators_pkey on spend.operators is
-  'user_id: the user is an operator. Update that row to change the role.';
-comment on constraint operators_user_id_fkey on spend.operators is
-  'user_id: the id of a row of auth.users. The user must sign up, or be invited, first.';
-comment on constraint operator_role_is_known on spend.operators is
-  'role: viewer or editor.';
-
-create trigger explain_mistakes before insert or update on spend.operators
-for each row execute function spend_private.explain_mistakes('operator');
-create trigger "Explain_references" after insert or update on spend.operators
-for each row execute function spend_private.explain_references();
-
-create function spend_private.operator_role()
-returns text
-language sql stable
--- Definer: policies on every table call it, for users who may not read this one.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  select o.role from spend.operators as o where o.user_id = (select auth.uid())
-$$;
-comment on function spend_private.operator_role is
-  'viewer or editor, where the signed-in user is an operator; else null.';
-grant execute on function spend_private.operator_role to authenticated;
-
-create function spend_private.first_operated()
-returns uuid
-language sql stable
--- Definer: see operator_role.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  select case
-    when spend_private.operator_role() is not null then '00000000-0000-0000-0000-000000000000'::uuid
-    else 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
-  end
-$$;
-comment on function spend_private.first_operated is
-  'With last_operated the range of tenants that the signed-in user sees as an operator: all, or none. A range, since an index finds it: beside it, the tenants of a member are still found by theirs. For RLS policies.';
-grant execute on function spend_private.first_operated to authenticated;
-
-create function spend_private.last_operated()
-returns uuid
-language sql stable
--- Definer: see operator_role.
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  select case
-    when spend_private.operator_role() is not null then 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
-    else '00000000-0000-0000-0000-000000000000'::uuid
-  end
-$$;
-comment on function spend_private.last_operated is
-  'See first_operated.';
-grant execute on function spend_private.last_operated to authenticated;
-
-create function spend_private.demand_operator(p_role text default 'viewer')
-returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_role text := spend_private.operator_role();
-begin
-  if not spend_private.sees_all_rows() and (v_role is null or (p_role = 'editor' and v_role <> 'editor')) then
-    perform spend_private.fail(
-      'PT403', 'not_an_operator', jsonb_build_object('role', v_role, 'needed', p_role),
-      format(
-        'Only operators of the role %s may do this: insert into spend.operators (user_id, role) values (…, ''editor''), in SQL.',
-        case p_role when 'editor' then 'editor' else 'viewer or editor' end
-      )
-    );
-  end if;
-end;
-$$;
-comment on function spend_private.demand_operator is
-  'Raises PT403 not_an_operator unless the signed-in user is an operator, or, with p_role editor, one who may change things. Roles that no policy confines may do everything.';
-
 -- schemas/10_tenants/plan_progress.sql
 create view spend.plan_progress
 with (security_invoker = true)
@@ -1256,7 +1264,8 @@ comment on column spend.plan_progress.plan_id is 'Plan, of spend.plans.';
 comment on column spend.plan_progress.version is 'Present version of its quotas.';
 comment on column spend.plan_progress.tenants is 'How many tenants are on the plan.';
 comment on column spend.plan_progress.up_to_date is 'How many of them follow the present version. Fewer than tenants: spend.maintain() has more to do.';
-grant select on spend.plan_progress to service_role;
+-- Of tenants that the reader sees: to an operator, how many follow.
+grant select on spend.plan_progress to authenticated, service_role;
 
 -- schemas/10_tenants/seed_quotas.sql
 create function spend_private.seed_quotas_of_tenant()
@@ -1456,9 +1465,13 @@ create index prices_unused_idx on spend.prices (provider, product, tenant_id, ef
 where first_used_at is null;
 
 alter table spend.prices enable row level security;
-create policy "signed-in users read the general prices and their tenant's" on spend.prices
+create policy "users read general prices and their tenant's, operators all" on spend.prices
 for select to authenticated
-using (tenant_id is null or tenant_id = any (array(select spend_private.member_tenant_ids())));
+using (
+  tenant_id is null
+  or tenant_id = any (array(select spend_private.member_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+);
 grant select on spend.prices to authenticated;
 grant select, insert, update, delete on spend.prices to service_role;
 
@@ -2839,7 +2852,7 @@ comment on column spend.cost_quotas.source is 'plan: follows plan_quotas. manual
 comment on column spend.cost_quotas.created_at is 'When the quota was inserted. Earlier spend in its period counts too.';
 
 alter table spend.cost_quotas enable row level security;
-create policy "members read their tenant's quotas and their own" on spend.cost_quotas
+create policy "members read their tenant's quotas and their own, operators all" on spend.cost_quotas
 for select to authenticated
 using (
   (scope = 'tenant' and tenant_id = any (array(select spend_private.member_tenant_ids())))
@@ -2849,6 +2862,8 @@ using (
       or tenant_id = any (array(select spend_private.managed_tenant_ids()))
     )
   )
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
 );
 grant select on spend.cost_quotas to authenticated;
 grant select, insert, update, delete on spend.cost_quotas to service_role;
@@ -2925,8 +2940,12 @@ alter table spend_private.quota_balances enable row level security;
 create policy "who may read a quota reads its balances" on spend_private.quota_balances
 for select to authenticated
 using (
-  tenant_id = any (array(select spend_private.member_tenant_ids()))
-  and quota_id in (select q.id from spend.cost_quotas as q)
+  -- An operator reads all; the platform's have a tenant of zeros, which is in the range.
+  tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (
+    tenant_id = any (array(select spend_private.member_tenant_ids()))
+    and quota_id in (select q.id from spend.cost_quotas as q)
+  )
 );
 grant select on spend_private.quota_balances to authenticated, service_role;
 
@@ -4867,11 +4886,12 @@ create index reservations_tenant_id_id_held_idx on spend.reservations (tenant_id
 create index reservations_created_at_idx on spend.reservations using brin (created_at) with (pages_per_range = 32);
 
 alter table spend.reservations enable row level security;
-create policy "members read own reservations, owners and admins the tenant's" on spend.reservations
+create policy "members read their own, admins the tenant's, operators all" on spend.reservations
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
   or tenant_id in (select spend_private.managed_tenant_ids())
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend.reservations to authenticated, service_role;
 
@@ -6566,11 +6586,12 @@ create index refusal_counts_hour_idx on spend.refusal_counts (hour);
 create index refusal_counts_spare_idx on spend.refusal_counts (hour) where part > 0;
 
 alter table spend.refusal_counts enable row level security;
-create policy "members read their own refusals, owners and admins the tenant's" on spend.refusal_counts
+create policy "members read their own, admins the tenant's, operators all" on spend.refusal_counts
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend.refusal_counts to authenticated, service_role;
 
@@ -7138,11 +7159,12 @@ create index cost_events_booked_xid_tenant_id_idx on spend.cost_events (booked_x
 
 alter table spend.cost_events enable row level security;
 -- Arrays, not sub-selects: an index on tenant_id can find what they list.
-create policy "members read their own events, owners and admins the tenant's" on spend.cost_events
+create policy "members read their own, admins the tenant's, operators all" on spend.cost_events
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend.cost_events to authenticated, service_role;
 
@@ -7247,20 +7269,22 @@ create index conversation_rollups_tenant_id_conversation_id_idx
 on spend_private.conversation_rollups (tenant_id, conversation_id);
 
 alter table spend_private.cost_rollups enable row level security;
-create policy "members read their own spend, owners and admins the tenant's" on spend_private.cost_rollups
+create policy "members read their own, admins the tenant's, operators all" on spend_private.cost_rollups
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend_private.cost_rollups to authenticated, service_role;
 
 alter table spend_private.conversation_rollups enable row level security;
-create policy "members read their own spend, owners and admins the tenant's" on spend_private.conversation_rollups
+create policy "members read their own, admins the tenant's, operators all" on spend_private.conversation_rollups
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend_private.conversation_rollups to authenticated, service_role;
 
@@ -8493,7 +8517,6 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
-  perform spend_private.demand_operator(case when coalesce(reprice.dry_run, true) then 'viewer' else 'editor' end);
   return query select * from spend_private.reprice(
     reprice.provider, reprice.product, reprice."from", reprice."to", coalesce(reprice.dry_run, true)
   );
@@ -8502,8 +8525,8 @@ $$;
 comment on function spend.reprice is
   'Corrects the charges of calls made from "from" to before "to" to the current price rows: insert the right price first, as rows of spend.prices with a higher revision. Returns one line per tenant with a difference. dry_run = true only shows them; false books one event of kind correction per call, in the periods of the call, and nothing when repeated. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; their holds do not change. Inserting a price alone changes no earlier call.
 Raises a notice for a product without calls in that time.
-Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not granted within 3 s (try again), PT403 not_an_operator. For service_role, and for operators: a dry run for all, the booking for editors.';
-grant execute on function spend.reprice to authenticated, service_role;
+Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not granted within 3 s (try again). For service_role.';
+grant execute on function spend.reprice to service_role;
 
 create function spend_private.reprice(
   p_provider text,
@@ -10409,11 +10432,12 @@ create index execution_contexts_ended_at_idx on spend.execution_contexts (ended_
 create index execution_contexts_tenant_id_sandbox_id_idx on spend.execution_contexts (tenant_id, sandbox_id);
 
 alter table spend.execution_contexts enable row level security;
-create policy "members read own contexts, owners and admins the tenant's" on spend.execution_contexts
+create policy "members read their own, admins the tenant's, operators all" on spend.execution_contexts
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend.execution_contexts to authenticated, service_role;
 
@@ -12329,9 +12353,13 @@ create index alerts_created_at_idx on spend.alerts (created_at);
 
 alter table spend.alerts enable row level security;
 -- An array, not a sub-select: an index on tenant_id can find what it lists.
-create policy "owners and admins read their tenant's alerts" on spend.alerts
+create policy "admins read their tenant's alerts, operators all" on spend.alerts
 for select to authenticated
-using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
+using (
+  tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+);
 grant select on spend.alerts to authenticated, service_role;
 
 -- schemas/70_alerts/claim_alerts.sql
@@ -12453,7 +12481,9 @@ create index problems_open_idx on spend.problems (job, retry_at) where resolved_
 create index problems_resolved_at_idx on spend.problems (resolved_at) where resolved_at is not null;
 
 alter table spend.problems enable row level security;
-grant select on spend.problems to service_role;
+create policy "operators read problems" on spend.problems
+for select to authenticated using ((select spend_private.operator_role()) is not null);
+grant select on spend.problems to authenticated, service_role;
 
 -- schemas/70_alerts/record_alerts.sql
 create function spend_private.record_alerts(
@@ -12993,9 +13023,13 @@ create index audit_log_table_name_idx on spend.audit_log (table_name, id);
 create index audit_log_changed_at_idx on spend.audit_log (changed_at);
 
 alter table spend.audit_log enable row level security;
-create policy "owners and admins read what changed in their tenant" on spend.audit_log
+create policy "admins read what changed in their tenant, operators all" on spend.audit_log
 for select to authenticated
-using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
+using (
+  tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+);
 grant select on spend.audit_log to authenticated, service_role;
 
 create trigger refuse_change before update or delete on spend.audit_log
@@ -13338,78 +13372,25 @@ comment on function spend.open_holds is
   'Open reservations of all tenants, the one that expires first above, in pages of top rows after skip. For operators and service_role. Errors: PT403 not_an_operator, 22023 invalid_report.';
 grant execute on function spend.open_holds to authenticated, service_role;
 
--- schemas/85_operators/operator_policies.sql
--- Operators read every tenant's rows, and those of the platform, which are no tenant's. One policy for each table, so
--- that a table without its line here stays closed to them.
-create policy "operators read every tenant" on spend.tenants
-for select to authenticated
-using (id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
-
-create policy "operators read every member" on spend.tenant_members
-for select to authenticated
-using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
-
-create policy "operators read every quota" on spend.cost_quotas
-for select to authenticated
-using (
-  tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
-  or (tenant_id is null and (select spend_private.operator_role()) is not null)
-);
-
--- The platform's balances have a tenant of zeros, which is in the range.
-create policy "operators read every balance" on spend_private.quota_balances
-for select to authenticated
-using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
-
-create policy "operators read every price" on spend.prices
-for select to authenticated
-using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
-
-create policy "operators read every reservation" on spend.reservations
-for select to authenticated
-using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
-
-create policy "operators read every refusal" on spend.refusal_counts
-for select to authenticated
-using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
-
-create policy "operators read every event" on spend.cost_events
-for select to authenticated
-using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
-
-create policy "operators read all spend" on spend_private.cost_rollups
-for select to authenticated
-using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
-
-create policy "operators read all spend" on spend_private.conversation_rollups
-for select to authenticated
-using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
-
-create policy "operators read every context" on spend.execution_contexts
-for select to authenticated
-using (tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated()));
-
-create policy "operators read every alert" on spend.alerts
-for select to authenticated
-using (
-  tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
-  or (tenant_id is null and (select spend_private.operator_role()) is not null)
-);
-
-create policy "operators read every change" on spend.audit_log
-for select to authenticated
-using (
-  tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
-  or (tenant_id is null and (select spend_private.operator_role()) is not null)
-);
-
-create policy "operators read problems" on spend.problems
-for select to authenticated
-using ((select spend_private.operator_role()) is not null);
-grant select on spend.problems to authenticated;
-
--- Of tenants that the reader sees: an operator's answer to "how many follow".
-grant select on spend.plan_progress to authenticated;
+-- schemas/85_operators/preview_reprice.sql
+create function spend.preview_reprice(provider text, product text, from_time timestamptz, to_time timestamptz)
+returns setof spend.repriced_tenant
+language plpgsql volatile
+-- Definer: spend.reprice is for service_role; who may is decided here.
+security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '3s'
+as $$
+begin
+  perform spend_private.demand_operator();
+  return query select * from spend_private.reprice(
+    preview_reprice.provider, preview_reprice.product, preview_reprice.from_time, preview_reprice.to_time, true
+  );
+end;
+$$;
+comment on function spend.preview_reprice is
+  'What spend.reprice would book for calls from from_time to before to_time: one line per tenant with a difference. Books nothing. For operators and service_role. Errors: PT403 not_an_operator, 22023 invalid_usage (a bound is missing, or the range is reversed).';
+grant execute on function spend.preview_reprice to authenticated, service_role;
 
 -- schemas/85_operators/release_hold.sql
 create function spend.release_hold(reservation_id uuid, reason text)

@@ -141,6 +141,9 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
   member_overview: ({ tenant }) => [`select * from spend.member_overview('${tenant}')`],
   open_holds: () => ["select * from spend.open_holds()"],
   quota_forecast: ({ tenant }) => [`select * from spend.quota_forecast('${tenant}')`],
+  preview_reprice: () => [
+    "select * from spend.preview_reprice('test', 'model', '2020-01-01', '2099-01-01')",
+  ],
   quotas_near_limit: () => ["select * from spend.quotas_near_limit(0)"],
   release_hold: ({ held }) => [`select * from spend.release_hold('${held.release}', 'stuck')`],
   set_user_quota: ({ tenant, member }) => [

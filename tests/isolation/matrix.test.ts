@@ -26,8 +26,8 @@ const READS: Record<string, string | null> = {
   fleet: "spend.fleet()",
   health: null,
   open_holds: "spend.open_holds()",
+  preview_reprice: null,
   release_hold: null,
-  reprice: null,
   set_user_quota: null,
 };
 

@@ -40,8 +40,8 @@ const OPERATOR_FUNCTIONS = [
   "fleet",
   "health",
   "open_holds",
+  "preview_reprice",
   "release_hold",
-  "reprice",
 ];
 /** Its arguments are reserved words (`from`, `to`), which the local Data API does not quote: asked in SQL instead. */
 const UNNAMEABLE = "reprice";

@@ -1392,21 +1392,21 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "operator: anybody is one",
-    "10_tenants/operators.sql",
+    "10_tenants/01_operators.sql",
     "if not spend_private.sees_all_rows() and (v_role is null or (p_role = 'editor' and v_role <> 'editor')) then",
     "if false then",
     [pgtap("operators/")],
   ),
   guard(
     "operator: a viewer may edit",
-    "10_tenants/operators.sql",
+    "10_tenants/01_operators.sql",
     "v_role is null or (p_role = 'editor' and v_role <> 'editor')",
     "v_role is null",
     [pgtap("operators/")],
   ),
   guard(
     "operator: the range of a stranger is all tenants",
-    "10_tenants/operators.sql",
+    "10_tenants/01_operators.sql",
     "else 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid",
     "else '00000000-0000-0000-0000-000000000000'::uuid",
     // Alone it opens nothing but the tenant of zeros, whose balances are the platform's.

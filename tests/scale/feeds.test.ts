@@ -107,7 +107,7 @@ describe("20,000 tenants, 60,000 quotas, 600,000 reservations, 250,000 alerts", 
     ["a tenant's costs by day", "select * from spend.cost_series('day', :tenant)", 400],
     ["a tenant's latest calls", "select * from spend.latest_calls(:tenant)", 400],
     ["the latest calls of all tenants", "select * from spend.latest_calls()", 40_000],
-    ["the open holds that expire first", "select * from spend.open_holds()", 1000],
+    ["the open holds that expire first", "select * from spend.open_holds()", 2000],
     ["tenants by name", "select * from spend.fleet(order_by => 'name')", 10_000],
     ["the latest alerts", "select * from spend.alerts order by id desc limit 50", 400],
   ])("an operator reads %s", async (_, statement, most) => {

@@ -513,8 +513,8 @@ export const repriceQuery = (price: Price, from: string, to: string) =>
     queryKey: ["reprice", price.provider, price.product, from, to],
     queryFn: () =>
       rpc<Repriced>(
-        "reprice",
-        { provider: price.provider, product: price.product, from, to, dry_run: true },
+        "preview_reprice",
+        { provider: price.provider, product: price.product, from_time: from, to_time: to },
         "tenant_id,calls,booked_usd::text,right_usd::text,difference_usd::text",
       ),
   });

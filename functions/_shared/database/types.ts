@@ -1701,6 +1701,16 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      preview_reprice: {
+        Args: { from_time: string; product: string; provider: string; to_time: string };
+        Returns: Database["spend"]["CompositeTypes"]["repriced_tenant"][];
+        SetofOptions: {
+          from: "*";
+          to: "repriced_tenant";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       quota_forecast: {
         Args: { quota_id?: number; tenant_id?: string };
         Returns: Database["spend"]["CompositeTypes"]["quota_outlook"][];

@@ -30,8 +30,12 @@ create index tenants_plan_id_plan_version_idx on spend.tenants (plan_id, plan_ve
 create index tenants_key_idx on spend.tenants (spend_private.tenant_key(id));
 
 alter table spend.tenants enable row level security;
-create policy "members read their tenant" on spend.tenants
-for select to authenticated using (id = any (array(select spend_private.member_tenant_ids())));
+create policy "members read their tenant, operators all" on spend.tenants
+for select to authenticated
+using (
+  id = any (array(select spend_private.member_tenant_ids()))
+  or id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+);
 grant select on spend.tenants to authenticated;
 grant select, insert, update, delete on spend.tenants to service_role;
 

@@ -20,8 +20,12 @@ create index tenant_members_user_id_idx on spend.tenant_members (user_id);
 create index tenant_members_unseeded_idx on spend.tenant_members (tenant_id, user_id) where not is_seeded;
 
 alter table spend.tenant_members enable row level security;
-create policy "members read the members of their tenant" on spend.tenant_members
-for select to authenticated using (tenant_id = any (array(select spend_private.member_tenant_ids())));
+create policy "members read the members of their tenant, operators all" on spend.tenant_members
+for select to authenticated
+using (
+  tenant_id = any (array(select spend_private.member_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+);
 grant select on spend.tenant_members to authenticated;
 grant select, insert, update, delete on spend.tenant_members to service_role;
 

@@ -14,4 +14,5 @@ comment on column spend.plan_progress.plan_id is 'Plan, of spend.plans.';
 comment on column spend.plan_progress.version is 'Present version of its quotas.';
 comment on column spend.plan_progress.tenants is 'How many tenants are on the plan.';
 comment on column spend.plan_progress.up_to_date is 'How many of them follow the present version. Fewer than tenants: spend.maintain() has more to do.';
-grant select on spend.plan_progress to service_role;
+-- Of tenants that the reader sees: to an operator, how many follow.
+grant select on spend.plan_progress to authenticated, service_role;

@@ -50,8 +50,12 @@ create index prices_unused_idx on spend.prices (provider, product, tenant_id, ef
 where first_used_at is null;
 
 alter table spend.prices enable row level security;
-create policy "signed-in users read the general prices and their tenant's" on spend.prices
+create policy "users read general prices and their tenant's, operators all" on spend.prices
 for select to authenticated
-using (tenant_id is null or tenant_id = any (array(select spend_private.member_tenant_ids())));
+using (
+  tenant_id is null
+  or tenant_id = any (array(select spend_private.member_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+);
 grant select on spend.prices to authenticated;
 grant select, insert, update, delete on spend.prices to service_role;

@@ -56,7 +56,7 @@ comment on column spend.cost_quotas.source is 'plan: follows plan_quotas. manual
 comment on column spend.cost_quotas.created_at is 'When the quota was inserted. Earlier spend in its period counts too.';
 
 alter table spend.cost_quotas enable row level security;
-create policy "members read their tenant's quotas and their own" on spend.cost_quotas
+create policy "members read their tenant's quotas and their own, operators all" on spend.cost_quotas
 for select to authenticated
 using (
   (scope = 'tenant' and tenant_id = any (array(select spend_private.member_tenant_ids())))
@@ -66,6 +66,8 @@ using (
       or tenant_id = any (array(select spend_private.managed_tenant_ids()))
     )
   )
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
 );
 grant select on spend.cost_quotas to authenticated;
 grant select, insert, update, delete on spend.cost_quotas to service_role;

@@ -32,7 +32,11 @@ alter table spend_private.quota_balances enable row level security;
 create policy "who may read a quota reads its balances" on spend_private.quota_balances
 for select to authenticated
 using (
-  tenant_id = any (array(select spend_private.member_tenant_ids()))
-  and quota_id in (select q.id from spend.cost_quotas as q)
+  -- An operator reads all; the platform's have a tenant of zeros, which is in the range.
+  tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (
+    tenant_id = any (array(select spend_private.member_tenant_ids()))
+    and quota_id in (select q.id from spend.cost_quotas as q)
+  )
 );
 grant select on spend_private.quota_balances to authenticated, service_role;

@@ -74,10 +74,11 @@ create index reservations_tenant_id_id_held_idx on spend.reservations (tenant_id
 create index reservations_created_at_idx on spend.reservations using brin (created_at) with (pages_per_range = 32);
 
 alter table spend.reservations enable row level security;
-create policy "members read own reservations, owners and admins the tenant's" on spend.reservations
+create policy "members read their own, admins the tenant's, operators all" on spend.reservations
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
   or tenant_id in (select spend_private.managed_tenant_ids())
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend.reservations to authenticated, service_role;

@@ -35,11 +35,12 @@ create index refusal_counts_hour_idx on spend.refusal_counts (hour);
 create index refusal_counts_spare_idx on spend.refusal_counts (hour) where part > 0;
 
 alter table spend.refusal_counts enable row level security;
-create policy "members read their own refusals, owners and admins the tenant's" on spend.refusal_counts
+create policy "members read their own, admins the tenant's, operators all" on spend.refusal_counts
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend.refusal_counts to authenticated, service_role;
 

@@ -52,11 +52,12 @@ create index cost_events_booked_xid_tenant_id_idx on spend.cost_events (booked_x
 
 alter table spend.cost_events enable row level security;
 -- Arrays, not sub-selects: an index on tenant_id can find what they list.
-create policy "members read their own events, owners and admins the tenant's" on spend.cost_events
+create policy "members read their own, admins the tenant's, operators all" on spend.cost_events
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend.cost_events to authenticated, service_role;
 

@@ -40,19 +40,21 @@ create index conversation_rollups_tenant_id_conversation_id_idx
 on spend_private.conversation_rollups (tenant_id, conversation_id);
 
 alter table spend_private.cost_rollups enable row level security;
-create policy "members read their own spend, owners and admins the tenant's" on spend_private.cost_rollups
+create policy "members read their own, admins the tenant's, operators all" on spend_private.cost_rollups
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend_private.cost_rollups to authenticated, service_role;
 
 alter table spend_private.conversation_rollups enable row level security;
-create policy "members read their own spend, owners and admins the tenant's" on spend_private.conversation_rollups
+create policy "members read their own, admins the tenant's, operators all" on spend_private.conversation_rollups
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend_private.conversation_rollups to authenticated, service_role;

@@ -28,7 +28,6 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
-  perform spend_private.demand_operator(case when coalesce(reprice.dry_run, true) then 'viewer' else 'editor' end);
   return query select * from spend_private.reprice(
     reprice.provider, reprice.product, reprice."from", reprice."to", coalesce(reprice.dry_run, true)
   );
@@ -37,8 +36,8 @@ $$;
 comment on function spend.reprice is
   'Corrects the charges of calls made from "from" to before "to" to the current price rows: insert the right price first, as rows of spend.prices with a higher revision. Returns one line per tenant with a difference. dry_run = true only shows them; false books one event of kind correction per call, in the periods of the call, and nothing when repeated. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; their holds do not change. Inserting a price alone changes no earlier call.
 Raises a notice for a product without calls in that time.
-Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not granted within 3 s (try again), PT403 not_an_operator. For service_role, and for operators: a dry run for all, the booking for editors.';
-grant execute on function spend.reprice to authenticated, service_role;
+Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not granted within 3 s (try again). For service_role.';
+grant execute on function spend.reprice to service_role;
 
 create function spend_private.reprice(
   p_provider text,

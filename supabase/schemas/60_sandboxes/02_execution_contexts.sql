@@ -98,10 +98,11 @@ create index execution_contexts_ended_at_idx on spend.execution_contexts (ended_
 create index execution_contexts_tenant_id_sandbox_id_idx on spend.execution_contexts (tenant_id, sandbox_id);
 
 alter table spend.execution_contexts enable row level security;
-create policy "members read own contexts, owners and admins the tenant's" on spend.execution_contexts
+create policy "members read their own, admins the tenant's, operators all" on spend.execution_contexts
 for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
 );
 grant select on spend.execution_contexts to authenticated, service_role;

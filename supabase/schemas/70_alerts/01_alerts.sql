@@ -53,7 +53,11 @@ create index alerts_created_at_idx on spend.alerts (created_at);
 
 alter table spend.alerts enable row level security;
 -- An array, not a sub-select: an index on tenant_id can find what it lists.
-create policy "owners and admins read their tenant's alerts" on spend.alerts
+create policy "admins read their tenant's alerts, operators all" on spend.alerts
 for select to authenticated
-using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
+using (
+  tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+);
 grant select on spend.alerts to authenticated, service_role;

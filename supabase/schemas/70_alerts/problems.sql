@@ -30,4 +30,6 @@ create index problems_open_idx on spend.problems (job, retry_at) where resolved_
 create index problems_resolved_at_idx on spend.problems (resolved_at) where resolved_at is not null;
 
 alter table spend.problems enable row level security;
-grant select on spend.problems to service_role;
+create policy "operators read problems" on spend.problems
+for select to authenticated using ((select spend_private.operator_role()) is not null);
+grant select on spend.problems to authenticated, service_role;

@@ -33,9 +33,13 @@ create index audit_log_table_name_idx on spend.audit_log (table_name, id);
 create index audit_log_changed_at_idx on spend.audit_log (changed_at);
 
 alter table spend.audit_log enable row level security;
-create policy "owners and admins read what changed in their tenant" on spend.audit_log
+create policy "admins read what changed in their tenant, operators all" on spend.audit_log
 for select to authenticated
-using (tenant_id = any (array(select spend_private.managed_tenant_ids())));
+using (
+  tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+);
 grant select on spend.audit_log to authenticated, service_role;
 
 create trigger refuse_change before update or delete on spend.audit_log
