@@ -101,7 +101,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- Row-level security answers first: a caller who sees only some rows must not learn about the others.
-  v_is_confined boolean := not (spend_private.sees_all_rows() or spend_private.operator_role() is not null);
+  v_is_confined boolean := not spend_private.may_operate();
   v_found text := spend_private.missing_field(new);
   v_callers text;
 begin
@@ -690,17 +690,29 @@ comment on function spend_private.last_operated is
   'See first_operated.';
 grant execute on function spend_private.last_operated to authenticated;
 
+create function spend_private.may_operate(p_role text default 'viewer')
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.sees_all_rows() or coalesce(
+    spend_private.operator_role() = any (case p_role when 'editor' then '{editor}' else '{viewer,editor}' end::text[]), false
+  );
+end;
+$$;
+comment on function spend_private.may_operate is
+  'Whether the signed-in user is an operator, or, with p_role editor, one who may change things. Roles that no policy confines may do everything.';
+
 create function spend_private.demand_operator(p_role text default 'viewer')
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_role text := spend_private.operator_role();
 begin
-  if not spend_private.sees_all_rows() and (v_role is null or (p_role = 'editor' and v_role <> 'editor')) then
+  if not spend_private.may_operate(p_role) then
     perform spend_private.fail(
-      'PT403', 'not_an_operator', jsonb_build_object('role', v_role, 'needed', p_role),
+      'PT403', 'not_an_operator', jsonb_build_object('role', spend_private.operator_role(), 'needed', p_role),
       format(
         'Only operators of the role %s may do this: insert into spend.operators (user_id, role) values (…, ''editor''), in SQL.',
         case p_role when 'editor' then 'editor' else 'viewer or editor' end
@@ -710,7 +722,7 @@ begin
 end;
 $$;
 comment on function spend_private.demand_operator is
-  'Raises PT403 not_an_operator unless the signed-in user is an operator, or, with p_role editor, one who may change things. Roles that no policy confines may do everything.';
+  'Raises PT403 not_an_operator unless spend_private.may_operate.';
 
 -- schemas/10_tenants/02_is_time_zone.sql
 create function spend_private.is_time_zone(p_name text)
@@ -3845,6 +3857,22 @@ $$;
 comment on function spend_private.lock_tenant_quota_changes is
   'lock_quota_changes for a role that can change only the quotas of these tenants: owners of others do not wait.';
 
+create function spend_private.lock_own_quota_changes()
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if spend_private.may_operate('editor') then
+    perform spend_private.lock_quota_changes();
+  else
+    perform spend_private.lock_tenant_quota_changes(array(select spend_private.managed_tenant_ids()));
+  end if;
+end;
+$$;
+comment on function spend_private.lock_own_quota_changes is
+  'Administration goes one after the other, before it looks at rows or locks them. An owner, whom row-level security confines to tenants, waits for these and for operators alone.';
+
 create function spend_private.lock_before_quota_change()
 returns trigger
 language plpgsql
@@ -3858,16 +3886,12 @@ begin
   if current_setting('spend.seeding', true) = 'on' then
     return null;
   end if;
-  if spend_private.sees_all_rows() or spend_private.operator_role() = 'editor' then
-    perform spend_private.lock_quota_changes();
-  else
-    perform spend_private.lock_tenant_quota_changes(array(select spend_private.managed_tenant_ids()));
-  end if;
+  perform spend_private.lock_own_quota_changes();
   return null;
 end;
 $$;
 comment on function spend_private.lock_before_quota_change is
-  'Trigger: changes of quotas take turns, before they lock rows. An owner, whom row-level security confines to tenants, waits only for changes of these and for the operator.';
+  'Trigger: see lock_own_quota_changes.';
 
 create trigger lock_change before insert or update or delete on spend.cost_quotas
 for each statement execute function spend_private.lock_before_quota_change();
@@ -4641,7 +4665,7 @@ set lock_timeout = '3s'
 as $$
 declare
   v_quota spend.cost_quotas;
-  v_is_operator boolean := spend_private.sees_all_rows() or coalesce(spend_private.operator_role() = 'editor', false);
+  v_is_operator boolean := spend_private.may_operate('editor');
   v_most numeric;
 begin
   if not v_is_operator
@@ -4662,6 +4686,9 @@ begin
       'user_id: a member of the tenant. Insert the user into spend.tenant_members first.'
     );
   end if;
+  -- Before what is looked at below: somebody else may be changing it.
+  perform spend_private.lock_own_quota_changes();
+
   if set_user_quota.limit_usd is null then
     delete from spend.cost_quotas as q
     where q.tenant_id = set_user_quota.tenant_id and q.scope_id = set_user_quota.user_id
@@ -6169,7 +6196,7 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
-  v_sees_all boolean := spend_private.sees_all_rows() or spend_private.operator_role() is not null;
+  v_sees_all boolean := spend_private.may_operate();
   v_user_id uuid := latest_calls.user_id;
 begin
   if latest_calls.top is null or latest_calls.top not between 1 and 1000
@@ -8127,7 +8154,7 @@ declare
   v_zone text := (select t.time_zone from spend.tenants as t where t.id = member_overview.tenant_id);
   v_month timestamptz;
   v_previous timestamptz;
-  v_sees_all boolean := spend_private.sees_all_rows() or spend_private.operator_role() is not null
+  v_sees_all boolean := spend_private.may_operate()
     or member_overview.tenant_id = any (array(select spend_private.managed_tenant_ids()));
 begin
   if member_overview.top is null or member_overview.top not between 1 and 1000
@@ -8323,7 +8350,7 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
-  v_sees_all boolean := spend_private.sees_all_rows() or spend_private.operator_role() is not null;
+  v_sees_all boolean := spend_private.may_operate();
   v_member_of uuid[] := array(select spend_private.member_tenant_ids());
   v_manages uuid[] := array(select spend_private.managed_tenant_ids());
 begin
@@ -13098,6 +13125,8 @@ declare
   v_quota spend.plan_quotas;
 begin
   perform spend_private.demand_operator('editor');
+  -- Before what is looked at below: somebody else may be adding it.
+  perform spend_private.lock_own_quota_changes();
   if change_plan_quota.limit_usd is null then
     delete from spend.plan_quotas as p
     where p.plan_id = change_plan_quota.plan_id and p.scope = change_plan_quota.scope

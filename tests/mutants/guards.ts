@@ -1260,7 +1260,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "a signed-in user is told what is missing before RLS speaks",
     "00_foundation/explain_mistakes.sql",
-    "not (spend_private.sees_all_rows() or spend_private.operator_role() is not null)",
+    "not spend_private.may_operate()",
     "false",
     [pgtap("security/rls"), vitest("isolation/owners")],
   ),
@@ -1393,15 +1393,15 @@ export const guardMutants: Mutant[] = [
   guard(
     "operator: anybody is one",
     "10_tenants/01_operators.sql",
-    "if not spend_private.sees_all_rows() and (v_role is null or (p_role = 'editor' and v_role <> 'editor')) then",
+    "if not spend_private.may_operate(p_role) then",
     "if false then",
     [pgtap("operators/")],
   ),
   guard(
     "operator: a viewer may edit",
     "10_tenants/01_operators.sql",
-    "v_role is null or (p_role = 'editor' and v_role <> 'editor')",
-    "v_role is null",
+    "case p_role when 'editor' then '{editor}' else '{viewer,editor}' end::text[]",
+    "array['viewer', 'editor']",
     [pgtap("operators/")],
   ),
   guard(

@@ -12,7 +12,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- Row-level security answers first: a caller who sees only some rows must not learn about the others.
-  v_is_confined boolean := not (spend_private.sees_all_rows() or spend_private.operator_role() is not null);
+  v_is_confined boolean := not spend_private.may_operate();
   v_found text := spend_private.missing_field(new);
   v_callers text;
 begin

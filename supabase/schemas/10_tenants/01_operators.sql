@@ -72,17 +72,29 @@ comment on function spend_private.last_operated is
   'See first_operated.';
 grant execute on function spend_private.last_operated to authenticated;
 
+create function spend_private.may_operate(p_role text default 'viewer')
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return spend_private.sees_all_rows() or coalesce(
+    spend_private.operator_role() = any (case p_role when 'editor' then '{editor}' else '{viewer,editor}' end::text[]), false
+  );
+end;
+$$;
+comment on function spend_private.may_operate is
+  'Whether the signed-in user is an operator, or, with p_role editor, one who may change things. Roles that no policy confines may do everything.';
+
 create function spend_private.demand_operator(p_role text default 'viewer')
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_role text := spend_private.operator_role();
 begin
-  if not spend_private.sees_all_rows() and (v_role is null or (p_role = 'editor' and v_role <> 'editor')) then
+  if not spend_private.may_operate(p_role) then
     perform spend_private.fail(
-      'PT403', 'not_an_operator', jsonb_build_object('role', v_role, 'needed', p_role),
+      'PT403', 'not_an_operator', jsonb_build_object('role', spend_private.operator_role(), 'needed', p_role),
       format(
         'Only operators of the role %s may do this: insert into spend.operators (user_id, role) values (…, ''editor''), in SQL.',
         case p_role when 'editor' then 'editor' else 'viewer or editor' end
@@ -92,4 +104,4 @@ begin
 end;
 $$;
 comment on function spend_private.demand_operator is
-  'Raises PT403 not_an_operator unless the signed-in user is an operator, or, with p_role editor, one who may change things. Roles that no policy confines may do everything.';
+  'Raises PT403 not_an_operator unless spend_private.may_operate.';

@@ -43,6 +43,22 @@ $$;
 comment on function spend_private.lock_tenant_quota_changes is
   'lock_quota_changes for a role that can change only the quotas of these tenants: owners of others do not wait.';
 
+create function spend_private.lock_own_quota_changes()
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if spend_private.may_operate('editor') then
+    perform spend_private.lock_quota_changes();
+  else
+    perform spend_private.lock_tenant_quota_changes(array(select spend_private.managed_tenant_ids()));
+  end if;
+end;
+$$;
+comment on function spend_private.lock_own_quota_changes is
+  'Administration goes one after the other, before it looks at rows or locks them. An owner, whom row-level security confines to tenants, waits for these and for operators alone.';
+
 create function spend_private.lock_before_quota_change()
 returns trigger
 language plpgsql
@@ -56,16 +72,12 @@ begin
   if current_setting('spend.seeding', true) = 'on' then
     return null;
   end if;
-  if spend_private.sees_all_rows() or spend_private.operator_role() = 'editor' then
-    perform spend_private.lock_quota_changes();
-  else
-    perform spend_private.lock_tenant_quota_changes(array(select spend_private.managed_tenant_ids()));
-  end if;
+  perform spend_private.lock_own_quota_changes();
   return null;
 end;
 $$;
 comment on function spend_private.lock_before_quota_change is
-  'Trigger: changes of quotas take turns, before they lock rows. An owner, whom row-level security confines to tenants, waits only for changes of these and for the operator.';
+  'Trigger: see lock_own_quota_changes.';
 
 create trigger lock_change before insert or update or delete on spend.cost_quotas
 for each statement execute function spend_private.lock_before_quota_change();

@@ -15,7 +15,7 @@ set lock_timeout = '3s'
 as $$
 declare
   v_quota spend.cost_quotas;
-  v_is_operator boolean := spend_private.sees_all_rows() or coalesce(spend_private.operator_role() = 'editor', false);
+  v_is_operator boolean := spend_private.may_operate('editor');
   v_most numeric;
 begin
   if not v_is_operator
@@ -36,6 +36,9 @@ begin
       'user_id: a member of the tenant. Insert the user into spend.tenant_members first.'
     );
   end if;
+  -- Before what is looked at below: somebody else may be changing it.
+  perform spend_private.lock_own_quota_changes();
+
   if set_user_quota.limit_usd is null then
     delete from spend.cost_quotas as q
     where q.tenant_id = set_user_quota.tenant_id and q.scope_id = set_user_quota.user_id

@@ -15,7 +15,7 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
-  v_sees_all boolean := spend_private.sees_all_rows() or spend_private.operator_role() is not null;
+  v_sees_all boolean := spend_private.may_operate();
   v_user_id uuid := latest_calls.user_id;
 begin
   if latest_calls.top is null or latest_calls.top not between 1 and 1000

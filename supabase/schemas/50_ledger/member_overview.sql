@@ -35,7 +35,7 @@ declare
   v_zone text := (select t.time_zone from spend.tenants as t where t.id = member_overview.tenant_id);
   v_month timestamptz;
   v_previous timestamptz;
-  v_sees_all boolean := spend_private.sees_all_rows() or spend_private.operator_role() is not null
+  v_sees_all boolean := spend_private.may_operate()
     or member_overview.tenant_id = any (array(select spend_private.managed_tenant_ids()));
 begin
   if member_overview.top is null or member_overview.top not between 1 and 1000

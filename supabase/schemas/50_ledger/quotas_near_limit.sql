@@ -51,7 +51,7 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
-  v_sees_all boolean := spend_private.sees_all_rows() or spend_private.operator_role() is not null;
+  v_sees_all boolean := spend_private.may_operate();
   v_member_of uuid[] := array(select spend_private.member_tenant_ids());
   v_manages uuid[] := array(select spend_private.managed_tenant_ids());
 begin

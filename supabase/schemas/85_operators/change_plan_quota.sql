@@ -16,6 +16,8 @@ declare
   v_quota spend.plan_quotas;
 begin
   perform spend_private.demand_operator('editor');
+  -- Before what is looked at below: somebody else may be adding it.
+  perform spend_private.lock_own_quota_changes();
   if change_plan_quota.limit_usd is null then
     delete from spend.plan_quotas as p
     where p.plan_id = change_plan_quota.plan_id and p.scope = change_plan_quota.scope
