@@ -714,8 +714,8 @@ begin
     perform spend_private.fail(
       'PT403', 'not_an_operator', jsonb_build_object('role', spend_private.operator_role(), 'needed', p_role),
       format(
-        'Only operators of the role %s may do this: insert into spend.operators (user_id, role) values (…, ''editor''), in SQL.',
-        case p_role when 'editor' then 'editor' else 'viewer or editor' end
+        'Only operators%s may do this. In SQL: insert into spend.operators (user_id, role) values (…, %L).',
+        case p_role when 'editor' then ' of the role editor' else '' end, p_role
       )
     );
   end if;
@@ -7838,7 +7838,13 @@ begin
       )::text,
       hint = 'bucket: hour (31 days at most), day, week or month (1100 days at most); group_by: product, provider, user, task, resource_type or null; top: 1 to 50; from_day, to_day: of the years 1 to 9999.';
   end if;
+  -- Where midnight comes twice, the day begins with the first: what is read begins early enough, and days decide.
   v_start := v_from::timestamp at time zone v_zone;
+  v_start := coalesce((
+    select min(g)
+    from generate_series(v_start - interval '3 hours', v_start, interval '15 minutes') as g
+    where (g at time zone v_zone)::date = v_from
+  ), v_start);
   v_end := (v_to + 1)::timestamp at time zone v_zone;
 
   return query
@@ -7856,6 +7862,7 @@ begin
       end as label
     from spend.hourly_costs as h
     where h.hour >= v_start and h.hour < v_end
+      and (h.hour at time zone v_zone)::date between v_from and v_to
       and (cost_series.tenant_id is null or h.tenant_id = cost_series.tenant_id)
       and (cost_series.user_id is null or h.user_id = cost_series.user_id)
   ),
@@ -7882,6 +7889,7 @@ begin
       select g at time zone 'UTC' as starts_at
       from generate_series(v_start at time zone 'UTC', (v_end - interval '1 second') at time zone 'UTC', interval '1 hour') as g
       where cost_series.bucket = 'hour'
+        and ((g at time zone 'UTC') at time zone v_zone)::date between v_from and v_to
       union all
       select g at time zone v_zone
       from generate_series(
@@ -8152,8 +8160,9 @@ set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   v_zone text := (select t.time_zone from spend.tenants as t where t.id = member_overview.tenant_id);
-  v_month timestamptz;
-  v_previous timestamptz;
+  v_day timestamptz := lower(spend_private.period_bounds('day', v_zone));
+  v_month timestamptz := lower(spend_private.period_bounds('month', v_zone));
+  v_previous timestamptz := lower(spend_private.period_bounds('month', v_zone, v_month - interval '1 second'));
   v_sees_all boolean := spend_private.may_operate()
     or member_overview.tenant_id = any (array(select spend_private.managed_tenant_ids()));
 begin
@@ -8165,9 +8174,6 @@ begin
       detail = jsonb_build_object('top', member_overview.top, 'skip', member_overview.skip)::text,
       hint = 'top: 1 to 1000; skip: 0 or more.';
   end if;
-  v_month := date_trunc('month', now() at time zone v_zone) at time zone v_zone;
-  v_previous := (date_trunc('month', now() at time zone v_zone) - interval '1 month') at time zone v_zone;
-
   return query
   with members as (
     select m.user_id, u.email::text as email, m.role
@@ -8185,7 +8191,7 @@ begin
   costs as (
     select
       h.user_id,
-      sum(h.cost_usd) filter (where h.hour >= date_trunc('day', now() at time zone v_zone) at time zone v_zone) as today_usd,
+      sum(h.cost_usd) filter (where h.hour >= v_day) as today_usd,
       sum(h.cost_usd) filter (where h.hour >= v_month) as month_usd,
       sum(h.cost_usd) filter (where h.hour < v_month) as previous_usd,
       sum(h.cost_usd) filter (

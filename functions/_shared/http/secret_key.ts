@@ -1,7 +1,7 @@
 // The project's secret keys: a scheduler or a backend calls with one.
 
 import { SpendgateError } from "../errors.ts";
-import type { Env } from "../runtime/env.ts";
+import { type Env, perEnv } from "../runtime/env.ts";
 import { bearerOf } from "./auth.ts";
 
 /**
@@ -21,17 +21,18 @@ export async function sendsSecretKey(request: Request, env: Env): Promise<boolea
   return sent ? isSecretKey(sent, env) : false;
 }
 
+const digests = perEnv((env) => Promise.all(env.secretKeys.map(digest)));
+
 /** Compares with every key, whichever fits. */
 async function isSecretKey(sent: string, env: Env): Promise<boolean> {
-  const found = await Promise.all(env.secretKeys.map((key) => isSame(sent, key)));
-  return found.includes(true);
+  const [found, keys] = await Promise.all([digest(sent), digests(env)]);
+  return keys.map((key) => isSame(found, key)).includes(true);
 }
 
-/** Takes the same time wherever the two differ: what is compared are digests, all of each. */
-async function isSame(a: string, b: string): Promise<boolean> {
-  const [x, y] = await Promise.all([a, b].map(digest));
+/** Takes the same time wherever two digests differ. */
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
   let difference = 0;
-  for (let i = 0; i < 32; i++) difference |= (x?.[i] ?? 0) ^ (y?.[i] ?? 1);
+  for (let i = 0; i < 32; i++) difference |= (a[i] ?? 0) ^ (b[i] ?? 1);
   return difference === 0;
 }
 

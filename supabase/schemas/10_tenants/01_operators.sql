@@ -96,8 +96,8 @@ begin
     perform spend_private.fail(
       'PT403', 'not_an_operator', jsonb_build_object('role', spend_private.operator_role(), 'needed', p_role),
       format(
-        'Only operators of the role %s may do this: insert into spend.operators (user_id, role) values (…, ''editor''), in SQL.',
-        case p_role when 'editor' then 'editor' else 'viewer or editor' end
+        'Only operators%s may do this. In SQL: insert into spend.operators (user_id, role) values (…, %L).',
+        case p_role when 'editor' then ' of the role editor' else '' end, p_role
       )
     );
   end if;

@@ -59,7 +59,13 @@ begin
       )::text,
       hint = 'bucket: hour (31 days at most), day, week or month (1100 days at most); group_by: product, provider, user, task, resource_type or null; top: 1 to 50; from_day, to_day: of the years 1 to 9999.';
   end if;
+  -- Where midnight comes twice, the day begins with the first: what is read begins early enough, and days decide.
   v_start := v_from::timestamp at time zone v_zone;
+  v_start := coalesce((
+    select min(g)
+    from generate_series(v_start - interval '3 hours', v_start, interval '15 minutes') as g
+    where (g at time zone v_zone)::date = v_from
+  ), v_start);
   v_end := (v_to + 1)::timestamp at time zone v_zone;
 
   return query
@@ -77,6 +83,7 @@ begin
       end as label
     from spend.hourly_costs as h
     where h.hour >= v_start and h.hour < v_end
+      and (h.hour at time zone v_zone)::date between v_from and v_to
       and (cost_series.tenant_id is null or h.tenant_id = cost_series.tenant_id)
       and (cost_series.user_id is null or h.user_id = cost_series.user_id)
   ),
@@ -103,6 +110,7 @@ begin
       select g at time zone 'UTC' as starts_at
       from generate_series(v_start at time zone 'UTC', (v_end - interval '1 second') at time zone 'UTC', interval '1 hour') as g
       where cost_series.bucket = 'hour'
+        and ((g at time zone 'UTC') at time zone v_zone)::date between v_from and v_to
       union all
       select g at time zone v_zone
       from generate_series(

@@ -33,8 +33,9 @@ set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   v_zone text := (select t.time_zone from spend.tenants as t where t.id = member_overview.tenant_id);
-  v_month timestamptz;
-  v_previous timestamptz;
+  v_day timestamptz := lower(spend_private.period_bounds('day', v_zone));
+  v_month timestamptz := lower(spend_private.period_bounds('month', v_zone));
+  v_previous timestamptz := lower(spend_private.period_bounds('month', v_zone, v_month - interval '1 second'));
   v_sees_all boolean := spend_private.may_operate()
     or member_overview.tenant_id = any (array(select spend_private.managed_tenant_ids()));
 begin
@@ -46,9 +47,6 @@ begin
       detail = jsonb_build_object('top', member_overview.top, 'skip', member_overview.skip)::text,
       hint = 'top: 1 to 1000; skip: 0 or more.';
   end if;
-  v_month := date_trunc('month', now() at time zone v_zone) at time zone v_zone;
-  v_previous := (date_trunc('month', now() at time zone v_zone) - interval '1 month') at time zone v_zone;
-
   return query
   with members as (
     select m.user_id, u.email::text as email, m.role
@@ -66,7 +64,7 @@ begin
   costs as (
     select
       h.user_id,
-      sum(h.cost_usd) filter (where h.hour >= date_trunc('day', now() at time zone v_zone) at time zone v_zone) as today_usd,
+      sum(h.cost_usd) filter (where h.hour >= v_day) as today_usd,
       sum(h.cost_usd) filter (where h.hour >= v_month) as month_usd,
       sum(h.cost_usd) filter (where h.hour < v_month) as previous_usd,
       sum(h.cost_usd) filter (

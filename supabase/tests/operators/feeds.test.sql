@@ -1,7 +1,8 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(36);
+select plan(40);
+\ir ../support/signed_in.psql
 
 -- Users: a owns A, b is a member of A, c owns B.
 insert into auth.users (id, email)
@@ -34,21 +35,6 @@ from (values
 ) as e (tenant, at, usr, product, usd);
 select spend_private.roll_up();
 
-create function pg_temp.says(p_user text, p_sql text) returns text language plpgsql as $$
-declare
-  v_answer text;
-begin
-  perform set_config('request.jwt.claim.sub', '00000000-0000-4000-8000-00000000000' || p_user, true);
-  perform set_config('role', 'authenticated', true);
-  execute format('select string_agg(line::text, ''; '') from (%s) as l (line)', p_sql) into v_answer;
-  perform set_config('role', 'none', true);
-  return v_answer;
-exception
-  when others then
-    perform set_config('role', 'none', true);
-    return format('%s %s', sqlstate, sqlerrm);
-end;
-$$;
 -- The points of A that cost something, with the time in New York.
 create function pg_temp.points(p_user text, p_arguments text) returns text language sql as $$
   select pg_temp.says(p_user, format(
@@ -77,6 +63,24 @@ select is(
 select is(
   pg_temp.says('c', 'select concat_ws('' '', to_char(starts_at at time zone ''Asia/Kolkata'', ''HH24:MI''), cost_usd) from spend.cost_series(''hour'', ''bbbbbbbb-0000-4000-8000-000000000002'', ''2026-04-01'', ''2026-04-01'') where cost_usd <> 0'),
   '15:00 64.000000000000; 16:00 128.000000000000', 'In a zone that is off by half an hour, hours begin when its clock says so'
+);
+-- Havana's clock goes back from 1:00 to 0:00 on 1 November 2026: midnight comes twice.
+insert into spend.tenants (id, name, time_zone) values ('cccccccc-0000-4000-8000-000000000003', 'C', 'America/Havana');
+delete from spend.cost_quotas where tenant_id = 'cccccccc-0000-4000-8000-000000000003';
+insert into spend.cost_events (
+  booked_xid, kind, reservation_id, tenant_id, occurred_at, task, resource_type, provider, product, cost_usd, calls
+)
+select '3'::xid8, 'charge', gen_random_uuid(), 'cccccccc-0000-4000-8000-000000000003', e.at::timestamptz, 'chat', 'llm', 'openai', 'gpt', e.usd, 1
+from (values ('2026-11-01 03:59+00', 1), ('2026-11-01 04:30+00', 2), ('2026-11-01 05:30+00', 4), ('2026-11-02 05:30+00', 8)) as e (at, usd);
+select spend_private.rebuild_rollups('cccccccc-0000-4000-8000-000000000003');
+select is(
+  (select count(*) || ' ' || trim_scale(sum(cost_usd)) from spend.cost_series(b.bucket, 'cccccccc-0000-4000-8000-000000000003', '2026-11-01', '2026-11-01')),
+  b.points, format('A day on which midnight comes twice has all of its cost, by %s', b.bucket)
+)
+from (values ('hour', '25 6'), ('day', '1 6'), ('month', '1 6')) as b (bucket, points);
+select is(
+  (select string_agg(trim_scale(cost_usd)::text, ' ' order by starts_at) from spend.cost_series('day', 'cccccccc-0000-4000-8000-000000000003', '2026-10-31', '2026-11-02')),
+  '1 6 8', 'The days around it have theirs'
 );
 select is(
   pg_temp.points('a', '''week'', from_day => ''2026-03-02'', to_day => ''2026-03-15'''), '03-02 00:00 15', 'A week begins on Monday'

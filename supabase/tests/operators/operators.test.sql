@@ -2,6 +2,7 @@ begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
 select plan(49);
+\ir ../support/signed_in.psql
 
 -- Users: a owns A, b is a member of A, e is an operator who edits, f one who views, g is nobody.
 insert into auth.users (id, email)
@@ -42,22 +43,6 @@ select
   pg_temp.call('bbbbbbbb-0000-4000-8000-000000000002', null, 9) as of_bolt;
 grant select on calls to public;
 
--- What a statement of a user answers, as text, or its error.
-create function pg_temp.says(p_user text, p_sql text) returns text language plpgsql as $$
-declare
-  v_answer text;
-begin
-  perform set_config('request.jwt.claim.sub', '00000000-0000-4000-8000-00000000000' || p_user, true);
-  perform set_config('role', 'authenticated', true);
-  execute format('select string_agg(line::text, ''; '') from (%s) as l (line)', p_sql) into v_answer;
-  perform set_config('role', 'none', true);
-  return v_answer;
-exception
-  when others then
-    perform set_config('role', 'none', true);
-    return format('%s %s', sqlstate, sqlerrm);
-end;
-$$;
 create function pg_temp.quota_of_acme() returns bigint language sql as $$
   select id from spend.cost_quotas where tenant_id = 'aaaaaaaa-0000-4000-8000-000000000001' and scope = 'tenant'
 $$;
