@@ -5,6 +5,8 @@ import {
   exactUsd,
   formatUsd,
   parseUsd,
+  percentText,
+  plainUsd,
   subtractUsd,
   sumUsd,
 } from "../../dashboard/src/lib/money.ts";
@@ -27,6 +29,26 @@ it.each([
 const amount = fc.bigInt({ min: -(10n ** 20n), max: 10n ** 20n }).map((units) => {
   const digits = (units < 0n ? -units : units).toString().padStart(13, "0");
   return `${units < 0n ? "-" : ""}${digits.slice(0, -12)}.${digits.slice(-12)}`;
+});
+
+it.each([
+  ["100", "100"],
+  ["150.000000000000", "150"],
+  ["0.500", "0.5"],
+  ["0", "0"],
+])("a limit of %s stands as %s in the form that changes it", (usd, text) => {
+  expect(plainUsd(usd)).toBe(text);
+  expect(parseUsd(text)).toBe(text);
+});
+
+it.each([
+  [0.07, "7"],
+  [0.29, "29"],
+  [0.8, "80"],
+  [0.985, "98.5"],
+  [1, "100"],
+])("a share of %s is %s percent", (share, text) => {
+  expect(percentText(share)).toBe(text);
 });
 
 it("nothing but nothing reads as nothing, and the exact text loses no decimal", () => {

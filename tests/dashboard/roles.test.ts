@@ -246,6 +246,24 @@ describe.skipIf(!BROWSER)("roles", () => {
     await close();
   });
 
+  it("the form of a plan's limit begins with the limit as it is, whole hundreds too", async () => {
+    const editor = await stack.operator("editor");
+    const { page, signIn, go, close } = await stack.open();
+    await signIn(editor);
+    await go("/operator/limits");
+    const [limit] = await stack.sql`
+      select limit_usd::text as usd from spend.plan_quotas
+      where plan_id = 'default' and scope = 'tenant' and resource_type = 'llm'`;
+    // As the release inserts it: without decimals.
+    expect(limit).toEqual({ usd: "100" });
+    await page
+      .getByRole("row", { name: /LLM calls per month.*\$100\.00/ })
+      .getByRole("button", { name: /Change/ })
+      .click();
+    expect(await page.getByRole("dialog").getByRole("textbox").first().inputValue()).toBe("100");
+    await close();
+  });
+
   it("an editor releases a hold, with a reason", async () => {
     const editor = await stack.operator("editor");
     const usage = { provider: "openai", model: "gpt-4o", input_tokens: 1000, output_tokens: 1000 };

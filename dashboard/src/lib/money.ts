@@ -72,8 +72,19 @@ function significantDecimals(size: bigint): number {
 
 /** All that is known of an amount, without zeros at its end. */
 export function exactUsd(usd: Usd): string {
-  const exact = print(parse(usd)).replace(/\.?0+$/, "");
+  const exact = plainUsd(usd);
   return exact.startsWith("-") ? `-$${exact.slice(1)}` : `$${exact}`;
+}
+
+/** All of an amount as a person would type it: what parseUsd takes. */
+export function plainUsd(usd: Usd): string {
+  // print has all decimals, so that no zero of the whole is taken for one.
+  return print(parse(usd)).replace(/\.?0+$/, "");
+}
+
+/** A share as percent, without what binary fractions add: 0.07 is 7 %, not 7.000000000000001 %. */
+export function percentText(share: number): string {
+  return String(Number((share * 100).toPrecision(12)));
 }
 
 /** A limit as a person types it, as Postgres takes it; undefined where it is no amount. */

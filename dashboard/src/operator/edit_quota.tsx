@@ -2,7 +2,7 @@
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { changeQuota, type Quota, type QuotaEdit } from "../data/feeds.ts";
-import { formatUsd, parseUsd } from "../lib/money.ts";
+import { formatUsd, parseUsd, percentText, plainUsd } from "../lib/money.ts";
 import { ChangeDialog } from "../ui/dialog.tsx";
 import { Field, Input, Select } from "../ui/parts.tsx";
 import { quotaName } from "../ui/quota_bar.tsx";
@@ -28,9 +28,9 @@ export function EditQuota({
   of?: string;
   onClose: () => void;
 }) {
-  const [limit, setLimit] = useState(quota.limit_usd.replace(/\.?0+$/, ""));
+  const [limit, setLimit] = useState(plainUsd(quota.limit_usd));
   const [warning, setWarning] = useState(
-    quota.warning_threshold === undefined ? "" : String(quota.warning_threshold * 100),
+    quota.warning_threshold === undefined ? "" : percentText(quota.warning_threshold),
   );
   const [enforcement, setEnforcement] = useState(quota.enforcement);
   const { mutateAsync } = useMutation({
@@ -105,8 +105,8 @@ export function EditQuota({
           : [
               {
                 name: "Warns from",
-                before: `${(quota.warning_threshold ?? 0) * 100} %`,
-                after: `${threshold * 100} %`,
+                before: `${percentText(quota.warning_threshold ?? 0)} %`,
+                after: `${percentText(threshold)} %`,
               },
             ]),
         { name: "When reached", before: wordFor(quota.enforcement), after: wordFor(enforcement) },

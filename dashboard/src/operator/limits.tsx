@@ -9,7 +9,7 @@ import {
   platformQuotasQuery,
   type Quota,
 } from "../data/feeds.ts";
-import { formatUsd, parseUsd } from "../lib/money.ts";
+import { formatUsd, parseUsd, percentText, plainUsd } from "../lib/money.ts";
 import { useIdentity } from "../shell/identity.ts";
 import { ChangeDialog } from "../ui/dialog.tsx";
 import { Button, Field, Input, Money, Panel, Screen } from "../ui/parts.tsx";
@@ -133,7 +133,7 @@ function planColumns(mayEdit: boolean, edit: (quota: PlanQuota) => void): Column
       id: "warning",
       header: "Warns from",
       align: "right",
-      cell: ({ warning_threshold }) => `${warning_threshold * 100} %`,
+      cell: ({ warning_threshold }) => `${percentText(warning_threshold)} %`,
     },
     ...(mayEdit
       ? [
@@ -164,7 +164,7 @@ function EditPlanQuota({
   quota: PlanQuota;
   onClose: () => void;
 }) {
-  const [limit, setLimit] = useState(quota.limit_usd.replace(/\.?0+$/, ""));
+  const [limit, setLimit] = useState(plainUsd(quota.limit_usd));
   const { mutateAsync } = useMutation({
     mutationFn: (usd: string | null) => changePlanQuota(quota, usd),
   });

@@ -11,7 +11,7 @@ import {
   type UserLimit,
   userQuotasQuery,
 } from "../data/feeds.ts";
-import { formatUsd, parseUsd } from "../lib/money.ts";
+import { formatUsd, parseUsd, percentText, plainUsd } from "../lib/money.ts";
 import { seesAll, setsLimits, useIdentity, useTenant } from "../shell/identity.ts";
 import { ChangeDialog } from "../ui/dialog.tsx";
 import { shortId } from "../ui/names.ts";
@@ -262,8 +262,8 @@ function SetLimit({ member, quota, onClose }: Editing & { onClose: () => void })
   const existing = useQuery(userQuotasQuery(tenant_id, [member.user_id]));
   const [type, setType] = useState<Quota["resource_type"]>(quota?.resource_type ?? "llm");
   const [period, setPeriod] = useState<Quota["period"]>(quota?.period ?? "month");
-  const [limit, setLimit] = useState(quota ? trim(quota.limit_usd) : "");
-  const [warning, setWarning] = useState(String((quota?.warning_threshold ?? 0.8) * 100));
+  const [limit, setLimit] = useState(quota ? plainUsd(quota.limit_usd) : "");
+  const [warning, setWarning] = useState(percentText(quota?.warning_threshold ?? 0.8));
   const set = useSetQuota();
   const before = existing.data?.find(
     (row) =>
@@ -348,8 +348,8 @@ function SetLimit({ member, quota, onClose }: Editing & { onClose: () => void })
         },
         {
           name: "Warns from",
-          before: before ? `${before.warning_threshold * 100} %` : "–",
-          after: `${threshold * 100} %`,
+          before: before ? `${percentText(before.warning_threshold)} %` : "–",
+          after: `${percentText(threshold)} %`,
         },
       ]}
       warning={
@@ -409,8 +409,4 @@ function RemoveLimit({
       onClose={onClose}
     />
   );
-}
-
-function trim(usd: string): string {
-  return usd.replace(/\.?0+$/, "");
 }

@@ -1,6 +1,6 @@
 // Alerts and changes as sentences and differences.
 import type { Alert, Change, Quota } from "../data/feeds.ts";
-import { formatUsd } from "../lib/money.ts";
+import { formatUsd, percentText } from "../lib/money.ts";
 import { formatMoment } from "../lib/time.ts";
 import { shortId } from "./names.ts";
 import { Badge, TenantLink } from "./parts.tsx";
@@ -89,7 +89,7 @@ function AlertText({ alert, nameOf }: { alert: Alert; nameOf: NameOf }) {
         {kind === "limit" ? "limit" : "warning"}
       </Badge>{" "}
       {quotaName(details as Pick<Quota, "resource_type" | "period">)}
-      {whose}: {threshold !== null && `${Number(threshold) * 100} %`} of{" "}
+      {whose}: {threshold !== null && `${percentText(Number(threshold))} %`} of{" "}
       {formatUsd(limit_usd ?? "0")} reached
       {ended_at && <span className="text-muted">, over since</span>}
     </span>
