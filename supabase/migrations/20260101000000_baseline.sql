@@ -13534,6 +13534,9 @@ declare
   v_next_page bigint;
   v_deleted bigint;
 begin
+  -- As calls do, but without waiting: spend.maintain() may have recorded an alert in this transaction, for which a change of
+  -- the platform's quotas waits while it has the table.
+  lock table spend.reservations in row exclusive mode nowait;
   -- In the transaction that deletes, so that no reader takes an event without its reservation for an error.
   update spend_private.ledger_state as s set reservations_kept_from = v_before
   where s.reservations_kept_from < v_before;

@@ -3,7 +3,7 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "../support/spend.ts";
-import { untilLockWaits } from "./sessions.ts";
+import { endsOrWaits, untilLockWaits, withSessions } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -178,6 +178,23 @@ describe("Expiry", () => {
     expect(await sql`select * from spend.problems where job = 'expire_reservations'`).toEqual([]);
     expect(await expire(100)).toBe(1);
     expect(await verifyBalances(sql)).toEqual([]);
+  });
+});
+
+describe("spend.maintain()", () => {
+  it("waits nowhere for a change of the platform's quotas: such a change may wait for an alert that it has recorded", async () => {
+    const { sql } = database;
+    await withSessions(sql, 2, async (changer, maintainer) => {
+      await changer.sql`begin`;
+      await changer.sql`select spend_private.stop_calls(array[null::uuid])`;
+      const maintaining = maintainer.sql`select spend.maintain() as done`.execute();
+      expect(await endsOrWaits(sql, maintainer, maintaining)).toBe("ended");
+      const [row] = await maintaining;
+      expect(row?.done).toMatchObject({ record_alerts: 0, delete_reservations: null });
+      await changer.sql`rollback`;
+      const [after] = await maintainer.sql`select spend.maintain() as done`;
+      expect(after?.done).toMatchObject({ delete_reservations: 0 });
+    });
   });
 });
 
