@@ -89,6 +89,7 @@ begin
   return v_answer;
 end;
 $$;
+set local statement_timeout = '20s';
 select throws_ok(
   'select pg_temp.reserve(1000)', '55P03', 'no_decision',
   'reserve gives up after 100 attempts when a quota neither holds nor refuses'
