@@ -5380,7 +5380,6 @@ set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
 declare
-  v_held_usd numeric := case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end;
   v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
   -- The events of a call add up to one call, or to none when it is released, however often it is corrected.
   v_calls integer := (p_status <> 'released')::integer - (p_reservation.status in ('settled', 'expired'))::integer;
@@ -5417,10 +5416,10 @@ begin
   -- Balances last: others wait for them, so they are locked for the shortest time.
   if p_reservation.status <> 'held' then
     v_at_threshold := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
-  elsif v_cost_usd > v_held_usd then
-    perform spend_private.overrun_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+  elsif v_cost_usd > p_reservation.estimated_cost_usd then
+    perform spend_private.overrun_balances(p_reservation.holds, -p_reservation.estimated_cost_usd, v_cost_usd);
   else
-    v_at_threshold := spend_private.move_balances(p_reservation.holds, -v_held_usd, v_cost_usd);
+    v_at_threshold := spend_private.move_balances(p_reservation.holds, -p_reservation.estimated_cost_usd, v_cost_usd);
   end if;
   if v_cost_usd < 0 then
     perform spend_private.end_alerts(p_reservation.holds, p_now);

@@ -389,13 +389,6 @@ export const guardMutants: Mutant[] = [
     SETTLE,
   ),
   guard(
-    "a hold is given back again after expiry",
-    "40_reservations/book.sql",
-    "case p_reservation.status when 'held' then p_reservation.estimated_cost_usd else 0 end",
-    "p_reservation.estimated_cost_usd",
-    SETTLE,
-  ),
-  guard(
     "a late settle books in full what expiry booked before",
     "40_reservations/book.sql",
     "p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0)",
@@ -405,7 +398,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "a call that cost more takes no room from the other slots",
     "40_reservations/book.sql",
-    "if v_cost_usd > v_held_usd then",
+    "if v_cost_usd > p_reservation.estimated_cost_usd then",
     "if false then",
     SETTLE,
   ),
@@ -446,10 +439,10 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "a hold that has not expired expires",
-    "40_reservations/05_due_holds.sql",
-    "where r.status = 'held' and r.expires_at <= p_now",
-    "where r.status = 'held'",
-    [pgtap("reservations/"), vitest("race/reserve")],
+    "40_reservations/expire_reservations.sql",
+    "return spend_private.expire_reservations(expire_reservations.max_rows);",
+    "return spend_private.expire_reservations(expire_reservations.max_rows, now() + interval '1 day');",
+    [pgtap("reservations/settle")],
   ),
   guard(
     "what has ended expires again",

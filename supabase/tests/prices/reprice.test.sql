@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(28);
+select plan(29);
 
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a');
 insert into spend.tenants (id, name) values
@@ -137,6 +137,20 @@ select is(
   6::numeric, 'Repricing corrects every product of a provider'
 );
 select is_empty($$ select * from spend.verify_balances() $$, 'A correction counts in a quota that is younger than its call');
+
+-- A provider that answers with the name of another model, which has a price of its own
+delete from spend.cost_quotas where product = 'model';
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+values ('llm', 'test', 'other', 'input_tokens', 1000, '2020-01-01');
+select pg_temp.call('answered as other', 'bbbbbbbb', now());
+select pg_temp.settle('answered as other', pg_temp.usage(1000000, 0) || '{"model": "other"}', now());
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, revision)
+values ('llm', 'test', 'model', 'input_tokens', 8, now(), 2);
+select results_eq(
+  $$ select trim_scale(r.booked_usd), trim_scale(r.right_usd) from spend.reprice('test', '*', now(), now() + interval '1 second', false) as r
+     where r.tenant_id = 'bbbbbbbb-0000-4000-8000-000000000001' $$,
+  $$ values (7::numeric, 8::numeric) $$, 'Repricing bills the product that was reserved, whatever model the usage names'
+);
 
 select * from finish();
 rollback;

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(34);
+select plan(35);
 \ir ../support/one_tenant.psql
 
 -- One reservation per case, by name.
@@ -90,6 +90,12 @@ select pg_temp.make('lost', 0.7, now() - interval '11 minutes');
 select spend.expire_reservations();
 select is(pg_temp.release('lost'), 'released at 0', 'An expired hold is released late');
 select is(pg_temp.balance(), '138.3 spent, 0.2 held', 'The late release takes the expiry back');
+
+select pg_temp.make('ended first', 0.1, now() - interval '13 minutes');
+select pg_temp.make('next', 0.1, now() - interval '12 minutes');
+select pg_temp.release('ended first');
+select is(spend.expire_reservations(max_rows => 1), 1, 'A call that has ended takes no place in a batch of one: the next hold expires');
+select pg_temp.release('next');
 
 -- A price that only the real usage has is fixed from then on
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
