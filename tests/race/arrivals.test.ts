@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTestModel, followPlans, reserve, usageOf, verifyBalances } from "../support/spend.ts";
 import { leftOverQuotas, missingPlanQuotas, wrongQuotas } from "./oracle.ts";
-import { overlap, type Work } from "./sessions.ts";
+import { endsOrWaits, overlap, type Work, withSessions } from "./sessions.ts";
 
 let database: TestDatabase;
 let sql: Sql;
@@ -208,6 +208,26 @@ it("When a member becomes somebody else, the newcomer has the plan's quotas with
   expect(await quotas(member)).toEqual([]);
   expect(await quotas(stranger)).toEqual([{ usd: 50 }]);
   await expectFollowed();
+});
+
+it("A member without a quota of his own who leaves and returns beside his open call: it counts in the quota that he then gets", async () => {
+  await sql`delete from spend.plan_quotas where plan_id = ${plan} and scope = 'user'`;
+  await withSessions(sql, 2, async (caller, owner) => {
+    await caller.sql`begin`;
+    await caller.sql`select spend.reserve(${tenantId}, ${member}, 'llm', ${sql.json(usageOf(1.25))})`;
+    const returning = (async () => {
+      await (arrivals["a member leaves"] as Work)(owner.sql as unknown as Sql);
+      await owner.sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${member})`;
+      await owner.sql`
+        insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
+        values ('user', ${tenantId}, ${member}, 'llm', 'day', 2)`;
+    })();
+    await endsOrWaits(sql, owner, returning);
+    await caller.sql`commit`;
+    await returning;
+  });
+  expect(await wrongQuotas(sql, [tenantId])).toEqual([]);
+  expect(await reserve(sql, tenantId, member, 1.25)).toMatchObject({ allowed: false });
 });
 
 it("maintenance does not wait for a tenant that somebody is changing, and takes it in its next run", async () => {
