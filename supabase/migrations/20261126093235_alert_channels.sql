@@ -1931,7 +1931,7 @@ begin
       end if;
       v_value := v_value * v_base + strpos('0123456789abcdef', substr(v_digits, v_at, 1)) - 1;
     end loop;
-    if v_value >= case when v_place = cardinality(v_parts) then 256::numeric ^ (5 - v_place) else 256 end then
+    if v_value >= (case when v_place = cardinality(v_parts) then 256::numeric ^ (5 - v_place) else 256 end) then
       return null;
     end if;
     v_address := v_address + v_value * case when v_place = cardinality(v_parts) then 1 else 256::numeric ^ (4 - v_place) end;
@@ -2301,7 +2301,7 @@ begin
     when p_thresholds is null then array[p_lowest]
     -- The lowest moves; what it moves past is gone.
     when p_lowest is distinct from p_old_lowest
-      then p_lowest || array(select t.share from unnest(p_thresholds) as t (share) where t.share > p_lowest order by t.share)
+      then p_lowest || array(select t.share from unnest(p_thresholds[2:]) as t (share) where t.share > p_lowest order by t.share)
     else p_thresholds
   end;
 end;
