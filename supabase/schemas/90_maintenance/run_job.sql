@@ -50,6 +50,7 @@ begin
     when 'follow_plans' then spend_private.follow_plans(v_batch, p_waits => p_batch is not null)
     when 'make_partitions' then spend_private.ensure_partitions(p_now)
     when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
+    when 'survey_spend' then spend_private.survey_spend()
     when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
     when 'verify' then spend_private.verify_slice(p_now => p_now)
     when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
