@@ -43,6 +43,11 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
+  v_search text := lower(fleet.search);
+  v_id uuid := case
+    when v_search ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then v_search::uuid
+  end;
+  v_found uuid[];
   v_page uuid[];
   v_total bigint;
 begin
@@ -56,13 +61,22 @@ begin
       hint = 'order_by: month_usd, name, utilization or created_at; top: 1 to 1000; skip: 0 or more.';
   end if;
 
-  v_total := spend_private.fleet_size(fleet.search);
-  v_page := case
-    when fleet.order_by in ('name', 'created_at')
-      then spend_private.fleet_by_itself(fleet.search, fleet.order_by, fleet.top, fleet.skip)
-    when v_total <= 1000 then spend_private.fleet_by_standing(fleet.search, fleet.order_by, fleet.top, fleet.skip)
-    else spend_private.fleet_by_survey(fleet.search, fleet.order_by, fleet.top, fleet.skip)
-  end;
+  v_found := array(
+    select t.id from spend.tenants as t where v_search is null or strpos(lower(t.name), v_search) > 0 or t.id = v_id limit 1001
+  );
+  v_total := cardinality(v_found);
+  if v_total <= 1000 then
+    v_page := spend_private.page_of_few(v_found, fleet.order_by, fleet.top, fleet.skip);
+  else
+    v_total := (
+      select count(*) from spend.tenants as t where v_search is null or strpos(lower(t.name), v_search) > 0 or t.id = v_id
+    );
+    v_page := case
+      when fleet.order_by in ('name', 'created_at')
+        then spend_private.page_of_many(v_search, v_id, fleet.order_by, fleet.top, fleet.skip)
+      else spend_private.page_of_surveyed(v_search, v_id, fleet.order_by, fleet.top, fleet.skip)
+    end;
+  end if;
 
   return query
   select
@@ -83,24 +97,32 @@ comment on function spend.fleet is
   'Tenants, page by page: top rows after skip. search: part of the name, or the id. order_by: month_usd (the dearest of this month first), name, utilization (the fullest quota first) or created_at (the newest first). Among more than 1,000 tenants, the order by month_usd and utilization is what the job survey_spend has found within the last hour (as_of); tenants that it has not seen come last, by name. For operators and service_role. Errors: PT403 not_an_operator, 22023 invalid_report.';
 grant execute on function spend.fleet to authenticated, service_role;
 
-create function spend_private.fleet_size(p_search text)
-returns bigint
+create function spend_private.page_of_few(p_found uuid[], p_order_by text, p_top integer, p_skip integer)
+returns uuid[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan'
 as $$
 begin
-  return (
-    select count(*)
+  return array(
+    select t.id
     from spend.tenants as t
-    where p_search is null or strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search)
+    left join spend_private.tenant_standings(
+      case when p_order_by in ('month_usd', 'utilization') then p_found else '{}' end
+    ) as n on n.tenant_id = t.id
+    where t.id = any (p_found)
+    order by
+      case p_order_by when 'month_usd' then n.month_usd when 'utilization' then coalesce(n.worst_percent, 0) end desc,
+      case when p_order_by = 'created_at' then t.created_at end desc,
+      t.name, t.id
+    limit p_top offset p_skip
   );
 end;
 $$;
-comment on function spend_private.fleet_size is
-  'How many tenants are called so, or have this id; null: how many there are.';
+comment on function spend_private.page_of_few is
+  'A page of spend.fleet of the tenants that are found, all of which are looked at.';
 
-create function spend_private.fleet_by_itself(p_search text, p_order_by text, p_top integer, p_skip integer)
+create function spend_private.page_of_many(p_search text, p_id uuid, p_order_by text, p_top integer, p_skip integer)
 returns uuid[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -112,7 +134,7 @@ begin
     return array(
       select t.id
       from spend.tenants as t
-      where p_search is null or strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search)
+      where p_search is null or strpos(lower(t.name), p_search) > 0 or t.id = p_id
       order by t.name, t.id
       limit p_top offset p_skip
     );
@@ -120,41 +142,16 @@ begin
   return array(
     select t.id
     from spend.tenants as t
-    where p_search is null or strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search)
+    where p_search is null or strpos(lower(t.name), p_search) > 0 or t.id = p_id
     order by t.created_at desc, t.name, t.id
     limit p_top offset p_skip
   );
 end;
 $$;
-comment on function spend_private.fleet_by_itself is
-  'A page of spend.fleet, by what the tenants'' own rows say: name or created_at.';
+comment on function spend_private.page_of_many is
+  'A page of spend.fleet by what the tenants'' own rows say: name or created_at. p_search: in small letters.';
 
-create function spend_private.fleet_by_standing(p_search text, p_order_by text, p_top integer, p_skip integer)
-returns uuid[]
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
-as $$
-declare
-  v_found uuid[] := array(
-    select t.id
-    from spend.tenants as t
-    where p_search is null or strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search)
-  );
-begin
-  return array(
-    select t.id
-    from spend_private.tenant_standings(v_found) as n
-    join spend.tenants as t on t.id = n.tenant_id
-    order by case p_order_by when 'month_usd' then n.month_usd else coalesce(n.worst_percent, 0) end desc, t.name, t.id
-    limit p_top offset p_skip
-  );
-end;
-$$;
-comment on function spend_private.fleet_by_standing is
-  'A page of spend.fleet, by what the tenants that are found have spent, or by their fullest quota, now.';
-
-create function spend_private.fleet_by_survey(p_search text, p_order_by text, p_top integer, p_skip integer)
+create function spend_private.page_of_surveyed(p_search text, p_id uuid, p_order_by text, p_top integer, p_skip integer)
 returns uuid[]
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -172,7 +169,7 @@ begin
       from spend_private.surveys as s
       where p_search is null or exists (
         select from spend.tenants as t
-        where t.id = s.tenant_id and (strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search))
+        where t.id = s.tenant_id and (strpos(lower(t.name), p_search) > 0 or t.id = p_id)
       )
       order by s.month desc, s.month_usd desc, s.tenant_id
       limit p_top offset p_skip
@@ -183,7 +180,7 @@ begin
       from spend_private.surveys as s
       where p_search is null or exists (
         select from spend.tenants as t
-        where t.id = s.tenant_id and (strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search))
+        where t.id = s.tenant_id and (strpos(lower(t.name), p_search) > 0 or t.id = p_id)
       )
       order by s.worst_percent desc nulls last, s.tenant_id
       limit p_top offset p_skip
@@ -198,18 +195,18 @@ begin
     from spend_private.surveys as s
     where p_search is null or exists (
       select from spend.tenants as t
-      where t.id = s.tenant_id and (strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search))
+      where t.id = s.tenant_id and (strpos(lower(t.name), p_search) > 0 or t.id = p_id)
     )
   );
   return v_page || array(
     select t.id
     from spend.tenants as t
-    where (p_search is null or strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search))
+    where (p_search is null or strpos(lower(t.name), p_search) > 0 or t.id = p_id)
       and not exists (select from spend_private.surveys as s where s.tenant_id = t.id)
     order by t.name, t.id
     limit p_top - cardinality(v_page) offset greatest(p_skip - v_surveyed, 0)
   );
 end;
 $$;
-comment on function spend_private.fleet_by_survey is
-  'A page of spend.fleet, as the job survey_spend has found it; then the tenants that it has not seen.';
+comment on function spend_private.page_of_surveyed is
+  'A page of spend.fleet, as the job survey_spend has found it; then the tenants that it has not seen. p_search: in small letters.';

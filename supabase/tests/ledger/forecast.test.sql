@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(12);
+select plan(11);
 
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
 values ('llm', 'test', 'new', 'input_tokens', 1, '2020-01-01');
@@ -65,14 +65,6 @@ select is(
 select is(
   pg_temp.forecast('[{"hours": 300, "usd": 500, "product": "new"}, {"hours": 48, "usd": 168, "product": "new"}]', '{"product": "new"}'),
   '1 rate_of_last_7_days', 'A limit of an older product, by seven days'
-);
-select is(
-  (
-    with t as (
-      insert into spend.tenants (name) values ('U') returning id
-    )
-    select count(*)::integer from t cross join lateral spend.quota_forecast(t.id)
-  ), 0, 'A tenant without quotas has no forecast'
 );
 select * from finish();
 rollback;

@@ -19,28 +19,24 @@ CREATE TABLE "spend_private"."surveys" (
 ALTER TABLE "spend_private"."surveys"
   ENABLE ROW LEVEL SECURITY;
 
-CREATE TABLE "spend_private"."unusual_days" (
-  "tenant_id"    uuid           NOT NULL,
-  "day"          date           NOT NULL,
-  "cost_usd"     numeric(24,12) NOT NULL,
-  "below_factor" numeric        NOT NULL,
-  CONSTRAINT "unusual_days_pkey" PRIMARY KEY (tenant_id, day)
-);
-
-ALTER TABLE "spend_private"."unusual_days"
-  ENABLE ROW LEVEL SECURITY;
-
 CREATE TYPE "spend_private"."comparison" AS (
   "usual_usd"  numeric,
   "spread_usd" numeric,
   "floor_usd"  numeric
 );
 
-ALTER TABLE "spend_private"."unusual_days"
-  ADD COLUMN "comparisons" spend_private.comparison[] NOT NULL;
+CREATE TABLE "spend_private"."unusual_days" (
+  "tenant_id"    uuid                       NOT NULL,
+  "day"          date                       NOT NULL,
+  "cost_usd"     numeric(24,12)             NOT NULL,
+  "below_factor" numeric                    NOT NULL,
+  "comparisons"  spend_private.comparison[] NOT NULL,
+  "surveyed_at"  timestamp with time zone   NOT NULL,
+  CONSTRAINT "unusual_days_pkey" PRIMARY KEY (tenant_id, day)
+);
 
 ALTER TABLE "spend_private"."unusual_days"
-  ADD COLUMN "surveyed_at" timestamp WITH time zone NOT NULL;
+  ENABLE ROW LEVEL SECURITY;
 
 ALTER TYPE "spend"."fleet_line" ADD ATTRIBUTE "as_of" timestamp WITH time zone CASCADE;
 
@@ -62,6 +58,11 @@ CREATE OR REPLACE FUNCTION spend.fleet (
   SET plan_cache_mode TO 'force_custom_plan'
   AS $function$
 declare
+  v_search text := lower(fleet.search);
+  v_id uuid := case
+    when v_search ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then v_search::uuid
+  end;
+  v_found uuid[];
   v_page uuid[];
   v_total bigint;
 begin
@@ -75,13 +76,22 @@ begin
       hint = 'order_by: month_usd, name, utilization or created_at; top: 1 to 1000; skip: 0 or more.';
   end if;
 
-  v_total := spend_private.fleet_size(fleet.search);
-  v_page := case
-    when fleet.order_by in ('name', 'created_at')
-      then spend_private.fleet_by_itself(fleet.search, fleet.order_by, fleet.top, fleet.skip)
-    when v_total <= 1000 then spend_private.fleet_by_standing(fleet.search, fleet.order_by, fleet.top, fleet.skip)
-    else spend_private.fleet_by_survey(fleet.search, fleet.order_by, fleet.top, fleet.skip)
-  end;
+  v_found := array(
+    select t.id from spend.tenants as t where v_search is null or strpos(lower(t.name), v_search) > 0 or t.id = v_id limit 1001
+  );
+  v_total := cardinality(v_found);
+  if v_total <= 1000 then
+    v_page := spend_private.page_of_few(v_found, fleet.order_by, fleet.top, fleet.skip);
+  else
+    v_total := (
+      select count(*) from spend.tenants as t where v_search is null or strpos(lower(t.name), v_search) > 0 or t.id = v_id
+    );
+    v_page := case
+      when fleet.order_by in ('name', 'created_at')
+        then spend_private.page_of_many(v_search, v_id, fleet.order_by, fleet.top, fleet.skip)
+      else spend_private.page_of_surveyed(v_search, v_id, fleet.order_by, fleet.top, fleet.skip)
+    end;
+  end if;
 
   return query
   select
@@ -476,150 +486,6 @@ begin
 end;
 $function$;
 
-CREATE OR REPLACE FUNCTION spend_private.fleet_by_itself (
-  p_search   text,
-  p_order_by text,
-  p_top      integer,
-  p_skip     integer
-)
-  RETURNS uuid[]
-  LANGUAGE plpgsql
-  STABLE
-  SET search_path TO 'pg_catalog', 'pg_temp'
-  SET plan_cache_mode TO 'force_custom_plan'
-  AS $function$
-begin
-  -- One statement for each order, so that each walks its index.
-  if p_order_by = 'name' then
-    return array(
-      select t.id
-      from spend.tenants as t
-      where p_search is null or strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search)
-      order by t.name, t.id
-      limit p_top offset p_skip
-    );
-  end if;
-  return array(
-    select t.id
-    from spend.tenants as t
-    where p_search is null or strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search)
-    order by t.created_at desc, t.name, t.id
-    limit p_top offset p_skip
-  );
-end;
-$function$;
-
-CREATE OR REPLACE FUNCTION spend_private.fleet_by_standing (
-  p_search   text,
-  p_order_by text,
-  p_top      integer,
-  p_skip     integer
-)
-  RETURNS uuid[]
-  LANGUAGE plpgsql
-  STABLE
-  SET search_path TO 'pg_catalog', 'pg_temp'
-  SET plan_cache_mode TO 'force_custom_plan'
-  AS $function$
-declare
-  v_found uuid[] := array(
-    select t.id
-    from spend.tenants as t
-    where p_search is null or strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search)
-  );
-begin
-  return array(
-    select t.id
-    from spend_private.tenant_standings(v_found) as n
-    join spend.tenants as t on t.id = n.tenant_id
-    order by case p_order_by when 'month_usd' then n.month_usd else coalesce(n.worst_percent, 0) end desc, t.name, t.id
-    limit p_top offset p_skip
-  );
-end;
-$function$;
-
-CREATE OR REPLACE FUNCTION spend_private.fleet_by_survey (
-  p_search   text,
-  p_order_by text,
-  p_top      integer,
-  p_skip     integer
-)
-  RETURNS uuid[]
-  LANGUAGE plpgsql
-  STABLE
-  SET search_path TO 'pg_catalog', 'pg_temp'
-  SET plan_cache_mode TO 'force_custom_plan'
-  AS $function$
-declare
-  v_page uuid[];
-  v_surveyed bigint;
-begin
-  -- Without a search, the index alone: a page lacks the tenants that were deleted since.
-  if p_order_by = 'month_usd' then
-    -- Early in a month, tenants that were last seen in the month before come last.
-    v_page := array(
-      select s.tenant_id
-      from spend_private.surveys as s
-      where p_search is null or exists (
-        select from spend.tenants as t
-        where t.id = s.tenant_id and (strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search))
-      )
-      order by s.month desc, s.month_usd desc, s.tenant_id
-      limit p_top offset p_skip
-    );
-  else
-    v_page := array(
-      select s.tenant_id
-      from spend_private.surveys as s
-      where p_search is null or exists (
-        select from spend.tenants as t
-        where t.id = s.tenant_id and (strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search))
-      )
-      order by s.worst_percent desc nulls last, s.tenant_id
-      limit p_top offset p_skip
-    );
-  end if;
-  if cardinality(v_page) = p_top then
-    return v_page;
-  end if;
-
-  v_surveyed := (
-    select count(*)
-    from spend_private.surveys as s
-    where p_search is null or exists (
-      select from spend.tenants as t
-      where t.id = s.tenant_id and (strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search))
-    )
-  );
-  return v_page || array(
-    select t.id
-    from spend.tenants as t
-    where (p_search is null or strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search))
-      and not exists (select from spend_private.surveys as s where s.tenant_id = t.id)
-    order by t.name, t.id
-    limit p_top - cardinality(v_page) offset greatest(p_skip - v_surveyed, 0)
-  );
-end;
-$function$;
-
-CREATE OR REPLACE FUNCTION spend_private.fleet_size (
-  p_search text
-)
-  RETURNS bigint
-  LANGUAGE plpgsql
-  STABLE
-  SET search_path TO 'pg_catalog', 'pg_temp'
-  SET plan_cache_mode TO 'force_custom_plan'
-  AS $function$
-begin
-  return (
-    select count(*)
-    from spend.tenants as t
-    where p_search is null or strpos(lower(t.name), lower(p_search)) > 0 or t.id::text = lower(p_search)
-  );
-end;
-$function$;
-
 CREATE OR REPLACE FUNCTION spend_private.is_large_fleet()
   RETURNS boolean
   LANGUAGE plpgsql
@@ -743,6 +609,134 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION spend_private.page_of_few (
+  p_found    uuid[],
+  p_order_by text,
+  p_top      integer,
+  p_skip     integer
+)
+  RETURNS uuid[]
+  LANGUAGE plpgsql
+  STABLE
+  SET search_path TO 'pg_catalog', 'pg_temp'
+  SET plan_cache_mode TO 'force_custom_plan'
+  AS $function$
+begin
+  return array(
+    select t.id
+    from spend.tenants as t
+    left join spend_private.tenant_standings(
+      case when p_order_by in ('month_usd', 'utilization') then p_found else '{}' end
+    ) as n on n.tenant_id = t.id
+    where t.id = any (p_found)
+    order by
+      case p_order_by when 'month_usd' then n.month_usd when 'utilization' then coalesce(n.worst_percent, 0) end desc,
+      case when p_order_by = 'created_at' then t.created_at end desc,
+      t.name, t.id
+    limit p_top offset p_skip
+  );
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION spend_private.page_of_many (
+  p_search   text,
+  p_id       uuid,
+  p_order_by text,
+  p_top      integer,
+  p_skip     integer
+)
+  RETURNS uuid[]
+  LANGUAGE plpgsql
+  STABLE
+  SET search_path TO 'pg_catalog', 'pg_temp'
+  SET plan_cache_mode TO 'force_custom_plan'
+  AS $function$
+begin
+  -- One statement for each order, so that each walks its index.
+  if p_order_by = 'name' then
+    return array(
+      select t.id
+      from spend.tenants as t
+      where p_search is null or strpos(lower(t.name), p_search) > 0 or t.id = p_id
+      order by t.name, t.id
+      limit p_top offset p_skip
+    );
+  end if;
+  return array(
+    select t.id
+    from spend.tenants as t
+    where p_search is null or strpos(lower(t.name), p_search) > 0 or t.id = p_id
+    order by t.created_at desc, t.name, t.id
+    limit p_top offset p_skip
+  );
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION spend_private.page_of_surveyed (
+  p_search   text,
+  p_id       uuid,
+  p_order_by text,
+  p_top      integer,
+  p_skip     integer
+)
+  RETURNS uuid[]
+  LANGUAGE plpgsql
+  STABLE
+  SET search_path TO 'pg_catalog', 'pg_temp'
+  SET plan_cache_mode TO 'force_custom_plan'
+  AS $function$
+declare
+  v_page uuid[];
+  v_surveyed bigint;
+begin
+  -- Without a search, the index alone: a page lacks the tenants that were deleted since.
+  if p_order_by = 'month_usd' then
+    -- Early in a month, tenants that were last seen in the month before come last.
+    v_page := array(
+      select s.tenant_id
+      from spend_private.surveys as s
+      where p_search is null or exists (
+        select from spend.tenants as t
+        where t.id = s.tenant_id and (strpos(lower(t.name), p_search) > 0 or t.id = p_id)
+      )
+      order by s.month desc, s.month_usd desc, s.tenant_id
+      limit p_top offset p_skip
+    );
+  else
+    v_page := array(
+      select s.tenant_id
+      from spend_private.surveys as s
+      where p_search is null or exists (
+        select from spend.tenants as t
+        where t.id = s.tenant_id and (strpos(lower(t.name), p_search) > 0 or t.id = p_id)
+      )
+      order by s.worst_percent desc nulls last, s.tenant_id
+      limit p_top offset p_skip
+    );
+  end if;
+  if cardinality(v_page) = p_top then
+    return v_page;
+  end if;
+
+  v_surveyed := (
+    select count(*)
+    from spend_private.surveys as s
+    where p_search is null or exists (
+      select from spend.tenants as t
+      where t.id = s.tenant_id and (strpos(lower(t.name), p_search) > 0 or t.id = p_id)
+    )
+  );
+  return v_page || array(
+    select t.id
+    from spend.tenants as t
+    where (p_search is null or strpos(lower(t.name), p_search) > 0 or t.id = p_id)
+      and not exists (select from spend_private.surveys as s where s.tenant_id = t.id)
+    order by t.name, t.id
+    limit p_top - cardinality(v_page) offset greatest(p_skip - v_surveyed, 0)
+  );
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION spend_private.survey_spend (
   p_tenants integer DEFAULT 2000
 )
@@ -767,7 +761,13 @@ begin
         limit p_tenants
       )
       union all
-      (select s.tenant_id, s.surveyed_at from spend_private.surveys as s order by s.surveyed_at limit p_tenants)
+      (
+        select s.tenant_id, s.surveyed_at
+        from spend_private.surveys as s
+        where s.surveyed_at <= now() - interval '10 minutes'
+        order by s.surveyed_at
+        limit p_tenants
+      )
     ) as f
     order by f.surveyed_at
     limit p_tenants
@@ -890,8 +890,11 @@ begin
 end;
 $function$;
 
+-- A table that calls do not write: tenants are inserted and changed a second later.
+-- squawk-ignore require-concurrent-index-creation
 CREATE INDEX tenants_created_at_idx ON spend.tenants USING btree (created_at DESC, name, id);
 
+-- squawk-ignore require-concurrent-index-creation
 CREATE INDEX tenants_name_idx ON spend.tenants USING btree (name, id);
 
 CREATE INDEX surveys_half_used_idx ON spend_private.surveys USING btree (tenant_id)
@@ -941,19 +944,17 @@ Errors: 22023 invalid_report.';
 
 COMMENT ON FUNCTION "spend_private"."decisive_comparison"(spend_private.comparison[], numeric) IS 'Of what a day is compared with, that with the greatest threshold.';
 
-COMMENT ON FUNCTION "spend_private"."fleet_by_itself"(text, text, integer, integer) IS 'A page of spend.fleet, by what the tenants'' own rows say: name or created_at.';
-
-COMMENT ON FUNCTION "spend_private"."fleet_by_standing"(text, text, integer, integer) IS 'A page of spend.fleet, by what the tenants that are found have spent, or by their fullest quota, now.';
-
-COMMENT ON FUNCTION "spend_private"."fleet_by_survey"(text, text, integer, integer) IS 'A page of spend.fleet, as the job survey_spend has found it; then the tenants that it has not seen.';
-
-COMMENT ON FUNCTION "spend_private"."fleet_size"(text) IS 'How many tenants are called so, or have this id; null: how many there are.';
-
 COMMENT ON FUNCTION "spend_private"."is_large_fleet"() IS 'Whether there are more than 1,000 tenants: too many to look at all of them whenever a screen asks.';
 
 COMMENT ON FUNCTION "spend_private"."judged_days"(uuid[], uuid, uuid[], integer, integer, numeric) IS 'Of these tenants (with p_user_id, of all that are not in p_managed only that user''s spend), the last so many days that cost at least so much and have a week of history: what they are compared with (spend.unusual_spend), and the factor below which they stand out.';
 
-COMMENT ON FUNCTION "spend_private"."survey_spend"(integer) IS 'Looks at the tenants that were not looked at for the longest time, p_tenants of them; returns how many. In a project of up to 1,000 tenants it does nothing: feeds look at all of them themselves. With a run every minute, 100,000 tenants are seen within the hour.';
+COMMENT ON FUNCTION "spend_private"."page_of_few"(uuid[], text, integer, integer) IS 'A page of spend.fleet of the tenants that are found, all of which are looked at.';
+
+COMMENT ON FUNCTION "spend_private"."page_of_many"(text, uuid, text, integer, integer) IS 'A page of spend.fleet by what the tenants'' own rows say: name or created_at. p_search: in small letters.';
+
+COMMENT ON FUNCTION "spend_private"."page_of_surveyed"(text, uuid, text, integer, integer) IS 'A page of spend.fleet, as the job survey_spend has found it; then the tenants that it has not seen. p_search: in small letters.';
+
+COMMENT ON FUNCTION "spend_private"."survey_spend"(integer) IS 'Looks at the tenants that were not looked at for the longest time, p_tenants of them, and at none twice in ten minutes; returns how many. In a project of up to 1,000 tenants it does nothing: feeds look at all of them themselves. With a run every minute, 100,000 tenants are seen within the hour.';
 
 COMMENT ON FUNCTION "spend_private"."surveyed_days"(integer, numeric, numeric, integer, integer) IS 'A page of spend.unusual_spend, as the job survey_spend has found it.';
 
@@ -971,17 +972,15 @@ GRANT EXECUTE ON FUNCTION "spend"."unusual_spend"(uuid, integer, integer, numeri
 
 REVOKE ALL ON FUNCTION "spend_private"."decisive_comparison"(spend_private.comparison[], numeric) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION "spend_private"."fleet_by_itself"(text, text, integer, integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION "spend_private"."fleet_by_standing"(text, text, integer, integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION "spend_private"."fleet_by_survey"(text, text, integer, integer) FROM PUBLIC;
-
-REVOKE ALL ON FUNCTION "spend_private"."fleet_size"(text) FROM PUBLIC;
-
 REVOKE ALL ON FUNCTION "spend_private"."is_large_fleet"() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "spend_private"."judged_days"(uuid[], uuid, uuid[], integer, integer, numeric) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "spend_private"."page_of_few"(uuid[], text, integer, integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "spend_private"."page_of_many"(text, uuid, text, integer, integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "spend_private"."page_of_surveyed"(text, uuid, text, integer, integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "spend_private"."survey_spend"(integer) FROM PUBLIC;
 
