@@ -55,7 +55,7 @@ declare
   v_sees_all boolean := spend_private.may_operate();
   v_member_of uuid[] := array(select spend_private.member_tenant_ids());
   v_manages uuid[] := array(select spend_private.managed_tenant_ids());
-  v_is_large boolean := spend_private.is_large_fleet();
+  v_is_large boolean := v_sees_all and spend_private.is_large_fleet();
 begin
   if quotas_near_limit.at_least is null or quotas_near_limit.at_least not between 0 and 1
     or quotas_near_limit.top is null or quotas_near_limit.top not between 1 and 1000

@@ -18,7 +18,8 @@ const OPERATOR: Record<string, string> = {
   "fleet, by the fullest limit": "select * from spend.fleet(order_by => 'utilization')",
   "fleet, a search": "select * from spend.fleet('tenant 77')",
   "fleet, a search that finds all": "select * from spend.fleet('tenant')",
-  "fleet, the last page": "select * from spend.fleet(skip => (select count(*) from spend.tenants)::int - 50)",
+  "fleet, the last page":
+    "select * from spend.fleet(skip => (select count(*) from spend.tenants)::int - 50)",
   "near limit": "select * from spend.quotas_near_limit()",
   "near limit, from a half": "select * from spend.quotas_near_limit(0.5)",
   "open holds": "select * from spend.open_holds()",

@@ -253,7 +253,7 @@ declare
   v_sees_all boolean := spend_private.may_operate();
   v_member_of uuid[] := array(select spend_private.member_tenant_ids());
   v_manages uuid[] := array(select spend_private.managed_tenant_ids());
-  v_is_large boolean := spend_private.is_large_fleet();
+  v_is_large boolean := v_sees_all and spend_private.is_large_fleet();
 begin
   if quotas_near_limit.at_least is null or quotas_near_limit.at_least not between 0 and 1
     or quotas_near_limit.top is null or quotas_near_limit.top not between 1 and 1000
@@ -931,6 +931,12 @@ COMMENT ON COLUMN "spend_private"."unusual_days"."day" IS 'Day in the tenant''s 
 COMMENT ON COLUMN "spend_private"."unusual_days"."surveyed_at" IS 'When this was so.';
 
 COMMENT ON COLUMN "spend_private"."unusual_days"."tenant_id" IS 'Tenant, of spend.tenants; it may be gone.';
+
+COMMENT ON COLUMN spend.unusual_day.as_of IS 'When this was so: now, or, in a project of more than 1,000 tenants, when the job survey_spend last looked at the tenant.';
+
+COMMENT ON COLUMN spend.unusual_day.total IS 'Days on all pages together.';
+
+COMMENT ON COLUMN spend.fleet_line.as_of IS 'When the tenant''s place was found: now, or, by month_usd and utilization among more than 1,000 tenants, when the job survey_spend last looked at it. Null: not yet. The other columns are of now.';
 
 COMMENT ON FUNCTION "spend"."fleet"(text, text, integer, integer) IS 'Tenants, page by page: top rows after skip. search: part of the name, or the id. order_by: month_usd (the dearest of this month first), name, utilization (the fullest quota first) or created_at (the newest first). Among more than 1,000 tenants, the order by month_usd and utilization is what the job survey_spend has found within the last hour (as_of); tenants that it has not seen come last, by name. For operators and service_role. Errors: PT403 not_an_operator, 22023 invalid_report.';
 
