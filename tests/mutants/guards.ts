@@ -1471,7 +1471,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "operator: a member sees other members' quotas near their limit",
     "50_ledger/quotas_near_limit.sql",
-    "v_sees_all or q.scope = 'tenant' or q.scope_id = (select auth.uid()) or q.tenant_id = any (v_manages)",
+    "(q.scope = 'tenant' or q.scope_id = (select auth.uid()) or q.tenant_id = any (v_manages))",
     "true",
     [vitest("isolation/matrix"), pgtap("operators/")],
   ),
