@@ -186,9 +186,10 @@ const refusals = createRoute({
 const unusual = createRoute({
   getParentRoute: () => operator,
   path: "unusual",
-  validateSearch: (search: Search): { days?: number; factor?: number } => ({
+  validateSearch: (search: Search): { days?: number; factor?: number; page?: number } => ({
     days: number(search.days, 1, 366),
     factor: number(search.factor, 1, 100),
+    page: number(search.page, 1, 1e6),
   }),
   component: lazyRouteComponent(() => import("./operator/unusual.tsx"), "Unusual"),
 });

@@ -218,7 +218,8 @@ CREATE TYPE "spend"."claimed_delivery" AS (
 
 CREATE TYPE "spend_private"."spend_rate" AS (
   "quota_id"     bigint,
-  "usd_per_hour" numeric
+  "usd_per_hour" numeric,
+  "method"       text
 );
 
 CREATE OR REPLACE FUNCTION spend.acknowledge_alert (
@@ -1865,7 +1866,7 @@ begin
       'exhausted_at', p_now + make_interval(
         secs => (greatest(q.limit_usd - b.used_usd, 0) / r.usd_per_hour * 3600)::double precision
       ),
-      'method', 'rate_of_last_7_days'
+      'method', r.method
     ),
     p_now
   from unnest(p_rates) as r
@@ -2457,18 +2458,20 @@ CREATE OR REPLACE FUNCTION spend_private.record_forecasts (
   AS $function$
 declare
   v_until timestamptz := date_trunc('hour', p_now, 'UTC');
+  v_from timestamptz := v_until - interval '7 days';
   v_rates spend_private.spend_rate[];
 begin
   with costs as materialized (
-    select h.tenant_id, h.resource_type, h.task, h.product, h.user_id, sum(h.cost_usd) as cost_usd, min(h.hour) as first_at
+    select h.tenant_id, h.resource_type, h.task, h.product, h.user_id,
+      coalesce(sum(h.cost_usd) filter (where h.hour >= v_from), 0) as cost_usd, min(h.hour) as first_at
     from spend.hourly_costs as h
-    where h.tenant_id = any (p_tenant_ids) and h.hour >= v_until - interval '7 days' and h.hour < v_until
+    where h.tenant_id = any (p_tenant_ids) and h.hour >= v_from - interval '28 days' and h.hour < v_until
     group by 1, 2, 3, 4, 5
   )
 
-  select array_agg(row(r.id, r.cost_usd / (7 * 24))::spend_private.spend_rate) into v_rates
+  select array_agg(spend_private.spend_rate_of(r.id, r.cost_usd, r.first_at, v_until)) into v_rates
   from (
-    select q.id, sum(k.cost_usd) as cost_usd
+    select q.id, sum(k.cost_usd) as cost_usd, min(k.first_at) as first_at
     from costs as k
     join spend.cost_quotas as q on q.tenant_id = k.tenant_id
     where (q.resource_type = 'all' or k.resource_type = q.resource_type)
@@ -2525,6 +2528,10 @@ CREATE OR REPLACE FUNCTION spend_private.record_platform_forecasts (
   AS $function$
 declare
   v_until timestamptz := date_trunc('hour', p_now, 'UTC');
+  -- Whether anybody spent before these seven days: no quota is asked for by itself, all spend would be read.
+  v_is_old boolean := exists (
+    select from spend.hourly_costs as h where h.hour < date_trunc('hour', p_now, 'UTC') - interval '7 days'
+  );
   v_rates spend_private.spend_rate[];
 begin
   -- Everybody's spend of a week is read only where a quota asks for it.
@@ -2540,9 +2547,11 @@ begin
     group by 1, 2, 3
   )
 
-  select array_agg(row(r.id, r.cost_usd / (7 * 24))::spend_private.spend_rate) into v_rates
+  select array_agg(
+    spend_private.spend_rate_of(r.id, r.cost_usd, case when v_is_old then '-infinity' else r.first_at end, v_until)
+  ) into v_rates
   from (
-    select q.id, sum(k.cost_usd) as cost_usd
+    select q.id, sum(k.cost_usd) as cost_usd, min(k.first_at) as first_at
     from spend.cost_quotas as q
     join costs as k on (q.resource_type = 'all' or k.resource_type = q.resource_type)
       and (q.task is null or k.task = q.task)
@@ -2795,6 +2804,28 @@ begin
     when spend_private.is_for_operators(p_alert.kind) then 'operator'
     else 'tenant'
   end;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION spend_private.spend_rate_of (
+  p_quota_id bigint,
+  p_cost_usd numeric,
+  p_first_at timestamp with time zone,
+  p_until    timestamp with time zone
+)
+  RETURNS spend_private.spend_rate
+  LANGUAGE plpgsql
+  IMMUTABLE
+  SET search_path TO 'pg_catalog', 'pg_temp'
+  AS $function$
+declare
+  v_week_ago timestamptz := p_until - interval '7 days';
+  v_since timestamptz := least(p_first_at, p_until - interval '1 day');
+begin
+  if v_since <= v_week_ago then
+    return row(p_quota_id, p_cost_usd / (7 * 24), 'rate_of_last_7_days')::spend_private.spend_rate;
+  end if;
+  return row(p_quota_id, p_cost_usd / (extract(epoch from p_until - v_since) / 3600), 'rate_since_first_spend')::spend_private.spend_rate;
 end;
 $function$;
 
@@ -3297,6 +3328,8 @@ COMMENT ON FUNCTION "spend_private"."resolve_incidents"(integer, timestamp with 
 
 COMMENT ON FUNCTION "spend_private"."route_alerts"(spend.alert_channels[], integer, timestamp with time zone) IS 'Hands alerts that no channel has seen, the oldest p_max_rows, to each channel that takes them: enabled, of that kind and scope, not muted, not quiet. p_channels: the platform''s that are not rows. Returns how many. An alert that no channel takes is handed over too, to none.';
 
+COMMENT ON FUNCTION "spend_private"."spend_rate_of"(bigint, numeric, timestamp with time zone, timestamp with time zone) IS 'Rate of a quota''s subject that spent p_cost_usd in the seven days before p_until, and first at p_first_at (in five weeks).';
+
 COMMENT ON FUNCTION "spend_private"."scope_of_alert"(spend.alerts) IS 'What alert_channels.scopes compares: the scope of the quota; without one operator for what is about the operation, else tenant.';
 
 COMMENT ON FUNCTION "spend_private"."target_hint"(text, text) IS 'As much of a target as may be shown. The path of a URL may be a secret, as Slack''s is.';
@@ -3327,7 +3360,7 @@ COMMENT ON TABLE "spend_private"."tenant_rounds" IS 'How far a job has gone thro
 
 COMMENT ON TYPE "spend"."claimed_delivery" IS 'Line of spend.claim_deliveries: what to send, and where.';
 
-COMMENT ON TYPE "spend_private"."spend_rate" IS 'USD an hour that a quota''s subject spent in the last seven days.';
+COMMENT ON TYPE "spend_private"."spend_rate" IS 'USD an hour that a quota''s subject spends, and how that was found, as in spend.quota_outlook.';
 
 COMMENT ON VIEW "spend"."quota_status" IS 'Every quota that the reader may see, with what is spent, held and left of it in its current period, in USD.';
 
@@ -3464,6 +3497,8 @@ REVOKE ALL ON FUNCTION "spend_private"."resolve_incidents"(integer, timestamp WI
 REVOKE ALL ON FUNCTION "spend_private"."route_alerts"(spend.alert_channels[], integer, timestamp WITH time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "spend_private"."scope_of_alert"(spend.alerts) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "spend_private"."spend_rate_of"(bigint, numeric, timestamp WITH time zone, timestamp WITH time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "spend_private"."target_hint"(text, text) FROM PUBLIC;
 

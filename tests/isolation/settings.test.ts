@@ -132,7 +132,10 @@ describe("A session whose settings change what SQL means", () => {
       answer_check: `spend.check_quota('${fixture.tenant}', '${fixture.member}', 'llm', '${usage}')`,
       answer_explained: `spend.explain_cost('test', 'model', '${usage}')`,
       answer_report: `spend.cost_report('{tenant,user,product,day}', tenant_id => '${fixture.tenant}')`,
-      answer_unusual: `spend.unusual_spend('${fixture.tenant}', at_least_usd => 0.0001)`,
+      // But for as_of, which is the time of asking.
+      answer_unusual: `(
+        select tenant_id, day, cost_usd, usual_usd, threshold_usd
+        from spend.unusual_spend('${fixture.tenant}', at_least_usd => 0.0001)) as u`,
       answer_status: `spend.quota_status as q where q.tenant_id = '${fixture.tenant}'`,
       answer_days: `spend.spend_by_day as d where d.tenant_id = '${fixture.tenant}'`,
       answer_prices: "spend.current_prices as p where p.provider = 'test'",

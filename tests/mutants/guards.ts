@@ -1324,6 +1324,34 @@ export const guardMutants: Mutant[] = [
     [pgtap("ledger/reports")],
   ),
   guard(
+    "a member sees which days of others stand out",
+    "50_ledger/unusual_spend.sql",
+    "and (p_user_id is null or c.user_id = p_user_id or c.tenant_id = any (p_managed))",
+    "and true",
+    [pgtap("operators/surveys")],
+  ),
+  guard(
+    "the survey looks at the same tenants in every run",
+    "50_ledger/08_surveys.sql",
+    "where s.surveyed_at <= now() - interval '10 minutes'",
+    "where true",
+    [pgtap("operators/surveys")],
+  ),
+  guard(
+    "a credit leaves an unusual day as it was",
+    "50_ledger/08_surveys.sql",
+    "and t.id = u.tenant_id and u.day > (now() at time zone t.time_zone)::date - 7;",
+    "and t.id = u.tenant_id and false;",
+    [pgtap("operators/surveys")],
+  ),
+  guard(
+    "who spent before is forecast as if new",
+    "50_ledger/quota_forecast.sql",
+    "where h.hour >= v_from - interval '28 days' and h.hour < v_from",
+    "where false",
+    [pgtap("ledger/forecast")],
+  ),
+  guard(
     "a bad row is the first in line for ever",
     "40_reservations/05_due_holds.sql",
     "and p.resolved_at is null and p.retry_at > p_now",
@@ -1702,7 +1730,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "operator: a member sees other members' quotas near their limit",
     "50_ledger/quotas_near_limit.sql",
-    "v_sees_all or q.scope = 'tenant' or q.scope_id = (select auth.uid()) or q.tenant_id = any (v_manages)",
+    "(q.scope = 'tenant' or q.scope_id = (select auth.uid()) or q.tenant_id = any (v_manages))",
     "true",
     [vitest("isolation/matrix"), pgtap("operators/")],
   ),

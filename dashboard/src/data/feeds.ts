@@ -138,7 +138,7 @@ export interface Forecast {
   expected_usd: Usd | null;
   exhausted_at: string | null;
   usd_per_hour: Usd | null;
-  method: "rate_of_last_7_days" | "too_little_history";
+  method: "rate_of_last_7_days" | "rate_since_first_spend" | "too_little_history";
 }
 
 export const forecastQuery = (tenantId: string | null) =>
@@ -409,6 +409,7 @@ export interface FleetRow {
   worst_percent: number | null;
   worst_quota_id: number | null;
   total: number;
+  as_of: string | null;
 }
 
 export const fleetQuery = (search: string, orderBy: FleetOrder, top: number, skip: number) =>
@@ -418,7 +419,7 @@ export const fleetQuery = (search: string, orderBy: FleetOrder, top: number, ski
       rpc<FleetRow>(
         "fleet",
         { search: search || null, order_by: orderBy, top, skip },
-        "tenant_id,name,plan_id,time_zone,closed_at,members,month_usd::text,worst_percent,worst_quota_id,total",
+        "tenant_id,name,plan_id,time_zone,closed_at,members,month_usd::text,worst_percent,worst_quota_id,total,as_of",
       ),
     refetchInterval: POLL.reports,
   });
@@ -568,16 +569,18 @@ export interface UnusualDay {
   cost_usd: Usd;
   usual_usd: Usd;
   threshold_usd: Usd;
+  as_of: string;
+  total: number;
 }
 
-export const unusualQuery = (days: number, factor: number) =>
+export const unusualQuery = (days: number, factor: number, top: number, skip: number) =>
   queryOptions({
-    queryKey: ["unusual", days, factor],
+    queryKey: ["unusual", days, factor, top, skip],
     queryFn: () =>
       rpc<UnusualDay>(
         "unusual_spend",
-        { days, factor },
-        "tenant_id,day,cost_usd::text,usual_usd::text,threshold_usd::text",
+        { days, factor, top, skip },
+        "tenant_id,day,cost_usd::text,usual_usd::text,threshold_usd::text,as_of,total",
       ),
     refetchInterval: 5 * POLL.reports,
   });

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { type FleetOrder, type FleetRow, fleetQuery } from "../data/feeds.ts";
+import { AsOf } from "../ui/as_of.tsx";
 import { NumberedPages } from "../ui/pages.tsx";
 import { Badge, Field, Money, Panel, Screen, Search, Select, TenantLink } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
@@ -72,6 +73,7 @@ export function Fleet() {
             )
           }
         </Loaded>
+        <AsOf rows={fleet.data} what="Ordered" />
         {fleet.data?.[0] && (
           <NumberedPages
             label="Pages of tenants"

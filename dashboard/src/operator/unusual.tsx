@@ -2,15 +2,19 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { tenantNamesQuery, type UnusualDay, unusualQuery } from "../data/feeds.ts";
 import { formatDay } from "../lib/time.ts";
+import { AsOf } from "../ui/as_of.tsx";
 import { shortId } from "../ui/names.ts";
+import { NumberedPages } from "../ui/pages.tsx";
 import { Field, Money, Panel, Screen, Select, TenantLink } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
 
+const PAGE = 50;
+
 export function Unusual() {
-  const { days = 7, factor = 4 } = useSearch({ from: "/operator/unusual" });
+  const { days = 7, factor = 4, page = 1 } = useSearch({ from: "/operator/unusual" });
   const navigate = useNavigate({ from: "/operator/unusual" });
-  const unusual = useQuery(unusualQuery(days, factor));
+  const unusual = useQuery(unusualQuery(days, factor, PAGE, (page - 1) * PAGE));
   const ids = [...new Set(unusual.data?.map(({ tenant_id }) => tenant_id))].sort();
   const names = useQuery(tenantNamesQuery(ids));
 
@@ -65,7 +69,10 @@ export function Unusual() {
                   (value) => [value, value === "1" ? "Today" : `Last ${value} days`] as const,
                 )}
                 onValue={(value) =>
-                  navigate({ search: (old) => ({ ...old, days: Number(value) }), replace: true })
+                  navigate({
+                    search: (old) => ({ ...old, days: Number(value), page: undefined }),
+                    replace: true,
+                  })
                 }
               />
             )}
@@ -81,7 +88,10 @@ export function Unusual() {
                   ["8", "low"],
                 ]}
                 onValue={(value) =>
-                  navigate({ search: (old) => ({ ...old, factor: Number(value) }), replace: true })
+                  navigate({
+                    search: (old) => ({ ...old, factor: Number(value), page: undefined }),
+                    replace: true,
+                  })
                 }
               />
             )}
@@ -96,8 +106,7 @@ export function Unusual() {
               <DataTable
                 label="Unusual days"
                 columns={columns}
-                // The newest day first, of each the one that stands out most.
-                rows={rows.toSorted((a, b) => b.day.localeCompare(a.day))}
+                rows={rows}
                 rowKey={({ tenant_id, day }) => `${tenant_id} ${day}`}
               />
             ) : (
@@ -105,6 +114,16 @@ export function Unusual() {
             )
           }
         </Loaded>
+        <AsOf rows={unusual.data} />
+        {unusual.data?.[0] && (
+          <NumberedPages
+            label="Pages of unusual days"
+            page={page}
+            size={PAGE}
+            total={unusual.data[0].total}
+            onPage={(next) => navigate({ search: (old) => ({ ...old, page: next }) })}
+          />
+        )}
       </Panel>
     </Screen>
   );

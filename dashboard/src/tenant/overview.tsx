@@ -216,7 +216,8 @@ function ForecastLine({ quota, forecast }: { quota: Quota; forecast: Forecast })
     <p className="mt-1 flex flex-wrap gap-x-3 text-xs text-muted">
       {hasEnd && (
         <span>
-          <Money usd={expected_usd} /> expected by its end, at the rate of the last 7 days
+          <Money usd={expected_usd} /> expected by its end, at the rate{" "}
+          {method === "rate_since_first_spend" ? "since its first spend" : "of the last 7 days"}
         </span>
       )}
       {exhausted_at && (

@@ -2074,7 +2074,9 @@ export type Database = {
           at_least_usd?: number;
           days?: number;
           factor?: number;
+          skip?: number;
           tenant_id?: string;
+          top?: number;
           weeks?: number;
         };
         Returns: Database["spend"]["CompositeTypes"]["unusual_day"][];
@@ -2191,6 +2193,7 @@ export type Database = {
         worst_percent: number | null;
         worst_quota_id: number | null;
         total: number | null;
+        as_of: string | null;
       };
       identity: {
         user_id: string | null;
@@ -2314,6 +2317,8 @@ export type Database = {
         cost_usd: number | null;
         usual_usd: number | null;
         threshold_usd: number | null;
+        as_of: string | null;
+        total: number | null;
       };
     };
   };

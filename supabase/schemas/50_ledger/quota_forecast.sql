@@ -10,7 +10,7 @@ comment on column spend.quota_outlook.quota_id is 'Quota, of spend.cost_quotas.'
 comment on column spend.quota_outlook.usd_per_hour is 'USD an hour that the quota''s subject spent over the time that method names. Null: too little history.';
 comment on column spend.quota_outlook.expected_usd is 'USD that will be spent when the period ends, at that rate. Null: too little history, or a lifetime quota.';
 comment on column spend.quota_outlook.exhausted_at is 'When the limit will be reached, at that rate. Null: not in this period, or too little history. In the past or now: it is reached.';
-comment on column spend.quota_outlook.method is 'rate_of_last_7_days: what was spent in the seven days before this hour, evenly over them. too_little_history: the subject''s first spend is less than a day ago.';
+comment on column spend.quota_outlook.method is 'rate_of_last_7_days: what was spent in the seven days before this hour, evenly over them. rate_since_first_spend: the subject spent nothing in the four weeks before these seven days, so what it spent since its first hour, evenly over the time since then, a day at least. too_little_history: the subject''s first spend is less than a day ago.';
 
 create function spend.quota_forecast(tenant_id uuid default null, quota_id bigint default null)
 returns setof spend.quota_outlook
@@ -43,12 +43,23 @@ begin
     group by 1, 2, 3, 4
   ),
 
-  rates as (
+  spans as (
     select
-      q.quota_id, q.limit_usd, q.spent_usd, q.current_spend_usd, q.period_end,
+      q.quota_id, q.limit_usd, q.spent_usd, q.current_spend_usd, q.period_end, c.cost_usd,
       case
-        when c.first_at < now() - interval '1 day' then greatest(c.cost_usd, 0) / (7 * 24)
-      end as usd_per_hour
+        when c.first_at is null or c.first_at >= now() - interval '1 day' then null
+        -- Looked up only for a subject that seems to be young.
+        when c.first_at < v_from + interval '1 hour' or exists (
+          select from spend.hourly_costs as h
+          where h.hour >= v_from - interval '28 days' and h.hour < v_from
+            and (quota_forecast.tenant_id is null or h.tenant_id = quota_forecast.tenant_id)
+            and (q.resource_type = 'all' or h.resource_type = q.resource_type)
+            and (q.task is null or h.task = q.task)
+            and (q.product is null or h.product = q.product)
+            and (q.scope <> 'user' or h.user_id = q.scope_id)
+        ) then v_from
+        else least(c.first_at, v_until - interval '1 day')
+      end as since
     from quotas as q
     cross join lateral (
       select coalesce(sum(k.cost_usd), 0) as cost_usd, min(k.first_at) as first_at
@@ -58,6 +69,11 @@ begin
         and (q.product is null or k.product = q.product)
         and (q.scope <> 'user' or k.user_id = q.scope_id)
     ) as c
+  ),
+
+  rates as (
+    select s.*, greatest(s.cost_usd, 0) / (extract(epoch from v_until - s.since) / 3600) as usd_per_hour
+    from spans as s
   )
 
   select
@@ -74,11 +90,15 @@ begin
           < case when isfinite(r.period_end) then extract(epoch from r.period_end - now()) / 3600 else 24 * 366 * 10 end
         then now() + make_interval(secs => ((r.limit_usd - r.current_spend_usd) / r.usd_per_hour * 3600)::double precision)
     end,
-    case when r.usd_per_hour is null then 'too_little_history' else 'rate_of_last_7_days' end
+    case
+      when r.since = v_from then 'rate_of_last_7_days'
+      when r.since > v_from then 'rate_since_first_spend'
+      else 'too_little_history'
+    end
   from rates as r
   order by r.quota_id;
 end;
 $$;
 comment on function spend.quota_forecast is
-  'What the quotas of a tenant (tenant_id null: of the platform) will have spent when their period ends, and when their limits will be reached, should spend go on as in the last seven days. quota_id: that one alone. An estimate for people: it decides nothing. A member''s forecast of a quota of the tenant knows the member''s own spend alone.';
+  'What the quotas of a tenant (tenant_id null: of the platform) will have spent when their period ends, and when their limits will be reached, should spend go on as in the last seven days, or, if that is later, since the first spend. quota_id: that one alone. An estimate for people: it decides nothing. A member''s forecast of a quota of the tenant knows the member''s own spend alone.';
 grant execute on function spend.quota_forecast to authenticated, service_role;

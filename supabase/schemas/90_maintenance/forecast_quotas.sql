@@ -24,10 +24,34 @@ comment on function spend_private.forecast_quotas is
 
 create type spend_private.spend_rate as (
   quota_id bigint,
-  usd_per_hour numeric
+  usd_per_hour numeric,
+  method text
 );
 comment on type spend_private.spend_rate is
-  'USD an hour that a quota''s subject spent in the last seven days.';
+  'USD an hour that a quota''s subject spends, and how that was found, as in spend.quota_outlook.';
+
+create function spend_private.spend_rate_of(
+  p_quota_id bigint,
+  p_cost_usd numeric,
+  p_first_at timestamptz,
+  p_until timestamptz
+)
+returns spend_private.spend_rate
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_week_ago timestamptz := p_until - interval '7 days';
+  v_since timestamptz := least(p_first_at, p_until - interval '1 day');
+begin
+  if v_since <= v_week_ago then
+    return row(p_quota_id, p_cost_usd / (7 * 24), 'rate_of_last_7_days')::spend_private.spend_rate;
+  end if;
+  return row(p_quota_id, p_cost_usd / (extract(epoch from p_until - v_since) / 3600), 'rate_since_first_spend')::spend_private.spend_rate;
+end;
+$$;
+comment on function spend_private.spend_rate_of is
+  'Rate of a quota''s subject that spent p_cost_usd in the seven days before p_until, and first at p_first_at (in five weeks).';
 
 create function spend_private.record_forecasts(p_tenant_ids uuid[], p_now timestamptz)
 returns bigint
@@ -37,18 +61,20 @@ set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   v_until timestamptz := date_trunc('hour', p_now, 'UTC');
+  v_from timestamptz := v_until - interval '7 days';
   v_rates spend_private.spend_rate[];
 begin
   with costs as materialized (
-    select h.tenant_id, h.resource_type, h.task, h.product, h.user_id, sum(h.cost_usd) as cost_usd, min(h.hour) as first_at
+    select h.tenant_id, h.resource_type, h.task, h.product, h.user_id,
+      coalesce(sum(h.cost_usd) filter (where h.hour >= v_from), 0) as cost_usd, min(h.hour) as first_at
     from spend.hourly_costs as h
-    where h.tenant_id = any (p_tenant_ids) and h.hour >= v_until - interval '7 days' and h.hour < v_until
+    where h.tenant_id = any (p_tenant_ids) and h.hour >= v_from - interval '28 days' and h.hour < v_until
     group by 1, 2, 3, 4, 5
   )
 
-  select array_agg(row(r.id, r.cost_usd / (7 * 24))::spend_private.spend_rate) into v_rates
+  select array_agg(spend_private.spend_rate_of(r.id, r.cost_usd, r.first_at, v_until)) into v_rates
   from (
-    select q.id, sum(k.cost_usd) as cost_usd
+    select q.id, sum(k.cost_usd) as cost_usd, min(k.first_at) as first_at
     from costs as k
     join spend.cost_quotas as q on q.tenant_id = k.tenant_id
     where (q.resource_type = 'all' or k.resource_type = q.resource_type)
@@ -72,6 +98,10 @@ set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
   v_until timestamptz := date_trunc('hour', p_now, 'UTC');
+  -- Whether anybody spent before these seven days: no quota is asked for by itself, all spend would be read.
+  v_is_old boolean := exists (
+    select from spend.hourly_costs as h where h.hour < date_trunc('hour', p_now, 'UTC') - interval '7 days'
+  );
   v_rates spend_private.spend_rate[];
 begin
   -- Everybody's spend of a week is read only where a quota asks for it.
@@ -87,9 +117,11 @@ begin
     group by 1, 2, 3
   )
 
-  select array_agg(row(r.id, r.cost_usd / (7 * 24))::spend_private.spend_rate) into v_rates
+  select array_agg(
+    spend_private.spend_rate_of(r.id, r.cost_usd, case when v_is_old then '-infinity' else r.first_at end, v_until)
+  ) into v_rates
   from (
-    select q.id, sum(k.cost_usd) as cost_usd
+    select q.id, sum(k.cost_usd) as cost_usd, min(k.first_at) as first_at
     from spend.cost_quotas as q
     join costs as k on (q.resource_type = 'all' or k.resource_type = q.resource_type)
       and (q.task is null or k.task = q.task)
@@ -121,7 +153,7 @@ begin
       'exhausted_at', p_now + make_interval(
         secs => (greatest(q.limit_usd - b.used_usd, 0) / r.usd_per_hour * 3600)::double precision
       ),
-      'method', 'rate_of_last_7_days'
+      'method', r.method
     ),
     p_now
   from unnest(p_rates) as r

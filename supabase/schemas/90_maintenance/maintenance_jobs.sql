@@ -11,6 +11,7 @@ begin
     ('follow_plans', 10),
     ('make_partitions', null),
     ('roll_up', 50000),
+    ('survey_spend', null),
     ('record_alerts', 10000),
     ('find_expiries', null),
     ('verify', null),

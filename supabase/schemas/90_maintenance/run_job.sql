@@ -50,6 +50,7 @@ begin
     when 'follow_plans' then spend_private.follow_plans(v_batch, p_waits => p_batch is not null)
     when 'make_partitions' then spend_private.ensure_partitions(p_now)
     when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
+    when 'survey_spend' then spend_private.survey_spend()
     when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
     when 'find_expiries' then spend_private.find_expiries(v_settings.expired_alert_count, p_now)
     when 'forecast_quotas' then spend_private.forecast_quotas(v_batch, p_now)

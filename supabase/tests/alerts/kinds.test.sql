@@ -128,6 +128,11 @@ select is((select count(*) from spend.alerts), 2::bigint, 'A forecast is recorde
 update spend.cost_quotas set limit_usd = 395 where id = (select id from quotas where name = 'wide');
 select spend_private.forecast_quotas(500, t + interval '2 hours') from clock;
 select is((select count(*) from spend.alerts as a join quotas as q on q.id = a.quota_id where q.name = 'wide'), 2::bigint, 'Another limit that will be exceeded is forecast again');
+select spend_private.forecast_quotas(500, t + interval '40 hours') from clock;
+select results_eq(
+  $$ select a.facts ->> 'method', (a.facts ->> 'expected_usd')::numeric > 100 from spend.alerts as a join quotas as q on q.id = a.quota_id where q.name = 'young' $$,
+  $$ values ('rate_since_first_spend', true) $$, 'A tenant of sixty hours that spent $20 will have spent more than $100 by the end of the month: its days are not spread over seven'
+);
 -- The same as the report, at its own clock.
 delete from spend.alerts;
 select is(

@@ -43,6 +43,8 @@ insert into placement (name, place) values
   ('spend_private.job_runs', 'coordinator'),
   ('spend_private.ledger_state', 'coordinator'),
   ('spend_private.sandbox_sweeps', 'coordinator'),
+  ('spend_private.surveys', 'coordinator'),
+  ('spend_private.unusual_days', 'coordinator'),
   ('spend_private.verification_state', 'coordinator');
 
 select plan(6);

@@ -1,11 +1,15 @@
 // What the dashboard's screens read, through row-level security, in a project of 100,000 tenants and 300,000 quotas.
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Sql } from "postgres";
 import { median } from "../load.ts";
 import { figure, type Result } from "../rounds.ts";
 import type { Bench } from "../scenario.ts";
-import { assertBalanced, createWorld, within } from "../world.ts";
+import { assertBalanced, createWorld, ESTIMATE, within } from "../world.ts";
 
 const TENANTS = 100_000;
+/** The job looks at so many in a step. */
+const SURVEYED = 2000;
 
 /** What each screen asks for; :tenant is the tenant that is looked at. */
 const OPERATOR: Record<string, string> = {
@@ -13,13 +17,18 @@ const OPERATOR: Record<string, string> = {
   "fleet, by name": "select * from spend.fleet(order_by => 'name')",
   "fleet, by the fullest limit": "select * from spend.fleet(order_by => 'utilization')",
   "fleet, a search": "select * from spend.fleet('tenant 77')",
+  "fleet, a search that finds all": "select * from spend.fleet('tenant')",
+  "fleet, the last page":
+    "select * from spend.fleet(skip => (select count(*) from spend.tenants)::int - 50)",
   "near limit": "select * from spend.quotas_near_limit()",
+  "near limit, from a half": "select * from spend.quotas_near_limit(0.5)",
   "open holds": "select * from spend.open_holds()",
   "sandboxes that run":
     "select * from spend.execution_contexts where status in ('creating', 'running') order by created_at desc limit 51",
   refusals:
     "select * from spend.refusals_by_hour where hour >= now() - interval '1 day' order by hour desc limit 51",
-  "unusual spend": "select * from spend.unusual_spend()",
+  "unusual spend": "select * from spend.unusual_spend(top => 50)",
+  "unusual spend of 90 days": "select * from spend.unusual_spend(days => 90, top => 50)",
   "the platform's limits": "select * from spend.quota_status where tenant_id is null",
   "followers of plans": "select * from spend.plan_progress",
   prices: "select * from spend.current_prices order by provider, product limit 51",
@@ -38,16 +47,26 @@ const BOTH: Record<string, string> = {
   "changes of a tenant":
     "select * from spend.audit_log where tenant_id = :tenant order by id desc limit 51",
 };
-const OWNER: Record<string, string> = { "who is signed in": "select * from spend.whoami()" };
+const MEMBER: Record<string, string> = {
+  "who is signed in": "select * from spend.whoami()",
+  "alerts, without a tenant": "select * from spend.alerts order by id desc limit 51",
+  "unusual spend": "select * from spend.unusual_spend()",
+  "near limit": "select * from spend.quotas_near_limit()",
+};
 
 export async function dashboard({ scratch, effort }: Bench): Promise<Result[]> {
-  const tenants = Math.max(1000, Math.round(TENANTS * effort.scale));
-  const fleet = await createWorld(scratch, "dashboard", { tenants });
+  const tenants = Math.max(SURVEYED, Math.round(TENANTS * effort.scale));
+  const fleet = await createWorld(scratch, "dashboard", { tenants: 0 });
   const results = await within(fleet.url, async (sql) => {
-    const { operator, owner, tenant } = await fill(sql);
+    const begin = performance.now();
+    const { operator, owner, member, tenant } = await fill(sql, tenants);
+    process.stderr.write(
+      `filled with ${tenants} tenants in ${Math.round((performance.now() - begin) / 1000)} s\n`,
+    );
     const people: [string, string, Record<string, string>][] = [
       ["an operator", operator, { ...OPERATOR, ...BOTH }],
-      ["an owner", owner, { ...OWNER, ...BOTH }],
+      ["an owner", owner, { ...MEMBER, ...BOTH }],
+      ["a member", member, { ...MEMBER, ...BOTH }],
     ];
     const found: Result[] = [];
     for (const [who, user, screens] of people) {
@@ -68,30 +87,46 @@ export async function dashboard({ scratch, effort }: Bench): Promise<Result[]> {
   return results;
 }
 
-/** Spend of each tenant by its own books, an operator, and an owner of the last tenant. */
-async function fill(sql: Sql) {
+/** Five weeks of spend, alerts, open calls, an operator, and the people of the last tenant. */
+async function fill(sql: Sql, tenants: number) {
+  await sql.unsafe(await readFile(join(import.meta.dirname, "../fleet.sql"), "utf8"));
+  await sql`
+    insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
+    values ('default', 'tenant', 'e2b', 'month', 1000000)`;
+  await sql`select bench.populate_fleet(${tenants})`;
+  await sql`analyze`;
+  await sql`select bench.fill_fleet()`;
+  await sql`analyze`;
+  for (const job of ["roll_up", "record_alerts"]) {
+    let done: number;
+    do {
+      const [row] = await sql`select (spend.maintain(${job}) ->> ${job})::int as rows`;
+      done = row?.rows ?? 0;
+    } while (done > 0);
+  }
+  for (let surveyed = 0; surveyed < tenants; surveyed += SURVEYED) {
+    await sql`select spend.maintain('survey_spend')`;
+  }
+  await sql`
+    select count(spend.reserve(m.tenant_id, m.user_id, 'llm', ${sql.json(ESTIMATE)}))
+    from (select * from spend.tenant_members limit 500) as m`;
+
   const users = await sql`
     insert into auth.users (id) values (gen_random_uuid()), (gen_random_uuid()) returning id`;
   const [operator, owner] = users.map(({ id }) => id) as [string, string];
   await sql`insert into spend.operators (user_id, role) values (${operator}, 'viewer')`;
-  const [last] = await sql`select id from spend.tenants order by id desc limit 1`;
+  const [last] = await sql`
+    select tenant_id, user_id from spend.tenant_members order by tenant_id desc limit 1`;
   await sql`
     insert into spend.tenant_members (tenant_id, user_id, role)
-    values (${last?.id}, ${owner}, 'owner')`;
-  // One in ten has spent most of what it may.
-  await sql`
-    select count(*) from (
-      select spend.adjust(t.id, case when t.place % 10 = 0 then 0.85 else 0.01 end * (
-        select min(q.limit_usd) from spend.cost_quotas as q where q.tenant_id = t.id and q.scope = 'tenant'
-      ), 'Spend of a fleet')
-      from (select id, row_number() over (order by id) as place from spend.tenants) as t
-    ) as booked`;
-  for (let rolled = 1; rolled > 0; ) {
-    const [row] = await sql`select (spend.maintain('roll_up') ->> 'roll_up')::int as events`;
-    rolled = row?.events ?? 0;
-  }
+    values (${last?.tenant_id}, ${owner}, 'owner')`;
   await sql`vacuum analyze`;
-  return { operator, owner, tenant: last?.id as string };
+  return {
+    operator,
+    owner,
+    member: last?.user_id as string,
+    tenant: last?.tenant_id as string,
+  };
 }
 
 /** Milliseconds of five readings as a signed-in user, after two that fill the caches. */
