@@ -217,10 +217,13 @@ it("A member without a quota of his own who leaves and returns beside his open c
     await caller.sql`select spend.reserve(${tenantId}, ${member}, 'llm', ${sql.json(usageOf(1.25))})`;
     const returning = (async () => {
       await (arrivals["a member leaves"] as Work)(owner.sql as unknown as Sql);
+      // In one transaction, so that the quota opens without counting: a newcomer has spent nothing.
+      await owner.sql`begin`;
       await owner.sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${member})`;
       await owner.sql`
         insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
         values ('user', ${tenantId}, ${member}, 'llm', 'day', 2)`;
+      await owner.sql`commit`;
     })();
     await endsOrWaits(sql, owner, returning);
     await caller.sql`commit`;
