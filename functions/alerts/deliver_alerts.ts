@@ -42,7 +42,7 @@ async function deliver(claimed: Claimed, env: Env, gate: Gate): Promise<boolean>
       deliveryId: delivery_id,
       alertKind: alert.kind,
       channelKind,
-      event,
+      deliveryEvent: event,
       attempts,
       ...describeError(thrown),
     });

@@ -77,7 +77,9 @@ function unreached(receiver: string, thrown: unknown, signal: AbortSignal): Deli
     });
   }
   // The words of the runtime have the URL in them, which may be a secret.
-  return new DeliveryFailure(`${receiver} could not be reached`, { code: codeOf(thrown) });
+  return new DeliveryFailure(`${receiver} could not be reached`, {
+    code: codeOf(thrown) ?? "unreachable",
+  });
 }
 
 /** `ECONNREFUSED` and its like, where an error has one. */
