@@ -104,14 +104,14 @@ function ofQuota(alert: QuotaAlert): Words {
     return [
       { name: "Expected", value: money(expected_usd) },
       ...(soon ? [{ name: "Reached", value: soon }] : []),
-      ...(method ? [{ name: "Method", value: line(method, 60) }] : []),
+      ...(method ? [{ name: "Method", value: line(method.replaceAll("_", " "), 60) }] : []),
     ];
   }
 }
 
 function ofOther(alert: OtherAlert): Words {
   const { facts } = alert;
-  const subject = line(alert.subject ?? facts.subject ?? "", 100);
+  const subject = line(facts.subject ?? alert.subject ?? "", 100);
   const about = alert.tenant_id === null ? "" : `${tenantOf(alert)}: `;
   const title = about + titleOf(alert, subject);
   return {
@@ -137,7 +137,7 @@ function titleOf({ kind, facts }: OtherAlert, subject: string): string {
     case "settle_failed":
       return of("calls could not be booked");
     case "sandbox_orphaned":
-      return of("a sandbox runs that belongs to no conversation");
+      return of("a sandbox ran without a context");
     case "price_missing":
       return of("a price is missing");
     case "verification_failed":

@@ -59,7 +59,7 @@ function toData(alert: Alert) {
     return {
       ...common,
       ...(problem_id != null && { problemId: problem_id, job }),
-      subject: alert.subject ?? subject ?? null,
+      subject: subject ?? alert.subject ?? null,
       message,
       details: details ?? {},
     };

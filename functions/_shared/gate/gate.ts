@@ -156,7 +156,8 @@ export class Gate {
   /** Alerts the operator that there is no price, where that is what a call failed by. */
   reportUnpriced(error: unknown, tenantId: string | null): void {
     if (!(error instanceof SpendgateError) || error.code !== "unpriced_product") return;
-    const subject = String(error.details.product);
+    const { provider, product } = error.details;
+    const subject = [provider, product].filter(Boolean).join("/");
     const message = `There is no price for ${subject}: its calls are refused.`;
     this.#failures.report({ kind: "price_missing", tenantId, subject, message });
   }

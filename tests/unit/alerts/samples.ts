@@ -84,7 +84,7 @@ export const SAMPLES: Record<string, Sample> = {
       facts: {
         expected_usd: "131.700000000000",
         exhausted_at: "2026-03-20T04:30:00+00:00",
-        method: "month to date",
+        method: "rate_of_last_7_days",
       },
     },
   },
@@ -94,9 +94,14 @@ export const SAMPLES: Record<string, Sample> = {
       kind: "unusual_spend",
       subject: "2026-03-01",
       facts: {
-        message: "On 2026-03-01 $412.70 was spent, 8.3 times the median of the four weeks before",
+        message: "Spend on 2026-03-01 stands out: $412.7, where such a day usually costs $49.72.",
         subject: "2026-03-01",
-        details: { spent_usd: "412.7", median_usd: "49.72", factor: 8.3 },
+        details: {
+          day: "2026-03-01",
+          cost_usd: "412.7",
+          usual_usd: "49.72",
+          threshold_usd: "149.16",
+        },
       },
     },
   },
@@ -104,11 +109,12 @@ export const SAMPLES: Record<string, Sample> = {
     alert: {
       ...ofTenant,
       kind: "reservations_expired",
-      subject: "2026-03-02T10:00:00Z",
+      subject: "2026-03-02T10:00Z",
       facts: {
-        message: "24 reservations expired in this hour, and were charged at their estimate.",
-        subject: "2026-03-02T10:00:00Z",
-        details: { count: 24, usd: "0.000031250000" },
+        message:
+          "24 calls were not settled in time within an hour. They were charged at their estimates, $0.00003125.",
+        subject: "2026-03-02T10:00Z",
+        details: { reservations: 24, usd: "0.00003125" },
       },
     },
   },
@@ -126,13 +132,20 @@ export const SAMPLES: Record<string, Sample> = {
   },
   sandbox_orphaned: {
     alert: {
-      ...ofOperator,
+      ...ofTenant,
       kind: "sandbox_orphaned",
       subject: "sbx_1",
       facts: {
-        message: "Sandbox sbx_1 runs, and no conversation has it",
+        message: "Sandbox sbx_1 ran without a context: 312 seconds were charged.",
         subject: "sbx_1",
-        details: {},
+        details: {
+          sandbox_id: "sbx_1",
+          template: "code-interpreter-v1",
+          context_id: null,
+          conversation_id: null,
+          seconds: 312,
+          cost_usd: "0.010296",
+        },
       },
     },
   },
@@ -152,10 +165,10 @@ export const SAMPLES: Record<string, Sample> = {
     alert: {
       ...ofOperator,
       kind: "verification_failed",
-      subject: "quota 4",
+      subject: "verify/quota 4",
       facts: {
         problem_id: 3,
-        job: "verify_balances",
+        job: "verify",
         subject: "quota 4",
         message: "spent differs from the ledger",
         details: { balance_usd: "12.5", ledger_usd: "12.499999999999", columns: ["spent_usd"] },
@@ -166,6 +179,7 @@ export const SAMPLES: Record<string, Sample> = {
     alert: {
       ...ofOperator,
       kind: "job_failed",
+      subject: "roll_up/job",
       facts: {
         problem_id: 9,
         job: "roll_up",
