@@ -45,6 +45,12 @@ it("README.md shows the lines of functions/example, which is tested", () => {
   for (const line of lines) expect(read("functions/example/index.ts")).toContain(line);
 });
 
+it("docs/guides/alerts.md shows the lines of tests/support/functions/hooked, which is tested", () => {
+  const shown = blocksOf("docs/guides/alerts.md").find(({ code }) => code.includes("onQuota"));
+  expect(shown?.code).toContain("onQuotaExceeded");
+  expect(read("tests/support/functions/hooked/index.ts")).toContain(shown?.code.trim());
+});
+
 /** What a statement may name: a tenant with a member, and a call that is open. */
 async function world(sql: Sql): Promise<Record<string, string>> {
   // What hosted projects have and this server lacks.
@@ -62,7 +68,12 @@ async function world(sql: Sql): Promise<Record<string, string>> {
   await sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenant?.id}, ${user?.id})`;
   const [call] = await sql`
     select (spend.reserve(${tenant?.id}, ${user?.id}, 'llm', ${sql.json(GPT_4O)})).reservation_id as id`;
-  return { "<tenant>": tenant?.id, "<user>": user?.id, "<reservation_id>": call?.id };
+  return {
+    "<project>": "acme",
+    "<tenant>": tenant?.id,
+    "<user>": user?.id,
+    "<reservation_id>": call?.id,
+  };
 }
 
 const sqlPages = PAGES.filter(

@@ -1,4 +1,5 @@
-// Every kind of alert as every channel shows it, whole. The files are what to read; `vitest run -u` writes them anew.
+// Every kind of alert as every channel shows it, whole. The files are what to read; `npx vitest run tests/unit/alerts -u`
+// writes them anew.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
