@@ -94,6 +94,7 @@ async function dispatcher(env: Record<string, string>): Promise<Services> {
     databaseUrl: stack.database.url,
     keys: stack.keys,
     env,
+    functionsFolder: process.env.SPENDGATE_TEST_FUNCTIONS,
     onLog: (line) => otherLogs.push(line),
   });
   others.push(other);

@@ -39,8 +39,6 @@ const told = () =>
     .filter(({ tenantId }) => tenantId === tenant.id);
 const logged = (event: string) =>
   stack.logs.filter((line) => line.includes(`"event":"${event}"`) && line.includes(tenant.id));
-const limitTo = (usd: number) => stack.sql`
-  update spend.cost_quotas set limit_usd = ${usd} where tenant_id = ${tenant.id} and resource_type = 'llm'`;
 const fill = (usd: number) => stack.sql`select spend.adjust(${tenant.id}, ${usd}, 'test', 'llm')`;
 
 describe("A hook", () => {
@@ -75,6 +73,18 @@ describe("A hook", () => {
     expect(told()).toMatchObject([
       { reservationId: null, reason: "limit_reached", quotas: [{ current_spend_usd: 100 }] },
     ]);
+  });
+
+  it("hears once of a call that is sent again with its key, and refused again", async () => {
+    await fill(100);
+    for (let each = 0; each < 2; each++) {
+      const headers = { "idempotency-key": `one-${tenant.id}` };
+      const json = { task: "chat", maxOutputTokens: 10 };
+      expect((await stack.call("/hooked", { user, json, headers })).status).toBe(429);
+    }
+    await until("both refusals", () => logged("llm_call").length === 2);
+    await until("the hook", () => told().length > 0);
+    expect(told()).toHaveLength(1);
   });
 
   it("that throws, or never ends, changes no answer; its error is logged without its words", async () => {

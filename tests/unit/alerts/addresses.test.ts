@@ -32,7 +32,7 @@ describe("A private address", () => {
       "2002:a00:1::",
       "ff02::1",
     ],
-    ...["2001:db8::1", "2001::1", "100::1", "nonsense", ""],
+    ...["2001:db8::1", "2001::1", "100::1", "1::1", "4000::1", "5f00::1", "nonsense", ""],
   ])("is %s", (address) => {
     expect(isPublic(address)).toBe(false);
   });
