@@ -69,10 +69,10 @@ async function world(sql: Sql): Promise<Record<string, string>> {
   const [call] = await sql`
     select (spend.reserve(${tenant?.id}, ${user?.id}, 'llm', ${sql.json(GPT_4O)})).reservation_id as id`;
   return {
-    "<project>": "acme",
     "<tenant>": tenant?.id,
     "<user>": user?.id,
     "<reservation_id>": call?.id,
+    "<project>": "project",
   };
 }
 
