@@ -19,7 +19,7 @@ export async function postTo(
   body: string,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const request = requestText(url, headers, body);
+  const request = requestBytes(url, headers, body);
   let failure: unknown;
   for (const address of addresses) {
     signal.throwIfAborted();
@@ -37,17 +37,17 @@ export async function postTo(
 
 class NotConnected extends Error {}
 
-function requestText(url: URL, headers: Record<string, string>, body: string): Buffer {
+function requestBytes(url: URL, headers: Record<string, string>, body: string): Uint8Array {
+  const bytes = new TextEncoder().encode(body);
   const all = {
     host: url.host,
     ...headers,
-    "content-length": String(Buffer.byteLength(body)),
+    "content-length": String(bytes.length),
     connection: "close",
   };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`);
-  return Buffer.from(
-    [`POST ${url.pathname}${url.search} HTTP/1.1`, ...lines, "", body].join("\r\n"),
-  );
+  const head = [`POST ${url.pathname}${url.search} HTTP/1.1`, ...lines, "", ""].join("\r\n");
+  return new Uint8Array([...new TextEncoder().encode(head), ...bytes]);
 }
 
 function connected(url: URL, address: string, signal: AbortSignal): Promise<Socket> {
@@ -73,7 +73,7 @@ function connected(url: URL, address: string, signal: AbortSignal): Promise<Sock
   });
 }
 
-function exchange(socket: Socket, request: Buffer, signal: AbortSignal): Promise<Answer> {
+function exchange(socket: Socket, request: Uint8Array, signal: AbortSignal): Promise<Answer> {
   return new Promise<Answer>((resolve, reject) => {
     let head = "";
     socket.setEncoding("latin1");
