@@ -15,6 +15,7 @@ import {
   startSlack,
   startWebhook,
 } from "../support/alert_receivers.ts";
+import { closedPort } from "../support/server.ts";
 import {
   startTestStack,
   type TestStack,
@@ -535,7 +536,7 @@ it("No prompt, no key and no address of a receiver is in a message, a row or a l
   const failing = await dispatcher({
     ...platform,
     ALERT_SMTP_URL: `smtp://spendgate:${SMTP_PASSWORD}no@127.0.0.1:${mail.port}`,
-    ALERT_SLACK_WEBHOOK_URL: `http://127.0.0.1:9${SLACK_PATH}`,
+    ALERT_SLACK_WEBHOOK_URL: `http://127.0.0.1:${await closedPort()}${SLACK_PATH}`,
     ALERT_PAGERDUTY_URL: `${pagerDuty.url}/nowhere`,
   });
   webhook.fail = [500, 400];

@@ -433,7 +433,7 @@ export const functionMutants: Mutant[] = [
     "an error of a delivery repeats the receiver's address",
     "alerts/post.ts",
     " could not be reached`, {",
-    " could not be reached: ` + thrown, {",
+    " could not be reached: ` + (thrown as Error).cause, {",
     [vitest("e2e/alerts_channels", "No prompt")],
   ),
   broken(
