@@ -915,7 +915,7 @@ export const guardMutants: Mutant[] = [
     "70_alerts/end_alerts.sql",
     "    and a.kind in ('quota_warning', 'quota_exceeded')\n",
     "",
-    [pgtap("alerts/kinds")],
+    [pgtap("alerts/routing")],
   ),
   guard(
     "a lowest threshold that moves leaves the old one",

@@ -276,6 +276,10 @@ select spend.save_alert_channel(null, 'pagerduty', 'pager', repeat('0', 32));
 insert into spend.alerts (tenant_id, quota_id, period_start, kind, threshold, details, facts)
 select q.tenant_id, q.id, date_trunc('month', now()), 'forecast_exceeded', 1, spend_private.quota_details(q, date_trunc('month', now(), 'UTC'), 0), '{}' from spend.cost_quotas as q;
 select pg_temp.sent(), pg_temp.deliver();
+update spend_private.quota_balances set spent_usd = 0;
+select spend.adjust(pg_temp.tenant('B'), -1, 'credit');
+select is((select ended_at from spend.alerts where kind = 'forecast_exceeded'), null, 'A credit does not end a forecast');
+delete from spend.alerts where kind <> 'forecast_exceeded';
 select is(pg_temp.sent(61), null, 'A forecast stays open while the limit does');
 update spend.cost_quotas set limit_usd = limit_usd + 1;
 select is(pg_temp.sent(122), 'pager resolves forecast_exceeded', 'A raised limit resolves it');
