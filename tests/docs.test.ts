@@ -45,6 +45,12 @@ it("README.md shows the lines of functions/example, which is tested", () => {
   for (const line of lines) expect(read("functions/example/index.ts")).toContain(line);
 });
 
+it("docs/guides/alerts.md shows the lines of tests/support/functions/hooked, which is tested", () => {
+  const shown = blocksOf("docs/guides/alerts.md").find(({ code }) => code.includes("onQuota"));
+  expect(shown?.code).toContain("onQuotaExceeded");
+  expect(read("tests/support/functions/hooked/index.ts")).toContain(shown?.code.trim());
+});
+
 /** What a statement may name: a tenant with a member, and a call that is open. */
 async function world(sql: Sql): Promise<Record<string, string>> {
   // What hosted projects have and this server lacks.

@@ -54,7 +54,8 @@ const LEVELS = [["errors.ts"], ["runtime"], ["database"], ["gate"], ["llm", "san
 /** What a module could spend with without importing anything. */
 const TEXT_RULES: Rule[] = [
   {
-    what: /(?<!E2B)_API_KEY\b/,
+    // Resend sends mails, and costs by its own rules.
+    what: /(?<!E2B|ALERT_RESEND)_API_KEY\b/,
     allowedIn: [...METERED_MODEL, SETTINGS],
     because: `${MODEL_REASON}, so nobody else reads its key`,
   },

@@ -152,7 +152,7 @@ async function functionsEnv(options: FunctionsOptions): Promise<Record<string, s
   const { apiUrl, keys, standInUrl, sandboxesUrl, env } = options;
   const file = await readEnvFile();
   const settings = Object.keys(process.env).filter((name) =>
-    /^(ALERT_|ENFORCE_|E2B_|OTEL_|SPENDGATE_)/.test(name),
+    /^(ALERT_|DASHBOARD_URL$|ENFORCE_|E2B_|OTEL_|SPENDGATE_)/.test(name),
   );
   const providers = process.env.SPENDGATE_PROVIDERS || file.SPENDGATE_PROVIDERS;
   return {

@@ -1,4 +1,4 @@
-// What a scheduler does on hosted Supabase: maintenance, and the delivery of alerts where there is a webhook.
+// What a scheduler does on hosted Supabase: maintenance, and the delivery of alerts.
 
 const EVERY_MS = 10_000;
 const TIMEOUT_MS = 60_000;

@@ -136,6 +136,12 @@ export async function startLocalStack({
     ({ prefix }) => process.env[`${prefix}_API_KEY`] || file[`${prefix}_API_KEY`],
   ).map(({ name }) => name);
 
+  const defaults = {
+    DASHBOARD_URL: `http://127.0.0.1:${ports.api}/dashboard`,
+    ALERT_ALLOW_PRIVATE_ADDRESSES: "true",
+  };
+  const unset = Object.entries(defaults).filter(([name]) => !(process.env[name] || file[name]));
+
   const steps = new Steps();
   try {
     const database = await steps.add(startLocalDatabase({ fresh, report }));
@@ -150,14 +156,14 @@ export async function startLocalStack({
         sandboxesPort: ports.sandboxes,
         realProviders,
         realSandboxes: Boolean(process.env.E2B_API_KEY || file.E2B_API_KEY),
+        env: Object.fromEntries(unset),
         onLog,
       }),
     );
-    const hasWebhook = Boolean(process.env.ALERT_WEBHOOK_URL || file.ALERT_WEBHOOK_URL);
     const maintenance = startMaintenance({
       url: services.url,
       secretKey: services.keys.secret,
-      functions: hasWebhook ? ["maintenance", "alerts"] : ["maintenance"],
+      functions: ["maintenance", "alerts"],
       onLog: onLog ?? (() => {}),
     });
     await steps.add(Promise.resolve(maintenance));

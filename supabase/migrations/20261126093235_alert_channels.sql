@@ -817,6 +817,7 @@ begin
   return jsonb_build_object(
     'id', p_alert.id, 'kind', p_alert.kind, 'tenant_id', p_alert.tenant_id,
     'tenant_name', (select t.name from spend.tenants as t where t.id = p_alert.tenant_id),
+    'tenant_time_zone', (select t.time_zone from spend.tenants as t where t.id = p_alert.tenant_id),
     'caused_by_tenant_id', p_alert.caused_by_tenant_id, 'quota_id', p_alert.quota_id,
     'period_start', nullif(p_alert.period_start, '-infinity'), 'threshold', p_alert.threshold,
     'subject', p_alert.subject, 'facts', p_alert.facts, 'created_at', p_alert.created_at,

@@ -1,4 +1,5 @@
-// Alerts are delivered to a webhook: each at least once, by one caller at a time, signed, again when it fails.
+// Alerts are delivered to the webhook of the environment: each at least once, by one caller at a time, signed, again when it
+// fails. The other channels: alerts_channels.test.ts.
 import { createHmac } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
@@ -56,11 +57,12 @@ async function deliver() {
 /** The tenant uses up a share of its quota for e2b, $50 a month. */
 const spend = (usd: number) => stack.sql`select spend.adjust(${tenant.id}, ${usd}, 'test', 'e2b')`;
 const passSeconds = (seconds: number) => stack.sql`
-  update spend.alerts set next_attempt_at = next_attempt_at - make_interval(secs => ${seconds})`;
+  update spend.alert_deliveries set next_attempt_at = next_attempt_at - make_interval(secs => ${seconds})`;
 const outbox = async () => [
   ...(await stack.sql`
-    select kind, delivered_at is not null as is_delivered, attempts, last_error
-    from spend.alerts where tenant_id = ${tenant.id} order by id`),
+    select a.kind, d.delivered_at is not null as is_delivered, d.attempts, d.last_error
+    from spend.alerts as a join spend.alert_deliveries as d on d.alert_id = a.id
+    where a.tenant_id = ${tenant.id} order by d.id`),
 ];
 
 it("A warning is posted once, signed", async () => {
@@ -94,23 +96,27 @@ it("A warning is posted once, signed", async () => {
         currentSpendUsd: 41,
         utilizationPercent: 82,
       },
+      title: "Tenant: 80 % of the monthly limit for sandboxes is spent",
+      text: expect.stringMatching(
+        /^\$41\.00 of \$50\.00 is spent, and \$0\.00 is held by calls under way\. The period ends on 1 \w+ \d{4}, 00:00 UTC\.$/,
+      ),
     },
   });
   // As https://www.standardwebhooks.com has it.
   const content = `${headers["webhook-id"]}.${headers["webhook-timestamp"]}.${body}`;
   const key = Buffer.from(SECRET.slice("whsec_".length), "base64");
-  expect(headers["webhook-id"]).toBe(`alert_${alert?.id}`);
+  expect(headers["webhook-id"]).toBe(`alert_${alert?.id}_webhook`);
   expect(headers["webhook-signature"]).toBe(
     `v1,${createHmac("sha256", key).update(content).digest("base64")}`,
   );
   expect(Math.abs(Date.now() / 1000 - Number(headers["webhook-timestamp"]))).toBeLessThan(60);
   expect(await outbox()).toEqual([
-    { kind: "warning", is_delivered: true, attempts: 1, last_error: null },
+    { kind: "quota_warning", is_delivered: true, attempts: 1, last_error: null },
   ]);
 });
 
 it.each([500, 302])(
-  "An alert that the webhook answers with %i is posted again after 30 s with the same id",
+  "An alert that the webhook answers with %i is posted again after 30 to 36 s with the same id",
   async (status) => {
     statuses = [status];
     await spend(41);
@@ -118,7 +124,7 @@ it.each([500, 302])(
     expect(await deliver()).toEqual({ delivered: 0, failed: 1 });
     expect(await outbox()).toEqual([
       {
-        kind: "warning",
+        kind: "quota_warning",
         is_delivered: false,
         attempts: 1,
         last_error: `the webhook answered ${status}`,
@@ -126,13 +132,13 @@ it.each([500, 302])(
     ]);
     await passSeconds(29);
     expect(await deliver()).toEqual({ delivered: 0, failed: 0 });
-    await passSeconds(1);
+    await passSeconds(8);
     expect(await deliver()).toEqual({ delivered: 1, failed: 0 });
 
     expect(new Set(received.map(({ headers }) => headers["webhook-id"])).size).toBe(1);
     expect(received).toHaveLength(2);
     expect(await outbox()).toEqual([
-      { kind: "warning", is_delivered: true, attempts: 2, last_error: null },
+      { kind: "quota_warning", is_delivered: true, attempts: 2, last_error: null },
     ]);
   },
 );
@@ -179,16 +185,19 @@ it("An alert that nobody can read says so in its row, and stops no other", async
   await stack.sql`insert into spend.alerts (kind, facts) values ('job_failed', '{}')`;
 
   expect(await deliver()).toEqual({ delivered: 1, failed: 1 });
-  const [unread] = await stack.sql`select last_error from spend.alerts where kind = 'job_failed'`;
-  expect(unread?.last_error).toContain("problem_id");
+  const [unread] = await stack.sql`
+    select d.last_error from spend.alert_deliveries as d
+    join spend.alerts as a on a.id = d.alert_id where a.kind = 'job_failed'`;
+  expect(unread?.last_error).toBe("the alert cannot be read: alert.facts.message");
 });
 
 it("Another delivery posts the alerts of one that died, after a while", async () => {
   await spend(41);
-  await stack.sql`select spend.claim_alerts(10)`;
+  const channels = [{ name: "webhook", kind: "webhook" }];
+  await stack.sql`select spend.claim_deliveries(${stack.sql.json(channels)}, 10)`;
 
   expect(await deliver()).toEqual({ delivered: 0, failed: 0 });
-  await passSeconds(30);
+  await passSeconds(37);
   expect(await deliver()).toEqual({ delivered: 1, failed: 0 });
 });
 

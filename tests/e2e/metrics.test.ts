@@ -140,7 +140,7 @@ it("sandboxes, alerts, failures to settle and the state that all share are measu
   await until("the settle is given up", () => collector.sum("spendgate.settle.failures") === 1, 20);
   await stack.sql`grant execute on function spend.settle to service_role`;
   await stack.sql`select spend.adjust(${tenant.id}, 45, 'test', 'e2b')`;
-  expect(await (await schedule("alerts")).json()).toEqual({ delivered: 0, failed: 1 });
+  expect(await (await schedule("alerts")).json()).toEqual({ delivered: 0, failed: 2 });
   await stack.sql`
     update spend.reservations set created_at = created_at - interval '1 hour', expires_at = now() - interval '1 s'
     where status = 'held' and resource_type = 'llm'`;
@@ -163,11 +163,14 @@ it("sandboxes, alerts, failures to settle and the state that all share are measu
   });
   expect(collector.sum("spendgate.sandbox.errors", { "spendgate.stage": "create" })).toBe(1);
   expect(collector.sum("spendgate.sandbox.operations", { "spendgate.stage": "create" })).toBe(2);
-  await until("the alert", () => collector.sum("spendgate.alerts") === 1);
-  expect(collector.series("spendgate.alerts")[0]?.attributes).toEqual({
-    "spendgate.alert.kind": "warning",
+  await until("the alerts", () => collector.sum("spendgate.alerts") === 2);
+  const failed = (kind: string) => ({
+    "spendgate.alert.kind": kind,
     "spendgate.outcome": "failed",
   });
+  const told = collector.series("spendgate.alerts").map(({ attributes }) => attributes);
+  expect(told).toHaveLength(2);
+  expect(told).toEqual(expect.arrayContaining([failed("quota_warning"), failed("settle_failed")]));
 });
 
 it("every metric of the table came, with its unit, kind, description and buckets, and no other one", () => {

@@ -38,6 +38,36 @@ describe("a call's time, which would end calls at once or leave holds for ever",
   });
 });
 
+describe("settings of alerts", () => {
+  it.each([
+    [
+      "ALERT_EMAIL_TO",
+      "ops@example.com , cfo@example.com",
+      "alertEmailTo",
+      ["ops@example.com", "cfo@example.com"],
+    ],
+    [
+      "ALERT_EMAIL_FROM",
+      "Spendgate <alerts@example.com>",
+      "alertEmailFrom",
+      "Spendgate <alerts@example.com>",
+    ],
+    ["ALERT_EMAIL_FROM", "alerts@example.com", "alertEmailFrom", "alerts@example.com"],
+    ["ALERT_KINDS", "quota_warning, job_failed", "alertKinds", ["quota_warning", "job_failed"]],
+    [
+      "ALERT_SMTP_URL",
+      "smtps://a:b@mail.example.com:465",
+      "smtpUrl",
+      "smtps://a:b@mail.example.com:465",
+    ],
+    ["ALERT_ALLOW_PRIVATE_ADDRESSES", "true", "allowPrivateAddresses", true],
+  ] as const)("%s=%s is taken", (variable, value, field, expected) => {
+    const env = read({ [variable]: value });
+    expect(env.problems).toEqual([]);
+    expect(env[field]).toEqual(expected);
+  });
+});
+
 describe("an optional setting that is wrong", () => {
   it.each([
     ["ENFORCE_COST_QUOTAS", "no", "enforceCostQuotas", true],
@@ -47,6 +77,17 @@ describe("an optional setting that is wrong", () => {
     ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "otlpEndpoint", undefined],
     ["ALERT_WEBHOOK_URL", "ftp://example.com", "alertWebhookUrl", undefined],
     ["ALERT_WEBHOOK_SECRET", "whsec_not base64", "alertWebhookSecret", undefined],
+    ["ALERT_SLACK_WEBHOOK_URL", "hooks.slack.com/services/T0", "alertSlackUrl", undefined],
+    ["ALERT_PAGERDUTY_ROUTING_KEY", "R0UT1NG-KEY", "pagerDutyRoutingKey", undefined],
+    ["ALERT_PAGERDUTY_URL", "events", "pagerDutyUrl", "https://events.pagerduty.com"],
+    ["ALERT_EMAIL_TO", "ops@example.com, cfo", "alertEmailTo", undefined],
+    ["ALERT_EMAIL_FROM", "Spendgate <alerts>", "alertEmailFrom", undefined],
+    ["ALERT_EMAIL_FROM", "a <a@b.c>\r\nBcc: d@e.f", "alertEmailFrom", undefined],
+    ["ALERT_SMTP_URL", "https://mail.example.com", "smtpUrl", undefined],
+    ["ALERT_KINDS", "quota_warning, limit", "alertKinds", undefined],
+    // What a tenant's channel may reach stays closed.
+    ["ALERT_ALLOW_PRIVATE_ADDRESSES", "yes", "allowPrivateAddresses", false],
+    ["DASHBOARD_URL", "/dashboard", "dashboardUrl", undefined],
     // Files that are deleted do not come back.
     ["SPENDGATE_SANDBOX_MAX_PAUSED_SECONDS", "30 days", "sandboxMaxPausedSeconds", 315_360_000],
   ] as const)("%s=%s: %s is %s", (variable, value, field, expected) => {

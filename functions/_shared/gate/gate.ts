@@ -11,7 +11,15 @@ import { sleep } from "../runtime/sleep.ts";
 import { SPANS } from "../runtime/telemetry/names.ts";
 import { errorType, inSpan } from "../runtime/telemetry/spans.ts";
 import { record } from "../runtime/telemetry/telemetry.ts";
-import { type QuotaDetails, reserveAnswer, type SettleAnswer, settleAnswer } from "./answers.ts";
+import {
+  type QuotaDetails,
+  type ReserveAnswer,
+  reserveAnswer,
+  type SettleAnswer,
+  settleAnswer,
+} from "./answers.ts";
+import { FailureReports } from "./failure_reports.ts";
+import { callHook, type GateHooks, type QuotaEvent } from "./hooks.ts";
 import { quotaExceeded } from "./quota_exceeded.ts";
 
 export type Metadata = { [key: string]: Json };
@@ -37,6 +45,12 @@ export interface ReserveRequest {
   metadata?: Metadata;
 }
 
+/** Who calls, and for what: as much as hooks and alerts are told of a call. */
+export type CallOf = Pick<
+  ReserveRequest,
+  "tenantId" | "userId" | "resourceType" | "conversationId"
+> & { task?: string };
+
 export interface Reservation {
   id: string;
   warnings: QuotaDetails[];
@@ -48,12 +62,16 @@ const PAGE = 1000;
 
 export class Gate {
   readonly #database: Database;
+  readonly #hooks: GateHooks;
+  readonly #failures: FailureReports;
   /** Any other function of the SQL contract: see Database.rpc. */
   readonly call: Database["rpc"];
 
-  constructor(env: Env) {
+  constructor(env: Env, hooks: GateHooks = {}) {
     this.#database = new Database(env);
     this.#database.checkContract();
+    this.#hooks = hooks;
+    this.#failures = new FailureReports(this.#database);
     this.call = this.#database.rpc.bind(this.#database);
   }
 
@@ -102,10 +120,14 @@ export class Gate {
       .catch((error) => {
         // The answer may be lost, not the hold: what nobody knows of nobody would give back.
         if (isLost(error)) inBackground(this.#releaseLost(request, callId));
+        this.reportUnpriced(error, request.tenantId);
         throw error;
       });
     const id = answer.reservation_id;
-    if (!answer.allowed || id === null) throw quotaExceeded(request.resourceType, answer);
+    if (!answer.allowed || id === null) {
+      this.tellRefusal(request, answer);
+      throw quotaExceeded(request.resourceType, answer);
+    }
     if (answer.replayed) {
       // The first request with this key called the provider on this hold; a second call would be free.
       const status = await this.#statusOf(request.tenantId, id);
@@ -115,7 +137,29 @@ export class Gate {
         { details: { reservationId: id, status } },
       );
     }
-    return { id, warnings: answer.warnings ?? [] };
+    const warnings = answer.warnings ?? [];
+    if (warnings.length > 0) {
+      callHook("onQuotaWarning", this.#hooks.onQuotaWarning, eventOf(request, id, warnings));
+    }
+    return { id, warnings };
+  }
+
+  /** Calls onQuotaExceeded of a call that was refused now, and not when it was sent before. */
+  tellRefusal(call: CallOf, { reason, quota, reservation_id, replayed }: ReserveAnswer): void {
+    if (reason === null || replayed) return;
+    callHook("onQuotaExceeded", this.#hooks.onQuotaExceeded, {
+      ...eventOf(call, reservation_id, quota === null ? [] : [quota]),
+      reason,
+    });
+  }
+
+  /** Alerts the operator that there is no price, where that is what a call failed by. */
+  reportUnpriced(error: unknown, tenantId: string | null): void {
+    if (!(error instanceof SpendgateError) || error.code !== "unpriced_product") return;
+    const { provider, product } = error.details;
+    const subject = [provider, product].filter(Boolean).join("/");
+    const message = `There is no price for ${subject}: its calls are refused.`;
+    this.#failures.report({ kind: "price_missing", tenantId, subject, message });
   }
 
   /**
@@ -127,6 +171,7 @@ export class Gate {
     usage: Usage,
     ttlSeconds: number,
     enforce: boolean,
+    call?: CallOf,
   ): Promise<void> {
     await inSpan(SPANS.extend, { attributes: { reservation: reservationId } }, async () => {
       const answer = await this.#database.rpc("extend", reserveAnswer, {
@@ -135,7 +180,9 @@ export class Gate {
         ttl_seconds: ttlSeconds,
         enforce,
       });
-      if (!answer.allowed) throw quotaExceeded("llm", answer);
+      if (answer.allowed) return;
+      if (call) this.tellRefusal(call, { ...answer, reservation_id: reservationId });
+      throw quotaExceeded("llm", answer);
     });
   }
 
@@ -143,12 +190,13 @@ export class Gate {
    * Books what a call used; null is unknown usage and books the estimate, flagged. Metadata
    * `{is_estimated: true}` says that the usage was counted here, not reported: booked, and flagged too.
    * Tries again when the database does not answer: settling twice books once. Never throws: a hold
-   * that cannot be settled expires, and is booked at its estimate.
+   * that cannot be settled expires, and is booked at its estimate; the operator is alerted, of the tenant where it is said.
    */
   async settle(
     reservationId: string,
     usage: Usage | null,
     metadata: Metadata = {},
+    tenantId?: string,
   ): Promise<SettleAnswer | undefined> {
     try {
       return await this.#end(reservationId, () =>
@@ -159,22 +207,26 @@ export class Gate {
         }),
       );
     } catch (error) {
-      this.#failed("settle", reservationId, error);
+      this.#failed("settle", reservationId, error, tenantId);
       // Usage that makes no sense is unknown usage.
       if (usage !== null && error instanceof SpendgateError && error.code === "invalid_request") {
-        return this.settle(reservationId, null);
+        return this.settle(reservationId, null, {}, tenantId);
       }
     }
   }
 
   /** Gives a hold back: the provider was not called, or failed and charges nothing. Never throws. */
-  async release(reservationId: string, reason: string): Promise<SettleAnswer | undefined> {
+  async release(
+    reservationId: string,
+    reason: string,
+    tenantId?: string,
+  ): Promise<SettleAnswer | undefined> {
     try {
       return await this.#end(reservationId, () =>
         this.#database.rpc("release", settleAnswer, { reservation_id: reservationId, reason }),
       );
     } catch (error) {
-      this.#failed("release", reservationId, error);
+      this.#failed("release", reservationId, error, tenantId);
     }
   }
 
@@ -188,13 +240,25 @@ export class Gate {
     });
   }
 
-  #failed(outcome: "settle" | "release", reservationId: string, error: unknown): void {
+  #failed(
+    outcome: "settle" | "release",
+    reservationId: string,
+    error: unknown,
+    tenantId: string | undefined,
+  ): void {
     log("error", `${outcome}_failed`, {
       reservationId,
       stage: "settle",
       ...describeError(error),
     });
     record("settleFailures", 1, { outcome, error: errorType(error) });
+    this.#failures.report({
+      kind: "settle_failed",
+      tenantId: tenantId ?? null,
+      subject: errorType(error),
+      message: `A reservation could not be ${outcome === "settle" ? "settled" : "released"}: it expires, and is charged at its estimate.`,
+      details: { reservation_id: reservationId, operation: outcome },
+    });
   }
 
   /** Ids of the tenants that a user belongs to. */
@@ -260,11 +324,16 @@ export class Gate {
       const { data } = await held.abortSignal(this.#database.deadline());
       const id = data?.[0]?.id;
       if (id) {
-        await this.release(id, "answer_lost");
+        await this.release(id, "answer_lost", request.tenantId);
         return;
       }
     }
   }
+}
+
+function eventOf(call: CallOf, reservationId: string | null, quotas: QuotaDetails[]): QuotaEvent {
+  const { tenantId, userId, resourceType, task = null, conversationId = null } = call;
+  return { tenantId, userId, resourceType, task, conversationId, reservationId, quotas };
 }
 
 /** Asks again, up to so many times in all, while the database gives no answer. For what may be asked twice. */

@@ -2,6 +2,7 @@
 
 import { SpendgateError, toSpendgateError } from "../errors.ts";
 import { Gate } from "../gate/gate.ts";
+import type { GateHooks } from "../gate/hooks.ts";
 import type { Attribution, RequestMetering } from "../gate/metering.ts";
 import { type Env, readEnv } from "../runtime/env.ts";
 import { log, logOnce, messageOf } from "../runtime/log.ts";
@@ -41,7 +42,7 @@ export type Handler<C> = (context: C) => Promise<Response>;
 /** Handlers by path (below the function's own; `:name` is a segment, `:name+` all that follows) and method. */
 export type Routes<C> = Record<string, Partial<Record<Method, Handler<C>>>>;
 
-interface Common {
+interface Common extends GateHooks {
   /** The function's name, which its paths begin with. */
   name: string;
   /** A segment that a client may put before each path, as OpenAI's do with `v1`. */
@@ -63,7 +64,7 @@ export type Served =
  * @example export default serve({ name: "hello", auth: "user", routes: { "/": { POST: endpoint(schema, handler) } } });
  */
 export function serve(served: Served): { fetch(request: Request): Promise<Response> } {
-  const setUp = trySetUp();
+  const setUp = trySetUp(served);
   const { renderError = (error: SpendgateError) => errorResponse(error, "json") } = served;
   const pathBelow = pathsBelow(served);
   return {
@@ -103,10 +104,10 @@ interface SetUp {
 }
 
 /** What all requests share; where a required setting is missing, the error that each of them gets. */
-function trySetUp(): SetUp | SpendgateError {
+function trySetUp(hooks: GateHooks): SetUp | SpendgateError {
   try {
     const env = readEnv();
-    return { env, gate: new Gate(env), telemetry: startTelemetry(env) };
+    return { env, gate: new Gate(env, hooks), telemetry: startTelemetry(env) };
   } catch (thrown) {
     log("error", "not_set_up", { message: messageOf(thrown) });
     return toSpendgateError(thrown);

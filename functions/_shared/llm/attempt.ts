@@ -194,14 +194,19 @@ export class Attempt {
   /** The call ended; undefined is unknown usage, booked at the estimate. */
   settle(usage: Usage | undefined): void {
     this.#end("settled", usage, () =>
-      this.metering.gate.settle(this.reservation.id, usage ?? null),
+      this.metering.gate.settle(this.reservation.id, usage ?? null, {}, this.metering.tenantId),
     );
   }
 
   /** The call was ended by us before its provider said what it used: books what is known, flagged. */
   settleCounted(usage: Usage): void {
     this.#end("stopped", usage, () =>
-      this.metering.gate.settle(this.reservation.id, usage, { is_estimated: true }),
+      this.metering.gate.settle(
+        this.reservation.id,
+        usage,
+        { is_estimated: true },
+        this.metering.tenantId,
+      ),
     );
   }
 
@@ -227,7 +232,7 @@ export class Attempt {
     if (chargesNothing(error, this.request)) {
       const reason = isSent ? "provider_failed" : "not_sent";
       this.#end("released", undefined, () =>
-        this.metering.gate.release(this.reservation.id, reason),
+        this.metering.gate.release(this.reservation.id, reason, this.metering.tenantId),
       );
     } else {
       this.settleUnknown(this.counted);
@@ -260,6 +265,7 @@ export class Attempt {
           { ...bound, output_tokens: wanted },
           holdSeconds(this.time),
           metering.env.enforceCostQuotas,
+          { ...metering, resourceType: "llm" },
         ),
       );
     } catch (error) {

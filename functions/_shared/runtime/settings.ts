@@ -76,6 +76,21 @@ function named(allowed: string, fallback: string, meaning: string): Setting<stri
 
 const key = (meaning: string, defaultIs?: string) => optional(text, "key", meaning, { defaultIs });
 
+/** Every kind of spend.alerts. */
+export const ALERT_KINDS = [
+  "quota_warning",
+  "quota_exceeded",
+  "forecast_exceeded",
+  "unusual_spend",
+  "reservations_expired",
+  "settle_failed",
+  "sandbox_orphaned",
+  "price_missing",
+  "verification_failed",
+  "job_failed",
+] as const;
+export type AlertKind = (typeof ALERT_KINDS)[number];
+
 /** The longest that a call may be waited for: no runtime of edge functions lives longer. */
 const HOUR_MS = 3_600_000;
 
@@ -269,18 +284,73 @@ export const SANDBOXES = {
   SPENDGATE_E2B_TIMEOUT_MS: count("milliseconds", 100, 20_000, "one call of E2B's API"),
 } satisfies Settings;
 
+/** One address or several, comma separated. */
+const addresses = z
+  .string()
+  .transform((value) => value.split(",").map((address) => address.trim()))
+  .pipe(z.array(z.email()).min(1).max(50));
+
+/** `Name <address>`, or the address alone. */
+const sender = z.string().regex(/^(?:[^<>\r\n]+ )?<?[^\s<>,@]+@[^\s<>,@]+>?$/, "is no address");
+
+const kinds = z
+  .string()
+  .transform((value) => value.split(",").map((kind) => kind.trim()))
+  .pipe(z.array(z.enum(ALERT_KINDS)).min(1));
+
+/** What alerts cannot be delivered without: nothing is lost while it is wrong. */
+const forAlerts = <T>(schema: z.ZodType<T>, allowed: string, meaning: string, defaultIs?: string) =>
+  optional(schema, allowed, meaning, { defaultIs, untilRight: "alerts answers 503" });
+
 export const ALERTS_AND_TELEMETRY = {
-  ALERT_WEBHOOK_URL: optional(
-    url,
-    "http or https URL",
-    "where alerts go; without it, `alerts` answers 503",
-    { untilRight: "alerts answers 503" },
+  DASHBOARD_URL: forAlerts(url, "URL", "where the dashboard is: alerts link to its screens"),
+  ALERT_KINDS: forAlerts(
+    kinds,
+    "kinds, comma separated",
+    "which alerts go to the channels below; rows of `spend.alert_channels` have their own",
+    "all",
   ),
-  ALERT_WEBHOOK_SECRET: optional(
+  ALERT_WEBHOOK_URL: forAlerts(url, "http or https URL", "alerts go there as webhooks"),
+  ALERT_WEBHOOK_SECRET: forAlerts(
     text.regex(/^(?!whsec_(?![A-Za-z0-9+/]+=*$))/, "is not base64 after whsec_"),
     "text, or `whsec_…` in base64",
-    "signs alerts",
-    { untilRight: "alerts answers 503" },
+    "signs webhooks",
+  ),
+  ALERT_SLACK_WEBHOOK_URL: forAlerts(url, "URL", "alerts go to this incoming webhook of Slack"),
+  ALERT_PAGERDUTY_ROUTING_KEY: forAlerts(
+    z.string().regex(/^[A-Za-z0-9]{32}$/, "is no key of 32 letters and digits"),
+    "key of 32 characters",
+    "alerts go to this service of PagerDuty (Events API v2)",
+  ),
+  ALERT_PAGERDUTY_URL: {
+    schema: url,
+    default: "https://events.pagerduty.com",
+    allowed: "URL",
+    meaning: "PagerDuty's events, such as `https://events.eu.pagerduty.com`",
+    untilRight: "alerts answers 503",
+  } as Setting<string>,
+  ALERT_EMAIL_TO: forAlerts(addresses, "addresses, comma separated", "alerts go to them by mail"),
+  ALERT_EMAIL_FROM: forAlerts(sender, "`Name <address>`, or an address", "sender of mails"),
+  ALERT_SMTP_URL: forAlerts(
+    z.url({ protocol: /^smtps?$/ }),
+    "`smtp://` or `smtps://` URL, with name and password",
+    "mails go by this server",
+  ),
+  ALERT_RESEND_API_KEY: forAlerts(
+    text,
+    "key",
+    "mails go by Resend's API, where there is no `ALERT_SMTP_URL`",
+  ),
+  ALERT_RESEND_URL: {
+    schema: url,
+    default: "https://api.resend.com",
+    allowed: "URL",
+    meaning: "another API that speaks Resend's format",
+    untilRight: "alerts answers 503",
+  } as Setting<string>,
+  ALERT_ALLOW_PRIVATE_ADDRESSES: flag(
+    "`true`: tenants' channels may point to private addresses, as on a developer's machine",
+    false,
   ),
   OTEL_EXPORTER_OTLP_ENDPOINT: optional(url, "URL", "spans and metrics go there (OTLP over HTTP)", {
     untilRight: "no spans and metrics are sent",

@@ -1,14 +1,17 @@
 // What a request for a sandbox is answered instead of one, each in the stage that it came to.
 
 import { SpendgateError } from "../errors.ts";
-import type { Caller } from "../gate/metering.ts";
+import type { Caller, Metering } from "../gate/metering.ts";
 import { quotaExceeded } from "../gate/quota_exceeded.ts";
 import { recordRefusal } from "../gate/refusal.ts";
 import type { ContextClaim } from "./contexts.ts";
 import { atStage, type Stage } from "./stage.ts";
 
 /** The refusal of a claim, put on record. */
-export function refusal(caller: Caller, claim: ContextClaim): SpendgateError {
+export function refusal(
+  caller: Caller & Partial<Pick<Metering, "task">>,
+  claim: ContextClaim,
+): SpendgateError {
   if (!claim.refusal) throw new Error("a refused claim says why");
   const error = quotaExceeded("e2b", claim.refusal);
   const tenantId = claim.tenant_id ?? caller.tenantId;
@@ -17,6 +20,12 @@ export function refusal(caller: Caller, claim: ContextClaim): SpendgateError {
     userId: caller.userId,
     sandboxId: claim.sandbox_id,
   });
+  if (tenantId) {
+    const { gate, userId, task } = caller;
+    const conversationId = claim.conversation_id ?? undefined;
+    const call = { tenantId, userId, resourceType: "e2b" as const, task, conversationId };
+    gate.tellRefusal(call, claim.refusal);
+  }
   return error;
 }
 

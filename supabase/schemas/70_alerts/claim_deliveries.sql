@@ -22,7 +22,7 @@ comment on column spend.claimed_delivery.tenant_id is 'Tenant whose channel it i
 comment on column spend.claimed_delivery.target is 'URL, routing key or addresses; null for a channel that the caller named.';
 comment on column spend.claimed_delivery.secret is 'What signs a webhook; null: none, or a channel that the caller named.';
 comment on column spend.claimed_delivery.attempts is 'Attempts, this one included.';
-comment on column spend.claimed_delivery.alert is 'The alert: {"id", "kind", "tenant_id", "tenant_name", "caused_by_tenant_id", "quota_id", "period_start", "threshold", "subject", "facts", "created_at", "details", "user_email"}. Money is text.';
+comment on column spend.claimed_delivery.alert is 'The alert: {"id", "kind", "tenant_id", "tenant_name", "tenant_time_zone", "caused_by_tenant_id", "quota_id", "period_start", "threshold", "subject", "facts", "created_at", "details", "user_email"}. Money is text.';
 
 create function spend.claim_deliveries(channels jsonb default '[]', max_rows integer default 50)
 returns setof spend.claimed_delivery
@@ -185,6 +185,7 @@ begin
   return jsonb_build_object(
     'id', p_alert.id, 'kind', p_alert.kind, 'tenant_id', p_alert.tenant_id,
     'tenant_name', (select t.name from spend.tenants as t where t.id = p_alert.tenant_id),
+    'tenant_time_zone', (select t.time_zone from spend.tenants as t where t.id = p_alert.tenant_id),
     'caused_by_tenant_id', p_alert.caused_by_tenant_id, 'quota_id', p_alert.quota_id,
     'period_start', nullif(p_alert.period_start, '-infinity'), 'threshold', p_alert.threshold,
     'subject', p_alert.subject, 'facts', p_alert.facts, 'created_at', p_alert.created_at,
