@@ -318,7 +318,17 @@ export interface Alert {
   id: number;
   tenant_id: string | null;
   quota_id: number | null;
-  kind: "warning" | "limit" | "verification_failed" | "job_failed";
+  kind:
+    | "quota_warning"
+    | "quota_exceeded"
+    | "forecast_exceeded"
+    | "unusual_spend"
+    | "reservations_expired"
+    | "settle_failed"
+    | "sandbox_orphaned"
+    | "price_missing"
+    | "verification_failed"
+    | "job_failed";
   threshold: number | null;
   details: {
     scope: string;

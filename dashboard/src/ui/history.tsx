@@ -68,12 +68,18 @@ export function AlertList({
   return <DataTable label="Alerts" columns={columns} rows={alerts} rowKey={({ id }) => id} />;
 }
 
+const QUOTA_KINDS: Partial<Record<Alert["kind"], string>> = {
+  quota_warning: "warning",
+  quota_exceeded: "limit",
+  forecast_exceeded: "forecast",
+};
+
 function AlertText({ alert, nameOf }: { alert: Alert; nameOf: NameOf }) {
   const { kind, threshold, details, limit_usd, facts, ended_at } = alert;
   if (!details) {
     return (
       <>
-        <Badge tone="bad">{kind.replace("_", " ")}</Badge> {facts?.message}
+        <Badge tone="bad">{kind.replaceAll("_", " ")}</Badge> {facts?.message}
       </>
     );
   }
@@ -85,12 +91,10 @@ function AlertText({ alert, nameOf }: { alert: Alert; nameOf: NameOf }) {
         : "";
   return (
     <span>
-      <Badge tone={kind === "limit" ? "bad" : "warn"}>
-        {kind === "limit" ? "limit" : "warning"}
-      </Badge>{" "}
+      <Badge tone={kind === "quota_exceeded" ? "bad" : "warn"}>{QUOTA_KINDS[kind] ?? kind}</Badge>{" "}
       {quotaName(details as Pick<Quota, "resource_type" | "period">)}
       {whose}: {threshold !== null && `${percentText(Number(threshold))} %`} of{" "}
-      {formatUsd(limit_usd ?? "0")} reached
+      {formatUsd(limit_usd ?? "0")} {kind === "forecast_exceeded" ? "expected" : "reached"}
       {ended_at && <span className="text-muted">, over since</span>}
     </span>
   );
