@@ -170,6 +170,7 @@ describe.skipIf(installed === null)(TITLE, () => {
     plain = await keep(startProject(server, "connections"));
     elsewhere = await plain.addDatabase("elsewhere");
     vaulted = await keep(startProject(server, "workers"));
+    await installVault(vaulted.sql);
 
     receiver = await keep(
       startServer((request, response) => {
@@ -252,17 +253,33 @@ describe.skipIf(installed === null)(TITLE, () => {
   });
 
   describe("a project with Vault", () => {
+    const secretsOf = async () => [
+      ...(await vaulted.sql`select name, decrypted_secret as key from vault.decrypted_secrets`),
+    ];
+
     it("keeps the key in Vault alone, one secret however often it is scheduled", async () => {
-      await installVault(vaulted.sql);
       await keep(startNet(vaulted.sql));
       const url = `${journal.url}/functions/v1`;
       expect(await schedule(vaulted.owner, url, FIRST_KEY)).toBe(true);
       expect(await schedule(vaulted.owner, url, keys.secret)).toBe(true);
       expect(await jobs(vaulted.sql)).toEqual([...CALLS, ...MAINTENANCE]);
       expect(await keptKeys(vaulted.sql)).toEqual([{ url, key: null, isInVault: true }]);
-      const secrets =
-        await vaulted.sql`select name, decrypted_secret as key from vault.decrypted_secrets`;
-      expect([...secrets]).toEqual([{ name: "spendgate_functions", key: keys.secret }]);
+      expect(await secretsOf()).toEqual([{ name: "spendgate_functions", key: keys.secret }]);
+    });
+
+    it("has it there again after somebody deleted it, and after an earlier installation left one", async () => {
+      const url = `${journal.url}/functions/v1`;
+      await vaulted.sql`delete from vault.secrets`;
+      await expect(vaulted.owner`select spend_private.call_function('alerts')`).rejects.toThrow(
+        "gone from Vault, or was never set: call spend.schedule_functions",
+      );
+      expect(await schedule(vaulted.owner, url, keys.secret)).toBe(true);
+      expect(await secretsOf()).toEqual([{ name: "spendgate_functions", key: keys.secret }]);
+      await vaulted.sql`delete from spend_private.function_calls`;
+      await vaulted.sql`update vault.secrets set secret = ${FIRST_KEY}`;
+      expect(await schedule(vaulted.owner, url, keys.secret)).toBe(true);
+      expect(await secretsOf()).toEqual([{ name: "spendgate_functions", key: keys.secret }]);
+      expect(await keptKeys(vaulted.sql)).toEqual([{ url, key: null, isInVault: true }]);
     });
   });
 
