@@ -307,14 +307,13 @@ describe.skipIf(installed === null)(TITLE, () => {
     it("the functions themselves are called with the key from Vault, and maintenance answers 200", async () => {
       await until("both are called", () => distinct(passed).length >= 2, WITHIN_SECONDS);
       expect(distinct(passed)).toEqual(postsTo("/functions/v1", keys.secret));
-      const answers = () => vaulted.sql`
-        select status_code as status, content from net._http_response where status_code = 200`;
-      const [answer] = await until(
-        "a 200",
-        async () => (await answers()).length > 0 && answers(),
-        30,
-      );
-      expect(JSON.parse(answer?.content).database).toMatchObject({ expire_reservations: 0 });
+      const answered = async () => {
+        const rows =
+          await vaulted.sql`select status_code as status, content from net._http_response`;
+        return rows.find(({ content }) => /"expire_reservations":/.test(content ?? ""));
+      };
+      const answer = await until("maintenance has answered", answered, 30);
+      expect(answer.status).toBe(200);
     }, 90_000);
 
     it("every run of every job has succeeded, through connections and in workers", async () => {
