@@ -6,7 +6,7 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { generateKeys, type Keys } from "../../scripts/stack/keys.ts";
 import { startServices } from "../../scripts/stack/stack.ts";
-import { forward, startServer, type TestServer } from "../support/server.ts";
+import { forward, readBody, startServer, type TestServer } from "../support/server.ts";
 import { addTenant, addTestModel, usageOf } from "../support/spend.ts";
 import { until } from "../support/until.ts";
 import { installVault, startNet } from "./extensions.ts";
@@ -164,6 +164,9 @@ describe.skipIf(installed === null)(TITLE, () => {
   let keys: Keys;
   let journal: TestServer;
   const passed: Post[] = [];
+  let hook: TestServer;
+  const hooked: { type: string; data: { tenantId: string } }[] = [];
+  let warned: string;
 
   beforeAll(async () => {
     // One after the other: they share the machine with other tests.
@@ -179,7 +182,14 @@ describe.skipIf(installed === null)(TITLE, () => {
       }),
     );
     keys = await generateKeys();
-    const functions = await keep(startServices({ databaseUrl: vaulted.url, keys }));
+    hook = await keep(
+      startServer(async (request, response) => {
+        hooked.push(JSON.parse(await readBody(request)));
+        response.writeHead(204).end();
+      }),
+    );
+    const env = { ALERT_WEBHOOK_URL: hook.url };
+    const functions = await keep(startServices({ databaseUrl: vaulted.url, keys, env }));
     journal = await keep(
       startServer((request, response) => {
         passed.push(postOf(request));
@@ -279,6 +289,9 @@ describe.skipIf(installed === null)(TITLE, () => {
       expect(await schedule(vaulted.owner, url, keys.secret)).toBe(true);
       expect(await secretsOf()).toEqual([{ name: "spendgate_functions", key: keys.secret }]);
       expect(await keptKeys(vaulted.sql)).toEqual([{ url, key: null, isInVault: true }]);
+
+      warned = await addTenant(vaulted.sql, 10, 4);
+      await vaulted.sql`select spend.adjust(${warned}, 8.5, 'test', 'llm')`;
     });
   });
 
@@ -313,6 +326,25 @@ describe.skipIf(installed === null)(TITLE, () => {
       };
       const answer = await until("maintenance has answered", answered, 30);
       expect(answer.status).toBe(200);
+    }, 90_000);
+
+    it("the warning of a tenant that has spent $8.50 of $10 comes to the webhook, once", async () => {
+      await until("the webhook is called", () => hooked.length > 0, WITHIN_SECONDS);
+      expect(hooked).toMatchObject([{ type: "quota.warning", data: { tenantId: warned } }]);
+      const deliveries = () => vaulted.sql`
+        select a.kind, d.channel, d.attempts, d.delivered_at - a.created_at < interval '70 seconds' as "isInTime"
+        from spend.alert_deliveries as d join spend.alerts as a on a.id = d.alert_id
+        where d.delivered_at is not null`;
+      const [delivery] = await until("it is on record", async () => {
+        const rows = await deliveries();
+        return rows.length > 0 && rows;
+      });
+      expect(delivery).toEqual({
+        kind: "quota_warning",
+        channel: "webhook",
+        attempts: 1,
+        isInTime: true,
+      });
     }, 90_000);
 
     it("every run of every job has succeeded, through connections and in workers", async () => {
