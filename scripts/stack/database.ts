@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { findPostgres, postgresVersion } from "./binaries.ts";
+import { findPostgres, type PostgresBinaries, postgresVersion } from "./binaries.ts";
 import { assertPortFree, freePort, StackError } from "./ports.ts";
 import { enterableFolder } from "./private_folders.ts";
 
@@ -20,6 +20,10 @@ export interface DatabaseOptions {
   dataDir?: string;
   /** Throw away what an earlier run left in `dataDir`. */
   fresh?: boolean;
+  /** Another PostgreSQL than npm's, and its major version. */
+  programs?: PostgresBinaries & { version: number };
+  /** Settings of the server beyond and above the usual. */
+  settings?: Record<string, string>;
 }
 
 export interface DatabaseServer {
@@ -52,7 +56,8 @@ async function dataOf(folder: string): Promise<string> {
  * running stack is an error, and so is a port that is taken.
  */
 export async function startDatabase(options: DatabaseOptions = {}): Promise<DatabaseServer> {
-  const { initdb, postgres, pgCtl } = await findPostgres();
+  const programs = options.programs ?? { ...(await findPostgres()), version: postgresVersion() };
+  const { postgres, pgCtl } = programs;
   const account = await serverAccount();
   const temporary = options.dataDir === undefined;
   const folder = temporary
@@ -71,9 +76,11 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
     await assertPortFree(port, "PostgreSQL", temporary ? undefined : "SPENDGATE_DB_PORT");
     if (options.fresh) await rm(data, { recursive: true, force: true });
     if (!(await stat(join(data, "PG_VERSION")).catch(() => null))) {
-      await createCluster(initdb, data, account, temporary);
+      await createCluster(programs, data, account, temporary);
     }
-    return retryWhileMemoryIsHeld(() => launch({ postgres, data, port, log, account }));
+    return retryWhileMemoryIsHeld(() =>
+      launch({ postgres, data, port, log, account, extra: options.settings }),
+    );
   };
   const server = await start().catch(async (error) => {
     if (temporary) await rm(folder, { recursive: true, force: true });
@@ -131,7 +138,7 @@ async function give(path: string, { uid, gid }: Account): Promise<void> {
 }
 
 async function createCluster(
-  initdb: string,
+  { initdb, version }: { initdb: string; version: number },
   data: string,
   account: Account,
   temporary: boolean,
@@ -154,7 +161,7 @@ async function createCluster(
         "--auth=scram-sha-256",
         "--encoding=UTF8",
         // The same order of text on every machine, and that of hosted Supabase.
-        ...(postgresVersion() >= 17
+        ...(version >= 17
           ? ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
           : ["--locale=C.UTF-8"]),
         ...(temporary ? ["--no-sync"] : []),
@@ -180,9 +187,17 @@ interface Launch {
   port: number;
   log: string;
   account: Account;
+  extra?: Record<string, string>;
 }
 
-async function launch({ postgres, data, port, log, account }: Launch): Promise<ChildProcess> {
+async function launch({
+  postgres,
+  data,
+  port,
+  log,
+  account,
+  extra,
+}: Launch): Promise<ChildProcess> {
   const output = openSync(log, "w");
   const settings = {
     listen_addresses: "127.0.0.1",
@@ -191,6 +206,7 @@ async function launch({ postgres, data, port, log, account }: Launch): Promise<C
     fsync: "on",
     timezone: "UTC",
     log_timezone: "UTC",
+    ...extra,
   };
   const server = spawn(
     postgres,

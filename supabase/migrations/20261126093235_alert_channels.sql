@@ -988,15 +988,18 @@ CREATE OR REPLACE FUNCTION spend_private.call_function (
   AS $function$
 declare
   v_request_id bigint;
+  v_url text;
+  v_key text;
 begin
+  select f.functions_url || '/' || p_name, spend_private.read_secret(f.secret_key, f.vault_id)
+  into v_url, v_key
+  from spend_private.function_calls as f;
+  if v_key is null then
+    raise exception 'The secret key of the functions is gone from Vault, or was never set: call spend.schedule_functions.';
+  end if;
   execute 'select net.http_post(url => $1, headers => $2, timeout_milliseconds => 60000)'
   into v_request_id
-  using (
-    select f.functions_url || '/' || p_name from spend_private.function_calls as f
-  ), (
-    select jsonb_build_object('apikey', spend_private.read_secret(f.secret_key, f.vault_id), 'content-type', 'application/json')
-    from spend_private.function_calls as f
-  );
+  using v_url, jsonb_build_object('apikey', v_key, 'content-type', 'application/json');
   return v_request_id;
 end;
 $function$;
@@ -2354,12 +2357,18 @@ CREATE OR REPLACE FUNCTION spend_private.put_secret (
   SET search_path TO 'pg_catalog', 'pg_temp'
   AS $function$
 declare
-  v_vault_id uuid := p_vault_id;
+  v_vault_id uuid;
 begin
-  if v_vault_id is not null then
-    execute 'select vault.update_secret($1, $2)' using v_vault_id, p_secret;
-  elsif spend_private.has_vault() then
+  if not spend_private.has_vault() then
+    return null;
+  end if;
+  -- Names are unique. The one that an earlier installation left is taken over, and one that somebody deleted comes again.
+  execute 'select s.id from vault.decrypted_secrets as s where s.id = $1 or s.name = $2 order by s.id is distinct from $1 limit 1'
+  into v_vault_id using p_vault_id, p_name;
+  if v_vault_id is null then
     execute 'select vault.create_secret($1, $2, $3)' into v_vault_id using p_secret, p_name, 'Spendgate';
+  else
+    execute 'select vault.update_secret($1, $2)' using v_vault_id, p_secret;
   end if;
   return v_vault_id;
 end;
@@ -3309,7 +3318,7 @@ COMMENT ON FUNCTION "spend_private"."new_thresholds"(numeric[], numeric, numeric
 
 COMMENT ON FUNCTION "spend_private"."next_tenants"(text, integer, timestamp with time zone) IS 'The next p_max_rows tenants of a job that looks at each once an hour; fewer at the end of a round, none until the next hour. A round that takes longer is finished first.';
 
-COMMENT ON FUNCTION "spend_private"."put_secret"(text, text, uuid) IS 'Puts a secret into Vault, as a new one or in the place of p_vault_id, and returns its id; null where there is no Vault.';
+COMMENT ON FUNCTION "spend_private"."put_secret"(text, text, uuid) IS 'Puts a secret into Vault, in the place of p_vault_id or of the one of its name if there is one, and returns its id; null where there is no Vault.';
 
 COMMENT ON FUNCTION "spend_private"."read_secret"(text, uuid) IS 'A secret that is kept in Vault (p_vault_id), or beside it.';
 

@@ -1303,6 +1303,20 @@ export const guardMutants: Mutant[] = [
     [pgtap("ledger/schedule")],
   ),
   guard(
+    "a key that was deleted from Vault does not come back, and two installations cannot follow each other",
+    "70_alerts/channel_secret.sql",
+    "s.id = $1 or s.name = $2 order",
+    "false order",
+    [pgtap("ledger/schedule")],
+  ),
+  guard(
+    "a function is called without a key",
+    "90_maintenance/schedule_functions.sql",
+    "if v_key is null then",
+    "if false then",
+    [pgtap("ledger/schedule")],
+  ),
+  guard(
     "a schedule that is paused counts",
     "90_maintenance/maintenance_status.sql",
     "where j.active and j.database",

@@ -23,18 +23,24 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_vault_id uuid := p_vault_id;
+  v_vault_id uuid;
 begin
-  if v_vault_id is not null then
-    execute 'select vault.update_secret($1, $2)' using v_vault_id, p_secret;
-  elsif spend_private.has_vault() then
+  if not spend_private.has_vault() then
+    return null;
+  end if;
+  -- Names are unique. The one that an earlier installation left is taken over, and one that somebody deleted comes again.
+  execute 'select s.id from vault.decrypted_secrets as s where s.id = $1 or s.name = $2 order by s.id is distinct from $1 limit 1'
+  into v_vault_id using p_vault_id, p_name;
+  if v_vault_id is null then
     execute 'select vault.create_secret($1, $2, $3)' into v_vault_id using p_secret, p_name, 'Spendgate';
+  else
+    execute 'select vault.update_secret($1, $2)' using v_vault_id, p_secret;
   end if;
   return v_vault_id;
 end;
 $$;
 comment on function spend_private.put_secret is
-  'Puts a secret into Vault, as a new one or in the place of p_vault_id, and returns its id; null where there is no Vault.';
+  'Puts a secret into Vault, in the place of p_vault_id or of the one of its name if there is one, and returns its id; null where there is no Vault.';
 
 create function spend_private.read_secret(p_secret text, p_vault_id uuid)
 returns text

@@ -55,15 +55,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_request_id bigint;
+  v_url text;
+  v_key text;
 begin
+  select f.functions_url || '/' || p_name, spend_private.read_secret(f.secret_key, f.vault_id)
+  into v_url, v_key
+  from spend_private.function_calls as f;
+  if v_key is null then
+    raise exception 'The secret key of the functions is gone from Vault, or was never set: call spend.schedule_functions.';
+  end if;
   execute 'select net.http_post(url => $1, headers => $2, timeout_milliseconds => 60000)'
   into v_request_id
-  using (
-    select f.functions_url || '/' || p_name from spend_private.function_calls as f
-  ), (
-    select jsonb_build_object('apikey', spend_private.read_secret(f.secret_key, f.vault_id), 'content-type', 'application/json')
-    from spend_private.function_calls as f
-  );
+  using v_url, jsonb_build_object('apikey', v_key, 'content-type', 'application/json');
   return v_request_id;
 end;
 $$;

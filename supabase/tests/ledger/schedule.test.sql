@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(38);
+select plan(42);
 
 -- pg_cron as it is in 1.4 and before, which knows no seconds, and since.
 drop extension if exists pg_cron cascade;
@@ -115,10 +115,22 @@ create table vault.secrets (id uuid primary key default gen_random_uuid(), name 
 create view vault.decrypted_secrets as select s.id, s.name, s.secret as decrypted_secret from vault.secrets as s;
 create function vault.create_secret(new_secret text, new_name text default null, new_description text default '', new_key_id uuid default null)
 returns uuid language sql as $$ insert into vault.secrets (secret, name) values (new_secret, new_name) returning id $$;
+create function vault.update_secret(secret_id uuid, new_secret text default null, new_name text default null, new_description text default null, new_key_id uuid default null)
+returns void language sql as $$ update vault.secrets as s set secret = new_secret where s.id = secret_id $$;
 select spend.schedule_functions('https://y.supabase.co/functions/v1', 'sb_secret_z');
 select is((select secret_key from spend_private.function_calls), null, 'With Vault the key is not in our table');
 select spend_private.call_function('maintenance');
 select is((select headers ->> 'apikey' from net.requests offset 2), 'sb_secret_z', 'It is read from the vault');
+select spend.schedule_functions('https://y.supabase.co/functions/v1', 'sb_secret_2');
+select is((select string_agg(secret, ' ') from vault.secrets), 'sb_secret_2', 'Scheduled again, the vault has the new key alone');
+delete from vault.secrets;
+select throws_like($$ select spend_private.call_function('alerts') $$, 'The secret key of the functions is gone from Vault%', 'Without its key nothing is called');
+select spend.schedule_functions('https://y.supabase.co/functions/v1', 'sb_secret_3');
+select spend_private.call_function('alerts');
+select is((select headers ->> 'apikey' from net.requests offset 3), 'sb_secret_3', 'A key that was deleted from the vault comes back');
+delete from spend_private.function_calls;
+select spend.schedule_functions('https://y.supabase.co/functions/v1', 'sb_secret_4');
+select is((select string_agg(secret, ' ') from vault.secrets), 'sb_secret_4', 'The key that an earlier installation left in the vault is replaced');
 select throws_ok(format('select spend.schedule_functions(%L, %L)', c.url, c.key), '22023', 'invalid_schedule', 'Refused: ' || c.url)
 from (values ('ftp://x', 'k'), ('https://x.supabase.co/functions/v1', '')) as c (url, key);
 select * from finish();
