@@ -30,6 +30,7 @@ const OPEN_FUNCTIONS = [
   "quotas_near_limit",
   "set_user_quota",
   "unusual_spend",
+  "user_emails",
   "whoami",
 ];
 /** Users may call them, and only operators get an answer. */
@@ -40,6 +41,7 @@ const OPERATOR_FUNCTIONS = [
   "fleet",
   "health",
   "open_holds",
+  "preview_price",
   "preview_reprice",
   "release_hold",
 ];
