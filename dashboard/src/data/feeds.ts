@@ -61,6 +61,22 @@ export const tenantNamesQuery = (ids: string[]) =>
     staleTime: 5 * 60 * SECOND,
   });
 
+/** E-mail addresses by user id, of those whose address the reader may know. */
+export const userEmailsQuery = (ids: string[]) =>
+  queryOptions({
+    queryKey: ["user emails", ...ids],
+    queryFn: async () => {
+      const rows = await rpc<{ user_id: string; email: string }>(
+        "user_emails",
+        { user_ids: ids },
+        "user_id,email",
+      );
+      return new Map(rows.map(({ user_id, email }) => [user_id, email]));
+    },
+    enabled: ids.length > 0,
+    staleTime: 5 * 60 * SECOND,
+  });
+
 export interface Quota {
   quota_id: number;
   scope: "platform" | "tenant" | "user";
@@ -728,6 +744,25 @@ export const addPrice = (
     tenant_id,
     ...change,
   });
+
+export interface PricePreview {
+  before_usd: Usd;
+  after_usd: Usd;
+  /** The new price divided by the old one; null where that is nothing. */
+  times: number | null;
+  /** Ten times the old price or more, or a tenth or less. */
+  is_odd: boolean;
+}
+
+/** What so many units of a price's meter cost now, and at another price. Changes nothing. */
+export async function previewPrice(price: Price, usd: Usd, units: number): Promise<PricePreview> {
+  const [preview] = await rpc<PricePreview>(
+    "preview_price",
+    { price_id: price.price_id, usd, units },
+    "before_usd::text,after_usd::text,times,is_odd",
+  );
+  return preview as PricePreview;
+}
 
 export interface Health {
   contract_version: string | number;

@@ -8,17 +8,19 @@ import {
   tenantNamesQuery,
 } from "../data/feeds.ts";
 import { formatMoment, fromNow } from "../lib/time.ts";
-import { AlertList, ChangeList } from "../ui/history.tsx";
-import { shortId } from "../ui/names.ts";
+import { AlertList, ChangeList, usersOfAlerts, usersOfChanges } from "../ui/history.tsx";
+import { useNames } from "../ui/names.ts";
 import { Badge, Panel, Screen } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
-
-const nameOf = (userId: string | null) => (userId ? shortId(userId) : "nobody");
 
 export function HealthScreen() {
   const health = useQuery(healthQuery());
   const alerts = useQuery(alertsQuery(null, undefined, 10));
   const changes = useQuery(changesQuery(null, undefined, 20));
+  const nameOf = useNames([
+    ...usersOfAlerts(alerts.data ?? []),
+    ...usersOfChanges(changes.data ?? []),
+  ]);
   const ids = [...(alerts.data ?? []), ...(changes.data ?? [])].flatMap(
     ({ tenant_id }) => tenant_id ?? [],
   );

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { type Refusals, refusalsQuery, tenantNamesQuery } from "../data/feeds.ts";
 import { addDays, formatMoment, today } from "../lib/time.ts";
-import { shortId } from "../ui/names.ts";
+import { shortId, useNames } from "../ui/names.ts";
 import { Pages } from "../ui/pages.tsx";
 import { Badge, Field, Money, Panel, Screen, Select, TenantLink } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
@@ -23,6 +23,7 @@ export function RefusalsScreen() {
   const refusals = useQuery(refusalsQuery(since, (page - 1) * PAGE, PAGE + 1, tenant));
   const ids = [...new Set(refusals.data?.map(({ tenant_id }) => tenant_id))].sort();
   const names = useQuery(tenantNamesQuery(ids));
+  const nameOf = useNames((refusals.data ?? []).map(({ user_id }) => user_id));
 
   const columns: Column<Refusals>[] = [
     {
@@ -47,7 +48,7 @@ export function RefusalsScreen() {
     {
       id: "who",
       header: "Who",
-      cell: ({ user_id }) => (user_id ? shortId(user_id) : "the tenant itself"),
+      cell: ({ user_id }) => <span className="wrap-anywhere">{nameOf(user_id)}</span>,
     },
     {
       id: "refusals",

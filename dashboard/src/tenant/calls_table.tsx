@@ -3,7 +3,7 @@ import type { Call } from "../data/feeds.ts";
 import { compareUsd } from "../lib/money.ts";
 import { formatMoment } from "../lib/time.ts";
 import { seesAll, useIdentity, useTenant } from "../shell/identity.ts";
-import { useMemberName } from "../ui/names.ts";
+import { useNames } from "../ui/names.ts";
 import { Badge, Money } from "../ui/parts.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
 
@@ -21,7 +21,7 @@ export function CallStatus({ call }: { call: Pick<Call, "status" | "is_estimated
 export function CallsTable({ calls }: { calls: Call[] }) {
   const tenant = useTenant();
   const identity = useIdentity();
-  const nameOf = useMemberName();
+  const nameOf = useNames(calls.map(({ user_id }) => user_id));
   const columns: Column<Call>[] = [
     {
       id: "product",

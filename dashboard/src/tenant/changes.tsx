@@ -3,8 +3,8 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { alertsQuery, changesQuery } from "../data/feeds.ts";
 import { seesAll, useIdentity, useTenant } from "../shell/identity.ts";
-import { AlertList, ChangeList } from "../ui/history.tsx";
-import { useMemberName } from "../ui/names.ts";
+import { AlertList, ChangeList, usersOfAlerts, usersOfChanges } from "../ui/history.tsx";
+import { useNames } from "../ui/names.ts";
 import { Pages } from "../ui/pages.tsx";
 import { Panel, Screen } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
@@ -14,11 +14,14 @@ const PAGE = 25;
 export function Changes() {
   const tenant = useTenant();
   const identity = useIdentity();
-  const nameOf = useMemberName();
   const search = useSearch({ from: "/tenants/$tenantId/changes" });
   const navigate = useNavigate({ from: "/tenants/$tenantId/changes" });
   const alerts = useQuery(alertsQuery(tenant.tenant_id, search.alerts, PAGE + 1));
   const changes = useQuery(changesQuery(tenant.tenant_id, search.changes, PAGE + 1));
+  const nameOf = useNames([
+    ...usersOfAlerts(alerts.data ?? []),
+    ...usersOfChanges(changes.data ?? []),
+  ]);
   if (!seesAll(tenant, identity)) {
     return (
       <Screen title="Alerts and changes">

@@ -2,12 +2,26 @@
 import type { Alert, Change, Quota } from "../data/feeds.ts";
 import { formatUsd, percentText } from "../lib/money.ts";
 import { formatMoment } from "../lib/time.ts";
-import { shortId } from "./names.ts";
+import { type NameOf, shortId } from "./names.ts";
 import { Badge, TenantLink } from "./parts.tsx";
 import { quotaName } from "./quota_bar.tsx";
 import { type Column, DataTable } from "./table.tsx";
 
-type NameOf = (userId: string | null) => string;
+/** Whose names a list of alerts tells. */
+export function usersOfAlerts(alerts: Alert[]): (string | null)[] {
+  return alerts.map(({ details }) => (details?.scope === "user" ? details.scope_id : null));
+}
+
+/** Whose names a list of changes tells: who made them, and whose row it was. */
+export function usersOfChanges(changes: Change[]): (string | null)[] {
+  return changes.flatMap(({ user_id, table_name, old_row, new_row }) => {
+    const row = new_row ?? old_row;
+    const isOfUser = row?.scope === "user" && table_name === "cost_quotas";
+    return [user_id, isOfUser ? row.scope_id : row?.user_id].map((id) =>
+      typeof id === "string" ? id : null,
+    );
+  });
+}
 
 /** For operators, who see those of all tenants. */
 function tenantColumn<Row extends { tenant_id: string | null }>(
