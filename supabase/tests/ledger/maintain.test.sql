@@ -26,7 +26,7 @@ select pg_temp.reserve(1000, 'fresh');
 update spend_private.refusals set created_at = now() - interval '24 hours 1 second' where idempotency_key = 'old';
 delete from spend.alerts;
 insert into spend.alerts (tenant_id, quota_id, period_start, kind, threshold, details, created_at)
-select null, 1000 + d, now(), 'warning', 0.8, jsonb_populate_record(null::spend.quota_details, '{"limit_usd": 1}'), now() - make_interval(days => d)
+select null, 1000 + d, now(), 'quota_warning', 0.8, jsonb_populate_record(null::spend.quota_details, '{"limit_usd": 1}'), now() - make_interval(days => d)
 from unnest(array[89, 91]) as d;
 insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
 values ('aaaaaaaa-0000-4000-8000-000000000001', '2035-05-05', 'adjustment', 'llm', 1);
@@ -59,7 +59,7 @@ select set_config('test.quota', (select id from spend.cost_quotas where resource
 update spend_private.quota_balances set spent_usd = spent_usd + case slot when 0 then 30 else 40 end, is_below_threshold = false
 where quota_id = current_setting('test.quota')::bigint and slot in (0, 1);
 select is(spend.maintain() ->> 'record_alerts', '1', 'Maintenance records an alert that calls in two slots crossed together');
-select is((select kind || ' ' || threshold from spend.alerts where quota_id = current_setting('test.quota')::bigint), 'warning 0.800', '81 of 100 in two slots record a warning');
+select is((select kind || ' ' || threshold from spend.alerts where quota_id = current_setting('test.quota')::bigint), 'quota_warning 0.800', '81 of 100 in two slots record a warning');
 update spend_private.quota_balances set spent_usd = spent_usd + 20
 where quota_id = current_setting('test.quota')::bigint and slot = 2;
 select is(spend.maintain() ->> 'record_alerts', '1', 'Maintenance records that the limit is reached in a third slot');
