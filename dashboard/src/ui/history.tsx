@@ -1,16 +1,10 @@
-// Alerts and changes as sentences and differences.
-import type { Alert, Change, Quota } from "../data/feeds.ts";
-import { formatUsd, percentText } from "../lib/money.ts";
+// Changes as sentences and differences.
+import type { Change } from "../data/feeds.ts";
 import { formatMoment } from "../lib/time.ts";
 import { type NameOf, shortId } from "./names.ts";
-import { Badge, TenantLink } from "./parts.tsx";
+import { TenantLink } from "./parts.tsx";
 import { quotaName } from "./quota_bar.tsx";
 import { type Column, DataTable } from "./table.tsx";
-
-/** Whose names a list of alerts tells. */
-export function usersOfAlerts(alerts: Alert[]): (string | null)[] {
-  return alerts.map(({ details }) => (details?.scope === "user" ? details.scope_id : null));
-}
 
 /** Whose names a list of changes tells: who made them, and whose row it was. */
 export function usersOfChanges(changes: Change[]): (string | null)[] {
@@ -24,7 +18,7 @@ export function usersOfChanges(changes: Change[]): (string | null)[] {
 }
 
 /** For operators, who see those of all tenants. */
-function tenantColumn<Row extends { tenant_id: string | null }>(
+export function tenantColumn<Row extends { tenant_id: string | null }>(
   names: Record<string, string> | undefined,
 ): Column<Row>[] {
   if (!names) return [];
@@ -40,74 +34,6 @@ function tenantColumn<Row extends { tenant_id: string | null }>(
         ),
     },
   ];
-}
-
-export function AlertList({
-  alerts,
-  zone,
-  nameOf,
-  tenantNames,
-}: {
-  alerts: Alert[];
-  zone: string;
-  nameOf: NameOf;
-  tenantNames?: Record<string, string>;
-}) {
-  const columns: Column<Alert>[] = [
-    {
-      id: "what",
-      header: "Alert",
-      isTitle: true,
-      cell: (alert) => <AlertText alert={alert} nameOf={nameOf} />,
-    },
-    ...tenantColumn<Alert>(tenantNames),
-    {
-      id: "when",
-      header: "When",
-      cell: ({ created_at }) => (
-        <span className="whitespace-nowrap">{formatMoment(created_at, zone)}</span>
-      ),
-    },
-    {
-      id: "delivered",
-      header: "Delivered",
-      cell: ({ delivered_at }) =>
-        delivered_at ? (
-          formatMoment(delivered_at, zone)
-        ) : (
-          <span className="text-muted">not yet</span>
-        ),
-    },
-  ];
-  return <DataTable label="Alerts" columns={columns} rows={alerts} rowKey={({ id }) => id} />;
-}
-
-function AlertText({ alert, nameOf }: { alert: Alert; nameOf: NameOf }) {
-  const { kind, threshold, details, limit_usd, facts, ended_at } = alert;
-  if (!details) {
-    return (
-      <>
-        <Badge tone="bad">{kind.replace("_", " ")}</Badge> {facts?.message}
-      </>
-    );
-  }
-  const whose =
-    details.scope === "user"
-      ? ` of ${nameOf(details.scope_id)}`
-      : details.scope === "platform"
-        ? " of the platform"
-        : "";
-  return (
-    <span>
-      <Badge tone={kind === "limit" ? "bad" : "warn"}>
-        {kind === "limit" ? "limit" : "warning"}
-      </Badge>{" "}
-      {quotaName(details as Pick<Quota, "resource_type" | "period">)}
-      {whose}: {threshold !== null && `${percentText(Number(threshold))} %`} of{" "}
-      {formatUsd(limit_usd ?? "0")} reached
-      {ended_at && <span className="text-muted">, over since</span>}
-    </span>
-  );
 }
 
 export function ChangeList({
