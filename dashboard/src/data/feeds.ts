@@ -450,6 +450,26 @@ export const mutesQuery = (tenantId: string | null) =>
     refetchInterval: POLL.reports,
   });
 
+export type QuotaName = Pick<
+  Quota,
+  "scope" | "scope_id" | "tenant_id" | "resource_type" | "period" | "task" | "product"
+> & { id: number };
+
+/** What limits are called; those that are gone are left out. */
+export const quotaNamesQuery = (ids: number[]) =>
+  queryOptions({
+    queryKey: ["quota names", ...ids],
+    queryFn: () =>
+      answerOf<QuotaName[]>(
+        spend()
+          .from("cost_quotas")
+          .select("id,scope,scope_id,tenant_id,resource_type,period,task,product")
+          .in("id", ids) as never,
+      ),
+    enabled: ids.length > 0,
+    staleTime: 5 * 60 * SECOND,
+  });
+
 export const muteAlerts = (mute: Omit<Mute, "id" | "created_by">) =>
   rpcOne<unknown>("mute_alerts", mute);
 

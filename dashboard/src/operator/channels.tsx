@@ -8,7 +8,7 @@ export function PlatformChannels() {
     <ChannelsScreen
       tenantId={null}
       title="Platform channels"
-      note="Where alerts about all tenants, the platform and the operation are sent. Those that the environment names (ALERT_…) are not listed."
+      note="Where alerts about all tenants and the operation are sent, besides those that ALERT_… names."
       mayManage={operator_role === "editor"}
     />
   );

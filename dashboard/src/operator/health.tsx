@@ -46,7 +46,7 @@ export function HealthScreen() {
         </Loaded>
       </Panel>
       <Panel title="Latest alerts">
-        <Mutes of={of} alerts={alerts.data ?? []} />
+        <Mutes of={of} />
         <Loaded query={alerts}>
           {(rows) =>
             rows.length > 0 ? <AlertList alerts={rows} of={of} /> : <Empty title="No alerts" />
@@ -110,7 +110,7 @@ function Checks({ health }: { health: Health }) {
       text:
         [
           health.undelivered_alerts > 0 &&
-            `${health.undelivered_alerts} wait for a channel${health.oldest_undelivered_at ? `, the oldest ${fromNow(health.oldest_undelivered_at)}` : ""}`,
+            `${health.undelivered_alerts} waiting for a channel${health.oldest_undelivered_at ? `, the oldest ${fromNow(health.oldest_undelivered_at)}` : ""}`,
           health.given_up_alerts > 0 &&
             `${health.given_up_alerts} given up in the last day: look at the channels`,
           health.unrouted_alerts > 0 &&

@@ -16,7 +16,17 @@ import { useIdentity } from "../shell/identity.ts";
 import { ChangeDialog } from "../ui/dialog.tsx";
 import { shortId, useNames } from "../ui/names.ts";
 import { NumberedPages, Pages } from "../ui/pages.tsx";
-import { Badge, Button, Field, Input, Money, Panel, Screen, TenantLink } from "../ui/parts.tsx";
+import {
+  Badge,
+  Button,
+  Field,
+  Input,
+  Money,
+  Panel,
+  PersonName,
+  Screen,
+  TenantLink,
+} from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
 
@@ -49,7 +59,7 @@ export function Holds() {
     {
       id: "who",
       header: "Who",
-      cell: (hold) => <span className="wrap-anywhere">{nameOf(hold.user_id)}</span>,
+      cell: (hold) => <PersonName name={nameOf(hold.user_id)} />,
     },
     {
       id: "held",
@@ -113,7 +123,7 @@ export function Holds() {
     {
       id: "who",
       header: "Who",
-      cell: ({ user_id }) => <span className="wrap-anywhere">{nameOf(user_id)}</span>,
+      cell: ({ user_id }) => <PersonName name={nameOf(user_id)} />,
     },
     { id: "runs", header: "Runs", align: "right", cell: ({ runs }) => runs },
     {

@@ -4,7 +4,16 @@ import { type Refusals, refusalsQuery, tenantNamesQuery } from "../data/feeds.ts
 import { addDays, formatMoment, today } from "../lib/time.ts";
 import { shortId, useNames } from "../ui/names.ts";
 import { Pages } from "../ui/pages.tsx";
-import { Badge, Field, Money, Panel, Screen, Select, TenantLink } from "../ui/parts.tsx";
+import {
+  Badge,
+  Field,
+  Money,
+  Panel,
+  PersonName,
+  Screen,
+  Select,
+  TenantLink,
+} from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
 
@@ -39,7 +48,6 @@ export function RefusalsScreen() {
       header: "Hour (UTC)",
       cell: ({ hour }) => <span className="whitespace-nowrap">{formatMoment(hour, "UTC")}</span>,
     },
-    { id: "scope", header: "Limit of the", cell: ({ scope }) => scope },
     {
       id: "reason",
       header: "Reason",
@@ -48,7 +56,7 @@ export function RefusalsScreen() {
     {
       id: "who",
       header: "Who",
-      cell: ({ user_id }) => <span className="wrap-anywhere">{nameOf(user_id)}</span>,
+      cell: ({ user_id }) => <PersonName name={nameOf(user_id)} />,
     },
     {
       id: "refusals",
@@ -60,7 +68,7 @@ export function RefusalsScreen() {
     },
     {
       id: "estimate",
-      header: "The last would have held",
+      header: "Last would hold",
       align: "right",
       cell: ({ last_estimated_cost_usd }) => <Money usd={last_estimated_cost_usd} />,
     },
@@ -68,7 +76,12 @@ export function RefusalsScreen() {
       id: "limit",
       header: "Limit then",
       align: "right",
-      cell: ({ last_limit_usd }) => <Money usd={last_limit_usd} />,
+      cell: ({ scope, last_limit_usd }) => (
+        <>
+          <Money usd={last_limit_usd} />
+          <span className="block text-xs text-muted">of the {scope}</span>
+        </>
+      ),
     },
   ];
 

@@ -4,7 +4,7 @@ import { compareUsd } from "../lib/money.ts";
 import { formatMoment } from "../lib/time.ts";
 import { seesAll, useIdentity, useTenant } from "../shell/identity.ts";
 import { useNames } from "../ui/names.ts";
-import { Badge, Money } from "../ui/parts.tsx";
+import { Badge, Money, PersonName } from "../ui/parts.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
 
 const TONES = { held: "accent", settled: "good", released: "plain", expired: "warn" } as const;
@@ -49,7 +49,13 @@ export function CallsTable({ calls }: { calls: Call[] }) {
     },
     { id: "task", header: "Task", cell: (call) => call.task },
     ...(seesAll(tenant, identity)
-      ? [{ id: "user", header: "Who", cell: (call: Call) => nameOf(call.user_id) }]
+      ? [
+          {
+            id: "user",
+            header: "Who",
+            cell: (call: Call) => <PersonName name={nameOf(call.user_id)} />,
+          },
+        ]
       : []),
     { id: "status", header: "Status", cell: (call) => <CallStatus call={call} /> },
     {

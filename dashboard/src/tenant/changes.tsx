@@ -43,7 +43,7 @@ export function Changes() {
   return (
     <Screen title="Alerts and changes" note={`${tenant.name}. Times in ${tenant.time_zone}.`}>
       <Panel title="Alerts">
-        <Mutes of={of} alerts={alerts.data ?? []} />
+        <Mutes of={of} />
         <Loaded query={alerts}>
           {(rows) =>
             rows.length > 0 ? (

@@ -11,7 +11,8 @@ import {
   type Mute,
   muteAlerts,
   mutesQuery,
-  type Quota,
+  type QuotaName,
+  quotaNamesQuery,
   unmuteAlerts,
 } from "../data/feeds.ts";
 import { formatUsd, percentText } from "../lib/money.ts";
@@ -19,7 +20,7 @@ import { formatMoment } from "../lib/time.ts";
 import { ChangeDialog } from "./dialog.tsx";
 import { tenantColumn } from "./history.tsx";
 import type { NameOf } from "./names.ts";
-import { Badge, Button, Field, Select } from "./parts.tsx";
+import { Badge, Button, Field, PersonName, Select } from "./parts.tsx";
 import { quotaName } from "./quota_bar.tsx";
 import { ErrorNote } from "./states.tsx";
 import { type Column, DataTable } from "./table.tsx";
@@ -94,17 +95,24 @@ export function AlertList({ alerts, of }: { alerts: Alert[]; of: AlertsOf }) {
     {
       id: "seen",
       header: "Acknowledged",
-      cell: ({ acknowledged_at, acknowledged_by }) =>
-        acknowledged_at ? (
+      cell: (alert) =>
+        alert.acknowledged_at ? (
           <>
-            <span className="wrap-anywhere">
-              {acknowledged_by ? nameOf(acknowledged_by) : "by the secret key"}
-            </span>
-            <br />
-            <span className="text-xs text-muted sm:whitespace-nowrap">
-              {formatMoment(acknowledged_at, zone)}
+            <PersonName
+              name={alert.acknowledged_by ? nameOf(alert.acknowledged_by) : "by the secret key"}
+            />
+            <span className="block text-xs text-muted">
+              {formatMoment(alert.acknowledged_at, zone)}
             </span>
           </>
+        ) : mayManage ? (
+          <Button
+            aria-label={`Acknowledge: ${wordsOf(alert, nameOf)}`}
+            disabled={acknowledge.isPending}
+            onClick={() => acknowledge.mutate(alert.id)}
+          >
+            <Check aria-hidden className="size-3.5" /> Acknowledge
+          </Button>
         ) : (
           <span className="text-muted">not yet</span>
         ),
@@ -112,27 +120,20 @@ export function AlertList({ alerts, of }: { alerts: Alert[]; of: AlertsOf }) {
     ...(mayManage
       ? [
           {
-            id: "actions",
+            id: "mute",
             header: "",
             align: "right" as const,
             cell: (alert: Alert) => (
-              <span className="inline-flex gap-1">
-                {!alert.acknowledged_at && (
-                  <Button
-                    aria-label={`Acknowledge: ${wordsOf(alert, nameOf)}`}
-                    disabled={acknowledge.isPending}
-                    onClick={() => acknowledge.mutate(alert.id)}
-                  >
-                    <Check aria-hidden className="size-3.5" /> Acknowledge
-                  </Button>
-                )}
-                <Button
-                  aria-label={`Mute: ${wordsOf(alert, nameOf)}`}
-                  onClick={() => setMuted(alert)}
-                >
-                  <BellOff aria-hidden className="size-3.5" /> Mute
-                </Button>
-              </span>
+              <Button
+                kind="quiet"
+                className="px-2"
+                aria-label={`Mute: ${wordsOf(alert, nameOf)}`}
+                title="Mute"
+                onClick={() => setMuted(alert)}
+              >
+                <BellOff aria-hidden className="size-4" />
+                <span className="sm:sr-only">Mute</span>
+              </Button>
             ),
           },
         ]
@@ -169,17 +170,17 @@ function wordsOf(alert: Alert, nameOf: NameOf): string {
       ? `${facts?.expected_usd ? formatUsd(facts.expected_usd) : "more"} expected of ${limit}`
       : kind === "quota_exceeded" && Number(threshold) < 1
         ? `a call was refused, for lack of room below ${limit}`
-        : `${percentText(Number(threshold))} % of ${limit} spent`
+        : `${percentText(Number(threshold))}\u00a0% of ${limit} spent`
   }`;
 }
 
-function quotaOf(details: NonNullable<Alert["details"]>, nameOf: NameOf): string {
+function quotaOf(details: NonNullable<Alert["details"]> | QuotaName, nameOf: NameOf): string {
   const whose = {
     user: ` of ${nameOf(details.scope_id)}`,
     platform: " of the platform",
     tenant: "",
   };
-  return quotaName(details as Pick<Quota, "resource_type" | "period">) + whose[details.scope];
+  return quotaName(details) + whose[details.scope];
 }
 
 function Deliveries({
@@ -308,9 +309,18 @@ function MuteDialog({ alert, of, onClose }: { alert: Alert; of: AlertsOf; onClos
 }
 
 /** What is muted now, and who did it; nothing where nothing is. */
-export function Mutes({ of, alerts }: { of: AlertsOf; alerts: Alert[] }) {
+export function Mutes({ of }: { of: AlertsOf }) {
   const mutes = useQuery(mutesQuery(of.tenantId));
+  const quotaIds = (mutes.data ?? []).flatMap(({ quota_id }) => quota_id ?? []);
+  const quotas = useQuery(quotaNamesQuery([...new Set(quotaIds)].sort()));
   const end = useMutation({ mutationFn: unmuteAlerts });
+  const textOf = ({ kind, quota_id }: Mute) => {
+    const what = kind ? ALERT_WORDS[kind].plural : "All alerts";
+    if (quota_id === null) return what;
+    const quota = quotas.data?.find(({ id }) => id === quota_id);
+    const tenant = of.tenantNames?.[quota?.tenant_id ?? ""];
+    return `${what}: ${quota ? quotaOf(quota, of.nameOf) : "one limit"}${tenant ? ` at ${tenant}` : ""}`;
+  };
   if (!mutes.data || mutes.data.length === 0) return null;
   return (
     <ul
@@ -329,13 +339,13 @@ export function Mutes({ of, alerts }: { of: AlertsOf; alerts: Alert[] }) {
         >
           <span className="min-w-0 wrap-anywhere text-warn">
             <BellOff aria-hidden className="mr-1.5 inline size-4" />
-            {muteText(mute, alerts, of)} muted until {formatMoment(mute.until, of.zone)}, by{" "}
+            {textOf(mute)} muted until {formatMoment(mute.until, of.zone)}, by{" "}
             {mute.created_by ? of.nameOf(mute.created_by) : "the secret key"}
           </span>
           {of.mayManage && (
             <Button
               disabled={end.isPending}
-              aria-label={`End: ${muteText(mute, alerts, of)} muted`}
+              aria-label={`Unmute: ${textOf(mute)}`}
               onClick={() => end.mutate(mute.id)}
             >
               Unmute
@@ -345,12 +355,4 @@ export function Mutes({ of, alerts }: { of: AlertsOf; alerts: Alert[] }) {
       ))}
     </ul>
   );
-}
-
-function muteText({ kind, quota_id }: Mute, alerts: Alert[], { nameOf }: AlertsOf): string {
-  const what = kind ? ALERT_WORDS[kind].plural : "All alerts";
-  if (quota_id === null) return what;
-  // The limit's name, where an alert of this page tells it.
-  const details = alerts.find((alert) => alert.quota_id === quota_id)?.details;
-  return `${what}: ${details ? quotaOf(details, nameOf) : `limit ${quota_id}`}`;
 }

@@ -189,7 +189,9 @@ function columnsOf(
     {
       id: "quiet",
       header: "Repeats",
-      cell: ({ quiet_minutes }) => quietName(quiet_minutes),
+      cell: ({ quiet_minutes }) => (
+        <span className="whitespace-nowrap">{quietName(quiet_minutes)}</span>
+      ),
     },
     ...(mayManage
       ? [
@@ -198,7 +200,7 @@ function columnsOf(
             header: "",
             align: "right" as const,
             cell: (channel: Channel) => (
-              <span className="inline-flex flex-wrap justify-end gap-1">
+              <span className="inline-flex gap-1 whitespace-nowrap">
                 <Button
                   aria-label={`Change ${channel.name}`}
                   onClick={() => ask({ what: "edit", channel })}

@@ -97,6 +97,7 @@ const TABLES: Record<string, string> = {
   prices: "Price",
   plans: "Plan",
   operators: "Operator",
+  alert_channels: "Channel",
 };
 
 /** "Limit added: LLM calls per month of ada@example.com". */
@@ -112,6 +113,7 @@ function subjectOf(change: Change, nameOf: NameOf): string {
     operators: () => nameOf(String(row.user_id)),
     prices: () => `${row.provider}/${row.product}, ${row.meter}`,
     plans: () => String(row.name),
+    alert_channels: () => String(row.name),
   };
   const subject = subjects[change.table_name]?.();
   return `${table} ${VERBS[change.command]}${subject ? `: ${subject}` : ""}`;
@@ -126,6 +128,7 @@ const TOLD = new Set([
   "usd",
   "effective_from",
   "value",
+  "target_hint",
 ]);
 
 /** Of a change, every field that differs; else those that are told. */

@@ -134,9 +134,9 @@ export function LimitDialog({
               {
                 name: "Warns at",
                 before: before?.warning_thresholds
-                  ? `${percentsText(before.warning_thresholds)} %`
+                  ? `${percentsText(before.warning_thresholds)}\u00a0%`
                   : "–",
-                after: `${percentsText(thresholds ?? [])} %`,
+                after: `${percentsText(thresholds ?? [])}\u00a0%`,
               },
             ]
           : []),
