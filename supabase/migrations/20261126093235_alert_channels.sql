@@ -17,8 +17,6 @@ DROP POLICY "admins read their tenant's alerts, operators all" ON "spend"."alert
 
 DROP INDEX "spend"."alerts_undelivered_idx";
 
-DROP VIEW "spend"."quota_status";
-
 ALTER TABLE "spend"."alerts"
   DROP CONSTRAINT "attempts_are_not_negative";
 
@@ -1933,7 +1931,7 @@ begin
       end if;
       v_value := v_value * v_base + strpos('0123456789abcdef', substr(v_digits, v_at, 1)) - 1;
     end loop;
-    if v_value >= case when v_place = cardinality(v_parts) then 256::numeric ^ (5 - v_place) else 256 end then
+    if v_value >= (case when v_place = cardinality(v_parts) then 256::numeric ^ (5 - v_place) else 256 end) then
       return null;
     end if;
     v_address := v_address + v_value * case when v_place = cardinality(v_parts) then 1 else 256::numeric ^ (4 - v_place) end;
@@ -2303,7 +2301,7 @@ begin
     when p_thresholds is null then array[p_lowest]
     -- The lowest moves; what it moves past is gone.
     when p_lowest is distinct from p_old_lowest
-      then p_lowest || array(select t.share from unnest(p_thresholds) as t (share) where t.share > p_lowest order by t.share)
+      then p_lowest || array(select t.share from unnest(p_thresholds[2:]) as t (share) where t.share > p_lowest order by t.share)
     else p_thresholds
   end;
 end;
@@ -2936,7 +2934,7 @@ ALTER TABLE "spend"."settings"
 ALTER TABLE "spend_private"."alert_channel_secrets"
   ADD CONSTRAINT "alert_channel_secrets_channel_id_fkey" FOREIGN KEY (channel_id) REFERENCES spend.alert_channels(id) ON DELETE CASCADE;
 
-CREATE VIEW "spend"."quota_status" WITH (security_invoker=true) AS  SELECT q.id AS quota_id,
+CREATE OR REPLACE VIEW "spend"."quota_status" WITH (security_invoker=true) AS  SELECT q.id AS quota_id,
     q.scope,
     q.tenant_id,
     q.scope_id,
@@ -3475,8 +3473,6 @@ REVOKE ALL ("warning_thresholds") ON TABLE "spend"."cost_quotas" FROM "authentic
 
 GRANT INSERT ("warning_thresholds"), UPDATE ("warning_thresholds") ON TABLE "spend"."cost_quotas" TO "authenticated";
 
-GRANT SELECT ON TABLE "spend"."quota_status" TO "authenticated", "service_role";
-
 ALTER TABLE "spend"."cost_quotas"
   ADD CONSTRAINT "warning_thresholds_are_shares" CHECK (spend_private.are_thresholds(warning_thresholds));
 
@@ -3486,3 +3482,31 @@ ALTER TABLE "spend"."plan_quotas"
   ADD CONSTRAINT "warning_thresholds_are_shares" CHECK (spend_private.are_thresholds(warning_thresholds));
 
 COMMENT ON CONSTRAINT "warning_thresholds_are_shares" ON "spend"."plan_quotas" IS 'warning_thresholds: 1 to 10 shares of the limit, each more than 0 and at most 1: {0.8,0.95} for 80 % and 95 %.';
+
+comment on column spend.quota_status.warning_thresholds is 'Shares of the limit, ascending, each of which gets an alert.';
+
+comment on column spend.claimed_delivery.delivery_id is 'What spend.finish_delivery takes.';
+
+comment on column spend.claimed_delivery.event is 'trigger: the alert. resolve: what it was about is over.';
+
+comment on column spend.claimed_delivery.idempotency_key is 'The same in every attempt: alert_<alert>_<channel>, with _resolve at the end for the event resolve. A receiver that has seen it ignores it.';
+
+comment on column spend.claimed_delivery.channel is 'Name of the channel.';
+
+comment on column spend.claimed_delivery.channel_id is 'Row of spend.alert_channels; null: a channel that the caller named.';
+
+comment on column spend.claimed_delivery.channel_kind is 'slack, pagerduty, email or webhook.';
+
+comment on column spend.claimed_delivery.tenant_id is 'Tenant whose channel it is; null: the platform''s.';
+
+comment on column spend.claimed_delivery.target is 'URL, routing key or addresses; null for a channel that the caller named.';
+
+comment on column spend.claimed_delivery.secret is 'What signs a webhook; null: none, or a channel that the caller named.';
+
+comment on column spend.claimed_delivery.attempts is 'Attempts, this one included.';
+
+comment on column spend.claimed_delivery.alert is 'The alert: {"id", "kind", "tenant_id", "tenant_name", "caused_by_tenant_id", "quota_id", "period_start", "threshold", "subject", "facts", "created_at", "details", "user_email"}. Money is text.';
+
+comment on column spend.maintenance_status.undelivered_alerts is 'Deliveries of alerts that wait for more than five minutes (spend.alert_deliveries; last_error says why).';
+
+comment on column spend.maintenance_status.given_up_alerts is 'Deliveries that were given up in the last day.';

@@ -32,7 +32,7 @@ begin
     when p_thresholds is null then array[p_lowest]
     -- The lowest moves; what it moves past is gone.
     when p_lowest is distinct from p_old_lowest
-      then p_lowest || array(select t.share from unnest(p_thresholds) as t (share) where t.share > p_lowest order by t.share)
+      then p_lowest || array(select t.share from unnest(p_thresholds[2:]) as t (share) where t.share > p_lowest order by t.share)
     else p_thresholds
   end;
 end;

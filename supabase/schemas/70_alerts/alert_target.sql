@@ -49,7 +49,7 @@ begin
       end if;
       v_value := v_value * v_base + strpos('0123456789abcdef', substr(v_digits, v_at, 1)) - 1;
     end loop;
-    if v_value >= case when v_place = cardinality(v_parts) then 256::numeric ^ (5 - v_place) else 256 end then
+    if v_value >= (case when v_place = cardinality(v_parts) then 256::numeric ^ (5 - v_place) else 256 end) then
       return null;
     end if;
     v_address := v_address + v_value * case when v_place = cardinality(v_parts) then 1 else 256::numeric ^ (4 - v_place) end;

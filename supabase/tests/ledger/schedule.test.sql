@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(26);
+select plan(38);
 
 -- pg_cron as it is in 1.4 and before, which knows no seconds, and since.
 drop extension if exists pg_cron cascade;
@@ -82,5 +82,44 @@ update cron.job set command = 'select net.http_post(url := ''https://x.supabase.
 select is((pg_temp.status()).expire_schedule, null, 'A paused schedule does not count');
 update spend_private.job_runs set done_at = now() - interval '6 minutes';
 select alike((pg_temp.status()).remedy, 'pg_cron has the schedule%', 'The remedy says that pg_cron has the schedule of an edge function, and that nothing comes of it');
+
+-- The edge functions, by pg_cron and pg_net. Without pg_net nothing is scheduled.
+drop schema if exists vault cascade;
+set local client_min_messages = error;
+select is(spend.schedule_functions('https://x.supabase.co/functions/v1', 'sb_secret_x'), false, 'Without pg_net the functions are not scheduled');
+reset client_min_messages;
+select is_empty('select from spend_private.function_calls', 'And the secret key is not kept');
+create schema net;
+create table net.requests (url text, headers jsonb, timeout integer);
+create function net.http_post(url text, body jsonb default '{}', params jsonb default '{}', headers jsonb default '{}', timeout_milliseconds integer default 5000) returns bigint language sql as $$
+  insert into net.requests values (url, headers, timeout_milliseconds) returning 7::bigint
+$$;
+select is(spend.schedule_functions('https://x.supabase.co/functions/v1/', 'sb_secret_x'), true, 'With it they are');
+select results_eq(
+  $$ select jobname, schedule, command from cron.job where jobname like 'spend-call-%' order by 1 $$,
+  $$ values ('spend-call-alerts', '* * * * *', 'select spend_private.call_function(''alerts'')'), ('spend-call-maintenance', '* * * * *', 'select spend_private.call_function(''maintenance'')') $$,
+  'alerts and maintenance are called every minute, and no command has the secret key'
+);
+update cron.job set active = false where jobname = 'spend-maintain';
+select is((pg_temp.status()).maintain_schedule, '* * * * *', 'The status knows that the function maintenance is called');
+select is(spend_private.call_function('alerts'), 7::bigint, 'A call is a request of pg_net');
+select is(
+  (select row(url, headers, timeout)::text from net.requests),
+  '(https://x.supabase.co/functions/v1/alerts,"{""apikey"": ""sb_secret_x"", ""content-type"": ""application/json""}",60000)', 'It posts to the function, with the secret key'
+);
+select spend.schedule_functions('https://y.supabase.co/functions/v1', 'sb_secret_y');
+select spend_private.call_function('maintenance');
+select is((select url || ' ' || (headers ->> 'apikey') from net.requests offset 1), 'https://y.supabase.co/functions/v1/maintenance sb_secret_y', 'Scheduled again, it has another URL and key');
+create schema vault;
+create table vault.secrets (id uuid primary key default gen_random_uuid(), name text, secret text);
+create view vault.decrypted_secrets as select s.id, s.name, s.secret as decrypted_secret from vault.secrets as s;
+create function vault.create_secret(new_secret text, new_name text default null, new_description text default '', new_key_id uuid default null)
+returns uuid language sql as $$ insert into vault.secrets (secret, name) values (new_secret, new_name) returning id $$;
+select spend.schedule_functions('https://y.supabase.co/functions/v1', 'sb_secret_z');
+select is((select secret_key from spend_private.function_calls), null, 'With Vault the key is not in our table');
+select spend_private.call_function('maintenance');
+select is((select headers ->> 'apikey' from net.requests offset 2), 'sb_secret_z', 'It is read from the vault');
+select throws_ok(format('select spend.schedule_functions(%L, %L)', c.url, c.key), '22023', 'invalid_schedule', 'Refused: ' || c.url)
+from (values ('ftp://x', 'k'), ('https://x.supabase.co/functions/v1', '')) as c (url, key);
 select * from finish();
 rollback;
