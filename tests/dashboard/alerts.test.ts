@@ -97,10 +97,12 @@ describe.skipIf(!BROWSER)("alerts", () => {
 
     await page.getByRole("button", { name: "Pause Ops" }).click();
     await dialog.getByRole("button", { name: "Pause the channel" }).click();
+    await dialog.waitFor({ state: "detached" });
     await page.getByText("paused", { exact: true }).waitFor();
     expect(await channel()).toMatchObject({ is_enabled: false, target: WEBHOOK });
     await page.getByRole("button", { name: "Resume Ops" }).click();
     await dialog.getByRole("button", { name: "Resume the channel" }).click();
+    await dialog.waitFor({ state: "detached" });
     await page.getByText("paused", { exact: true }).waitFor({ state: "detached" });
 
     await page.getByRole("button", { name: "Add a channel" }).click();
@@ -144,7 +146,7 @@ describe.skipIf(!BROWSER)("alerts", () => {
     const alerts = page.getByRole("table", { name: "Alerts" });
     const row = alerts.getByRole("row", { name: /LLM calls per month/ });
     const text = (await row.innerText()).replace(/\s+/g, " ");
-    expect(text).toContain("warning LLM calls per month: 50 % of $0.0010 spent");
+    expect(text).toContain("warning LLM calls per month: 50 % of $0.001 spent");
     expect(text).toContain("good delivered");
     expect(text).toContain("bad failed, 1 attempt 410 Gone");
     expect(text).toContain("busy waiting, 1 attempt 503 Service Unavailable");
@@ -239,7 +241,7 @@ describe.skipIf(!BROWSER)("alerts", () => {
     await go(`/tenants/${acme.id}/changes`);
     const told = await textOf();
     expect(told).toContain(
-      "forecast LLM calls per month: $0.0025 expected of $0.0010. Runs out 2 Jan 2099",
+      "forecast LLM calls per month: $0.0025 expected of $0.001. Runs out 2 Jan 2099",
     );
     expect(told).toContain("unusual spend $9.00 on one day, $1.00 as a rule");
     expect(told).toContain("expired 12 calls never ended");

@@ -192,8 +192,8 @@ describe.skipIf(!BROWSER)("roles", () => {
     await dialog.getByRole("button", { name: "Set $20.00" }).click();
     await dialog.waitFor({ state: "detached" });
     const [quota] = await stack.sql`
-      select warning_thresholds::text as thresholds, limit_usd from spend.cost_quotas where scope_id = ${member.id}`;
-    expect(quota?.thresholds).toBe("{0.5,0.8,0.95}");
+      select warning_thresholds = '{0.5,0.8,0.95}' as are_right from spend.cost_quotas where scope_id = ${member.id}`;
+    expect(quota?.are_right).toBe(true);
     await page
       .getByRole("button", { name: `Change LLM calls per month of ${member.email}` })
       .click();
@@ -220,9 +220,9 @@ describe.skipIf(!BROWSER)("roles", () => {
     await dialog.getByRole("button", { name: "Change the plan" }).click();
     await dialog.waitFor({ state: "detached" });
     const [quota] = await stack.sql`
-      select warning_thresholds::text as thresholds, trim_scale(limit_usd)::text as usd from spend.plan_quotas
+      select warning_thresholds = '{0.6,0.9}' as are_right, trim_scale(limit_usd)::text as usd from spend.plan_quotas
       where plan_id = 'default' and resource_type = 'e2b'`;
-    expect(quota).toEqual({ thresholds: "{0.6,0.9}", usd: "50" });
+    expect(quota).toEqual({ are_right: true, usd: "50" });
     await close();
   });
 

@@ -102,7 +102,7 @@ describe.skipIf(!BROWSER)("screens", () => {
       await page.getByLabel("Incoming webhook URL").waitFor();
       expect(await violations()).toEqual([]);
       await page.setViewportSize({ width: 390, height: 844 });
-      expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(390);
+      await expect.poll(() => page.evaluate("document.documentElement.scrollWidth")).toBe(390);
       expect(await violations()).toEqual([]);
       await page.getByRole("dialog").getByRole("button", { name: "Close" }).click();
 
