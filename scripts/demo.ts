@@ -160,7 +160,6 @@ async function ensureDemoPlan(): Promise<void> {
       resource_type: "llm",
       period: "month",
       limit_usd: 0.02,
-      warning_thresholds: [0.8],
     })
     .throwOnError();
 }

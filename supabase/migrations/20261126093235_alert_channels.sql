@@ -64,7 +64,7 @@ UPDATE "spend"."cost_quotas" SET warning_thresholds = ARRAY[warning_threshold] W
 
 ALTER TABLE "spend"."cost_quotas" ENABLE TRIGGER USER;
 
-ALTER TABLE "spend"."cost_quotas" ALTER COLUMN "warning_thresholds" DROP DEFAULT;
+ALTER TABLE "spend"."cost_quotas" ALTER COLUMN "warning_thresholds" SET DEFAULT '{}';
 
 ALTER TABLE "spend"."plan_quotas" ADD COLUMN "warning_thresholds" numeric[] NOT NULL DEFAULT '{0.8}';
 
@@ -74,7 +74,7 @@ UPDATE "spend"."plan_quotas" SET warning_thresholds = ARRAY[warning_threshold] W
 
 ALTER TABLE "spend"."plan_quotas" ENABLE TRIGGER USER;
 
-ALTER TABLE "spend"."plan_quotas" ALTER COLUMN "warning_thresholds" DROP DEFAULT;
+ALTER TABLE "spend"."plan_quotas" ALTER COLUMN "warning_thresholds" SET DEFAULT '{}';
 
 CREATE TABLE "spend"."alert_channels" (
   "id"            bigint                   GENERATED ALWAYS AS IDENTITY NOT NULL,
@@ -2296,9 +2296,10 @@ CREATE OR REPLACE FUNCTION spend_private.new_thresholds (
   AS $function$
 begin
   return case
-    when p_thresholds is distinct from p_old_thresholds and p_thresholds is not null
+    -- An empty list is the column's default.
+    when p_thresholds is null or (p_thresholds = '{}' and p_old_thresholds is null) then array[p_lowest]
+    when p_thresholds is distinct from p_old_thresholds
       then array(select distinct round(t.share, 3) as share from unnest(p_thresholds) as t (share) order by share)
-    when p_thresholds is null then array[p_lowest]
     -- The lowest moves; what it moves past is gone.
     when p_lowest is distinct from p_old_lowest
       then p_lowest || array(select t.share from unnest(p_thresholds[2:]) as t (share) where t.share > p_lowest order by t.share)

@@ -20,6 +20,10 @@ export interface Fixture {
   held: { settle: string; release: string; extend: string };
   context: Record<"create" | "fail" | "run" | "pause" | "resolve", { id: string; claim: string }>;
   alert: string;
+  /** A channel of the tenant, a delivery to it, and a mute. */
+  channel: string;
+  delivery: string;
+  mute: string;
   plan: string;
 }
 
@@ -100,6 +104,13 @@ export async function addFixture(sql: Sql): Promise<Fixture> {
   };
   const [alert] =
     await sql`select max(id)::text as id from spend.alerts where tenant_id = ${tenant}`;
+  const [channel] = await sql`
+    select id::text from spend.save_alert_channel(${tenant}, 'email', 'mail', 'a@example.com')`;
+  const [mute] = await sql`
+    select id::text from spend.mute_alerts(now() + interval '1 hour', ${tenant}, 'unusual_spend')`;
+  const [delivery] = await sql`
+    insert into spend.alert_deliveries (alert_id, channel, channel_id, channel_kind, event, about)
+    values (${alert?.id}, 'mail', ${channel?.id}, 'email', 'trigger', 'x') returning id::text`;
   return {
     tenant,
     owner,
@@ -111,6 +122,9 @@ export async function addFixture(sql: Sql): Promise<Fixture> {
     held,
     context,
     alert: alert?.id,
+    channel: channel?.id,
+    delivery: delivery?.id,
+    mute: mute?.id,
     plan,
   };
 }
@@ -164,7 +178,11 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
     `select * from spend.check_quota('${tenant}', '${member}', 'llm', '${usage(10)}')`,
     `select * from spend.check_quota('${tenant}', '${member}', 'llm', '${usage(900_000_000)}')`,
   ],
-  claim_alerts: () => ["select * from spend.claim_alerts(1000)"],
+  acknowledge_alert: ({ alert }) => [`select * from spend.acknowledge_alert('${alert}')`],
+  claim_deliveries: () => [
+    `select * from spend.claim_deliveries('[{"name": "hook", "kind": "webhook"}]', 1000)`,
+  ],
+  delete_alert_channel: ({ channel }) => [`select spend.delete_alert_channel(${channel})`],
   claim_context: ({ tenant, member, context }) => [
     `select * from spend.claim_context('${tenant}', '${member}', 'c', '${randomUUID()}', 'new')`,
     `select * from spend.claim_context('${tenant}', '${member}', 'c', '${context.run.claim}', 'run', run_seconds => 250)`,
@@ -201,14 +219,25 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
   find_context: ({ member, context }) => [
     `select * from spend.find_context('${context.run.id}', '${member}')`,
   ],
-  finish_alert: ({ alert }) => [
-    `select spend.finish_alert('${alert}', 'no answer')`,
-    `select spend.finish_alert('${alert}')`,
+  finish_delivery: ({ delivery }) => [
+    `select spend.finish_delivery(${delivery}, 'no answer')`,
+    `select spend.finish_delivery(${delivery})`,
   ],
   look_at_paused: () => ["select * from spend.look_at_paused(5)"],
   maintenance_jobs: () => ["select * from spend.maintenance_jobs()"],
   run_maintenance: () => ["call spend.run_maintenance(1)"],
   maintain: () => ["select spend.maintain()"],
+  mute_alerts: ({ tenant, quota }) => [
+    `select * from spend.mute_alerts(pg_catalog.now() + '1 hour'::pg_catalog.interval, '${tenant}', 'quota_warning', ${quota})`,
+  ],
+  unmute_alerts: ({ mute }) => [`select spend.unmute_alerts(${mute})`],
+  save_alert_channel: ({ tenant }) => [
+    `select * from spend.save_alert_channel('${tenant}', 'webhook', 'new', 'https://example.com/hook', '0123456789abcdef')`,
+    `select * from spend.save_alert_channel('${tenant}', 'webhook', 'new', kinds => '{quota_warning}', is_enabled => false)`,
+  ],
+  report_failure: ({ tenant }) => [
+    `select spend.report_failure('price_missing', '${tenant}', 'model', 'No price.', '{"model": "model"}')`,
+  ],
   contract_version: () => ["select spend.contract_version()"],
   newest_price_from: () => ["select spend.newest_price_from()"],
   maintenance_status: () => ["select * from spend.maintenance_status()"],

@@ -50,9 +50,12 @@ const [MEMBER, OWNER, ANALYST, OPERATOR, SERVICE] = ATTACKERS as [
   Attacker,
   Attacker,
 ];
-/** What each is refused: a member and an operator write no quota past the policies, and only operators are operators. */
+/**
+ * What each is refused: a member and an operator write no quota past the policies, a member knows of no alert, and only operators are
+ * operators.
+ */
 const REFUSED = new Map([
-  [MEMBER, /^(42501 .*row-level security|PT403 not_an_(operator|admin))/],
+  [MEMBER, /^(42501 .*row-level security|PT403 not_an_(operator|admin)|PT404 unknown_alert)/],
   [OWNER, /^PT403 not_an_operator/],
   [ANALYST, /^PT403 not_an_operator/],
   [OPERATOR, /^42501 .*row-level security/],

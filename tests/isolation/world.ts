@@ -79,6 +79,11 @@ export async function buildWorld(sql: Sql, users: Record<Person, string>): Promi
       values ('tenant', ${id}, ${id}, 'llm', 'hour', 0.01)`;
     await sql`select spend.check_quota(${id}, null, 'llm', ${sql.json(usageOf(2))})`;
     await sql`select spend.reserve(${id}, null, 'llm', ${sql.json(usageOf(2))})`;
+    // A channel of the tenant, named by it, what was handed to it, and a mute.
+    await sql`select spend.save_alert_channel(${id}, 'email', ${`of ${id}`}, 'a@example.com')`;
+    await sql`select spend_private.record_missed_alerts()`;
+    await sql`select spend.claim_deliveries()`;
+    await sql`select spend.mute_alerts(now() + interval '1 hour', ${id})`;
     await sql`select spend_private.record_problem('expire_reservations', ${`${id}/x`}, 'broken')`;
     // A change that a user made: audited in the user's name.
     await asUser(sql, users[id === tenant ? "owner" : "other owner"], async (transaction) => {

@@ -38,7 +38,7 @@ const TESTS: Record<string, string[]> = {
   "40_reservations": [vitest("race/locks"), vitest("race/reserve"), vitest("race/deadlock")],
   "50_ledger": [vitest("race/locks"), vitest("race/ledger"), pgtap("ledger/")],
   "60_sandboxes": [vitest("race/locks"), vitest("race/contexts"), pgtap("sandboxes/")],
-  "70_alerts": [vitest("race/locks"), pgtap("alerts/")],
+  "70_alerts": [vitest("race/alerts"), vitest("race/locks"), pgtap("alerts/")],
   "90_maintenance": [vitest("race/locks"), vitest("race/ledger"), vitest("race/maintenance")],
 };
 

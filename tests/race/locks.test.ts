@@ -593,35 +593,6 @@ describe("Sandboxes", () => {
   });
 });
 
-it("An alert that A is claiming does not make B wait, and B does not get it too", async () => {
-  await addQuota(sql, {
-    scope: "tenant",
-    tenantId,
-    resourceType: "llm",
-    limitUsd: 1,
-    period: "day",
-  });
-  await sql`select spend.settle(${await hold(1)}, ${sql.json(usageOf(1))})`;
-  const claim = (session: Sql) => session`
-    select a.id from spend.claim_alerts() as a where a.tenant_id = ${tenantId}`;
-  const a = await open();
-  try {
-    await a.sql`begin`;
-    expect(await claim(a.sql)).not.toEqual([]);
-    const b = await open();
-    try {
-      await b.sql`set lock_timeout = '1s'`;
-      expect(await claim(b.sql)).toEqual([]);
-    } finally {
-      await b.sql`reset lock_timeout`;
-      b.sql.release();
-    }
-  } finally {
-    await a.sql`commit`;
-    a.sql.release();
-  }
-});
-
 describe("The ledger's state", () => {
   const lock: Work = (a) => a`select from spend_private.ledger_state for no key update`;
 

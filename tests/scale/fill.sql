@@ -1,5 +1,5 @@
--- A project that has grown: 20,000 tenants with three quotas each, 30,000 balances above their threshold, 250,000 alerts,
--- 600,000 reservations. Written past the triggers, which would make each row as in life, one by one.
+-- A project that has grown: 20,000 tenants with three quotas each, 30,000 balances above their threshold, 250,000 alerts that
+-- were delivered to two channels, 600,000 reservations. Written past the triggers, which would make each row as in life, one by one.
 set session_replication_role = replica;
 
 insert into spend.tenants (id, name, plan_id)
@@ -21,12 +21,20 @@ from spend.cost_quotas as q, (select date_trunc('month', now(), 'UTC') as start)
 where q.source = 'plan' and q.slots = 8
 order by q.id desc limit 30000;
 
-insert into spend.alerts (tenant_id, quota_id, period_start, kind, threshold, details, created_at, delivered_at)
+insert into spend.alerts (tenant_id, quota_id, period_start, kind, threshold, details, created_at, delivered_at, routed_at)
 select
   q.tenant_id, q.id, date_trunc('month', now(), 'UTC') - make_interval(months => 1, hours => n), 'quota_warning', 0.8,
   jsonb_populate_record(null::spend.quota_details, '{"limit_usd": 100, "spent_usd": 85}'),
-  now() - interval '40 days', now() - interval '40 days'
+  now() - interval '40 days', now() - interval '40 days', now() - interval '40 days'
 from (select * from spend.cost_quotas as o where o.slots = 8 order by o.id limit 25000) as q, generate_series(1, 10) as n;
+
+insert into spend.alert_channels (kind, name) values ('pagerduty', 'pager');
+insert into spend.alert_deliveries (alert_id, channel, channel_id, channel_kind, event, about, created_at, next_attempt_at, attempts, delivered_at)
+select
+  a.id, c.name, c.id, c.kind, 'trigger', format('%s/%s/%s', a.kind, a.quota_id, a.threshold), a.created_at, a.created_at, 1, a.created_at
+from spend.alerts as a
+cross join (select o.name, o.id, o.kind from spend.alert_channels as o union all select 'hook', null, 'webhook') as c
+where a.delivered_at is not null;
 
 insert into spend.reservations (
   tenant_id, id, resource_type, provider, product, task, usage_estimate, estimated_cost_usd, actual_cost_usd,

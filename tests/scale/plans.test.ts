@@ -87,6 +87,37 @@ const calls: Record<string, Statement> = {
   },
 };
 
+const HOOK = `'[{"name": "hook", "kind": "webhook"}]'`;
+/** A new alert of a tenant, which nobody was told of. */
+const report = ({ sql, full }: World) =>
+  sql`select spend.report_failure('settle_failed', ${full}, gen_random_uuid()::text, 'It failed.')`;
+
+const deliveries: Record<string, Statement> = {
+  "claim_deliveries with nothing to do": async () =>
+    `select * from spend.claim_deliveries(${HOOK})`,
+  "handing an alert to channels, and claiming it": async (world) => {
+    await world.sql`delete from spend.alerts where kind = 'settle_failed'`;
+    await report(world);
+    return `select * from spend.claim_deliveries(${HOOK})`;
+  },
+  finish_delivery: async (world) => {
+    await world.sql`delete from spend.alerts where kind = 'settle_failed'`;
+    await report(world);
+    const [claimed] = await world.sql`
+      select delivery_id from spend.claim_deliveries('[{"name": "hook", "kind": "webhook"}]')`;
+    return `select spend.finish_delivery(${claimed?.delivery_id})`;
+  },
+  acknowledge_alert: async (world) => {
+    await report(world);
+    const [alert] = await world.sql`select max(id) as id from spend.alerts`;
+    return `select spend.acknowledge_alert(${alert?.id})`;
+  },
+  "report_failure of what is recorded already": async ({ full }) =>
+    `select spend.report_failure('price_missing', '${full}', 'model', 'No price.')`,
+  maintenance_status: async () =>
+    "select spend_private.undelivered_alerts(), spend_private.given_up_alerts()",
+};
+
 /** Jobs that have nothing to do. record_alerts has balances to look at, and is measured below. */
 const jobs = [
   "expire_reservations",
@@ -97,6 +128,8 @@ const jobs = [
   "fold_refusals",
   "delete_refusal_counts",
   "delete_alerts",
+  "delete_mutes",
+  "find_expiries",
   "delete_balances",
   "delete_conversations",
   "delete_problems",
@@ -111,6 +144,21 @@ describe("With 20,000 tenants, 600,000 reservations, 250,000 alerts and 30,000 b
       few * 2 + 20,
     );
   });
+
+  it.each(Object.entries(deliveries))(
+    "%s reads as much as without 250,000 delivered alerts",
+    async (_, statement) => {
+      for (const { sql } of [small, large]) {
+        await sql`select spend.claim_deliveries('[{"name": "hook", "kind": "webhook"}]')`;
+        await sql`update spend.alerts set routed_at = now() where routed_at is null`;
+      }
+      const few = await buffersOf(small.sql, () => statement(small));
+      const many = await buffersOf(large.sql, () => statement(large));
+      expect(many, `${many} buffers, ${few} where there are few rows`).toBeLessThanOrEqual(
+        few * 2 + 20,
+      );
+    },
+  );
 
   it.each(jobs)("the job %s with nothing to do reads as much as without them", async (job) => {
     for (const { sql } of [small, large]) await sql`select spend.maintain(${job})`;

@@ -397,7 +397,7 @@ export type Database = {
           task?: string | null;
           tenant_id?: string | null;
           warning_threshold?: number;
-          warning_thresholds: number[];
+          warning_thresholds?: number[];
         };
         Update: {
           created_at?: string;
@@ -605,7 +605,7 @@ export type Database = {
           scope: string;
           slots?: number | null;
           warning_threshold?: number;
-          warning_thresholds: number[];
+          warning_thresholds?: number[];
         };
         Update: {
           estimate_policy?: string;

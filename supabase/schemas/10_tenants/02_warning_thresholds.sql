@@ -27,9 +27,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
-    when p_thresholds is distinct from p_old_thresholds and p_thresholds is not null
+    -- An empty list is the column's default.
+    when p_thresholds is null or (p_thresholds = '{}' and p_old_thresholds is null) then array[p_lowest]
+    when p_thresholds is distinct from p_old_thresholds
       then array(select distinct round(t.share, 3) as share from unnest(p_thresholds) as t (share) order by share)
-    when p_thresholds is null then array[p_lowest]
     -- The lowest moves; what it moves past is gone.
     when p_lowest is distinct from p_old_lowest
       then p_lowest || array(select t.share from unnest(p_thresholds[2:]) as t (share) where t.share > p_lowest order by t.share)

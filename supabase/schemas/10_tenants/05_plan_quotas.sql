@@ -7,7 +7,7 @@ create table spend.plan_quotas (
   warning_threshold numeric not null default 0.8,
   estimate_policy text not null default 'strict',
   slots integer,
-  warning_thresholds numeric[] not null,
+  warning_thresholds numeric[] not null default '{}',
   primary key (plan_id, scope, resource_type, period),
   constraint scope_is_known check (scope in ('tenant', 'user')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b', 'all')),
