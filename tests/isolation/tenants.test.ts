@@ -21,14 +21,19 @@ const COMMON = [
 ];
 /** Functions of `spend` that a user may call; they see what the user sees. */
 const OPEN_FUNCTIONS = [
+  "acknowledge_alert",
   "cost_report",
   "cost_series",
+  "delete_alert_channel",
   "explain_cost",
   "latest_calls",
   "member_overview",
+  "mute_alerts",
   "quota_forecast",
   "quotas_near_limit",
+  "save_alert_channel",
   "set_user_quota",
+  "unmute_alerts",
   "unusual_spend",
   "user_emails",
   "whoami",

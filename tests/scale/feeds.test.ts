@@ -76,6 +76,12 @@ const SCREENS: Record<string, string> = {
   "the costs by day, of whatever is seen": "select * from spend.cost_series('day')",
   "the latest calls": "select * from spend.latest_calls(:tenant)",
   "the members' spend": "select * from spend.member_overview(:tenant)",
+  "who the members are":
+    "select * from spend.user_emails(array(select m.user_id from spend.tenant_members as m where m.tenant_id = :tenant))",
+  "the tenant's channels": "select * from spend.alert_channels where tenant_id = :tenant",
+  "what is muted": "select * from spend.alert_mutes where tenant_id = :tenant and until > now()",
+  "what became of alerts":
+    "select * from spend.alert_deliveries where alert_id = any (array(select a.id from spend.alerts as a where a.tenant_id = :tenant order by a.id desc limit 50))",
   "the tenant's alerts":
     "select * from spend.alerts where tenant_id = :tenant order by id desc limit 50",
   "the tenant's changes":
@@ -109,6 +115,11 @@ describe("20,000 tenants, 60,000 quotas, 600,000 reservations, 250,000 alerts", 
     ["the latest calls of all tenants", "select * from spend.latest_calls()", 40_000],
     ["the open holds that expire first", "select * from spend.open_holds()", 2000],
     ["tenants by name", "select * from spend.fleet(order_by => 'name')", 10_000],
+    [
+      "the addresses of 500 people",
+      "select * from spend.user_emails(array(select m.user_id from spend.tenant_members as m limit 500))",
+      4000,
+    ],
     ["the latest alerts", "select * from spend.alerts order by id desc limit 50", 400],
   ])("an operator reads %s", async (_, statement, most) => {
     const { buffers, rows } = await read(
