@@ -62,7 +62,12 @@ async function world(sql: Sql): Promise<Record<string, string>> {
   await sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenant?.id}, ${user?.id})`;
   const [call] = await sql`
     select (spend.reserve(${tenant?.id}, ${user?.id}, 'llm', ${sql.json(GPT_4O)})).reservation_id as id`;
-  return { "<tenant>": tenant?.id, "<user>": user?.id, "<reservation_id>": call?.id };
+  return {
+    "<tenant>": tenant?.id,
+    "<user>": user?.id,
+    "<reservation_id>": call?.id,
+    "<project>": "project",
+  };
 }
 
 const sqlPages = PAGES.filter(

@@ -64,8 +64,6 @@ UPDATE "spend"."cost_quotas" SET warning_thresholds = ARRAY[warning_threshold] W
 
 ALTER TABLE "spend"."cost_quotas" ENABLE TRIGGER USER;
 
-ALTER TABLE "spend"."cost_quotas" ALTER COLUMN "warning_thresholds" SET DEFAULT '{}';
-
 ALTER TABLE "spend"."plan_quotas" ADD COLUMN "warning_thresholds" numeric[] NOT NULL DEFAULT '{0.8}';
 
 ALTER TABLE "spend"."plan_quotas" DISABLE TRIGGER USER;
@@ -73,8 +71,6 @@ ALTER TABLE "spend"."plan_quotas" DISABLE TRIGGER USER;
 UPDATE "spend"."plan_quotas" SET warning_thresholds = ARRAY[warning_threshold] WHERE warning_threshold <> 0.8;
 
 ALTER TABLE "spend"."plan_quotas" ENABLE TRIGGER USER;
-
-ALTER TABLE "spend"."plan_quotas" ALTER COLUMN "warning_thresholds" SET DEFAULT '{}';
 
 CREATE TABLE "spend"."alert_channels" (
   "id"            bigint                   GENERATED ALWAYS AS IDENTITY NOT NULL,
@@ -410,16 +406,17 @@ CREATE OR REPLACE FUNCTION spend.health()
   SECURITY DEFINER
   SET search_path TO 'pg_catalog', 'pg_temp'
   AS $function$
+declare
+  v_undelivered record;
 begin
   perform spend_private.demand_operator();
+  v_undelivered := spend_private.undelivered_alerts();
   return jsonb_build_object(
     'contract_version', spend.contract_version(),
     'maintenance', to_jsonb(spend_private.maintenance_status()),
     'open_problems', (select count(*) from spend.problems as p where p.resolved_at is null),
-    'undelivered_alerts', spend_private.undelivered_alerts(),
-    'oldest_undelivered_at', (
-      select min(d.created_at) from spend.alert_deliveries as d where d.delivered_at is null and d.ended_at is null
-    ),
+    'undelivered_alerts', v_undelivered.deliveries,
+    'oldest_undelivered_at', v_undelivered.oldest_at,
     'given_up_alerts', spend_private.given_up_alerts(),
     'unrouted_alerts', (
       select count(*) from spend.alerts as a where a.routed_at is null and a.created_at < now() - interval '5 minutes'
@@ -2133,7 +2130,7 @@ begin
   from spend.cost_events as e
   where e.booked_xid >= spend_private.rolled_up_before();
 
-  v_status.undelivered_alerts := spend_private.undelivered_alerts(p_now);
+  v_status.undelivered_alerts := (spend_private.undelivered_alerts(p_now)).deliveries;
   v_status.given_up_alerts := spend_private.given_up_alerts(p_now);
   v_status.remedy := case
     when not v_status.is_running and v_status.scheduled_by is null then
@@ -2296,8 +2293,8 @@ CREATE OR REPLACE FUNCTION spend_private.new_thresholds (
   AS $function$
 begin
   return case
-    -- An empty list is the column's default.
-    when p_thresholds is null or (p_thresholds = '{}' and p_old_thresholds is null) then array[p_lowest]
+    -- Of a new quota, the column's default is no list that somebody gave.
+    when p_thresholds is null or (p_thresholds = '{0.8}' and p_old_thresholds is null) then array[p_lowest]
     when p_thresholds is distinct from p_old_thresholds
       then array(select distinct round(t.share, 3) as share from unnest(p_thresholds) as t (share) order by share)
     -- The lowest moves; what it moves past is gone.
@@ -2853,19 +2850,30 @@ end;
 $function$;
 
 CREATE OR REPLACE FUNCTION spend_private.undelivered_alerts (
-  p_now timestamp with time zone DEFAULT now()
+  p_now timestamp with time zone           DEFAULT now(),
+  OUT   deliveries bigint,
+  OUT   oldest_at timestamp with time zone
 )
-  RETURNS bigint
+  RETURNS record
   LANGUAGE plpgsql
   STABLE
   SET search_path TO 'pg_catalog', 'pg_temp'
+  SET plan_cache_mode TO 'force_generic_plan'
+  SET enable_seqscan TO 'off'
   AS $function$
 begin
-  return (
-    select count(*)
-    from spend.alert_deliveries as d
-    where d.delivered_at is null and d.ended_at is null and d.created_at < p_now - interval '5 minutes'
-  );
+  select count(*) filter (where d.created_at < p_now - interval '5 minutes'), min(d.created_at)
+  into deliveries, oldest_at
+  from (
+    -- Each by its index of what is open.
+    select o.created_at
+    from spend.alert_deliveries as o
+    where o.channel_id is null and o.delivered_at is null and o.ended_at is null
+    union all
+    select o.created_at
+    from spend.alert_deliveries as o
+    where o.channel_id is not null and o.delivered_at is null and o.ended_at is null
+  ) as d;
 end;
 $function$;
 
@@ -3294,7 +3302,7 @@ COMMENT ON FUNCTION "spend_private"."target_hint"(text, text) IS 'As much of a t
 
 COMMENT ON FUNCTION "spend_private"."target_problem"(text, text, boolean) IS 'What a channel''s target would have to be; null: it is right. p_may_be_private: hosts inside a network are allowed, by http too.';
 
-COMMENT ON FUNCTION "spend_private"."undelivered_alerts"(timestamp with time zone) IS 'Deliveries of alerts that wait for more than five minutes.';
+COMMENT ON FUNCTION "spend_private"."undelivered_alerts"(timestamp with time zone) IS 'How many deliveries of alerts wait for more than five minutes, and since when the oldest of all waits.';
 
 COMMENT ON FUNCTION "spend_private"."url_host"(text) IS 'Host of a URL with the scheme http or https, in lower case, IPv6 in brackets; null for what is none, or names a user, or is written so that two clients could read two hosts.';
 

@@ -35,6 +35,10 @@ afterAll(() => Promise.all(databases.map((database) => database.close())));
 
 async function makeWorld(sql: Sql): Promise<World> {
   await addTestModel(sql);
+  // As many channels in both.
+  await sql`
+    insert into spend.alert_channels (kind, name) values ('pagerduty', 'pager')
+    on conflict on constraint one_channel_per_name do nothing`;
   const tenants = [];
   for (const spent of [1, 90, 100]) {
     const id = await addTenant(sql, 100, 8);

@@ -27,8 +27,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   return case
-    -- An empty list is the column's default.
-    when p_thresholds is null or (p_thresholds = '{}' and p_old_thresholds is null) then array[p_lowest]
+    -- Of a new quota, the column's default is no list that somebody gave.
+    when p_thresholds is null or (p_thresholds = '{0.8}' and p_old_thresholds is null) then array[p_lowest]
     when p_thresholds is distinct from p_old_thresholds
       then array(select distinct round(t.share, 3) as share from unnest(p_thresholds) as t (share) order by share)
     -- The lowest moves; what it moves past is gone.

@@ -7,7 +7,7 @@ create table spend.plan_quotas (
   warning_threshold numeric not null default 0.8,
   estimate_policy text not null default 'strict',
   slots integer,
-  warning_thresholds numeric[] not null default '{}',
+  warning_thresholds numeric[] not null default '{0.8}',
   primary key (plan_id, scope, resource_type, period),
   constraint scope_is_known check (scope in ('tenant', 'user')),
   constraint resource_type_is_known check (resource_type in ('llm', 'e2b', 'all')),
@@ -37,11 +37,11 @@ for select to authenticated using (true);
 grant select on spend.plan_quotas to authenticated;
 grant select, insert, update, delete on spend.plan_quotas to service_role;
 
-insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd, warning_thresholds)
+insert into spend.plan_quotas (plan_id, scope, resource_type, period, limit_usd)
 values
-  ('default', 'tenant', 'llm', 'month', 100, '{0.8}'),
-  ('default', 'tenant', 'e2b', 'month', 50, '{0.8}'),
-  ('default', 'tenant', 'all', 'month', 150, '{0.8}');
+  ('default', 'tenant', 'llm', 'month', 100),
+  ('default', 'tenant', 'e2b', 'month', 50),
+  ('default', 'tenant', 'all', 'month', 150);
 
 comment on constraint plan_quotas_pkey on spend.plan_quotas is
   'plan_id: the plan has a quota of this scope, resource_type and period. Update that row.';

@@ -15,7 +15,7 @@ create table spend.cost_quotas (
   source text not null default 'manual',
   created_at timestamptz not null default now(),
   shape_since timestamptz not null default '-infinity',
-  warning_thresholds numeric[] not null default '{}',
+  warning_thresholds numeric[] not null default '{0.8}',
   constraint one_quota_per_subject unique nulls not distinct (
     tenant_id, scope_id, resource_type, period, task, product
   ),

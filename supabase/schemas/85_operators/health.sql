@@ -5,16 +5,17 @@ language plpgsql stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_undelivered record;
 begin
   perform spend_private.demand_operator();
+  v_undelivered := spend_private.undelivered_alerts();
   return jsonb_build_object(
     'contract_version', spend.contract_version(),
     'maintenance', to_jsonb(spend_private.maintenance_status()),
     'open_problems', (select count(*) from spend.problems as p where p.resolved_at is null),
-    'undelivered_alerts', spend_private.undelivered_alerts(),
-    'oldest_undelivered_at', (
-      select min(d.created_at) from spend.alert_deliveries as d where d.delivered_at is null and d.ended_at is null
-    ),
+    'undelivered_alerts', v_undelivered.deliveries,
+    'oldest_undelivered_at', v_undelivered.oldest_at,
     'given_up_alerts', spend_private.given_up_alerts(),
     'unrouted_alerts', (
       select count(*) from spend.alerts as a where a.routed_at is null and a.created_at < now() - interval '5 minutes'

@@ -70,7 +70,7 @@ begin
   from spend.cost_events as e
   where e.booked_xid >= spend_private.rolled_up_before();
 
-  v_status.undelivered_alerts := spend_private.undelivered_alerts(p_now);
+  v_status.undelivered_alerts := (spend_private.undelivered_alerts(p_now)).deliveries;
   v_status.given_up_alerts := spend_private.given_up_alerts(p_now);
   v_status.remedy := case
     when not v_status.is_running and v_status.scheduled_by is null then
@@ -110,21 +110,33 @@ $$;
 comment on function spend_private.cron_schedule is
   'Schedule of the first active job of pg_cron in this database whose command matches p_pattern; null when there is none, or the owner may not see it.';
 
-create function spend_private.undelivered_alerts(p_now timestamptz default now())
-returns bigint
+create function spend_private.undelivered_alerts(
+  p_now timestamptz default now(),
+  out deliveries bigint,
+  out oldest_at timestamptz
+)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 begin
-  return (
-    select count(*)
-    from spend.alert_deliveries as d
-    where d.delivered_at is null and d.ended_at is null and d.created_at < p_now - interval '5 minutes'
-  );
+  select count(*) filter (where d.created_at < p_now - interval '5 minutes'), min(d.created_at)
+  into deliveries, oldest_at
+  from (
+    -- Each by its index of what is open.
+    select o.created_at
+    from spend.alert_deliveries as o
+    where o.channel_id is null and o.delivered_at is null and o.ended_at is null
+    union all
+    select o.created_at
+    from spend.alert_deliveries as o
+    where o.channel_id is not null and o.delivered_at is null and o.ended_at is null
+  ) as d;
 end;
 $$;
 comment on function spend_private.undelivered_alerts is
-  'Deliveries of alerts that wait for more than five minutes.';
+  'How many deliveries of alerts wait for more than five minutes, and since when the oldest of all waits.';
 
 create function spend_private.given_up_alerts(p_now timestamptz default now())
 returns bigint

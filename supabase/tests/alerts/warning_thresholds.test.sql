@@ -41,6 +41,10 @@ from q, (values
 ) as c (place, written, kept);
 insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd, warning_threshold)
 values ('tenant', pg_temp.tenant('A'), 'e2b', 'week', 1, 0.7), ('tenant', pg_temp.tenant('A'), 'e2b', 'day', 1, default);
+select throws_ok(
+  format('insert into spend.cost_quotas (scope, tenant_id, resource_type, period, limit_usd, warning_thresholds) values (''tenant'', %L, ''e2b'', ''hour'', 1, ''{}'')', pg_temp.tenant('A')),
+  '22023', 'invalid_quota', 'A new quota with an empty list is refused'
+);
 select results_eq(
   $$ select warning_thresholds from spend.cost_quotas where resource_type = 'e2b' order by period desc $$,
   $$ values ('{0.7}'::numeric[]), ('{0.8}') $$, 'Without thresholds a quota has its warning threshold alone, 0.8 if that is not given either'
