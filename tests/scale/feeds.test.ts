@@ -40,6 +40,7 @@ async function makeWorld(sql: Sql): Promise<World> {
   const [row] = await sql`insert into auth.users (id) values (gen_random_uuid()) returning id`;
   const operator = row?.id;
   await sql`insert into spend.operators (user_id) values (${operator})`;
+  await sql`update auth.users set email = id || '@example.com' where email is null`;
   await sql`select spend.adjust(${tenant}, 90, 'test')`;
   for (const user of [member, owner]) await reserve(sql, tenant, user, 0.01);
   await sql`analyze`;
