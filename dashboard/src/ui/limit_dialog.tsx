@@ -96,7 +96,7 @@ export function LimitDialog({
           {hasWarnings && (
             <Field
               label="Warn at, in percent"
-              hint="Several are separated by commas: 50, 80, 95."
+              hint="One or several: 50, 80, 95."
               error={
                 thresholds === undefined ? "One to ten, each more than 0, at most 100." : undefined
               }
