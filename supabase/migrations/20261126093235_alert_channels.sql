@@ -2753,7 +2753,8 @@ begin
     for no key update skip locked
   loop
     v_ids := v_ids || v_alert.id;
-    continue when v_alert.acknowledged_at is not null;
+    -- A week old is no news: where nobody called claim_deliveries, the first channel gets no flood.
+    continue when v_alert.acknowledged_at is not null or v_alert.created_at < p_now - interval '7 days';
     v_about := spend_private.about_alert(v_alert);
     insert into spend.alert_deliveries (
       alert_id, channel, channel_id, channel_kind, event, about, created_at, next_attempt_at
@@ -2834,11 +2835,11 @@ begin
       case when p_target ~ '^[A-Za-z0-9]{32}$' then null else 'the integration''s routing key: 32 letters and digits' end
     when p_kind = 'email' then
       case
-        when length(p_target) <= 2000
+        when length(p_target) <= 2000 and cardinality(string_to_array(p_target, ',')) <= 10
           and p_target ~ '^ *[^\s@,;<>"()]+@[^\s@,;<>"()]+\.[^\s@,;<>"().]+ *(, *[^\s@,;<>"()]+@[^\s@,;<>"()]+\.[^\s@,;<>"().]+ *)*$'
           and p_target !~ '[[:cntrl:]]'
           then null
-        else 'one or more e-mail addresses, comma separated'
+        else '1 to 10 e-mail addresses, comma separated'
       end
     when v_host is null then 'an https URL without a user name, in ASCII'
     when v_is_private and not p_may_be_private
@@ -3124,7 +3125,7 @@ COMMENT ON COLUMN "spend"."alerts"."kind" IS 'quota_warning, quota_exceeded, for
 
 COMMENT ON COLUMN "spend"."alerts"."period_start" IS 'Start of the quota''s period; -infinity for lifetime quotas. Without a quota: start of the hour (unusual_spend: of the day) in which one alert per subject is recorded; null for verification_failed and job_failed.';
 
-COMMENT ON COLUMN "spend"."alerts"."routed_at" IS 'When it was handed to the channels that take it (spend.alert_deliveries). Null: the next spend.claim_deliveries does that.';
+COMMENT ON COLUMN "spend"."alerts"."routed_at" IS 'When it was handed to the channels that take it (spend.alert_deliveries). Null: the next spend.claim_deliveries does that, for alerts of the last seven days.';
 
 COMMENT ON COLUMN "spend"."alerts"."subject" IS 'What an alert without a quota is about: a day, an hour, a product, a sandbox, job/subject of a problem.';
 

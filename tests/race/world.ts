@@ -96,7 +96,8 @@ export async function removeWorld(sql: Sql): Promise<void> {
     await transaction`
       truncate spend_private.quota_balances, spend.reservations, spend.cost_events,
         spend_private.cost_rollups, spend_private.conversation_rollups, spend.execution_contexts,
-        spend.alerts, spend.audit_log, spend_private.refusals, spend_private.adjustments`;
+        spend.alerts, spend.alert_deliveries, spend_private.expiries, spend.audit_log, spend_private.refusals,
+        spend_private.adjustments`;
     await transaction`delete from spend.plan_quotas where plan_id <> 'default'`;
     await transaction`delete from spend.plans where id <> 'default'`;
   });

@@ -51,7 +51,7 @@ comment on column spend.alerts.created_at is 'When it was recorded.';
 comment on column spend.alerts.ended_at is 'When a credit or a correction took spend below the threshold again: reaching it once more records a new alert.';
 comment on column spend.alerts.delivered_at is 'When the last of its deliveries was done, and a receiver had accepted one. Null: not yet, or no channel takes it.';
 comment on column spend.alerts.subject is 'What an alert without a quota is about: a day, an hour, a product, a sandbox, job/subject of a problem.';
-comment on column spend.alerts.routed_at is 'When it was handed to the channels that take it (spend.alert_deliveries). Null: the next spend.claim_deliveries does that.';
+comment on column spend.alerts.routed_at is 'When it was handed to the channels that take it (spend.alert_deliveries). Null: the next spend.claim_deliveries does that, for alerts of the last seven days.';
 comment on column spend.alerts.acknowledged_at is 'When somebody said that they have seen it: what was not delivered by then is not sent.';
 comment on column spend.alerts.acknowledged_by is 'Who that was, of auth.users; null for the secret key.';
 

@@ -107,11 +107,11 @@ begin
       case when p_target ~ '^[A-Za-z0-9]{32}$' then null else 'the integration''s routing key: 32 letters and digits' end
     when p_kind = 'email' then
       case
-        when length(p_target) <= 2000
+        when length(p_target) <= 2000 and cardinality(string_to_array(p_target, ',')) <= 10
           and p_target ~ '^ *[^\s@,;<>"()]+@[^\s@,;<>"()]+\.[^\s@,;<>"().]+ *(, *[^\s@,;<>"()]+@[^\s@,;<>"()]+\.[^\s@,;<>"().]+ *)*$'
           and p_target !~ '[[:cntrl:]]'
           then null
-        else 'one or more e-mail addresses, comma separated'
+        else '1 to 10 e-mail addresses, comma separated'
       end
     when v_host is null then 'an https URL without a user name, in ASCII'
     when v_is_private and not p_may_be_private

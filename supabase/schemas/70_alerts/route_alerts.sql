@@ -27,7 +27,8 @@ begin
     for no key update skip locked
   loop
     v_ids := v_ids || v_alert.id;
-    continue when v_alert.acknowledged_at is not null;
+    -- A week old is no news: where nobody called claim_deliveries, the first channel gets no flood.
+    continue when v_alert.acknowledged_at is not null or v_alert.created_at < p_now - interval '7 days';
     v_about := spend_private.about_alert(v_alert);
     insert into spend.alert_deliveries (
       alert_id, channel, channel_id, channel_kind, event, about, created_at, next_attempt_at

@@ -119,6 +119,7 @@ from (values
   ($$kind => 'email', name => 'x'$$, 'target'),
   ($$kind => 'email', name => 'x', target => ''$$, 'target'),
   ($$kind => 'email', name => 'x', target => 'a'$$, 'target'),
+  ($$kind => 'email', name => 'x', target => rtrim(repeat('a@example.com,', 11), ',')$$, 'target'),
   ($$kind => 'email', name => 'x', target => 'a@example.com, b'$$, 'target'),
   ($$kind => 'email', name => 'x', target => E'a@example.com\nBcc: b@example.com'$$, 'target'),
   ($$kind => 'email', name => 'x', target => 'Ann <a@example.com>'$$, 'target'),

@@ -99,6 +99,12 @@ select is(pg_temp.sent(), null, 'An alert that no channel takes is sent nowhere'
 select isnt((select routed_at from spend.alerts), null, 'And is not looked at again');
 select is((select delivered_at from spend.alerts), null, 'It is not delivered');
 
+select pg_temp.channel('A', 'hook');
+select pg_temp.alert('unusual_spend', 'A', 'old day', -604801), pg_temp.alert('unusual_spend', 'A', 'late day', -604799);
+select is(
+  (select string_agg(d.alert ->> 'subject', ' ') from spend.claim_deliveries() as d), 'late day', 'An alert that nobody handed over for seven days is not news any more'
+);
+
 -- A channel that is disabled
 select pg_temp.reset();
 select pg_temp.channel('A', 'hook');
