@@ -127,6 +127,12 @@ const changes = createRoute({
   component: lazyRouteComponent(() => import("./tenant/changes.tsx"), "Changes"),
 });
 
+const channels = createRoute({
+  getParentRoute: () => tenant,
+  path: "channels",
+  component: lazyRouteComponent(() => import("./tenant/channels.tsx"), "Channels"),
+});
+
 const operator = createRoute({
   getParentRoute: () => root,
   path: "/operator",
@@ -217,11 +223,17 @@ const health = createRoute({
   component: lazyRouteComponent(() => import("./operator/health.tsx"), "HealthScreen"),
 });
 
+const platformChannels = createRoute({
+  getParentRoute: () => operator,
+  path: "channels",
+  component: lazyRouteComponent(() => import("./operator/channels.tsx"), "PlatformChannels"),
+});
+
 export const router = createRouter({
   history: createHashHistory(),
   routeTree: root.addChildren([
     start,
-    tenant.addChildren([overview, usage, people, calls, changes]),
+    tenant.addChildren([overview, usage, people, calls, changes, channels]),
     operator.addChildren([
       operatorStart,
       fleet,
@@ -231,6 +243,7 @@ export const router = createRouter({
       unusual,
       limits,
       prices,
+      platformChannels,
       health,
     ]),
   ]),

@@ -16,6 +16,8 @@ values
   ('business', 'tenant', 'llm', 'month', 250), ('business', 'tenant', 'e2b', 'month', 80),
   ('business', 'tenant', 'all', 'day', 25), ('business', 'user', 'llm', 'day', 10);
 
+update spend.plan_quotas set warning_thresholds = '{0.5, 0.8, 0.95}' where plan_id = 'business' and scope = 'tenant';
+
 insert into spend.cost_quotas (scope, resource_type, period, limit_usd)
 values ('platform', 'all', 'month', 5000), ('platform', 'llm', 'day', 400);
 
@@ -230,3 +232,21 @@ select spend.reserve(
 from spend.tenant_members as m
 join fleet as f on f.id = m.tenant_id
 where m.role in ('owner', 'admin') and f.n in (1, 2, 3, 4, 7, 8, 14);
+
+-- Channels, of the platform and of the first tenant. Nobody listens there.
+select spend.save_alert_channel(
+  null, 'pagerduty', 'On call', '0123456789abcdef0123456789abcdef',
+  kinds => '{quota_exceeded,settle_failed,verification_failed,job_failed}', scopes => '{platform,operator}'
+);
+select spend.save_alert_channel(null, 'webhook', 'Billing', 'https://billing.example.com/alerts', secret => 'for-demonstration-only');
+select spend.save_alert_channel(f.id, 'slack', '#spend', 'https://slack.example.com/services/T0/B0/demonstration')
+from fleet as f where f.n = 1;
+select spend.save_alert_channel(
+  f.id, 'email', 'Finance', 'finance@northwind-labs.example', kinds => '{quota_exceeded,forecast_exceeded}', scopes => '{tenant}',
+  quiet_minutes => 1440
+)
+from fleet as f where f.n = 1;
+select spend.save_alert_channel(
+  f.id, 'webhook', 'Old dashboard', 'https://dashboard.example.com/hook', quiet_minutes => 0, is_enabled => false
+)
+from fleet as f where f.n = 1;

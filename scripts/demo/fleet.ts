@@ -2,7 +2,7 @@
 // to show. Needs the stack that runs (npm start).
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import postgres from "postgres";
+import postgres, { type Sql } from "postgres";
 import { PROJECT } from "../stack/paths.ts";
 
 /** They may sign in; the others of the fleet only spend. */
@@ -46,9 +46,35 @@ export async function makeFleet({
     });
     // The roll-ups, the alerts and the rest, as the schedule would.
     for (let run = 0; run < 3; run++) await sql`select spend.maintain()`;
+    await deliverAlerts(sql);
     await sql`analyze`;
     return true;
   } finally {
     await sql.end();
   }
+}
+
+/** Hands the alerts to their channels as if somebody listened there, though not always. */
+async function deliverAlerts(sql: Sql): Promise<void> {
+  for (;;) {
+    const claimed = await sql<{ delivery_id: string; channel: string }[]>`
+      select delivery_id, channel from spend.claim_deliveries(max_rows => 500)`;
+    if (claimed.length === 0) break;
+    for (const [place, { delivery_id, channel }] of claimed.entries()) {
+      const isGone = channel === "Finance" && place % 2 === 0;
+      const isBusy = channel === "#spend" && place % 5 === 0;
+      const error = isGone
+        ? "550 there is no such mailbox"
+        : isBusy
+          ? "503 Service Unavailable"
+          : null;
+      await sql`select spend.finish_delivery(${delivery_id}, error => ${error}, is_final => ${isGone})`;
+    }
+  }
+  await sql`
+    update spend.alerts as a set acknowledged_at = now(), acknowledged_by = u.id
+    from auth.users as u
+    where u.email = 'owner@example.com' and a.id in (
+      select min(b.id) from spend.alerts as b join spend.tenants as t on t.id = b.tenant_id where t.name = 'Northwind Labs'
+    )`;
 }

@@ -13,6 +13,7 @@ import postgres from "postgres";
 import { compositeParsers, isoTime } from "./composites.ts";
 import { serveDashboard } from "./dashboard.ts";
 import type { Keys } from "./keys.ts";
+import type { Mail } from "./mail.ts";
 import { assertPortFree } from "./ports.ts";
 
 /** The schemas of supabase/config.toml `[api] schemas`. */
@@ -28,6 +29,8 @@ export interface ApiOptions {
   keys: Keys;
   /** Port of the functions' process on 127.0.0.1. */
   functionsPort: number;
+  /** Sends what Auth sends; without it the dashboard offers no one-time codes. */
+  mail?: Mail;
 }
 
 export interface Api {
@@ -37,7 +40,7 @@ export interface Api {
 
 /** Serves /rest/v1, /auth/v1, /functions/v1 and /dashboard. */
 export async function startApi(options: ApiOptions): Promise<Api> {
-  const { databaseUrl, port, keys, functionsPort } = options;
+  const { databaseUrl, port, keys, functionsPort, mail } = options;
   await assertPortFree(port, "API", "SPENDGATE_API_PORT");
   const url = `http://127.0.0.1:${port}`;
   const connection = createPostgresConnection({
@@ -64,19 +67,26 @@ export async function startApi(options: ApiOptions): Promise<Api> {
       email: { enable_confirmations: false },
     },
     // Without admin mode a request without a key is refused, as on the platform.
-    options: { server: { admin: false, disableStudio: true } },
+    options: {
+      server: { admin: false, disableStudio: true },
+      ...(mail && { drivers: { email: mail } }),
+    },
   };
   const app = new App(config as unknown as IAppConfig);
   hushAnsweredErrors();
   await app.init();
 
-  const answer = getRequestListener((request) => app.fetch(request), {
+  const answer = getRequestListener(async (request) => app.fetch(await asLiteReads(request)), {
     overrideGlobalObjects: false,
   });
   const server = createServer((request, response) => {
     if (request.url?.startsWith("/functions/v1/")) return forward(request, response, functionsPort);
     if (/^\/dashboard(?=[/?]|$)/.test(request.url ?? "")) {
-      return serveDashboard(request, response, { url, publishableKey: keys.publishable });
+      return serveDashboard(request, response, {
+        url,
+        publishableKey: keys.publishable,
+        ...(mail && { emailCodes: true }),
+      });
     }
     allowCors(request, response);
     if (request.method === "OPTIONS") response.writeHead(204).end();
@@ -91,6 +101,20 @@ export async function startApi(options: ApiOptions): Promise<Api> {
       await connection.driver.end({ timeout: CLOSE_SECONDS });
     },
   };
+}
+
+/** A code by mail is of the type `email`; lite knows it by the older name of the same. */
+async function asLiteReads(request: Request): Promise<Request> {
+  if (request.method !== "POST" || new URL(request.url).pathname !== "/auth/v1/verify") {
+    return request;
+  }
+  const text = await request.text();
+  const { type, ...body } = JSON.parse(text || "{}");
+  return new Request(request.url, {
+    method: "POST",
+    headers: request.headers,
+    body: type === "email" ? JSON.stringify({ ...body, type: "magiclink" }) : text,
+  });
 }
 
 /**

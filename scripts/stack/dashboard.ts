@@ -81,6 +81,8 @@ const TYPES: Record<string, string> = {
 export interface DashboardConfig {
   url: string;
   publishableKey: string;
+  /** Auth sends mail: who signs in may ask for a one-time code. */
+  emailCodes?: true;
 }
 
 /** Answers a request for a file of the build, or for config.json. */

@@ -20,6 +20,7 @@ export function localSettings() {
       sandboxes: values.SPENDGATE_SANDBOXES_PORT,
     },
     data: values.SPENDGATE_DATA ?? STACK_DATA,
+    smtpUrl: values.SPENDGATE_SMTP_URL,
     rudeness: values.SPENDGATE_SANDBOX_RUDENESS,
   };
 }

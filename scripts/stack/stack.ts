@@ -6,6 +6,7 @@ import { buildDashboard } from "./dashboard.ts";
 import { type DatabaseServer, releaseDataDir, startDatabase } from "./database.ts";
 import { type Functions, readEnvFile, startFunctions } from "./functions.ts";
 import { type Keys, keepKeys } from "./keys.ts";
+import { type Mail, mailBy } from "./mail.ts";
 import { startMaintenance } from "./maintenance.ts";
 import { migrate } from "./migrate.ts";
 import { assertPortFree, freePort } from "./ports.ts";
@@ -43,11 +44,13 @@ export interface ServicesOptions {
   env?: Record<string, string>;
   /** A folder of functions other than functions/. */
   functionsFolder?: string;
+  /** Sends what Auth sends. */
+  mail?: Mail;
   onLog?: Report;
 }
 
 export async function startServices(options: ServicesOptions): Promise<Services> {
-  const { databaseUrl, keys, env, onLog } = options;
+  const { databaseUrl, keys, env, mail, onLog } = options;
   const apiPort = options.apiPort ?? (await freePort());
   const url = `http://127.0.0.1:${apiPort}`;
   const steps = new Steps();
@@ -71,7 +74,7 @@ export async function startServices(options: ServicesOptions): Promise<Services>
       }),
     );
     const api: Api = await steps.add(
-      startApi({ databaseUrl, port: apiPort, keys, functionsPort: functions.port }),
+      startApi({ databaseUrl, port: apiPort, keys, functionsPort: functions.port, mail }),
       // The functions' last settlements go through the API: it stops after them.
       { beforeLast: true },
     );
@@ -126,7 +129,7 @@ export async function startLocalStack({
 }): Promise<LocalStack> {
   const file = await readEnvFile();
   reportSettings(file, report);
-  const { ports, data } = localSettings();
+  const { ports, data, smtpUrl } = localSettings();
   await releaseDataDir(data);
   // Known before anything is started, so that nothing has to be stopped again.
   await assertPortFree(ports.api, "API", "SPENDGATE_API_PORT");
@@ -157,6 +160,7 @@ export async function startLocalStack({
         realProviders,
         realSandboxes: Boolean(process.env.E2B_API_KEY || file.E2B_API_KEY),
         env: Object.fromEntries(unset),
+        ...(smtpUrl && { mail: mailBy(smtpUrl) }),
         onLog,
       }),
     );

@@ -3,7 +3,7 @@ import type { Browser, Page } from "playwright-core";
 import { vi } from "vitest";
 import { CHROMIUM, launchBrowser, NO_CHROMIUM } from "../../scripts/dashboard/browser.ts";
 import { buildDashboard } from "../../scripts/stack/dashboard.ts";
-import { startTestStack, type TestStack } from "../support/stack.ts";
+import { startTestStack, type TestStack, type TestStackOptions } from "../support/stack.ts";
 
 // A browser shares the machine with the tests that run beside it.
 vi.setConfig({ testTimeout: 90_000 });
@@ -38,9 +38,9 @@ export interface DashboardPage {
   close(): Promise<void>;
 }
 
-export async function startDashboard(): Promise<DashboardStack> {
+export async function startDashboard(options: TestStackOptions = {}): Promise<DashboardStack> {
   await buildDashboard();
-  const stack = await startTestStack();
+  const stack = await startTestStack(options);
   let browser: Browser;
   try {
     browser = await launchBrowser();

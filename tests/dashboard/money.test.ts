@@ -4,7 +4,9 @@ import {
   compareUsd,
   exactUsd,
   formatUsd,
+  parsePercents,
   parseUsd,
+  percentsText,
   percentText,
   plainUsd,
   subtractUsd,
@@ -82,4 +84,21 @@ it.each([
   ["1.2.3", undefined],
 ])("a person who types %j means %j", (typed, usd) => {
   expect(parseUsd(typed)).toBe(usd);
+});
+
+it.each([
+  ["80", [0.8]],
+  ["95, 50,80 50", [0.5, 0.8, 0.95]],
+  ["7; 28.5 %", [0.07, 0.285]],
+  ["100", [1]],
+  ["", undefined],
+  ["0", undefined],
+  ["100.1", undefined],
+  ["80.55", undefined],
+  ["-5", undefined],
+  ["80, many", undefined],
+  ["1 2 3 4 5 6 7 8 9 10 11", undefined],
+])("a person who types %j means the thresholds %j", (typed, shares) => {
+  expect(parsePercents(typed)).toEqual(shares);
+  if (shares) expect(parsePercents(percentsText(shares))).toEqual(shares);
 });

@@ -68,7 +68,7 @@ describe.skipIf(!BROWSER)("roles", () => {
     const bodies: Promise<string>[] = [];
     page.on("response", (response) => bodies.push(response.text().catch(() => "")));
     await signIn(owner);
-    for (const screen of ["", "/usage", "/people", "/calls", "/changes"]) {
+    for (const screen of ["", "/usage", "/people", "/calls", "/changes", "/channels"]) {
       await go(`/tenants/${globex.id}${screen}`);
       expect(await page.locator("h1").innerText()).toBe("No such tenant");
     }
@@ -80,12 +80,13 @@ describe.skipIf(!BROWSER)("roles", () => {
       "unusual",
       "limits",
       "prices",
+      "channels",
       "health",
     ]) {
       await go(`/operator/${screen}`);
       expect(await page.locator("h1").innerText()).toBe("For operators");
     }
-    for (const screen of ["", "/usage", "/people", "/calls", "/changes"]) {
+    for (const screen of ["", "/usage", "/people", "/calls", "/changes", "/channels"]) {
       await go(`/tenants/${acme.id}${screen}`);
     }
     const seen = (await Promise.all(bodies)).join("\n") + (await page.content());
@@ -102,6 +103,8 @@ describe.skipIf(!BROWSER)("roles", () => {
     expect(await seen.page.getByRole("row").count()).toBe(1 + 1);
     expect(await seen.page.getByRole("link", { name: "People" }).count()).toBe(0);
     await seen.go(`/tenants/${acme.id}/changes`);
+    await seen.page.getByText("For owners and admins of the tenant").waitFor();
+    await seen.go(`/tenants/${acme.id}/channels`);
     await seen.page.getByText("For owners and admins of the tenant").waitFor();
     expect(seen.complaints).toEqual([]);
     await seen.close();
@@ -164,6 +167,62 @@ describe.skipIf(!BROWSER)("roles", () => {
     expect(
       await stack.sql`select from spend.cost_quotas where scope_id = ${member.id}`,
     ).toHaveLength(0);
+    await close();
+  });
+
+  it("a limit with three warnings is set as 50, 80, 95 percent, and what is no percent is told at its field", async () => {
+    const { page, signIn, go, complaints, close } = await stack.open();
+    await signIn(owner);
+    await go(`/tenants/${acme.id}/people`);
+    await page.getByRole("button", { name: `Add a limit for ${member.email}` }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Limit in USD").fill("20");
+    const warnings = dialog.getByLabel("Warn at, in percent");
+    expect(await warnings.inputValue()).toBe("80");
+    for (const wrong of ["", "0", "101", "80, many", "1,2,3,4,5,6,7,8,9,10,11"]) {
+      await warnings.fill(wrong);
+      expect(await dialog.getByRole("button", { name: "Review" }).isDisabled()).toBe(true);
+      expect(await warnings.getAttribute("aria-invalid")).toBe("true");
+    }
+    await warnings.fill("95, 50,80 50");
+    await dialog.getByRole("button", { name: "Review" }).click();
+    expect(await dialog.getByRole("row", { name: /Warns at/ }).innerText()).toMatch(
+      /–\s+50, 80, 95\s%$/,
+    );
+    await dialog.getByRole("button", { name: "Set $20.00" }).click();
+    await dialog.waitFor({ state: "detached" });
+    const [quota] = await stack.sql`
+      select warning_thresholds = '{0.5,0.8,0.95}' as are_right from spend.cost_quotas where scope_id = ${member.id}`;
+    expect(quota?.are_right).toBe(true);
+    await page
+      .getByRole("button", { name: `Change LLM calls per month of ${member.email}` })
+      .click();
+    expect(await warnings.inputValue()).toBe("50, 80, 95");
+    await page.keyboard.press("Escape");
+    await stack.sql`delete from spend.cost_quotas where scope_id = ${member.id}`;
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  it("an editor gives a plan two warnings", async () => {
+    const editor = await stack.operator("editor");
+    const { page, signIn, go, close } = await stack.open();
+    await signIn(editor);
+    await go("/operator/limits");
+    await page
+      .getByRole("button", {
+        name: "Change Sandboxes per month for each tenant of the plan default",
+      })
+      .click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Warn at, in percent").fill("60, 90");
+    await dialog.getByRole("button", { name: "Review" }).click();
+    await dialog.getByRole("button", { name: "Change the plan" }).click();
+    await dialog.waitFor({ state: "detached" });
+    const [quota] = await stack.sql`
+      select warning_thresholds = '{0.6,0.9}' as are_right, trim_scale(limit_usd)::text as usd from spend.plan_quotas
+      where plan_id = 'default' and resource_type = 'e2b'`;
+    expect(quota).toEqual({ are_right: true, usd: "50" });
     await close();
   });
 
@@ -236,6 +295,15 @@ describe.skipIf(!BROWSER)("roles", () => {
     await dialog.getByLabel("In force from (UTC)").fill("2099-01-01T00:00");
     await dialog.getByRole("button", { name: "Review" }).click();
     await dialog.getByRole("alert").getByText("The new price is 10 times the old one").waitFor();
+    expect(await dialog.getByRole("row", { name: /^Per/ }).innerText()).toMatch(
+      /\$0\.15\s+\$1\.50 \(\+900 %\)/,
+    );
+    const [line] = await stack.sql`
+      select amount_usd::text as usd from spend.explain_cost('openai', 'gpt-4o-mini', '{"input_tokens": 1000}')`;
+    expect(Number(line?.usd)).toBe(0.00015);
+    expect(await dialog.getByRole("row", { name: /^1,000 tokens/ }).innerText()).toMatch(
+      /\$0\.00015\s+\$0\.0015/,
+    );
     await dialog.getByRole("button", { name: "Insert the price" }).click();
     await dialog.waitFor({ state: "detached" });
     const [price] =
@@ -284,6 +352,39 @@ describe.skipIf(!BROWSER)("roles", () => {
       await stack.sql`select status, release_reason from spend.reservations where id = ${reservation_id}`;
     expect(call).toEqual({ status: "released", release_reason: "the worker was killed" });
     await close();
+  });
+
+  it("an operator reads who was refused and who holds; an owner reads who has left", async () => {
+    const viewer = await stack.operator("viewer");
+    const gone = await stack.person(acme.id, "member");
+    await bookCall(stack, acme.id, gone.id);
+    await stack.sql`delete from spend.tenant_members where user_id = ${gone.id}`;
+    const usage = { provider: "openai", model: "gpt-4o-mini", input_tokens: 1, output_tokens: 1 };
+    const [hold] = await stack.sql`
+      select reservation_id as id from spend.reserve(${acme.id}, ${member.id}, 'llm', ${stack.sql.json(usage)})`;
+    const { page, signIn, go, complaints, close } = await stack.open();
+    await signIn(viewer);
+    await go("/operator/holds");
+    await page.getByRole("row", { name: new RegExp(member.email) }).waitFor();
+    await stack.sql`select spend.release(${hold?.id})`;
+    await go("/operator/refusals");
+    const [refused] = await stack.sql`
+      select u.email from spend.refusals_by_hour as r join auth.users as u on u.id = r.user_id limit 1`;
+    await page
+      .getByRole("row", { name: new RegExp(refused?.email) })
+      .first()
+      .waitFor();
+    expect(complaints).toEqual([]);
+    await close();
+
+    const seen = await stack.open();
+    await seen.signIn(owner);
+    await seen.go(`/tenants/${acme.id}/calls`);
+    await seen.page.getByRole("row", { name: new RegExp(gone.email) }).waitFor();
+    await seen.go(`/tenants/${acme.id}/changes`);
+    await seen.page.getByText(`Member removed: ${gone.email}`).waitFor();
+    expect(seen.complaints).toEqual([]);
+    await seen.close();
   });
 
   it("a viewer pages through 51 holds, and back", async () => {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FLEET_PASSWORD, makeFleet } from "../../scripts/demo/fleet.ts";
 import { BROWSER, type DashboardPage, type DashboardStack, startDashboard } from "./browser.ts";
 
-const TENANT_SCREENS = ["", "/usage", "/people", "/calls", "/changes"];
+const TENANT_SCREENS = ["", "/usage", "/people", "/calls", "/changes", "/channels"];
 const OPERATOR_SCREENS = [
   "/operator/fleet",
   "/operator/near-limit?percent=50",
@@ -13,6 +13,7 @@ const OPERATOR_SCREENS = [
   "/operator/unusual",
   "/operator/limits",
   "/operator/prices?search=gpt-4o",
+  "/operator/channels",
   "/operator/health",
 ];
 
@@ -22,7 +23,8 @@ describe.skipIf(!BROWSER)("screens", () => {
   let tenant: string;
 
   beforeAll(async () => {
-    stack = await startDashboard();
+    // Where mail is sent, one may sign in by a code, too.
+    stack = await startDashboard({ mail: { send: async () => {} } });
     await makeFleet({
       url: stack.url,
       publishableKey: stack.keys.publishable,
@@ -95,12 +97,35 @@ describe.skipIf(!BROWSER)("screens", () => {
       expect(await violations()).toEqual([]);
       await page.getByRole("dialog").getByRole("button", { name: "Close" }).click();
 
+      await go(`${tenant}/channels`);
+      await page.getByRole("button", { name: "Change #spend" }).click();
+      await page.getByLabel("Incoming webhook URL").waitFor();
+      expect(await violations()).toEqual([]);
+      await page.setViewportSize({ width: 390, height: 844 });
+      await expect.poll(() => page.evaluate("document.documentElement.scrollWidth")).toBe(390);
+      expect(await violations()).toEqual([]);
+      await page.getByRole("dialog").getByRole("button", { name: "Close" }).click();
+
+      await page.setViewportSize({ width: 1280, height: 900 });
+      await go(`${tenant}/changes`);
+      await page
+        .getByRole("button", { name: /^Mute:/ })
+        .first()
+        .click();
+      await page.getByRole("button", { name: "Review" }).click();
+      await page.getByRole("table", { name: "Before and after" }).waitFor();
+      expect(await violations()).toEqual([]);
+      await page.getByRole("dialog").getByRole("button", { name: "Close" }).click();
+
       const signedOut = await stack.open();
       await signedOut.page.emulateMedia({ colorScheme: theme as "light" | "dark" });
       await signedOut.page.goto(`${stack.url}/dashboard/`);
       await signedOut.page.getByLabel("Email").waitFor();
       const kept = dashboard;
       dashboard = signedOut;
+      expect(await violations()).toEqual([]);
+      await signedOut.page.getByRole("button", { name: "Use a one-time code" }).click();
+      await signedOut.page.getByRole("button", { name: "Send a code" }).waitFor();
       expect(await violations()).toEqual([]);
       dashboard = kept;
       await signedOut.close();
@@ -120,11 +145,13 @@ describe.skipIf(!BROWSER)("screens", () => {
       "Calls",
       "People",
       "Alerts and changes",
+      "Channels",
       "Fleet",
       "Near limit",
       "Holds and sandboxes",
     ];
-    names.push("Refusals", "Unusual spend", "Limits and plans", "Prices", "Health");
+    names.push("Refusals", "Unusual spend", "Limits and plans", "Prices");
+    names.push("Platform channels", "Health");
     for (const name of names) {
       await tabTo(name);
       await page.keyboard.press("Enter");

@@ -155,6 +155,7 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
   member_overview: ({ tenant }) => [`select * from spend.member_overview('${tenant}')`],
   open_holds: () => ["select * from spend.open_holds()"],
   quota_forecast: ({ tenant }) => [`select * from spend.quota_forecast('${tenant}')`],
+  preview_price: () => ["select * from spend.preview_price(1, 2)"],
   preview_reprice: () => [
     "select * from spend.preview_reprice('test', 'model', '2020-01-01', '2099-01-01')",
   ],
@@ -164,6 +165,7 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
     `select spend.set_user_quota('${tenant}', '${member}', 'e2b', 'day', 2)`,
     `select spend.set_user_quota('${tenant}', '${member}', 'e2b', 'day', null)`,
   ],
+  user_emails: ({ member }) => [`select * from spend.user_emails('{${member}}')`],
   whoami: () => ["select * from spend.whoami()"],
   adjust: ({ tenant, member }) => [
     `select spend.adjust('${tenant}', 0.5, 'Test', user_id => '${member}', idempotency_key => 'adjust')`,

@@ -17,6 +17,8 @@ const READS: Record<string, string | null> = {
   member_overview:
     "(select :tenant::uuid as tenant_id, m.* from spend.member_overview(:tenant) as m) as line",
   quota_forecast: null,
+  user_emails:
+    "(select p.tenant_id, e.user_id from (:people) as p (user_id, tenant_id) join spend.user_emails(array(select q.user_id from (:people) as q (user_id, tenant_id))) as e using (user_id)) as line",
   quotas_near_limit: "spend.quotas_near_limit(0)",
   whoami: null,
   // What operators alone may call; the refusal is an answer of the function.
@@ -31,6 +33,7 @@ const READS: Record<string, string | null> = {
   fleet: "spend.fleet()",
   health: null,
   open_holds: "spend.open_holds()",
+  preview_price: null,
   preview_reprice: null,
   release_hold: null,
   set_user_quota: null,
@@ -59,7 +62,8 @@ beforeAll(async () => {
   const users = {} as Record<Person, string>;
   for (const person of PEOPLE) {
     users[person] = randomUUID();
-    await sql`insert into auth.users (id) values (${users[person]})`;
+    await sql`
+      insert into auth.users (id, email) values (${users[person]}, ${`${person.replace(" ", "-")}@example.com`})`;
   }
   // The matrix looks at rows, not at prices: a handful is enough.
   await sql`delete from spend.prices where resource_type = 'llm' and product <> 'gpt-4o'`;
@@ -327,12 +331,25 @@ describe("The amounts of quotas", () => {
   );
 });
 
+/** Everybody, each with the tenant in which the world put them. */
+function peopleOf({ users, tenant, other }: World): string {
+  const rows = PEOPLE.map((person) => {
+    const of = person.startsWith("other") ? other : tenant;
+    const isOperator = person === "viewer" || person === "editor";
+    return `('${users[person]}'::uuid, ${isOperator ? "null" : `'${of}'::uuid`})`;
+  });
+  return `values ${rows.join(", ")}`;
+}
+
 describe("The functions of spend", () => {
   it("answer everybody as expected.md says, and what users may call reads no more than their rows", async () => {
     const found = new Map<string, Answers>();
     for (const { name, statement } of functions) {
       const answers = {} as Answers;
-      const reads = READS[name]?.replaceAll(":tenant", `'${world.tenant}'`) ?? READS[name];
+      const reads =
+        READS[name]
+          ?.replaceAll(":tenant", `'${world.tenant}'`)
+          .replaceAll(":people", peopleOf(world)) ?? READS[name];
       const all = reads ? await allLabels(name, reads) : [];
       for (const actor of ACTORS) {
         const isCall = statement.startsWith("call");

@@ -21,15 +21,21 @@ const COMMON = [
 ];
 /** Functions of `spend` that a user may call; they see what the user sees. */
 const OPEN_FUNCTIONS = [
+  "acknowledge_alert",
   "cost_report",
   "cost_series",
+  "delete_alert_channel",
   "explain_cost",
   "latest_calls",
   "member_overview",
+  "mute_alerts",
   "quota_forecast",
   "quotas_near_limit",
+  "save_alert_channel",
   "set_user_quota",
+  "unmute_alerts",
   "unusual_spend",
+  "user_emails",
   "whoami",
 ];
 /** Users may call them, and only operators get an answer. */
@@ -40,6 +46,7 @@ const OPERATOR_FUNCTIONS = [
   "fleet",
   "health",
   "open_holds",
+  "preview_price",
   "preview_reprice",
   "release_hold",
 ];

@@ -43,6 +43,7 @@ async function makeWorld(sql: Sql): Promise<World> {
   const [row] = await sql`insert into auth.users (id) values (gen_random_uuid()) returning id`;
   const operator = row?.id;
   await sql`insert into spend.operators (user_id) values (${operator})`;
+  await sql`update auth.users set email = id || '@example.com' where email is null`;
   await sql`select spend.adjust(${tenant}, 90, 'test')`;
   for (const user of [member, owner]) await reserve(sql, tenant, user, 0.01);
   await sql`analyze`;
@@ -79,6 +80,12 @@ const SCREENS: Record<string, string> = {
   "the costs by day, of whatever is seen": "select * from spend.cost_series('day')",
   "the latest calls": "select * from spend.latest_calls(:tenant)",
   "the members' spend": "select * from spend.member_overview(:tenant)",
+  "who the members are":
+    "select * from spend.user_emails(array(select m.user_id from spend.tenant_members as m where m.tenant_id = :tenant))",
+  "the tenant's channels": "select * from spend.alert_channels where tenant_id = :tenant",
+  "what is muted": "select * from spend.alert_mutes where tenant_id = :tenant and until > now()",
+  "what became of alerts":
+    "select * from spend.alert_deliveries where alert_id = any (array(select a.id from spend.alerts as a where a.tenant_id = :tenant order by a.id desc limit 50))",
   "the tenant's alerts":
     "select * from spend.alerts where tenant_id = :tenant order by id desc limit 50",
   "the tenant's changes":
@@ -123,6 +130,11 @@ describe("20,000 tenants, 60,000 quotas, 600,000 reservations, 250,000 alerts", 
     ["the newest tenants", "select * from spend.fleet(order_by => 'created_at')", 2000],
     ["30,000 quotas near their limit", "select * from spend.quotas_near_limit()", 4000],
     ["quotas of which half is used", "select * from spend.quotas_near_limit(0.5)", 4000],
+    [
+      "the addresses of 500 people",
+      "select * from spend.user_emails(array(select m.user_id from spend.tenant_members as m limit 500))",
+      4000,
+    ],
     ["the latest alerts", "select * from spend.alerts order by id desc limit 50", 400],
   ])("an operator reads %s", async (_, statement, most) => {
     const { buffers, rows } = await read(

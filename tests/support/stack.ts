@@ -6,6 +6,7 @@ import type { Sql } from "postgres";
 import WebSocket from "ws";
 import type { Database } from "../../functions/_shared/database/types.ts";
 import { generateKeys, type Keys } from "../../scripts/stack/keys.ts";
+import type { Mail } from "../../scripts/stack/mail.ts";
 import type { SandboxStandIn } from "../../scripts/stack/sandbox_standin.ts";
 import { type Services, startServices } from "../../scripts/stack/stack.ts";
 import { cloneDatabase, type TestDatabase } from "./database.ts";
@@ -69,6 +70,8 @@ export interface TestStackOptions {
   env?: Record<string, string> | ((keys: Keys) => Record<string, string>);
   /** A folder of functions other than functions/ (or than what SPENDGATE_TEST_FUNCTIONS names). */
   functionsFolder?: string;
+  /** Sends what Auth sends; without it nothing is sent. */
+  mail?: Mail;
   /** SQL that runs before the API starts: it reads the catalog once, and serves nothing newer. */
   prepare?: string;
 }
@@ -83,6 +86,7 @@ export async function startTestStack(options: TestStackOptions = {}): Promise<Te
     return startServices({
       databaseUrl: database.url,
       keys,
+      mail: options.mail,
       env: { ...options.provider?.env, ...env },
       functionsFolder: options.functionsFolder ?? process.env.SPENDGATE_TEST_FUNCTIONS,
       onLog: (line) => logs.push(line),

@@ -52,15 +52,33 @@ export class DataError extends Error {
   readonly code: string;
   readonly hint: string | null;
   readonly status: number;
+  /** The argument that is wrong, where the database names one. */
+  readonly field: string | undefined;
 
   constructor(
-    { code, message, hint }: Pick<PostgrestError, "code" | "message" | "hint">,
+    {
+      code,
+      message,
+      hint,
+      details,
+    }: Pick<PostgrestError, "code" | "message" | "hint"> & { details?: string | null },
     status: number,
   ) {
     super(message);
     this.code = code;
     this.hint = hint;
     this.status = status;
+    this.field = fieldOf(details);
+  }
+}
+
+/** Details of the contract are JSON; Postgres' own are words. */
+function fieldOf(details: string | null | undefined): string | undefined {
+  try {
+    const { field } = JSON.parse(details ?? "{}");
+    return typeof field === "string" ? field : undefined;
+  } catch {
+    return undefined;
   }
 }
 

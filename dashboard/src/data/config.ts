@@ -3,6 +3,8 @@ export interface Config {
   /** Origin of the project: https://<ref>.supabase.co */
   url: string;
   publishableKey: string;
+  /** Auth of the project sends mail: who signs in may ask for a one-time code. */
+  emailCodes?: boolean;
 }
 
 /** @throws Error that says what to put where. */
@@ -19,5 +21,9 @@ export async function readConfig(): Promise<Config> {
       "config.json has a secret key. Put the publishable key there, and revoke the secret one.",
     );
   }
-  return { url: config.url, publishableKey: config.publishableKey };
+  return {
+    url: config.url,
+    publishableKey: config.publishableKey,
+    emailCodes: config.emailCodes === true,
+  };
 }

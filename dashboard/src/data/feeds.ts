@@ -61,6 +61,22 @@ export const tenantNamesQuery = (ids: string[]) =>
     staleTime: 5 * 60 * SECOND,
   });
 
+/** E-mail addresses by user id, of those whose address the reader may know. */
+export const userEmailsQuery = (ids: string[]) =>
+  queryOptions({
+    queryKey: ["user emails", ...ids],
+    queryFn: async () => {
+      const rows = await rpc<{ user_id: string; email: string }>(
+        "user_emails",
+        { user_ids: ids },
+        "user_id,email",
+      );
+      return new Map(rows.map(({ user_id, email }) => [user_id, email]));
+    },
+    enabled: ids.length > 0,
+    staleTime: 5 * 60 * SECOND,
+  });
+
 export interface Quota {
   quota_id: number;
   scope: "platform" | "tenant" | "user";
@@ -71,7 +87,8 @@ export interface Quota {
   task: string | null;
   product: string | null;
   enforcement: "block" | "observe";
-  warning_threshold: number;
+  /** Shares of the limit, the lowest first. */
+  warning_thresholds: number[];
   source: "plan" | "manual";
   limit_usd: Usd;
   spent_usd: Usd;
@@ -83,7 +100,7 @@ export interface Quota {
 }
 
 const QUOTA =
-  "quota_id,scope,tenant_id,scope_id,resource_type,period,task,product,enforcement,warning_threshold,source," +
+  "quota_id,scope,tenant_id,scope_id,resource_type,period,task,product,enforcement,warning_thresholds,source," +
   "limit_usd::text,spent_usd::text,reserved_usd::text,remaining_usd::text,utilization_percent,period_start,period_end";
 
 /** The tenant's own quotas, and the reader's. */
@@ -309,39 +326,51 @@ export interface UserLimit {
   period: Quota["period"];
   /** Null removes the user's own limit. */
   limit_usd: Usd | null;
-  warning_threshold?: number;
+  warning_thresholds?: number[];
 }
 
 export const setUserQuota = (limit: UserLimit) => rpcOne<number>("set_user_quota", limit);
+
+/** Those about a tenant's spend, then those about the operation, which are for operators alone. */
+export const TENANT_ALERT_KINDS = [
+  "quota_warning",
+  "quota_exceeded",
+  "forecast_exceeded",
+  "unusual_spend",
+  "reservations_expired",
+] as const;
+export const ALERT_KINDS = [
+  ...TENANT_ALERT_KINDS,
+  "settle_failed",
+  "sandbox_orphaned",
+  "price_missing",
+  "verification_failed",
+  "job_failed",
+] as const;
+export type AlertKind = (typeof ALERT_KINDS)[number];
 
 export interface Alert {
   id: number;
   tenant_id: string | null;
   quota_id: number | null;
-  kind:
-    | "quota_warning"
-    | "quota_exceeded"
-    | "forecast_exceeded"
-    | "unusual_spend"
-    | "reservations_expired"
-    | "settle_failed"
-    | "sandbox_orphaned"
-    | "price_missing"
-    | "verification_failed"
-    | "job_failed";
+  kind: AlertKind;
   threshold: number | null;
   details: {
-    scope: string;
+    scope: Quota["scope"];
     scope_id: string | null;
-    resource_type: string;
-    period: string;
-    utilization_percent: number;
+    resource_type: Quota["resource_type"];
+    period: Quota["period"];
+    /** Null or "infinity" for a lifetime. */
+    period_end: string | null;
   } | null;
   limit_usd: Usd | null;
-  facts: { message?: string } | null;
+  facts: { message?: string; expected_usd?: Usd; exhausted_at?: string | null } | null;
   created_at: string;
   ended_at: string | null;
-  delivered_at: string | null;
+  /** Null: not handed to channels yet. */
+  routed_at: string | null;
+  acknowledged_at: string | null;
+  acknowledged_by: string | null;
 }
 
 export const alertsQuery = (tenantId: string | null, before?: number, top = 25) =>
@@ -351,7 +380,7 @@ export const alertsQuery = (tenantId: string | null, before?: number, top = 25) 
       let rows = spend()
         .from("alerts")
         .select(
-          "id,tenant_id,quota_id,kind,threshold,details,limit_usd::text,facts,created_at,ended_at,delivered_at",
+          "id,tenant_id,quota_id,kind,threshold,details,limit_usd::text,facts,created_at,ended_at,routed_at,acknowledged_at,acknowledged_by",
         )
         .order("id", { ascending: false })
         .limit(top);
@@ -361,6 +390,138 @@ export const alertsQuery = (tenantId: string | null, before?: number, top = 25) 
     },
     refetchInterval: POLL.reports,
   });
+
+export interface Delivery {
+  id: number;
+  alert_id: number;
+  channel: string;
+  event: "trigger" | "resolve";
+  attempts: number;
+  next_attempt_at: string;
+  delivered_at: string | null;
+  ended_at: string | null;
+  is_given_up: boolean;
+  last_error: string | null;
+}
+
+/** What became of alerts at each channel; of a tenant's channels, where the reader is no operator. */
+export const deliveriesQuery = (alertIds: number[]) =>
+  queryOptions({
+    queryKey: ["deliveries", ...alertIds],
+    queryFn: () =>
+      answerOf<Delivery[]>(
+        spend()
+          .from("alert_deliveries")
+          .select(
+            "id,alert_id,channel,event,attempts,next_attempt_at,delivered_at,ended_at,is_given_up,last_error",
+          )
+          .in("alert_id", alertIds)
+          .order("id") as never,
+      ),
+    enabled: alertIds.length > 0,
+    refetchInterval: POLL.reports,
+  });
+
+export const acknowledgeAlert = (alertId: number) =>
+  rpcOne<unknown>("acknowledge_alert", { alert_id: alertId });
+
+export interface Mute {
+  id: number;
+  tenant_id: string | null;
+  kind: AlertKind | null;
+  quota_id: number | null;
+  until: string;
+  created_by: string | null;
+}
+
+/** What keeps channels of a tenant (null: of the platform) silent now. */
+export const mutesQuery = (tenantId: string | null) =>
+  queryOptions({
+    queryKey: ["mutes", tenantId],
+    queryFn: () =>
+      answerOf<Mute[]>(
+        spend()
+          .from("alert_mutes")
+          .select("id,tenant_id,kind,quota_id,until,created_by")
+          .filter("tenant_id", tenantId ? "eq" : "is", tenantId)
+          .gt("until", new Date().toISOString())
+          .order("until") as never,
+      ),
+    refetchInterval: POLL.reports,
+  });
+
+export type QuotaName = Pick<
+  Quota,
+  "scope" | "scope_id" | "tenant_id" | "resource_type" | "period" | "task" | "product"
+> & { id: number };
+
+/** What limits are called; those that are gone are left out. */
+export const quotaNamesQuery = (ids: number[]) =>
+  queryOptions({
+    queryKey: ["quota names", ...ids],
+    queryFn: () =>
+      answerOf<QuotaName[]>(
+        spend()
+          .from("cost_quotas")
+          .select("id,scope,scope_id,tenant_id,resource_type,period,task,product")
+          .in("id", ids) as never,
+      ),
+    enabled: ids.length > 0,
+    staleTime: 5 * 60 * SECOND,
+  });
+
+export const muteAlerts = (mute: Omit<Mute, "id" | "created_by">) =>
+  rpcOne<unknown>("mute_alerts", mute);
+
+export const unmuteAlerts = (muteId: number) =>
+  rpcOne<unknown>("unmute_alerts", { mute_id: muteId });
+
+export const CHANNEL_KINDS = ["slack", "pagerduty", "email", "webhook"] as const;
+export const ALERT_SCOPES = ["platform", "tenant", "user", "operator"] as const;
+
+export interface Channel {
+  id: number;
+  tenant_id: string | null;
+  kind: (typeof CHANNEL_KINDS)[number];
+  name: string;
+  /** Null: all. */
+  kinds: AlertKind[] | null;
+  scopes: (typeof ALERT_SCOPES)[number][] | null;
+  quiet_minutes: number;
+  is_enabled: boolean;
+  /** As much of the target as may be shown. */
+  target_hint: string;
+}
+
+/** A tenant's channels, or the platform's. */
+export const channelsQuery = (tenantId: string | null) =>
+  queryOptions({
+    queryKey: ["channels", tenantId],
+    queryFn: () =>
+      answerOf<Channel[]>(
+        spend()
+          .from("alert_channels")
+          .select("id,tenant_id,kind,name,kinds,scopes,quiet_minutes,is_enabled,target_hint")
+          .filter("tenant_id", tenantId ? "eq" : "is", tenantId)
+          .order("name")
+          .order("id") as never,
+      ),
+    refetchInterval: POLL.reports,
+  });
+
+/** What is left out stays as it is; an empty list of kinds or scopes takes all. Target and secret are never read again. */
+export type ChannelEdit = Pick<Channel, "tenant_id" | "kind" | "name"> &
+  Partial<Pick<Channel, "quiet_minutes" | "is_enabled">> & {
+    kinds?: AlertKind[];
+    scopes?: (typeof ALERT_SCOPES)[number][];
+    target?: string;
+    secret?: string;
+  };
+
+export const saveChannel = (channel: ChannelEdit) => rpcOne<unknown>("save_alert_channel", channel);
+
+export const deleteChannel = (channelId: number) =>
+  rpcOne<boolean>("delete_alert_channel", { channel_id: channelId });
 
 export interface Change {
   id: number;
@@ -591,7 +752,7 @@ export interface PlanQuota {
   resource_type: Quota["resource_type"];
   period: Quota["period"];
   limit_usd: Usd;
-  warning_threshold: number;
+  warning_thresholds: number[];
 }
 
 export interface Plan {
@@ -612,7 +773,7 @@ export const plansQuery = () =>
         answerOf<PlanQuota[]>(
           spend()
             .from("plan_quotas")
-            .select("plan_id,scope,resource_type,period,limit_usd::text,warning_threshold")
+            .select("plan_id,scope,resource_type,period,limit_usd::text,warning_thresholds")
             .order("scope")
             .order("resource_type")
             .order("period") as never,
@@ -637,23 +798,15 @@ async function countTenants(planId: string): Promise<number> {
   return answer.count ?? 0;
 }
 
-export type QuotaEdit = Partial<Pick<Quota, "limit_usd" | "warning_threshold" | "enforcement">>;
+export type QuotaEdit = Partial<Pick<Quota, "limit_usd" | "warning_thresholds" | "enforcement">>;
 
 export const changeQuota = (quotaId: number, edit: QuotaEdit) =>
   rpcOne<unknown>("change_quota", { quota_id: quotaId, ...edit });
 
-/** Null takes the limit out of the plan. */
 export const changePlanQuota = (
   { plan_id, scope, resource_type, period }: PlanQuota,
-  limitUsd: Usd | null,
-) =>
-  rpcOne<unknown>("change_plan_quota", {
-    plan_id,
-    scope,
-    resource_type,
-    period,
-    limit_usd: limitUsd,
-  });
+  edit: Pick<PlanQuota, "limit_usd"> & Partial<Pick<PlanQuota, "warning_thresholds">>,
+) => rpcOne<unknown>("change_plan_quota", { plan_id, scope, resource_type, period, ...edit });
 
 export interface Price {
   price_id: number;
@@ -742,6 +895,25 @@ export const addPrice = (
     ...change,
   });
 
+export interface PricePreview {
+  before_usd: Usd;
+  after_usd: Usd;
+  /** The new price divided by the old one; null where that is nothing. */
+  times: number | null;
+  /** Ten times the old price or more, or a tenth or less. */
+  is_odd: boolean;
+}
+
+/** What so many units of a price's meter cost now, and at another price. Changes nothing. */
+export async function previewPrice(price: Price, usd: Usd, units: number): Promise<PricePreview> {
+  const [preview] = await rpc<PricePreview>(
+    "preview_price",
+    { price_id: price.price_id, usd, units },
+    "before_usd::text,after_usd::text,times,is_odd",
+  );
+  return preview as PricePreview;
+}
+
 export interface Health {
   contract_version: string | number;
   maintenance: {
@@ -757,6 +929,8 @@ export interface Health {
   open_problems: number;
   undelivered_alerts: number;
   oldest_undelivered_at: string | null;
+  given_up_alerts: number;
+  unrouted_alerts: number;
   newest_price_from: string | null;
   open_reservations: number;
   overdue_reservations: number;

@@ -87,6 +87,22 @@ export function percentText(share: number): string {
   return String(Number((share * 100).toPrecision(12)));
 }
 
+/** Shares as percents, as a person would type them: "50, 80, 100". */
+export function percentsText(shares: number[]): string {
+  return shares.map(percentText).join(", ");
+}
+
+/** Percents as a person types them, as shares in order; undefined where one is none, or there are not 1 to 10 of them. */
+export function parsePercents(text: string): number[] | undefined {
+  const percents = text.split(/[,;\s%]+/).filter((part) => part !== "");
+  if (!percents.every((part) => /^\d{1,3}(\.\d)?$/.test(part))) return undefined;
+  const shares = [...new Set(percents.map((part) => Number((Number(part) / 100).toPrecision(12))))];
+  const areRight = shares.every((share) => share > 0 && share <= 1);
+  return areRight && shares.length >= 1 && shares.length <= 10
+    ? shares.sort((a, b) => a - b)
+    : undefined;
+}
+
 /** A limit as a person types it, as Postgres takes it; undefined where it is no amount. */
 export function parseUsd(text: string): Usd | undefined {
   const plain = text.trim().replace(/^\$/, "").replaceAll(",", "");

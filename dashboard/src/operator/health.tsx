@@ -5,24 +5,39 @@ import {
   changesQuery,
   type Health,
   healthQuery,
+  mutesQuery,
   tenantNamesQuery,
 } from "../data/feeds.ts";
 import { formatMoment, fromNow } from "../lib/time.ts";
-import { AlertList, ChangeList } from "../ui/history.tsx";
-import { shortId } from "../ui/names.ts";
+import { useIdentity } from "../shell/identity.ts";
+import { AlertList, Mutes, usersOfAlerts } from "../ui/alerts.tsx";
+import { ChangeList, usersOfChanges } from "../ui/history.tsx";
+import { useNames } from "../ui/names.ts";
 import { Badge, Panel, Screen } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
-
-const nameOf = (userId: string | null) => (userId ? shortId(userId) : "nobody");
 
 export function HealthScreen() {
   const health = useQuery(healthQuery());
   const alerts = useQuery(alertsQuery(null, undefined, 10));
   const changes = useQuery(changesQuery(null, undefined, 20));
+  const mutes = useQuery(mutesQuery(null));
+  const { operator_role } = useIdentity();
+  const nameOf = useNames([
+    ...(mutes.data ?? []).map(({ created_by }) => created_by),
+    ...usersOfAlerts(alerts.data ?? []),
+    ...usersOfChanges(changes.data ?? []),
+  ]);
   const ids = [...(alerts.data ?? []), ...(changes.data ?? [])].flatMap(
     ({ tenant_id }) => tenant_id ?? [],
   );
   const names = useQuery(tenantNamesQuery([...new Set(ids)].sort()));
+  const of = {
+    tenantId: null,
+    zone: "UTC",
+    mayManage: operator_role === "editor",
+    nameOf,
+    tenantNames: names.data ?? {},
+  };
   return (
     <Screen title="Health" note="Times in UTC.">
       <Panel title="Checks">
@@ -31,13 +46,10 @@ export function HealthScreen() {
         </Loaded>
       </Panel>
       <Panel title="Latest alerts">
+        <Mutes of={of} />
         <Loaded query={alerts}>
           {(rows) =>
-            rows.length > 0 ? (
-              <AlertList alerts={rows} zone="UTC" nameOf={nameOf} tenantNames={names.data ?? {}} />
-            ) : (
-              <Empty title="No alerts" />
-            )
+            rows.length > 0 ? <AlertList alerts={rows} of={of} /> : <Empty title="No alerts" />
           }
         </Loaded>
       </Panel>
@@ -94,11 +106,18 @@ function Checks({ health }: { health: Health }) {
     },
     {
       name: "Alerts",
-      isRight: health.undelivered_alerts === 0,
+      isRight: health.undelivered_alerts + health.given_up_alerts + health.unrouted_alerts === 0,
       text:
-        health.undelivered_alerts === 0
-          ? "all delivered"
-          : `${health.undelivered_alerts} not delivered${health.oldest_undelivered_at ? `, the oldest ${fromNow(health.oldest_undelivered_at)}` : ""}`,
+        [
+          health.undelivered_alerts > 0 &&
+            `${health.undelivered_alerts} waiting for a channel${health.oldest_undelivered_at ? `, the oldest ${fromNow(health.oldest_undelivered_at)}` : ""}`,
+          health.given_up_alerts > 0 &&
+            `${health.given_up_alerts} given up in the last day: look at the channels`,
+          health.unrouted_alerts > 0 &&
+            `${health.unrouted_alerts} not handed to channels: nobody calls the function alerts`,
+        ]
+          .filter(Boolean)
+          .join("; ") || "all delivered to the channels that take them",
     },
     {
       name: "Open calls",

@@ -14,9 +14,19 @@ import { formatUsd } from "../lib/money.ts";
 import { formatMoment, fromNow } from "../lib/time.ts";
 import { useIdentity } from "../shell/identity.ts";
 import { ChangeDialog } from "../ui/dialog.tsx";
-import { shortId } from "../ui/names.ts";
+import { shortId, useNames } from "../ui/names.ts";
 import { NumberedPages, Pages } from "../ui/pages.tsx";
-import { Badge, Button, Field, Input, Money, Panel, Screen, TenantLink } from "../ui/parts.tsx";
+import {
+  Badge,
+  Button,
+  Field,
+  Input,
+  Money,
+  Panel,
+  PersonName,
+  Screen,
+  TenantLink,
+} from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
 
@@ -31,6 +41,10 @@ export function Holds() {
   const sandboxes = useQuery(sandboxesQuery(PAGE + 1, (sandboxPage - 1) * PAGE));
   const ids = [...new Set(sandboxes.data?.map(({ tenant_id }) => tenant_id))].sort();
   const names = useQuery(tenantNamesQuery(ids));
+  const nameOf = useNames([
+    ...(holds.data ?? []).map(({ user_id }) => user_id),
+    ...(sandboxes.data ?? []).map(({ user_id }) => user_id),
+  ]);
   const [released, setReleased] = useState<Hold>();
 
   const holdColumns: Column<Hold>[] = [
@@ -42,6 +56,11 @@ export function Holds() {
     },
     { id: "call", header: "Call", cell: (hold) => `${hold.provider}/${hold.product}` },
     { id: "task", header: "Task", cell: (hold) => hold.task },
+    {
+      id: "who",
+      header: "Who",
+      cell: (hold) => <PersonName name={nameOf(hold.user_id)} />,
+    },
     {
       id: "held",
       header: "Held",
@@ -100,6 +119,11 @@ export function Holds() {
       id: "conversation",
       header: "Conversation",
       cell: ({ conversation_id }) => <span className="break-all">{conversation_id}</span>,
+    },
+    {
+      id: "who",
+      header: "Who",
+      cell: ({ user_id }) => <PersonName name={nameOf(user_id)} />,
     },
     { id: "runs", header: "Runs", align: "right", cell: ({ runs }) => runs },
     {

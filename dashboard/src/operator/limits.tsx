@@ -9,10 +9,10 @@ import {
   platformQuotasQuery,
   type Quota,
 } from "../data/feeds.ts";
-import { formatUsd, parseUsd, percentText, plainUsd } from "../lib/money.ts";
+import { percentsText } from "../lib/money.ts";
 import { useIdentity } from "../shell/identity.ts";
-import { ChangeDialog } from "../ui/dialog.tsx";
-import { Button, Field, Input, Money, Panel, Screen } from "../ui/parts.tsx";
+import { type Limit, LimitDialog } from "../ui/limit_dialog.tsx";
+import { Button, Money, Panel, Screen } from "../ui/parts.tsx";
 import { QuotaBar, quotaName, Resets, StateBadge } from "../ui/quota_bar.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
@@ -131,9 +131,9 @@ function planColumns(mayEdit: boolean, edit: (quota: PlanQuota) => void): Column
     },
     {
       id: "warning",
-      header: "Warns from",
+      header: "Warns at",
       align: "right",
-      cell: ({ warning_threshold }) => `${percentText(warning_threshold)} %`,
+      cell: ({ warning_thresholds }) => `${percentsText(warning_thresholds)} %`,
     },
     ...(mayEdit
       ? [
@@ -164,38 +164,17 @@ function EditPlanQuota({
   quota: PlanQuota;
   onClose: () => void;
 }) {
-  const [limit, setLimit] = useState(plainUsd(quota.limit_usd));
   const { mutateAsync } = useMutation({
-    mutationFn: (usd: string | null) => changePlanQuota(quota, usd),
+    mutationFn: (limit: Limit) => changePlanQuota(quota, limit),
   });
-  const amount = parseUsd(limit);
   return (
-    <ChangeDialog
+    <LimitDialog
       title={`Change ${quotaName(quota)} of the plan ${plan.name}`}
       description={`${tenantsFollow(plan.tenants)} this plan.`}
-      isComplete={amount !== undefined}
-      form={
-        <Field
-          label={`Limit in USD for ${whose(quota)}`}
-          hint="0 refuses everything."
-          error={amount === undefined ? "An amount such as 20 or 0.50." : undefined}
-        >
-          {(field) => (
-            <Input
-              {...field}
-              inputMode="decimal"
-              value={limit}
-              onChange={({ target }) => setLimit(target.value)}
-            />
-          )}
-        </Field>
-      }
+      name={quotaName(quota)}
+      label={`Limit in USD for ${whose(quota)}`}
+      before={quota}
       differences={[
-        {
-          name: quotaName(quota),
-          before: formatUsd(quota.limit_usd),
-          after: amount === undefined ? "" : formatUsd(amount),
-        },
         {
           name: "Reaches",
           before: "",
@@ -203,8 +182,8 @@ function EditPlanQuota({
         },
       ]}
       action="Change the plan"
-      change={async () => {
-        await mutateAsync(amount as string);
+      change={async (limit) => {
+        await mutateAsync(limit);
       }}
       onClose={onClose}
     />

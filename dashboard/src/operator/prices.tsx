@@ -5,12 +5,14 @@ import { useState } from "react";
 import {
   addPrice,
   type Price,
+  type PricePreview,
+  previewPrice,
   priceHistoryQuery,
   pricesQuery,
   repriceQuery,
   tenantNamesQuery,
 } from "../data/feeds.ts";
-import { formatUsd, parseUsd } from "../lib/money.ts";
+import { formatUsd, parseUsd, plainUsd } from "../lib/money.ts";
 import { formatMoment } from "../lib/time.ts";
 import { useIdentity } from "../shell/identity.ts";
 import { ChangeDialog, Dialog } from "../ui/dialog.tsx";
@@ -291,20 +293,17 @@ function Reprice({ price, onClose }: { price: Price; onClose: () => void }) {
   );
 }
 
-/** How many times the old price the new one is; undefined where the old one is nothing. */
-function timesOf(before: string, after: string): number | undefined {
-  return Number(before) > 0 ? Number(after) / Number(before) : undefined;
-}
-
 function ChangePrice({ price, onClose }: { price: Price; onClose: () => void }) {
-  const [usd, setUsd] = useState(price.usd.replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""));
+  const [usd, setUsd] = useState(plainUsd(price.usd));
   const [from, setFrom] = useState("");
   const [note, setNote] = useState("");
   const { mutateAsync } = useMutation({
     mutationFn: (change: Parameters<typeof addPrice>[1]) => addPrice(price, change),
   });
   const amount = parseUsd(usd);
-  const times = amount === undefined ? undefined : timesOf(price.usd, amount);
+  const [preview, setPreview] = useState<PricePreview>();
+  const example = exampleOf(price);
+  const warning = preview && warningAbout(preview);
   const size = Number(price.unit_size).toLocaleString("en");
   const at = from ? new Date(`${from}Z`).toISOString() : null;
   return (
@@ -348,26 +347,27 @@ function ChangePrice({ price, onClose }: { price: Price; onClose: () => void }) 
         {
           name: `Per ${size}`,
           before: formatUsd(price.usd),
-          after: amount === undefined ? "" : `${formatUsd(amount)}${changeText(times)}`,
+          after: amount && preview ? `${formatUsd(amount)}${changeText(preview)}` : "",
         },
         {
           name: "From",
           before: since(price.effective_from),
           after: at ? `${formatMoment(at, "UTC")} UTC` : "now",
         },
-        ...(amount !== undefined && price.resource_type === "llm"
+        ...(preview
           ? [
               {
-                name: "1,000 units",
-                before: formatUsd(costOf(price.usd, 1000, price.unit_size)),
-                after: formatUsd(costOf(amount, 1000, price.unit_size)),
+                name: example.name,
+                before: <Money usd={preview.before_usd} />,
+                after: <Money usd={preview.after_usd} />,
               },
             ]
           : []),
       ]}
-      warning={warningAbout(times)}
+      warning={warning}
       action="Insert the price"
-      isDanger={warningAbout(times) !== undefined}
+      isDanger={warning !== undefined}
+      review={async () => setPreview(await previewPrice(price, amount as string, example.units))}
       change={async () => {
         await mutateAsync({ usd: amount as string, effective_from: at, note: note.trim() || null });
       }}
@@ -376,26 +376,27 @@ function ChangePrice({ price, onClose }: { price: Price; onClose: () => void }) 
   );
 }
 
-/** For a preview: what so many units cost. The database computes what is booked. */
-function costOf(usd: string, units: number, size: number): string {
-  return ((Number(usd) * units) / Number(size)).toFixed(12);
+/** Units of the example: a short call, or an hour of what is billed by the second. */
+function exampleOf({ resource_type, meter }: Price): { units: number; name: string } {
+  if (resource_type === "e2b") return { units: 3600, name: "An hour" };
+  return meter.endsWith("_tokens")
+    ? { units: 1000, name: "1,000 tokens" }
+    : { units: 100, name: "100 units" };
 }
 
-function changeText(times: number | undefined): string {
-  if (times === undefined || times === 1) return "";
+function changeText({ times }: PricePreview): string {
+  if (times === null || times === 1) return "";
   const percent = (times - 1) * 100;
   return ` (${percent > 0 ? "+" : "−"}${Math.abs(percent).toFixed(Math.abs(percent) < 10 ? 1 : 0)} %)`;
 }
 
 /** A price that is ten times another is more often a slip of the point than a price. */
-function warningAbout(times: number | undefined): string | undefined {
-  if (times === undefined) return undefined;
+function warningAbout({ times, is_odd }: PricePreview): string | undefined {
+  if (!is_odd || times === null) return undefined;
   if (times === 0) return "The new price is nothing: the meter costs $0 from then on.";
-  if (times >= 10)
-    return `The new price is ${trimNumber(times)} times the old one. Check the decimal point and the units.`;
-  if (times <= 0.1)
-    return `The old price is ${trimNumber(1 / times)} times the new one. Check the decimal point and the units.`;
-  return undefined;
+  return times > 1
+    ? `The new price is ${trimNumber(times)} times the old one. Check the decimal point and the units.`
+    : `The old price is ${trimNumber(1 / times)} times the new one. Check the decimal point and the units.`;
 }
 
 function trimNumber(value: number): string {

@@ -2,9 +2,18 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { type Refusals, refusalsQuery, tenantNamesQuery } from "../data/feeds.ts";
 import { addDays, formatMoment, today } from "../lib/time.ts";
-import { shortId } from "../ui/names.ts";
+import { shortId, useNames } from "../ui/names.ts";
 import { Pages } from "../ui/pages.tsx";
-import { Badge, Field, Money, Panel, Screen, Select, TenantLink } from "../ui/parts.tsx";
+import {
+  Badge,
+  Field,
+  Money,
+  Panel,
+  PersonName,
+  Screen,
+  Select,
+  TenantLink,
+} from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
 
@@ -23,6 +32,7 @@ export function RefusalsScreen() {
   const refusals = useQuery(refusalsQuery(since, (page - 1) * PAGE, PAGE + 1, tenant));
   const ids = [...new Set(refusals.data?.map(({ tenant_id }) => tenant_id))].sort();
   const names = useQuery(tenantNamesQuery(ids));
+  const nameOf = useNames((refusals.data ?? []).map(({ user_id }) => user_id));
 
   const columns: Column<Refusals>[] = [
     {
@@ -38,7 +48,6 @@ export function RefusalsScreen() {
       header: "Hour (UTC)",
       cell: ({ hour }) => <span className="whitespace-nowrap">{formatMoment(hour, "UTC")}</span>,
     },
-    { id: "scope", header: "Limit of the", cell: ({ scope }) => scope },
     {
       id: "reason",
       header: "Reason",
@@ -47,7 +56,7 @@ export function RefusalsScreen() {
     {
       id: "who",
       header: "Who",
-      cell: ({ user_id }) => (user_id ? shortId(user_id) : "the tenant itself"),
+      cell: ({ user_id }) => <PersonName name={nameOf(user_id)} />,
     },
     {
       id: "refusals",
@@ -59,7 +68,7 @@ export function RefusalsScreen() {
     },
     {
       id: "estimate",
-      header: "The last would have held",
+      header: "Last would hold",
       align: "right",
       cell: ({ last_estimated_cost_usd }) => <Money usd={last_estimated_cost_usd} />,
     },
@@ -67,7 +76,12 @@ export function RefusalsScreen() {
       id: "limit",
       header: "Limit then",
       align: "right",
-      cell: ({ last_limit_usd }) => <Money usd={last_limit_usd} />,
+      cell: ({ scope, last_limit_usd }) => (
+        <>
+          <Money usd={last_limit_usd} />
+          <span className="block text-xs text-muted">of the {scope}</span>
+        </>
+      ),
     },
   ];
 

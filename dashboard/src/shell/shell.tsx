@@ -9,9 +9,11 @@ import {
   HeartPulse,
   ListOrdered,
   LogOut,
+  Megaphone,
   Menu,
   OctagonX,
   Scale,
+  Send,
   Tag,
   Timer,
   TrendingUp,
@@ -148,6 +150,11 @@ function Navigation({ identity }: { identity: Identity }) {
             <Item to="/operator/unusual" icon={<TrendingUp aria-hidden />} name="Unusual spend" />
             <Item to="/operator/limits" icon={<Scale aria-hidden />} name="Limits and plans" />
             <Item to="/operator/prices" icon={<Tag aria-hidden />} name="Prices" />
+            <Item
+              to="/operator/channels"
+              icon={<Megaphone aria-hidden />}
+              name="Platform channels"
+            />
             <Item to="/operator/health" icon={<HeartPulse aria-hidden />} name="Health" />
           </ul>
         </div>
@@ -218,6 +225,12 @@ function TenantNavigation({ tenant, identity }: { tenant: Tenant; identity: Iden
               params={params}
               icon={<Bell aria-hidden />}
               name="Alerts and changes"
+            />
+            <Item
+              to="/tenants/$tenantId/channels"
+              params={params}
+              icon={<Send aria-hidden />}
+              name="Channels"
             />
           </>
         )}

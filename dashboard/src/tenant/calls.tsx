@@ -6,7 +6,7 @@ import { formatMoment } from "../lib/time.ts";
 import { type CallsSearch, STATUSES } from "../router.tsx";
 import { seesAll, useIdentity, useTenant } from "../shell/identity.ts";
 import { Dialog } from "../ui/dialog.tsx";
-import { useMemberName } from "../ui/names.ts";
+import { useNames } from "../ui/names.ts";
 import { Pages } from "../ui/pages.tsx";
 import { Button, Field, Money, Panel, Screen, Search, Select } from "../ui/parts.tsx";
 import { Empty, FirstCall, Loaded } from "../ui/states.tsx";
@@ -18,10 +18,10 @@ const PAGE = 50;
 export function Calls() {
   const tenant = useTenant();
   const identity = useIdentity();
-  const nameOf = useMemberName();
   const search = useSearch({ from: "/tenants/$tenantId/calls" });
   const navigate = useNavigate({ from: "/tenants/$tenantId/calls" });
   const { status, product, user, before } = search;
+  const nameOf = useNames([user]);
   const calls = useQuery(
     callsQuery({
       tenant_id: tenant.tenant_id,
@@ -133,7 +133,7 @@ function CallDialog({ id, onClose }: { id: string; onClose: () => void }) {
 
 function CallDetails({ call }: { call: Call }) {
   const { time_zone } = useTenant();
-  const nameOf = useMemberName();
+  const nameOf = useNames([call.user_id]);
   const bookings = useQuery(bookingsQuery(call));
   const booked = bookings.data?.findLast(({ usage }) => usage !== null)?.usage ?? null;
   // Of a call that is held nothing is booked yet: its lines are those of the hold.

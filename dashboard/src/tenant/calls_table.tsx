@@ -3,8 +3,8 @@ import type { Call } from "../data/feeds.ts";
 import { compareUsd } from "../lib/money.ts";
 import { formatMoment } from "../lib/time.ts";
 import { seesAll, useIdentity, useTenant } from "../shell/identity.ts";
-import { useMemberName } from "../ui/names.ts";
-import { Badge, Money } from "../ui/parts.tsx";
+import { useNames } from "../ui/names.ts";
+import { Badge, Money, PersonName } from "../ui/parts.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
 
 const TONES = { held: "accent", settled: "good", released: "plain", expired: "warn" } as const;
@@ -21,7 +21,7 @@ export function CallStatus({ call }: { call: Pick<Call, "status" | "is_estimated
 export function CallsTable({ calls }: { calls: Call[] }) {
   const tenant = useTenant();
   const identity = useIdentity();
-  const nameOf = useMemberName();
+  const nameOf = useNames(calls.map(({ user_id }) => user_id));
   const columns: Column<Call>[] = [
     {
       id: "product",
@@ -49,7 +49,13 @@ export function CallsTable({ calls }: { calls: Call[] }) {
     },
     { id: "task", header: "Task", cell: (call) => call.task },
     ...(seesAll(tenant, identity)
-      ? [{ id: "user", header: "Who", cell: (call: Call) => nameOf(call.user_id) }]
+      ? [
+          {
+            id: "user",
+            header: "Who",
+            cell: (call: Call) => <PersonName name={nameOf(call.user_id)} />,
+          },
+        ]
       : []),
     { id: "status", header: "Status", cell: (call) => <CallStatus call={call} /> },
     {

@@ -1,10 +1,11 @@
 // What was alerted, and who changed what.
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { alertsQuery, changesQuery } from "../data/feeds.ts";
-import { seesAll, useIdentity, useTenant } from "../shell/identity.ts";
-import { AlertList, ChangeList } from "../ui/history.tsx";
-import { useMemberName } from "../ui/names.ts";
+import { alertsQuery, changesQuery, mutesQuery } from "../data/feeds.ts";
+import { seesAll, setsLimits, useIdentity, useTenant } from "../shell/identity.ts";
+import { AlertList, Mutes, usersOfAlerts } from "../ui/alerts.tsx";
+import { ChangeList, usersOfChanges } from "../ui/history.tsx";
+import { useNames } from "../ui/names.ts";
 import { Pages } from "../ui/pages.tsx";
 import { Panel, Screen } from "../ui/parts.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
@@ -14,11 +15,16 @@ const PAGE = 25;
 export function Changes() {
   const tenant = useTenant();
   const identity = useIdentity();
-  const nameOf = useMemberName();
   const search = useSearch({ from: "/tenants/$tenantId/changes" });
   const navigate = useNavigate({ from: "/tenants/$tenantId/changes" });
   const alerts = useQuery(alertsQuery(tenant.tenant_id, search.alerts, PAGE + 1));
   const changes = useQuery(changesQuery(tenant.tenant_id, search.changes, PAGE + 1));
+  const mutes = useQuery(mutesQuery(tenant.tenant_id));
+  const nameOf = useNames([
+    ...(mutes.data ?? []).map(({ created_by }) => created_by),
+    ...usersOfAlerts(alerts.data ?? []),
+    ...usersOfChanges(changes.data ?? []),
+  ]);
   if (!seesAll(tenant, identity)) {
     return (
       <Screen title="Alerts and changes">
@@ -28,13 +34,20 @@ export function Changes() {
       </Screen>
     );
   }
+  const of = {
+    tenantId: tenant.tenant_id,
+    zone: tenant.time_zone,
+    mayManage: setsLimits(tenant, identity),
+    nameOf,
+  };
   return (
     <Screen title="Alerts and changes" note={`${tenant.name}. Times in ${tenant.time_zone}.`}>
       <Panel title="Alerts">
+        <Mutes of={of} />
         <Loaded query={alerts}>
           {(rows) =>
             rows.length > 0 ? (
-              <AlertList alerts={rows.slice(0, PAGE)} zone={tenant.time_zone} nameOf={nameOf} />
+              <AlertList alerts={rows.slice(0, PAGE)} of={of} />
             ) : (
               <Empty title="No alerts">
                 <p>A limit that reaches its warning threshold shows here.</p>

@@ -11,12 +11,13 @@ import {
   type UserLimit,
   userQuotasQuery,
 } from "../data/feeds.ts";
-import { formatUsd, parseUsd, percentText, plainUsd } from "../lib/money.ts";
+import { formatUsd } from "../lib/money.ts";
 import { seesAll, setsLimits, useIdentity, useTenant } from "../shell/identity.ts";
 import { ChangeDialog } from "../ui/dialog.tsx";
+import { type Limit, LimitDialog } from "../ui/limit_dialog.tsx";
 import { shortId } from "../ui/names.ts";
 import { NumberedPages } from "../ui/pages.tsx";
-import { Badge, Button, Field, Input, Money, Panel, Screen, Search, Select } from "../ui/parts.tsx";
+import { Badge, Button, Field, Money, Panel, Screen, Search, Select } from "../ui/parts.tsx";
 import { periodName, QuotaBar, quotaName, resourceName } from "../ui/quota_bar.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
@@ -262,26 +263,25 @@ function SetLimit({ member, quota, onClose }: Editing & { onClose: () => void })
   const existing = useQuery(userQuotasQuery(tenant_id, [member.user_id]));
   const [type, setType] = useState<Quota["resource_type"]>(quota?.resource_type ?? "llm");
   const [period, setPeriod] = useState<Quota["period"]>(quota?.period ?? "month");
-  const [limit, setLimit] = useState(quota ? plainUsd(quota.limit_usd) : "");
-  const [warning, setWarning] = useState(percentText(quota?.warning_threshold ?? 0.8));
   const set = useSetQuota();
-  const before = existing.data?.find(
+  const found = existing.data?.find(
     (row) =>
       row.resource_type === type &&
       row.period === period &&
       row.task === null &&
       row.product === null,
   );
-  const amount = parseUsd(limit);
-  const threshold = Number(warning) / 100;
-  const warningIsRight = threshold > 0 && threshold <= 1;
   return (
-    <ChangeDialog
+    <LimitDialog
       title={`${quota ? "Change a" : "Set a"} limit of ${nameOf(member)}`}
       description="The next call counts against it. What was spent in the period counts too."
-      isComplete={amount !== undefined && warningIsRight}
-      form={
-        <div className="grid gap-3 sm:grid-cols-2">
+      name={`${resourceName(type)} ${periodName(period)}`}
+      before={found && limitOf(found)}
+      start={quota && limitOf(quota)}
+      spent={found?.spent_usd}
+      noLimit="no limit of their own"
+      choices={
+        <>
           <Field label="Of">
             {(field) => (
               <Select
@@ -310,67 +310,20 @@ function SetLimit({ member, quota, onClose }: Editing & { onClose: () => void })
               />
             )}
           </Field>
-          <Field
-            label="Limit in USD"
-            hint="0 refuses everything."
-            error={limit && amount === undefined ? "An amount such as 20 or 0.50." : undefined}
-          >
-            {(field) => (
-              <Input
-                {...field}
-                inputMode="decimal"
-                value={limit}
-                required
-                onChange={({ target }) => setLimit(target.value)}
-              />
-            )}
-          </Field>
-          <Field
-            label="Warn from, in percent"
-            error={warningIsRight ? undefined : "More than 0, at most 100."}
-          >
-            {(field) => (
-              <Input
-                {...field}
-                inputMode="decimal"
-                value={warning}
-                onChange={({ target }) => setWarning(target.value)}
-              />
-            )}
-          </Field>
-        </div>
+        </>
       }
-      differences={[
-        {
-          name: `${resourceName(type)} ${periodName(period)}`,
-          before: before ? formatUsd(before.limit_usd) : "no limit of their own",
-          after: amount === undefined ? "" : formatUsd(amount),
-        },
-        {
-          name: "Warns from",
-          before: before ? `${percentText(before.warning_threshold)} %` : "–",
-          after: `${percentText(threshold)} %`,
-        },
-      ]}
-      warning={
-        before && amount !== undefined && Number(amount) <= Number(before.spent_usd)
-          ? `${formatUsd(before.spent_usd)} is spent already: the next call is refused until the period ends.`
-          : undefined
-      }
-      action={`Set ${amount === undefined ? "" : formatUsd(amount)}`}
-      change={() =>
-        set({
-          tenant_id,
-          user_id: member.user_id,
-          resource_type: type,
-          period,
-          limit_usd: amount ?? null,
-          warning_threshold: threshold,
-        })
+      action={(usd) => `Set ${usd}`}
+      change={(limit) =>
+        set({ tenant_id, user_id: member.user_id, resource_type: type, period, ...limit })
       }
       onClose={onClose}
     />
   );
+}
+
+/** What owners set of a limit: whether it refuses is the operator's. */
+function limitOf({ limit_usd, warning_thresholds }: Quota): Limit {
+  return { limit_usd, warning_thresholds };
 }
 
 function RemoveLimit({

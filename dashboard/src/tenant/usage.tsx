@@ -4,12 +4,12 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Download } from "lucide-react";
 import { type Group, type Quota, type SeriesRow, seriesQuery } from "../data/feeds.ts";
 import { download, toCsv } from "../lib/csv.ts";
-import { sumUsd } from "../lib/money.ts";
+import { compareUsd, percentOf, sumUsd } from "../lib/money.ts";
 import { addDays, type Bucket, daysBetween, formatDay, today } from "../lib/time.ts";
 import { BUCKETS, RANGES, type UsageSearch } from "../router.tsx";
 import { seesAll, useIdentity, useTenant } from "../shell/identity.ts";
 import { Chart, ChartTable, pointsOf } from "../ui/chart.tsx";
-import { useMemberName } from "../ui/names.ts";
+import { useNames } from "../ui/names.ts";
 import { Button, Field, Input, Money, Panel, Screen, Select } from "../ui/parts.tsx";
 import { resourceName } from "../ui/quota_bar.tsx";
 import { Empty, FirstCall, Loaded } from "../ui/states.tsx";
@@ -38,7 +38,6 @@ const MAX_DAYS_BY_HOUR = 31;
 export function Usage() {
   const tenant = useTenant();
   const identity = useIdentity();
-  const nameOf = useMemberName();
   const { tenant_id, time_zone } = tenant;
   const search = useSearch({ from: "/tenants/$tenantId/usage" });
   const navigate = useNavigate({ from: "/tenants/$tenantId/usage" });
@@ -65,6 +64,10 @@ export function Usage() {
     user_id: search.user ?? null,
   };
   const series = useQuery({ ...seriesQuery(request), enabled: days > 0 });
+  const nameOf = useNames([
+    search.user,
+    ...(by === "user" ? (series.data ?? []).map(({ key }) => key) : []),
+  ]);
   const groupName = ({ key, is_other }: SeriesRow): string => {
     if (is_other) return "Other";
     if (by === "none") return "Cost";
@@ -299,7 +302,7 @@ function Totals({
       header: "Share",
       align: "right",
       cell: ({ usd }) =>
-        Number(total) > 0 ? `${((100 * Number(usd)) / Number(total)).toFixed(1)} %` : "–",
+        compareUsd(total, "0") > 0 ? `${percentOf(usd, total)?.toFixed(1)} %` : "–",
     },
     {
       id: "calls",

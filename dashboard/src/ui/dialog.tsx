@@ -101,6 +101,7 @@ export function ChangeDialog({
   warning,
   action,
   isDanger,
+  review,
   change,
   onClose,
 }: {
@@ -113,6 +114,8 @@ export function ChangeDialog({
   warning?: ReactNode;
   action: string;
   isDanger?: boolean;
+  /** What the second step needs to be asked for; when it fails, the form stays. */
+  review?: () => Promise<void>;
   change: () => Promise<void>;
   onClose: () => void;
 }) {
@@ -122,16 +125,20 @@ export function ChangeDialog({
 
   async function submit(event: FormEvent) {
     event.preventDefault();
-    if (!isReviewing) return setReviewing(true);
     setWaiting(true);
     setError(undefined);
     try {
-      await change();
-      onClose();
+      if (isReviewing) {
+        await change();
+        onClose();
+      } else {
+        await review?.();
+        setReviewing(true);
+      }
     } catch (reason) {
       setError(reason as Error);
-      setWaiting(false);
     }
+    setWaiting(false);
   }
 
   return (

@@ -1,16 +1,24 @@
-// Alerts and changes as sentences and differences.
-import type { Alert, Change, Quota } from "../data/feeds.ts";
-import { formatUsd, percentText } from "../lib/money.ts";
+// Changes as sentences and differences.
+import type { Change } from "../data/feeds.ts";
 import { formatMoment } from "../lib/time.ts";
-import { shortId } from "./names.ts";
-import { Badge, TenantLink } from "./parts.tsx";
+import { type NameOf, shortId } from "./names.ts";
+import { TenantLink } from "./parts.tsx";
 import { quotaName } from "./quota_bar.tsx";
 import { type Column, DataTable } from "./table.tsx";
 
-type NameOf = (userId: string | null) => string;
+/** Whose names a list of changes tells: who made them, and whose row it was. */
+export function usersOfChanges(changes: Change[]): (string | null)[] {
+  return changes.flatMap(({ user_id, table_name, old_row, new_row }) => {
+    const row = new_row ?? old_row;
+    const isOfUser = row?.scope === "user" && table_name === "cost_quotas";
+    return [user_id, isOfUser ? row.scope_id : row?.user_id].map((id) =>
+      typeof id === "string" ? id : null,
+    );
+  });
+}
 
 /** For operators, who see those of all tenants. */
-function tenantColumn<Row extends { tenant_id: string | null }>(
+export function tenantColumn<Row extends { tenant_id: string | null }>(
   names: Record<string, string> | undefined,
 ): Column<Row>[] {
   if (!names) return [];
@@ -26,78 +34,6 @@ function tenantColumn<Row extends { tenant_id: string | null }>(
         ),
     },
   ];
-}
-
-export function AlertList({
-  alerts,
-  zone,
-  nameOf,
-  tenantNames,
-}: {
-  alerts: Alert[];
-  zone: string;
-  nameOf: NameOf;
-  tenantNames?: Record<string, string>;
-}) {
-  const columns: Column<Alert>[] = [
-    {
-      id: "what",
-      header: "Alert",
-      isTitle: true,
-      cell: (alert) => <AlertText alert={alert} nameOf={nameOf} />,
-    },
-    ...tenantColumn<Alert>(tenantNames),
-    {
-      id: "when",
-      header: "When",
-      cell: ({ created_at }) => (
-        <span className="whitespace-nowrap">{formatMoment(created_at, zone)}</span>
-      ),
-    },
-    {
-      id: "delivered",
-      header: "Delivered",
-      cell: ({ delivered_at }) =>
-        delivered_at ? (
-          formatMoment(delivered_at, zone)
-        ) : (
-          <span className="text-muted">not yet</span>
-        ),
-    },
-  ];
-  return <DataTable label="Alerts" columns={columns} rows={alerts} rowKey={({ id }) => id} />;
-}
-
-const QUOTA_KINDS: Partial<Record<Alert["kind"], string>> = {
-  quota_warning: "warning",
-  quota_exceeded: "limit",
-  forecast_exceeded: "forecast",
-};
-
-function AlertText({ alert, nameOf }: { alert: Alert; nameOf: NameOf }) {
-  const { kind, threshold, details, limit_usd, facts, ended_at } = alert;
-  if (!details) {
-    return (
-      <>
-        <Badge tone="bad">{kind.replaceAll("_", " ")}</Badge> {facts?.message}
-      </>
-    );
-  }
-  const whose =
-    details.scope === "user"
-      ? ` of ${nameOf(details.scope_id)}`
-      : details.scope === "platform"
-        ? " of the platform"
-        : "";
-  return (
-    <span>
-      <Badge tone={kind === "quota_exceeded" ? "bad" : "warn"}>{QUOTA_KINDS[kind] ?? kind}</Badge>{" "}
-      {quotaName(details as Pick<Quota, "resource_type" | "period">)}
-      {whose}: {threshold !== null && `${percentText(Number(threshold))} %`} of{" "}
-      {formatUsd(limit_usd ?? "0")} {kind === "forecast_exceeded" ? "expected" : "reached"}
-      {ended_at && <span className="text-muted">, over since</span>}
-    </span>
-  );
 }
 
 export function ChangeList({
@@ -161,6 +97,7 @@ const TABLES: Record<string, string> = {
   prices: "Price",
   plans: "Plan",
   operators: "Operator",
+  alert_channels: "Channel",
 };
 
 /** "Limit added: LLM calls per month of ada@example.com". */
@@ -176,6 +113,7 @@ function subjectOf(change: Change, nameOf: NameOf): string {
     operators: () => nameOf(String(row.user_id)),
     prices: () => `${row.provider}/${row.product}, ${row.meter}`,
     plans: () => String(row.name),
+    alert_channels: () => String(row.name),
   };
   const subject = subjects[change.table_name]?.();
   return `${table} ${VERBS[change.command]}${subject ? `: ${subject}` : ""}`;
@@ -190,6 +128,7 @@ const TOLD = new Set([
   "usd",
   "effective_from",
   "value",
+  "target_hint",
 ]);
 
 /** Of a change, every field that differs; else those that are told. */

@@ -222,6 +222,15 @@ export function Screen({
   );
 }
 
+/** A person's address in a table: cut where there is no room, whole on a card and under the pointer. */
+export function PersonName({ name }: { name: string }) {
+  return (
+    <span className="wrap-anywhere sm:block sm:max-w-48 sm:truncate" title={name}>
+      {name}
+    </span>
+  );
+}
+
 export function TenantLink({ id, name }: { id: string; name: string }) {
   return (
     <Link

@@ -6,14 +6,14 @@ import { formatMoment, fromNow } from "../lib/time.ts";
 import { Badge } from "./parts.tsx";
 
 type Figures = Pick<Quota, "limit_usd" | "spent_usd" | "reserved_usd" | "utilization_percent"> & {
-  warning_threshold?: number;
+  warning_thresholds?: number[];
 };
 
 export type State = "ok" | "near" | "full";
 
-export function stateOf({ utilization_percent, warning_threshold = 0.8 }: Figures): State {
+export function stateOf({ utilization_percent, warning_thresholds }: Figures): State {
   if (utilization_percent >= 100) return "full";
-  return utilization_percent >= warning_threshold * 100 ? "near" : "ok";
+  return utilization_percent >= (warning_thresholds?.[0] ?? 0.8) * 100 ? "near" : "ok";
 }
 
 export function QuotaBar({ quota, label }: { quota: Figures; label: string }) {

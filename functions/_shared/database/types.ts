@@ -1919,6 +1919,15 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      preview_price: {
+        Args: { price_id: number; units?: number; usd: number };
+        Returns: {
+          after_usd: number;
+          before_usd: number;
+          is_odd: boolean;
+          times: number;
+        }[];
+      };
       preview_reprice: {
         Args: { from_time: string; product: string; provider: string; to_time: string };
         Returns: Database["spend"]["CompositeTypes"]["repriced_tenant"][];
@@ -2104,6 +2113,13 @@ export type Database = {
           isOneToOne: true;
           isSetofReturn: false;
         };
+      };
+      user_emails: {
+        Args: { user_ids: string[] };
+        Returns: {
+          email: string;
+          user_id: string;
+        }[];
       };
       verify_balances: {
         Args: Record<PropertyKey, never>;

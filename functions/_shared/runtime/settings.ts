@@ -390,6 +390,11 @@ export const LOCAL_STACK = {
   SPENDGATE_DATA: optional(text, "folder", "data of the database, keys, logs", {
     defaultIs: "`.spendgate`",
   }),
+  SPENDGATE_SMTP_URL: optional(
+    z.url({ protocol: /^smtps?$/ }),
+    "`smtp://` or `smtps://` URL",
+    "mail server for one-time codes; with it the dashboard offers to sign in by one",
+  ),
   SPENDGATE_CHROMIUM: optional(
     text,
     "file",

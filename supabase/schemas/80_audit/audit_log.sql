@@ -31,6 +31,8 @@ comment on column spend.audit_log.application_name is 'What the connection calle
 create index audit_log_tenant_id_idx on spend.audit_log (tenant_id, id);
 create index audit_log_table_name_idx on spend.audit_log (table_name, id);
 create index audit_log_changed_at_idx on spend.audit_log (changed_at);
+-- Of which tenants a user was ever a member: spend.user_emails.
+create index audit_log_members_idx on spend.audit_log ((row_key ->> 'user_id')) where table_name = 'tenant_members';
 
 alter table spend.audit_log enable row level security;
 create policy "admins read what changed in their tenant, operators all" on spend.audit_log

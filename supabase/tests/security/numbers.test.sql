@@ -69,6 +69,8 @@ insert into calls values
   ('change_quota', 'limit_usd', $$spend.change_quota((select max(id) from spend.cost_quotas), limit_usd => %s)$$),
   ('change_quota', 'warning_threshold', $$spend.change_quota((select max(id) from spend.cost_quotas), warning_threshold => %s)$$),
   ('change_plan_quota', 'limit_usd', $$spend.change_plan_quota('default', 'tenant', 'llm', 'month', %s)$$),
+  ('preview_price', 'usd', $$spend.preview_price((select min(id) from spend.prices), %s)$$),
+  ('preview_price', 'units', $$spend.preview_price((select min(id) from spend.prices), 1, %s)$$),
   ('quotas_near_limit', 'at_least', $$spend.quotas_near_limit(%s)$$),
   ('set_user_quota', 'limit_usd', $$spend.set_user_quota('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000d', 'llm', 'day', %s)$$),
   ('set_user_quota', 'warning_threshold', $$spend.set_user_quota('aaaaaaaa-0000-4000-8000-000000000001', '00000000-0000-4000-8000-00000000000d', 'llm', 'day', 1, %s)$$);
