@@ -501,7 +501,7 @@ describe("Slots", () => {
       session`select status from spend.settle(${id as string}, ${session.json(usageOf(4))})`;
     expect(await interleave(settled(ids[0]), settled(ids[1]))).toEqual([{ status: "settled" }]);
     expect(
-      await sql`select kind from spend.alerts where tenant_id = ${tenantId} and kind = 'warning'`,
+      await sql`select kind from spend.alerts where tenant_id = ${tenantId} and kind = 'quota_warning'`,
     ).toHaveLength(1);
   });
 });

@@ -23,7 +23,7 @@ order by q.id desc limit 30000;
 
 insert into spend.alerts (tenant_id, quota_id, period_start, kind, threshold, details, created_at, delivered_at)
 select
-  q.tenant_id, q.id, date_trunc('month', now(), 'UTC') - make_interval(months => 1, hours => n), 'warning', 0.8,
+  q.tenant_id, q.id, date_trunc('month', now(), 'UTC') - make_interval(months => 1, hours => n), 'quota_warning', 0.8,
   jsonb_populate_record(null::spend.quota_details, '{"limit_usd": 100, "spent_usd": 85}'),
   now() - interval '40 days', now() - interval '40 days'
 from (select * from spend.cost_quotas as o where o.slots = 8 order by o.id limit 25000) as q, generate_series(1, 10) as n;

@@ -22,9 +22,170 @@ export type Database = {
   };
   spend: {
     Tables: {
+      alert_channels: {
+        Row: {
+          created_at: string;
+          created_by: string | null;
+          id: number;
+          is_enabled: boolean;
+          kind: string;
+          kinds: string[] | null;
+          name: string;
+          quiet_minutes: number;
+          scopes: string[] | null;
+          target_hint: string;
+          tenant_id: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          created_by?: string | null;
+          id?: never;
+          is_enabled?: boolean;
+          kind: string;
+          kinds?: string[] | null;
+          name: string;
+          quiet_minutes?: number;
+          scopes?: string[] | null;
+          target_hint?: string;
+          tenant_id?: string | null;
+        };
+        Update: {
+          created_at?: string;
+          created_by?: string | null;
+          id?: never;
+          is_enabled?: boolean;
+          kind?: string;
+          kinds?: string[] | null;
+          name?: string;
+          quiet_minutes?: number;
+          scopes?: string[] | null;
+          target_hint?: string;
+          tenant_id?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "alert_channels_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      alert_deliveries: {
+        Row: {
+          about: string;
+          alert_id: number;
+          attempts: number;
+          channel: string;
+          channel_id: number | null;
+          channel_kind: string;
+          created_at: string;
+          delivered_at: string | null;
+          ended_at: string | null;
+          event: string;
+          id: number;
+          is_given_up: boolean;
+          last_error: string | null;
+          next_attempt_at: string;
+          resolve_check_at: string | null;
+        };
+        ComputedFields: never;
+        Insert: {
+          about: string;
+          alert_id: number;
+          attempts?: number;
+          channel: string;
+          channel_id?: number | null;
+          channel_kind: string;
+          created_at?: string;
+          delivered_at?: string | null;
+          ended_at?: string | null;
+          event: string;
+          id?: never;
+          is_given_up?: boolean;
+          last_error?: string | null;
+          next_attempt_at?: string;
+          resolve_check_at?: string | null;
+        };
+        Update: {
+          about?: string;
+          alert_id?: number;
+          attempts?: number;
+          channel?: string;
+          channel_id?: number | null;
+          channel_kind?: string;
+          created_at?: string;
+          delivered_at?: string | null;
+          ended_at?: string | null;
+          event?: string;
+          id?: never;
+          is_given_up?: boolean;
+          last_error?: string | null;
+          next_attempt_at?: string;
+          resolve_check_at?: string | null;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "alert_deliveries_alert_id_fkey";
+            columns: ["alert_id"];
+            isOneToOne: false;
+            referencedRelation: "alerts";
+            referencedColumns: ["id"];
+          },
+          {
+            foreignKeyName: "alert_deliveries_channel_id_fkey";
+            columns: ["channel_id"];
+            isOneToOne: false;
+            referencedRelation: "alert_channels";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
+      alert_mutes: {
+        Row: {
+          created_at: string;
+          created_by: string | null;
+          id: number;
+          kind: string | null;
+          quota_id: number | null;
+          tenant_id: string | null;
+          until: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          created_by?: string | null;
+          id?: never;
+          kind?: string | null;
+          quota_id?: number | null;
+          tenant_id?: string | null;
+          until: string;
+        };
+        Update: {
+          created_at?: string;
+          created_by?: string | null;
+          id?: never;
+          kind?: string | null;
+          quota_id?: number | null;
+          tenant_id?: string | null;
+          until?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: "alert_mutes_tenant_id_fkey";
+            columns: ["tenant_id"];
+            isOneToOne: false;
+            referencedRelation: "tenants";
+            referencedColumns: ["id"];
+          },
+        ];
+      };
       alerts: {
         Row: {
-          attempts: number;
+          acknowledged_at: string | null;
+          acknowledged_by: string | null;
           caused_by_tenant_id: string | null;
           created_at: string;
           delivered_at: string | null;
@@ -33,17 +194,18 @@ export type Database = {
           facts: Json | null;
           id: number;
           kind: string;
-          last_error: string | null;
           limit_usd: number | null;
-          next_attempt_at: string;
           period_start: string | null;
           quota_id: number | null;
+          routed_at: string | null;
+          subject: string | null;
           tenant_id: string | null;
           threshold: number | null;
         };
         ComputedFields: never;
         Insert: {
-          attempts?: number;
+          acknowledged_at?: string | null;
+          acknowledged_by?: string | null;
           caused_by_tenant_id?: string | null;
           created_at?: string;
           delivered_at?: string | null;
@@ -52,16 +214,17 @@ export type Database = {
           facts?: Json | null;
           id?: never;
           kind: string;
-          last_error?: string | null;
           limit_usd?: never;
-          next_attempt_at?: string;
           period_start?: string | null;
           quota_id?: number | null;
+          routed_at?: string | null;
+          subject?: string | null;
           tenant_id?: string | null;
           threshold?: number | null;
         };
         Update: {
-          attempts?: number;
+          acknowledged_at?: string | null;
+          acknowledged_by?: string | null;
           caused_by_tenant_id?: string | null;
           created_at?: string;
           delivered_at?: string | null;
@@ -70,11 +233,11 @@ export type Database = {
           facts?: Json | null;
           id?: never;
           kind?: string;
-          last_error?: string | null;
           limit_usd?: never;
-          next_attempt_at?: string;
           period_start?: string | null;
           quota_id?: number | null;
+          routed_at?: string | null;
+          subject?: string | null;
           tenant_id?: string | null;
           threshold?: number | null;
         };
@@ -214,6 +377,7 @@ export type Database = {
           task: string | null;
           tenant_id: string | null;
           warning_threshold: number;
+          warning_thresholds: number[];
         };
         ComputedFields: never;
         Insert: {
@@ -233,6 +397,7 @@ export type Database = {
           task?: string | null;
           tenant_id?: string | null;
           warning_threshold?: number;
+          warning_thresholds: number[];
         };
         Update: {
           created_at?: string;
@@ -251,6 +416,7 @@ export type Database = {
           task?: string | null;
           tenant_id?: string | null;
           warning_threshold?: number;
+          warning_thresholds?: number[];
         };
         Relationships: [
           {
@@ -427,6 +593,7 @@ export type Database = {
           scope: string;
           slots: number | null;
           warning_threshold: number;
+          warning_thresholds: number[];
         };
         ComputedFields: never;
         Insert: {
@@ -438,6 +605,7 @@ export type Database = {
           scope: string;
           slots?: number | null;
           warning_threshold?: number;
+          warning_thresholds: number[];
         };
         Update: {
           estimate_policy?: string;
@@ -448,6 +616,7 @@ export type Database = {
           scope?: string;
           slots?: number | null;
           warning_threshold?: number;
+          warning_thresholds?: number[];
         };
         Relationships: [
           {
@@ -772,6 +941,8 @@ export type Database = {
       };
       settings: {
         Row: {
+          allow_private_alert_targets: boolean;
+          expired_alert_count: number;
           is_only_row: boolean;
           keep_alert_days: number;
           keep_audit_days: number;
@@ -783,6 +954,8 @@ export type Database = {
         };
         ComputedFields: never;
         Insert: {
+          allow_private_alert_targets?: boolean;
+          expired_alert_count?: number;
           is_only_row?: boolean;
           keep_alert_days?: number;
           keep_audit_days?: number;
@@ -793,6 +966,8 @@ export type Database = {
           keep_reservation_days?: number;
         };
         Update: {
+          allow_private_alert_targets?: boolean;
+          expired_alert_count?: number;
           is_only_row?: boolean;
           keep_alert_days?: number;
           keep_audit_days?: number;
@@ -984,6 +1159,7 @@ export type Database = {
           tenant_id: string | null;
           utilization_percent: number | null;
           warning_threshold: number;
+          warning_thresholds: number[];
         };
         ComputedFields: never;
         Relationships: [
@@ -1102,6 +1278,34 @@ export type Database = {
       };
     };
     Functions: {
+      acknowledge_alert: {
+        Args: { alert_id: number };
+        Returns: {
+          acknowledged_at: string | null;
+          acknowledged_by: string | null;
+          caused_by_tenant_id: string | null;
+          created_at: string;
+          delivered_at: string | null;
+          details: Database["spend"]["CompositeTypes"]["quota_details"] | null;
+          ended_at: string | null;
+          facts: Json | null;
+          id: number;
+          kind: string;
+          limit_usd: number | null;
+          period_start: string | null;
+          quota_id: number | null;
+          routed_at: string | null;
+          subject: string | null;
+          tenant_id: string | null;
+          threshold: number | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "alerts";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       add_price: {
         Args: {
           effective_from?: string;
@@ -1161,6 +1365,7 @@ export type Database = {
           plan_id: string;
           resource_type: string;
           scope: string;
+          warning_thresholds?: number[];
         };
         Returns: {
           estimate_policy: string;
@@ -1171,6 +1376,7 @@ export type Database = {
           scope: string;
           slots: number | null;
           warning_threshold: number;
+          warning_thresholds: number[];
         };
         SetofOptions: {
           from: "*";
@@ -1185,6 +1391,7 @@ export type Database = {
           limit_usd?: number;
           quota_id: number;
           warning_threshold?: number;
+          warning_thresholds?: number[];
         };
         Returns: {
           created_at: string;
@@ -1203,6 +1410,7 @@ export type Database = {
           task: string | null;
           tenant_id: string | null;
           warning_threshold: number;
+          warning_thresholds: number[];
         };
         SetofOptions: {
           from: "*";
@@ -1227,33 +1435,6 @@ export type Database = {
           isSetofReturn: false;
         };
       };
-      claim_alerts: {
-        Args: { max_rows?: number };
-        Returns: {
-          attempts: number;
-          caused_by_tenant_id: string | null;
-          created_at: string;
-          delivered_at: string | null;
-          details: Database["spend"]["CompositeTypes"]["quota_details"] | null;
-          ended_at: string | null;
-          facts: Json | null;
-          id: number;
-          kind: string;
-          last_error: string | null;
-          limit_usd: number | null;
-          next_attempt_at: string;
-          period_start: string | null;
-          quota_id: number | null;
-          tenant_id: string | null;
-          threshold: number | null;
-        }[];
-        SetofOptions: {
-          from: "*";
-          to: "alerts";
-          isOneToOne: false;
-          isSetofReturn: true;
-        };
-      };
       claim_context: {
         Args: {
           claim_id: string;
@@ -1274,6 +1455,16 @@ export type Database = {
           to: "context_claim";
           isOneToOne: true;
           isSetofReturn: false;
+        };
+      };
+      claim_deliveries: {
+        Args: { channels?: Json; max_rows?: number };
+        Returns: Database["spend"]["CompositeTypes"]["claimed_delivery"][];
+        SetofOptions: {
+          from: "*";
+          to: "claimed_delivery";
+          isOneToOne: false;
+          isSetofReturn: true;
         };
       };
       claim_pause: {
@@ -1390,6 +1581,7 @@ export type Database = {
         };
       };
       database_time: { Args: Record<PropertyKey, never>; Returns: string };
+      delete_alert_channel: { Args: { channel_id: number }; Returns: boolean };
       end_context: {
         Args: {
           context_id: string;
@@ -1520,7 +1712,15 @@ export type Database = {
           isSetofReturn: true;
         };
       };
-      finish_alert: { Args: { alert_id: number; error?: string }; Returns: boolean };
+      finish_delivery: {
+        Args: {
+          delivery_id: number;
+          error?: string;
+          is_final?: boolean;
+          retry_after_seconds?: number;
+        };
+        Returns: boolean;
+      };
       fleet: {
         Args: { order_by?: string; search?: string; skip?: number; top?: number };
         Returns: Database["spend"]["CompositeTypes"]["fleet_line"][];
@@ -1648,6 +1848,24 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      mute_alerts: {
+        Args: { kind?: string; quota_id?: number; tenant_id?: string; until: string };
+        Returns: {
+          created_at: string;
+          created_by: string | null;
+          id: number;
+          kind: string | null;
+          quota_id: number | null;
+          tenant_id: string | null;
+          until: string;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "alert_mutes";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
       newest_price_from: { Args: Record<PropertyKey, never>; Returns: string };
       open_contexts: {
         Args: { after_id?: string; max_rows?: number };
@@ -1752,6 +1970,10 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      report_failure: {
+        Args: { details?: Json; kind: string; message: string; subject: string; tenant_id: string };
+        Returns: boolean;
+      };
       report_problems: { Args: { job: string; problems: Json }; Returns: number };
       reprice: {
         Args: { dry_run?: boolean; from: string; product: string; provider: string; to: string };
@@ -1789,6 +2011,39 @@ export type Database = {
         Args: { context_id: string; listed_at: string; tenant_id: string };
         Returns: string;
       };
+      save_alert_channel: {
+        Args: {
+          is_enabled?: boolean;
+          kind: string;
+          kinds?: string[];
+          name: string;
+          quiet_minutes?: number;
+          scopes?: string[];
+          secret?: string;
+          target?: string;
+          tenant_id: string;
+        };
+        Returns: {
+          created_at: string;
+          created_by: string | null;
+          id: number;
+          is_enabled: boolean;
+          kind: string;
+          kinds: string[] | null;
+          name: string;
+          quiet_minutes: number;
+          scopes: string[] | null;
+          target_hint: string;
+          tenant_id: string | null;
+        };
+        SetofOptions: {
+          from: "*";
+          to: "alert_channels";
+          isOneToOne: true;
+          isSetofReturn: false;
+        };
+      };
+      schedule_functions: { Args: { functions_url: string; secret_key: string }; Returns: boolean };
       set_user_quota: {
         Args: {
           limit_usd: number;
@@ -1797,6 +2052,7 @@ export type Database = {
           tenant_id: string;
           user_id: string;
           warning_threshold?: number;
+          warning_thresholds?: number[];
         };
         Returns: number;
       };
@@ -1812,6 +2068,7 @@ export type Database = {
       };
       sweep_from: { Args: { project: string }; Returns: string };
       sweep_to: { Args: { next_token?: string; project: string }; Returns: undefined };
+      unmute_alerts: { Args: { mute_id: number }; Returns: boolean };
       unusual_spend: {
         Args: {
           at_least_usd?: number;
@@ -1872,6 +2129,19 @@ export type Database = {
       [_ in never]: never;
     };
     CompositeTypes: {
+      claimed_delivery: {
+        delivery_id: number | null;
+        event: string | null;
+        idempotency_key: string | null;
+        channel: string | null;
+        channel_id: number | null;
+        channel_kind: string | null;
+        tenant_id: string | null;
+        target: string | null;
+        secret: string | null;
+        attempts: number | null;
+        alert: Json | null;
+      };
       context_claim: {
         outcome: string | null;
         tenant_id: string | null;
@@ -1938,6 +2208,8 @@ export type Database = {
         unrolled_events: number | null;
         unrolled_since: string | null;
         remedy: string | null;
+        undelivered_alerts: number | null;
+        given_up_alerts: number | null;
       };
       member_line: {
         user_id: string | null;

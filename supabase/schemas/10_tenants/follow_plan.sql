@@ -29,7 +29,7 @@ begin
   perform set_config('spend.seeding', 'on', true);
   with wanted as (
     select p.scope, p_tenant_id as tenant_id, s.scope_id, p.resource_type, p.period, p.limit_usd,
-      p.warning_threshold, p.estimate_policy, coalesce(p.slots, spend_private.default_slots(p.scope)) as slots
+      p.warning_threshold, p.warning_thresholds, p.estimate_policy, coalesce(p.slots, spend_private.default_slots(p.scope)) as slots
     from spend.plan_quotas as p
     cross join lateral (
       select p_tenant_id as scope_id where p.scope = 'tenant'
@@ -52,23 +52,24 @@ begin
 
   seeded as (
     insert into spend.cost_quotas as q (
-      scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, estimate_policy, slots,
-      source
+      scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, warning_thresholds,
+      estimate_policy, slots, source
     )
     select
       w.scope, w.tenant_id, w.scope_id, w.resource_type, w.period, w.limit_usd, w.warning_threshold,
-      w.estimate_policy, w.slots, 'plan'
+      w.warning_thresholds, w.estimate_policy, w.slots, 'plan'
     from wanted as w
     -- In lock order, as every change of several quotas.
     order by w.scope desc, w.scope_id, w.resource_type, w.period
     on conflict on constraint one_quota_per_subject do update set
       limit_usd = excluded.limit_usd, warning_threshold = excluded.warning_threshold,
+      warning_thresholds = excluded.warning_thresholds,
       estimate_policy = excluded.estimate_policy, slots = excluded.slots,
       -- Tells complete_quota that the plan writes; owners have no grant on this column.
       source = 'following'
     where q.source = 'plan'
-      and (q.limit_usd, q.warning_threshold, q.estimate_policy, q.slots)
-        is distinct from (excluded.limit_usd, excluded.warning_threshold, excluded.estimate_policy, excluded.slots)
+      and (q.limit_usd, q.warning_thresholds, q.estimate_policy, q.slots)
+        is distinct from (excluded.limit_usd, excluded.warning_thresholds, excluded.estimate_policy, excluded.slots)
     returning q.id
   )
 

@@ -15,6 +15,7 @@ create table spend.cost_quotas (
   source text not null default 'manual',
   created_at timestamptz not null default now(),
   shape_since timestamptz not null default '-infinity',
+  warning_thresholds numeric[] not null,
   constraint one_quota_per_subject unique nulls not distinct (
     tenant_id, scope_id, resource_type, period, task, product
   ),
@@ -31,6 +32,8 @@ create table spend.cost_quotas (
   constraint period_is_known check (period in ('hour', 'day', 'week', 'month', 'lifetime')),
   constraint limit_is_not_negative check (limit_usd >= 0 and limit_usd < 1000000000000),
   constraint warning_threshold_is_a_share check (warning_threshold > 0 and warning_threshold <= 1),
+  constraint warning_thresholds_are_shares check (spend_private.are_thresholds(warning_thresholds)),
+  constraint warning_threshold_is_the_lowest check (warning_threshold = warning_thresholds[1]),
   constraint enforcement_is_known check (enforcement in ('block', 'observe')),
   constraint estimate_policy_is_known check (estimate_policy in ('strict', 'expected')),
   constraint slots_are_in_range check (slots between 1 and 256),
@@ -45,7 +48,8 @@ comment on column spend.cost_quotas.scope_id is 'Null for the platform, the tena
 comment on column spend.cost_quotas.resource_type is 'llm, e2b, or all for their sum.';
 comment on column spend.cost_quotas.period is 'Calendar period in the tenant''s time zone (platform: UTC); weeks begin on Monday.';
 comment on column spend.cost_quotas.limit_usd is 'USD per period. 0 refuses everything.';
-comment on column spend.cost_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning and an alert is recorded.';
+comment on column spend.cost_quotas.warning_threshold is 'Share of the limit from which on answers carry a warning and an alert is recorded: the lowest of warning_thresholds. Setting it alone replaces that one, and removes those that it moves past.';
+comment on column spend.cost_quotas.warning_thresholds is 'Shares of the limit, ascending, 1 to 10, each above 0 and at most 1, three decimals: at each an alert is recorded. Omitted: warning_threshold alone.';
 comment on column spend.cost_quotas.enforcement is 'block refuses; observe counts and alerts but never refuses.';
 comment on column spend.cost_quotas.estimate_policy is 'strict: a call is held at the most that it can cost. expected: at what the tenant''s recent calls of its kind cost (spend_private.call_to_hold), if every quota that could refuse the call is expected too; spend may then exceed the limit by what open calls cost more than expected.';
 comment on column spend.cost_quotas.slots is 'Balances that the quota is split into, so that concurrent calls do not wait for one row. Default: platform 64, tenant 8, user 1. Splitting never changes an answer.';
@@ -92,6 +96,10 @@ comment on constraint limit_is_not_negative on spend.cost_quotas is
   'limit_usd: USD per period, 0 (refuses everything) or more, less than 1,000,000,000,000. For no limit, delete the row.';
 comment on constraint warning_threshold_is_a_share on spend.cost_quotas is
   'warning_threshold: a share of the limit, more than 0 and at most 1: 0.8 for 80 %.';
+comment on constraint warning_thresholds_are_shares on spend.cost_quotas is
+  'warning_thresholds: 1 to 10 shares of the limit, each more than 0 and at most 1: {0.8,0.95} for 80 % and 95 %.';
+comment on constraint warning_threshold_is_the_lowest on spend.cost_quotas is
+  'warning_threshold: the lowest of warning_thresholds. Set one of the two; the other follows.';
 comment on constraint enforcement_is_known on spend.cost_quotas is
   'enforcement: block (refuses what does not fit) or observe (counts and alerts, never refuses).';
 comment on constraint estimate_policy_is_known on spend.cost_quotas is

@@ -12,6 +12,16 @@ begin
   new.slots := coalesce(new.slots, spend_private.default_slots(new.scope));
   new.limit_usd := round(new.limit_usd, 12);
   new.warning_threshold := round(new.warning_threshold, 3);
+  new.warning_thresholds := case tg_op
+    when 'INSERT' then spend_private.new_thresholds(new.warning_thresholds, new.warning_threshold)
+    else spend_private.new_thresholds(
+      new.warning_thresholds, new.warning_threshold, old.warning_thresholds, old.warning_threshold
+    )
+  end;
+  -- What is no list of thresholds is left as it is: the constraint says what is wrong with it.
+  if spend_private.are_thresholds(new.warning_thresholds) then
+    new.warning_threshold := new.warning_thresholds[1];
+  end if;
   -- A plan's quota that is edited by hand becomes manual. The plan marks its own updates in this column, which owners may
   -- not write; anybody could change a setting.
   if tg_op = 'UPDATE' and new.source = 'following' then
@@ -31,7 +41,7 @@ begin
 end;
 $$;
 comment on function spend_private.complete_quota is
-  'Trigger: fills in scope_id and slots where they are omitted, rounds to the precision of the ledger, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
+  'Trigger: fills in scope_id and slots where they are omitted, rounds to the precision of the ledger, keeps warning_threshold the lowest of warning_thresholds, keeps shape_since, and turns a plan''s quota that is edited by hand into a manual one.';
 
 create trigger complete_quota before insert or update on spend.cost_quotas
 for each row execute function spend_private.complete_quota();

@@ -16,10 +16,12 @@ begin
 
   -- Without a row there would be no limit. Members who have left, and tenants that are gone, need none.
   insert into spend.cost_quotas (
-    scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, estimate_policy, slots, source
+    scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, warning_thresholds,
+    estimate_policy, slots, source
   )
   select
-    p.scope, o.tenant_id, o.scope_id, p.resource_type, p.period, p.limit_usd, p.warning_threshold, p.estimate_policy,
+    p.scope, o.tenant_id, o.scope_id, p.resource_type, p.period, p.limit_usd, p.warning_threshold,
+    p.warning_thresholds, p.estimate_policy,
     coalesce(p.slots, spend_private.default_slots(p.scope)), 'plan'
   from old_quotas as o
   join spend.tenants as t on t.id = o.tenant_id

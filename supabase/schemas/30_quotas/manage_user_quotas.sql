@@ -51,6 +51,6 @@ for delete to authenticated
 using (scope = 'user' and source = 'manual' and tenant_id = any (array(select spend_private.managed_tenant_ids())));
 
 -- Whose quota it is, of what and for how long, is fixed once it is there; slots and enforcement are the operator's.
-grant insert (scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold) on spend.cost_quotas to authenticated;
-grant update (limit_usd, warning_threshold) on spend.cost_quotas to authenticated;
+grant insert (scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, warning_thresholds) on spend.cost_quotas to authenticated;
+grant update (limit_usd, warning_threshold, warning_thresholds) on spend.cost_quotas to authenticated;
 grant delete on spend.cost_quotas to authenticated;

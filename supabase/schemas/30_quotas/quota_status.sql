@@ -11,7 +11,8 @@ select
   spend_private.utilization_percent(coalesce(b.spent_usd + b.reserved_usd, 0), q.limit_usd)
     as utilization_percent,
   lower(p.bounds) as period_start,
-  upper(p.bounds) as period_end
+  upper(p.bounds) as period_end,
+  q.warning_thresholds
 from spend.cost_quotas as q
 left join spend.tenants as t on t.id = q.tenant_id
 cross join lateral (
@@ -43,4 +44,5 @@ comment on column spend.quota_status.remaining_usd is 'USD that the limit leaves
 comment on column spend.quota_status.utilization_percent is 'current_spend_usd in percent of the limit, two decimals; above 100 when it is passed. 100 where the limit is 0.';
 comment on column spend.quota_status.period_start is 'Start of the current period, in the tenant''s time zone (platform: UTC); -infinity for lifetime.';
 comment on column spend.quota_status.period_end is 'When the next period begins, with nothing spent; infinity for lifetime.';
+comment on column spend.quota_status.warning_thresholds is 'Shares of the limit, ascending, each of which gets an alert.';
 grant select on spend.quota_status to authenticated, service_role;

@@ -4,7 +4,8 @@ create function spend.set_user_quota(
   resource_type text,
   period text,
   limit_usd numeric,
-  warning_threshold numeric default null
+  warning_threshold numeric default null,
+  warning_thresholds numeric[] default null
 )
 returns bigint
 language plpgsql volatile
@@ -77,16 +78,19 @@ begin
 
   update spend.cost_quotas as q
   set limit_usd = set_user_quota.limit_usd,
-    warning_threshold = coalesce(set_user_quota.warning_threshold, q.warning_threshold)
+    warning_threshold = coalesce(set_user_quota.warning_threshold, q.warning_threshold),
+    warning_thresholds = coalesce(set_user_quota.warning_thresholds, q.warning_thresholds)
   where q.tenant_id = set_user_quota.tenant_id and q.scope_id = set_user_quota.user_id
     and q.resource_type = set_user_quota.resource_type and q.period = set_user_quota.period
     and q.task is null and q.product is null
   returning q.* into v_quota;
   if not found then
-    insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold)
+    insert into spend.cost_quotas (
+      scope, tenant_id, scope_id, resource_type, period, limit_usd, warning_threshold, warning_thresholds
+    )
     values (
       'user', set_user_quota.tenant_id, set_user_quota.user_id, set_user_quota.resource_type, set_user_quota.period,
-      set_user_quota.limit_usd, coalesce(set_user_quota.warning_threshold, 0.8)
+      set_user_quota.limit_usd, coalesce(set_user_quota.warning_threshold, 0.8), set_user_quota.warning_thresholds
     )
     returning * into v_quota;
   end if;
@@ -94,6 +98,6 @@ begin
 end;
 $$;
 comment on function spend.set_user_quota is
-  'Sets the limit of a member for a resource type (llm, e2b, all) and period (hour, day, week, month, lifetime), and answers the quota''s id; limit_usd null removes a limit that was set by hand, and the member has the plan''s again (null when there was none). For owners and admins of the tenant: at most the tenant''s own limit, and what the plan gives its members; operators of the role editor and service_role may give more.
+  'Sets the limit of a member for a resource type (llm, e2b, all) and period (hour, day, week, month, lifetime), and answers the quota''s id; limit_usd null removes a limit that was set by hand, and the member has the plan''s again (null when there was none). warning_thresholds: shares of the limit, each of which gets an alert; warning_threshold alone: the lowest of them. Null leaves them as they are. For owners and admins of the tenant: at most the tenant''s own limit, and what the plan gives its members; operators of the role editor and service_role may give more.
 Errors: PT403 not_an_admin, PT404 unknown_member, PT422 above_tenant_limit, above_plan_limit, 22023 invalid_quota (field, allowed values).';
 grant execute on function spend.set_user_quota to authenticated, service_role;

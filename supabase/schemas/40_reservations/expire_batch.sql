@@ -133,6 +133,12 @@ begin
   from unnest(v_expired) as e
   where r.tenant_id = e.tenant_id and r.id = e.id;
 
+  -- Rows of its own, which no other batch waits for: spend_private.find_expiries sums them.
+  insert into spend_private.expiries (tenant_id, hour, reservations, usd)
+  select e.tenant_id, date_trunc('hour', p_now, 'UTC'), count(*), sum(e.estimated_cost_usd)
+  from unnest(v_expired) as e
+  group by e.tenant_id;
+
   -- Balances last: others wait for them, so they are locked for the shortest time.
   perform spend_private.expire_holds(v_expired);
   return cardinality(v_expired);

@@ -27,7 +27,7 @@ begin
 end;
 $$;
 comment on function spend.book_stray_sandbox is
-  'Charges a sandbox that ran without a context: the seconds that neither a context nor an earlier call has charged. Call it before the sandbox is killed, and again after: a crash in between loses nothing and charges nothing twice. Also for closed tenants. Returns the USD that this call charged.
+  'Charges a sandbox that ran without a context: the seconds that neither a context nor an earlier call has charged. Call it before the sandbox is killed, and again after: a crash in between loses nothing and charges nothing twice. The first charge records an alert, sandbox_orphaned. Also for closed tenants. Returns the USD that this call charged.
 started_at, ended_at: by E2B''s clock; ended_at null: it runs until now. context_id: the context that it was started for, if any: its user pays, and it did not run before its claim. vcpus, memory_gib null: the template''s; the charge is then flagged is_estimated.
 Errors: as spend.reserve. For service_role.';
 grant execute on function spend.book_stray_sandbox to service_role;
@@ -54,6 +54,8 @@ declare
   v_seconds numeric;
   v_usage jsonb;
   v_held spend.reserve_result;
+  v_is_new boolean;
+  v_cost_usd numeric;
 begin
   if p_sandbox_id is null then
     perform spend_private.fail_usage('sandbox_id', 'is missing');
@@ -78,15 +80,29 @@ begin
     p_metadata => jsonb_build_object('stray_sandbox_id', p_sandbox_id),
     p_closed_too => true, p_now => p_now
   );
+  v_is_new := not exists (
+    select from spend_private.stray_sandboxes as s where s.tenant_id = p_tenant_id and s.sandbox_id = p_sandbox_id
+  );
   insert into spend_private.stray_sandboxes as s (tenant_id, sandbox_id, paid_until)
   values (p_tenant_id, p_sandbox_id, v_from + make_interval(secs => v_seconds::double precision))
   on conflict on constraint stray_sandboxes_pkey do update set paid_until = excluded.paid_until;
-  return (spend_private.settle(
+  v_cost_usd := (spend_private.settle(
     v_held.reservation_id, v_usage,
     case when p_vcpus is null or p_memory_gib is null or p_started_at is null
       then '{"is_estimated": true}' else '{}' end::jsonb,
     p_now
   )).cost_usd;
+  if v_is_new then
+    perform spend_private.record_subject_alert(
+      'sandbox_orphaned', p_tenant_id, p_sandbox_id, date_trunc('hour', p_now, 'UTC'),
+      format('Sandbox %s ran without a context: %s seconds were charged.', p_sandbox_id, v_seconds),
+      jsonb_build_object(
+        'sandbox_id', p_sandbox_id, 'template', p_template, 'context_id', p_context_id, 'conversation_id', p_conversation_id,
+        'seconds', v_seconds, 'cost_usd', trim_scale(v_cost_usd)::text
+      ), p_now
+    );
+  end if;
+  return v_cost_usd;
 end;
 $$;
 comment on function spend_private.book_stray_sandbox is

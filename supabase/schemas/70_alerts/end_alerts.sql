@@ -14,6 +14,7 @@ begin
     group by b.quota_id, b.period_start
   ) as s
   where a.quota_id = s.quota_id and a.period_start = s.period_start and a.ended_at is null
+    and a.kind in ('quota_warning', 'quota_exceeded')
     and s.spent_usd < a.limit_usd * a.threshold;
 end;
 $$;

@@ -14,25 +14,61 @@ declare
   v_is_spent boolean := p_details.spent_usd >= p_quota.limit_usd;
 begin
   -- Most calls near a threshold have not spent it yet: nothing to look up. Beyond the limit one look-up is enough: the
-  -- warning was recorded before the limit.
+  -- warnings were recorded before the limit.
   if p_details.spent_usd <= 0
     or p_details.spent_usd < p_quota.limit_usd * p_quota.warning_threshold
-    or v_is_spent and spend_private.is_alerted(p_quota, p_period_start, 'limit', 1)
+    or v_is_spent and spend_private.is_alerted(p_quota, p_period_start, 'quota_exceeded', 1)
   then
     return;
   end if;
 
-  perform spend_private.record_alert(p_quota, p_details, p_period_start, 'warning', p_quota.warning_threshold, p_tenant_id, p_now);
+  perform spend_private.record_warning_alerts(p_quota, p_details, p_period_start, p_tenant_id, p_now);
   if v_is_spent then
-    perform spend_private.record_alert(p_quota, p_details, p_period_start, 'limit', 1, p_tenant_id, p_now);
+    perform spend_private.record_alert(p_quota, p_details, p_period_start, 'quota_exceeded', 1, p_tenant_id, p_now);
   elsif p_is_refused then
-    -- With the warning threshold: the alert of the limit itself, with 1, is still to come.
-    perform spend_private.record_alert(p_quota, p_details, p_period_start, 'limit', p_quota.warning_threshold, p_tenant_id, p_now);
+    -- With the lowest threshold: the alert of the limit itself, with 1, is still to come.
+    perform spend_private.record_alert(
+      p_quota, p_details, p_period_start, 'quota_exceeded', p_quota.warning_threshold, p_tenant_id, p_now
+    );
   end if;
 end;
 $$;
 comment on function spend_private.record_alerts is
-  'Records the alerts for the spend of a quota (p_details: its state), without holds, in the period from p_period_start: kind warning at or above the warning threshold, kind limit when the limit is spent, or when a call was refused (p_is_refused) at or above the warning threshold. p_tenant_id: tenant of the call. None for a quota without spend.';
+  'Records the alerts for the spend of a quota (p_details: its state), without holds, in the period from p_period_start: kind quota_warning for each of its thresholds that is reached, kind quota_exceeded when the limit is spent, or when a call was refused (p_is_refused) at or above the lowest threshold. p_tenant_id: tenant of the call. None for a quota without spend.';
+
+create function spend_private.record_warning_alerts(
+  p_quota spend.cost_quotas,
+  p_details spend.quota_details,
+  p_period_start timestamptz,
+  p_tenant_id uuid,
+  p_now timestamptz
+)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_reached numeric[] := '{}';
+  v_threshold numeric;
+begin
+  foreach v_threshold in array p_quota.warning_thresholds loop
+    -- At 1 the alert is quota_exceeded alone.
+    exit when v_threshold >= 1 or p_details.spent_usd < p_quota.limit_usd * v_threshold;
+    v_reached := v_reached || v_threshold;
+  end loop;
+  -- One look-up is enough here too: the lower ones were recorded before the highest.
+  if v_reached = '{}'
+    or spend_private.is_alerted(p_quota, p_period_start, 'quota_warning', v_reached[cardinality(v_reached)])
+  then
+    return;
+  end if;
+  foreach v_threshold in array v_reached loop
+    perform spend_private.record_alert(p_quota, p_details, p_period_start, 'quota_warning', v_threshold, p_tenant_id, p_now);
+  end loop;
+end;
+$$;
+comment on function spend_private.record_warning_alerts is
+  'Records a quota_warning for each threshold below 1 that the spend of a quota has reached, the lowest first. record_alerts calls it.';
 
 create function spend_private.is_alerted(
   p_quota spend.cost_quotas,
@@ -76,12 +112,10 @@ begin
     return;
   end if;
   insert into spend.alerts (
-    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id,
-    created_at, next_attempt_at
+    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id, created_at
   )
   values (
-    p_quota.tenant_id, p_quota.id, p_period_start, p_kind, p_threshold,
-    p_details, p_tenant_id, p_now, p_now
+    p_quota.tenant_id, p_quota.id, p_period_start, p_kind, p_threshold, p_details, p_tenant_id, p_now
   )
   on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing;
 end;

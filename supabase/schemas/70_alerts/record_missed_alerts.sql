@@ -23,9 +23,9 @@ declare
   v_count bigint;
 begin
   insert into spend.alerts (
-    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id, created_at, next_attempt_at
+    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id, created_at
   )
-  select m.tenant_id, m.quota_id, m.period_start, m.kind, m.threshold, m.details, m.tenant_id, p_now, p_now
+  select m.tenant_id, m.quota_id, m.period_start, m.kind, m.threshold, m.details, m.tenant_id, p_now
   from spend_private.missed_alerts(p_max_rows, p_now) as m
   on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing;
   get diagnostics v_count = row_count;
@@ -76,7 +76,11 @@ begin
       )::spend.quota_details
     from at_threshold as b
     join spend.cost_quotas as q on q.id = b.quota_id
-    cross join lateral (values ('warning', q.warning_threshold), ('limit', 1)) as k (kind, threshold)
+    cross join lateral (
+      select 'quota_warning' as kind, t.share as threshold from unnest(q.warning_thresholds) as t (share) where t.share < 1
+      union all
+      select 'quota_exceeded', 1
+    ) as k
     -- As record_alerts: none for a quota without spend.
     where b.spent_usd > 0 and b.spent_usd >= q.limit_usd * k.threshold
       and not exists (
@@ -89,7 +93,8 @@ begin
         where p.job = 'record_alerts' and p.subject = b.quota_id::text
           and p.resolved_at is null and p.retry_at > p_now
       )
-    order by b.quota_id, k.threshold
+    -- As calls do, which have their quotas in lock order: two that record the same alerts wait in one direction.
+    order by spend_private.lock_rank(q.scope), b.quota_id, k.threshold
     limit p_max_rows;
 end;
 $$;
@@ -109,9 +114,9 @@ begin
     return 0;
   end if;
   insert into spend.alerts (
-    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id, created_at, next_attempt_at
+    tenant_id, quota_id, period_start, kind, threshold, details, caused_by_tenant_id, created_at
   )
-  select m.tenant_id, m.quota_id, m.period_start, m.kind, m.threshold, m.details, m.tenant_id, p_now, p_now
+  select m.tenant_id, m.quota_id, m.period_start, m.kind, m.threshold, m.details, m.tenant_id, p_now
   from unnest(p_alerts) as m
   on conflict (quota_id, period_start, kind, threshold, limit_usd) where ended_at is null do nothing;
   get diagnostics v_count = row_count;

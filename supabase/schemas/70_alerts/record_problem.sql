@@ -34,14 +34,14 @@ begin
 
   -- New, or back again. Of two concurrent first failures only one records an alert: the second finds times = 2.
   if v_problem.times = 1 or v_before.resolved_at is not null then
-    insert into spend.alerts (kind, facts, created_at, next_attempt_at)
+    insert into spend.alerts (kind, subject, facts, created_at)
     values (
-      case p_job when 'verify' then 'verification_failed' else 'job_failed' end,
+      case p_job when 'verify' then 'verification_failed' else 'job_failed' end, p_job || '/' || p_subject,
       jsonb_build_object(
         'problem_id', v_problem.id, 'job', p_job, 'subject', p_subject, 'message', p_message,
         'details', v_problem.details
       ),
-      p_now, p_now
+      p_now
     );
   end if;
 end;

@@ -70,3 +70,8 @@ create trigger audit after insert or update or delete on spend.operators
 for each row execute function spend_private.audit('user_id');
 create trigger audit_truncate before truncate on spend.operators
 for each statement execute function spend_private.audit();
+
+create trigger audit after insert or update or delete on spend.alert_channels
+for each row execute function spend_private.audit('id');
+create trigger audit_truncate before truncate on spend.alert_channels
+for each statement execute function spend_private.audit();

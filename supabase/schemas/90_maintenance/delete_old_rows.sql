@@ -90,7 +90,7 @@ begin
   end if;
   return spend_private.delete_old_rows(
     'cron.job_run_details', 'start_time', p_now - make_interval(days => p_keep_days), p_max_rows,
-    'o.jobid in (select j.jobid from cron.job as j where j.jobname in (''spend-maintain'', ''spend-expire''))'
+    'o.jobid in (select j.jobid from cron.job as j where j.jobname in (''spend-maintain'', ''spend-expire'', ''spend-call-maintenance'', ''spend-call-alerts''))'
   );
 exception
   -- The owner lacks the right: whoever installed pg_cron must clean up.
@@ -99,4 +99,4 @@ exception
 end;
 $$;
 comment on function spend_private.delete_old_cron_runs is
-  'Deletes what pg_cron logged of the two jobs of spend_private.schedule_maintenance more than p_keep_days ago, p_max_rows at most; returns how many. pg_cron itself keeps all of them, 10,000 a day.';
+  'Deletes what pg_cron logged of the jobs of spend_private.schedule_maintenance and spend.schedule_functions more than p_keep_days ago, p_max_rows at most; returns how many. pg_cron itself keeps all of them, more than 10,000 a day.';

@@ -8,7 +8,9 @@ create type spend.maintenance_status as (
   open_problems bigint,
   unrolled_events bigint,
   unrolled_since timestamptz,
-  remedy text
+  remedy text,
+  undelivered_alerts bigint,
+  given_up_alerts bigint
 );
 comment on type spend.maintenance_status is
   'Answer of spend.maintenance_status().';
@@ -22,6 +24,8 @@ comment on column spend.maintenance_status.open_problems is 'Rows of spend.probl
 comment on column spend.maintenance_status.unrolled_events is 'Events that are not in the roll-ups yet, which reports add one by one.';
 comment on column spend.maintenance_status.unrolled_since is 'When the oldest of them was booked; null: there is none.';
 comment on column spend.maintenance_status.remedy is 'What to do; null: nothing is wrong.';
+comment on column spend.maintenance_status.undelivered_alerts is 'Deliveries of alerts that wait for more than five minutes (spend.alert_deliveries; last_error says why).';
+comment on column spend.maintenance_status.given_up_alerts is 'Deliveries that were given up in the last day.';
 
 create function spend.maintenance_status()
 returns spend.maintenance_status
@@ -46,7 +50,7 @@ as $$
 declare
   v_status spend.maintenance_status;
 begin
-  v_status.maintain_schedule := spend_private.cron_schedule('\mspend\.(run_maintenance|maintain)\M|/maintenance\M');
+  v_status.maintain_schedule := spend_private.cron_schedule('\mspend\.(run_maintenance|maintain)\M|/maintenance\M|call_function\(''maintenance''');
   v_status.expire_schedule := spend_private.cron_schedule('\mspend\.expire_reservations\M');
   v_status.last_run_at := (select max(r.done_at) from spend_private.job_runs as r);
   v_status.is_running := coalesce(v_status.last_run_at > p_now - interval '5 minutes', false);
@@ -66,6 +70,8 @@ begin
   from spend.cost_events as e
   where e.booked_xid >= spend_private.rolled_up_before();
 
+  v_status.undelivered_alerts := spend_private.undelivered_alerts(p_now);
+  v_status.given_up_alerts := spend_private.given_up_alerts(p_now);
   v_status.remedy := case
     when not v_status.is_running and v_status.scheduled_by is null then
       'Nobody runs maintenance: call spend.run_maintenance() or the edge function maintenance every minute. Where pg_cron is installed, select spend_private.schedule_maintenance().'
@@ -103,3 +109,36 @@ end;
 $$;
 comment on function spend_private.cron_schedule is
   'Schedule of the first active job of pg_cron in this database whose command matches p_pattern; null when there is none, or the owner may not see it.';
+
+create function spend_private.undelivered_alerts(p_now timestamptz default now())
+returns bigint
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select count(*)
+    from spend.alert_deliveries as d
+    where d.delivered_at is null and d.ended_at is null and d.created_at < p_now - interval '5 minutes'
+  );
+end;
+$$;
+comment on function spend_private.undelivered_alerts is
+  'Deliveries of alerts that wait for more than five minutes.';
+
+create function spend_private.given_up_alerts(p_now timestamptz default now())
+returns bigint
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select count(*)
+    from spend.alert_deliveries as d
+    -- Not those that ended because somebody acknowledged the alert, or disabled the channel.
+    where d.ended_at > p_now - interval '1 day' and d.is_given_up
+  );
+end;
+$$;
+comment on function spend_private.given_up_alerts is
+  'Deliveries of alerts that were given up in the last day.';

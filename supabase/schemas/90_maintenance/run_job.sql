@@ -51,6 +51,9 @@ begin
     when 'make_partitions' then spend_private.ensure_partitions(p_now)
     when 'roll_up' then spend_private.roll_up(coalesce(p_batch, 500000)::integer, p_now)
     when 'record_alerts' then spend_private.record_missed_alerts(p_now, v_batch)
+    when 'find_expiries' then spend_private.find_expiries(v_settings.expired_alert_count, p_now)
+    when 'forecast_quotas' then spend_private.forecast_quotas(v_batch, p_now)
+    when 'find_unusual_spend' then spend_private.find_unusual_spend(v_batch, p_now)
     when 'verify' then spend_private.verify_slice(p_now => p_now)
     when 'drop_months' then spend_private.drop_months(v_settings.keep_event_months, p_now)
     when 'delete_refusals' then spend_private.delete_old_rows(
@@ -61,6 +64,7 @@ begin
       'spend.refusal_counts', 'hour', p_now - make_interval(days => v_settings.keep_refusal_days), v_batch
     )
     when 'delete_alerts' then spend_private.delete_old_alerts(v_settings.keep_alert_days, v_batch, p_now)
+    when 'delete_mutes' then spend_private.delete_old_rows('spend.alert_mutes', 'until', p_now - interval '1 day', v_batch)
     when 'delete_balances' then spend_private.delete_old_balances(v_settings.keep_balance_days, v_batch, p_now)
     -- Of the months that drop_months has dropped.
     when 'delete_conversations' then spend_private.delete_old_rows(

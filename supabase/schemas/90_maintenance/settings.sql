@@ -7,6 +7,8 @@ create table spend.settings (
   keep_refusal_days integer not null default 30,
   keep_reservation_days integer not null default 90,
   keep_audit_days integer not null default 400,
+  expired_alert_count integer not null default 10,
+  allow_private_alert_targets boolean not null default false,
   constraint is_only_row check (is_only_row),
   constraint keeps_events_of_current_periods check (keep_event_months >= 2),
   constraint keeps_balances_of_current_periods check (keep_balance_days >= 40),
@@ -15,10 +17,11 @@ create table spend.settings (
   constraint keep_refusal_days_is_positive check (keep_refusal_days > 0),
   -- A hold lasts a week at most, and may be settled late.
   constraint keeps_reservations_that_may_be_settled check (keep_reservation_days >= 14),
-  constraint keep_audit_days_is_positive check (keep_audit_days > 0)
+  constraint keep_audit_days_is_positive check (keep_audit_days > 0),
+  constraint expired_alert_count_is_positive check (expired_alert_count > 0)
 );
 comment on table spend.settings is
-  'What spend.maintain() keeps, and for how long. One row; change it in SQL.';
+  'What spend.maintain() keeps, and for how long; when it alerts; where tenants'' alerts may go. One row; change it in SQL.';
 comment on column spend.settings.is_only_row is 'Always true: there is one row.';
 comment on column spend.settings.keep_event_months is 'Full months of cost_events before the current one; null, the default, keeps all. Of dropped months the sums by hour remain.';
 comment on column spend.settings.keep_balance_days is 'Balances of quota periods that ended earlier are deleted; the ledger knows what was spent.';
@@ -27,6 +30,8 @@ comment on column spend.settings.keep_refusal_hours is 'How long a refused idemp
 comment on column spend.settings.keep_refusal_days is 'Counts of refusals (spend.refusals_by_hour) of earlier hours are deleted.';
 comment on column spend.settings.keep_reservation_days is 'Reservations that were made and ended earlier are deleted; what they cost stays in the ledger. Settling one after that answers PT404 unknown_reservation, its idempotency key is new again, and spend.reprice does not reach it. So long are kept, too: sandbox contexts that ended and are booked, the idempotency keys of spend.adjust, and until when stray sandboxes were booked. At least 14.';
 comment on column spend.settings.keep_audit_days is 'Rows of audit_log that are older are deleted.';
+comment on column spend.settings.expired_alert_count is 'When so many reservations of a tenant expire within an hour, an alert (reservations_expired) is recorded.';
+comment on column spend.settings.allow_private_alert_targets is 'True: tenants'' channels may post to addresses inside the network, by http too. For tests and local stacks.';
 
 insert into spend.settings default values;
 
@@ -54,6 +59,8 @@ comment on constraint keeps_reservations_that_may_be_settled on spend.settings i
   'keep_reservation_days: 14 days or more. A hold lasts up to a week, and may be settled late.';
 comment on constraint keep_audit_days_is_positive on spend.settings is
   'keep_audit_days: 1 day or more.';
+comment on constraint expired_alert_count_is_positive on spend.settings is
+  'expired_alert_count: 1 or more.';
 
 create trigger explain_mistakes before insert or update on spend.settings
 for each row execute function spend_private.explain_mistakes('settings');

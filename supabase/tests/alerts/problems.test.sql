@@ -37,13 +37,13 @@ select is(
    from spend.problems as p where p.job = 'verify'),
   'The facts of an alert say which problem it is about'
 );
-select is((select count(*) from spend_private.claim_alerts(100, now())), 3::bigint, 'Alerts about problems are claimed like all others');
+select is((select count(*) from spend.claim_deliveries('[{"name": "hook", "kind": "webhook", "quiet_minutes": 0}]')), 3::bigint, 'Alerts about problems are delivered like all others');
 
 -- Alerts are about a quota, or have facts.
 select throws_ok(c.command, '23514', null, 'An alert is refused: ' || c.why)
 from (values
   ('insert into spend.alerts (kind) values (''job_failed'')', 'no facts'),
-  ('insert into spend.alerts (kind, facts) values (''warning'', ''{}'')', 'a warning about no quota'),
+  ('insert into spend.alerts (kind, facts) values (''quota_warning'', ''{}'')', 'a warning about no quota'),
   ('insert into spend.alerts (kind, facts, quota_id) values (''job_failed'', ''{}'', 1)', 'a failure about a quota'),
   ('insert into spend.alerts (kind, facts) values (''other'', ''{}'')', 'an unknown kind')
 ) as c (command, why);

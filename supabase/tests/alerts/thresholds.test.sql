@@ -57,22 +57,22 @@ select pg_temp.tenant('thresholds', 100, 'month');
 select is(pg_temp.spend('thresholds', 79.999999), null, '79.999999 of 100 are spent');
 select is(pg_temp.alerts('thresholds'), null, '79.999999 of 100 spent record no alert');
 select is(pg_temp.spend('thresholds', 0.000001), null, '80 of 100 are spent');
-select is(pg_temp.alerts('thresholds'), 'warning 80 of 100', '80 of 100 spent record a warning');
+select is(pg_temp.alerts('thresholds'), 'quota_warning 80 of 100', '80 of 100 spent record a warning');
 select pg_temp.spend('thresholds', 5);
-select is(pg_temp.alerts('thresholds'), 'warning 80 of 100', '85 of 100 spent record no second warning');
+select is(pg_temp.alerts('thresholds'), 'quota_warning 80 of 100', '85 of 100 spent record no second warning');
 select pg_temp.spend('thresholds', 14.999999);
-select is(pg_temp.alerts('thresholds'), 'warning 80 of 100', '99.999999 of 100 spent do not record that the limit is reached');
+select is(pg_temp.alerts('thresholds'), 'quota_warning 80 of 100', '99.999999 of 100 spent do not record that the limit is reached');
 select pg_temp.spend('thresholds', 0.000001);
-select is(pg_temp.alerts('thresholds'), 'warning 80 of 100, limit 100 of 100', '100 of 100 spent record that the limit is reached');
+select is(pg_temp.alerts('thresholds'), 'quota_warning 80 of 100, quota_exceeded 100 of 100', '100 of 100 spent record that the limit is reached');
 select is(pg_temp.spend('thresholds', 1), 'limit_reached', 'A call after 100 of 100 are spent is refused');
-select is(pg_temp.alerts('thresholds'), 'warning 80 of 100, limit 100 of 100', 'A refusal at a limit that is reached records no further alert');
+select is(pg_temp.alerts('thresholds'), 'quota_warning 80 of 100, quota_exceeded 100 of 100', 'A refusal at a limit that is reached records no further alert');
 
 -- A hold that settles below its estimate
 select pg_temp.tenant('dear hold', 10, 'day');
 select pg_temp.spend('dear hold', 9, 0.01);
 select is(pg_temp.alerts('dear hold'), null, 'A hold of 9 of 10 that settles at 0.01 records no alert');
 select pg_temp.spend('dear hold', 8, 7.99);
-select is(pg_temp.alerts('dear hold'), 'warning 8 of 10', '8 of 10 spent record a warning');
+select is(pg_temp.alerts('dear hold'), 'quota_warning 8 of 10', '8 of 10 spent record a warning');
 
 -- Refusals
 select pg_temp.tenant('refusals', 10, 'day');
@@ -87,12 +87,12 @@ select is(pg_temp.spend('refusals near the limit', 6), 'limit_reached', 'A call 
 select is(pg_temp.alerts('refusals near the limit'), null, 'A refusal when half of the limit is spent records no alert');
 select pg_temp.spend('refusals near the limit', 4);
 select is(pg_temp.spend('refusals near the limit', 2), 'limit_reached', 'A call of 2 is refused when 9 of 10 are spent');
-select is(pg_temp.alerts('refusals near the limit'), 'warning 9 of 10, limit 9 of 10', 'A refusal when 9 of 10 are spent records that the limit is reached');
+select is(pg_temp.alerts('refusals near the limit'), 'quota_warning 9 of 10, quota_exceeded 9 of 10', 'A refusal when 9 of 10 are spent records that the limit is reached');
 select pg_temp.spend('refusals near the limit', 3);
 select pg_temp.spend('refusals near the limit', 1);
-select is(pg_temp.alerts('refusals near the limit'), 'warning 9 of 10, limit 9 of 10, limit 10 of 10', 'A refusal near the limit is recorded once, and the limit itself when it is reached');
+select is(pg_temp.alerts('refusals near the limit'), 'quota_warning 9 of 10, quota_exceeded 9 of 10, quota_exceeded 10 of 10', 'A refusal near the limit is recorded once, and the limit itself when it is reached');
 select is(
-  (select array_agg(threshold order by id) from spend.alerts where kind = 'limit' and tenant_id = pg_temp.id('refusals near the limit')),
+  (select array_agg(threshold order by id) from spend.alerts where kind = 'quota_exceeded' and tenant_id = pg_temp.id('refusals near the limit')),
   '{0.8,1}', 'A refusal near the limit and the limit itself differ in the alert''s threshold'
 );
 select pg_temp.tenant('nothing', 0, 'day');
@@ -103,7 +103,7 @@ select is(pg_temp.alerts('nothing'), null, 'A limit of 0 records no alert');
 select pg_temp.tenant('extension', 10, 'day');
 select pg_temp.spend('extension', 8);
 select spend.extend((pg_temp.reserve('extension', 1)).reservation_id, pg_temp.usage(4));
-select is(pg_temp.alerts('extension'), 'warning 8 of 10, limit 8 of 10', 'A refused extension near the limit records an alert, as a refused call does');
+select is(pg_temp.alerts('extension'), 'quota_warning 8 of 10, quota_exceeded 8 of 10', 'A refused extension near the limit records an alert, as a refused call does');
 
 -- Raised limits
 select pg_temp.tenant('topped up', 10, 'lifetime');
@@ -112,18 +112,18 @@ select pg_temp.set_limit('topped up', 30);
 select pg_temp.spend('topped up', 14);
 select pg_temp.spend('topped up', 6);
 select is(
-  pg_temp.alerts('topped up'), 'warning 10 of 10, limit 10 of 10, warning 24 of 30, limit 30 of 30',
+  pg_temp.alerts('topped up'), 'quota_warning 10 of 10, quota_exceeded 10 of 10, quota_warning 24 of 30, quota_exceeded 30 of 30',
   'A limit of 10 that is used up, raised to 30 and used up again records each alert twice'
 );
 select pg_temp.tenant('raised', 10, 'month');
 select pg_temp.spend('raised', 9);
 select pg_temp.set_limit('raised', 100);
 select pg_temp.spend('raised', 80);
-select is(pg_temp.alerts('raised'), 'warning 9 of 10, warning 89 of 100', 'A limit that is raised within its month warns again at 80 percent');
+select is(pg_temp.alerts('raised'), 'quota_warning 9 of 10, quota_warning 89 of 100', 'A limit that is raised within its month warns again at 80 percent');
 select pg_temp.set_limit('raised', 89);
 select spend_private.record_missed_alerts();
 select is(
-  pg_temp.alerts('raised'), 'warning 9 of 10, warning 89 of 100, warning 89 of 89, limit 89 of 89',
+  pg_temp.alerts('raised'), 'quota_warning 9 of 10, quota_warning 89 of 100, quota_warning 89 of 89, quota_exceeded 89 of 89',
   'Maintenance records that a limit lowered to what is spent is reached'
 );
 
@@ -133,23 +133,23 @@ select pg_temp.spend('credit', 10);
 select spend.adjust(pg_temp.id('credit'), -5, 'credit');
 select pg_temp.spend('credit', 5);
 select is(
-  pg_temp.alerts('credit'), 'warning 10 of 10, limit 10 of 10, warning 10 of 10, limit 10 of 10',
+  pg_temp.alerts('credit'), 'quota_warning 10 of 10, quota_exceeded 10 of 10, quota_warning 10 of 10, quota_exceeded 10 of 10',
   'After a credit of 5 the same limit is reached again, and recorded again'
 );
 select pg_temp.tenant('small credit', 10, 'month');
 select pg_temp.spend('small credit', 9);
 select spend.adjust(pg_temp.id('small credit'), -0.5, 'credit');
 select pg_temp.spend('small credit', 0.1);
-select is(pg_temp.alerts('small credit'), 'warning 9 of 10', 'A credit that leaves the spend above the threshold records no second warning');
+select is(pg_temp.alerts('small credit'), 'quota_warning 9 of 10', 'A credit that leaves the spend above the threshold records no second warning');
 select pg_temp.tenant('expired', 10, 'month');
 create temporary table expired as select (pg_temp.reserve('expired', 10, now() - interval '1 hour')).reservation_id as id;
 select spend.expire_reservations();
 select spend_private.record_missed_alerts();
-select is(pg_temp.alerts('expired'), 'warning 10 of 10, limit 10 of 10', 'A hold of 10 of 10 that expires counts as spent, and records both alerts');
+select is(pg_temp.alerts('expired'), 'quota_warning 10 of 10, quota_exceeded 10 of 10', 'A hold of 10 of 10 that expires counts as spent, and records both alerts');
 select spend.settle(e.id, pg_temp.usage(1)) from expired as e;
 select pg_temp.spend('expired', 7.5);
 select is(
-  pg_temp.alerts('expired'), 'warning 10 of 10, limit 10 of 10, warning 8.5 of 10',
+  pg_temp.alerts('expired'), 'quota_warning 10 of 10, quota_exceeded 10 of 10, quota_warning 8.5 of 10',
   'An expired hold of 10 that settles at 1 leaves room, and 8.5 of 10 spent warn again'
 );
 
@@ -158,7 +158,7 @@ update spend.alerts set created_at = now() - interval '91 days';
 select spend_private.delete_old_alerts(90, 10);
 select is((select count(*) from spend.alerts where tenant_id = pg_temp.id('topped up')), 4::bigint, 'Alerts of a lifetime quota are kept after 91 days, because its period goes on');
 select spend_private.record_missed_alerts();
-select is(pg_temp.alerts('topped up'), 'warning 10 of 10, limit 10 of 10, warning 24 of 30, limit 30 of 30', 'An alert that is kept is not recorded again');
+select is(pg_temp.alerts('topped up'), 'quota_warning 10 of 10, quota_exceeded 10 of 10, quota_warning 24 of 30, quota_exceeded 30 of 30', 'An alert that is kept is not recorded again');
 select is(spend_private.delete_old_alerts(90, 2, now() + interval '32 days'), 2::bigint, 'Alerts of months that are over are deleted, two at a time');
 select spend_private.delete_old_alerts(90, 1000, now() + interval '32 days');
 select isnt_empty($$select from spend.alerts as a join spend.cost_quotas as q on q.id = a.quota_id where q.period = 'lifetime'$$, 'Alerts of a lifetime quota are still kept');

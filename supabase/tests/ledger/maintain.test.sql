@@ -26,7 +26,7 @@ select pg_temp.reserve(1000, 'fresh');
 update spend_private.refusals set created_at = now() - interval '24 hours 1 second' where idempotency_key = 'old';
 delete from spend.alerts;
 insert into spend.alerts (tenant_id, quota_id, period_start, kind, threshold, details, created_at)
-select null, 1000 + d, now(), 'warning', 0.8, jsonb_populate_record(null::spend.quota_details, '{"limit_usd": 1}'), now() - make_interval(days => d)
+select null, 1000 + d, now(), 'quota_warning', 0.8, jsonb_populate_record(null::spend.quota_details, '{"limit_usd": 1}'), now() - make_interval(days => d)
 from unnest(array[89, 91]) as d;
 insert into spend.cost_events (tenant_id, occurred_at, kind, resource_type, cost_usd)
 values ('aaaaaaaa-0000-4000-8000-000000000001', '2035-05-05', 'adjustment', 'llm', 1);
@@ -35,12 +35,12 @@ values ('aaaaaaaa-0000-4000-8000-000000000001', '2035-05-05', 'adjustment', 'llm
 create temporary table done as select spend.maintain() as jobs;
 select is(
   (select jobs from done),
-  '{"make_partitions": 1, "drop_months": null, "roll_up": null, "delete_alerts": null, "delete_refusals": null, "fold_refusals": null, "delete_refusal_counts": null, "delete_balances": null, "record_alerts": null, "expire_reservations": null, "follow_plans": null, "verify": null, "delete_conversations": null, "delete_problems": null, "delete_reservations": null, "delete_contexts": null, "delete_adjustment_keys": null, "delete_strays": null, "delete_audit": null, "delete_cron_runs": null}',
+  '{"make_partitions": 1, "drop_months": null, "roll_up": null, "delete_alerts": null, "delete_refusals": null, "fold_refusals": null, "delete_refusal_counts": null, "delete_balances": null, "record_alerts": null, "find_expiries": null, "forecast_quotas": null, "find_unusual_spend": null, "delete_mutes": null, "expire_reservations": null, "follow_plans": null, "verify": null, "delete_conversations": null, "delete_problems": null, "delete_reservations": null, "delete_contexts": null, "delete_adjustment_keys": null, "delete_strays": null, "delete_audit": null, "delete_cron_runs": null}',
   'A run that makes a partition does nothing else, so that bookings wait for nothing else'
 );
 select is(
   spend.maintain() - '{verify,follow_plans}'::text[],
-  '{"make_partitions": 0, "roll_up": 1, "drop_months": 0, "delete_alerts": 1, "delete_refusals": 1, "fold_refusals": 0, "delete_refusal_counts": 0, "delete_balances": 0, "record_alerts": 0, "expire_reservations": 1, "delete_conversations": 0, "delete_problems": 0, "delete_reservations": 0, "delete_contexts": 0, "delete_adjustment_keys": 0, "delete_strays": 0, "delete_audit": 0, "delete_cron_runs": 0}',
+  '{"make_partitions": 0, "roll_up": 1, "drop_months": 0, "delete_alerts": 1, "delete_refusals": 1, "fold_refusals": 0, "delete_refusal_counts": 0, "delete_balances": 0, "record_alerts": 0, "find_expiries": 0, "forecast_quotas": 1, "find_unusual_spend": 1, "delete_mutes": 0, "expire_reservations": 1, "delete_conversations": 0, "delete_problems": 0, "delete_reservations": 0, "delete_contexts": 0, "delete_adjustment_keys": 0, "delete_strays": 0, "delete_audit": 0, "delete_cron_runs": 0}',
   'The next run rolls up, deletes an old alert and an old refusal, and expires a reservation'
 );
 select is((select status from spend.reservations where estimated_cost_usd = 10), 'expired', 'A reservation whose time is over has expired');
@@ -50,7 +50,7 @@ select is((select count(*) from spend.alerts), 1::bigint, 'An alert is kept for 
 select has_table('spend_private', 'cost_events_2035_05', 'A month that has events but no partition gets one');
 select is(
   spend.maintain() - '{verify,follow_plans}'::text[],
-  '{"make_partitions": 0, "roll_up": 0, "drop_months": 0, "delete_alerts": 0, "delete_refusals": 0, "fold_refusals": 0, "delete_refusal_counts": 0, "delete_balances": 0, "record_alerts": 0, "expire_reservations": 0, "delete_conversations": 0, "delete_problems": 0, "delete_reservations": 0, "delete_contexts": 0, "delete_adjustment_keys": 0, "delete_strays": 0, "delete_audit": 0, "delete_cron_runs": 0}',
+  '{"make_partitions": 0, "roll_up": 0, "drop_months": 0, "delete_alerts": 0, "delete_refusals": 0, "fold_refusals": 0, "delete_refusal_counts": 0, "delete_balances": 0, "record_alerts": 0, "find_expiries": 0, "forecast_quotas": 0, "find_unusual_spend": 0, "delete_mutes": 0, "expire_reservations": 0, "delete_conversations": 0, "delete_problems": 0, "delete_reservations": 0, "delete_contexts": 0, "delete_adjustment_keys": 0, "delete_strays": 0, "delete_audit": 0, "delete_cron_runs": 0}',
   'A run right after finds nothing to do'
 );
 
@@ -59,7 +59,7 @@ select set_config('test.quota', (select id from spend.cost_quotas where resource
 update spend_private.quota_balances set spent_usd = spent_usd + case slot when 0 then 30 else 40 end, is_below_threshold = false
 where quota_id = current_setting('test.quota')::bigint and slot in (0, 1);
 select is(spend.maintain() ->> 'record_alerts', '1', 'Maintenance records an alert that calls in two slots crossed together');
-select is((select kind || ' ' || threshold from spend.alerts where quota_id = current_setting('test.quota')::bigint), 'warning 0.800', '81 of 100 in two slots record a warning');
+select is((select kind || ' ' || threshold from spend.alerts where quota_id = current_setting('test.quota')::bigint), 'quota_warning 0.800', '81 of 100 in two slots record a warning');
 update spend_private.quota_balances set spent_usd = spent_usd + 20
 where quota_id = current_setting('test.quota')::bigint and slot = 2;
 select is(spend.maintain() ->> 'record_alerts', '1', 'Maintenance records that the limit is reached in a third slot');

@@ -60,7 +60,7 @@ select is(
 );
 select spend.settle(id, pg_temp.usage(3)) from spend.reservations where task = 'agent';
 select isnt_empty(
-  $$ select from spend.alerts a join spend.cost_quotas q on q.id = a.quota_id where q.task = 'agent' and a.kind = 'limit' $$, 'A quota that observes records alerts'
+  $$ select from spend.alerts a join spend.cost_quotas q on q.id = a.quota_id where q.task = 'agent' and a.kind = 'quota_exceeded' $$, 'A quota that observes records alerts'
 );
 select is(
   (spend.reserve('aaaaaaaa-0000-4000-8000-000000000001', null, 'llm', pg_temp.usage(500), enforce => false)).allowed, true,

@@ -72,7 +72,7 @@ select throws_ok('select pg_temp.reserve(0)', 'PT403', 'tenant_closed', 'A close
 select is(
   (select array_agg(kind order by kind) from spend.alerts a join spend.cost_quotas q on q.id = a.quota_id
    where q.scope = 'tenant' and q.resource_type = 'llm'),
-  array['limit', 'warning'], 'Many calls and refusals record one alert at 80 % and one at the limit'
+  array['quota_exceeded', 'quota_warning'], 'Many calls and refusals record one alert at 80 % and one at the limit'
 );
 select is_empty('select * from spend.verify_balances()', 'The balances equal the ledger after all calls and refusals');
 

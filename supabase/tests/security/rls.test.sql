@@ -7,6 +7,9 @@ set search_path = public, extensions;
 create temporary table expected_table (name text, role text, privileges text);
 insert into expected_table (name, role, privileges) values
   ('spend.alerts', 'authenticated', 'SELECT'),
+  ('spend.alert_channels', 'authenticated', 'SELECT'),
+  ('spend.alert_deliveries', 'authenticated', 'SELECT'),
+  ('spend.alert_mutes', 'authenticated', 'SELECT'),
   ('spend.audit_log', 'authenticated', 'SELECT'),
   ('spend.cost_events', 'authenticated', 'SELECT'),
   ('spend.cost_quotas', 'authenticated', 'SELECT DELETE'),
@@ -42,6 +45,9 @@ insert into expected_table (name, role, privileges) values
   ('spend_private.events_by_hour', 'authenticated', 'SELECT'),
   ('spend_private.quota_balances', 'authenticated', 'SELECT'),
   ('spend.alerts', 'service_role', 'SELECT'),
+  ('spend.alert_channels', 'service_role', 'SELECT'),
+  ('spend.alert_deliveries', 'service_role', 'SELECT'),
+  ('spend.alert_mutes', 'service_role', 'SELECT'),
   ('spend.audit_log', 'service_role', 'SELECT'),
   ('spend.cost_events', 'service_role', 'SELECT'),
   ('spend.cost_quotas', 'service_role', 'SELECT INSERT UPDATE DELETE'),
@@ -79,12 +85,17 @@ insert into expected_table (name, role, privileges) values
 -- Columns that may be written where the table as a whole may not.
 create temporary table expected_column (name text, role text, privilege text, columns text);
 insert into expected_column (name, role, privilege, columns) values
-  ('spend.cost_quotas', 'authenticated', 'INSERT', 'limit_usd period resource_type scope scope_id tenant_id warning_threshold'),
-  ('spend.cost_quotas', 'authenticated', 'UPDATE', 'limit_usd warning_threshold');
+  ('spend.cost_quotas', 'authenticated', 'INSERT', 'limit_usd period resource_type scope scope_id tenant_id warning_threshold warning_thresholds'),
+  ('spend.cost_quotas', 'authenticated', 'UPDATE', 'limit_usd warning_threshold warning_thresholds');
 
 -- Functions of spend that a signed-in user may call, and those that are for service_role alone.
 create temporary table expected_function (name text, role text);
 insert into expected_function (name, role) values
+  ('spend.acknowledge_alert', 'authenticated'),
+  ('spend.delete_alert_channel', 'authenticated'),
+  ('spend.mute_alerts', 'authenticated'),
+  ('spend.save_alert_channel', 'authenticated'),
+  ('spend.unmute_alerts', 'authenticated'),
   ('spend.cost_report', 'authenticated'),
   ('spend.whoami', 'authenticated'),
   ('spend.add_price', 'authenticated'),
@@ -119,9 +130,11 @@ insert into expected_function (name, role) values
   ('spend.unusual_spend', 'authenticated'),
   -- What policies, views, constraints and index expressions call on a user's behalf. No role may use the schema,
   -- so nobody calls these by name.
+  ('spend_private.are_thresholds', 'authenticated'),
   ('spend_private.default_slots', 'authenticated'),
   ('spend_private.first_operated', 'authenticated'),
   ('spend_private.fits_tenant', 'authenticated'),
+  ('spend_private.is_for_operators', 'authenticated'),
   ('spend_private.last_operated', 'authenticated'),
   ('spend_private.managed_tenant_ids', 'authenticated'),
   ('spend_private.member_tenant_ids', 'authenticated'),
@@ -132,7 +145,12 @@ insert into expected_function (name, role) values
   ('spend.adjust', 'service_role'),
   ('spend.book_stray_sandbox', 'service_role'),
   ('spend.check_quota', 'service_role'),
-  ('spend.claim_alerts', 'service_role'),
+  ('spend.acknowledge_alert', 'service_role'),
+  ('spend.delete_alert_channel', 'service_role'),
+  ('spend.mute_alerts', 'service_role'),
+  ('spend.save_alert_channel', 'service_role'),
+  ('spend.unmute_alerts', 'service_role'),
+  ('spend.claim_deliveries', 'service_role'),
   ('spend.claim_context', 'service_role'),
   ('spend.claim_pause', 'service_role'),
   ('spend.confirm_context', 'service_role'),
@@ -148,7 +166,8 @@ insert into expected_function (name, role) values
   ('spend.expire_reservations', 'service_role'),
   ('spend.extend', 'service_role'),
   ('spend.fail_context', 'service_role'),
-  ('spend.finish_alert', 'service_role'),
+  ('spend.finish_delivery', 'service_role'),
+  ('spend.report_failure', 'service_role'),
   ('spend.contract_version', 'service_role'),
   ('spend.find_context', 'service_role'),
   ('spend.newest_price_from', 'service_role'),
@@ -169,7 +188,9 @@ insert into expected_function (name, role) values
   ('spend.unusual_spend', 'service_role'),
   ('spend.use_context', 'service_role'),
   ('spend.verify_balances', 'service_role'),
+  ('spend_private.are_thresholds', 'service_role'),
   ('spend_private.default_slots', 'service_role'),
+  ('spend_private.new_thresholds', 'service_role'),
   ('spend_private.is_time_zone', 'service_role'),
   ('spend_private.is_regex', 'service_role'),
   ('spend_private.period_bounds', 'service_role'),

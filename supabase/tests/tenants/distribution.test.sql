@@ -15,6 +15,7 @@ insert into placement (name, place) values
   ('spend_private.quota_balances', 'distributed'),
   ('spend.refusal_counts', 'distributed'),
   ('spend_private.refusals', 'distributed'),
+  ('spend_private.expiries', 'distributed'),
   ('spend_private.stray_sandboxes', 'distributed'),
   -- Read by every call, changed by people: a copy on every node.
   ('spend.cost_quotas', 'reference'),
@@ -30,6 +31,12 @@ insert into placement (name, place) values
   ('spend.tenants', 'reference'),
   -- Written once per threshold, change or run: on the coordinator alone.
   ('spend.alerts', 'coordinator'),
+  ('spend.alert_channels', 'coordinator'),
+  ('spend.alert_deliveries', 'coordinator'),
+  ('spend.alert_mutes', 'coordinator'),
+  ('spend_private.alert_channel_secrets', 'coordinator'),
+  ('spend_private.function_calls', 'coordinator'),
+  ('spend_private.tenant_rounds', 'coordinator'),
   ('spend.audit_log', 'coordinator'),
   ('spend.problems', 'coordinator'),
   ('spend.settings', 'coordinator'),

@@ -12,7 +12,7 @@ export async function alerts({ scratch, world, effort }: Bench): Promise<Result[
   await within(copy.url, async (sql) => {
     await sql`
       insert into spend.alerts (tenant_id, quota_id, period_start, kind, threshold, details, delivered_at)
-      select q.tenant_id, q.id, now() - make_interval(hours => n), 'warning', 0.8,
+      select q.tenant_id, q.id, now() - make_interval(hours => n), 'quota_warning', 0.8,
         jsonb_populate_record(null::spend.quota_details, '{"limit_usd": 100, "spent_usd": 90}'), now()
       from spend.cost_quotas as q,
         generate_series(1, ${ALERTS} / (select count(*)::int from spend.cost_quotas) + 1) as n`;
