@@ -492,11 +492,12 @@ describe("SQL", () => {
     expect(answers).toMatchObject({
       SpendgateMaintenanceLate: 0,
       SpendgateHoldsOverdue: 1,
+      SpendgateAlertsUndelivered: 0,
       SpendgateVerificationFailed: 1,
     });
     expect(answers.SpendgatePricesOld).toBeGreaterThanOrEqual(0);
 
-    await database.sql`update spend.alerts set created_at = now() - interval '1 hour'`;
+    await database.sql`update spend.alert_deliveries set created_at = now() - interval '1 hour'`;
     await database.sql`update spend_private.job_runs set done_at = now() - interval '2 hours'`;
     const again = async (title: string) => {
       const rule = rulesOf("database").find((each) => each.title === title);
@@ -513,6 +514,7 @@ describe("SQL", () => {
       where n.nspname in ('spend', 'spend_private', 'auth', 'public') and c.relkind in ('r', 'v', 'p', 'm')
         and has_any_column_privilege(c.oid, 'select') order by 1`;
     expect(granted.map((relation) => relation.name)).toEqual([
+      "spend.alert_deliveries",
       "spend.alerts",
       "spend.cost_events",
       "spend.current_prices",
@@ -567,6 +569,7 @@ async function fill(sql: Sql): Promise<void> {
   });
   for (let run = 0; run < 3; run++) await sql`select spend.maintain()`;
   await sql`select spend_private.record_problem('verify', 'quota 1', 'spent_usd is 1 and should be 2', '{}')`;
+  await sql`select * from spend.claim_deliveries(${sql.json([{ name: "hook", kind: "webhook" }])})`;
   // Held, and its time is over.
   await sql`
     update spend.reservations set created_at = now() - interval '2 hours', expires_at = now() - interval '1 minute'

@@ -83,9 +83,12 @@ from spend.quotas_near_limit(at_least => 0.8, top => 1) as q`,
           title: "Undelivered alerts",
           unit: "short",
           warnFrom: 1,
-          says: "No receiver has taken them.",
+          says: "They wait for a receiver for more than five minutes, or were given up in the last day.",
         },
-        { sql: "select (spend.health() ->> 'undelivered_alerts')::bigint as alerts" },
+        {
+          sql: `select (h.health ->> 'undelivered_alerts')::bigint + (h.health ->> 'given_up_alerts')::bigint as alerts
+from (select spend.health() as health) as h`,
+        },
       ),
     )
     .withPanel(
@@ -256,13 +259,30 @@ order by 1, 2`,
     .withPanel(
       rows(
         { title: "Alerts", says: "The newest hundred. No tenant: the platform's." },
-        `select a.created_at, a.kind, t.name as tenant, a.threshold, a.limit_usd, a.delivered_at
+        `select a.created_at, a.kind, t.name as tenant, a.subject, a.threshold, a.limit_usd, a.delivered_at, a.acknowledged_at
 from spend.alerts as a
 left join spend.tenants as t on t.id = a.tenant_id
 where $__timeFilter(a.created_at)
 order by a.id desc
 limit 100`,
         { threshold: "percentunit", limit_usd: "currencyUSD" },
+      ),
+    )
+    .withPanel(
+      rows(
+        {
+          title: "Deliveries that wait or failed",
+          width: 24,
+          says: "Of alerts, by channel, the newest hundred. Not of the time that is shown.",
+        },
+        `select d.created_at, a.kind, t.name as tenant, d.channel, d.channel_kind, d.event, d.attempts,
+  d.next_attempt_at, d.ended_at, d.last_error
+from spend.alert_deliveries as d
+join spend.alerts as a on a.id = d.alert_id
+left join spend.tenants as t on t.id = a.tenant_id
+where d.delivered_at is null and (d.ended_at is null or d.is_given_up)
+order by d.id desc
+limit 100`,
       ),
     )
     .withPanel(

@@ -150,19 +150,16 @@ from spend.maintenance_status() as s`,
   {
     name: "SpendgateAlertsUndelivered",
     source: {
-      sql: `select case
-  when (h.health ->> 'oldest_undelivered_at')::timestamptz < now() - interval '10 minutes'
-    then (h.health ->> 'undelivered_alerts')::bigint
-  else 0
-end as alerts
+      sql: `select (h.health ->> 'undelivered_alerts')::bigint + (h.health ->> 'given_up_alerts')::bigint
+  + (h.health ->> 'unrouted_alerts')::bigint as alerts
 from (select spend.health() as health) as h`,
     },
     above: 0,
     lasting: "5m",
     severity: "warning",
-    summary: "Alerts wait for a receiver for more than ten minutes.",
+    summary: "Alerts wait for more than five minutes, or were given up in the last day.",
     remedy:
-      "See that the function alerts is called every minute, and what its log says. Pause this rule where nobody receives alerts.",
+      "spend.alert_deliveries says why. Where it has none, the function alerts is not called every minute. Pause this rule where nobody receives alerts.",
   },
   {
     name: "SpendgateVerificationFailed",
