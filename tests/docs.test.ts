@@ -13,6 +13,7 @@ const GPT_4O = { provider: "openai", model: "gpt-4o", input_tokens: 1200, output
 /** Blocks that this file does not run, by page and language: who does. */
 const RUN_ELSEWHERE: Record<string, string> = {
   "docs/guides/attach.md sql": "supabase/tests/tenants/attach.test.sql",
+  "docs/guides/grafana.md sql": "tests/docs/grafana.test.ts",
   "docs/guides/prices.md sql": "tests/prices/docs.test.ts",
 };
 
