@@ -14,6 +14,7 @@ import { compositeParsers, isoTime } from "./composites.ts";
 import { serveDashboard } from "./dashboard.ts";
 import type { Keys } from "./keys.ts";
 import { assertPortFree } from "./ports.ts";
+import { userTokens } from "./user_tokens.ts";
 
 /** The schemas of supabase/config.toml `[api] schemas`. */
 const EXPOSED_SCHEMAS = ["public", "spend"];
@@ -70,17 +71,23 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   hushAnsweredErrors();
   await app.init();
 
-  const answer = getRequestListener((request) => app.fetch(request), {
-    overrideGlobalObjects: false,
-  });
+  const tokens = keys.signingKey && (await userTokens(keys.signingKey, keys.jwtSecret));
+  const answer = getRequestListener(
+    (request) => {
+      const own = async () => app.fetch(request);
+      return tokens ? tokens.around(request, own) : own();
+    },
+    { overrideGlobalObjects: false },
+  );
   const server = createServer((request, response) => {
     if (request.url?.startsWith("/functions/v1/")) return forward(request, response, functionsPort);
     if (/^\/dashboard(?=[/?]|$)/.test(request.url ?? "")) {
       return serveDashboard(request, response, { url, publishableKey: keys.publishable });
     }
     allowCors(request, response);
-    if (request.method === "OPTIONS") response.writeHead(204).end();
-    else answer(request, response);
+    if (request.method === "OPTIONS") return response.writeHead(204).end();
+    const translated = tokens?.translate(request) ?? Promise.resolve();
+    return translated.then(() => answer(request, response));
   });
   await listen(server, port);
   return {
