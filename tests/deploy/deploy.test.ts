@@ -192,6 +192,9 @@ describe("What was uploaded, on Deno 2.1 with hosted variables alone", () => {
     const [{ calls } = {}] = await stack.sql`
       select count(*)::int as calls from spend.cost_events where resource_type = 'llm'`;
     expect(calls).toBe(MODELS.length + 3);
+    // Some servers see no body without it.
+    const lengths = stack.journal().map(({ headers }) => Number(headers["content-length"]));
+    expect(Math.min(...lengths)).toBeGreaterThan(50);
     // The part that sends telemetry is a file of its own.
     await until("spans arrive", async () =>
       collector.spans.some(({ name }) => name.startsWith("chat ")),
