@@ -21,6 +21,8 @@ export interface Bundle {
   /** The same, compressed. */
   gzipBytes: number;
   files: number;
+  /** Packages of npm that a worker reads before its first request. */
+  startPackages: string[];
 }
 
 /** The functions that supabase/config.toml deploys. */
@@ -81,6 +83,7 @@ async function bundle(name: string, folder: string): Promise<Bundle> {
     bytes: sizeOf(files),
     gzipBytes: files.reduce((sum, { content }) => sum + gzipSync(content).length, 0),
     files: files.length,
+    startPackages: packagesIn(atStart, metafile.outputs),
   };
 }
 
@@ -122,6 +125,15 @@ function reachable(
     }
   }
   return [...found];
+}
+
+function packagesIn(paths: string[], outputs: Metafile["outputs"]): string[] {
+  const packages = paths.flatMap((path) =>
+    Object.keys(outputs[path]?.inputs ?? {}).flatMap(
+      (input) => /node_modules\/((?:@[^/]+\/)?[^/]+)(?!.*\/node_modules\/)/.exec(input)?.[1] ?? [],
+    ),
+  );
+  return [...new Set(packages)].sort();
 }
 
 /**

@@ -49,7 +49,7 @@ export async function userTokens(signingKey: JWK, jwtSecret: string): Promise<Us
   };
   return {
     async translate({ headers, rawHeaders }) {
-      const [, token] = /^Bearer (.+)$/i.exec(headers.authorization ?? "") ?? [];
+      const [, token] = /^Bearer ([^.]+\.[^.]+\.[^.]+)$/i.exec(headers.authorization ?? "") ?? [];
       const translated = token && (await toLocal(token).catch(() => undefined));
       if (!translated) return;
       headers.authorization = `Bearer ${translated}`;

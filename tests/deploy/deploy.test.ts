@@ -83,6 +83,16 @@ describe("supabase functions deploy", () => {
     },
   );
 
+  it.each(NAMES)(
+    "%s reads no SDK at its start that it may not need: of providers, E2B, OpenTelemetry",
+    (name) => {
+      const { startPackages = [] } = bundles.find((bundle) => bundle.name === name) ?? {};
+      expect(startPackages).toContain("zod");
+      const early = /^(@ai-sdk\/(?!provider|gateway)|@?e2b|@opentelemetry\/(?!api$))/;
+      expect(startPackages.filter((each) => early.test(each))).toEqual([]);
+    },
+  );
+
   it.each(NAMES)("%s is less than half of the 5 MB that the platform bundles", (name) => {
     const { bytes = Number.NaN } = bundles.find((bundle) => bundle.name === name) ?? {};
     expect(bytes).toBeLessThan(LIMIT_BYTES / 2);
