@@ -1,5 +1,6 @@
 // The Data API and Auth of @supabase/lite, and the functions beside them, on one origin.
 import {
+  Agent,
   createServer,
   request as httpRequest,
   type IncomingMessage,
@@ -15,6 +16,7 @@ import { serveDashboard } from "./dashboard.ts";
 import type { Keys } from "./keys.ts";
 import type { Mail } from "./mail.ts";
 import { assertPortFree } from "./ports.ts";
+import { userTokens } from "./user_tokens.ts";
 
 /** The schemas of supabase/config.toml `[api] schemas`. */
 const EXPOSED_SCHEMAS = ["public", "spend"];
@@ -76,11 +78,20 @@ export async function startApi(options: ApiOptions): Promise<Api> {
   hushAnsweredErrors();
   await app.init();
 
-  const answer = getRequestListener(async (request) => app.fetch(await asLiteReads(request)), {
-    overrideGlobalObjects: false,
-  });
+  const tokens = keys.signingKey && (await userTokens(keys.signingKey, keys.jwtSecret));
+  const answer = getRequestListener(
+    (request) => {
+      const own = async () => app.fetch(await asLiteReads(request));
+      return tokens ? tokens.around(request, own) : own();
+    },
+    { overrideGlobalObjects: false },
+  );
+  // As gateways do. The functions close no connection before they end.
+  const agent = new Agent({ keepAlive: true });
   const server = createServer((request, response) => {
-    if (request.url?.startsWith("/functions/v1/")) return forward(request, response, functionsPort);
+    if (request.url?.startsWith("/functions/v1/")) {
+      return forward(request, response, functionsPort, agent);
+    }
     if (/^\/dashboard(?=[/?]|$)/.test(request.url ?? "")) {
       return serveDashboard(request, response, {
         url,
@@ -89,14 +100,16 @@ export async function startApi(options: ApiOptions): Promise<Api> {
       });
     }
     allowCors(request, response);
-    if (request.method === "OPTIONS") response.writeHead(204).end();
-    else answer(request, response);
+    if (request.method === "OPTIONS") return response.writeHead(204).end();
+    const translated = tokens?.translate(request) ?? Promise.resolve();
+    return translated.then(() => answer(request, response));
   });
   await listen(server, port);
   return {
     url,
     async stop() {
       await close(server);
+      agent.destroy();
       // Without a limit this waits for ever when the database has ended under a query.
       await connection.driver.end({ timeout: CLOSE_SECONDS });
     },
@@ -176,15 +189,19 @@ function jsonText(value: unknown): string {
  * Passes a call on to the functions as the platform does: without the prefix, headers as they
  * are, the body streamed both ways, and a client that hangs up is seen there.
  */
-function forward(request: IncomingMessage, response: ServerResponse, port: number): void {
+function forward(
+  request: IncomingMessage,
+  response: ServerResponse,
+  port: number,
+  agent: Agent,
+): void {
   const upstream = httpRequest({
     host: "127.0.0.1",
     port,
     method: request.method,
     path: request.url?.slice("/functions/v1".length),
     headers: request.headers,
-    // Each call its own connection: a kept one may be closed under the next call.
-    agent: false,
+    agent,
   });
   upstream.on("response", (answer) => {
     response.writeHead(answer.statusCode ?? 502, answer.statusMessage, answer.rawHeaders);

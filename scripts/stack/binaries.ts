@@ -63,6 +63,16 @@ export function findDeno(): Promise<string> {
   return executable(join(dirname(manifest), "deno"));
 }
 
+/** The Deno that the platform's runtime is based on, for tests; npm brings it for Linux alone. */
+export function findHostedDeno(): Promise<string> {
+  const path = join(PROJECT, "node_modules/deno-2.1/deno");
+  return executable(path).catch(() => {
+    throw new StackError(
+      "Deno 2.1 is not installed. Run `npm ci` (without --omit=optional) on Linux, x86-64, glibc.",
+    );
+  });
+}
+
 /** The Supabase CLI. */
 export function findSupabase(): Promise<string> {
   const manifest = resolveBeside(

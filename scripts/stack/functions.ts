@@ -11,6 +11,7 @@ import type { Keys } from "./keys.ts";
 import { PROJECT } from "./paths.ts";
 import { StackError } from "./ports.ts";
 import { PROVIDERS } from "./providers.ts";
+import { publicKeys } from "./user_tokens.ts";
 
 export interface FunctionsOptions {
   /** Where the functions find the Data API and Auth. */
@@ -165,6 +166,7 @@ async function functionsEnv(options: FunctionsOptions): Promise<Record<string, s
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishable }),
     SUPABASE_SERVICE_ROLE_KEY: keys.secret,
     SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secret }),
+    ...(keys.signingKey && { SUPABASE_JWKS: JSON.stringify(publicKeys(keys.signingKey)) }),
     ...providersEnv(file, standInUrl),
     ...(sandboxesUrl && {
       E2B_API_KEY: `e2b_${"0".repeat(40)}`,

@@ -2,25 +2,31 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { generateApiKey } from "@supabase/lite";
+import type { JWK } from "jose";
+import { generateSigningKey } from "./user_tokens.ts";
 
 export interface Keys {
   /** For browsers: `sb_publishable_…`, the role anon. */
   publishable: string;
   /** For servers: `sb_secret_…`, the role service_role. */
   secret: string;
-  /** Signs the users' JWTs (HS256). */
+  /** Signs the local Auth's own JWTs (HS256). */
   jwtSecret: string;
+  /** Signs users' JWTs (ES256). Without it they get Auth's own, as in projects that have only the legacy secret. */
+  signingKey?: JWK;
 }
 
 export async function generateKeys(): Promise<Keys> {
-  const [publishable, secret] = await Promise.all([
+  const [publishable, secret, signingKey] = await Promise.all([
     generateApiKey("publishable"),
     generateApiKey("secret"),
+    generateSigningKey(),
   ]);
   return {
     publishable: publishable.key,
     secret: secret.key,
     jwtSecret: randomBytes(32).toString("base64url"),
+    signingKey,
   };
 }
 
@@ -28,8 +34,9 @@ export async function generateKeys(): Promise<Keys> {
 export async function keepKeys(folder: string): Promise<Keys> {
   const path = join(folder, "keys.json");
   const kept = await readFile(path, "utf8").catch(() => null);
-  if (kept !== null) return JSON.parse(kept) as Keys;
-  const keys = await generateKeys();
+  const before = kept === null ? undefined : (JSON.parse(kept) as Keys);
+  if (before?.signingKey) return before;
+  const keys = { ...(await generateKeys()), ...before };
   await mkdir(folder, { recursive: true });
   await writeFile(path, `${JSON.stringify(keys, null, 2)}\n`, { mode: 0o600 });
   return keys;

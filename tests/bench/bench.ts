@@ -15,6 +15,7 @@ import { isMet } from "./rounds.ts";
 import type { Scenario } from "./scenario.ts";
 import { administration } from "./scenarios/administration.ts";
 import { alerts } from "./scenarios/alerts.ts";
+import { cold } from "./scenarios/cold.ts";
 import { dashboard } from "./scenarios/dashboard.ts";
 import { floor } from "./scenarios/floor.ts";
 import { growth } from "./scenarios/growth.ts";
@@ -46,6 +47,9 @@ const SCENARIOS: Record<string, Scenario> = {
   growth,
 };
 
+/** Those that need no database. */
+const ALONE: Record<string, (effort: Effort) => Promise<Result[]>> = { cold };
+
 const FULL: Effort = { rounds: 7, seconds: 2, scale: 1, events: 10_000_000 };
 const QUICK: Effort = { rounds: 5, seconds: 0.5, scale: 0.02, events: 200_000 };
 
@@ -57,31 +61,36 @@ await main(async () => {
       events: { type: "string" },
     },
   });
-  const names = values.only?.split(",") ?? Object.keys(SCENARIOS);
+  const known = [...Object.keys(ALONE), ...Object.keys(SCENARIOS)];
+  const names = values.only?.split(",") ?? known;
   for (const name of names) {
-    if (!(name in SCENARIOS)) {
-      throw new StackError(`no scenario ${name}: ${Object.keys(SCENARIOS).join(", ")}`);
-    }
+    if (!known.includes(name)) throw new StackError(`no scenario ${name}: ${known.join(", ")}`);
   }
   const effort = { ...(values.quick ? QUICK : FULL) };
   if (values.events !== undefined) effort.events = Number(values.events);
 
   const results: Record<string, Result[]> = {};
-  await onScratchServer(async (scratch) => {
-    const world = await createWorld(scratch, "world");
-    const server = await within(world.url, async (sql) => {
-      await warmUp(sql, world.callers);
-      const [row] = await sql`select current_setting('server_version') as version`;
-      return `PostgreSQL ${row?.version}`;
+  let server = "none";
+  const run = async (name: string, scenario: Promise<Result[]> | undefined) => {
+    process.stderr.write(`${name} …\n`);
+    results[name] = (await scenario) ?? [];
+    printResults(results[name]);
+    // After each: a run that is interrupted leaves what it has.
+    await writeResults(values.quick ? "quick" : "full", server, results);
+  };
+  for (const name of names) if (name in ALONE) await run(name, ALONE[name]?.(effort));
+  const others = names.filter((name) => name in SCENARIOS);
+  if (others.length > 0) {
+    await onScratchServer(async (scratch) => {
+      const world = await createWorld(scratch, "world");
+      server = await within(world.url, async (sql) => {
+        await warmUp(sql, world.callers);
+        const [row] = await sql`select current_setting('server_version') as version`;
+        return `PostgreSQL ${row?.version}`;
+      });
+      for (const name of others) await run(name, SCENARIOS[name]?.({ scratch, world, effort }));
     });
-    for (const name of names) {
-      process.stderr.write(`${name} …\n`);
-      results[name] = (await SCENARIOS[name]?.({ scratch, world, effort })) ?? [];
-      printResults(results[name]);
-      // After each: a run that is interrupted leaves what it has.
-      await writeResults(values.quick ? "quick" : "full", server, results);
-    }
-  });
+  }
   const all = Object.values(results).flat();
   console.log(`\n${all.filter(isMet).length} of ${all.length} targets met`);
 });

@@ -17,11 +17,13 @@ export function printResults(results: Result[]): void {
 }
 
 function boundOf({ bound }: Result): string {
-  if ("atLeast" in bound) return `≥ ${bound.atLeast}`;
-  if ("atMost" in bound) return `≤ ${bound.atMost}`;
+  const short = (value: number) => Number(value.toFixed(2));
+  if ("atLeast" in bound) return `≥ ${short(bound.atLeast)}`;
+  if ("atMost" in bound) return `≤ ${short(bound.atMost)}`;
   return `= ${bound.exactly}`;
 }
 
 function show({ unit, median }: Figure): string {
+  if (unit === "bytes" && median >= 1e6) return `${Math.round(median / 1e6)} MB`;
   return `${median < 10 ? median.toFixed(2) : Math.round(median)} ${unit}`;
 }

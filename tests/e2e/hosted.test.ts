@@ -5,8 +5,14 @@ import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { bootstrap } from "../../scripts/stack/bootstrap.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
+import { forward, startServer } from "../support/server.ts";
 import { verifyBalances } from "../support/spend.ts";
-import { startTestStack, type TestStack, type TestStackOptions } from "../support/stack.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestStackOptions,
+  type TestUser,
+} from "../support/stack.ts";
 
 const NAME = "hosted_project";
 let admin: postgres.Sql;
@@ -66,20 +72,40 @@ it("db push works as a role without superuser rights, and so does the gate after
   }
 });
 
-async function withStack(env: TestStackOptions["env"], work: (stack: TestStack) => Promise<void>) {
-  const stack = await startTestStack({ env });
+async function withStack(
+  env: TestStackOptions["env"],
+  work: (stack: TestStack) => Promise<void>,
+  options: TestStackOptions = {},
+) {
+  const stack = await startTestStack({ ...options, env });
   await work(stack).finally(() => stack.stop());
 }
 
-async function chat(stack: TestStack): Promise<Response> {
-  const user = await stack.signUp();
-  await stack.createTenant({ members: [user] });
+async function chat(stack: TestStack, by?: TestUser): Promise<Response> {
+  const user = by ?? (await stack.signUp());
+  const { id: tenantId } = await stack.createTenant({ members: [user] });
   const messages = [{ role: "user", content: "Hello" }];
-  return stack.call("/chat", { user, json: { stream: false, messages } });
+  return stack.call("/chat", { user, json: { tenantId, stream: false, messages } });
 }
 
 const maintain = async (stack: TestStack, headers: Record<string, string>) =>
   (await stack.call("/maintenance", { method: "POST", headers })).status;
+
+const JWKS = "/auth/v1/.well-known/jwks.json";
+
+const headerOf = (jwt: string) =>
+  JSON.parse(Buffer.from(jwt.split(".")[0] ?? "", "base64url").toString());
+
+/** What the functions call as the project's origin: passes everything on, and notes what Auth is asked. */
+async function startAuthJournal() {
+  const asked: string[] = [];
+  const journal = { asked, target: "", url: "", stop: async () => {} };
+  const server = await startServer((request, response) => {
+    if (request.url?.startsWith("/auth/")) asked.push(request.url);
+    forward(journal.target, request, response);
+  });
+  return Object.assign(journal, { url: server.url, stop: server.stop });
+}
 
 const SAID = "SUPABASE_SECRET_KEYS is wrong. Allowed: JSON: name → key.";
 
@@ -110,13 +136,55 @@ describe("The keys of a hosted project", () => {
     });
   });
 
-  it("by the legacy names alone: a chat works, and the one key opens maintenance", async () => {
-    const env = { SUPABASE_PUBLISHABLE_KEYS: "", SUPABASE_SECRET_KEYS: "" };
-    await withStack(env, async (stack) => {
-      expect((await chat(stack)).status).toBe(200);
-      expect(await maintain(stack, { apikey: stack.keys.secret })).toBe(200);
-      expect(await maintain(stack, { apikey: "sb_secret_revoked" })).toBe(401);
-    });
+  it("by the legacy names alone, with users' tokens signed HS256: two chats work, Auth is asked each time, and the one key opens maintenance", async () => {
+    const auth = await startAuthJournal();
+    const env = {
+      SUPABASE_URL: auth.url,
+      SUPABASE_PUBLISHABLE_KEYS: "",
+      SUPABASE_SECRET_KEYS: "",
+    };
+    await withStack(
+      env,
+      async (stack) => {
+        auth.target = stack.url;
+        const user = await stack.signUp();
+        expect(headerOf(user.jwt)).toMatchObject({ alg: "HS256" });
+        expect(await (await fetch(`${stack.url}${JWKS}`)).json()).toEqual({ keys: [] });
+        for (const _ of [1, 2]) expect((await chat(stack, user)).status).toBe(200);
+        expect(auth.asked).toEqual(["/auth/v1/user", "/auth/v1/user"]);
+        expect(await maintain(stack, { apikey: stack.keys.secret })).toBe(200);
+        expect(await maintain(stack, { apikey: "sb_secret_revoked" })).toBe(401);
+      },
+      { legacyTokens: true },
+    ).finally(() => auth.stop());
+  });
+
+  it("that sign users' tokens ES256: Auth is asked for nothing by three chats with SUPABASE_JWKS, and once for its keys without", async () => {
+    for (const [jwks, expected] of [
+      [undefined, []],
+      ["", [JWKS]],
+    ] as const) {
+      const auth = await startAuthJournal();
+      const env: Record<string, string> = { SUPABASE_URL: auth.url };
+      if (jwks !== undefined) env.SUPABASE_JWKS = jwks;
+      await withStack(env, async (stack) => {
+        auth.target = stack.url;
+        const user = await stack.signUp();
+        expect(headerOf(user.jwt)).toEqual({
+          alg: "ES256",
+          kid: stack.keys.signingKey?.kid,
+          typ: "JWT",
+        });
+        for (const _ of [1, 2, 3]) expect((await chat(stack, user)).status).toBe(200);
+        expect(auth.asked).toEqual(expected);
+        // The Data API and Auth take the same token, and give a new one that is signed likewise.
+        const { data } = await user.client.from("tenants").select("id");
+        expect(data).toHaveLength(3);
+        const { data: renewed } = await user.client.auth.refreshSession();
+        expect(headerOf(renewed.session?.access_token ?? "")).toMatchObject({ alg: "ES256" });
+        expect((await user.client.auth.getUser()).data.user?.id).toBe(user.id);
+      }).finally(() => auth.stop());
+    }
   });
 
   it("that are no JSON: every function answers 503, and says which variable", async () => {

@@ -1,5 +1,5 @@
 // Forged tokens: each is a user's, but for one thing.
-import { createHmac, randomBytes } from "node:crypto";
+import { createHmac, generateKeyPairSync, randomBytes, sign as signWith } from "node:crypto";
 
 type Claims = Record<string, unknown>;
 
@@ -9,6 +9,13 @@ const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("b
 export function sign(claims: Claims, secret: string, header: Claims = {}): string {
   const body = `${encode({ alg: "HS256", typ: "JWT", ...header })}.${encode(claims)}`;
   return `${body}.${createHmac("sha256", secret).update(body).digest("base64url")}`;
+}
+
+/** The beginning of an ES256 token, with the signature of a key that is nobody's. */
+function signed(body: string): string {
+  const { privateKey: key } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const signature = signWith("sha256", Buffer.from(body), { key, dsaEncoding: "ieee-p1363" });
+  return `${body}.${signature.toString("base64url")}`;
 }
 
 /** The claims in a token. */
@@ -30,6 +37,7 @@ export function forgeries(token: string, secret: string, victim: string): Record
     "alg None, signature kept": `${encode({ alg: "None", typ: "JWT" })}.${encode(claims)}.${signature}`,
     "no signature": `${token.split(".").slice(0, 2).join(".")}.`,
     "the victim's id under the old signature": `${header}.${encode(claims)}.${signature}`,
+    "another key under the same id": signed(`${header}.${encode(claims)}`),
     "another algorithm": sign(claims, secret, { alg: "RS256", kid: "1" }),
     "service_role, wrong key": sign({ ...claims, role: "service_role" }, wrong),
     "service_role, alg none": `${encode({ alg: "none" })}.${encode({ ...claims, role: "service_role" })}.`,

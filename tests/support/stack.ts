@@ -68,6 +68,8 @@ export interface TestStackOptions {
   provider?: ScriptedProvider;
   /** Environment of the functions, beyond and above the usual. */
   env?: Record<string, string> | ((keys: Keys) => Record<string, string>);
+  /** Users' tokens as projects with only the legacy secret have them: HS256, and no JWKS. */
+  legacyTokens?: boolean;
   /** A folder of functions other than functions/ (or than what SPENDGATE_TEST_FUNCTIONS names). */
   functionsFolder?: string;
   /** Sends what Auth sends; without it nothing is sent. */
@@ -80,6 +82,7 @@ export async function startTestStack(options: TestStackOptions = {}): Promise<Te
   const database = await cloneDatabase();
   const logs: string[] = [];
   const keys = await generateKeys();
+  if (options.legacyTokens) delete keys.signingKey;
   const env = typeof options.env === "function" ? options.env(keys) : options.env;
   const start = async () => {
     if (options.prepare) await database.sql.unsafe(options.prepare);

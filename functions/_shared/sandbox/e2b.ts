@@ -1,6 +1,6 @@
 // The one door to E2B: no other module may import its SDKs or read its key, and no other room this one; a check in CI
-// says so. What is called here is held before and booked after by the modules above it.
-import { Sandbox } from "@e2b/code-interpreter";
+// says so. What is called here is held before and booked after by the modules above it. Its SDK is loaded by the first call.
+import type { Sandbox } from "@e2b/code-interpreter";
 import { type Env, expectRight, logProblems, notConfigured } from "../runtime/env.ts";
 import { sendAllOnce } from "../runtime/fetch_once.ts";
 import { log } from "../runtime/log.ts";
@@ -19,6 +19,10 @@ sendAllOnce(noteRetryAfter);
 const CONNECT_ATTEMPTS = 3;
 /** Milliseconds before E2B is asked again for what it says that it does not have. */
 const DOUBT_MS = 300;
+
+async function loadSandbox() {
+  return (await import("@e2b/code-interpreter")).Sandbox;
+}
 
 let read: ReturnType<typeof readSettings<typeof E2B>> | undefined;
 
@@ -65,6 +69,7 @@ export async function createSandbox(
   timeoutMs: number,
 ): Promise<Sandbox> {
   const template = claim.template ?? env.sandboxTemplate;
+  const Sandbox = await loadSandbox();
   const sandbox = await Sandbox.create(template, {
     ...connection(env),
     timeoutMs,
@@ -84,19 +89,26 @@ export async function createSandbox(
   return sandbox;
 }
 
-/** Sandbox, for an answer to connect that names the sandbox it was asked for. */
-class Connected extends Sandbox {
-  static async to(
-    sandboxId: string,
-    options: ReturnType<typeof connection> & { timeoutMs: number },
-  ): Promise<Sandbox> {
-    const answer = await Sandbox.connectSandbox(sandboxId, options);
-    if (answer.sandboxId !== sandboxId) {
-      log("error", "sandbox_id_differs", { sandboxId, answered: String(answer.sandboxId) });
-      throw new AnotherSandbox("E2B connected to another sandbox than the one that was asked for");
+/** Connects, and takes only an answer that names the sandbox which was asked for. */
+async function connectTo(
+  sandboxId: string,
+  options: ReturnType<typeof connection> & { timeoutMs: number },
+): Promise<Sandbox> {
+  const Sandbox = await loadSandbox();
+  // The SDK keeps both to itself and its heirs.
+  class Connected extends Sandbox {
+    static async to(): Promise<Sandbox> {
+      const answer = await Sandbox.connectSandbox(sandboxId, options);
+      if (answer.sandboxId !== sandboxId) {
+        log("error", "sandbox_id_differs", { sandboxId, answered: String(answer.sandboxId) });
+        throw new AnotherSandbox(
+          "E2B connected to another sandbox than the one that was asked for",
+        );
+      }
+      return new Sandbox({ ...answer, ...options, sandboxId });
     }
-    return new Sandbox({ ...answer, ...options, sandboxId });
   }
+  return Connected.to();
 }
 
 class AnotherSandbox extends Error {}
@@ -113,7 +125,7 @@ export async function connectSandbox(
 ): Promise<Sandbox | undefined> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await Connected.to(sandboxId, { ...connection(env), timeoutMs });
+      return await connectTo(sandboxId, { ...connection(env), timeoutMs });
     } catch (error) {
       const isInDoubt = isGone(error);
       if (isInDoubt && !(await isStillThere(env, sandboxId, contextId))) return undefined;
@@ -147,6 +159,7 @@ export async function isStillThere(
  */
 export async function findSandbox(env: Env, sandboxId: string): Promise<ListedSandbox | undefined> {
   try {
+    const Sandbox = await loadSandbox();
     const facts = readFactsOf(sandboxId, await Sandbox.getInfo(sandboxId, connection(env)));
     if (!facts) throw new AnotherSandbox("E2B described another sandbox than the one asked for");
     return facts;
@@ -188,6 +201,7 @@ export async function listSandboxes(
   } = {},
 ): Promise<SandboxList> {
   const metadata = { spendgate: env.project, ...(contextId && { context_id: contextId }) };
+  const Sandbox = await loadSandbox();
   const pages = Sandbox.list({
     ...connection(env),
     query: { metadata, state: states },
@@ -226,6 +240,7 @@ export function isOurs(env: Env, sandbox: ListedSandbox): boolean {
 /** False: it was gone already. */
 export async function killSandbox(env: Env, sandboxId: string): Promise<boolean> {
   try {
+    const Sandbox = await loadSandbox();
     return await Sandbox.kill(sandboxId, connection(env));
   } catch (error) {
     if (isNotFound(error)) return false;
@@ -236,6 +251,7 @@ export async function killSandbox(env: Env, sandboxId: string): Promise<boolean>
 /** False: it is gone. One that is paused already is paused. */
 export async function pauseSandbox(env: Env, sandboxId: string): Promise<boolean> {
   try {
+    const Sandbox = await loadSandbox();
     await Sandbox.pause(sandboxId, connection(env));
     return true;
   } catch (error) {

@@ -1,9 +1,5 @@
 // The providers: their SDKs, their keys, the names of their models. For metered_model.ts alone;
-// a check in CI says so.
-import { createAnthropic } from "@ai-sdk/anthropic";
-import { createGoogleGenerativeAI } from "@ai-sdk/google";
-import { createOpenAI } from "@ai-sdk/openai";
-import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+// a check in CI says so. An SDK is loaded by the first call of its provider.
 import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
 import { notConfigured } from "../../runtime/env.ts";
 import { fetchOnce } from "../../runtime/fetch_once.ts";
@@ -11,6 +7,7 @@ import { log, messageOf } from "../../runtime/log.ts";
 import { describeProblem, PROVIDERS, readSettings } from "../../runtime/settings.ts";
 import { type Product, unusableModel } from "../model_name.ts";
 import { cacheControlInParts } from "./cache_control.ts";
+import { lazyEmbeddingModel, lazyLanguageModel } from "./lazy_model.ts";
 
 /** A provider's models, each with the fetch that its calls go through. */
 interface Provider {
@@ -108,30 +105,49 @@ export function readProviders(
 }
 
 function openai(apiKey: string, baseURL: string | undefined): Provider {
-  const provider = (fetch: Fetch) => createOpenAI({ apiKey, baseURL, fetch });
+  const provider = async (fetch: Fetch) =>
+    (await import("@ai-sdk/openai")).createOpenAI({ apiKey, baseURL, fetch });
   return {
     // Chat Completions keeps no state: a prompt is all that is sent, so its bytes bound its tokens.
     language: (model, fetch) =>
-      RESPONSES_ONLY.test(model) ? provider(fetch).responses(model) : provider(fetch).chat(model),
-    embedding: (model, fetch) => provider(fetch).embeddingModel(model),
+      lazyLanguageModel("openai", model, async () => {
+        const openai = await provider(fetch);
+        return RESPONSES_ONLY.test(model) ? openai.responses(model) : openai.chat(model);
+      }),
+    embedding: (model, fetch) =>
+      lazyEmbeddingModel("openai", model, async () =>
+        (await provider(fetch)).embeddingModel(model),
+      ),
   };
 }
 
 function anthropic(apiKey: string, baseURL: string | undefined): Provider {
-  return { language: (model, fetch) => createAnthropic({ apiKey, baseURL, fetch })(model) };
+  return {
+    language: (model, fetch) =>
+      lazyLanguageModel("anthropic", model, async () => {
+        const { createAnthropic } = await import("@ai-sdk/anthropic");
+        return createAnthropic({ apiKey, baseURL, fetch })(model);
+      }),
+  };
 }
 
 function google(apiKey: string, baseURL: string | undefined): Provider {
-  const provider = (fetch: Fetch) => createGoogleGenerativeAI({ apiKey, baseURL, fetch });
+  const provider = async (fetch: Fetch) =>
+    (await import("@ai-sdk/google")).createGoogleGenerativeAI({ apiKey, baseURL, fetch });
   return {
-    language: (model, fetch) => provider(fetch)(model),
-    embedding: (model, fetch) => provider(fetch).embeddingModel(model),
+    language: (model, fetch) =>
+      lazyLanguageModel("google", model, async () => (await provider(fetch))(model)),
+    embedding: (model, fetch) =>
+      lazyEmbeddingModel("google", model, async () =>
+        (await provider(fetch)).embeddingModel(model),
+      ),
   };
 }
 
 function compatible(name: string, baseURL: string, apiKey: string | undefined): Provider {
-  const provider = (fetch: Fetch) =>
-    createOpenAICompatible({
+  const provider = async (fetch: Fetch) => {
+    const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible");
+    return createOpenAICompatible({
       name,
       baseURL,
       apiKey,
@@ -141,9 +157,12 @@ function compatible(name: string, baseURL: string, apiKey: string | undefined): 
       supportsStructuredOutputs: true,
       transformRequestBody: cacheControlInParts,
     });
+  };
   return {
-    language: (model, fetch) => provider(fetch).chatModel(model),
-    embedding: (model, fetch) => provider(fetch).embeddingModel(model),
+    language: (model, fetch) =>
+      lazyLanguageModel(name, model, async () => (await provider(fetch)).chatModel(model)),
+    embedding: (model, fetch) =>
+      lazyEmbeddingModel(name, model, async () => (await provider(fetch)).embeddingModel(model)),
   };
 }
 
