@@ -1,0 +1,69 @@
+// npm run build: the package as it is published. The command is bundled with what it needs, so that it runs from the
+// tarball alone. With `--out <folder>` the whole package is made there.
+import { chmod, copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { build, type Metafile } from "esbuild";
+import { PROJECT } from "../../scripts/stack/paths.ts";
+import { PACKAGE, writeAssets } from "./assets.ts";
+
+const { values } = parseArgs({ options: { out: { type: "string", default: PACKAGE } } });
+const OUT = resolve(values.out);
+const DIST = join(OUT, "dist");
+
+await rm(DIST, { recursive: true, force: true });
+await mkdir(DIST, { recursive: true });
+const command = await buildCommand();
+await writeAssets(join(DIST, "assets"));
+await writeLicenses([command]);
+await copyFile(join(PROJECT, "LICENSE"), join(OUT, "LICENSE"));
+if (OUT !== PACKAGE) {
+  for (const file of ["package.json", "README.md"]) {
+    await copyFile(join(PACKAGE, file), join(OUT, file));
+  }
+}
+
+async function buildCommand(): Promise<Metafile> {
+  const { metafile } = await build({
+    absWorkingDir: PROJECT,
+    entryPoints: { cli: join(PACKAGE, "src/cli/cli.ts") },
+    outdir: DIST,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20.12",
+    chunkNames: "[name]-[hash]",
+    minifySyntax: true,
+    metafile: true,
+    // CommonJS packages require Node's own modules.
+    banner: {
+      js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+    },
+    logLevel: "warning",
+  });
+  await chmod(join(DIST, "cli.js"), 0o755);
+  return metafile;
+}
+
+/** Licences of the packages that are part of what is built. */
+async function writeLicenses(metafiles: Metafile[]): Promise<void> {
+  const inputs = metafiles.flatMap(({ inputs }) => Object.keys(inputs));
+  const names = inputs.flatMap((path) => {
+    const [, folder] = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path) ?? [];
+    return folder ? [folder] : [];
+  });
+  const texts = await Promise.all(
+    [...new Set(names)].sort().map(async (folder) => {
+      const { name, version, license } = JSON.parse(
+        await readFile(join(PROJECT, folder, "package.json"), "utf8"),
+      );
+      const candidates = ["LICENSE", "LICENSE.md", "UNLICENSE", "license"].map((file) =>
+        readFile(join(PROJECT, folder, file), "utf8").catch(() => ""),
+      );
+      const text = (await Promise.all(candidates)).find(Boolean) ?? "";
+      return `${name} ${version} (${license})\n\n${text.trim()}\n`;
+    }),
+  );
+  await writeFile(join(DIST, "THIRD_PARTY_LICENSES"), texts.join(`\n${"-".repeat(80)}\n\n`));
+}

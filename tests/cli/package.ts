@@ -1,0 +1,69 @@
+// The package as people get it: packed, and installed in a folder that has nothing else.
+import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { PROJECT } from "../../scripts/stack/paths.ts";
+
+const run = promisify(execFile);
+
+export interface Ran {
+  code: number;
+  out: string;
+  err: string;
+}
+
+export interface InstalledPackage {
+  /** The folder in which it is installed: node_modules and package.json. */
+  folder: string;
+  /** The package itself. */
+  root: string;
+  tarball: string;
+  /** Runs the command in `cwd`, without a terminal. */
+  spendgate(cwd: string, ...args: string[]): Promise<Ran>;
+  remove(): Promise<void>;
+}
+
+/** @param change what to do to the package before it is packed: a later release, say. */
+export async function installPackage(
+  change?: (folder: string) => Promise<void>,
+): Promise<InstalledPackage> {
+  const base = await mkdtemp(join(tmpdir(), "spendgate-package-"));
+  const [made, folder] = [join(base, "made"), join(base, "installed")];
+  const tsx = join(PROJECT, "node_modules/tsx/dist/cli.mjs");
+  await run(process.execPath, [tsx, "packages/spendgate/build.ts", "--out", made], {
+    cwd: PROJECT,
+  });
+  await change?.(made);
+  const packed = await run("npm", ["pack", "--json", "--ignore-scripts"], { cwd: made });
+  const names = JSON.parse(packed.stdout);
+  const tarball = join(made, (Object.values(names)[0] as { filename: string }).filename);
+  await run("mkdir", [folder]);
+  await writeFile(join(folder, "package.json"), '{ "private": true, "type": "module" }\n');
+  await run("npm", ["install", "--offline", "--no-audit", "--no-fund", tarball], { cwd: folder });
+  return {
+    folder,
+    root: join(folder, "node_modules/spendgate"),
+    tarball,
+    spendgate: (cwd, ...args) => runNode(cwd, join(folder, "node_modules/.bin/spendgate"), args),
+    remove: () => rm(base, { recursive: true, force: true }),
+  };
+}
+
+/** Runs a program of Node; a code other than 0 is an answer. */
+export async function runNode(
+  cwd: string,
+  file: string,
+  args: string[],
+  env: Record<string, string> = {},
+): Promise<Ran> {
+  const { FORCE_COLOR: _, ...inherited } = process.env;
+  const options = { cwd, env: { ...inherited, NO_COLOR: "1", ...env }, maxBuffer: 1 << 26 };
+  const running = run(process.execPath, [file, ...args], options);
+  running.child.stdin?.end();
+  return running.then(
+    ({ stdout, stderr }) => ({ code: 0, out: stdout, err: stderr }),
+    (error) => ({ code: error.code as number, out: error.stdout, err: error.stderr }),
+  );
+}
