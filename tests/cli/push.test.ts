@@ -1,0 +1,231 @@
+// What npx spendgate writes is pushed by the real CLI: into a project's own database, and over 0.1.0 with data in it.
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Sql } from "postgres";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { releasedMigrations } from "../../scripts/database/release.ts";
+import { PROJECT } from "../../scripts/stack/paths.ts";
+import { fillOldWorld } from "../upgrade/world.ts";
+import { type EmptyDatabase, emptyDatabase } from "./database.ts";
+import { type InstalledPackage, installPackage } from "./package.ts";
+import { emptyFolder, livedInProject, removeProjects, type TestProject } from "./project.ts";
+
+let installed: InstalledPackage;
+let next: InstalledPackage;
+beforeAll(async () => {
+  installed = await installPackage();
+  next = await installPackage(makeNext);
+});
+afterAll(async () => {
+  await installed?.remove();
+  await next?.remove();
+  await removeProjects();
+});
+
+const NEW_MIGRATION = "alter table spend.plans add column note_of_the_next text;\n";
+const GPT_4O = { provider: "openai", model: "gpt-4o", input_tokens: 1000, output_tokens: 0 };
+
+/** The package as release 99.0.0 might be: a migration, a function and prices that this one has not. */
+async function makeNext(folder: string): Promise<void> {
+  const edit = async (path: string, change: (text: string) => string) => {
+    const file = join(folder, path);
+    await writeFile(file, change(await readFile(file, "utf8")));
+  };
+  const { createHash } = await import("node:crypto");
+  const sha256 = createHash("sha256").update(NEW_MIGRATION).digest("hex");
+  await edit("package.json", (text) => text.replace(/"version": "[^"]+"/, '"version": "99.0.0"'));
+  await edit("dist/assets/manifest.json", (text) => {
+    const manifest = JSON.parse(text);
+    manifest.version = "99.0.0";
+    const file = "99990101000000_next.sql";
+    manifest.migrations.push({ file, release: "99.0.0", sha256 });
+    return JSON.stringify(manifest);
+  });
+  await writeFile(join(folder, "dist/assets/migrations/99990101000000_next.sql"), NEW_MIGRATION);
+  await edit("dist/assets/functions/_shared/runtime/sleep.ts", (text) => `${text}// Of 99.\n`);
+  await edit("dist/assets/CHANGELOG.md", (text) =>
+    text.replace(
+      /^## \[/m,
+      "## [99.0.0] - 2099-01-01\n\n### Added\n\n- A note of the next.\n\n## [",
+    ),
+  );
+  await edit("dist/assets/prices.sql", (text) =>
+    text
+      .replace(
+        /\('openai', 'gpt-4o', 'input_tokens', 1000000, [\d.]+, 0, '2020-01-01'\),/,
+        "('openai', 'gpt-4o', 'input_tokens', 1000000, 3.25, 0, '2020-01-01'),\n" +
+          "  ('openai', 'gpt-of-99', 'input_tokens', 1000000, 9, 0, '2020-01-01'),\n" +
+          "  ('openai', 'gpt-of-99', 'output_tokens', 1000000, 99, 0, '2099-01-01'),",
+      )
+      .replace(
+        /\('openai', 'gpt-4o-mini', 'input_tokens', 1000000, [\d.]+, 0, '2020-01-01'\),/,
+        "('openai', 'gpt-4o-mini', 'input_tokens', 1000000, 0.5, 0, '2020-01-01'),",
+      ),
+  );
+}
+
+const priceOf = async (sql: Sql, product: string) => {
+  const [row] = await sql`
+    select usd::float8 from spend.current_prices
+    where provider = 'openai' and product = ${product} and meter = 'input_tokens' and tenant_id is null`;
+  return row?.usd;
+};
+
+async function createTenant(sql: Sql, limit: number) {
+  const [user] = await sql`insert into auth.users (id) values (gen_random_uuid()) returning id`;
+  const [tenant] = await sql`insert into spend.tenants (name) values ('Acme') returning id`;
+  await sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenant?.id}, ${user?.id})`;
+  await sql`
+    update spend.cost_quotas set limit_usd = ${limit} where tenant_id = ${tenant?.id} and resource_type = 'llm'`;
+  const reserve = async () => {
+    const [answer] = await sql`
+      select allowed, reason, reservation_id as id
+      from spend.reserve(${tenant?.id}, ${user?.id}, 'llm', ${sql.json(GPT_4O)})`;
+    return answer as unknown as { allowed: boolean; reason: string; id: string };
+  };
+  return reserve;
+}
+
+describe("a project with migrations of its own, the last of the year 2030", () => {
+  let project: TestProject;
+  let database: EmptyDatabase;
+  beforeAll(async () => {
+    database = await emptyDatabase();
+    project = await livedInProject();
+    // Its own migrations are applied already.
+    await database.push(project.root);
+    expect(await installed.spendgate(project.root, "init", "--yes")).toMatchObject({ code: 0 });
+    await database.push(project.root);
+  });
+  afterAll(() => database?.close());
+
+  it("pushes it, admits a call of $0.0025, refuses the third within $0.005, and runs no seed of its own", async () => {
+    const { sql } = database;
+    const reserve = await createTenant(sql, 0.005);
+    const first = await reserve();
+    expect(first).toMatchObject({ allowed: true });
+    await sql`select spend.settle(${first.id}, ${sql.json(GPT_4O)})`;
+    expect(await reserve()).toMatchObject({ allowed: true });
+    expect(await reserve()).toMatchObject({ allowed: false, reason: "in_flight" });
+    expect(await sql`select * from public.orders`).toEqual([]);
+    expect(await sql`select * from spend.verify_balances()`).toEqual([]);
+  });
+
+  it("takes 99.0.0 by upgrade: one migration, the functions, and the changelog between", async () => {
+    const before = await project.migrations();
+    const { code, out } = await next.spendgate(project.root, "upgrade", "--yes");
+    expect(code).toBe(0);
+    expect(out).toContain("A note of the next.");
+    expect(out).not.toContain("Idempotency keys. Refusals that name the quota.");
+    expect(out).toContain("The package has 4 new prices: `npx spendgate prices update`.");
+    const added = (await project.migrations()).filter((file) => !before.includes(file));
+    expect(added).toEqual([expect.stringMatching(/^2030061512\d{4}_spendgate_next\.sql$/)]);
+    expect(await project.read("supabase/functions/_spendgate/_shared/runtime/sleep.ts")).toContain(
+      "// Of 99.",
+    );
+    await database.push(project.root);
+    expect(await database.sql`select note_of_the_next from spend.plans`).not.toEqual([]);
+    expect((await next.spendgate(project.root, "upgrade", "--yes")).out).toMatch(
+      /^Nothing to change\.\nThe package has 4 new prices/,
+    );
+    // The older command does not take it back.
+    const older = await installed.spendgate(project.root, "init", "--yes");
+    expect(older).toMatchObject({ code: 1 });
+    expect(older.err).toMatch(/^The project has Spendgate 99\.0\.0, and this command is .*@latest/);
+  });
+
+  it("takes newer prices: new ones, and changed ones where nobody set another; then there are none left", async () => {
+    const { sql } = database;
+    // The DBA has set a price of gpt-4o-mini before: it stays.
+    await sql`
+      insert into spend.prices (resource_type, provider, product, meter, usd)
+      values ('llm', 'openai', 'gpt-4o-mini', 'input_tokens', 0.77)`;
+    const { code, out } = await next.spendgate(project.root, "prices", "update", "--yes");
+    expect(code).toBe(0);
+    expect(out).toContain("2 new prices, 2 changed prices, 0 new names.");
+    expect(out).toMatch(/openai\/gpt-4o input_tokens: \$2\.5 -> \$3\.25 from \d{4}-\d\d-\d\d/);
+    await database.push(project.root);
+    expect(await priceOf(sql, "gpt-4o")).toBe(3.25);
+    expect(await priceOf(sql, "gpt-of-99")).toBe(9);
+    expect(await priceOf(sql, "gpt-4o-mini")).toBe(0.77);
+    expect(
+      await sql`
+        select usd::float8, effective_from from spend.prices
+        where product = 'gpt-of-99' and meter = 'output_tokens'`,
+    ).toEqual([{ usd: 99, effective_from: new Date("2099-01-01") }]);
+    const again = await next.spendgate(project.root, "prices", "update", "--yes");
+    expect(again.out).toMatch(/^The project has every price of the package\./);
+  });
+});
+
+describe("0.1.0, copied by hand, with data in it", () => {
+  let project: TestProject;
+  let database: EmptyDatabase;
+  const functions = ["_shared", "chat", "maintenance"];
+  const edited = "functions/_shared/runtime/log.ts";
+
+  beforeAll(async () => {
+    database = await emptyDatabase();
+    project = await emptyFolder();
+    await project.write(
+      "supabase/config.toml",
+      `project_id = "old"
+
+[api]
+schemas = ["public", "spend"]
+${["chat", "maintenance"]
+  .map(
+    (name) => `
+[functions.${name}]
+verify_jwt = false
+entrypoint = "../functions/${name}/index.ts"
+import_map = "../functions/import_map.json"
+`,
+  )
+  .join("")}`,
+    );
+    const migrations = join(project.root, "supabase/migrations");
+    await mkdir(migrations, { recursive: true });
+    for (const { version, file } of await releasedMigrations()) {
+      if (version !== "0.1.0") continue;
+      // Under a time stamp of the day on which it was copied.
+      await copyFile(
+        join(PROJECT, "supabase/migrations", file),
+        join(migrations, file.replace(/^\d+/, "20260301000000")),
+      );
+    }
+    const bin = join(installed.root, "dist/assets/functions");
+    const { cp } = await import("node:fs/promises");
+    for (const name of [...functions, "import_map.json"]) {
+      await cp(join(bin, name), join(project.root, "functions", name), { recursive: true });
+    }
+    await project.write(edited, `${await project.read(edited)}// Ours.\n`);
+    await database.push(project.root);
+  });
+  afterAll(() => database?.close());
+
+  it("is upgraded where it is: the data stays, open calls settle, and what was changed by hand is kept", async () => {
+    const { sql } = database;
+    const world = await fillOldWorld(sql);
+    const events = await sql`select * from spend.cost_events`;
+
+    const { code, out } = await next.spendgate(project.root, "upgrade", "--yes");
+    expect(code).toBe(0);
+    expect(out).toContain(`! ${edited} was changed by hand and is kept. --force replaces it.`);
+    expect(await project.read(edited)).toContain("// Ours.");
+    expect(await project.read("functions/_shared/runtime/sleep.ts")).toContain("// Of 99.");
+    expect(Object.keys(await project.files()).some((path) => path.includes("_spendgate/"))).toBe(
+      false,
+    );
+    expect((await project.migrations()).at(-1)).toMatch(/_spendgate_next\.sql$/);
+
+    await database.push(project.root);
+    expect(await sql`select * from spend.cost_events`).toEqual(events);
+    const [settled] = await sql`
+      select status from spend.settle(${world.held.plain}, ${sql.json({ provider: "old", model: "model", input_tokens: 10, output_tokens: 0 })})`;
+    expect(settled).toEqual({ status: "settled" });
+    expect(await sql`select * from spend.verify_balances()`).toEqual([]);
+    const again = await next.spendgate(project.root, "upgrade", "--yes");
+    expect(again.out).toContain("Nothing to change.");
+  });
+});
