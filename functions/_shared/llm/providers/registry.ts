@@ -6,6 +6,7 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
 import { notConfigured } from "../../runtime/env.ts";
+import { environment } from "../../runtime/environment.ts";
 import { fetchOnce } from "../../runtime/fetch_once.ts";
 import { log, messageOf } from "../../runtime/log.ts";
 import { describeProblem, PROVIDERS, readSettings } from "../../runtime/settings.ts";
@@ -35,9 +36,7 @@ export interface Loaded {
 }
 
 /** All that are set up. One that is set up wrongly takes no other down: the log says what is wrong, once. */
-export function loadProviders(
-  values: Record<string, string | undefined> = Deno.env.toObject(),
-): Loaded {
+export function loadProviders(values: Record<string, string | undefined> = environment()): Loaded {
   const result: Loaded = { providers: {}, problems: {} };
   for (const [name, own] of settingsByProvider(values)) {
     try {
@@ -81,7 +80,7 @@ function entriesOf(text: string | undefined): [string, string][] {
 
 /** @throws Error that names the variable which is wrong. */
 export function readProviders(
-  values: Record<string, string | undefined> = Deno.env.toObject(),
+  values: Record<string, string | undefined> = environment(),
 ): Record<string, Provider> {
   const { values: env, problems } = readSettings(PROVIDERS, values);
   if (problems.length > 0) throw new Error(problems.map(describeProblem).join(" "));
