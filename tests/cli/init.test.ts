@@ -305,7 +305,7 @@ it("Node 18 is told that it is too old, before anything else is loaded", async (
   await project.write(
     "old.mjs",
     `Object.defineProperty(process.versions, "node", { value: "18.20.4" });
-     await import(${JSON.stringify(join(installed.root, "dist/cli.js"))});`,
+     await import(${JSON.stringify(join(installed.root, "dist/cli/cli.js"))});`,
   );
   expect(await runNode(project.root, join(project.root, "old.mjs"), ["init"])).toEqual({
     code: 1,

@@ -34,22 +34,22 @@ async function makeNext(folder: string): Promise<void> {
   const { createHash } = await import("node:crypto");
   const sha256 = createHash("sha256").update(NEW_MIGRATION).digest("hex");
   await edit("package.json", (text) => text.replace(/"version": "[^"]+"/, '"version": "99.0.0"'));
-  await edit("dist/assets/manifest.json", (text) => {
+  await edit("dist/cli/assets/manifest.json", (text) => {
     const manifest = JSON.parse(text);
     manifest.version = "99.0.0";
     const file = "99990101000000_next.sql";
     manifest.migrations.push({ file, release: "99.0.0", sha256 });
     return JSON.stringify(manifest);
   });
-  await writeFile(join(folder, "dist/assets/migrations/99990101000000_next.sql"), NEW_MIGRATION);
-  await edit("dist/assets/functions/_shared/runtime/sleep.ts", (text) => `${text}// Of 99.\n`);
-  await edit("dist/assets/CHANGELOG.md", (text) =>
+  await writeFile(join(folder, "dist/cli/assets/migrations/99990101000000_next.sql"), NEW_MIGRATION);
+  await edit("dist/cli/assets/functions/_shared/runtime/sleep.ts", (text) => `${text}// Of 99.\n`);
+  await edit("dist/cli/assets/CHANGELOG.md", (text) =>
     text.replace(
       /^## \[/m,
       "## [99.0.0] - 2099-01-01\n\n### Added\n\n- A note of the next.\n\n## [",
     ),
   );
-  await edit("dist/assets/prices.sql", (text) =>
+  await edit("dist/cli/assets/prices.sql", (text) =>
     text
       .replace(
         /\('openai', 'gpt-4o', 'input_tokens', 1000000, [\d.]+, 0, '2020-01-01'\),/,
@@ -194,7 +194,7 @@ import_map = "../functions/import_map.json"
         join(migrations, file.replace(/^\d+/, "20260301000000")),
       );
     }
-    const bin = join(installed.root, "dist/assets/functions");
+    const bin = join(installed.root, "dist/cli/assets/functions");
     const { cp } = await import("node:fs/promises");
     for (const name of [...functions, "import_map.json"]) {
       await cp(join(bin, name), join(project.root, "functions", name), { recursive: true });
