@@ -41,7 +41,10 @@ async function makeNext(folder: string): Promise<void> {
     manifest.migrations.push({ file, release: "99.0.0", sha256 });
     return JSON.stringify(manifest);
   });
-  await writeFile(join(folder, "dist/cli/assets/migrations/99990101000000_next.sql"), NEW_MIGRATION);
+  await writeFile(
+    join(folder, "dist/cli/assets/migrations/99990101000000_next.sql"),
+    NEW_MIGRATION,
+  );
   await edit("dist/cli/assets/functions/_shared/runtime/sleep.ts", (text) => `${text}// Of 99.\n`);
   await edit("dist/cli/assets/CHANGELOG.md", (text) =>
     text.replace(
