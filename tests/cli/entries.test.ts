@@ -8,6 +8,7 @@ import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { findDeno } from "../../scripts/stack/binaries.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
+import { blocksOf } from "../docs/pages.ts";
 import { verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
@@ -340,4 +341,12 @@ it("What the examples spent is in the books", async () => {
     "./package.json",
   ]);
   expect(manifest.dependencies).toBeUndefined();
+});
+
+it("docs/guides/package.md shows the examples that run here", async () => {
+  const shown = blocksOf("docs/guides/package.md").filter(({ language }) => language === "ts");
+  const folder = join(PROJECT, "packages/spendgate/examples");
+  const files = await readdir(folder);
+  const texts = await Promise.all(files.map((file) => readFile(join(folder, file), "utf8")));
+  expect(shown.map(({ code }) => code).sort()).toEqual(texts.sort());
 });
