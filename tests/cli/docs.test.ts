@@ -1,5 +1,5 @@
 // docs/reference/cli.md has what the command has: its commands, options, checks and exit codes.
-import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import { PROJECT } from "../../scripts/stack/paths.ts";
@@ -88,13 +88,15 @@ it("each npx spendgate of the documentation is a command with options that it ha
   }
 });
 
-it("the version of the package is the one that db:release freezes migrations for", () => {
-  const versions = ["package.json", "packages/spendgate/package.json"].map(
-    (file) => JSON.parse(read(file)).version,
-  );
-  expect(versions[0]).toBe(versions[1]);
-  const released = execFileSync("ls", [join(PROJECT, "packages/spendgate/releases")], {
-    encoding: "utf8",
-  });
-  expect(released.split("\n")).toContain("0.1.0.json");
+it("npm, JSR and db:release name one version, and npm and JSR the same entries", () => {
+  const [root, npm, jsr] = [
+    "package.json",
+    "packages/spendgate/package.json",
+    "packages/spendgate/jsr.json",
+  ].map((file) => JSON.parse(read(file)));
+  expect([npm.version, jsr.version]).toEqual([root.version, root.version]);
+  const { "./package.json": _, ...entries } = npm.exports as Record<string, { default: string }>;
+  const files = Object.entries(entries).map(([name, { default: file }]) => [name, file]);
+  expect(jsr.exports).toEqual(Object.fromEntries(files));
+  expect(readdirSync(join(PROJECT, "packages/spendgate/releases"))).toContain("0.1.0.json");
 });

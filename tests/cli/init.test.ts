@@ -17,7 +17,7 @@ const NAMES = ["chat", "openai", "sandbox", "alerts", "maintenance"];
 
 let installed: InstalledPackage;
 beforeAll(async () => {
-  installed = await installPackage();
+  installed = await installPackage({ entries: true });
 });
 afterAll(async () => {
   await installed?.remove();

@@ -25,16 +25,22 @@ export interface InstalledPackage {
   remove(): Promise<void>;
 }
 
-/** @param change what to do to the package before it is packed: a later release, say. */
-export async function installPackage(
-  change?: (folder: string) => Promise<void>,
-): Promise<InstalledPackage> {
+interface PackageOptions {
+  /** With the entries for programs, too. */
+  entries?: boolean;
+  /** What to do to the package before it is packed: a later release, say. */
+  change?(folder: string): Promise<void>;
+}
+
+export async function installPackage({
+  entries = false,
+  change,
+}: PackageOptions = {}): Promise<InstalledPackage> {
   const base = await mkdtemp(join(tmpdir(), "spendgate-package-"));
   const [made, folder] = [join(base, "made"), join(base, "installed")];
   const tsx = join(PROJECT, "node_modules/tsx/dist/cli.mjs");
-  await run(process.execPath, [tsx, "packages/spendgate/build.ts", "--out", made], {
-    cwd: PROJECT,
-  });
+  const args = [...(entries ? [] : ["--command-only"]), "--out", made];
+  await run(process.execPath, [tsx, "packages/spendgate/build.ts", ...args], { cwd: PROJECT });
   await change?.(made);
   const packed = await run("npm", ["pack", "--json", "--ignore-scripts"], { cwd: made });
   const names = JSON.parse(packed.stdout);

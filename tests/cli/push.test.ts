@@ -1,10 +1,14 @@
 // What npx spendgate writes is pushed by the real CLI: into a project's own database, and over 0.1.0 with data in it.
-import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { copyFile, cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { releasedMigrations } from "../../scripts/database/release.ts";
+import { generateKeys } from "../../scripts/stack/keys.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
+import { startServices } from "../../scripts/stack/stack.ts";
+import { until } from "../support/until.ts";
 import { fillOldWorld } from "../upgrade/world.ts";
 import { type EmptyDatabase, emptyDatabase } from "./database.ts";
 import { type InstalledPackage, installPackage } from "./package.ts";
@@ -14,7 +18,7 @@ let installed: InstalledPackage;
 let next: InstalledPackage;
 beforeAll(async () => {
   installed = await installPackage();
-  next = await installPackage(makeNext);
+  next = await installPackage({ change: makeNext });
 });
 afterAll(async () => {
   await installed?.remove();
@@ -31,7 +35,6 @@ async function makeNext(folder: string): Promise<void> {
     const file = join(folder, path);
     await writeFile(file, change(await readFile(file, "utf8")));
   };
-  const { createHash } = await import("node:crypto");
   const sha256 = createHash("sha256").update(NEW_MIGRATION).digest("hex");
   await edit("package.json", (text) => text.replace(/"version": "[^"]+"/, '"version": "99.0.0"'));
   await edit("dist/cli/assets/manifest.json", (text) => {
@@ -112,6 +115,75 @@ describe("a project with migrations of its own, the last of the year 2030", () =
     expect(await reserve()).toMatchObject({ allowed: false, reason: "in_flight" });
     expect(await sql`select * from public.orders`).toEqual([]);
     expect(await sql`select * from spend.verify_balances()`).toEqual([]);
+  });
+
+  it("serves the functions that were copied: a chat is answered and booked, the next one is a 429, and doctor finds nothing wrong", async () => {
+    const { sql, url } = database;
+    // As in a program's folder: the packages that the import map names.
+    await symlink(join(PROJECT, "node_modules"), join(project.root, "node_modules"));
+    await project.write("package.json", "{}");
+    const keys = await generateKeys();
+    const services = await startServices({
+      databaseUrl: url,
+      keys,
+      functionsFolder: join(project.root, "supabase/functions/_spendgate"),
+      env: { ALERT_WEBHOOK_URL: "https://example.com/hook" },
+    });
+    try {
+      const post = (path: string, body: object, token: string = keys.publishable) =>
+        fetch(`${services.url}${path}`, {
+          method: "POST",
+          headers: {
+            apikey: keys.publishable,
+            authorization: `Bearer ${token}`,
+            "content-type": "application/json",
+          },
+          body: JSON.stringify(body),
+        });
+      const signUp = await post("/auth/v1/signup", {
+        email: "ada@example.com",
+        password: "correct horse",
+      });
+      const { access_token, user } = (await signUp.json()) as {
+        access_token: string;
+        user: { id: string };
+      };
+      const [tenant] = await sql`insert into spend.tenants (name) values ('Ada') returning id`;
+      await sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenant?.id}, ${user.id})`;
+      await sql`insert into spend.operators (user_id, role) values (${user.id}, 'editor')`;
+      const chat = () =>
+        post(
+          "/functions/v1/chat",
+          {
+            model: "openai/gpt-4o-mini",
+            stream: false,
+            messages: [{ role: "user", content: "Hello" }],
+          },
+          access_token,
+        );
+      expect((await chat()).status).toBe(200);
+      await sql`update spend.cost_quotas set limit_usd = 0.00001 where tenant_id = ${tenant?.id}`;
+      const refused = await chat();
+      expect([refused.status, await refused.json()]).toMatchObject([
+        429,
+        { error: "quota_exceeded" },
+      ]);
+      await until("the first is booked", async () => {
+        const rows =
+          await sql`select status from spend.reservations where tenant_id = ${tenant?.id}`;
+        return rows.every(({ status }) => status === "settled");
+      });
+
+      await sql`call spend.run_maintenance()`;
+      const doctor = ["doctor", "--url", services.url, "--secret-key", keys.secret];
+      const { code, out } = await installed.spendgate(project.root, ...doctor);
+      expect(out).toMatch(/\n0 wrong, 0 warnings, \d+ ok\n$/);
+      expect(code).toBe(0);
+    } finally {
+      await services.stop();
+      await project.remove("node_modules");
+      await project.remove("package.json");
+    }
   });
 
   it("takes 99.0.0 by upgrade: one migration, the functions, and the changelog between", async () => {
@@ -198,7 +270,6 @@ import_map = "../functions/import_map.json"
       );
     }
     const bin = join(installed.root, "dist/cli/assets/functions");
-    const { cp } = await import("node:fs/promises");
     for (const name of [...functions, "import_map.json"]) {
       await cp(join(bin, name), join(project.root, "functions", name), { recursive: true });
     }

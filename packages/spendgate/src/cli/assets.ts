@@ -74,8 +74,7 @@ export function changesSince(from: string): string {
   return sections
     .filter((section) => {
       const version = /^## \[(\d[^\]]*)\]/.exec(section)?.[1];
-      // Unreleased changes are in a package that was built before its release.
-      if (version === undefined) return section.trim().includes("\n");
+      if (version === undefined) return false;
       return compareVersions(version, from) > 0 && compareVersions(version, manifest.version) <= 0;
     })
     .join("")
