@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { findDeno } from "../../scripts/stack/binaries.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 import { blocksOf } from "../docs/pages.ts";
+import { startServer } from "../support/server.ts";
 import { verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
@@ -151,6 +152,31 @@ describe("plain Node", () => {
     expect(await calls(tenant)).toMatchObject([{ product: "gpt-4o-mini", estimated: false }]);
     expect(stack.journal().at(-1)?.body).toMatchObject({ model: "our-deployment" });
   });
+
+  it.each([
+    ["is not there", undefined, { status: "released", usd: 0 }],
+    ["refuses with 401", [401, '{"error":{"message":"no"}}'], { status: "released", usd: 0 }],
+    ["answers what nobody can read", [200, "<html>"], { status: "settled", estimated: true }],
+    ["gives up with 504", [504, ""], { status: "settled", estimated: true }],
+  ] as const)(
+    "of a provider that %s, only what it may charge is booked",
+    async (_, answer, booked) => {
+      const { user, tenant } = await member();
+      const provider = await startServer((_request, response) => {
+        const [status, body] = answer ?? [500, ""];
+        response.writeHead(status, { "content-type": "application/json" }).end(body);
+      });
+      if (answer === undefined) await provider.stop();
+      const own = { ...env, OPENAI_BASE_URL: `${provider.url}/v1` };
+      const file = join(installed.folder, "ai.mjs");
+      const ran = await runNode(installed.folder, file, [tenant.id, user.id], own);
+      expect(ran.code).toBe(1);
+      expect(ran.err).toContain("upstream_error");
+      await until("it is booked", async () => (await calls(tenant))[0]?.status !== "held");
+      expect(await calls(tenant)).toMatchObject([booked]);
+      if (answer !== undefined) await provider.stop();
+    },
+  );
 
   it("holds and books a sandbox (sandbox.mjs)", async () => {
     const { user, tenant } = await member();

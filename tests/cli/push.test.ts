@@ -64,8 +64,8 @@ async function makeNext(folder: string): Promise<void> {
           "  ('openai', 'gpt-of-99', 'output_tokens', 1000000, 99, 0, '2099-01-01'),",
       )
       .replace(
-        /\('openai', 'gpt-4o-mini', 'input_tokens', 1000000, [\d.]+, 0, '2020-01-01'\),/,
-        "('openai', 'gpt-4o-mini', 'input_tokens', 1000000, 0.5, 0, '2020-01-01'),",
+        /\('openai', 'gpt-4.1-nano', 'input_tokens', 1000000, [\d.]+, 0, '2020-01-01'\),/,
+        "('openai', 'gpt-4.1-nano', 'input_tokens', 1000000, 0.5, 0, '2020-01-01'),",
       ),
   );
 }
@@ -211,10 +211,10 @@ describe("a project with migrations of its own, the last of the year 2030", () =
 
   it("takes newer prices: new ones, and changed ones where nobody set another; then there are none left", async () => {
     const { sql } = database;
-    // The DBA has set a price of gpt-4o-mini before: it stays.
+    // The DBA has set a price of gpt-4.1-nano in January: it stays.
     await sql`
-      insert into spend.prices (resource_type, provider, product, meter, usd)
-      values ('llm', 'openai', 'gpt-4o-mini', 'input_tokens', 0.77)`;
+      insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+      values ('llm', 'openai', 'gpt-4.1-nano', 'input_tokens', 0.77, '2026-01-15')`;
     const { code, out } = await next.spendgate(project.root, "prices", "update", "--yes");
     expect(code).toBe(0);
     expect(out).toContain("2 new prices, 2 changed prices, 0 new names.");
@@ -222,7 +222,7 @@ describe("a project with migrations of its own, the last of the year 2030", () =
     await database.push(project.root);
     expect(await priceOf(sql, "gpt-4o")).toBe(3.25);
     expect(await priceOf(sql, "gpt-of-99")).toBe(9);
-    expect(await priceOf(sql, "gpt-4o-mini")).toBe(0.77);
+    expect(await priceOf(sql, "gpt-4.1-nano")).toBe(0.77);
     expect(
       await sql`
         select usd::float8, effective_from from spend.prices
