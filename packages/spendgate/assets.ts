@@ -13,7 +13,7 @@ export const PACKAGE = dirname(new URL(import.meta.url).pathname);
 
 export async function writeAssets(folder: string): Promise<void> {
   const { version } = JSON.parse(await readFile(join(PACKAGE, "package.json"), "utf8"));
-  const { files, entries } = functionsSource();
+  const { files, entries } = await functionsSource();
   const migrations = await packageMigrations(version);
   const manifest: Manifest = {
     version,

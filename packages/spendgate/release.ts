@@ -13,7 +13,8 @@ await main(async () => {
   const { version } = JSON.parse(await readFile(join(PACKAGE, "package.json"), "utf8"));
   const path = join(PACKAGE, "releases", `${version}.json`);
   if (existsSync(path)) throw new StackError(`${version} is recorded: raise the version first.`);
-  const hashes = [...functionsSource().files].map(([file, text]) => [file, sha256(text)]);
+  const { files } = await functionsSource();
+  const hashes = [...files].map(([file, text]) => [file, sha256(text)]);
   await writeFile(path, `${JSON.stringify({ functions: Object.fromEntries(hashes) }, null, 2)}\n`);
   console.log(`recorded ${hashes.length} files of ${version}`);
 });

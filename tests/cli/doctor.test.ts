@@ -125,17 +125,22 @@ describe("a project and its database", () => {
     ],
     [
       "an entrypoint is another file",
-      () => replace(config, "chat/index.ts", "chat/main.ts"),
+      () => replace(config, /chat\/index\.[jt]s/, "chat/main.ts"),
       ["wrong functions.entrypoint"],
     ],
     [
       "a file of the functions is deleted",
-      () => project.remove(`${functions}/_shared/gate/gate.ts`),
+      async () => {
+        const { files } = JSON.parse(await project.read("supabase/spendgate.json")).functions;
+        const part = Object.keys(files).find((path) => !/index\.|import_map/.test(path));
+        await project.remove(`${functions}/${part}`);
+      },
       ["wrong functions.missing"],
     ],
     [
       "a function is changed by hand",
-      () => project.write(`${functions}/chat/index.ts`, "// ours\n"),
+      () =>
+        project.write(`${functions}/${installed.manifest.functions.chat?.entrypoint}`, "// ours\n"),
       ["warning functions.edited"],
     ],
     [

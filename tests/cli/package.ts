@@ -1,9 +1,10 @@
 // The package as people get it: packed, and installed in a folder that has nothing else.
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import type { Manifest } from "../../packages/spendgate/src/cli/assets.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 
 const run = promisify(execFile);
@@ -20,6 +21,8 @@ export interface InstalledPackage {
   /** The package itself. */
   root: string;
   tarball: string;
+  /** What the package brings, as it says itself. */
+  manifest: Manifest;
   /** Runs the command in `cwd`, without a terminal. */
   spendgate(cwd: string, ...args: string[]): Promise<Ran>;
   remove(): Promise<void>;
@@ -52,6 +55,9 @@ export async function installPackage({
     folder,
     root: join(folder, "node_modules/spendgate"),
     tarball,
+    manifest: JSON.parse(
+      await readFile(join(folder, "node_modules/spendgate/dist/cli/assets/manifest.json"), "utf8"),
+    ),
     spendgate: (cwd, ...args) => runNode(cwd, join(folder, "node_modules/.bin/spendgate"), args),
     remove: () => rm(base, { recursive: true, force: true }),
   };

@@ -1,8 +1,18 @@
 // What npx spendgate writes is pushed by the real CLI: into a project's own database, and over 0.1.0 with data in it.
 import { createHash } from "node:crypto";
-import { copyFile, cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import type { Sql } from "postgres";
+import { parse } from "smol-toml";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { releasedMigrations } from "../../scripts/database/release.ts";
 import { generateKeys } from "../../scripts/stack/keys.ts";
@@ -29,26 +39,43 @@ afterAll(async () => {
 const NEW_MIGRATION = "alter table spend.plans add column note_of_the_next text;\n";
 const GPT_4O = { provider: "openai", model: "gpt-4o", input_tokens: 1000, output_tokens: 0 };
 
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+
 /** The package as release 99.0.0 might be: a migration, a function and prices that this one has not. */
 async function makeNext(folder: string): Promise<void> {
   const edit = async (path: string, change: (text: string) => string) => {
     const file = join(folder, path);
     await writeFile(file, change(await readFile(file, "utf8")));
   };
-  const sha256 = createHash("sha256").update(NEW_MIGRATION).digest("hex");
   await edit("package.json", (text) => text.replace(/"version": "[^"]+"/, '"version": "99.0.0"'));
+  // One function is another file than before, as a bundle is in the place of sources.
+  const functions = join(folder, "dist/cli/assets/functions");
+  const { chat, maintenance } = JSON.parse(
+    await readFile(join(folder, "dist/cli/assets/manifest.json"), "utf8"),
+  ).functions;
+  await rename(join(functions, maintenance.entrypoint), join(functions, "maintenance/main.js"));
   await edit("dist/cli/assets/manifest.json", (text) => {
     const manifest = JSON.parse(text);
+    manifest.functions.maintenance = { entrypoint: "maintenance/main.js" };
     manifest.version = "99.0.0";
     const file = "99990101000000_next.sql";
-    manifest.migrations.push({ file, release: "99.0.0", sha256 });
+    manifest.migrations.push({ file, release: "99.0.0", sha256: sha256(NEW_MIGRATION) });
     return JSON.stringify(manifest);
   });
   await writeFile(
     join(folder, "dist/cli/assets/migrations/99990101000000_next.sql"),
     NEW_MIGRATION,
   );
-  await edit("dist/cli/assets/functions/_shared/runtime/sleep.ts", (text) => `${text}// Of 99.\n`);
+  await edit(`dist/cli/assets/functions/${chat.entrypoint}`, (text) => `${text}// Of 99.\n`);
+  // As if the sources that are here had been a release.
+  const sources = await readdir(join(PROJECT, "functions"), { recursive: true });
+  const hashes = sources
+    .filter((path) => /\.(ts|json)$/.test(path))
+    .map(async (path) => [path, sha256(await readFile(join(PROJECT, "functions", path), "utf8"))]);
+  const published = Object.fromEntries(await Promise.all(hashes));
+  await edit("dist/cli/assets/releases.json", (text) =>
+    JSON.stringify({ ...JSON.parse(text), "98.0.0": { functions: published } }),
+  );
   await edit("dist/cli/assets/CHANGELOG.md", (text) =>
     text.replace(
       /^## \[/m,
@@ -195,9 +222,21 @@ describe("a project with migrations of its own, the last of the year 2030", () =
     expect(out).toContain("The package has 4 new prices: `npx spendgate prices update`.");
     const added = (await project.migrations()).filter((file) => !before.includes(file));
     expect(added).toEqual([expect.stringMatching(/^2030061512\d{4}_spendgate_next\.sql$/)]);
-    expect(await project.read("supabase/functions/_spendgate/_shared/runtime/sleep.ts")).toContain(
-      "// Of 99.",
-    );
+    const root = "supabase/functions/_spendgate";
+    const { chat, maintenance } = installed.manifest.functions;
+    expect(await project.read(`${root}/${chat?.entrypoint}`)).toContain("// Of 99.");
+    // The function that has another file now: the section says so, and the old file is gone.
+    const { functions } = parse(await project.read("supabase/config.toml")) as {
+      functions: Record<string, object>;
+    };
+    expect(functions.maintenance).toEqual({
+      enabled: true,
+      verify_jwt: false,
+      entrypoint: "./functions/_spendgate/maintenance/main.js",
+    });
+    const files = Object.keys(await project.files());
+    expect(files).toContain(`${root}/maintenance/main.js`);
+    expect(files).not.toContain(`${root}/${maintenance?.entrypoint}`);
     await database.push(project.root);
     expect(await database.sql`select note_of_the_next from spend.plans`).not.toEqual([]);
     expect((await next.spendgate(project.root, "upgrade", "--yes")).out).toMatch(
@@ -269,9 +308,9 @@ import_map = "../functions/import_map.json"
         join(migrations, file.replace(/^\d+/, "20260301000000")),
       );
     }
-    const bin = join(installed.root, "dist/cli/assets/functions");
     for (const name of [...functions, "import_map.json"]) {
-      await cp(join(bin, name), join(project.root, "functions", name), { recursive: true });
+      const copy = join(project.root, "functions", name);
+      await cp(join(PROJECT, "functions", name), copy, { recursive: true });
     }
     await project.write(edited, `${await project.read(edited)}// Ours.\n`);
     await database.push(project.root);
@@ -285,9 +324,19 @@ import_map = "../functions/import_map.json"
 
     const { code, out } = await next.spendgate(project.root, "upgrade", "--yes");
     expect(code).toBe(0);
-    expect(out).toContain(`! ${edited} was changed by hand and is kept. --force replaces it.`);
+    expect(out).toContain(`! ${edited} was changed by hand`);
     expect(await project.read(edited)).toContain("// Ours.");
-    expect(await project.read("functions/_shared/runtime/sleep.ts")).toContain("// Of 99.");
+    const { entrypoint } = next.manifest.functions.chat as { entrypoint: string };
+    expect(await project.read(`functions/${entrypoint}`)).toContain("// Of 99.");
+    expect(parse(await project.read("supabase/config.toml"))).toMatchObject({
+      functions: {
+        chat: {
+          verify_jwt: false,
+          entrypoint: expect.stringMatching(`../functions/${entrypoint}`),
+        },
+        maintenance: { entrypoint: "../functions/maintenance/main.js" },
+      },
+    });
     expect(Object.keys(await project.files()).some((path) => path.includes("_spendgate/"))).toBe(
       false,
     );

@@ -1,5 +1,5 @@
 // What the package brings: migrations, prices, functions, the changelog. `npm run build` writes it into dist/assets.
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { compareVersions, sha256 } from "./text.ts";
@@ -60,12 +60,17 @@ export function functionFiles(): Map<string, string> {
   return new Map(files.map((path) => [path, text(`functions/${path}`)]));
 }
 
+const releases = Object.values(json<Releases>("releases.json"));
+
 /** Whether a release brought this file with this text. */
 export function isPublished(path: string, content: string): boolean {
-  if (!existsSync(join(FOLDER, "releases.json"))) return false;
   const hash = sha256(content);
-  const releases = Object.values(json<Releases>("releases.json"));
   return releases.some(({ functions }) => functions[path] === hash);
+}
+
+/** Every file of the functions that a release ever brought. */
+export function publishedPaths(): string[] {
+  return [...new Set(releases.flatMap(({ functions }) => Object.keys(functions)))];
 }
 
 /** The changelog's sections of the versions after `from`, up to the package's, newest first. */

@@ -1,4 +1,5 @@
 // supabase/config.toml with what Spendgate needs in it. All that was there stays: values, order, comments.
+import { posix } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { parse, patch } from "@decimalturn/toml-patch";
 import { Failure } from "./failure.ts";
@@ -24,7 +25,8 @@ major_version = 17
 }
 
 /**
- * Exposes the schema spend, and adds the functions that have no section.
+ * Exposes the schema spend, adds the functions that have no section, and corrects the entrypoints of those that have one:
+ * `functions` are Spendgate's own alone.
  * @throws Failure where that cannot be done without losing something.
  */
 export function mergeConfig(text: string, functions: Record<string, FunctionConfig>): string {
@@ -37,6 +39,7 @@ export function mergeConfig(text: string, functions: Record<string, FunctionConf
     merged = patch(text, wanted);
     demandKept(text, merged, wanted);
   }
+  merged = withEntrypoints(merged, functions);
   const added = Object.entries(functions).filter(([name]) => !config.functions?.[name]);
   if (added.length === 0) return merged;
   const wanted = parse(merged) as Table;
@@ -44,6 +47,23 @@ export function mergeConfig(text: string, functions: Record<string, FunctionConf
   const extended = withSections(merged, added, wanted) ?? patch(merged, wanted);
   demandKept(text, extended, wanted);
   return extended;
+}
+
+/** Sections that name another file than the function has now: a release may bring bundles where there were sources. */
+function withEntrypoints(text: string, functions: Record<string, FunctionConfig>): string {
+  const wanted = structuredClone(readConfig(text));
+  for (const [name, { entrypoint = "", import_map }] of Object.entries(functions)) {
+    const own = wanted.functions?.[name];
+    const found = own?.entrypoint ?? `functions/${name}/index.ts`;
+    if (!own || posix.normalize(found) === posix.normalize(entrypoint)) continue;
+    own.entrypoint = entrypoint;
+    if (import_map) own.import_map = import_map;
+    else delete own.import_map;
+  }
+  if (saysTheSame(wanted, readConfig(text))) return text;
+  const changed = patch(text, wanted);
+  demandKept(text, changed, wanted);
+  return changed;
 }
 
 /** Sections at the end; undefined where the file has its functions in another form, which forbids sections. */

@@ -1,7 +1,7 @@
 // Spendgate's functions in a project: where they are, whose they are, and what of them was changed by hand.
 import { existsSync } from "node:fs";
 import { dirname, join, posix, relative, sep } from "node:path";
-import { functionFiles, isPublished, manifest } from "./assets.ts";
+import { functionFiles, isPublished, manifest, publishedPaths } from "./assets.ts";
 import { Failure } from "./failure.ts";
 import type { Config, FunctionConfig, Project } from "./project.ts";
 import { sha256 } from "./text.ts";
@@ -102,6 +102,8 @@ export interface FunctionChanges {
   remove: string[];
   /** Changed by hand, and another in the package: left as they are. */
   kept: string[];
+  /** Changed by hand, and not in the package any more: left, and used by nothing. */
+  unused: string[];
 }
 
 /**
@@ -115,7 +117,13 @@ export function functionChanges(
   record: InstallRecord | undefined,
   force: boolean,
 ): FunctionChanges {
-  const changes: FunctionChanges = { add: new Map(), change: new Map(), remove: [], kept: [] };
+  const changes: FunctionChanges = {
+    add: new Map(),
+    change: new Map(),
+    remove: [],
+    kept: [],
+    unused: [],
+  };
   const written = record?.functions.files ?? {};
   const current = (path: string) => project.read(join("supabase", root, path));
   const isOurs = (path: string, content: string) =>
@@ -127,12 +135,12 @@ export function functionChanges(
     else if (force || isOurs(path, found)) changes.change.set(path, content);
     else changes.kept.push(path);
   }
-  for (const path of Object.keys(written)) {
-    if (wanted.has(path)) continue;
-    const found = current(path);
+  // What was copied by hand stays: functions of the project may import it.
+  for (const path of record ? Object.keys(written) : publishedPaths()) {
+    const found = wanted.has(path) ? undefined : current(path);
     if (found === undefined) continue;
-    if (force || isOurs(path, found)) changes.remove.push(path);
-    else changes.kept.push(path);
+    if (!isOurs(path, found)) changes.unused.push(path);
+    else if (record) changes.remove.push(path);
   }
   return changes;
 }

@@ -111,6 +111,11 @@ export function installPlan(
       `${fromRoot(project, root, path)} was changed by hand and is kept. --force replaces it.`,
     );
   }
+  for (const path of own.length > 0 ? functions.unused : []) {
+    notes.push(
+      `${fromRoot(project, root, path)} was changed by hand, and this version does not use it any more: carry your change over.`,
+    );
+  }
   if (config) changes.push(...configChange(project, own, root, notes));
   if (own.length > 0 || record) {
     changes.push({ path: RECORD, content: recordText(root, own, files) });
