@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { closedPort, forward, startServer, type TestServer } from "../support/server.ts";
 import { startTestStack, type TestStack } from "../support/stack.ts";
 import { type EmptyDatabase, emptyDatabase } from "./database.ts";
-import { type InstalledPackage, installPackage, runNode } from "./package.ts";
+import { type InstalledPackage, installPackage, PACKAGE_MS, runNode } from "./package.ts";
 import { emptyFolder, freshProject, removeProjects, type TestProject } from "./project.ts";
 
 interface Finding {
@@ -20,7 +20,7 @@ interface Finding {
 let installed: InstalledPackage;
 beforeAll(async () => {
   installed = await installPackage();
-});
+}, PACKAGE_MS);
 afterAll(async () => {
   await installed?.remove();
   await removeProjects();

@@ -18,7 +18,7 @@ import {
   type TestUser,
 } from "../support/stack.ts";
 import { until } from "../support/until.ts";
-import { type InstalledPackage, installPackage, runNode } from "./package.ts";
+import { type InstalledPackage, installPackage, PACKAGE_MS, runNode } from "./package.ts";
 
 let installed: InstalledPackage;
 let stack: TestStack;
@@ -56,7 +56,7 @@ beforeAll(async () => {
     await mkdir(dirname(target), { recursive: true });
     await symlink(join(PROJECT, "node_modules", name), target);
   }
-});
+}, PACKAGE_MS);
 afterAll(async () => {
   for (const server of servers) server.kill();
   await stack?.stop();

@@ -1,6 +1,6 @@
 // The package as people get it: packed, and installed in a folder that has nothing else.
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -28,22 +28,29 @@ export interface InstalledPackage {
   remove(): Promise<void>;
 }
 
+/** Milliseconds that building and installing may take on a busy machine. */
+export const PACKAGE_MS = 180_000;
+
 interface PackageOptions {
   /** With the entries for programs, too. */
   entries?: boolean;
-  /** What to do to the package before it is packed: a later release, say. */
+  /** A package to begin with, instead of building one. */
+  from?: InstalledPackage;
+  /** What to do to it before it is packed: a later release, say. */
   change?(folder: string): Promise<void>;
 }
 
 export async function installPackage({
   entries = false,
+  from,
   change,
 }: PackageOptions = {}): Promise<InstalledPackage> {
   const base = await mkdtemp(join(tmpdir(), "spendgate-package-"));
   const [made, folder] = [join(base, "made"), join(base, "installed")];
   const tsx = join(PROJECT, "node_modules/tsx/dist/cli.mjs");
   const args = [...(entries ? [] : ["--command-only"]), "--out", made];
-  await run(process.execPath, [tsx, "packages/spendgate/build.ts", ...args], { cwd: PROJECT });
+  if (from) await cp(from.root, made, { recursive: true });
+  else await run(process.execPath, [tsx, "packages/spendgate/build.ts", ...args], { cwd: PROJECT });
   await change?.(made);
   const packed = await run("npm", ["pack", "--json", "--ignore-scripts"], { cwd: made });
   const names = JSON.parse(packed.stdout);

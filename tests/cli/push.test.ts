@@ -21,15 +21,15 @@ import { startServices } from "../../scripts/stack/stack.ts";
 import { until } from "../support/until.ts";
 import { fillOldWorld } from "../upgrade/world.ts";
 import { type EmptyDatabase, emptyDatabase } from "./database.ts";
-import { type InstalledPackage, installPackage } from "./package.ts";
+import { type InstalledPackage, installPackage, PACKAGE_MS } from "./package.ts";
 import { emptyFolder, livedInProject, removeProjects, type TestProject } from "./project.ts";
 
 let installed: InstalledPackage;
 let next: InstalledPackage;
 beforeAll(async () => {
   installed = await installPackage();
-  next = await installPackage({ change: makeNext });
-});
+  next = await installPackage({ from: installed, change: makeNext });
+}, PACKAGE_MS);
 afterAll(async () => {
   await installed?.remove();
   await next?.remove();

@@ -28,7 +28,11 @@ async function ask() {
 
 try {
   // The most that the call may use: no token is shorter than a byte.
-  const usage = { ...model, input_tokens: Buffer.byteLength(prompt) + 64, output_tokens: 500 };
+  const usage = {
+    ...model,
+    input_tokens: new TextEncoder().encode(prompt).length + 64,
+    output_tokens: 500,
+  };
   const call = { tenantId, userId, resourceType: "llm", task: "script", usage };
   console.log(await gate.withReservation(call, ask));
 } catch (error) {
