@@ -71,6 +71,51 @@ const fetch = module.default?.fetch ?? module.POST;
 serve({ fetch, port: 0, hostname: "127.0.0.1" }, ({ port }) => console.log("port", port));
 `;
 
+const EMBED = `
+import { createOpenAI } from "@ai-sdk/openai";
+import { embedMany, wrapEmbeddingModel } from "ai";
+import { createGate } from "spendgate";
+import { meteredEmbeddingMiddleware } from "spendgate/ai";
+const openai = createOpenAI({ apiKey: "local", baseURL: process.env.OPENAI_BASE_URL });
+const [tenantId, userId] = process.argv.slice(2);
+let cost;
+const model = wrapEmbeddingModel({
+  model: openai.embeddingModel("text-embedding-3-small"),
+  middleware: meteredEmbeddingMiddleware(
+    { gate: createGate(), tenantId, userId, task: "search" },
+    { onCost: ({ costUsd }) => { cost = costUsd; } },
+  ),
+});
+const { embeddings } = await embedMany({ model, values: ["one", "two"], maxRetries: 0 });
+while (cost === undefined) await new Promise((next) => setTimeout(next, 10));
+console.log(embeddings.length + " vectors for $" + cost);
+`;
+
+const DOORS = `
+import { createGate } from "spendgate";
+const gate = createGate();
+const [tenantId, userId] = process.argv.slice(2);
+const usage = (input_tokens, model = "gpt-4o") => ({ provider: "openai", model, input_tokens, output_tokens: 0 });
+const call = (tokens, more = {}) => ({ tenantId, userId, resourceType: "llm", usage: usage(tokens), ...more });
+const code = (promise) => promise.then(() => "none", (error) => [error.code, error.details.reason].filter(Boolean).join(" "));
+const first = await gate.reserve(call(3600));
+const extended = await code(gate.extend(first.id, usage(8000)));
+const { reservationId: _, isEstimated: __, ...released } = await gate.release(first.id, "not sent");
+const second = await gate.reserve(call(1000));
+const { status, costUsd } = await gate.settle(second.id, usage(1000));
+const third = await gate.reserve(call(100));
+const { status: ended, isEstimated } = await gate.settle(third.id, null);
+console.log(JSON.stringify({
+  warnings: first.warnings.map(({ resourceType }) => resourceType),
+  extended,
+  released,
+  settled: { status, costUsd },
+  estimate: { status: ended, isEstimated },
+  unpriced: await code(gate.reserve(call(1, { usage: usage(1, "gpt-of-nobody") }))),
+  stranger: await code(gate.reserve(call(1, { userId: crypto.randomUUID() }))),
+}));
+`;
+
 async function member(limitUsd = 1): Promise<{ user: TestUser; tenant: TestTenant }> {
   const user = await stack.signUp();
   const tenant = await stack.createTenant({ members: [user] });
@@ -178,6 +223,39 @@ describe("plain Node", () => {
     },
   );
 
+  it("meters a model of embeddings, at what its provider reports", async () => {
+    const { user, tenant } = await member();
+    const file = join(installed.folder, "embed.mjs");
+    await writeFile(file, EMBED);
+    const { code, out, err } = await runNode(installed.folder, file, [tenant.id, user.id], env);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    const [call] = await calls(tenant);
+    expect(call).toMatchObject({
+      status: "settled",
+      task: "search",
+      product: "text-embedding-3-small",
+      estimated: false,
+    });
+    expect(out).toBe(`2 vectors for $${call?.usd}\n`);
+  });
+
+  it("reserves, extends, releases and settles one by one, and tells what a quota near its limit has left", async () => {
+    const { user, tenant } = await member(0.01);
+    const file = join(installed.folder, "doors.mjs");
+    await writeFile(file, DOORS);
+    const { code, out, err } = await runNode(installed.folder, file, [tenant.id, user.id], env);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(JSON.parse(out)).toEqual({
+      warnings: ["llm"],
+      extended: "quota_exceeded exceeds_limit",
+      released: { status: "released", costUsd: 0 },
+      settled: { status: "settled", costUsd: 0.0025 },
+      estimate: { status: "settled", isEstimated: true },
+      unpriced: "unpriced_product",
+      stranger: "not_a_member",
+    });
+  });
+
   it("holds and books a sandbox (sandbox.mjs)", async () => {
     const { user, tenant } = await member();
     const { code, out, err } = await run("sandbox.mjs", tenant.id, user.id);
@@ -246,6 +324,31 @@ describe("a server", () => {
     );
     await stack.sql`update spend.cost_quotas set limit_usd = 0.00001 where tenant_id = ${tenant.id}`;
     expect((await post(`${url}/chat`, user, { prompt: "Hello" })).status).toBe(429);
+  });
+
+  it("lets tenantOf say who pays, and refuses a tenant that the user is not in", async () => {
+    await writeFile(
+      join(installed.folder, "chosen.mjs"),
+      `import { createGate } from "spendgate";
+       import { gated } from "spendgate/server";
+       const tenantOf = (request) => new URL(request.url).searchParams.get("tenant");
+       const gate = createGate();
+       const usage = { provider: "openai", model: "gpt-4o", input_tokens: 1, output_tokens: 0 };
+       export const POST = gated(gate, { tenantOf }, async ({ tenantId, userId }) => {
+         const call = { tenantId, userId, resourceType: "llm", usage };
+         await gate.withReservation(call, async () => ({ value: 1, usage }));
+         return Response.json({ tenantId });
+       });`,
+    );
+    const url = await start(process.execPath, ["serve.mjs", "./chosen.mjs"], /^port (\d+)$/);
+    const { user, tenant } = await member();
+    const other = await stack.createTenant({ members: [user] });
+    const paid = await post(`${url}?tenant=${other.id}`, user, {});
+    expect(await paid.json()).toEqual({ tenantId: other.id });
+    expect([await calls(tenant), await calls(other)]).toMatchObject([[], [{ task: "chat" }]]);
+    const { tenant: foreign } = await member();
+    const refused = await post(`${url}?tenant=${foreign.id}`, user, {});
+    expect([refused.status, await refused.json()]).toMatchObject([403, { error: "not_a_member" }]);
   });
 
   it("runs on Deno 2.9 (deno.ts)", async () => {
