@@ -40,8 +40,13 @@ Object.assign(globalThis, {
   console.error("unhandled rejection:", (event as Event & { reason: unknown }).reason);
 });
 
+/** Sources, or a bundle. */
 async function load(name: string): Promise<Handler | null> {
-  const file = pathToFileURL(resolve(folder, name, "index.ts")).href;
+  return (await loadFile(name, "index.ts")) ?? (await loadFile(name, "index.js"));
+}
+
+async function loadFile(name: string, index: string): Promise<Handler | null> {
+  const file = pathToFileURL(resolve(folder, name, index)).href;
   try {
     return ((await import(file)) as { default: Handler }).default;
   } catch (error) {

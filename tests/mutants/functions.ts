@@ -17,9 +17,9 @@ function broken(
 export const functionMutants: Mutant[] = [
   broken(
     "the provider is called before the hold",
-    "_shared/llm/metered_model.ts",
+    "_shared/llm/meter.ts",
     'const attempt = await Attempt.open("chat", product, bound, metering, params, time);',
-    'void (async () => languageModel(product, fetch).doGenerate(bounded))().catch(() => {});\n      const attempt = await Attempt.open("chat", product, bound, metering, params, time);',
+    'void (async () => model({ fetch } as never).doGenerate(bounded))().catch(() => {});\n      const attempt = await Attempt.open("chat", product, bound, metering, params, time);',
     CHAT,
   ),
   broken(
@@ -45,7 +45,7 @@ export const functionMutants: Mutant[] = [
   ),
   broken(
     "a call that ended is not settled",
-    "_shared/llm/metered_model.ts",
+    "_shared/llm/meter.ts",
     "usage.seeAnswer(result);\n          attempt.settle(usage.usage);",
     "usage.seeAnswer(result);",
     ENDINGS,

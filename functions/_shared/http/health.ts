@@ -62,7 +62,9 @@ async function look(gate: Gate): Promise<Health> {
     }
     if (newest === null) {
       health.status = "down";
-      health.remedies.push("There are no prices: load supabase/seeds/prices.sql.");
+      health.remedies.push(
+        "There are no prices: run npx spendgate prices update, then npx supabase db push.",
+      );
     }
   } catch (thrown) {
     describe(toSpendgateError(thrown), health);

@@ -6,6 +6,7 @@ import type { Reservation, Usage } from "../gate/gate.ts";
 import type { Metering } from "../gate/metering.ts";
 import { recordRefusal, recordWarnings } from "../gate/refusal.ts";
 import { inBackground } from "../runtime/background.ts";
+import { deferred } from "../runtime/deferred.ts";
 import { describeError, log, markLogged } from "../runtime/log.ts";
 import { activeContext, type TraceContext, within } from "../runtime/telemetry/context.ts";
 import { providerName, SPANS } from "../runtime/telemetry/names.ts";
@@ -64,7 +65,7 @@ export class Attempt {
   /** The counted usage of a call that failed before its first token. */
   counted: Usage | undefined;
   readonly #stop = new AbortController();
-  readonly #settled = Promise.withResolvers<SettleAnswer | undefined>();
+  readonly #settled = deferred<SettleAnswer | undefined>();
   readonly #startedAt = performance.now();
   readonly #deadline: ReturnType<typeof setTimeout>;
   readonly #forgetWorkerEnd: () => void;

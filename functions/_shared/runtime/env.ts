@@ -1,6 +1,7 @@
 // The environment, read and checked once, by the table in settings.ts. What is optional and wrong takes nothing else down.
 // Keys of providers and of E2B are not in it: see llm/providers/registry.ts and sandbox/e2b.ts.
 import { SpendgateError } from "../errors.ts";
+import { environment } from "./environment.ts";
 import { log, setLogLevel } from "./log.ts";
 import {
   ALERTS_AND_TELEMETRY,
@@ -20,7 +21,7 @@ export type Env = ReturnType<typeof readEnv>;
  * optional and wrong is logged, once.
  * @throws SpendgateError not_configured, naming what is required and missing or wrong.
  */
-export function readEnv(variables: Record<string, string | undefined> = Deno.env.toObject()) {
+export function readEnv(variables: Record<string, string | undefined> = environment()) {
   const { values: env, problems } = readSettings(SETTINGS, variables);
   setLogLevel(env.SPENDGATE_LOG_LEVEL);
   logProblems(problems);

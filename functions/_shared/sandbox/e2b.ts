@@ -2,6 +2,7 @@
 // says so. What is called here is held before and booked after by the modules above it. Its SDK is loaded by the first call.
 import type { Sandbox } from "@e2b/code-interpreter";
 import { type Env, expectRight, logProblems, notConfigured } from "../runtime/env.ts";
+import { environment } from "../runtime/environment.ts";
 import { sendAllOnce } from "../runtime/fetch_once.ts";
 import { log } from "../runtime/log.ts";
 import { E2B, readSettings } from "../runtime/settings.ts";
@@ -28,7 +29,7 @@ let read: ReturnType<typeof readSettings<typeof E2B>> | undefined;
 
 function settings() {
   if (read === undefined) {
-    read = readSettings(E2B, Deno.env.toObject());
+    read = readSettings(E2B, environment());
     logProblems(read.problems);
   }
   return read;

@@ -264,9 +264,10 @@ async function readStart(response: Response): Promise<string> {
 
 /** HTTP/1.1, where the runtime has a choice: there, closing a connection is noticed inside the sandbox. */
 const client = once(() => {
-  const { createHttpClient } = Deno as unknown as {
-    createHttpClient?: (options: { http2: boolean }) => unknown;
+  const { Deno } = globalThis as unknown as {
+    Deno?: { createHttpClient?: (options: { http2: boolean }) => unknown };
   };
+  const createHttpClient = Deno?.createHttpClient;
   try {
     return createHttpClient ? { client: createHttpClient({ http2: false }) } : {};
   } catch {

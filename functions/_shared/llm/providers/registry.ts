@@ -2,6 +2,7 @@
 // a check in CI says so. An SDK is loaded by the first call of its provider.
 import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
 import { notConfigured } from "../../runtime/env.ts";
+import { environment } from "../../runtime/environment.ts";
 import { fetchOnce } from "../../runtime/fetch_once.ts";
 import { log, messageOf } from "../../runtime/log.ts";
 import { describeProblem, PROVIDERS, readSettings } from "../../runtime/settings.ts";
@@ -32,9 +33,7 @@ export interface Loaded {
 }
 
 /** All that are set up. One that is set up wrongly takes no other down: the log says what is wrong, once. */
-export function loadProviders(
-  values: Record<string, string | undefined> = Deno.env.toObject(),
-): Loaded {
+export function loadProviders(values: Record<string, string | undefined> = environment()): Loaded {
   const result: Loaded = { providers: {}, problems: {} };
   for (const [name, own] of settingsByProvider(values)) {
     try {
@@ -78,7 +77,7 @@ function entriesOf(text: string | undefined): [string, string][] {
 
 /** @throws Error that names the variable which is wrong. */
 export function readProviders(
-  values: Record<string, string | undefined> = Deno.env.toObject(),
+  values: Record<string, string | undefined> = environment(),
 ): Record<string, Provider> {
   const { values: env, problems } = readSettings(PROVIDERS, values);
   if (problems.length > 0) throw new Error(problems.map(describeProblem).join(" "));

@@ -82,7 +82,7 @@ function stoppable(response: Response, signal: AbortSignal): Response {
 }
 
 /** A connection that was never made; one that broke later leaves the usage unknown. */
-function isUnconnected(error: unknown): boolean {
+export function isUnconnected(error: unknown): boolean {
   const { message, code, cause } = error as { message?: string; code?: string; cause?: unknown };
   return (
     /\(Connect\)/.test(message ?? "") ||
