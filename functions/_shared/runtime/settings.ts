@@ -232,7 +232,7 @@ export const SANDBOXES = {
   SPENDGATE_PROJECT: optional(
     text,
     "text",
-    "tells this project's sandboxes from others in the same E2B account",
+    "tells this project's sandboxes from others in the same E2B account, and its incidents from others with the same PagerDuty key",
     { defaultIs: "`SUPABASE_URL`" },
   ),
   SPENDGATE_SANDBOX_TEMPLATE: named(
