@@ -42,6 +42,7 @@ insert into placement (name, place) values
   ('spend.settings', 'coordinator'),
   ('spend_private.job_runs', 'coordinator'),
   ('spend_private.ledger_state', 'coordinator'),
+  ('spend_private.ledger_totals', 'coordinator'),
   ('spend_private.sandbox_sweeps', 'coordinator'),
   ('spend_private.surveys', 'coordinator'),
   ('spend_private.unusual_days', 'coordinator'),
