@@ -7,6 +7,7 @@ import {
   GAUGES,
   METRICS,
   type Metric,
+  TOTALS,
 } from "../../functions/_shared/runtime/telemetry/names.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 import { type Services, startServices } from "../../scripts/stack/stack.ts";
@@ -20,7 +21,7 @@ import {
 } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
-const ALL: Metric[] = [...Object.values(METRICS), ...Object.values(GAUGES)];
+const ALL: Metric[] = [METRICS, GAUGES, TOTALS].flatMap((table) => Object.values<Metric>(table));
 const HELLO = { messages: [{ role: "user", content: "Hello" }] };
 
 let collector: Collector;
