@@ -7,7 +7,7 @@ import { BROWSER, type DashboardPage, type DashboardStack, startDashboard } from
 const TENANT_SCREENS = ["", "/usage", "/people", "/calls", "/changes", "/channels"];
 const OPERATOR_SCREENS = [
   "/operator/fleet",
-  "/operator/near-limit?percent=50",
+  "/operator/near-limit?percent=0&quota=1",
   "/operator/holds",
   "/operator/refusals?days=30",
   "/operator/unusual",

@@ -20,11 +20,15 @@ import { Badge, Button, linkButton, Money, Panel, Screen } from "../ui/parts.tsx
 import { QuotaBar, quotaName, Resets, resourceName, StateBadge } from "../ui/quota_bar.tsx";
 import { Empty, FirstCall, Loaded, Skeleton } from "../ui/states.tsx";
 import { targetProps } from "../ui/target.ts";
-import { CallsTable } from "./calls_table.tsx";
 
 // Few may change a limit: the others need not load how.
 const EditQuota = lazy(async () => ({
   default: (await import("../operator/edit_quota.tsx")).EditQuota,
+}));
+
+// It stands at the end of the screen: what is above need not wait for it.
+const CallsTable = lazy(async () => ({
+  default: (await import("./calls_table.tsx")).CallsTable,
 }));
 
 export function Overview() {
@@ -90,7 +94,9 @@ export function Overview() {
         <Loaded query={calls}>
           {(rows) =>
             rows.length > 0 ? (
-              <CallsTable calls={rows} />
+              <Suspense fallback={<Skeleton rows={rows.length} />}>
+                <CallsTable calls={rows} />
+              </Suspense>
             ) : (
               <Empty title="No calls yet">
                 <FirstCall tenantId={tenant_id} />
