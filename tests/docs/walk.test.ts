@@ -36,12 +36,12 @@ async function walk(page: string, before = ""): Promise<string> {
   return stdout;
 }
 
-it("README.md leads from the sign-up to a settled call and a 429", {
+it("README.md leads from the sign-up to an answer, what it cost and a 429", {
   timeout: 120_000,
 }, async () => {
   const printed = await walk("README.md");
   expect(printed).toContain('"type":"data-spendgate"');
-  expect(printed).toContain("settled");
+  expect(printed).toMatch(/^HTTP\/1\.1 200 /m);
   expect(printed).toContain("150.00");
   expect(printed).toMatch(/^HTTP\/1\.1 429 /m);
   expect(printed).toContain('"error":"quota_exceeded"');
