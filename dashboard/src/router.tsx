@@ -37,6 +37,15 @@ function day(value: unknown): Day | undefined {
     : undefined;
 }
 
+/** The quota that an alert is about: functions/alerts/message.ts names it. */
+export interface QuotaSearch {
+  quota?: number;
+}
+
+function quotaOf({ quota }: Search): number | undefined {
+  return number(quota, 1, Number.MAX_SAFE_INTEGER);
+}
+
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound });
 
 const start = createRoute({ getParentRoute: () => root, path: "/", component: Start });
@@ -50,6 +59,7 @@ const tenant = createRoute({
 const overview = createRoute({
   getParentRoute: () => tenant,
   path: "/",
+  validateSearch: (search: Search): QuotaSearch => ({ quota: quotaOf(search) }),
   component: lazyRouteComponent(() => import("./tenant/overview.tsx"), "Overview"),
 });
 
@@ -161,9 +171,10 @@ const fleet = createRoute({
 const nearLimit = createRoute({
   getParentRoute: () => operator,
   path: "near-limit",
-  validateSearch: (search: Search): { percent?: number; page?: number } => ({
+  validateSearch: (search: Search): QuotaSearch & { percent?: number; page?: number } => ({
     percent: number(search.percent, 0, 1000),
     page: number(search.page, 1, 1e6),
+    quota: quotaOf(search),
   }),
   component: lazyRouteComponent(() => import("./operator/near_limit.tsx"), "NearLimitScreen"),
 });
@@ -203,6 +214,7 @@ const unusual = createRoute({
 const limits = createRoute({
   getParentRoute: () => operator,
   path: "limits",
+  validateSearch: (search: Search): QuotaSearch => ({ quota: quotaOf(search) }),
   component: lazyRouteComponent(() => import("./operator/limits.tsx"), "Limits"),
 });
 

@@ -74,7 +74,12 @@ const WAYS: Record<ChannelKind, Way> = {
       "PagerDuty",
       {
         url: `${env.pagerDutyUrl.replace(/\/+$/, "")}/v2/enqueue`,
-        body: toPagerDuty(delivery, message, targetOf(delivery, env.pagerDutyRoutingKey)),
+        body: toPagerDuty(
+          delivery,
+          message,
+          targetOf(delivery, env.pagerDutyRoutingKey),
+          env.project,
+        ),
       },
       // The tenant's is the key, the address is the operator's.
       { isTenants: false, allowPrivate: true },

@@ -1,9 +1,14 @@
-// The state that all functions share, as gauges: told by this one job, so that no worker's old word stands beside it.
+// The state that all functions share, as gauges, and what the ledger booked, as counters: told by this one job, so that no worker's old word stands beside it.
 import { z } from "zod";
 import { databaseError } from "../_shared/database/errors.ts";
 import type { Gate } from "../_shared/gate/gate.ts";
 import { describeError, log } from "../_shared/runtime/log.ts";
-import { type GaugeValue, isMeasured, sendGauges } from "../_shared/runtime/telemetry/telemetry.ts";
+import {
+  type GaugeValue,
+  isMeasured,
+  sendShared,
+  type TotalValue,
+} from "../_shared/runtime/telemetry/telemetry.ts";
 
 const RESOURCE_TYPES = ["llm", "e2b"] as const;
 const LIVE = ["creating", "running", "paused"] as const;
@@ -14,19 +19,31 @@ const QUOTAS = 1000;
 
 const costs = z.array(z.object({ resource_type: z.string(), cost_usd: z.number() }));
 
-/** Sends the gauges, where anybody is told. Never throws. */
+const totals = z.array(
+  z.object({
+    resource_type: z.string(),
+    booking: z.string(),
+    usd: z.number(),
+    since: z.string(),
+  }),
+);
+
+/** Sends the gauges and the totals, where anybody is told. Never throws. */
 export async function tellState(gate: Gate): Promise<void> {
   if (!isMeasured()) return;
-  const told = await Promise.allSettled([
-    utilization(gate),
-    reservations(gate),
-    sandboxes(gate),
-    ledger(gate),
+  const [gauges, booked] = await Promise.all([
+    Promise.all([utilization, reservations, sandboxes, ledger].map((part) => orNone(part(gate)))),
+    orNone(bookings(gate)),
   ]);
-  for (const part of told) {
-    if (part.status === "rejected") log("warn", "state_not_told", describeError(part.reason));
-  }
-  await sendGauges(told.flatMap((part) => (part.status === "fulfilled" ? part.value : [])));
+  await sendShared(gauges.flat(), booked);
+}
+
+/** A part that fails does not keep the others. */
+function orNone<T>(part: Promise<T[]>): Promise<T[]> {
+  return part.catch((error) => {
+    log("warn", "state_not_told", describeError(error));
+    return [];
+  });
 }
 
 async function utilization({ tables }: Gate): Promise<GaugeValue[]> {
@@ -108,5 +125,15 @@ async function ledger(gate: Gate): Promise<GaugeValue[]> {
     gauge: "ledgerCost",
     value: lines.find((line) => line.resource_type === resourceType)?.cost_usd ?? 0,
     attributes: { resourceType },
+  }));
+}
+
+async function bookings(gate: Gate): Promise<TotalValue[]> {
+  const lines = await gate.call("ledger_totals", totals, {});
+  return lines.map(({ resource_type: resourceType, booking, usd, since }) => ({
+    total: "booked",
+    value: usd,
+    since: new Date(since),
+    attributes: { resourceType, booking },
   }));
 }

@@ -9,7 +9,7 @@ import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { parse, stringify } from "yaml";
 import { EMITTED, labelName, metricName, seriesOf } from "../../scripts/docs/grafana/names.ts";
-import { counted } from "../../scripts/docs/grafana/promql.ts";
+import { counted, grown } from "../../scripts/docs/grafana/promql.ts";
 import { METRIC_RULES, SQL_RULES, UIDS } from "../../scripts/docs/grafana/rules.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
@@ -287,6 +287,23 @@ describe.skipIf(!PROMTOOL)("PromQL, computed by Prometheus", () => {
           { at: "20m", expression: bar, value: 5 },
           { at: "20m", expression: counted("cost", "20m", { everyJob: true }), value: 27 },
           { at: "20m", expression: `sum(increase(${cost}{instance="once"}[20m]))`, value: null },
+        ],
+      },
+    ]);
+  });
+
+  it("what the ledger booked grew by 2 a minute: bars of five minutes are 10, and none is all that it ever booked", () => {
+    const booked = name("spendgate.ledger.booked");
+    const bar = `sum(${grown("booked", "5m", { by: ["resourceType"], everyJob: true })})`;
+    compute([
+      {
+        // Told from the second minute on, not for 25 minutes, then again.
+        series: { [`${booked}{instance="shared"}`]: "_ 100+2x9 _x25 170+2x14" },
+        expect: [
+          { at: "5m", expression: bar, value: null },
+          { at: "10m", expression: bar, value: 10 },
+          { at: "38m", expression: bar, value: null },
+          { at: "46m", expression: bar, value: 10 },
         ],
       },
     ]);

@@ -6,6 +6,7 @@ import {
   METRICS,
   type Metric,
   SPANS,
+  TOTALS,
 } from "../../functions/_shared/runtime/telemetry/names.ts";
 import { kindOfSpan } from "../support/collector.ts";
 import { blocksOf, read, textOf } from "./pages.ts";
@@ -44,7 +45,7 @@ it("has every metric with its kind, unit and attributes, and no other one", () =
     unit: codesIn(kind)[0],
     attributes: codesIn(attributes),
   }));
-  const metrics: Metric[] = [...Object.values(METRICS), ...Object.values(GAUGES)];
+  const metrics = [METRICS, GAUGES, TOTALS].flatMap((table) => Object.values<Metric>(table));
   expect(documented).toEqual(
     metrics.map(({ name, kind, unit, attributes }) => ({
       name,

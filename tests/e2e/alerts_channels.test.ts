@@ -164,7 +164,7 @@ it("A warning comes to Slack, PagerDuty, two mailboxes and the webhook, in the f
   expect(pagerDuty.taken()).toMatchObject([
     {
       event_action: "trigger",
-      dedup_key: `alert_${alert?.id}_pagerduty`,
+      dedup_key: `${new URL(stack.url).host}/alert_${alert?.id}_pagerduty`,
       payload: { summary: title, severity: "warning", class: "quota_warning" },
       links: [{ href: link }],
     },

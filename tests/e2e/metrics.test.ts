@@ -7,6 +7,7 @@ import {
   GAUGES,
   METRICS,
   type Metric,
+  TOTALS,
 } from "../../functions/_shared/runtime/telemetry/names.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 import { type Services, startServices } from "../../scripts/stack/stack.ts";
@@ -20,7 +21,7 @@ import {
 } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
-const ALL: Metric[] = [...Object.values(METRICS), ...Object.values(GAUGES)];
+const ALL: Metric[] = [METRICS, GAUGES, TOTALS].flatMap((table) => Object.values<Metric>(table));
 const HELLO = { messages: [{ role: "user", content: "Hello" }] };
 
 let collector: Collector;
@@ -173,6 +174,86 @@ it("sandboxes, alerts, failures to settle and the state that all share are measu
   expect(told).toEqual(expect.arrayContaining([failed("quota_warning"), failed("settle_failed")]));
 });
 
+/** What the ledger has, as the counter has it: "e2b charge". */
+async function ledgerTotals(): Promise<Record<string, number>> {
+  const rows = await stack.sql`
+    select r.type || ' ' || b.booking as series,
+      coalesce(sum(abs(e.cost_usd)) filter (where (e.cost_usd < 0) = (b.booking = 'credit')), 0)::float8 as usd
+    from unnest(array['llm', 'e2b']) as r (type) cross join unnest(array['charge', 'credit']) as b (booking)
+    left join spend.cost_events as e on e.resource_type = r.type
+    group by 1`;
+  return Object.fromEntries(rows.map(({ series, usd }) => [series, usd]));
+}
+
+const bookedOf = (service: string) =>
+  collector
+    .series("spendgate.ledger.booked")
+    .filter(({ resource }) => resource["service.name"] === service);
+const toldTotals = (service = "gate") =>
+  Object.fromEntries(
+    bookedOf(service).map(({ attributes, value }) => [Object.values(attributes).join(" "), value]),
+  );
+const areEqual = (told: Record<string, number>, wanted: Record<string, number>) =>
+  Object.entries(wanted).every(([series, usd]) => Math.abs((told[series] ?? -1) - usd) < 1e-9);
+
+it("what the ledger booked, sandboxes, expiries, corrections and credits included, is told by the cent, though exports fail and two workers tell it at once", async () => {
+  const opened = await call(0, "/sandbox", { conversationId: "ends" });
+  const { id } = (await opened.json()) as { id: string };
+  await stack.call(`/sandbox/${id}`, { user, method: "DELETE" });
+  await stack.sql`select spend.adjust(${tenant.id}, -5.25, 'credit', 'e2b')`;
+  const [expired] = await stack.sql`
+    select id from spend.reservations where status = 'expired' and resource_type = 'llm' limit 1`;
+  await stack.sql`select spend.release(${expired?.id}, 'provider_failed')`;
+  const wanted = await ledgerTotals();
+  for (const series of ["llm charge", "llm credit", "e2b charge", "e2b credit"]) {
+    expect(wanted[series], series).toBeGreaterThan(0);
+  }
+  expect(areEqual(toldTotals(), wanted)).toBe(false);
+
+  collector.refusesWith = 400;
+  const sent = collector.headers.length;
+  expect((await schedule("maintenance")).status).toBe(200);
+  await until("an export that fails", () => collector.headers.length > sent);
+  await new Promise((done) => setTimeout(done, 500));
+  collector.refusesWith = undefined;
+  expect(areEqual(toldTotals(), wanted)).toBe(false);
+
+  for (const worker of [stack, second, stack]) {
+    const response = await fetch(`${worker.url}/functions/v1/maintenance`, {
+      method: "POST",
+      headers: { apikey: stack.keys.secret },
+    });
+    expect(response.status).toBe(200);
+  }
+  await until("the totals", () => areEqual(toldTotals(), wanted));
+  expect(toldTotals()).toEqual(
+    Object.fromEntries(
+      Object.entries(wanted).map(([series, usd]) => [series, expect.closeTo(usd, 9)]),
+    ),
+  );
+
+  // More is booked, and two workers tell it.
+  await stack.sql`select spend.adjust(${tenant.id}, 1.5, 'debit', 'e2b')`;
+  const more = await ledgerTotals();
+  await Promise.all(
+    [stack, second].map(({ url }) =>
+      fetch(`${url}/functions/v1/maintenance`, {
+        method: "POST",
+        headers: { apikey: stack.keys.secret },
+      }),
+    ),
+  );
+  await until("the new total", () => areEqual(toldTotals(), more));
+  const series = bookedOf("gate");
+  expect(series).toHaveLength(4);
+  const [state] = await stack.sql`
+    select distinct round(extract(epoch from since) * 1000)::text as since from spend_private.ledger_totals`;
+  expect(new Set(series.map(({ since }) => since?.slice(0, 13)))).toEqual(new Set([state?.since]));
+  expect(new Set(series.map(({ resource }) => resource["service.instance.id"]))).toEqual(
+    new Set(["shared"]),
+  );
+}, 30_000);
+
 it("every metric of the table came, with its unit, kind, description and buckets, and no other one", () => {
   const received = collector.series();
   expect([...new Set(received.map(({ metric }) => metric))].sort()).toEqual(
@@ -238,6 +319,17 @@ it("OTEL_TRACES_SAMPLER and the temporality of metrics are heeded: no span, and 
       await until(`an increment of $${cost}`, () => Math.abs(increment() - cost) < 1e-9);
     }
     expect(collector.spans.filter(isQuiet)).toEqual([]);
+
+    // The ledger's own counter is told whole: an increment that is lost would be lost for good.
+    for (let run = 0; run < 2; run++) {
+      await stack.sql`select spend.adjust(${tenant.id}, 1, 'debit', 'e2b')`;
+      await fetch(`${quiet.url}/functions/v1/maintenance`, {
+        method: "POST",
+        headers: { apikey: stack.keys.secret },
+      });
+      const wanted = await ledgerTotals();
+      await until("the totals", () => areEqual(toldTotals("quiet"), wanted));
+    }
   } finally {
     await quiet.stop();
   }

@@ -511,3 +511,85 @@ describe("A call of E2B is sent once", () => {
     await expectBalanced();
   });
 });
+
+describe("The operator is alerted", () => {
+  const alerts = async (kind: string) => [
+    ...(await stack.sql`
+      select subject, facts from spend.alerts where kind = ${kind} and tenant_id = ${tenant.id}`),
+  ];
+
+  /** Does work while the database refuses a function. */
+  async function without(name: string, work: () => Promise<void>): Promise<void> {
+    const role = stack.sql`service_role`;
+    await stack.sql`revoke execute on function ${stack.sql(`spend.${name}`)} from ${role}`;
+    try {
+      await work();
+    } finally {
+      await stack.sql`grant execute on function ${stack.sql(`spend.${name}`)} to ${role}`;
+    }
+  }
+
+  const unsettled = (details: object) => [
+    {
+      subject: "quota_unavailable",
+      facts: {
+        subject: "quota_unavailable",
+        message: "What a sandbox cost could not be booked: maintenance tries again every minute.",
+        details: { operation: "settle", ...details },
+      },
+    },
+  ];
+
+  it("of a sandbox whose end could not be booked, once for its user's end and maintenance's, which books it later", async () => {
+    const { id } = await open("talk");
+    await without("end_context", async () => {
+      const ended = await end(id);
+      expect([ended.status, await ended.json()]).toMatchObject([503, { stage: "settle" }]);
+      await until("the alert", async () => (await alerts("settle_failed")).length > 0);
+      expect(await changes()).toEqual({ failed: 1 });
+    });
+    expect(await alerts("settle_failed")).toEqual(unsettled({ context_id: id }));
+    expect(await changes()).toEqual({ lost: 1 });
+    await expectBalanced();
+  });
+
+  it("of a sandbox that is lost, and that reconciliation could not book", async () => {
+    const { id, sandboxId } = await open("talk");
+    stack.sandboxes.lose(sandboxId);
+    await without("end_context", async () => {
+      expect(await changes()).toEqual({ failed: 1 });
+      await until("the alert", async () => (await alerts("settle_failed")).length > 0);
+    });
+    expect(await alerts("settle_failed")).toEqual(unsettled({ context_id: id }));
+  });
+
+  it("of a stray that could not be booked", async () => {
+    const { id, sandboxId } = await open("talk");
+    await stack.sql`
+      update spend.execution_contexts set status = 'terminated', ended_at = now(), booked_at = now() where id = ${id}`;
+    await without("book_stray_sandbox", async () => {
+      await maintain(stack);
+      await until("the alert", async () => (await alerts("settle_failed")).length > 0);
+    });
+    expect(await alerts("settle_failed")).toEqual(unsettled({ sandbox_id: sandboxId }));
+  });
+
+  it("of a sandbox that has no price, once for two, which are answered with 422", async () => {
+    // Prices that were used cannot be deleted.
+    await stack.sql`alter table spend.prices disable trigger protect_used_prices`;
+    await stack.sql`delete from spend.prices where resource_type = 'e2b'`;
+    await stack.sql`alter table spend.prices enable trigger protect_used_prices`;
+    for (const conversationId of ["one", "two"]) {
+      const opened = await post(conversationId);
+      expect([opened.status, await opened.json()]).toMatchObject([
+        422,
+        { error: "unpriced_product", stage: "quota_check" },
+      ]);
+    }
+    await until("the alert", async () => (await alerts("price_missing")).length > 0);
+    expect(await alerts("price_missing")).toMatchObject([
+      { facts: { message: expect.stringContaining("no price") } },
+    ]);
+    expect(await alerts("settle_failed")).toEqual([]);
+  });
+});

@@ -16,6 +16,7 @@ import {
   startScriptedProvider,
   textChunk,
 } from "../support/provider.ts";
+import { startServer } from "../support/server.ts";
 import {
   startTestStack,
   type TestStack,
@@ -45,11 +46,14 @@ beforeAll(async () => {
   stack = await startTestStack({
     env: {
       ...collector.env,
-      ...provider.env, // What arrives was flushed, not sent in the course of time.
+      ...provider.env,
+      ALERT_ALLOW_PRIVATE_ADDRESSES: "true",
+      // What arrives was flushed, not sent in the course of time.
       OTEL_BSP_SCHEDULE_DELAY: "600000",
       SPENDGATE_LOG_LEVEL: "debug",
     },
     prepare: `
+      update spend.settings set allow_private_alert_targets = true;
       create table public.seen (reservation_id uuid, headers json, application_name text);
       create function public.see() returns trigger language plpgsql security definer as $$
       begin
@@ -209,6 +213,26 @@ api.chat
       "gen_ai.tool.name": "run_code",
       "gen_ai.tool.call.id": "call_1",
     });
+    // The trace is the caller's, and goes on in SQL: each hold was made in the span of its call.
+    expect(named(traceId, "api.chat")).toMatchObject({
+      kind: 2,
+      parentSpanId: "00f067aa0ba902b7",
+      traceState: "vendor=one",
+    });
+    const holds = ["spend.reserve", "spend.claim_context"].map(
+      (name) => `00-${traceId}-${named(traceId, name).spanId}-01`,
+    );
+    const seen = await stack.sql`
+      select s.headers ->> 'traceparent' as traceparent, s.headers ->> 'tracestate' as tracestate, s.application_name
+      from public.seen as s join spend.reservations as r on r.id = s.reservation_id
+      where r.tenant_id = ${tenant.id} order by r.resource_type desc`;
+    expect([...seen]).toEqual(
+      holds.map((traceparent) => ({
+        traceparent,
+        tracestate: "vendor=one",
+        application_name: traceparent,
+      })),
+    );
     const failed = spansOf(traceId).filter(({ isFailed }) => isFailed);
     expect(failed.map(({ attributes }) => attributes["error.type"])).toEqual([
       "quota_exceeded",
@@ -275,8 +299,11 @@ it("a stream that breaks in its middle is a failed call, with what broke it, on 
   expect(call.isFailed).toBe(true);
   const error = call.attributes["error.type"];
   expect(error).toMatch(/^\w+$/);
+  expect(call.attributes["spendgate.stage"]).toBe("stream");
   const durations = collector.series("gen_ai.client.operation.duration");
-  expect(durations.map(({ attributes }) => attributes["error.type"])).toContain(error);
+  expect(
+    durations.map(({ attributes }) => [attributes["error.type"], attributes["spendgate.stage"]]),
+  ).toContainEqual([error, "stream"]);
   const line = linesOf(traceId).find(({ event }) => event === "llm_call");
   expect(line).toMatchObject({ level: "warn", stage: "stream", task: "chat", userId: user.id });
 });
@@ -334,6 +361,47 @@ it("what scheduled functions do is one trace each", async () => {
     /^api\.maintenance\n {2}maintenance\.run\n {4}spend\.maintenance_jobs\n {4}maintenance\.job\n {6}spend\.maintain\n/,
   );
   expect(tree).toMatch(/\n {2}sandbox\.reconcile\n {4}spend\.database_time\n/);
+});
+
+it("an alert that reaches one channel and fails at another is in the trace of its delivery", async () => {
+  await stack.sql`select spend.adjust(${tenant.id}, 45, 'test', 'e2b')`;
+  const receiver = await startServer(async (_, response) => void response.writeHead(204).end());
+  try {
+    for (const [name, target] of [
+      ["here", `${receiver.url}/hook`],
+      ["nowhere", "http://127.0.0.1:9/nobody"],
+    ]) {
+      await stack.sql`
+        select spend.save_alert_channel(${tenant.id}, 'webhook', ${name as string}, ${target as string})`;
+    }
+    const { traceId, headers } = newTrace();
+    const response = await stack.call("/alerts", {
+      method: "POST",
+      headers: { ...headers, apikey: stack.keys.secret },
+    });
+    expect(await response.json()).toEqual({ delivered: 1, failed: 1 });
+    const lines = (await treeOf(traceId)).split("\n");
+    expect([lines.slice(0, 2), lines.slice(2).sort()]).toEqual([
+      ["api.alerts", "  spend.claim_deliveries"],
+      [
+        "  alert.deliver",
+        "  alert.deliver (failed)",
+        "  spend.finish_delivery",
+        "  spend.finish_delivery",
+      ],
+    ]);
+    const [alert] = await stack.sql`select id from spend.alerts where tenant_id = ${tenant.id}`;
+    expect(named(traceId, "alert.deliver")).toMatchObject({
+      kind: 3,
+      attributes: {
+        "spendgate.alert.id": Number(alert?.id),
+        "spendgate.alert.kind": "quota_warning",
+      },
+    });
+  } finally {
+    await receiver.stop();
+    await stack.sql`delete from spend.alert_channels where tenant_id = ${tenant.id}`;
+  }
 });
 
 it("the trace goes on in SQL: as request.headers and, by the recipe, in pg_stat_activity", async () => {

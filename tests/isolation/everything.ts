@@ -239,6 +239,7 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
     `select spend.report_failure('price_missing', '${tenant}', 'model', 'No price.', '{"model": "model"}')`,
   ],
   contract_version: () => ["select spend.contract_version()"],
+  ledger_totals: () => ["select * from spend.ledger_totals()"],
   newest_price_from: () => ["select spend.newest_price_from()"],
   maintenance_status: () => ["select * from spend.maintenance_status()"],
   open_contexts: () => ["select * from spend.open_contexts()"],

@@ -31,6 +31,8 @@ export interface Series {
   /** A histogram's is its sum. */
   value: number;
   bounds?: number[];
+  /** Since when it counts. */
+  since?: string;
   resource: Attributes;
 }
 
@@ -40,6 +42,8 @@ export interface Collector {
   spans: ReceivedSpan[];
   /** The headers of each request. */
   headers: Record<string, unknown>[];
+  /** Answers so instead of taking anything, while it is set: 400 is for good. */
+  refusesWith?: number;
   series(metric?: string): Series[];
   /** The sum of all series of a metric that have these attributes, of all workers. */
   sum(metric: string, attributes?: Attributes): number;
@@ -56,6 +60,9 @@ export async function startCollector(): Promise<Collector> {
     let text = "";
     for await (const chunk of request) text += chunk;
     headers.push(request.headers);
+    if (collector.refusesWith !== undefined) {
+      return void response.writeHead(collector.refusesWith).end();
+    }
     const body = JSON.parse(text);
     for (const { resource, scopeSpans = [] } of body.resourceSpans ?? []) {
       spans.push(...scopeSpans.flatMap((scope: never) => spansOf(scope, resource)));
@@ -73,7 +80,7 @@ export async function startCollector(): Promise<Collector> {
   const { port } = server.address() as AddressInfo;
   const series = (metric?: string) =>
     [...latest.values()].filter((one) => metric === undefined || one.metric === metric);
-  return {
+  const collector: Collector = {
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}/` },
     spans,
     headers,
@@ -108,6 +115,7 @@ export async function startCollector(): Promise<Collector> {
       await new Promise((done) => server.close(done));
     },
   };
+  return collector;
 }
 
 type Pairs = { key: string; value: Record<string, unknown> }[] | undefined;
@@ -144,6 +152,7 @@ function spansOf({ spans }: { spans: never[] }, resource: { attributes: Pairs })
 
 interface Point {
   attributes: Pairs;
+  startTimeUnixNano?: string;
   asDouble?: number;
   asInt?: string | number;
   sum?: number;
@@ -171,6 +180,7 @@ function seriesOf(
     attributes: attributesOf(point.attributes),
     value: Number(point.asDouble ?? point.asInt ?? point.sum),
     bounds: point.explicitBounds,
+    since: point.startTimeUnixNano,
     resource: attributesOf(resource.attributes),
   }));
 }

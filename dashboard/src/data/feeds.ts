@@ -119,6 +119,22 @@ export const quotasQuery = (tenantId: string, userId: string) =>
     refetchInterval: POLL.quotas,
   });
 
+/** One quota of a tenant, where the reader may see it: an address names it. */
+export const quotaQuery = (tenantId: string, quotaId: number | undefined) =>
+  queryOptions({
+    queryKey: ["quotas", tenantId, "one", quotaId ?? null],
+    queryFn: () =>
+      answerOf<Quota[]>(
+        spend()
+          .from("quota_status")
+          .select(QUOTA)
+          .eq("tenant_id", tenantId)
+          .eq("quota_id", quotaId as number) as never,
+      ),
+    enabled: quotaId !== undefined,
+    refetchInterval: POLL.quotas,
+  });
+
 export const platformQuotasQuery = () =>
   queryOptions({
     queryKey: ["quotas", "platform"],

@@ -1,5 +1,6 @@
 // What plans give, and the limits of the platform.
 import { useMutation, useQuery } from "@tanstack/react-query";
+import { useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import {
   changePlanQuota,
@@ -16,9 +17,11 @@ import { Button, Money, Panel, Screen } from "../ui/parts.tsx";
 import { QuotaBar, quotaName, Resets, StateBadge } from "../ui/quota_bar.tsx";
 import { Empty, Loaded } from "../ui/states.tsx";
 import { type Column, DataTable } from "../ui/table.tsx";
+import { targetProps } from "../ui/target.ts";
 import { EditQuota } from "./edit_quota.tsx";
 
 export function Limits() {
+  const { quota: target } = useSearch({ from: "/operator/limits" });
   const { operator_role } = useIdentity();
   const mayEdit = operator_role === "editor";
   const platform = useQuery(platformQuotasQuery());
@@ -36,7 +39,7 @@ export function Limits() {
             rows.length > 0 ? (
               <ul className="divide-y divide-line">
                 {rows.map((quota) => (
-                  <li key={quota.quota_id} className="px-4 py-3">
+                  <li key={quota.quota_id} {...targetProps(quota.quota_id === target, "px-4 py-3")}>
                     <div className="mb-2 flex flex-wrap items-center justify-between gap-2 text-sm">
                       <h3 className="flex flex-wrap items-center gap-2 font-medium">
                         {quotaName(quota)} <StateBadge quota={quota} />

@@ -15,7 +15,7 @@ import { Percent } from "./fleet.tsx";
 const PAGE = 50;
 
 export function NearLimitScreen() {
-  const { percent = 80, page = 1 } = useSearch({ from: "/operator/near-limit" });
+  const { percent = 80, page = 1, quota } = useSearch({ from: "/operator/near-limit" });
   const navigate = useNavigate({ from: "/operator/near-limit" });
   const { operator_role } = useIdentity();
   const quotas = useQuery(nearLimitQuery(percent / 100, PAGE, (page - 1) * PAGE));
@@ -115,6 +115,7 @@ export function NearLimitScreen() {
                 columns={columns}
                 rows={rows}
                 rowKey={({ quota_id }) => quota_id}
+                isTarget={({ quota_id }) => quota_id === quota}
               />
             ) : (
               <Empty title={`No limit is used to ${percent} %`} />

@@ -1,12 +1,13 @@
 // What is spent, held and left, and which limit stops the next call.
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
+import { Link, useSearch } from "@tanstack/react-router";
 import { lazy, Suspense, useState } from "react";
 import {
   callsQuery,
   type Forecast,
   forecastQuery,
   type Quota,
+  quotaQuery,
   quotasQuery,
   seriesQuery,
 } from "../data/feeds.ts";
@@ -14,9 +15,11 @@ import { compareUsd, sumUsd } from "../lib/money.ts";
 import { formatMoment, fromNow, today } from "../lib/time.ts";
 import { seesAll, useIdentity, useTenant } from "../shell/identity.ts";
 import { Chart, pointsOf } from "../ui/chart.tsx";
+import { useNames } from "../ui/names.ts";
 import { Badge, Button, linkButton, Money, Panel, Screen } from "../ui/parts.tsx";
 import { QuotaBar, quotaName, Resets, resourceName, StateBadge } from "../ui/quota_bar.tsx";
 import { Empty, FirstCall, Loaded, Skeleton } from "../ui/states.tsx";
+import { targetProps } from "../ui/target.ts";
 import { CallsTable } from "./calls_table.tsx";
 
 // Few may change a limit: the others need not load how.
@@ -28,7 +31,10 @@ export function Overview() {
   const tenant = useTenant();
   const identity = useIdentity();
   const { tenant_id, time_zone } = tenant;
+  const { quota: target } = useSearch({ from: "/tenants/$tenantId/" });
   const quotas = useQuery(quotasQuery(tenant_id, identity.user_id));
+  // An alert may be about somebody else's.
+  const asked = useQuery(quotaQuery(tenant_id, target));
   const forecast = useQuery(forecastQuery(tenant_id));
   const series = useQuery(seriesQuery({ bucket: "day", tenant_id, group_by: "resource_type" }));
   const calls = useQuery(callsQuery({ tenant_id, top: 5 }));
@@ -41,7 +47,9 @@ export function Overview() {
       <Figures />
       <Panel title="Limits">
         <Loaded query={quotas}>
-          {(rows) => <Quotas quotas={rows} forecasts={forecast.data ?? []} />}
+          {(rows) => (
+            <Quotas quotas={withAsked(rows, asked.data)} forecasts={forecast.data ?? []} />
+          )}
         </Loaded>
       </Panel>
       <Panel
@@ -128,6 +136,11 @@ function Figures() {
   );
 }
 
+function withAsked(quotas: Quota[], asked: Quota[] = []): Quota[] {
+  const known = new Set(quotas.map(({ quota_id }) => quota_id));
+  return [...quotas, ...asked.filter(({ quota_id }) => !known.has(quota_id))];
+}
+
 /** The quota that stops the next call of a kind: of those that it must fit into, the one with the least left. */
 function bindingQuotas(quotas: Quota[]): Map<number, string[]> {
   const binding = new Map<number, string[]>();
@@ -150,7 +163,10 @@ function bindingQuotas(quotas: Quota[]): Map<number, string[]> {
 
 function Quotas({ quotas, forecasts }: { quotas: Quota[]; forecasts: Forecast[] }) {
   const { time_zone } = useTenant();
-  const { operator_role } = useIdentity();
+  const { operator_role, user_id } = useIdentity();
+  const { quota: target } = useSearch({ from: "/tenants/$tenantId/" });
+  const isAnothers = ({ scope, scope_id }: Quota) => scope === "user" && scope_id !== user_id;
+  const nameOf = useNames(quotas.filter(isAnothers).map(({ scope_id }) => scope_id));
   const [edited, setEdited] = useState<Quota>();
   if (quotas.length === 0) {
     return (
@@ -159,7 +175,7 @@ function Quotas({ quotas, forecasts }: { quotas: Quota[]; forecasts: Forecast[] 
       </Empty>
     );
   }
-  const binding = bindingQuotas(quotas);
+  const binding = bindingQuotas(quotas.filter((quota) => !isAnothers(quota)));
   const fullestFirst = [...quotas].sort((a, b) => b.utilization_percent - a.utilization_percent);
   return (
     <ul className="divide-y divide-line">
@@ -168,10 +184,12 @@ function Quotas({ quotas, forecasts }: { quotas: Quota[]; forecasts: Forecast[] 
         const forecast = forecasts.find(({ quota_id }) => quota_id === quota.quota_id);
         const name = quotaName(quota);
         return (
-          <li key={quota.quota_id} className="px-4 py-3">
+          <li key={quota.quota_id} {...targetProps(quota.quota_id === target, "px-4 py-3")}>
             <div className="mb-2 flex flex-wrap items-center justify-between gap-x-4 gap-y-1">
               <h3 className="flex flex-wrap items-center gap-2 text-sm font-medium">
-                {quota.scope === "user" && <Badge>yours</Badge>}
+                {quota.scope === "user" && (
+                  <Badge>{isAnothers(quota) ? nameOf(quota.scope_id) : "yours"}</Badge>
+                )}
                 {name}
                 <StateBadge quota={quota} />
                 {binds && (

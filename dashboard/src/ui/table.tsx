@@ -9,6 +9,7 @@ import { ArrowDown, ArrowUp } from "lucide-react";
 import { type ReactNode, useMemo } from "react";
 import { useMediaQuery } from "./media.ts";
 import { cx } from "./parts.tsx";
+import { targetProps } from "./target.ts";
 
 export interface Column<Row> {
   id: string;
@@ -29,12 +30,15 @@ export function DataTable<Row extends object>({
   columns,
   rows,
   rowKey,
+  isTarget = () => false,
 }: {
   /** Names the table for those who do not see it. */
   label: string;
   columns: Column<Row>[];
   rows: Row[];
   rowKey: (row: Row) => string | number;
+  /** The row that the address asks for. */
+  isTarget?: (row: Row) => boolean;
 }) {
   const isNarrow = useMediaQuery("(max-width: 639px)");
   const definitions = useMemo(
@@ -55,6 +59,7 @@ export function DataTable<Row extends object>({
         columns={columns}
         rows={sorted.map((row) => row.original)}
         rowKey={rowKey}
+        isTarget={isTarget}
       />
     );
   return (
@@ -100,7 +105,10 @@ export function DataTable<Row extends object>({
           {sorted.map(({ original }) => (
             <tr
               key={rowKey(original)}
-              className="border-b border-line last:border-0 hover:bg-hover/60"
+              {...targetProps(
+                isTarget(original),
+                "border-b border-line last:border-0 hover:bg-hover/60",
+              )}
             >
               {columns.map(({ id, cell, align, className }) => (
                 <td key={id} className={cx("px-4 py-2", align && "text-right", className)}>
@@ -120,16 +128,18 @@ function Cards<Row>({
   columns,
   rows,
   rowKey,
+  isTarget,
 }: {
   label: string;
   columns: Column<Row>[];
   rows: Row[];
   rowKey: (row: Row) => string | number;
+  isTarget: (row: Row) => boolean;
 }) {
   return (
     <ul aria-label={label} className="divide-y divide-line text-sm">
       {rows.map((row) => (
-        <li key={rowKey(row)} className="space-y-1.5 px-4 py-3">
+        <li key={rowKey(row)} {...targetProps(isTarget(row), "space-y-1.5 px-4 py-3")}>
           {columns
             .filter(({ isTitle }) => isTitle)
             .map(({ id, cell }) => (

@@ -1776,6 +1776,15 @@ export type Database = {
           isSetofReturn: true;
         };
       };
+      ledger_totals: {
+        Args: Record<PropertyKey, never>;
+        Returns: {
+          booking: string;
+          resource_type: string;
+          since: string;
+          usd: number;
+        }[];
+      };
       look_at_paused: {
         Args: { max_rows?: number };
         Returns: {

@@ -153,13 +153,14 @@ export class Gate {
     });
   }
 
-  /** Alerts the operator that there is no price, where that is what a call failed by. */
-  reportUnpriced(error: unknown, tenantId: string | null): void {
-    if (!(error instanceof SpendgateError) || error.code !== "unpriced_product") return;
+  /** Alerts the operator that there is no price, where that is what a call failed by; answers whether it is. */
+  reportUnpriced(error: unknown, tenantId: string | null): boolean {
+    if (!(error instanceof SpendgateError) || error.code !== "unpriced_product") return false;
     const { provider, product } = error.details;
     const subject = [provider, product].filter(Boolean).join("/");
     const message = `There is no price for ${subject}: its calls are refused.`;
     this.#failures.report({ kind: "price_missing", tenantId, subject, message });
+    return true;
   }
 
   /**
@@ -251,13 +252,27 @@ export class Gate {
       stage: "settle",
       ...describeError(error),
     });
+    const done = outcome === "settle" ? "settled" : "released";
+    this.reportUnsettled(outcome, error, tenantId ?? null, {
+      message: `A reservation could not be ${done}: it expires, and is charged at its estimate.`,
+      details: { reservation_id: reservationId },
+    });
+  }
+
+  /** Counts what could not be booked, and alerts the operator. The caller logs it. */
+  reportUnsettled(
+    outcome: "settle" | "release",
+    error: unknown,
+    tenantId: string | null,
+    { message, details }: { message: string; details: Record<string, string> },
+  ): void {
     record("settleFailures", 1, { outcome, error: errorType(error) });
     this.#failures.report({
       kind: "settle_failed",
-      tenantId: tenantId ?? null,
+      tenantId,
       subject: errorType(error),
-      message: `A reservation could not be ${outcome === "settle" ? "settled" : "released"}: it expires, and is charged at its estimate.`,
-      details: { reservation_id: reservationId, operation: outcome },
+      message,
+      details: { ...details, operation: outcome },
     });
   }
 

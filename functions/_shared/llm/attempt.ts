@@ -314,8 +314,11 @@ export class Attempt {
   /** Records how long the call took; answers the seconds. */
   #measure(usage: Usage | undefined): number {
     const seconds = this.#seconds();
-    const error = this.#failure === undefined ? undefined : errorType(this.#failure);
-    record("callDuration", seconds, { ...this.kind, error });
+    const failed = this.#failure !== undefined && {
+      error: errorType(this.#failure),
+      stage: this.#stage,
+    };
+    record("callDuration", seconds, { ...this.kind, ...failed });
     if (this.#firstChunk !== undefined) record("firstChunk", this.#firstChunk, this.kind);
     this.#span.set({
       inputTokens: countOf(usage, "input_tokens"),

@@ -98,6 +98,8 @@ export function readEnv(variables: Record<string, string | undefined> = environm
     otlpMetricsEndpoint: env.OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
     tracesExporter: env.OTEL_TRACES_EXPORTER,
     metricsExporter: env.OTEL_METRICS_EXPORTER,
+    metricIntervalMs: env.OTEL_METRIC_EXPORT_INTERVAL,
+    metricTimeoutMs: env.OTEL_METRIC_EXPORT_TIMEOUT,
     /** What is wrong, for those who cannot do without it: see expectRight. */
     problems,
   };

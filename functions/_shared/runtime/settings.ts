@@ -232,7 +232,7 @@ export const SANDBOXES = {
   SPENDGATE_PROJECT: optional(
     text,
     "text",
-    "tells this project's sandboxes from others in the same E2B account",
+    "tells this project's sandboxes from others in the same E2B account, and its incidents from others with the same PagerDuty key",
     { defaultIs: "`SUPABASE_URL`" },
   ),
   SPENDGATE_SANDBOX_TEMPLATE: named(
@@ -364,6 +364,23 @@ export const ALERTS_AND_TELEMETRY = {
   OTEL_TRACES_EXPORTER: oneOf(["otlp", "none"], "otlp", "`none`: no spans are sent"),
   OTEL_METRICS_EXPORTER: oneOf(["otlp", "none"], "otlp", "`none`: no metrics are sent"),
   OTEL_SDK_DISABLED: flag("`true`: nothing is sent", false),
+  OTEL_EXPORTER_OTLP_PROTOCOL: oneOf(
+    ["http/json"],
+    "http/json",
+    "how it is sent; there is no other way",
+  ),
+  OTEL_METRIC_EXPORT_INTERVAL: count(
+    "ms",
+    1000,
+    60_000,
+    "metrics are sent so often, beside those after each answer",
+  ),
+  OTEL_METRIC_EXPORT_TIMEOUT: count(
+    "ms",
+    1,
+    30_000,
+    "sending metrics is given up; at most the interval",
+  ),
   SPENDGATE_LOG_LEVEL: oneOf(
     ["debug", "info", "warn", "error"],
     "info",

@@ -103,19 +103,22 @@ export class Contexts {
     enforce: boolean;
   }): Promise<ContextClaim> {
     // The same claim again gets the same answer: one that was lost is asked for once more.
-    return this.#patiently(2, "claim_context", contextClaim, {
-      tenant_id: request.tenantId,
-      user_id: request.userId,
-      conversation_id: request.conversationId,
-      path_id: request.pathId ?? null,
-      claim_id: request.claimId,
-      template: request.template,
-      timeout_seconds: request.timeoutSeconds,
-      run_seconds: request.runSeconds,
-      claim_seconds: request.claimSeconds,
-      task: request.task,
-      enforce: request.enforce,
-    });
+    return this.#holding(
+      request.tenantId,
+      this.#patiently(2, "claim_context", contextClaim, {
+        tenant_id: request.tenantId,
+        user_id: request.userId,
+        conversation_id: request.conversationId,
+        path_id: request.pathId ?? null,
+        claim_id: request.claimId,
+        template: request.template,
+        timeout_seconds: request.timeoutSeconds,
+        run_seconds: request.runSeconds,
+        claim_seconds: request.claimSeconds,
+        task: request.task,
+        enforce: request.enforce,
+      }),
+    );
   }
 
   use(request: {
@@ -126,15 +129,18 @@ export class Contexts {
     claimSeconds: number;
     enforce: boolean;
   }): Promise<ContextClaim> {
-    return this.#patiently(2, "use_context", contextClaim, {
-      context_id: request.contextId,
-      user_id: request.caller.userId,
-      tenant_id: request.caller.tenantId ?? null,
-      claim_id: request.claimId,
-      run_seconds: request.runSeconds,
-      claim_seconds: request.claimSeconds,
-      enforce: request.enforce,
-    });
+    return this.#holding(
+      request.caller.tenantId ?? null,
+      this.#patiently(2, "use_context", contextClaim, {
+        context_id: request.contextId,
+        user_id: request.caller.userId,
+        tenant_id: request.caller.tenantId ?? null,
+        claim_id: request.claimId,
+        run_seconds: request.runSeconds,
+        claim_seconds: request.claimSeconds,
+        enforce: request.enforce,
+      }),
+    );
   }
 
   /** The context, when the caller may use it. */
@@ -154,18 +160,21 @@ export class Contexts {
     facts: Partial<SandboxFacts> & { sandboxId: string },
     { revision, enforce }: { revision?: number | null; enforce: boolean },
   ): Promise<ContextClaim> {
-    return this.#patiently(4, "confirm_context", contextClaim, {
-      tenant_id: key.tenantId,
-      context_id: key.contextId,
-      claim_id: claimId,
-      sandbox_id: facts.sandboxId,
-      started_at: facts.startedAt?.toISOString() ?? null,
-      expires_at: facts.endAt?.toISOString() ?? null,
-      vcpus: facts.vcpus ?? null,
-      memory_gib: facts.memoryGib ?? null,
-      revision: revision ?? null,
-      enforce,
-    });
+    return this.#holding(
+      key.tenantId,
+      this.#patiently(4, "confirm_context", contextClaim, {
+        tenant_id: key.tenantId,
+        context_id: key.contextId,
+        claim_id: claimId,
+        sandbox_id: facts.sandboxId,
+        started_at: facts.startedAt?.toISOString() ?? null,
+        expires_at: facts.endAt?.toISOString() ?? null,
+        vcpus: facts.vcpus ?? null,
+        memory_gib: facts.memoryGib ?? null,
+        revision: revision ?? null,
+        enforce,
+      }),
+    );
   }
 
   /** Books the seconds that ran, once; answers the status that the context has then. */
@@ -175,18 +184,20 @@ export class Contexts {
     reason: string,
     { startedAt, endedAt, seenAt, revision }: IntervalEnd = {},
   ): Promise<ContextStatus> {
-    return patiently(4, () =>
-      this.gate.call("end_context", status, {
-        tenant_id: key.tenantId,
-        context_id: key.contextId,
-        status: ended,
-        reason,
-        started_at: startedAt?.toISOString() ?? null,
-        ended_at: endedAt?.toISOString() ?? null,
-        // A duration: our clock need not be the database's.
-        ended_seconds_ago: seenAt === undefined ? null : (performance.now() - seenAt) / 1000,
-        revision: revision ?? null,
-      }),
+    return this.#booking(key, "settle", { context_id: key.contextId }, () =>
+      patiently(4, () =>
+        this.gate.call("end_context", status, {
+          tenant_id: key.tenantId,
+          context_id: key.contextId,
+          status: ended,
+          reason,
+          started_at: startedAt?.toISOString() ?? null,
+          ended_at: endedAt?.toISOString() ?? null,
+          // A duration: our clock need not be the database's.
+          ended_seconds_ago: seenAt === undefined ? null : (performance.now() - seenAt) / 1000,
+          revision: revision ?? null,
+        }),
+      ),
     );
   }
 
@@ -196,13 +207,15 @@ export class Contexts {
     failed: "failed" | "paused" | "unknown",
     reason: string,
   ): Promise<ContextStatus> {
-    return this.#patiently(4, "fail_context", status, {
-      tenant_id: key.tenantId,
-      context_id: key.contextId,
-      claim_id: claimId,
-      status: failed,
-      reason,
-    });
+    return this.#booking(key, "release", { context_id: key.contextId }, () =>
+      this.#patiently(4, "fail_context", status, {
+        tenant_id: key.tenantId,
+        context_id: key.contextId,
+        claim_id: claimId,
+        status: failed,
+        reason,
+      }),
+    );
   }
 
   /** All that reconciliation has to look at. */
@@ -271,27 +284,59 @@ export class Contexts {
   }
 
   resolve(key: ContextKey, listedAt: Date): Promise<"released" | "booked" | null> {
-    return this.gate.call("resolve_context", z.enum(["released", "booked"]).nullable(), {
-      tenant_id: key.tenantId,
-      context_id: key.contextId,
-      listed_at: listedAt.toISOString(),
-    });
+    return this.#booking(key, "release", { context_id: key.contextId }, () =>
+      this.gate.call("resolve_context", z.enum(["released", "booked"]).nullable(), {
+        tenant_id: key.tenantId,
+        context_id: key.contextId,
+        listed_at: listedAt.toISOString(),
+      }),
+    );
   }
 
   /** USD that were booked for seconds that nothing had paid for yet; until now where no end is given. */
   bookStray(tenantId: string, sandbox: ListedSandbox, endedAt: Date | null): Promise<number> {
-    return this.#patiently(2, "book_stray_sandbox", z.number(), {
-      tenant_id: tenantId,
-      sandbox_id: sandbox.sandboxId,
-      template: sandbox.template,
-      vcpus: sandbox.vcpus,
-      memory_gib: sandbox.memoryGib,
-      started_at: sandbox.startedAt?.toISOString() ?? null,
-      ended_at: endedAt?.toISOString() ?? null,
-      conversation_id: sandbox.conversationId ?? null,
-      path_id: sandbox.pathId ?? null,
-      context_id: sandbox.contextId ?? null,
-    });
+    return this.#booking({ tenantId }, "settle", { sandbox_id: sandbox.sandboxId }, () =>
+      this.#patiently(2, "book_stray_sandbox", z.number(), {
+        tenant_id: tenantId,
+        sandbox_id: sandbox.sandboxId,
+        template: sandbox.template,
+        vcpus: sandbox.vcpus,
+        memory_gib: sandbox.memoryGib,
+        started_at: sandbox.startedAt?.toISOString() ?? null,
+        ended_at: endedAt?.toISOString() ?? null,
+        conversation_id: sandbox.conversationId ?? null,
+        path_id: sandbox.pathId ?? null,
+        context_id: sandbox.contextId ?? null,
+      }),
+    );
+  }
+
+  /** What holds money: the operator is alerted of a sandbox that has no price. */
+  async #holding(tenantId: string | null, claimed: Promise<ContextClaim>): Promise<ContextClaim> {
+    try {
+      return await claimed;
+    } catch (error) {
+      this.gate.reportUnpriced(error, tenantId);
+      throw error;
+    }
+  }
+
+  /** What books money: the operator is alerted when it fails, as of a call whose reservation cannot be settled. */
+  async #booking<T>(
+    { tenantId }: Pick<ContextKey, "tenantId">,
+    outcome: "settle" | "release",
+    details: Record<string, string>,
+    book: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await book();
+    } catch (error) {
+      if (!this.gate.reportUnpriced(error, tenantId)) {
+        const message = `What a sandbox ${outcome === "settle" ? "cost could not be booked" : "held could not be released"}: maintenance tries again every minute.`;
+        this.gate.reportUnsettled(outcome, error, tenantId, { message, details });
+      }
+      throw error;
+    }
   }
 
   /** Each of these functions may be asked twice: a database that does not answer is asked again. */

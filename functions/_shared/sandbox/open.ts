@@ -72,10 +72,7 @@ async function enter(
   let claimId = crypto.randomUUID();
   for (let turn = 0, waits = 0; turn < MAX_TURNS; ) {
     const claim = await atStage("quota_check", { tenantId: caller.tenantId }, async () => {
-      const answer = await ask(claimId).catch((error) => {
-        caller.gate.reportUnpriced(error, caller.tenantId ?? null);
-        throw error;
-      });
+      const answer = await ask(claimId);
       if (answer.outcome === "refused" && !answer.started_at) throw refusal(caller, answer);
       return answer;
     });

@@ -3,7 +3,7 @@ import * as dashboard from "@grafana/grafana-foundation-sdk/dashboard";
 import { type ATTRIBUTES, METRICS } from "../../../functions/_shared/runtime/telemetry/names.ts";
 import { labelName, metricName } from "./names.ts";
 import { bars, lines, number, PROMETHEUS, withIds } from "./panels.ts";
-import { counted, gauge, observed, quantile, summed } from "./promql.ts";
+import { counted, gauge, grown, observed, quantile, summed } from "./promql.ts";
 
 /** Amounts of each bar, and of the whole time that is shown. */
 const STEP = "$__interval";
@@ -136,10 +136,28 @@ export function metricsDashboard(): dashboard.Dashboard {
       ),
     )
     .withPanel(
+      bars(
+        {
+          title: "Booked in the ledger",
+          unit: "currencyUSD",
+          width: 8,
+          says: "All that is charged, sandboxes and what expired included, and what is credited. A bar is a minute late.",
+        },
+        {
+          promql: {
+            [legend(["resourceType", "booking"])]: grown("booked", STEP, {
+              by: ["resourceType", "booking"],
+            }),
+          },
+        },
+      ),
+    )
+    .withPanel(
       lines(
         {
           title: "Today's cost in the ledger",
           unit: "currencyUSD",
+          width: 8,
           says: "It falls to 0 as a day begins.",
         },
         { promql: { [legend(["resourceType"])]: gauge("ledgerCost", { by: ["resourceType"] }) } },
@@ -150,6 +168,7 @@ export function metricsDashboard(): dashboard.Dashboard {
         {
           title: "Use of the fullest quotas",
           unit: "percentunit",
+          width: 8,
           says: "Share of its limit that the fullest quota of each kind has used, of the 1,000 fullest.",
         },
         {
@@ -199,12 +218,12 @@ export function metricsDashboard(): dashboard.Dashboard {
         {
           title: "Failed calls",
           unit: "short",
-          says: "By the provider's status or the error's class.",
+          says: "By the provider's status or the error's class, and how far they came: call, stream.",
         },
         {
           promql: {
-            [legend(["provider", "error"])]: observed("callDuration", STEP, {
-              by: ["provider", "error"],
+            [legend(["provider", "stage", "error"])]: observed("callDuration", STEP, {
+              by: ["provider", "stage", "error"],
               where: FAILED,
             }),
           },

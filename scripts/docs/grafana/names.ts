@@ -6,10 +6,13 @@ import {
   GAUGES,
   METRICS,
   type Metric,
+  TOTALS,
 } from "../../../functions/_shared/runtime/telemetry/names.ts";
 
 /** Every metric that functions send. */
-export const EMITTED: readonly Metric[] = [...Object.values(METRICS), ...Object.values(GAUGES)];
+export const EMITTED: readonly Metric[] = [METRICS, GAUGES, TOTALS].flatMap((table) =>
+  Object.values<Metric>(table),
+);
 
 /** Units that have a word of their own in Prometheus. */
 const UNITS: Record<string, string> = { s: "seconds", ms: "milliseconds", By: "bytes" };

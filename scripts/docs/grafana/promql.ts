@@ -4,6 +4,7 @@ import {
   GAUGES,
   METRICS,
   type Metric,
+  TOTALS,
 } from "../../../functions/_shared/runtime/telemetry/names.ts";
 import { labelName, metricName } from "./names.ts";
 
@@ -47,6 +48,21 @@ const labelsOf = ({ by = [] }: Selection) => by.map(labelName);
 /** What a counter counted in the window. */
 export function counted(counter: Counter, window: string, selection: Selection = {}): string {
   return added(metricName(METRICS[counter]), window, labelsOf(selection), selection);
+}
+
+/**
+ * What a counter of the database grew by in a window: one series, which goes on whoever tells it. Nothing where nobody
+ * told it before the window.
+ */
+export function grown(
+  total: keyof typeof TOTALS,
+  window: string,
+  selection: Selection = {},
+): string {
+  const series = select(metricName(TOTALS[total]), selection);
+  const by = labelsOf(selection).join(", ");
+  const last = `max by (${by}) (last_over_time(${series}[${window}]))`;
+  return `${last} - max by (${by}) (last_over_time(${series}[${LOOK_BACK}] offset ${window}))`;
 }
 
 /** How many values a histogram got in the window. */

@@ -13,6 +13,7 @@ begin
   select * into v_state from spend_private.ledger_state as s for no key update;
   v_before := pg_snapshot_xmin(pg_current_snapshot());
 
+  perform spend_private.add_to_totals(v_state.rolled_up_before, '18446744073709551615');
   -- Corrections of dropped months that were not counted yet, before their numbers are lost.
   perform spend_private.count_events(
     v_state.rolled_up_before, '18446744073709551615', p_occurred_before => v_state.kept_from

@@ -34,11 +34,12 @@ begin
   );
   update spend_private.ledger_state as s set rolled_up_before = v_before
   where s.rolled_up_before <> v_before;
+  perform spend_private.add_to_totals(v_state.rolled_up_before, v_before);
   return v_late + spend_private.count_apart(v_state.rolled_up_before, v_before, null, p_now);
 end;
 $$;
 comment on function spend_private.roll_up is
-  'Adds events that are not in the roll-ups yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together. Events of one transaction and tenant that cannot be counted go to spend.problems and are retried later; the others are counted.';
+  'Adds events that are not in the roll-ups and the totals yet, p_max_events of them and those booked with the last one; returns how many. Never skips nor doubles an event, whatever commits late. Readers see the mark and the roll-ups change together. Events of one transaction and tenant that cannot be counted go to spend.problems and are retried later; the others are counted.';
 
 create function spend_private.count_apart(p_from xid8, p_before xid8, p_tenant_id uuid, p_now timestamptz)
 returns bigint

@@ -43,7 +43,7 @@ insert into good (name, row_data) values
   ('spend.problems', '{"id": 900001, "job": "j", "subject": "s", "message": "m", "details": {}, "times": 1, "first_seen_at": "2026-01-01", "last_seen_at": "2026-01-01", "retry_at": "2026-01-01"}'),
   ('spend.audit_log', '{"id": 900001, "changed_at": "2026-01-01", "table_name": "t", "command": "INSERT", "role_name": "r", "session_user_name": "s"}');
 
--- What is wrong about a row, beyond the good one. Of single rows (settings, ledger_state, verification_state, price_state) there is one already.
+-- What is wrong about a row, beyond the good one. Of single rows (settings, ledger_state, verification_state, price_state), and of fixed ones (ledger_totals), there is one already.
 create temporary table bad (name text, constraint_name text, change jsonb);
 insert into bad (name, constraint_name, change) values
   ('spend.plans', 'id_is_not_empty', '{"id": ""}'),
@@ -254,6 +254,10 @@ insert into bad (name, constraint_name, change) values
   ('spend_private.unusual_days', 'unusual_days_pkey', '{"cost_usd": 2}'),
   ('spend_private.job_runs', 'job_runs_pkey', '{"done_at": "2026-01-02"}'),
   ('spend_private.ledger_state', 'is_only_row', '{"is_only_row": false}'),
+  ('spend_private.ledger_totals', 'resource_type_is_known', '{"resource_type": "all"}'),
+  ('spend_private.ledger_totals', 'booking_is_known', '{"booking": "refund"}'),
+  ('spend_private.ledger_totals', 'usd_is_an_amount', '{"usd": -1}'),
+  ('spend_private.ledger_totals', 'ledger_totals_pkey', '{}'),
   ('spend_private.verification_state', 'is_only_row', '{"is_only_row": false}'),
   ('spend_private.verification_state', 'stage_is_known', '{"stage": "alerts"}'),
   ('spend_private.verification_state', 'verification_state_pkey', '{}'),
@@ -289,6 +293,8 @@ where n.nspname in ('spend', 'spend_private') and not c.relispartition and i.ind
 update bad set change = to_jsonb(s) || change from spend.settings as s where name = 'spend.settings';
 update bad set change = to_jsonb(v) || change from spend_private.verification_state as v where name = 'spend_private.verification_state';
 update bad set change = to_jsonb(l) || change from spend_private.ledger_state as l where name = 'spend_private.ledger_state';
+update bad set change = to_jsonb(t) || change from spend_private.ledger_totals as t
+where name = 'spend_private.ledger_totals' and (t.resource_type, t.booking) = ('llm', 'charge');
 update bad set change = to_jsonb(s) || change from spend_private.verification_state as s where name = 'spend_private.verification_state';
 update bad set change = to_jsonb(s) || change from spend_private.price_state as s where name = 'spend_private.price_state';
 

@@ -175,6 +175,7 @@ insert into expected_function (name, role) values
   ('spend.contract_version', 'service_role'),
   ('spend.find_context', 'service_role'),
   ('spend.newest_price_from', 'service_role'),
+  ('spend.ledger_totals', 'service_role'),
   ('spend.look_at_paused', 'service_role'),
   ('spend.maintain', 'service_role'),
   ('spend.maintenance_status', 'service_role'),

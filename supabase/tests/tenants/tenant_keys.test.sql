@@ -42,6 +42,7 @@ insert into listed (name, grows_by) values
   ('spend.settings', 'project'),
   ('spend_private.job_runs', 'project'),
   ('spend_private.ledger_state', 'project'),
+  ('spend_private.ledger_totals', 'project'),
   ('spend_private.sandbox_sweeps', 'project'),
   ('spend_private.surveys', 'project'),
   ('spend_private.unusual_days', 'project'),

@@ -69,6 +69,34 @@ describe("Slack takes", () => {
 
 it("PagerDuty takes a summary of 1,024 characters", () => {
   const delivery = sampleOf("quota_warning", "pagerduty");
-  const body = toPagerDuty(delivery, { ...long, title: "a".repeat(2000) }, "key");
+  const body = toPagerDuty(delivery, { ...long, title: "a".repeat(2000) }, "key", "one");
   expect((body as { payload: { summary: string } }).payload.summary).toHaveLength(1024);
+});
+
+describe("PagerDuty's dedup_key", () => {
+  const keyOf = (project: string, event: "trigger" | "resolve" = "trigger") => {
+    const delivery = { ...sampleOf("quota_warning", "pagerduty"), event };
+    delivery.idempotency_key += event === "resolve" ? "_resolve" : "";
+    return (toPagerDuty(delivery, long, "key", project) as { dedup_key: string }).dedup_key;
+  };
+
+  it.each([
+    ["https://one.supabase.co", "one.supabase.co/alert_17_pagerduty"],
+    ["http://127.0.0.1:54321", "127.0.0.1:54321/alert_17_pagerduty"],
+    ["staging", "staging/alert_17_pagerduty"],
+    ["team:staging", "team:staging/alert_17_pagerduty"],
+  ])("of the project %s is %s, of trigger and of resolve", (project, key) => {
+    expect(keyOf(project)).toBe(key);
+    expect(keyOf(project, "resolve")).toBe(key);
+  });
+
+  it("of alert 17 of two projects that share a routing key are two", () => {
+    expect(keyOf("https://one.supabase.co")).not.toBe(keyOf("https://two.supabase.co"));
+  });
+
+  it("has 255 characters at most, and the alert's id whole", () => {
+    const key = keyOf("p".repeat(1000));
+    expect(key).toHaveLength(255);
+    expect(key).toMatch(/p\/alert_17_pagerduty$/);
+  });
 });

@@ -14,6 +14,7 @@ import { SAMPLES, sampleOf } from "./samples.ts";
 
 const FOLDER = join(import.meta.dirname, "rendered");
 const DASHBOARD = "https://app.example.com/dashboard/";
+const PROJECT = "https://abcdefghijklmnopqrst.supabase.co";
 const ROUTING_KEY = "R0UT1NGKEY0000000000000000000000";
 const fileOf = (name: string) => `${name.replace(/[^a-z_]+/g, "_")}.txt`;
 
@@ -30,7 +31,7 @@ function rendered(name: string): string {
   return [
     `${name}\n`,
     `== Slack\n${json(toSlack(slack.message, slack.context))}\n`,
-    `== PagerDuty\n${json(toPagerDuty(pagerduty.delivery, pagerduty.message, ROUTING_KEY))}\n`,
+    `== PagerDuty\n${json(toPagerDuty(pagerduty.delivery, pagerduty.message, ROUTING_KEY, PROJECT))}\n`,
     `== Email\nSubject: ${mail.subject}\n\n${mail.text}`,
     `== Email, HTML\n${mail.html}`,
     `== Webhook\n${json(JSON.parse(hook.body))}\n`,

@@ -44,6 +44,7 @@ export const ATTRIBUTES = {
   reason: "spendgate.refusal.reason",
   scope: "spendgate.quota.scope",
   period: "spendgate.quota.period",
+  booking: "spendgate.ledger.booking",
   stage: "spendgate.stage",
   step: "spendgate.step",
   context: "spendgate.context.id",
@@ -109,7 +110,7 @@ export const METRICS = {
     kind: "histogram",
     unit: "s",
     description: "From the start of a call of a model to its end.",
-    attributes: [...CALL, "error"],
+    attributes: [...CALL, "error", "stage"],
     buckets: SECONDS,
   },
   firstChunk: {
@@ -217,6 +218,20 @@ export const GAUGES = {
     unit: "{USD}",
     description: "Cost of today in the ledger, corrections included.",
     attributes: ["resourceType"],
+  },
+} as const satisfies Record<string, Metric>;
+
+/**
+ * Counters that the database keeps: the maintenance job alone tells them, as they stand there. What is sent twice counts
+ * once, and what did not arrive is in the next number.
+ */
+export const TOTALS = {
+  booked: {
+    name: "spendgate.ledger.booked",
+    kind: "counter",
+    unit: "{USD}",
+    description: "All that the ledger booked: charges add to what is spent, credits take from it.",
+    attributes: ["resourceType", "booking"],
   },
 } as const satisfies Record<string, Metric>;
 

@@ -5,26 +5,40 @@ import {
   type Counter,
   type Gauge,
   type Histogram,
+  type HrTime,
   type Meter,
   trace,
+  ValueType,
 } from "@opentelemetry/api";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-http";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { detectResources, envDetector, resourceFromAttributes } from "@opentelemetry/resources";
-import { MeterProvider, PeriodicExportingMetricReader } from "@opentelemetry/sdk-metrics";
+import {
+  AggregationTemporality,
+  DataPointType,
+  MeterProvider,
+  type MetricProducer,
+  PeriodicExportingMetricReader,
+  type PeriodicExportingMetricReaderOptions,
+  type SumMetricData,
+} from "@opentelemetry/sdk-metrics";
 import { BasicTracerProvider, BatchSpanProcessor } from "@opentelemetry/sdk-trace-base";
-import { GAUGES, METRICS, type Metric, SCOPE } from "./names.ts";
+import { GAUGES, METRICS, type Metric, SCOPE, TOTALS } from "./names.ts";
 
-/** Which signals are sent. */
+/** Which signals are sent, and how often metrics. */
 export interface Signals {
   spans: boolean;
-  metrics: boolean;
+  metrics: false | SendTimes;
 }
+
+type SendTimes = Required<
+  Pick<PeriodicExportingMetricReaderOptions, "exportIntervalMillis" | "exportTimeoutMillis">
+>;
 
 export interface OpenSdk {
   isMeasured: boolean;
   record(metric: keyof typeof METRICS, value: number, attributes: Attributes): void;
-  sendGauges(values: Value[]): Promise<void>;
+  sendShared(gauges: Value[], totals: Total[]): Promise<void>;
   flush(): Promise<void>;
 }
 
@@ -34,24 +48,32 @@ interface Value {
   attributes: Attributes;
 }
 
+/** What a counter stands at that is not kept here, and since when it counts. */
+interface Total {
+  total: keyof typeof TOTALS;
+  value: number;
+  since: Date;
+  attributes: Attributes;
+}
+
 export function startSdk({ spans, metrics }: Signals): OpenSdk {
   const tracers = spans ? startTracing() : undefined;
   // Each worker is an instance of its own: its series are nobody else's.
-  const meters = metrics ? metersOf(crypto.randomUUID()) : undefined;
+  const meters = metrics ? metersOf(crypto.randomUUID(), metrics) : undefined;
   const instruments = new Map<string, (value: number, attributes: Attributes) => void>();
   return {
-    isMeasured: metrics,
+    isMeasured: metrics !== false,
     record(metric, value, attributes) {
       if (meters === undefined) return;
       const add = instruments.get(metric) ?? instrument(meters.getMeter(SCOPE), METRICS[metric]);
       instruments.set(metric, add);
       add(value, attributes);
     },
-    async sendGauges(values) {
-      if (!metrics || values.length === 0) return;
+    async sendShared(gauges, totals) {
+      if (!metrics || gauges.length + totals.length === 0) return;
       // One instance, whoever tells it, for one moment: what is not there any more is not told again.
-      const shared = metersOf("shared");
-      for (const { gauge, value, attributes } of values) {
+      const shared = metersOf("shared", metrics, totals);
+      for (const { gauge, value, attributes } of gauges) {
         instrument(shared.getMeter(SCOPE), GAUGES[gauge])(value, attributes);
       }
       await shared.shutdown();
@@ -78,12 +100,52 @@ function startTracing(): BasicTracerProvider {
   return provider;
 }
 
-function metersOf(instance: string): MeterProvider {
+function metersOf(instance: string, times: SendTimes, totals: Total[] = []): MeterProvider {
+  const resource = resourceOf(instance);
+  const kept: MetricProducer = {
+    async collect() {
+      const scopeMetrics = [{ scope: { name: SCOPE }, metrics: metricsOf(totals) }];
+      return { resourceMetrics: { resource, scopeMetrics }, errors: [] };
+    },
+  };
   return new MeterProvider({
-    resource: resourceOf(instance),
-    readers: [new PeriodicExportingMetricReader({ exporter: new OTLPMetricExporter() })],
+    resource,
+    readers: [
+      new PeriodicExportingMetricReader({
+        ...times,
+        exporter: new OTLPMetricExporter(),
+        metricProducers: totals.length > 0 ? [kept] : [],
+      }),
+    ],
   });
 }
+
+/**
+ * Totals as they are sent. Always cumulative, and since they are counted: an instrument of the SDK would begin anew each
+ * time, and increments would be wrong after one that was lost, or sent twice.
+ */
+function metricsOf(totals: Total[]): SumMetricData[] {
+  const endTime = hrTimeOf(new Date());
+  return Object.entries(TOTALS).map(([key, { name, description, unit }]) => ({
+    descriptor: { name, description, unit, valueType: ValueType.DOUBLE },
+    dataPointType: DataPointType.SUM,
+    aggregationTemporality: AggregationTemporality.CUMULATIVE,
+    isMonotonic: true,
+    dataPoints: totals
+      .filter(({ total }) => total === key)
+      .map(({ value, since, attributes }) => ({
+        startTime: hrTimeOf(since),
+        endTime,
+        attributes,
+        value,
+      })),
+  }));
+}
+
+const hrTimeOf = (date: Date): HrTime => [
+  Math.floor(date.getTime() / 1000),
+  (date.getTime() % 1000) * 1_000_000,
+];
 
 function instrument(
   meter: Meter,

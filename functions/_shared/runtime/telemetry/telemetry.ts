@@ -2,7 +2,7 @@
 import { inBackground } from "../background.ts";
 import type { Env } from "../env.ts";
 import { describeError, log } from "../log.ts";
-import { type Attributes, type GAUGES, type METRICS, named } from "./names.ts";
+import { type Attributes, type GAUGES, type METRICS, named, type TOTALS } from "./names.ts";
 import type { OpenSdk, Signals } from "./sdk.ts";
 
 let sdk: OpenSdk | undefined;
@@ -13,7 +13,10 @@ function signalsOf(env: Env): Signals {
     !env.otelDisabled && exporter !== "none" && (endpoint ?? env.otlpEndpoint) !== undefined;
   return {
     spans: isSent(env.otlpTracesEndpoint, env.tracesExporter),
-    metrics: isSent(env.otlpMetricsEndpoint, env.metricsExporter),
+    metrics: isSent(env.otlpMetricsEndpoint, env.metricsExporter) && {
+      exportIntervalMillis: env.metricIntervalMs,
+      exportTimeoutMillis: Math.min(env.metricTimeoutMs, env.metricIntervalMs),
+    },
   };
 }
 
@@ -53,10 +56,20 @@ export type GaugeValue = {
   };
 }[keyof typeof GAUGES];
 
-/** Sends the state that all functions share, as one place sees it. */
-export async function sendGauges(values: GaugeValue[]): Promise<void> {
-  await sdk?.sendGauges(
-    values.map(({ attributes, ...value }) => ({ ...value, attributes: named(attributes) })),
+export type TotalValue = {
+  [T in keyof typeof TOTALS]: {
+    total: T;
+    value: number;
+    since: Date;
+    attributes: Pick<Attributes, (typeof TOTALS)[T]["attributes"][number]>;
+  };
+}[keyof typeof TOTALS];
+
+/** Sends what all functions share, as one place sees it. */
+export async function sendShared(gauges: GaugeValue[], totals: TotalValue[]): Promise<void> {
+  await sdk?.sendShared(
+    gauges.map(({ attributes, ...value }) => ({ ...value, attributes: named(attributes) })),
+    totals.map(({ attributes, ...value }) => ({ ...value, attributes: named(attributes) })),
   );
 }
 
