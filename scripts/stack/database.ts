@@ -73,12 +73,13 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
     if (temporary) await give(folder, account);
     await mkdir(folder, { recursive: true });
     if (!temporary) await releaseDataDir(folder);
-    await assertPortFree(port, "PostgreSQL", temporary ? undefined : "SPENDGATE_DB_PORT");
     await assertOwned(data, account);
     if (options.fresh) await rm(data, { recursive: true, force: true });
     if (!(await stat(join(data, "PG_VERSION")).catch(() => null))) {
       await createCluster(programs, data, account, temporary);
     }
+    // Last: what is kept for us stays taken until then.
+    await assertPortFree(port, "PostgreSQL", temporary ? undefined : "SPENDGATE_DB_PORT");
     return retryWhileMemoryIsHeld(() =>
       launch({ postgres, data, port, log, account, extra: options.settings }),
     );
