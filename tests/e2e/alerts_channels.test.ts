@@ -58,6 +58,7 @@ beforeAll(async () => {
   tenantsWebhook = await startWebhook(TENANTS_SECRET);
   mail = await startMailServer("spendgate", SMTP_PASSWORD);
   platform = {
+    SPENDGATE_PROJECT: "https://acme.supabase.co",
     DASHBOARD_URL: DASHBOARD,
     ALERT_SLACK_WEBHOOK_URL: `${slack.url}${SLACK_PATH}`,
     ALERT_PAGERDUTY_ROUTING_KEY: ROUTING_KEY,
@@ -164,7 +165,7 @@ it("A warning comes to Slack, PagerDuty, two mailboxes and the webhook, in the f
   expect(pagerDuty.taken()).toMatchObject([
     {
       event_action: "trigger",
-      dedup_key: `${new URL(stack.url).host}/alert_${alert?.id}_pagerduty`,
+      dedup_key: `acme.supabase.co/alert_${alert?.id}_pagerduty`,
       payload: { summary: title, severity: "warning", class: "quota_warning" },
       links: [{ href: link }],
     },

@@ -1797,4 +1797,25 @@ export const guardMutants: Mutant[] = [
     "date_trunc('hour', c.hour at time zone v_zone) at time zone v_zone",
     [pgtap("operators/")],
   ),
+  guard(
+    "totals: a batch is rolled up and not counted",
+    "50_ledger/roll_up.sql",
+    "perform spend_private.add_to_totals(v_state.rolled_up_before, v_before);",
+    "null;",
+    [pgtap("ledger/ledger_totals"), vitest("race/ledger")],
+  ),
+  guard(
+    "totals: what a restored ledger had not counted is left out",
+    "50_ledger/adopt_ledger.sql",
+    "perform spend_private.add_to_totals(v_state.rolled_up_before, '18446744073709551615');",
+    "null;",
+    [pgtap("ledger/ledger_totals")],
+  ),
+  guard(
+    "totals: credits are charges",
+    "50_ledger/09_ledger_totals.sql",
+    "case when c.cost_usd < 0 then 'credit' else 'charge' end",
+    "'charge'",
+    [pgtap("ledger/ledger_totals")],
+  ),
 ];

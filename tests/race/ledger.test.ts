@@ -55,11 +55,19 @@ async function sums(sql: Sql) {
   return row as unknown as { reported: number; booked: number; rolled_up: number };
 }
 
+/** What spend.ledger_totals counts, of all tenants of this database. */
+async function totalCharged(sql: Sql): Promise<number> {
+  const [row] = await sql`
+    select usd::float8 from spend.ledger_totals() where resource_type = 'llm' and booking = 'charge'`;
+  return row?.usd;
+}
+
 describe("Roll-ups", () => {
   it("count an event of 1 once that commits after a roll-up, and so they do an event of 2 that was booked later and committed before", async () => {
     const { sql } = database;
     // Written past the balances, so that nothing but the ledger is locked.
     await sql`delete from spend.cost_quotas where tenant_id = ${tenantId}`;
+    const before = await totalCharged(sql);
     const slow = await sql.reserve();
     try {
       await slow`begin`;
@@ -80,11 +88,13 @@ describe("Roll-ups", () => {
     expect(await rollUpAll(sql, 3)).toBe(2);
     expect(await sums(sql)).toEqual({ reported: 3, booked: 3, rolled_up: 3 });
     expect(await rollUp(sql)).toBe(0);
+    expect((await totalCharged(sql)) - before).toBe(3);
   });
 
-  it("beside eight connections that book 400 events and others that read: every report equals the ledger", async () => {
+  it("beside eight connections that book 400 events and others that read: every report equals the ledger, and the total grows by 400", async () => {
     const { sql } = database;
     let isDone = false;
+    const before = await totalCharged(sql);
     const readers = [1, 2].map(async () => {
       let reports = 0;
       while (!isDone) {
@@ -111,6 +121,7 @@ describe("Roll-ups", () => {
     expect(Math.min(...reports)).toBeGreaterThan(1);
     expect(rolledUp + (await rollUpAll(sql, 400))).toBe(400);
     expect(await sums(sql)).toEqual({ reported: 400, booked: 400, rolled_up: 400 });
+    expect((await totalCharged(sql)) - before).toBe(400);
   });
 
   it("lose and double nothing when a tenant moves to Kolkata while its events are booked and rolled up", async () => {

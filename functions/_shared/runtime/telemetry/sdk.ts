@@ -1,5 +1,6 @@
 // OpenTelemetry's SDK. It reads what else there is of OTEL_* itself: OTEL_EXPORTER_OTLP_HEADERS and its like,
-// OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_BSP_*, and the temporality of metrics.
+// OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_BSP_*, and the temporality of metrics. It sends
+// JSON, which is why OTEL_EXPORTER_OTLP_PROTOCOL may say nothing else.
 import {
   type Attributes,
   type Counter,
