@@ -1,13 +1,13 @@
 // npm run db: the database alone, migrated and seeded. `npm run db -- --fresh` starts without earlier data.
 import { runUntilStopped } from "./stack/run.ts";
-import { reportSettings } from "./stack/settings.ts";
+import { checkSettings } from "./stack/settings.ts";
 import { startLocalDatabase } from "./stack/stack.ts";
 
 const fresh = process.argv.includes("--fresh");
 
 await runUntilStopped(
   async (report) => {
-    reportSettings({}, report);
+    checkSettings({}, report);
     const database = await startLocalDatabase({ fresh, report });
     return {
       url: database.url,

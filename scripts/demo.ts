@@ -1,12 +1,14 @@
 // npm run demo: two users in two tenants; one spends its quota, the other does not notice.
-// Uses the stack that runs (npm start), or starts one of its own. `-- --fleet` fills it for the dashboard instead.
+// Uses this clone's stack if it runs (npm start), or starts it. `-- --fleet` fills it for the dashboard instead.
 import { setTimeout as sleep } from "node:timers/promises";
+import { styleText } from "node:util";
 import { createClient } from "@supabase/supabase-js";
 import { DefaultChatTransport } from "ai";
 import WebSocket from "ws";
 import type { Database } from "../functions/_shared/database/types.ts";
 import { FLEET_PASSWORD, FLEET_PEOPLE, makeFleet } from "./demo/fleet.ts";
-import { keepKeys } from "./stack/keys.ts";
+import { type RunningStack, runningStack } from "./stack/local_ports.ts";
+import { main } from "./stack/main.ts";
 import { localSettings } from "./stack/settings.ts";
 import { startLocalStack } from "./stack/stack.ts";
 
@@ -14,14 +16,13 @@ const MODEL = "openai/gpt-4o";
 const MAX_CALLS = 50;
 
 const say = (line = "") => console.log(line);
-const title = (line: string) => say(`\n\x1b[1m${line}\x1b[0m`);
+const title = (line: string) => say(`\n${styleText("bold", line)}`);
 const usd = (amount: number) => `$${amount.toFixed(6)}`;
 
-const { ports, data } = localSettings();
-const url = `http://127.0.0.1:${ports.api}`;
-const keys = await keepKeys(data);
+let stack: RunningStack;
 
 function client(key: string) {
+  const { url } = stack;
   return createClient<Database, "spend">(url, key, {
     db: { schema: "spend" },
     auth: { persistSession: false, autoRefreshToken: false },
@@ -38,12 +39,12 @@ interface Person {
 
 /** Signs a user up and makes it the owner of a new tenant on the demo plan. */
 async function join(name: string, tenant: string): Promise<Person> {
-  const supabase = client(keys.publishable);
+  const supabase = client(stack.keys.publishable);
   const email = `${name.toLowerCase()}-${Date.now()}@example.com`;
   const { data, error } = await supabase.auth.signUp({ email, password: crypto.randomUUID() });
   if (error || !data.user || !data.session) throw error ?? new Error("sign-up gave no session");
 
-  const service = client(keys.secret);
+  const service = client(stack.keys.secret);
   const { data: row } = await service
     .from("tenants")
     .insert({ name: tenant, plan_id: "demo" })
@@ -59,6 +60,7 @@ async function join(name: string, tenant: string): Promise<Person> {
 }
 
 function chat(person: Person, text: string, stream: boolean): Promise<Response> {
+  const { url, keys } = stack;
   return fetch(`${url}/functions/v1/chat`, {
     method: "POST",
     headers: {
@@ -77,6 +79,7 @@ function chat(person: Person, text: string, stream: boolean): Promise<Response> 
 
 /** Streams an answer to the terminal, through the transport that useChat uses. */
 async function streamChat(person: Person, text: string): Promise<void> {
+  const { url, keys } = stack;
   say(`  ${person.name}: ${text}`);
   process.stdout.write("  model: ");
   const transport = new DefaultChatTransport({
@@ -150,7 +153,7 @@ async function spendQuota(person: Person): Promise<Response> {
 
 /** A plan of two cents a month, so that it can be used up while you watch. */
 async function ensureDemoPlan(): Promise<void> {
-  const service = client(keys.secret);
+  const service = client(stack.keys.secret);
   await service.from("plans").upsert({ id: "demo", name: "Demo" }).throwOnError();
   await service
     .from("plan_quotas")
@@ -186,7 +189,9 @@ async function demonstrate(): Promise<void> {
   say(`  ${answer.status}: ${((await answer.json()) as { text: string }).text}`);
   await showQuota(bob);
 
-  const { data: differences } = await client(keys.secret).rpc("verify_balances").throwOnError();
+  const { data: differences } = await client(stack.keys.secret)
+    .rpc("verify_balances")
+    .throwOnError();
   title(`Balances that differ from the ledger: ${differences.length}`);
   if (answer.status !== 200 || differences.length > 0) process.exitCode = 1;
 }
@@ -194,7 +199,7 @@ async function demonstrate(): Promise<void> {
 /** Sixty tenants with three months of spend, and two sandboxes that run. */
 async function demonstrateFleet(): Promise<void> {
   title("Sixty tenants, three months of spend");
-  const databaseUrl = `postgresql://postgres:postgres@127.0.0.1:${localSettings().ports.database}/postgres`;
+  const { url, databaseUrl, keys } = stack;
   if (!(await makeFleet({ url, publishableKey: keys.publishable, databaseUrl }))) {
     say("  They are there already. `npm start -- --fresh` starts with empty data.");
   }
@@ -204,6 +209,7 @@ async function demonstrateFleet(): Promise<void> {
 }
 
 async function openSandboxes(email: string): Promise<void> {
+  const { url, keys } = stack;
   const owner = client(keys.publishable);
   const { data, error } = await owner.auth.signInWithPassword({ email, password: FLEET_PASSWORD });
   if (error) throw error;
@@ -227,18 +233,19 @@ async function openSandboxes(email: string): Promise<void> {
 }
 
 const show = process.argv.includes("--fleet") ? demonstrateFleet : demonstrate;
-const isRunning = await fetch(`${url}/auth/v1/health`).then(
-  () => true,
-  () => false,
-);
-if (isRunning) {
-  await show();
-} else {
-  say("No stack is running; starting one for the demonstration.");
-  const stack = await startLocalStack({ report: (line) => say(`  ${line}`) });
+
+await main(async () => {
+  const running = await runningStack(localSettings().data);
+  if (running) {
+    stack = running;
+    return show();
+  }
+  say("No stack of this clone is running; starting it for the demonstration.");
+  const started = await startLocalStack({ report: (line) => say(`  ${line}`) });
   try {
+    stack = { url: started.url, databaseUrl: started.database.url, keys: started.keys };
     await show();
   } finally {
-    await stack.stop();
+    await started.stop();
   }
-}
+});

@@ -10,11 +10,16 @@ await runUntilStopped(
   (stack) => {
     const rows = describe(stack);
     const width = Math.max(...rows.map(([name]) => name.length));
-    console.log(
-      `\n${rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join("\n")}\n`,
-    );
+    const lines = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`);
+    const shell = forShell(stack).map((line) => `  ${line}`);
+    console.log(["", ...lines, "", "  For a second terminal:", ...shell, ""].join("\n"));
   },
 );
+
+/** What the commands of README.md begin with. */
+function forShell({ url, keys, ports }: LocalStack): string[] {
+  return [`URL=${url}`, `KEY=${keys.publishable}`, `export SUPABASE_DB_PORT=${ports.database}`];
+}
 
 function describe({ url, keys, database, providers, sandboxes }: LocalStack): [string, string][] {
   return [

@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { FLEET_PASSWORD } from "../demo/fleet.ts";
+import { runningStack } from "../stack/local_ports.ts";
 import { main } from "../stack/main.ts";
 import { PROJECT } from "../stack/paths.ts";
 import { StackError } from "../stack/ports.ts";
@@ -32,10 +33,11 @@ const SHOTS: Shot[] = [
 
 await main(async () => {
   if (!CHROMIUM) throw new StackError(NO_CHROMIUM);
-  const url = `http://127.0.0.1:${localSettings().ports.api}/dashboard/`;
-  await fetch(url).catch(() => {
+  const stack = await runningStack(localSettings().data);
+  if (!stack) {
     throw new StackError("No stack is running. Run `npm start`, then `npm run demo -- --fleet`.");
-  });
+  }
+  const url = `${stack.url}/dashboard/`;
   await mkdir(FOLDER, { recursive: true });
   const browser = await launchBrowser();
   try {

@@ -43,7 +43,6 @@ export interface Api {
 /** Serves /rest/v1, /auth/v1, /functions/v1 and /dashboard. */
 export async function startApi(options: ApiOptions): Promise<Api> {
   const { databaseUrl, port, keys, functionsPort, mail } = options;
-  await assertPortFree(port, "API", "SPENDGATE_API_PORT");
   const url = `http://127.0.0.1:${port}`;
   const connection = createPostgresConnection({
     url: databaseUrl,
@@ -104,14 +103,22 @@ export async function startApi(options: ApiOptions): Promise<Api> {
     const translated = tokens?.translate(request) ?? Promise.resolve();
     return translated.then(() => answer(request, response));
   });
-  await listen(server, port);
+  // Without a limit this waits for ever when the database has ended under a query.
+  const disconnect = () => connection.driver.end({ timeout: CLOSE_SECONDS });
+  try {
+    // Last: what is kept for us stays taken until then.
+    await assertPortFree(port, "API", "SPENDGATE_API_PORT");
+    await listen(server, port);
+  } catch (error) {
+    await disconnect();
+    throw error;
+  }
   return {
     url,
     async stop() {
       await close(server);
       agent.destroy();
-      // Without a limit this waits for ever when the database has ended under a query.
-      await connection.driver.end({ timeout: CLOSE_SECONDS });
+      await disconnect();
     },
   };
 }

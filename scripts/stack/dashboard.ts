@@ -40,6 +40,11 @@ export async function buildDashboard(report: (line: string) => void = () => {}):
   } catch (error) {
     const { stderr, message } = error as { stderr?: string; message: string };
     if ((await builtHash()) !== hash) {
+      if (/\b(EACCES|EPERM|EROFS)\b/.test(`${stderr}${message}`)) {
+        throw new StackError(
+          `The dashboard cannot be built into ${FOLDER}. Make it yours: \`sudo chown -R "$(id -un)" ${FOLDER}\`.`,
+        );
+      }
       throw new StackError(`The dashboard cannot be built. Run \`npm ci\`.\n${stderr || message}`);
     }
   } finally {

@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -73,11 +73,13 @@ export async function startDatabase(options: DatabaseOptions = {}): Promise<Data
     if (temporary) await give(folder, account);
     await mkdir(folder, { recursive: true });
     if (!temporary) await releaseDataDir(folder);
-    await assertPortFree(port, "PostgreSQL", temporary ? undefined : "SPENDGATE_DB_PORT");
+    await assertOwned(data, account);
     if (options.fresh) await rm(data, { recursive: true, force: true });
     if (!(await stat(join(data, "PG_VERSION")).catch(() => null))) {
       await createCluster(programs, data, account, temporary);
     }
+    // Last: what is kept for us stays taken until then.
+    await assertPortFree(port, "PostgreSQL", temporary ? undefined : "SPENDGATE_DB_PORT");
     return retryWhileMemoryIsHeld(() =>
       launch({ postgres, data, port, log, account, extra: options.settings }),
     );
@@ -135,6 +137,19 @@ async function serverAccount(): Promise<Account> {
 
 async function give(path: string, { uid, gid }: Account): Promise<void> {
   if (uid !== undefined && gid !== undefined) await chown(path, uid, gid);
+}
+
+/** PostgreSQL starts on a folder that is its account's alone, and says so in words of its own. */
+async function assertOwned(data: string, { uid = process.getuid?.() }: Account): Promise<void> {
+  const entry = await stat(data).catch(() => null);
+  if (!entry) return;
+  if (entry.uid !== uid) {
+    throw new StackError(
+      `The data in ${data} belongs to another user (${entry.uid}, not ${uid}). Start as that user, ` +
+        "remove the folder, or choose another: SPENDGATE_DATA=<folder>.",
+    );
+  }
+  if ((entry.mode & 0o077) !== 0) await chmod(data, 0o700);
 }
 
 async function createCluster(

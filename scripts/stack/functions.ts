@@ -42,6 +42,9 @@ export interface Functions {
 
 const STOP_SECONDS = 15;
 
+/** Deno's advice to whoever calls Deno.serve, at the first request: not for users. */
+const DENO_NOTICE = "Deno.serve: request.signal aborts on successful responses";
+
 /** Starts the router; a function is loaded at its first call. */
 export async function startFunctions(options: FunctionsOptions): Promise<Functions> {
   const folder = options.folder ?? join(PROJECT, "functions");
@@ -121,7 +124,7 @@ function listeningPort(
           resolve(Number(announced[1]));
         } else {
           if (!isListening) early.push(line);
-          onLog(line);
+          if (!line.startsWith(DENO_NOTICE)) onLog(line);
         }
       });
     }

@@ -38,6 +38,8 @@ export async function migrate(url: string, options: MigrateOptions = {}): Promis
       stdio: ["ignore", "pipe", "pipe"],
       env: {
         ...process.env,
+        // Whatever a shell says that is for another stack.
+        SUPABASE_DB_PORT: port,
         ...(options.seeds && { SUPABASE_DB_SEED_SQL_PATHS: options.seeds.join(",") }),
       },
     },

@@ -3,7 +3,17 @@
 // folder has a place outside.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmod, lstat, mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
+import {
+  access,
+  chmod,
+  constants,
+  lstat,
+  mkdir,
+  mkdtemp,
+  rename,
+  rm,
+  stat,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { StackError } from "./ports.ts";
@@ -12,6 +22,28 @@ const run = promisify(execFile);
 
 /** Survives a restart of the machine, unlike /tmp. */
 const OUTSIDE = "/var/tmp/spendgate";
+
+/**
+ * The folder of the stack's data, made where it is missing. Where root's server keeps its files elsewhere is said.
+ * @throws StackError where it cannot be written.
+ */
+export async function makeDataFolder(
+  folder: string,
+  report: (line: string) => void,
+): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+    await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new StackError(
+      `The data cannot be kept in ${folder} (${code}). Make the folder yours (\`sudo chown -R "$(id -un)" ${folder}\`), ` +
+        "or choose another: SPENDGATE_DATA=<folder>.",
+    );
+  }
+  const server = await enterableFolder(folder);
+  if (server !== folder) report(`PostgreSQL cannot enter ${folder}: its data is in ${server}`);
+}
 
 /** `folder` itself, or for root, when others cannot enter it, one that stands for it outside. */
 export async function enterableFolder(folder: string): Promise<string> {

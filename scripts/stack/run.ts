@@ -1,5 +1,5 @@
 // What npm start and npm run db have in common: signals, progress, the way out.
-import { StackError } from "./ports.ts";
+import { describeFailure } from "./main.ts";
 
 interface Running {
   failed: Promise<string>;
@@ -43,7 +43,7 @@ export async function runUntilStopped<T extends Running>(
     process.exit(failure === null ? 0 : 1);
   } catch (error) {
     await running?.stop();
-    console.error(error instanceof StackError ? `\n${error.message}` : error);
+    console.error(describeFailure(error));
     process.exit(1);
   }
 }

@@ -1,6 +1,5 @@
 // Settings of the local stack, and what is wrong with any of them.
 import {
-  describeProblem,
   LOCAL_STACK,
   PROVIDERS,
   readSettings,
@@ -8,31 +7,34 @@ import {
   type Settings,
 } from "../../functions/_shared/runtime/settings.ts";
 import { STACK_DATA } from "./paths.ts";
+import { StackError } from "./ports.ts";
 
 /** As the environment has them; what is wrong is its default. */
 export function localSettings() {
   const { values } = readSettings(LOCAL_STACK, process.env);
   return {
-    ports: {
-      api: values.SPENDGATE_API_PORT,
-      database: values.SPENDGATE_DB_PORT,
-      providers: values.SPENDGATE_PROVIDERS_PORT,
-      sandboxes: values.SPENDGATE_SANDBOXES_PORT,
-    },
     data: values.SPENDGATE_DATA ?? STACK_DATA,
     smtpUrl: values.SPENDGATE_SMTP_URL,
     rudeness: values.SPENDGATE_SANDBOX_RUDENESS,
   };
 }
 
-/** Says what is wrong in `.env` and in the environment, which has precedence. */
-export function reportSettings(file: Record<string, string>, report: (line: string) => void): void {
+/**
+ * Checks `.env` and the environment, which has precedence, before anything starts. What may be meant otherwise is reported.
+ * @throws StackError with a line for each setting that cannot be read.
+ */
+export function checkSettings(file: Record<string, string>, report: (line: string) => void): void {
   const set = Object.entries(process.env).filter(([, value]) => value !== "");
-  for (const problem of settingProblems({ ...file, ...Object.fromEntries(set) })) report(problem);
+  const { wrong, doubtful } = settingProblems({ ...file, ...Object.fromEntries(set) });
+  for (const problem of doubtful) report(problem);
+  if (wrong.length > 0) throw new StackError(wrong.join("\n"));
 }
 
-/** One line for each variable that is wrong, and for each that has a name much like a setting's. */
-export function settingProblems(values: Record<string, string | undefined>): string[] {
+/** A line for each variable that is wrong, and for each that lacks another one or has a name much like a setting's. */
+export function settingProblems(values: Record<string, string | undefined>): {
+  wrong: string[];
+  doubtful: string[];
+} {
   // The stack sets what is Supabase's itself.
   const { Supabase, ...groups } = SETTING_GROUPS;
   const settings: Settings = Object.assign({}, ...Object.values(groups));
@@ -43,7 +45,13 @@ export function settingProblems(values: Record<string, string | undefined>): str
     const meant = known.find((each) => distance(each, name) <= 2);
     return meant ? [`${name}: there is no such setting. Did you mean ${meant}?`] : [];
   });
-  return [...problems.map(describeProblem), ...missingKeys(values), ...misspelt];
+  return {
+    wrong: problems.map(
+      ({ variable, problem, allowed }) =>
+        `${problem}. Allowed: ${allowed}. Correct ${variable} or remove it.`,
+    ),
+    doubtful: [...missingKeys(values), ...misspelt],
+  };
 }
 
 /** Variables with keys that SPENDGATE_PROVIDERS names, and that are not set. */

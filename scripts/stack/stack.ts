@@ -6,13 +6,15 @@ import { buildDashboard } from "./dashboard.ts";
 import { type DatabaseServer, releaseDataDir, startDatabase } from "./database.ts";
 import { type Functions, readEnvFile, startFunctions } from "./functions.ts";
 import { type Keys, keepKeys } from "./keys.ts";
+import { choosePorts, type LocalPorts, notePorts } from "./local_ports.ts";
 import { type Mail, mailBy } from "./mail.ts";
 import { startMaintenance } from "./maintenance.ts";
 import { migrate } from "./migrate.ts";
-import { assertPortFree, freePort } from "./ports.ts";
+import { freePort, releasePorts } from "./ports.ts";
+import { makeDataFolder } from "./private_folders.ts";
 import { PROVIDERS, type Providers, startProviders } from "./providers.ts";
 import { type SandboxStandIn, startSandboxStandIn } from "./sandbox_standin.ts";
-import { localSettings, reportSettings } from "./settings.ts";
+import { checkSettings, localSettings } from "./settings.ts";
 
 type Report = (line: string) => void;
 
@@ -85,19 +87,30 @@ export async function startServices(options: ServicesOptions): Promise<Services>
   }
 }
 
-/** The local database: its data in .spendgate/, migrated and seeded. */
+/** Makes the folder of the data ours: it can be written, and no server of an earlier run is left on it. */
+async function claimData(report: Report): Promise<string> {
+  const { data } = localSettings();
+  await makeDataFolder(data, report);
+  await releaseDataDir(data);
+  return data;
+}
+
+/** The local database: its data in .spendgate/, migrated and seeded. `ports` were chosen once its data was claimed. */
 export async function startLocalDatabase({
   fresh,
+  ports,
   report = () => {},
 }: {
   fresh?: boolean;
+  ports?: LocalPorts;
   report?: Report;
 }): Promise<DatabaseServer> {
-  const { ports, data } = localSettings();
+  if (!ports) await claimData(report);
+  const { database: port } = ports ?? (await choosePorts(["database"], report));
   report(fresh ? "starting PostgreSQL, empty" : "starting PostgreSQL");
   const server = await startDatabase({
-    port: ports.database,
-    dataDir: data,
+    port,
+    dataDir: localSettings().data,
     fresh,
   });
   try {
@@ -113,6 +126,7 @@ export async function startLocalDatabase({
 
 export interface LocalStack extends Services {
   database: DatabaseServer;
+  ports: LocalPorts;
   /** Resolves with what ended without having been asked to. */
   failed: Promise<string>;
 }
@@ -128,26 +142,23 @@ export async function startLocalStack({
   onLog?: Report;
 }): Promise<LocalStack> {
   const file = await readEnvFile();
-  reportSettings(file, report);
-  const { ports, data, smtpUrl } = localSettings();
-  await releaseDataDir(data);
-  // Known before anything is started, so that nothing has to be stopped again.
-  await assertPortFree(ports.api, "API", "SPENDGATE_API_PORT");
-  await assertPortFree(ports.providers, "stand-in for the providers", "SPENDGATE_PROVIDERS_PORT");
-  await assertPortFree(ports.sandboxes, "stand-in for E2B", "SPENDGATE_SANDBOXES_PORT");
+  checkSettings(file, report);
+  const { smtpUrl } = localSettings();
+  const data = await claimData(report);
   const realProviders = PROVIDERS.filter(
     ({ prefix }) => process.env[`${prefix}_API_KEY`] || file[`${prefix}_API_KEY`],
   ).map(({ name }) => name);
 
-  const defaults = {
-    DASHBOARD_URL: `http://127.0.0.1:${ports.api}/dashboard`,
-    ALERT_ALLOW_PRIVATE_ADDRESSES: "true",
-  };
-  const unset = Object.entries(defaults).filter(([name]) => !(process.env[name] || file[name]));
-
   const steps = new Steps();
   try {
-    const database = await steps.add(startLocalDatabase({ fresh, report }));
+    // Known before anything is started, so that nothing has to be stopped again.
+    const ports = await choosePorts(["database", "api", "providers", "sandboxes"], report);
+    const defaults = {
+      DASHBOARD_URL: `http://127.0.0.1:${ports.api}/dashboard`,
+      ALERT_ALLOW_PRIVATE_ADDRESSES: "true",
+    };
+    const unset = Object.entries(defaults).filter(([name]) => !(process.env[name] || file[name]));
+    const database = await steps.add(startLocalDatabase({ fresh, ports, report }));
     await buildDashboard(report);
     report("starting the API, the functions and the stand-ins");
     const services = await steps.add(
@@ -175,10 +186,13 @@ export async function startLocalStack({
       database.exited.then(() => `PostgreSQL ended; see ${join(data, "postgres.log")}`),
       services.functions.exited.then(() => "the functions' process ended"),
     ]);
-    return { ...services, database, failed, stop: () => steps.stop() };
+    await notePorts(data, ports);
+    return { ...services, database, ports, failed, stop: () => steps.stop() };
   } catch (error) {
     await steps.stop();
     throw error;
+  } finally {
+    await releasePorts();
   }
 }
 

@@ -918,9 +918,7 @@ begin
     p_metadata => jsonb_build_object('stray_sandbox_id', p_sandbox_id),
     p_closed_too => true, p_now => p_now
   );
-  v_is_new := not exists (
-    select from spend_private.stray_sandboxes as s where s.tenant_id = p_tenant_id and s.sandbox_id = p_sandbox_id
-  );
+  v_is_new := spend_private.stray_paid_until(p_tenant_id, p_sandbox_id) is null;
   insert into spend_private.stray_sandboxes as s (tenant_id, sandbox_id, paid_until)
   values (p_tenant_id, p_sandbox_id, v_from + make_interval(secs => v_seconds::double precision))
   on conflict on constraint stray_sandboxes_pkey do update set paid_until = excluded.paid_until;
@@ -2839,6 +2837,49 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION spend_private.paid_until (
+  p_tenant_id  uuid,
+  p_sandbox_id text
+)
+  RETURNS timestamp with time zone
+  LANGUAGE plpgsql
+  STABLE
+  SET search_path TO 'pg_catalog', 'pg_temp'
+  SET plan_cache_mode TO 'force_generic_plan'
+  SET enable_seqscan TO 'off'
+  AS $function$
+begin
+  return greatest(
+    (
+      select max(coalesce(c.ended_at, c.paused_at))
+      from spend.execution_contexts as c
+      where c.tenant_id = p_tenant_id and c.sandbox_id = p_sandbox_id and c.booked_at is not null
+    ),
+    spend_private.stray_paid_until(p_tenant_id, p_sandbox_id)
+  );
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION spend_private.stray_paid_until (
+  p_tenant_id  uuid,
+  p_sandbox_id text
+)
+  RETURNS timestamp with time zone
+  LANGUAGE plpgsql
+  STABLE
+  SET search_path TO 'pg_catalog', 'pg_temp'
+  SET plan_cache_mode TO 'force_generic_plan'
+  SET enable_seqscan TO 'off'
+  AS $function$
+begin
+  return (
+    select s.paid_until
+    from spend_private.stray_sandboxes as s
+    where s.tenant_id = p_tenant_id and s.sandbox_id = p_sandbox_id
+  );
+end;
+$function$;
+
 CREATE OR REPLACE FUNCTION spend_private.target_hint (
   p_kind   text,
   p_target text
@@ -3340,6 +3381,8 @@ COMMENT ON FUNCTION "spend_private"."route_alerts"(spend.alert_channels[], integ
 
 COMMENT ON FUNCTION "spend_private"."spend_rate_of"(bigint, numeric, timestamp with time zone, timestamp with time zone) IS 'Rate of a quota''s subject that spent p_cost_usd in the seven days before p_until, and first at p_first_at (in five weeks).';
 
+COMMENT ON FUNCTION "spend_private"."stray_paid_until"(uuid, text) IS 'Until when a sandbox''s seconds are charged as a stray; null when it was none before.';
+
 COMMENT ON FUNCTION "spend_private"."scope_of_alert"(spend.alerts) IS 'What alert_channels.scopes compares: the scope of the quota; without one operator for what is about the operation, else tenant.';
 
 COMMENT ON FUNCTION "spend_private"."target_hint"(text, text) IS 'As much of a target as may be shown. The path of a URL may be a secret, as Slack''s is.';
@@ -3507,6 +3550,8 @@ REVOKE ALL ON FUNCTION "spend_private"."resolve_incidents"(integer, timestamp WI
 REVOKE ALL ON FUNCTION "spend_private"."route_alerts"(spend.alert_channels[], integer, timestamp WITH time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "spend_private"."scope_of_alert"(spend.alerts) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "spend_private"."stray_paid_until"(uuid, text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "spend_private"."spend_rate_of"(bigint, numeric, timestamp WITH time zone, timestamp WITH time zone) FROM PUBLIC;
 

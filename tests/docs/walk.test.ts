@@ -16,7 +16,9 @@ afterAll(() => stack.stop());
 /** What the commands of a page that ask the stack print. */
 async function walk(page: string, before = ""): Promise<string> {
   const commands = blocksOf(page)
-    .filter(({ language, code }) => language === "sh" && /\b(curl|supabase db query)\b/.test(code))
+    .filter(
+      ({ language, code }) => language === "sh" && /\b(curl|supabase db query)\b|^URL=/m.test(code),
+    )
     .map(({ code }) => code)
     .join("\n")
     .replaceAll("http://127.0.0.1:54321", stack.url)
@@ -34,13 +36,15 @@ async function walk(page: string, before = ""): Promise<string> {
   return stdout;
 }
 
-it("README.md leads from the sign-up to a settled call", {
+it("README.md leads from the sign-up to an answer, what it cost and a 429", {
   timeout: 120_000,
 }, async () => {
   const printed = await walk("README.md");
   expect(printed).toContain('"type":"data-spendgate"');
-  expect(printed).toContain("settled");
+  expect(printed).toMatch(/^HTTP\/1\.1 200 /m);
   expect(printed).toContain("150.00");
+  expect(printed).toMatch(/^HTTP\/1\.1 429 /m);
+  expect(printed).toContain('"error":"quota_exceeded"');
   await stack.sql`delete from auth.users where email = 'ada@example.com'`;
 });
 

@@ -44,7 +44,8 @@ let openai: OpenAI;
 
 beforeAll(async () => {
   proxy = await startProxy();
-  stack = await startTestStack({ env: { SUPABASE_URL: proxy.url } });
+  // With tokens that only Auth can verify: it is asked about each.
+  stack = await startTestStack({ env: { SUPABASE_URL: proxy.url }, legacyTokens: true });
   proxy.passTo(stack.url);
 });
 afterAll(async () => {

@@ -100,7 +100,8 @@ const tenantNames = () =>
   query(async (sql) =>
     (await sql`select name from spend.tenants order by name`).map(({ name }) => name),
   );
-const keyLines = (output: string) => output.match(/sb_(publishable|secret)_\S+/g);
+/** Both keys, each once: the publishable one is printed for the shell too. */
+const keyLines = (output: string) => [...new Set(output.match(/sb_(publishable|secret)_\S+/g))];
 
 describe("npm start", () => {
   it("keeps data and keys through kill -9 of every process, at any of three times", async () => {
@@ -298,39 +299,21 @@ describe("npm start", () => {
     60_000,
   );
 
-  it("says which settings are wrong before anything starts, in a line each", async () => {
-    // So that it ends soon.
-    const blocker = createServer();
-    await new Promise<void>((done) => blocker.listen(ports.api, "127.0.0.1", done));
-    try {
-      const running = run("start", [], {
-        SPENDGATE_DB_PORT: "http",
-        SPENDGATE_MAX_STEPS: "many",
-        SPENDGATE_MAX_STEP: "3",
-      });
-      expect(await running.ended).toBe(1);
-      const said = (start: string) =>
-        running
-          .output()
-          .split("\n")
-          .filter((line) => line.includes(`] ${start}: `));
-      for (const [name, allowed, fallback] of [
-        ["SPENDGATE_DB_PORT", "port", 54322],
-        ["SPENDGATE_MAX_STEPS", "number, from 1", 20],
-      ]) {
-        expect(said(`${name}`)).toEqual([
-          expect.stringContaining(
-            `Allowed: ${allowed}. Correct ${name} or remove it; until then it is ${fallback}.`,
-          ),
-        ]);
-      }
-      expect(said("SPENDGATE_MAX_STEP")).toEqual([
-        expect.stringContaining("Did you mean SPENDGATE_MAX_STEPS?"),
-      ]);
-    } finally {
-      await new Promise((done) => blocker.close(done));
-    }
-  }, 60_000);
+  it("says which settings are wrong, in a line each, and starts nothing", async () => {
+    const running = run("start", [], {
+      SPENDGATE_DB_PORT: "http",
+      SPENDGATE_MAX_STEPS: "many",
+      SPENDGATE_MAX_STEP: "3",
+    });
+    expect(await running.ended).toBe(1);
+    expect(running.output().trim().split("\n")).toEqual([
+      expect.stringMatching(/SPENDGATE_MAX_STEP: .*Did you mean SPENDGATE_MAX_STEPS\?$/),
+      expect.stringMatching(
+        /^SPENDGATE_MAX_STEPS: .*Allowed: number, from 1\. Correct SPENDGATE_MAX/,
+      ),
+      expect.stringMatching(/^SPENDGATE_DB_PORT: .*Allowed: port\. Correct SPENDGATE_DB_PORT/),
+    ]);
+  });
 
   it("ends, and says why, when its database dies", async () => {
     const running = await ready("start");

@@ -247,7 +247,7 @@ it("what the ledger booked, sandboxes, expiries, corrections and credits include
   const series = bookedOf("gate");
   expect(series).toHaveLength(4);
   const [state] = await stack.sql`
-    select distinct round(extract(epoch from since) * 1000)::text as since from spend_private.ledger_totals`;
+    select distinct floor(extract(epoch from since) * 1000)::text as since from spend_private.ledger_totals`;
   expect(new Set(series.map(({ since }) => since?.slice(0, 13)))).toEqual(new Set([state?.since]));
   expect(new Set(series.map(({ resource }) => resource["service.instance.id"]))).toEqual(
     new Set(["shared"]),

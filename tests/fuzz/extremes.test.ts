@@ -65,6 +65,24 @@ const EXTREMES: Record<string, string[]> = {
     "'4713-01-01 00:00:00Z BC'",
   ],
   date: ["null", "'infinity'", "'-infinity'", "'5874897-12-31'", "'4713-01-01 BC'"],
+  "numeric[]": [
+    "null",
+    "'{}'",
+    "'{NULL}'",
+    "'{NaN}'",
+    "'{-Infinity,Infinity}'",
+    "'{{0.5},{0.9}}'",
+    "'[5:6]={0.5,0.9}'",
+    "'{1e-16000}'",
+    "array_fill(0.5::numeric, array[10000])",
+  ],
+  "uuid[]": [
+    "null",
+    "'{}'",
+    "'{NULL}'",
+    "'[5:5]={00000000-0000-0000-0000-000000000000}'",
+    "array_fill(gen_random_uuid(), array[10000])",
+  ],
   "text[]": ["null", "'{}'", "'{NULL}'", "'{{a},{b}}'", "array_fill('day'::text, array[10000])"],
 };
 

@@ -159,6 +159,22 @@ function ofType({ name, type }: Parameter): fc.Arbitrary<string | null> {
       "4713-01-01 BC",
       "5874897-12-31",
     ),
+    "uuid[]": fc.constantFrom(
+      "{}",
+      `{${users.join(",")}}`,
+      `{${ids[0]},NULL}`,
+      `{${Array(501).fill(users[0]).join(",")}}`,
+    ),
+    "numeric[]": fc.constantFrom(
+      "{}",
+      "{0.5,0.9}",
+      "{0.9,0.5}",
+      "{NULL}",
+      "{NaN}",
+      "{-1}",
+      "{1e30}",
+      "{{0.5},{0.9}}",
+    ),
     "text[]": fc.constantFrom(
       "{}",
       "{day}",

@@ -66,6 +66,15 @@ const VALUES: Record<string, () => string[]> = {
     "null",
   ],
   warning_threshold: () => ["0", "-1", "1.001", "'NaN'", "'Infinity'", "null"],
+  warning_thresholds: () => [
+    "'{}'",
+    "'{0}'",
+    "'{0.5,1.001}'",
+    "'{NaN}'",
+    "'{NULL}'",
+    "'{{0.5},{0.6}}'",
+    "null",
+  ],
   enforcement: () => ["'observe'", "'none'", "null"],
   estimate_policy: () => ["'expected'", "null"],
   slots: () => ["0", "256", "257", "2147483647", "null"],
@@ -86,8 +95,9 @@ const INSERTED = [
   "period",
   "limit_usd",
   "warning_threshold",
+  "warning_thresholds",
 ];
-const UPDATED = ["limit_usd", "warning_threshold"];
+const UPDATED = ["limit_usd", "warning_threshold", "warning_thresholds"];
 
 async function columns(): Promise<string[]> {
   const found = await sql`

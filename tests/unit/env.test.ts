@@ -215,26 +215,35 @@ describe("what npm start says", () => {
   it.each([
     [
       { SPENDGATE_API_PORT: "http" },
-      /^SPENDGATE_API_PORT: .*Allowed: port\. Correct .* it is 54321\.$/,
+      /^SPENDGATE_API_PORT: .*Allowed: port\. Correct SPENDGATE_API_PORT or remove it\.$/,
     ],
-    [{ SPENDGATE_DB_PORT: "99999" }, /^SPENDGATE_DB_PORT: .*it is 54322\.$/],
-    [{ E2B_API_URL: "e2b" }, /^E2B_API_URL: .*sandboxes answer 503\.$/],
-    [{ SPENDGATE_PROVIDERS: "{" }, /^SPENDGATE_PROVIDERS: is not JSON\. .*answer 503\.$/],
+    [{ SPENDGATE_DB_PORT: "99999" }, /^SPENDGATE_DB_PORT: .*or remove it\.$/],
+    [{ E2B_API_URL: "e2b" }, /^E2B_API_URL: .*Allowed: URL\. Correct E2B_API_URL or remove it\.$/],
+    [{ SPENDGATE_PROVIDERS: "{" }, /^SPENDGATE_PROVIDERS: is not JSON\. .*or remove it\.$/],
+  ])("%o, and does not start", (values, line) => {
+    expect(settingProblems(values as Record<string, string>)).toEqual({
+      wrong: [expect.stringMatching(line)],
+      doubtful: [],
+    });
+  });
+
+  it.each([
     [
       { SPENDGATE_PROVIDERS: '{"groq": {"baseUrl": "https://x.y", "apiKeyEnv": "GROQ_KEY"}}' },
       /^SPENDGATE_PROVIDERS\.groq: GROQ_KEY is not set\./,
     ],
     [{ SPENDGATE_MAX_STEP: "3" }, /^SPENDGATE_MAX_STEP: .*Did you mean SPENDGATE_MAX_STEPS\?$/],
     [{ SPENDGATE_SANDBOX_PORT: "1" }, /Did you mean SPENDGATE_SANDBOXES_PORT\?$/],
-  ])("%o", (values, line) => {
-    expect(settingProblems(values as Record<string, string>)).toEqual([
-      expect.stringMatching(line),
-    ]);
+  ])("%o, and starts", (values, line) => {
+    expect(settingProblems(values as Record<string, string>)).toEqual({
+      wrong: [],
+      doubtful: [expect.stringMatching(line)],
+    });
   });
 
   it("nothing of what is right, or no setting at all", () => {
     expect(
       settingProblems({ SPENDGATE_PG: "15", SPENDGATE_PGTAP: "quotas", PATH: "/bin" }),
-    ).toEqual([]);
+    ).toEqual({ wrong: [], doubtful: [] });
   });
 });

@@ -74,6 +74,8 @@ for each row execute function spend_private.explain_references();
 create function spend_private.complete_plan_quota()
 returns trigger
 language plpgsql
+-- Definer: it calls functions that the caller may not.
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin

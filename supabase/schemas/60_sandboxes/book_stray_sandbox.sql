@@ -80,9 +80,7 @@ begin
     p_metadata => jsonb_build_object('stray_sandbox_id', p_sandbox_id),
     p_closed_too => true, p_now => p_now
   );
-  v_is_new := not exists (
-    select from spend_private.stray_sandboxes as s where s.tenant_id = p_tenant_id and s.sandbox_id = p_sandbox_id
-  );
+  v_is_new := spend_private.stray_paid_until(p_tenant_id, p_sandbox_id) is null;
   insert into spend_private.stray_sandboxes as s (tenant_id, sandbox_id, paid_until)
   values (p_tenant_id, p_sandbox_id, v_from + make_interval(secs => v_seconds::double precision))
   on conflict on constraint stray_sandboxes_pkey do update set paid_until = excluded.paid_until;
@@ -203,13 +201,27 @@ begin
       from spend.execution_contexts as c
       where c.tenant_id = p_tenant_id and c.sandbox_id = p_sandbox_id and c.booked_at is not null
     ),
-    (
-      select s.paid_until
-      from spend_private.stray_sandboxes as s
-      where s.tenant_id = p_tenant_id and s.sandbox_id = p_sandbox_id
-    )
+    spend_private.stray_paid_until(p_tenant_id, p_sandbox_id)
   );
 end;
 $$;
 comment on function spend_private.paid_until is
   'Until when a sandbox''s seconds are charged, by its context or as a stray; null when none are.';
+
+create function spend_private.stray_paid_until(p_tenant_id uuid, p_sandbox_id text)
+returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  return (
+    select s.paid_until
+    from spend_private.stray_sandboxes as s
+    where s.tenant_id = p_tenant_id and s.sandbox_id = p_sandbox_id
+  );
+end;
+$$;
+comment on function spend_private.stray_paid_until is
+  'Until when a sandbox''s seconds are charged as a stray; null when it was none before.';
