@@ -140,7 +140,7 @@ begin
     end if;
     -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.
     v_priced.cost_usd := v_priced.cost_usd
-      + (v_price.units * v_price.usd)::numeric(60, 20) / v_price.unit_size;
+      + round(v_price.units * v_price.usd, 20) / v_price.unit_size;
     v_priced.price_ids := v_priced.price_ids || v_price.id;
     v_priced.units := v_priced.units || v_price.units;
   end loop;

@@ -36,7 +36,7 @@ begin
   return query
   -- As price_product adds them up.
   select
-    p.meter, l.units, p.usd, p.unit_size, round((l.units * p.usd)::numeric(60, 20) / p.unit_size, 12), p.id
+    p.meter, l.units, p.usd, p.unit_size, round(round(l.units * p.usd, 20) / p.unit_size, 12), p.id
   from unnest(v_priced.price_ids, v_priced.units) as l (price_id, units)
   join spend.prices as p on p.id = l.price_id
   order by p.meter;
