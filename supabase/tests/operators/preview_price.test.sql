@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(16);
+select plan(18);
 \ir ../support/signed_in.psql
 
 -- a is nobody, f an operator who views.
@@ -45,5 +45,7 @@ select is(pg_temp.preview('input_tokens', '-1'), '22023 invalid_price', 'A price
 select is(pg_temp.preview('input_tokens', '''NaN'''), '22023 invalid_price', 'A price is a number');
 select is(pg_temp.preview('input_tokens', '1, -1'), '22023 invalid_usage', 'So are the units');
 select is(pg_temp.preview('input_tokens', '1, 1e18'), '22023 invalid_usage', 'What costs more than 1e9 USD is no preview');
+select is(pg_temp.preview('input_tokens', '1e35, 1e12'), '22023 invalid_usage', 'Nor is a price without measure');
+select is(pg_temp.preview('input_tokens', '0, 1.7e308'), '22023 invalid_usage', 'Nor are units without measure');
 select * from finish();
 rollback;
