@@ -1,5 +1,5 @@
 // npm run bench [-- --quick] [--only name,name] [--events 1000000]: what is fast, and what a feature costs. Starts a
-// PostgreSQL of its own, compares within the run, prints a table and writes bench/results.json. docs/internals/performance.md
+// PostgreSQL of its own, compares within the run, prints a table and writes bench/results.json (a part of it, bench/latest.json). docs/internals/performance.md
 // explains the figures.
 import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
@@ -76,7 +76,7 @@ await main(async () => {
     results[name] = (await scenario) ?? [];
     printResults(results[name]);
     // After each: a run that is interrupted leaves what it has.
-    await writeResults(values.quick ? "quick" : "full", server, results);
+    await writeResults(values, server, results);
   };
   for (const name of names) if (name in ALONE) await run(name, ALONE[name]?.(effort));
   const others = names.filter((name) => name in SCENARIOS);
@@ -95,9 +95,14 @@ await main(async () => {
   console.log(`\n${all.filter(isMet).length} of ${all.length} targets met`);
 });
 
-async function writeResults(form: string, server: string, results: Record<string, Result[]>) {
-  // What is measured quickly is not what the documentation quotes.
-  const file = join(PROJECT, "bench", form === "full" ? "results.json" : `${form}.json`);
+async function writeResults(
+  { quick, only }: { quick: boolean; only?: string | undefined },
+  server: string,
+  results: Record<string, Result[]>,
+) {
+  const form = quick ? "quick" : "full";
+  // The documentation quotes whole runs: what is measured quickly, or in parts, leaves them alone.
+  const file = join(PROJECT, "bench", quick || only !== undefined ? "latest.json" : "results.json");
   await mkdir(dirname(file), { recursive: true });
   const shown = Object.entries(results).map(([name, all]) => [
     name,
