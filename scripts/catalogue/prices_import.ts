@@ -11,6 +11,7 @@ import {
   waitForUpdate,
 } from "@pydantic/genai-prices";
 import { PROJECT } from "../stack/paths.ts";
+import { INSERT_PRICES, insertAliases } from "./prices_sql.ts";
 
 const SEED_FILE = join(PROJECT, "supabase/seeds/prices.sql");
 
@@ -283,31 +284,9 @@ ${feeValues.join(",\n")},
   ('e2b', 'e2b', '*', 'gib_seconds', 1, 0.0000045, 0, '2020-01-01', 'https://e2b.dev/pricing')
 )
 
-insert into spend.prices (
-  resource_type, provider, product, meter, unit_size, usd, tier_from, effective_from, note
-)
-select
-  c.resource_type, c.provider, c.product, c.meter, c.unit_size, c.usd, c.tier_from,
-  case
-    when exists (
-      select from spend.prices as p
-      where p.provider = c.provider and p.product in (c.product, '*') and p.first_used_at is not null
-    ) then greatest(c.day::timestamp at time zone 'UTC', now())
-    else c.day::timestamp at time zone 'UTC'
-  end, c.note
-from catalogue as c
-where not exists (
-  select from spend.prices as p
-  where p.provider = c.provider and p.product = c.product and p.resource_type = c.resource_type
-    and p.meter = c.meter and p.tier_from = c.tier_from and p.service_tier = 'standard' and p.tenant_id is null
-    and p.effective_from >= c.day::timestamp at time zone 'UTC'
-);
+${INSERT_PRICES};
 
-insert into spend.product_aliases (provider, match_kind, pattern, product)
-values
-${aliasValues.join(",\n")}
-on conflict do nothing;
-`;
+${insertAliases(aliasValues)}`;
 }
 
 const wanted = await priceSeed();

@@ -1,4 +1,5 @@
 // The price catalogue, and what of it a project lacks.
+import { INSERT_PRICES, insertAliases } from "../../../../scripts/catalogue/prices_sql.ts";
 import { pricesText } from "./assets.ts";
 import { installedPrices } from "./migrations.ts";
 import type { Project } from "./project.ts";
@@ -131,7 +132,7 @@ export function updateSql({ prices, aliases }: PriceUpdate): string {
     ({ provider, kind, pattern, product }) =>
       `  (${[provider, kind, pattern, product].map(quoted).join(", ")})`,
   );
-  return `${rows.length > 0 ? pricesSql(rows) : ""}${rows.length > 0 && aliasRows.length > 0 ? "\n" : ""}${aliasRows.length > 0 ? aliasesSql(aliasRows) : ""}`;
+  return `${rows.length > 0 ? pricesSql(rows) : ""}${rows.length > 0 && aliasRows.length > 0 ? "\n" : ""}${aliasRows.length > 0 ? insertAliases(aliasRows) : ""}`;
 }
 
 function pricesSql(rows: string[]): string {
@@ -143,25 +144,7 @@ with catalogue (
   values
 ${rows.join(",\n")}
 )
-insert into spend.prices (
-  resource_type, provider, product, meter, unit_size, usd, tier_from, effective_from, note
-)
-select
-  c.resource_type, c.provider, c.product, c.meter, c.unit_size, c.usd, c.tier_from,
-  case
-    when exists (
-      select from spend.prices as p
-      where p.provider = c.provider and p.product in (c.product, '*') and p.first_used_at is not null
-    ) then greatest(c.day::timestamp at time zone 'UTC', now())
-    else c.day::timestamp at time zone 'UTC'
-  end, c.note
-from catalogue as c
-where not exists (
-  select from spend.prices as p
-  where p.provider = c.provider and p.product = c.product and p.resource_type = c.resource_type
-    and p.meter = c.meter and p.tier_from = c.tier_from and p.service_tier = 'standard' and p.tenant_id is null
-    and p.effective_from >= c.day::timestamp at time zone 'UTC'
-)
+${INSERT_PRICES}
 and (c.was_usd is null or c.was_usd::numeric = (
   select p.usd from spend.prices as p
   where p.provider = c.provider and p.product = c.product and p.resource_type = c.resource_type
@@ -170,13 +153,5 @@ and (c.was_usd is null or c.was_usd::numeric = (
   order by p.effective_from desc, p.revision desc
   limit 1
 ));
-`;
-}
-
-function aliasesSql(rows: string[]): string {
-  return `insert into spend.product_aliases (provider, match_kind, pattern, product)
-values
-${rows.join(",\n")}
-on conflict do nothing;
 `;
 }
