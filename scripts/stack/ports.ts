@@ -1,15 +1,21 @@
+import { randomInt } from "node:crypto";
 import { createServer, type Server } from "node:net";
 
-/** A port that nobody listens on right now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
+/**
+ * Where free ports are chosen: below what Linux (32768), macOS and Windows (49152) give to outgoing connections. One of
+ * those could take a port between its choice and its use.
+ */
+const CHOSEN = { from: 20_000, to: 32_768 };
+
+/** A port, chosen at random, that nobody listens on right now. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(CHOSEN.from, CHOSEN.to);
+    const server = await listenUnlessTaken(port);
+    if (!server) continue;
+    await close(server);
+    return port;
+  }
 }
 
 /** Ports kept for a part that starts later: to a second stack that starts at the same time they are taken. */
@@ -26,9 +32,7 @@ export async function keepPort(port: number, what: string, variable?: string): P
 /** Keeps the first free one of `port`, ten more, twenty more and so on. */
 export async function keepFreePort(port: number): Promise<number> {
   for (let candidate = port; candidate <= 65_535; candidate += 10) {
-    const server = await listen(candidate).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EADDRINUSE") throw error;
-    });
+    const server = await listenUnlessTaken(candidate);
     if (!server) continue;
     kept.set(candidate, server);
     return candidate;
@@ -68,6 +72,15 @@ async function open(port: number, what: string, variable?: string): Promise<Serv
       `Port ${port} (${what}) is taken by another program. ` +
         `See which with \`lsof -i :${port}\` and stop it (\`supabase stop\` if it is Supabase in Docker)${other}.`,
     );
+  }
+}
+
+/** Nothing when something listens on it. */
+async function listenUnlessTaken(port: number): Promise<Server | undefined> {
+  try {
+    return await listen(port);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
   }
 }
 

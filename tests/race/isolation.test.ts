@@ -18,7 +18,6 @@ import { endsOrWaits, type Session, type Work, withSessions } from "./sessions.t
 let database: TestDatabase;
 let sql: Sql;
 const plan = "plan of the first";
-/** The tenant that is administered, and the one that calls. */
 /** The tenant that is changed while `other` makes calls. */
 let changed: string;
 let other: string;
@@ -212,8 +211,12 @@ describe("An owner who changes his users' quotas in a loop", () => {
       const watch = (async () => {
         while (!isOver) {
           const rows = await watcher.sql`
-            select query, pg_blocking_pids(pid) as blocked_by from pg_stat_activity
-            where pid = ${b.pid} and ${a.pid} = any (pg_blocking_pids(pid))`;
+            select l.locktype, l.mode, l.relation::regclass::text as relation, s.query
+            from pg_locks as l
+            join pg_stat_activity as s using (pid)
+            where l.pid = ${b.pid} and not l.granted and ${a.pid} = any (pg_blocking_pids(l.pid))
+              -- Two that lengthen one file take turns for an instant, whoever's rows they write.
+              and l.locktype <> 'extend'`;
           waits.push(...rows);
         }
       })();
