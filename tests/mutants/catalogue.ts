@@ -112,7 +112,7 @@ async function grants(sql: Sql): Promise<Mutant[]> {
     })),
     ...functions.map(({ name, role }) => ({
       name: `grant widened: execute on ${name} to ${role}`,
-      change: { sql: `grant execute on function ${name} to ${role}` },
+      change: { sql: `grant execute on routine ${name} to ${role}` },
       tests: SECURITY,
     })),
     ...["spend to anon", "spend_private to authenticated", "spend_private to service_role"].map(

@@ -4,7 +4,7 @@ export interface Mutant {
   /** Kind, then what is broken: `policy: tenants: members read their tenant`. `--only` looks here. */
   name: string;
   change: Change;
-  /** Runs of vitest, tried in turn until one is red: see `commandOf` in run.ts. */
+  /** Runs of vitest, tried in turn until one is red: see `redTest` in run.ts. */
   tests: string[];
 }
 
