@@ -27,11 +27,12 @@ const NOT_NEEDED: Record<string, string> = {
 
 /** Tests by the folder of the schema; races are forced in race/locks, and stormed in the others. */
 const TESTS: Record<string, string[]> = {
-  "10_tenants": [vitest("race/arrivals"), vitest("race/property")],
+  "10_tenants": [vitest("race/arrivals"), vitest("race/maintenance"), vitest("race/property")],
   "20_prices": [vitest("race/prices"), vitest("race/locks")],
   "30_quotas": [
     vitest("race/locks"),
     vitest("race/shapes"),
+    vitest("race/maintenance"),
     vitest("race/property"),
     vitest("race/deadlock"),
   ],

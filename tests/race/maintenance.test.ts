@@ -196,6 +196,67 @@ describe("spend.maintain()", () => {
       expect(after?.done).toMatchObject({ delete_reservations: 0 });
     });
   });
+
+  it("waits nowhere for a late settle in a period that is to be deleted: that period goes whole with the next run", async () => {
+    const { sql } = database;
+    const rowsOf = async () => {
+      const [row] = await sql`
+        select count(*)::int as count from spend_private.quota_balances where tenant_id = ${tenantId} and period_end < now()`;
+      return row?.count as number;
+    };
+    await reserve(sql, tenantId, null, 1).then(
+      ({ reservation_id }) => sql`select spend.release(${reservation_id})`,
+    );
+    await sql`
+      update spend_private.quota_balances
+      set period_start = now() - interval '3 years', period_end = now() - interval '2 years'
+      where tenant_id = ${tenantId}`;
+    expect(await rowsOf()).toBe(8);
+    await withSessions(sql, 2, async (settler, maintainer) => {
+      await settler.sql`begin`;
+      await settler.sql`
+        select from spend_private.quota_balances
+        where tenant_id = ${tenantId} and slot = 3 for no key update`;
+      const maintaining = maintainer.sql`select spend.maintain() as done`.execute();
+      expect(await endsOrWaits(sql, maintainer, maintaining)).toBe("ended");
+      expect((await maintaining)[0]?.done).toMatchObject({ delete_balances: 0 });
+      expect(await rowsOf()).toBe(8);
+      await settler.sql`rollback`;
+      const [after] = await maintainer.sql`select spend.maintain() as done`;
+      expect(after?.done).toMatchObject({ delete_balances: 8 });
+    });
+  });
+
+  it.each<[string, (caller: Sql) => Promise<unknown>]>([
+    ["an open call of a tenant", (caller) => reserve(caller, tenantId, null, 1)],
+    [
+      "a change of the platform's quotas beside a tenant",
+      (caller) => caller`select spend_private.stop_calls(array[null::uuid])`,
+    ],
+    [
+      "a repair of balances beside a tenant",
+      (caller) => caller`select spend_private.stop_recounts()`,
+    ],
+  ])(
+    "waits nowhere for %s whose plan has changed: the tenant follows with the next run",
+    async (_, open) => {
+      const { sql } = database;
+      await sql`insert into spend.plans (id, name) values ('followed', 'Followed') on conflict do nothing`;
+      await sql`update spend.tenants set plan_id = 'followed' where id = ${tenantId}`;
+      await withSessions(sql, 2, async (caller, maintainer) => {
+        // As a plan of more than 100 tenants has it.
+        await sql`update spend.tenants set plan_version = -1 where id = ${tenantId}`;
+        await caller.sql`begin`;
+        await open(caller.sql);
+        const maintaining = maintainer.sql`select spend.maintain() as done`.execute();
+        expect(await endsOrWaits(sql, maintainer, maintaining)).toBe("ended");
+        expect((await maintaining)[0]?.done).toMatchObject({ follow_plans: 0 });
+        await caller.sql`rollback`;
+        const [after] = await maintainer.sql`select spend.maintain() as done`;
+        expect(after?.done).toMatchObject({ follow_plans: 1 });
+      });
+    },
+  );
 });
 
 describe("spend.run_maintenance()", () => {

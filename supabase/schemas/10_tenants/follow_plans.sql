@@ -71,6 +71,7 @@ begin
     where p_plan_id is null or p.id = p_plan_id
     limit p_max_tenants
   loop
+    continue when not p_waits and not spend_private.try_stop_calls(v_tenant_id);
     perform spend_private.follow_plan_or_record(v_tenant_id);
     v_done := v_done + 1;
   end loop;
@@ -81,6 +82,7 @@ begin
     where not m.is_seeded and not spend_private.is_put_off('follow_plans', m.tenant_id::text)
     limit p_max_tenants - v_done
   loop
+    continue when not p_waits and not spend_private.try_stop_calls(v_member.tenant_id);
     perform spend_private.follow_plan_or_record(v_member.tenant_id, v_member.user_id);
     v_done := v_done + 1;
   end loop;
@@ -88,7 +90,7 @@ begin
 end;
 $$;
 comment on function spend_private.follow_plans is
-  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that has changed, and members that no trigger saw; returns how many. Calls of these tenants wait until the transaction ends. p_waits false: returns null at once while somebody changes quotas; for a transaction that has locked the roll-ups, which a change of time zone waits for.';
+  'Brings up to p_max_tenants tenants, of one plan or of all, in line with a plan that has changed, and members that no trigger saw; returns how many. Calls of these tenants wait until the transaction ends. p_waits false: returns null at once while somebody changes quotas, and leaves tenants with calls under way to the next run; for a transaction that has locked roll-ups or alerts, for which a change or a call may be waiting.';
 
 create function spend_private.follow_plan_or_record(p_tenant_id uuid, p_user_id uuid default null)
 returns void

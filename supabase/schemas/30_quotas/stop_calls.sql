@@ -53,3 +53,25 @@ end;
 $$;
 comment on function spend_private.stop_recounts is
   'For bookings of more tenants than join_calls could lock: no balance is recounted until this transaction ends (stop_calls waits), while calls go on. Taken before any other lock.';
+
+create function spend_private.try_stop_calls(p_tenant_id uuid)
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not (
+    pg_try_advisory_xact_lock_shared(spend_private.lock_class('recounts'), 0)
+    and pg_try_advisory_xact_lock(spend_private.lock_class('calls'), spend_private.tenant_key(p_tenant_id))
+  ) then
+    return false;
+  end if;
+  lock table spend.reservations in row exclusive mode nowait;
+  return true;
+exception
+  when lock_not_available then
+    return false;
+end;
+$$;
+comment on function spend_private.try_stop_calls is
+  'stop_calls of one tenant, for a transaction that others may be waiting for: returns false at once while a call of the tenant, or a change of the platform''s quotas, is under way.';

@@ -42,21 +42,41 @@ begin
     ) as o
   ),
 
-  old as (
+  old as materialized (
     select o.quota_id, o.period_start
     from (select * from ended union all select * from other_shape) as o
     group by o.quota_id, o.period_start
     -- A call that is still open returns its hold here.
     having sum(o.reserved_usd) = 0
     limit p_max_rows
+  ),
+
+  -- Without waiting for a late settle: it may be waiting for an alert that this transaction has recorded.
+  locked as materialized (
+    select b.quota_id, b.period_start, b.reserved_usd
+    from spend_private.quota_balances as b
+    join old as o on o.quota_id = b.quota_id and o.period_start = b.period_start
+    for update of b skip locked
+  ),
+
+  -- A period goes as a whole.
+  whole as (
+    select l.quota_id, l.period_start
+    from locked as l
+    group by l.quota_id, l.period_start
+    having sum(l.reserved_usd) = 0 and count(*) = (
+      select count(*)
+      from spend_private.quota_balances as b
+      where b.quota_id = l.quota_id and b.period_start = l.period_start
+    )
   )
 
   delete from spend_private.quota_balances as b
-  using old as o
+  using whole as o
   where b.quota_id = o.quota_id and b.period_start = o.period_start;
   get diagnostics v_deleted = row_count;
   return v_deleted;
 end;
 $$;
 comment on function spend_private.delete_old_balances is
-  'Deletes balances that hold nothing of periods that ended more than p_keep_days ago, or of an older period, subject or time zone of their quota; returns how many. A late settle skips them and still books into the ledger.';
+  'Deletes balances that hold nothing of periods that ended more than p_keep_days ago, or of an older period, subject or time zone of their quota; returns how many. Leaves periods with a balance that somebody has locked to the next run. A late settle skips them and still books into the ledger.';
