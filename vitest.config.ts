@@ -6,8 +6,8 @@ export default defineConfig({
     globalSetup: ["tests/support/global.ts"],
     // Files run beside each other, each on a database of its own; the servers need a core too.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
     teardownTimeout: 30_000,
   },
 });

@@ -461,5 +461,5 @@ describe.skipIf(!BROWSER)("roles", () => {
     await page.getByRole("button", { name: "Try again" }).click();
     await badge.waitFor({ state: "detached" });
     await close();
-  }, 60_000);
+  });
 });

@@ -417,7 +417,7 @@ describe("SQL", () => {
     }
     const url = Object.assign(new URL(database.url), { username: role, password: "<password>" });
     sql = postgres(url.href, { max: 1, onnotice: () => {} });
-  }, 60_000);
+  });
   afterAll(async () => {
     await sql?.end();
     await database.sql.unsafe(`drop owned by ${role}`);

@@ -79,7 +79,7 @@ async function ready(script: "start" | "db", ...args: string[]): Promise<Run> {
       if (running.child.exitCode !== null) throw new Error(running.output());
       return /^ready$/m.test(running.output());
     },
-    30,
+    90,
   );
   return running;
 }
@@ -135,7 +135,7 @@ describe("npm start", () => {
     expect(children.some(({ command }) => command.includes("functions_main"))).toBe(true);
     running.child.kill("SIGKILL");
     await until("all are gone", () => !children.some(({ pid }) => isAlive(pid)), 20);
-  }, 60_000);
+  }, 150_000);
 
   it("stops a PostgreSQL that was left behind, and starts on its data", async () => {
     const running = await ready("start");
@@ -152,7 +152,7 @@ describe("npm start", () => {
 
     expect(isAlive(server?.pid as number)).toBe(false);
     expect(await tenantNames()).toContain("orphaned");
-  }, 60_000);
+  }, 150_000);
 
   it("books what an earlier run held and did not settle, once it has expired", async () => {
     const running = await ready("start");
@@ -178,7 +178,7 @@ describe("npm start", () => {
       { kind: "expiry", cost_usd: "0.002500000000" },
     ]);
     expect(await query((sql) => verifyBalances(sql))).toEqual([]);
-  }, 60_000);
+  }, 150_000);
 
   it("that is killed in the middle of chats leaves balances that agree, and the calls are booked when they expire", async () => {
     const running = await ready("start", "--fresh");
@@ -236,7 +236,7 @@ describe("npm start", () => {
       Array(5).fill({ kind: "expiry" }),
     );
     expect(await query((sql) => verifyBalances(sql))).toEqual([]);
-  }, 90_000);
+  }, 150_000);
 
   it("for the second time says that the first is running, and leaves it running", async () => {
     const running = await ready("start");
@@ -245,7 +245,7 @@ describe("npm start", () => {
     expect(second.output()).toContain(`already running (process ${running.child.pid})`);
     expect((await fetch(`http://127.0.0.1:${ports.api}/auth/v1/health`)).status).not.toBe(500);
     expect(await tenantNames()).toBeDefined();
-  }, 60_000);
+  }, 150_000);
 
   it.each(["SIGINT", "SIGTERM"] as const)(
     "stops everything on %s, with exit code 0",
@@ -273,7 +273,7 @@ describe("npm start", () => {
     expect(await running.ended).toBe(0);
     expect(running.output()).not.toMatch(/^ready$/m);
     expect(processes().filter(({ command }) => command.includes(`-D ${folder}`))).toEqual([]);
-  }, 60_000);
+  }, 150_000);
 
   it.each([
     ["api", "API", "SPENDGATE_API_PORT"],
@@ -323,7 +323,7 @@ describe("npm start", () => {
     process.kill(server?.pid as number, "SIGKILL");
     expect(await running.ended).toBe(1);
     expect(running.output()).toContain("stopping: PostgreSQL ended");
-  }, 60_000);
+  }, 150_000);
 });
 
 describe("npm run db", () => {
@@ -337,5 +337,5 @@ describe("npm run db", () => {
     await ready("db", "--fresh");
     expect(await tenantNames()).not.toContain("killed");
     expect(await query((sql) => sql`show fsync`)).toEqual([{ fsync: "on" }]);
-  }, 60_000);
+  }, 150_000);
 });

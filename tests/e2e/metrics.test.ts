@@ -211,11 +211,14 @@ it("what the ledger booked, sandboxes, expiries, corrections and credits include
   expect(areEqual(toldTotals(), wanted)).toBe(false);
 
   collector.refusesWith = 400;
-  const sent = collector.headers.length;
-  expect((await schedule("maintenance")).status).toBe(200);
-  await until("an export that fails", () => collector.headers.length > sent);
-  await new Promise((done) => setTimeout(done, 500));
-  collector.refusesWith = undefined;
+  try {
+    const sent = collector.headers.length;
+    expect((await schedule("maintenance")).status).toBe(200);
+    await until("an export that fails", () => collector.headers.length > sent);
+    await new Promise((done) => setTimeout(done, 500));
+  } finally {
+    collector.refusesWith = undefined;
+  }
   expect(areEqual(toldTotals(), wanted)).toBe(false);
 
   for (const worker of [stack, second, stack]) {
@@ -225,16 +228,15 @@ it("what the ledger booked, sandboxes, expiries, corrections and credits include
     });
     expect(response.status).toBe(200);
   }
-  await until("the totals", () => areEqual(toldTotals(), wanted));
-  expect(toldTotals()).toEqual(
-    Object.fromEntries(
-      Object.entries(wanted).map(([series, usd]) => [series, expect.closeTo(usd, 9)]),
-    ),
-  );
+  // Maintenance books, too.
+  const told = await until("the totals", async () => {
+    const totals = await ledgerTotals();
+    return areEqual(toldTotals(), totals) && totals;
+  });
+  expect(Object.keys(toldTotals()).sort()).toEqual(Object.keys(told).sort());
 
   // More is booked, and two workers tell it.
   await stack.sql`select spend.adjust(${tenant.id}, 1.5, 'debit', 'e2b')`;
-  const more = await ledgerTotals();
   await Promise.all(
     [stack, second].map(({ url }) =>
       fetch(`${url}/functions/v1/maintenance`, {
@@ -243,7 +245,7 @@ it("what the ledger booked, sandboxes, expiries, corrections and credits include
       }),
     ),
   );
-  await until("the new total", () => areEqual(toldTotals(), more));
+  await until("the new total", async () => areEqual(toldTotals(), await ledgerTotals()));
   const series = bookedOf("gate");
   expect(series).toHaveLength(4);
   const [state] = await stack.sql`
@@ -252,7 +254,7 @@ it("what the ledger booked, sandboxes, expiries, corrections and credits include
   expect(new Set(series.map(({ resource }) => resource["service.instance.id"]))).toEqual(
     new Set(["shared"]),
   );
-}, 30_000);
+});
 
 it("every metric of the table came, with its unit, kind, description and buckets, and no other one", () => {
   const received = collector.series();
@@ -327,8 +329,7 @@ it("OTEL_TRACES_SAMPLER and the temporality of metrics are heeded: no span, and 
         method: "POST",
         headers: { apikey: stack.keys.secret },
       });
-      const wanted = await ledgerTotals();
-      await until("the totals", () => areEqual(toldTotals("quiet"), wanted));
+      await until("the totals", async () => areEqual(toldTotals("quiet"), await ledgerTotals()));
     }
   } finally {
     await quiet.stop();

@@ -131,7 +131,7 @@ it("When the database dies between create and commit, the sandbox goes on, is fo
   expect(events[0]?.seconds).toBeGreaterThanOrEqual(Math.ceil(ran));
   expect(events[0]?.seconds).toBeLessThanOrEqual(Math.ceil(ran) + 1);
   expect(await verifyBalances(sql)).toHaveLength(0);
-}, 90_000);
+});
 
 it("When the database dies between kill and commit, the answer says that the sandbox is booked later, and it is", async () => {
   const opened = await call("/sandbox", "POST", { conversationId: "kill" });
@@ -162,4 +162,4 @@ it("When the database dies between kill and commit, the answer says that the san
   expect(events[0]?.is_estimated).toBe(true);
   expect(events[0]?.seconds).toBeGreaterThanOrEqual(21);
   expect(await verifyBalances(sql)).toHaveLength(0);
-}, 90_000);
+});

@@ -147,7 +147,7 @@ beforeAll(async () => {
     select p.proname as name, p.proargnames[1:p.pronargs] as names,
       array(select format_type(t, null) from unnest(p.proargtypes) with ordinality as a (t, o) order by o) as types
     from pg_proc as p where p.pronamespace = 'spend'::regnamespace and p.pronargs > 0 and p.prokind = 'f' order by 1`;
-}, 60_000);
+});
 afterAll(() => database?.close());
 
 /** Calls a function as service_role, undoes it, and answers an error that is none of the contract's. */

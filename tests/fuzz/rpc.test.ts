@@ -68,7 +68,7 @@ beforeAll(async () => {
     name,
     parameters: names.map((parameter, index) => ({ name: parameter, type: types[index] ?? "" })),
   }));
-}, 60_000);
+});
 afterAll(() => database?.close());
 
 const USAGES = [

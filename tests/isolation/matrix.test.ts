@@ -371,7 +371,7 @@ describe("The functions of spend", () => {
       found.set(`${name} execute`, answers);
     }
     expect(print(found)).toEqual(print(expected("Functions")));
-  }, 60_000);
+  });
 });
 
 describe("spend_private", () => {
@@ -388,5 +388,5 @@ describe("spend_private", () => {
       }
     }
     expect(reached).toEqual([]);
-  }, 60_000);
+  });
 });

@@ -37,7 +37,7 @@ beforeAll(async () => {
   await sql`
     insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd)
     values ('user', ${ids.theirs}, ${ids.owner}, 'llm', 'month', 10), ('platform', null, null, 'all', 'month', 1000)`;
-}, 60_000);
+});
 afterAll(() => database?.close());
 
 /** Hostile values of each column, as SQL. */
@@ -205,7 +205,7 @@ describe("An owner, for each column of cost_quotas and each value that could gai
     }
     // The frame itself is let through: what was refused, was refused for the column's sake.
     expect((await asOwner(insertWith("limit_usd", "5"))).changed).toHaveLength(1);
-  }, 60_000);
+  });
 
   it("updates limits and thresholds of its users alone; 42501 for every other column", async () => {
     for (const column of await columns()) {
@@ -221,7 +221,7 @@ describe("An owner, for each column of cost_quotas and each value that could gai
     }
     const raised = await asOwner(`update spend.cost_quotas set limit_usd = ${MONTH_USD.llm}`);
     expect(raised.changed).toHaveLength(1);
-  }, 60_000);
+  });
 
   it("an upsert, as the Data API sends for merge-duplicates, writes no more than an update", async () => {
     for (const column of await columns()) {
@@ -242,7 +242,7 @@ describe("An owner, for each column of cost_quotas and each value that could gai
       "on conflict (tenant_id, scope_id, resource_type, period, task, product) do update set limit_usd = excluded.limit_usd",
     );
     expect((await asOwner(statement)).changed).toEqual([expect.objectContaining({ limit_usd: 5 })]);
-  }, 60_000);
+  });
 
   it("writes no pair of columns either that makes a tenant's quota, one of another tenant or one of a task", async () => {
     const pairs = [

@@ -35,7 +35,7 @@ beforeAll(async () => {
   database = await cloneDatabase();
   sql = database.sql;
   await addPrices(sql);
-}, 60_000);
+});
 afterAll(() => database?.close());
 
 /** Runs statements in one transaction, as a role and a user, with settings of the session's own. */
@@ -199,7 +199,7 @@ describe("A session whose settings change what SQL means", () => {
     });
     expect(failed).toEqual([]);
     expect(await verify()).toEqual([]);
-  }, 60_000);
+  });
 });
 
 describe("A transaction that sees the past", () => {

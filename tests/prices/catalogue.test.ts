@@ -143,7 +143,7 @@ it(`${CASES} random calls of all priced models at random dates cost what the lib
     ({ library, ours }) => !(Math.abs((library as number) - ours) <= 1e-9),
   );
   expect(different).toEqual([]);
-}, 60_000);
+});
 
 it("Calls of gpt-4o, Claude with both kinds of cache writes, and Gemini on and above its tier cost the published prices", async () => {
   const at = new Date("2026-11-01");

@@ -190,7 +190,7 @@ it("Each meter of each product of the catalogue is read from an answer and bille
 
   expect(lines.filter((line, index) => !isRight(line, units[index]))).toEqual([]);
   expect([...reasons].sort()).toEqual(Object.keys(UNREAD).sort());
-}, 60_000);
+});
 
 it("Every meter of the database is priced by the catalogue, or is of sandboxes", async () => {
   const unpriced = await database.sql`

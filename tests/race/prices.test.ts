@@ -382,5 +382,5 @@ describe("Versions of prices", () => {
     expect([...booked].filter(([id, usd]) => held.get(id) !== usd)).toEqual([]);
     expect(new Set(booked.values()).size).toBeGreaterThan(1);
     expect(await verifyBalances(sql)).toEqual([]);
-  }, 60_000);
+  });
 });

@@ -121,4 +121,4 @@ it("Six callers, a corrected price and three repeated repricings end with each c
   expect(unequal).toEqual([]);
   expect(await reprice(sql)).toEqual([]);
   expect(await verifyBalances(sql)).toEqual([]);
-}, 30_000);
+});

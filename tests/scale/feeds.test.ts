@@ -31,7 +31,7 @@ beforeAll(async () => {
   // The job, over all tenants: what operators' lists read among so many.
   await second.sql`select spend_private.survey_spend(30000)`;
   await second.sql`analyze`;
-}, 90_000);
+});
 afterAll(() => Promise.all(databases.map((database) => database.close())));
 
 async function makeWorld(sql: Sql): Promise<World> {

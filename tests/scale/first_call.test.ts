@@ -39,7 +39,7 @@ beforeAll(async () => {
   // Every table has rows, and is known to be small: a plan that is free to choose looks through all of it.
   for (const prepare of Object.values(calls)) await sql.unsafe(await prepare());
   await sql`vacuum analyze`;
-}, 60_000);
+});
 afterAll(() => database?.close());
 
 const reserve = (tenantId: string, usd = 0.01, rest = "") =>

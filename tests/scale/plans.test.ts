@@ -30,7 +30,7 @@ beforeAll(async () => {
   await second.sql.unsafe(await readFile(join(import.meta.dirname, "fill.sql"), "utf8")).simple();
   small = await makeWorld(first.sql);
   large = await makeWorld(second.sql);
-}, 90_000);
+});
 afterAll(() => Promise.all(databases.map((database) => database.close())));
 
 async function makeWorld(sql: Sql): Promise<World> {

@@ -9,7 +9,7 @@ type Truthy<T> = Exclude<T, false | null | undefined>;
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
-  seconds = 10,
+  seconds = 30,
 ): Promise<Truthy<T>> {
   const deadline = Date.now() + seconds * 1000;
   for (;;) {

@@ -69,7 +69,7 @@ beforeAll(async () => {
     insert into spend.cost_quotas (scope, resource_type, period, limit_usd, enforcement, slots, created_at)
     values ('platform', 'all', 'day', 0.1, 'observe', 4, ${new Date(FIRST_DAY - DAY_MS)})`;
   await sql`update spend.settings set keep_event_months = 4, keep_audit_days = 100`;
-}, 60_000);
+});
 
 afterAll(async () => {
   await caller?.end();
