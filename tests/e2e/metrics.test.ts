@@ -46,7 +46,7 @@ beforeAll(async () => {
   second = await startServices({
     databaseUrl: stack.database.url,
     keys: stack.keys,
-    env,
+    env: { ...env, ...sameSandboxes() },
     onLog: (line) => stack.logs.push(line),
   });
   user = await stack.signUp();
@@ -58,6 +58,12 @@ afterAll(async () => {
   await provider.stop();
   await collector.stop();
 });
+
+/** All workers have one account of E2B: with one of its own, a worker would find the others' sandboxes lost. */
+function sameSandboxes() {
+  const { url } = stack.sandboxes;
+  return { E2B_API_URL: url, E2B_SANDBOX_URL: url };
+}
 
 /** A call of one of the two workers. */
 function call(worker: number, path: string, json: unknown, as = user): Promise<Response> {
@@ -298,6 +304,7 @@ it("OTEL_TRACES_SAMPLER and the temporality of metrics are heeded: no span, and 
     env: {
       ...collector.env,
       ...provider.env,
+      ...sameSandboxes(),
       OTEL_SERVICE_NAME: "quiet",
       OTEL_TRACES_SAMPLER: "always_off",
       OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: "delta",
