@@ -252,6 +252,25 @@ describe("A sandbox that is paused", () => {
     });
   });
 
+  it("and is found gone, though it is there or E2B does not say so, gives a 502 to try again, and then its state", async () => {
+    const sandbox = await open("talk");
+    await run(sandbox.id, "globalThis.n = 41");
+    for (const look of ["there", "unknown"]) {
+      stack.sandboxes.weather((operation) => {
+        if (operation === "connect") return { status: 404 };
+        return look === "unknown" && operation === "list" ? { status: 500 } : undefined;
+      });
+      const failed = await run(sandbox.id, "n + 1");
+      expect([look, failed.status]).toEqual([look, 502]);
+      expect(await failed.json()).toMatchObject({ error: "upstream_error" });
+    }
+    stack.sandboxes.weather(undefined);
+    expect(await (await run(sandbox.id, "n + 1")).json()).toMatchObject({
+      results: [{ text: "42" }],
+    });
+    await expectBalanced();
+  });
+
   it("and cannot be resumed gives a 502 at once each time, and can be ended and begun anew", async () => {
     const sandbox = await open("talk");
     await age(stack, sandbox, 200);

@@ -1,6 +1,7 @@
 // The one door to E2B: no other module may import its SDKs or read its key, and no other room this one; a check in CI
 // says so. What is called here is held before and booked after by the modules above it. Its SDK is loaded by the first call.
 import type { Sandbox } from "@e2b/code-interpreter";
+import { SpendgateError } from "../errors.ts";
 import { type Env, expectRight, logProblems, notConfigured } from "../runtime/env.ts";
 import { environment } from "../runtime/environment.ts";
 import { sendAllOnce } from "../runtime/fetch_once.ts";
@@ -117,6 +118,7 @@ class AnotherSandbox extends Error {}
 /**
  * Connects to a sandbox, and resumes it where it is paused, so that E2B ends it no earlier than `timeoutMs` from now.
  * Twice is once, so what gives no answer is asked again. Undefined: E2B does not have it any more.
+ * @throws what E2B's client throws; SpendgateError upstream_error where E2B has it by one answer and not by another.
  */
 export async function connectSandbox(
   env: Env,
@@ -131,10 +133,17 @@ export async function connectSandbox(
       const isInDoubt = isGone(error);
       if (isInDoubt && !(await isStillThere(env, sandboxId, contextId))) return undefined;
       const isFinal = error instanceof AnotherSandbox || (isE2bRefusal(error) && !isInDoubt);
-      if (isFinal || attempt === CONNECT_ATTEMPTS) throw error;
+      if (isFinal) throw error;
+      if (attempt === CONNECT_ATTEMPTS) throw isInDoubt ? contradiction(error) : error;
       if (isInDoubt) await sleep(DOUBT_MS * attempt);
     }
   }
+}
+
+/** E2B has a sandbox, or does not say that it has not, and does not connect to it: not for good, as of one that it never had. */
+function contradiction(error: unknown): SpendgateError {
+  const message = "E2B contradicts itself about whether it has this sandbox. Try again.";
+  return new SpendgateError("upstream_error", message, { mayRetry: true, cause: error });
 }
 
 /** Whether E2B has a sandbox that it says it has not: it may be waking up. Where it does not say, it is there. */
