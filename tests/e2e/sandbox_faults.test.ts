@@ -262,7 +262,10 @@ describe("A sandbox that is paused", () => {
       });
       const failed = await run(sandbox.id, "n + 1");
       expect([look, failed.status]).toEqual([look, 502]);
-      expect(await failed.json()).toMatchObject({ error: "upstream_error" });
+      expect(await failed.json()).toMatchObject({
+        error: "upstream_error",
+        upstream: { status: 404 },
+      });
     }
     stack.sandboxes.weather(undefined);
     expect(await (await run(sandbox.id, "n + 1")).json()).toMatchObject({

@@ -1,4 +1,4 @@
-// pgTAP files, as `supabase test db` runs them: psql's \\ir, rows printed, TAP parsed.
+// pgTAP files, as `supabase test db` runs them: psql's \ir, rows printed, TAP parsed.
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Sql } from "postgres";

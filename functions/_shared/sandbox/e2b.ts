@@ -143,7 +143,13 @@ export async function connectSandbox(
 /** E2B has a sandbox, or does not say that it has not, and does not connect to it: not for good, as of one that it never had. */
 function contradiction(error: unknown): SpendgateError {
   const message = "E2B contradicts itself about whether it has this sandbox. Try again.";
-  return new SpendgateError("upstream_error", message, { mayRetry: true, cause: error });
+  const { details, retryAfter } = sandboxError(error);
+  return new SpendgateError("upstream_error", message, {
+    details,
+    retryAfter,
+    mayRetry: true,
+    cause: error,
+  });
 }
 
 /** Whether E2B has a sandbox that it says it has not: it may be waking up. Where it does not say, it is there. */
