@@ -580,6 +580,20 @@ export const guardMutants: Mutant[] = [
     [vitest("race/arrivals"), vitest("race/property")],
   ),
   guard(
+    "a member who returns counts as new, whatever was released",
+    "30_quotas/follow_new_quotas.sql",
+    " and r.user_id = p_scope_id and r.status = 'released'",
+    " and false",
+    [vitest("race/arrivals")],
+  ),
+  guard(
+    "a late charge misses a balance that another transaction opens",
+    "40_reservations/correct_balances.sql",
+    "      continue when spend_private.open_balances(v_quota.id, p_now);\n",
+    "      perform spend_private.open_balances(v_quota.id, p_now);\n      continue;\n",
+    [vitest("race/arrivals")],
+  ),
+  guard(
     "a balance opens at zero, whatever the ledger says",
     "30_quotas/open_balances.sql",
     "spend_private.ledger_usd(v_quota, lower(v_bounds), upper(v_bounds)),",

@@ -233,6 +233,48 @@ it("A member without a quota of his own who leaves and returns beside his open c
   expect(await reserve(sql, tenantId, member, 1.25)).toMatchObject({ allowed: false });
 });
 
+describe("A released call of a member who has left, which is settled at $1.25", () => {
+  let call: string;
+  const settle: Work = (s) => s`select spend.settle(${call}, ${sql.json(usageOf(1.25))})`;
+  const returns: Work = async (s) => {
+    await s`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${member})`;
+    return [await reserve(s, tenantId, member, 0.5)];
+  };
+
+  beforeEach(async () => {
+    call = (await reserve(sql, tenantId, member, 1.25)).reservation_id as string;
+    await sql`select spend.release(${call}, 'cancelled')`;
+    await sql`delete from spend.tenant_members where tenant_id = ${tenantId} and user_id = ${member}`;
+  });
+
+  it.each([
+    ["before it commits", settle, returns],
+    ["after it has begun", returns, settle],
+  ] as const)("counts when he returns %s", async (_when, first, second) => {
+    await overlap(sql, first, second, true);
+    expect(await verifyBalances(sql)).toEqual([]);
+    const [balance] = await sql`
+      select sum(b.spent_usd)::float8 as spent, sum(b.reserved_usd)::float8 as held
+      from spend_private.quota_balances as b
+      join spend.cost_quotas as q on q.id = b.quota_id and q.tenant_id = ${tenantId} and q.scope = 'user'`;
+    expect(balance).toEqual({ spent: 1.25, held: 0.5 });
+  });
+});
+
+it("A released call that is settled while another call opens a balance that is missing counts in it", async () => {
+  const call = (await reserve(sql, tenantId, member, 1.25)).reservation_id as string;
+  await sql`select spend.release(${call}, 'cancelled')`;
+  await sql`
+    delete from spend_private.quota_balances as b using spend.cost_quotas as q
+    where q.id = b.quota_id and q.tenant_id = ${tenantId}`;
+  await overlap(
+    sql,
+    async (s) => [await reserve(s, tenantId, member, 0.5)],
+    (s) => s`select spend.settle(${call}, ${sql.json(usageOf(1.25))})`,
+  );
+  expect(await verifyBalances(sql)).toEqual([]);
+});
+
 it("maintenance does not wait for a tenant that somebody is changing, and takes it in its next run", async () => {
   await sql`update spend.tenants set plan_version = 0 where id = ${tenantId}`;
   const rename: Work = (s) => s`update spend.tenants set name = 'Renamed' where id = ${tenantId}`;

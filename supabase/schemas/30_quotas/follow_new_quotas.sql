@@ -45,10 +45,15 @@ begin
     where m.tenant_id = p_tenant_id and m.user_id = p_scope_id
       and m.created_at = now() and m.xmin = pg_current_xact_id()::xid
   )
-  -- A member who returns may have earlier calls. Leaving waited for them: they have ended, or are seen here.
+  -- A member who returns may have earlier calls. Leaving waited for them: they have ended, or are seen here. One that was
+  -- released may be charged at any time, also right now.
   and not exists (
     select from spend.reservations as r
     where r.tenant_id = p_tenant_id and r.status = 'held' and r.user_id = p_scope_id
+  )
+  and not exists (
+    select from spend.reservations as r
+    where r.tenant_id = p_tenant_id and r.user_id = p_scope_id and r.status = 'released'
   )
   and not exists (
     select from spend.hourly_costs as h

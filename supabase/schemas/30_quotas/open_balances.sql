@@ -6,7 +6,7 @@ comment on type spend_private.slot_usd is
   'USD that open reservations hold in a slot of a quota.';
 
 create function spend_private.open_balances(p_quota_id bigint, p_now timestamptz default now())
-returns void
+returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
@@ -18,10 +18,10 @@ declare
 begin
   select * into v_quota from spend.cost_quotas as q where q.id = p_quota_id;
   if not found then
-    return;
+    return false;
   end if;
   v_bounds := spend_private.quota_bounds(v_quota, p_now);
-  perform spend_private.insert_balances(
+  return spend_private.insert_balances(
     v_quota, v_bounds,
     spend_private.ledger_usd(v_quota, lower(v_bounds), upper(v_bounds)),
     spend_private.held_usd(v_quota, lower(v_bounds))
@@ -29,7 +29,7 @@ begin
 end;
 $$;
 comment on function spend_private.open_balances is
-  'Opens a quota''s balances for the period that contains p_now, from the ledger and the open reservations. A new period needs no reset: its first call opens it.';
+  'Opens a quota''s balances for the period that contains p_now, from the ledger and the open reservations. A new period needs no reset: its first call opens it. False when another transaction opened them, which knows nothing of what this one has booked; or the quota was deleted.';
 
 create function spend_private.held_usd(p_quota spend.cost_quotas, p_period_start timestamptz)
 returns spend_private.slot_usd[]
@@ -57,7 +57,7 @@ create function spend_private.insert_balances(
   p_spent_usd numeric,
   p_held spend_private.slot_usd[]
 )
-returns void
+returns boolean
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
@@ -90,7 +90,8 @@ begin
   ) as s
   order by s.slot
   on conflict do nothing;
+  return found;
 end;
 $$;
 comment on function spend_private.insert_balances is
-  'Writes the balances of a quota''s period, which have none yet: what is spent, what is held in each slot, and the room shared out evenly.';
+  'Writes the balances of a quota''s period, which have none yet: what is spent, what is held in each slot, and the room shared out evenly. False when there are some by now.';

@@ -69,6 +69,9 @@ create unique index reservations_tenant_id_idempotency_key_idx
 on spend.reservations (tenant_id, idempotency_key) where idempotency_key is not null;
 create index reservations_expires_at_idx on spend.reservations (expires_at) where status = 'held';
 create index reservations_tenant_id_id_held_idx on spend.reservations (tenant_id, id) where status = 'held';
+-- For members who return (spend_private.is_new_subject).
+create index reservations_tenant_id_user_id_released_idx on spend.reservations (tenant_id, user_id)
+where status = 'released';
 -- For reprice and for prices with past dates, which search a span of time. Rows lie on disk in this order, so it costs
 -- little.
 create index reservations_created_at_idx on spend.reservations using brin (created_at) with (pages_per_range = 32);

@@ -35,9 +35,13 @@ begin
     order by spend_private.lock_rank(q.scope), q.id
   loop
     if v_quota.period_start is null then
-      -- Nobody has spent in it yet: it opens with the event that was just booked.
-      perform spend_private.open_balances(v_quota.id, p_now);
-      continue;
+      -- They open with the event that was just booked, unless another transaction has opened them: it cannot see the event.
+      continue when spend_private.open_balances(v_quota.id, p_now);
+      select b.period_start into v_quota.period_start
+      from spend_private.quota_balances as b
+      where b.quota_id = v_quota.id and b.slot = 0
+        and p_reservation.created_at >= b.period_start and p_reservation.created_at < b.period_end;
+      continue when not found;
     end if;
     v_hold := row(v_quota.id, v_quota.period_start, 0);
     if p_usd > 0 then
