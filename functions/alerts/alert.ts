@@ -1,5 +1,5 @@
 // A row that claim_deliveries answers: an alert, and the channel that it goes to.
-import { z } from "zod";
+import * as z from "zod";
 import { ALERT_KINDS } from "../_shared/runtime/settings.ts";
 
 export const CHANNEL_KINDS = ["slack", "pagerduty", "email", "webhook"] as const;

@@ -1,5 +1,5 @@
 // Delivers alerts to their channels, each at least once. Called by a scheduler.
-import { z } from "zod";
+import * as z from "zod";
 import type { Gate } from "../_shared/gate/gate.ts";
 import type { Context } from "../_shared/http/serve.ts";
 import type { Env } from "../_shared/runtime/env.ts";

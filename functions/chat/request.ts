@@ -1,6 +1,6 @@
 // What POST /chat takes.
 import { safeValidateUIMessages, type UIMessage } from "ai";
-import { z } from "zod";
+import * as z from "zod";
 import { invalidRequest } from "../_shared/errors.ts";
 import { label } from "../_shared/http/label.ts";
 import { parseDataUrl, parseHttpsUrl } from "../_shared/llm/bounds/file_url.ts";

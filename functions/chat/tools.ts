@@ -1,6 +1,6 @@
 // Tools that a chat may name. Each runs here; what it spends goes through the gate like everything else.
 import { type ToolSet, tool } from "ai";
-import { z } from "zod";
+import * as z from "zod";
 import { invalidRequest, SpendgateError } from "../_shared/errors.ts";
 import type { Metering } from "../_shared/gate/metering.ts";
 import { SPANS } from "../_shared/runtime/telemetry/names.ts";

@@ -1,6 +1,6 @@
 // A function of your own, gated: gives a text a title. Copy it; nothing else in here depends on it.
 import { generateText } from "ai";
-import { z } from "zod";
+import * as z from "zod";
 import { endpoint } from "../_shared/http/body.ts";
 import { serve, type UserContext } from "../_shared/http/serve.ts";
 import { meteredModel } from "../_shared/llm/metered_model.ts";

@@ -1,5 +1,5 @@
 // The database's jobs, one after the other, each step of each in a transaction of its own.
-import { z } from "zod";
+import * as z from "zod";
 import type { Gate } from "../_shared/gate/gate.ts";
 import { describeError, log } from "../_shared/runtime/log.ts";
 import { SPANS } from "../_shared/runtime/telemetry/names.ts";

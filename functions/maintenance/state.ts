@@ -1,5 +1,5 @@
 // The state that all functions share, as gauges, and what the ledger booked, as counters: told by this one job, so that no worker's old word stands beside it.
-import { z } from "zod";
+import * as z from "zod";
 import { databaseError } from "../_shared/database/errors.ts";
 import type { Gate } from "../_shared/gate/gate.ts";
 import { describeError, log } from "../_shared/runtime/log.ts";

@@ -1,5 +1,5 @@
 // POST /chat/completions as OpenAI defines it.
-import { z } from "zod";
+import * as z from "zod";
 import { label } from "../_shared/http/label.ts";
 import { perEnv } from "../_shared/runtime/env.ts";
 

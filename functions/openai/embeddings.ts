@@ -1,6 +1,6 @@
 // POST /embeddings.
 import type { SharedV4ProviderOptions } from "@ai-sdk/provider";
-import { z } from "zod";
+import * as z from "zod";
 import type { Metering, RequestMetering } from "../_shared/gate/metering.ts";
 import { endpoint } from "../_shared/http/body.ts";
 import { label } from "../_shared/http/label.ts";

@@ -1,5 +1,5 @@
 // What the sandbox function takes.
-import { z } from "zod";
+import * as z from "zod";
 import { label } from "../_shared/http/label.ts";
 import { perEnv } from "../_shared/runtime/env.ts";
 

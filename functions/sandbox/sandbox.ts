@@ -1,5 +1,5 @@
 // Sandboxes over HTTP: get or create the one of a conversation's path, run code in it, end it.
-import { z } from "zod";
+import * as z from "zod";
 import { SpendgateError, toSpendgateError } from "../_shared/errors.ts";
 import type { Caller } from "../_shared/gate/metering.ts";
 import { endpoint, readJson } from "../_shared/http/body.ts";

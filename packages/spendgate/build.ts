@@ -4,6 +4,7 @@ import { chmod, copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promise
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { build, type Metafile, type Plugin } from "esbuild";
+import { englishOnly, usedClients } from "../../scripts/functions/plugins.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
 import { PACKAGE, writeAssets } from "./assets.ts";
 import { writeTypes } from "./declarations.ts";
@@ -26,24 +27,10 @@ const ENTRIES = {
   client: "src/client.ts",
 };
 
-/** zod's words of all other languages are half of it. */
-const englishOnly: Plugin = {
-  name: "english-only",
-  setup({ onLoad }) {
-    onLoad({ filter: /zod\/v4\/locales\/index\.js$/ }, () => ({
-      contents: 'export { default as en } from "./en.js";',
-      resolveDir: join(PROJECT, "node_modules/zod/v4/locales"),
-    }));
-  },
-};
-
-/** Parts of the functions that a library does without: all of supabase-js but two clients, and OpenTelemetry's SDK. */
-const withoutServerParts: Plugin = {
-  name: "without-server-parts",
+/** A library does without OpenTelemetry's SDK. */
+const withoutTelemetrySdk: Plugin = {
+  name: "without-telemetry-sdk",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^@supabase\/supabase-js$/ }, () => ({
-      path: join(PACKAGE, "src/supabase.ts"),
-    }));
     // Spans go to the SDK that the program itself has set up.
     onResolve({ filter: /^\.\/sdk\.ts$/ }, () => ({ path: "sdk", namespace: "none" }));
     onLoad({ filter: /.*/, namespace: "none" }, () => ({
@@ -113,7 +100,7 @@ async function buildLibrary(): Promise<Metafile> {
     conditions: ["module", "import"],
     target: "es2022",
     external: ["node:*", "ai", "@e2b/code-interpreter"],
-    plugins: [withoutServerParts, englishOnly],
+    plugins: [usedClients, withoutTelemetrySdk, englishOnly],
     minifySyntax: true,
     metafile: true,
     logLevel: "warning",

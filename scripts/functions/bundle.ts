@@ -3,11 +3,12 @@
 import { readFileSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { isBuiltin } from "node:module";
-import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { basename, join, relative, resolve, sep } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build, type Metafile, type Plugin } from "esbuild";
 import { parse } from "smol-toml";
 import { PROJECT } from "../stack/paths.ts";
+import { englishOnly, usedClients } from "./plugins.ts";
 
 /** Where supabase/config.toml finds the bundles: a folder for each function, with an index.js. */
 export const BUNDLES = join(PROJECT, "dist/functions");
@@ -61,7 +62,7 @@ async function bundle(name: string, folder: string): Promise<Bundle> {
     conditions: ["deno", "import", "module"],
     banner: { js: REQUIRE },
     inject: [join(PROJECT, "scripts/functions/node_globals.ts")],
-    plugins: [nodeBuiltins, englishOnly],
+    plugins: [nodeBuiltins, englishOnly, usedClients],
     metafile: true,
     write: false,
     logLevel: "warning",
@@ -98,17 +99,6 @@ const nodeBuiltins: Plugin = {
     onResolve({ filter: /^[a-z_]+(\/[a-z_]+)*$/ }, ({ path }) =>
       isBuiltin(path) ? { path: `node:${path}`, external: true, sideEffects: false } : undefined,
     );
-  },
-};
-
-/** Our errors are in English: zod's other languages are half of what it weighs. */
-const englishOnly: Plugin = {
-  name: "english-only",
-  setup({ onLoad }) {
-    onLoad({ filter: /zod[\\/]v4[\\/]locales[\\/]index\.(js|cjs)$/ }, ({ path }) => ({
-      contents: 'export { default as en } from "./en.js";',
-      resolveDir: dirname(path),
-    }));
   },
 };
 

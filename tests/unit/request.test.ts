@@ -48,8 +48,6 @@ function tokenOf(header: object): string {
 }
 
 it("100 tokens of one key that Auth does not know ask it twice, and those of a shared secret each time", async () => {
-  // Node 20 has none, and the client demands one.
-  vi.stubGlobal("WebSocket", class {});
   const asked: string[] = [];
   const auth = await startServer((request, response) => {
     asked.push(request.url as string);
@@ -74,33 +72,20 @@ it("100 tokens of one key that Auth does not know ask it twice, and those of a s
     expect(asked).toHaveLength(5);
   } finally {
     await auth.stop();
-    vi.unstubAllGlobals();
   }
 });
 
-it("A token of a key in SUPABASE_JWKS is verified without asking Auth; of another key Auth is asked", async () => {
-  vi.stubGlobal("WebSocket", class {});
-  const asked: string[] = [];
-  const auth = await startServer((request, response) => {
-    asked.push(request.url as string);
-    response.writeHead(403, { "content-type": "application/json" });
-    response.end(JSON.stringify({ code: 403, error_code: "bad_jwt", msg: "" }));
-  });
+/** A user, and tokens of his that are signed ES256. */
+async function signer() {
   const pair = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
     "sign",
     "verify",
   ]);
-  const jwk = await crypto.subtle.exportKey("jwk", pair.publicKey);
-  const env = {
-    supabaseUrl: auth.url,
-    publishableKey: "key",
-    gateTimeoutMs: 5000,
-    jwks: { keys: [{ ...jwk, kid: "ours" }] },
-  } as unknown as Env;
   const user = crypto.randomUUID();
-  const signed = async (kid: string) => {
+  const tokenOf = async (kid: string, seconds = 60) => {
     const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
-    const claims = { sub: user, role: "authenticated", exp: Math.ceil(Date.now() / 1000) + 60 };
+    const exp = Math.ceil(Date.now() / 1000) + seconds;
+    const claims = { sub: user, role: "authenticated", exp };
     const body = `${part({ alg: "ES256", kid, typ: "JWT" })}.${part(claims)}`;
     const signature = await crypto.subtle.sign(
       { name: "ECDSA", hash: "SHA-256" },
@@ -109,6 +94,23 @@ it("A token of a key in SUPABASE_JWKS is verified without asking Auth; of anothe
     );
     return `${body}.${Buffer.from(signature).toString("base64url")}`;
   };
+  return { user, tokenOf, jwk: await crypto.subtle.exportKey("jwk", pair.publicKey) };
+}
+
+it("A token of a key in SUPABASE_JWKS is verified without asking Auth; of another key Auth is asked", async () => {
+  const asked: string[] = [];
+  const auth = await startServer((request, response) => {
+    asked.push(request.url as string);
+    response.writeHead(403, { "content-type": "application/json" });
+    response.end(JSON.stringify({ code: 403, error_code: "bad_jwt", msg: "" }));
+  });
+  const { jwk, tokenOf: signed, user } = await signer();
+  const env = {
+    supabaseUrl: auth.url,
+    publishableKey: "key",
+    gateTimeoutMs: 5000,
+    jwks: { keys: [{ ...jwk, kid: "ours" }] },
+  } as unknown as Env;
   const ask = (token: string) =>
     authenticate(
       new Request("http://localhost/", { headers: { authorization: `Bearer ${token}` } }),
@@ -128,6 +130,39 @@ it("A token of a key in SUPABASE_JWKS is verified without asking Auth; of anothe
     expect(asked).toEqual([expect.stringContaining("jwks.json")]);
   } finally {
     await auth.stop();
-    vi.unstubAllGlobals();
+  }
+});
+
+it("A verified token is not verified again for five minutes, and never once it has expired", async () => {
+  const { jwk, tokenOf, user } = await signer();
+  const env = {
+    supabaseUrl: "http://127.0.0.1:9",
+    publishableKey: "key",
+    gateTimeoutMs: 5000,
+    jwks: { keys: [{ ...jwk, kid: "ours" }] },
+  } as unknown as Env;
+  const verify = vi.spyOn(crypto.subtle, "verify");
+  vi.useFakeTimers({ toFake: ["Date"] });
+  const ask = (token: string) =>
+    authenticate(
+      new Request("http://localhost/", { headers: { authorization: `Bearer ${token}` } }),
+      env,
+    );
+  try {
+    const [short, long] = [await tokenOf("ours", 60), await tokenOf("ours", 3600)];
+    for (const token of [short, short, long, long]) expect(await ask(token)).toBe(user);
+    expect(verify).toHaveBeenCalledTimes(2);
+    vi.advanceTimersByTime(62_000);
+    await expect(ask(short)).rejects.toMatchObject({ code: "unauthorized" });
+    expect(await ask(long)).toBe(user);
+    expect(verify).toHaveBeenCalledTimes(2);
+    vi.advanceTimersByTime(5 * 60_000);
+    expect(await ask(long)).toBe(user);
+    expect(verify).toHaveBeenCalledTimes(3);
+    await expect(ask(`${long.slice(0, -4)}AAAA`)).rejects.toMatchObject({ code: "unauthorized" });
+    expect(verify).toHaveBeenCalledTimes(4);
+  } finally {
+    vi.useRealTimers();
+    verify.mockRestore();
   }
 });

@@ -1,5 +1,5 @@
 // What the SQL functions of the gate answer.
-import { z } from "zod";
+import * as z from "zod";
 
 const quotaDetails = z.object({
   quota_id: z.number(),

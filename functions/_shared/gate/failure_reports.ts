@@ -1,5 +1,5 @@
 // Tells the operator, by an alert, of what calls cannot put right themselves: in the background, and as far as it goes.
-import { z } from "zod";
+import * as z from "zod";
 import type { Database } from "../database/client.ts";
 import { inBackground } from "../runtime/background.ts";
 import { describeError, log } from "../runtime/log.ts";

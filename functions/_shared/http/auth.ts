@@ -1,15 +1,21 @@
 // Who calls.
 import {
-  createClient,
+  AuthClient,
   isAuthApiError,
   isAuthRetryableFetchError,
   type JWK,
 } from "@supabase/supabase-js";
-import { z } from "zod";
+import * as z from "zod";
 import { SpendgateError } from "../errors.ts";
 import { type Env, perEnv } from "../runtime/env.ts";
+import { bearerOf } from "./bearer.ts";
 
-const claims = z.object({ sub: z.guid(), role: z.literal("authenticated") });
+const claims = z.object({
+  sub: z.guid(),
+  role: z.literal("authenticated"),
+  /** Seconds. */
+  exp: z.number(),
+});
 
 /**
  * Id of the signed-in user, from the bearer token.
@@ -19,6 +25,8 @@ const claims = z.object({ sub: z.guid(), role: z.literal("authenticated") });
 export async function authenticate(request: Request, env: Env): Promise<string> {
   const token = bearerOf(request);
   if (!token) throw unauthorized("Send the user's JWT as a bearer token.");
+  const known = verified(env).get(token);
+  if (known && known.until > Date.now()) return known.userId;
   const keyId = keyIdOf(token);
   if (keyId && (unknownKeys.get(keyId) ?? 0) > Date.now()) throw unauthorized(INVALID);
   // Asymmetric tokens are verified here, symmetric ones by asking Auth.
@@ -37,11 +45,29 @@ export async function authenticate(request: Request, env: Env): Promise<string> 
   if (keyId && isAuthApiError(error)) rememberUnknown(keyId);
   const user = claims.safeParse(data?.claims);
   if (error || !user.success) throw unauthorized(INVALID);
+  if (keyId) rememberVerified(token, user.data, env);
   return user.data.sub;
 }
 
-export function bearerOf(request: Request): string | undefined {
-  return /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+interface Verified {
+  userId: string;
+  /** Milliseconds. */
+  until: number;
+}
+
+/**
+ * Tokens whose signature was found right: to verify it costs more than all else that a function does before its first query.
+ * Only asymmetric ones, which nobody is asked about; Auth may say no to a symmetric one that it said yes to before.
+ */
+const verified = perEnv((_env) => new Map<string, Verified>());
+/** As long as a key that is revoked may still vouch for a token. */
+const VERIFIED_MS = 5 * 60_000;
+const MOST_VERIFIED = 1000;
+
+function rememberVerified(token: string, { sub, exp }: z.output<typeof claims>, env: Env): void {
+  const tokens = verified(env);
+  if (tokens.size >= MOST_VERIFIED) tokens.clear();
+  tokens.set(token, { userId: sub, until: Math.min(exp * 1000, Date.now() + VERIFIED_MS) });
 }
 
 const INVALID = "The JWT is not valid.";
@@ -70,10 +96,14 @@ function keyIdOf(token: string): string | undefined {
 /** One client for all requests: it knows nobody's session, and keeps the keys that tokens are verified with. */
 const authOf = perEnv(
   (env) =>
-    createClient(env.supabaseUrl, env.publishableKey, {
-      auth: { persistSession: false, autoRefreshToken: false },
-      global: { fetch: withTimeout(env.gateTimeoutMs) },
-    }).auth,
+    new AuthClient({
+      url: `${env.supabaseUrl}/auth/v1`,
+      headers: { apikey: env.publishableKey },
+      fetch: withTimeout(env.gateTimeoutMs),
+      persistSession: false,
+      autoRefreshToken: false,
+      detectSessionInUrl: false,
+    }),
 );
 
 function withTimeout(milliseconds: number): typeof fetch {

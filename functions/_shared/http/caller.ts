@@ -1,10 +1,9 @@
 // Who calls an endpoint that spends: a signed-in user; or a backend, with the secret key, for a tenant.
-import { z } from "zod";
+import * as z from "zod";
 import { invalidRequest, SpendgateError } from "../errors.ts";
 import type { Gate } from "../gate/gate.ts";
 import type { Caller } from "../gate/metering.ts";
 import type { Env } from "../runtime/env.ts";
-import { authenticate } from "./auth.ts";
 import { sendsSecretKey } from "./secret_key.ts";
 
 /** Names the tenant that pays where a body does not, and always where a backend calls. */
@@ -20,7 +19,11 @@ export type Identity = Pick<Caller, "userId" | "tenantId">;
  *   tenant; not_a_member when the user whom it names is not the tenant's.
  */
 export async function identify(request: Request, env: Env, gate: Gate): Promise<Identity> {
-  if (!(await sendsSecretKey(request, env))) return { userId: await authenticate(request, env) };
+  if (!(await sendsSecretKey(request, env))) {
+    // What only a scheduler calls never loads it.
+    const { authenticate } = await import("./auth.ts");
+    return { userId: await authenticate(request, env) };
+  }
   // Browsers say where a page comes from, and servers do not.
   if (request.headers.has("origin")) {
     const message = "The secret key is not for browsers. Replace it, and send the user's JWT.";

@@ -1,5 +1,5 @@
 // GET …/health: whether the function can do its work. Nothing about any tenant, so anybody may ask.
-import { z } from "zod";
+import * as z from "zod";
 import { CONTRACT_VERSION } from "../database/contract.ts";
 import { type SpendgateError, toSpendgateError } from "../errors.ts";
 import type { Gate } from "../gate/gate.ts";

@@ -1,5 +1,5 @@
 // Names that callers give: of a task, a conversation, a path.
-import { z } from "zod";
+import * as z from "zod";
 
 /** A text that Postgres can store and a report can show: no control characters, no halves of characters. */
 export const label = z

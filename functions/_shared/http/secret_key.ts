@@ -2,7 +2,7 @@
 
 import { SpendgateError } from "../errors.ts";
 import { type Env, perEnv } from "../runtime/env.ts";
-import { bearerOf } from "./auth.ts";
+import { bearerOf } from "./bearer.ts";
 
 /**
  * Lets pass who sends one of the project's secret keys, as `apikey` or as a bearer token.

@@ -1,7 +1,7 @@
 // All settings, in one table: what each may be, what it is where it is not set, and what it means. env.ts,
 // llm/providers/registry.ts and sandbox/e2b.ts read theirs; `npm run docs:settings` writes the tables of
 // docs/reference/settings.md and .env.example; npm start says which are wrong.
-import { z } from "zod";
+import * as z from "zod";
 
 export interface Setting<T = unknown> {
   /** Reads the text of the variable. */

@@ -1,5 +1,5 @@
 // Typed doors to the SQL functions of execution contexts. What they do is told in schemas/60_sandboxes.
-import { z } from "zod";
+import * as z from "zod";
 import type { AnswerSchema, Arguments, SqlFunction } from "../database/client.ts";
 import { reserveAnswer } from "../gate/answers.ts";
 import { type Gate, patiently } from "../gate/gate.ts";

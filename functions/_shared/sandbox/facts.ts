@@ -1,5 +1,5 @@
 // What E2B says of a sandbox, word by word: what cannot be is not known, and never computed with.
-import { z } from "zod";
+import * as z from "zod";
 import { log } from "../runtime/log.ts";
 
 /** What E2B says of a sandbox that runs. Null: it did not tell, or nothing that can be. Times are by its clock. */

@@ -3,7 +3,7 @@
 //
 // It runs one code at a time in each language. Closing the connection interrupts the code, where that is noticed: not
 // behind HTTP/2, and not by every version. Then its context is restarted, which takes the variables along.
-import { z } from "zod";
+import * as z from "zod";
 import { fetchOnce } from "../runtime/fetch_once.ts";
 import { describeError, log } from "../runtime/log.ts";
 import { stopAtWorkerEnd } from "../runtime/worker_end.ts";

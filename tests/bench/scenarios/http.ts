@@ -1,6 +1,7 @@
 // What the gate adds to chat's time to first byte, beside one RPC through the same Data API. Users' tokens are signed ES256,
 // so the function verifies them itself.
 import { randomUUID } from "node:crypto";
+import { fileURLToPath } from "node:url";
 import { generateKeys } from "../../../scripts/stack/keys.ts";
 import { startServices } from "../../../scripts/stack/stack.ts";
 import { median } from "../load.ts";
@@ -14,7 +15,11 @@ const MESSAGES = [{ role: "user", content: QUESTION }];
 export async function http({ scratch, world, effort }: Bench): Promise<Result[]> {
   const copy = await copyWorld(scratch, world, "http");
   const keys = await generateKeys();
-  const services = await startServices({ databaseUrl: copy.url, keys });
+  const services = await startServices({
+    databaseUrl: copy.url,
+    keys,
+    functionsFolder: fileURLToPath(new URL("../functions", import.meta.url)),
+  });
   const tenantId = copy.callers[0]?.tenant;
   // Token by token, as models do: what comes after the first byte does not compete with it for the processor.
   services.providers?.mock.prependFixture({
@@ -44,6 +49,7 @@ export async function http({ scratch, world, effort }: Bench): Promise<Result[]>
         sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId ?? null}, ${userId})`,
     );
 
+    const completion = { model: "gpt-4o-mini", messages: MESSAGES, stream: true };
     const ways = {
       chat: () =>
         post(
@@ -54,12 +60,9 @@ export async function http({ scratch, world, effort }: Bench): Promise<Result[]>
       // A function that answers at once (405): the way there and back.
       bareFunction: () =>
         fetch(`${services.url}/functions/v1/chat`, { headers: { apikey: keys.publishable } }),
-      provider: () =>
-        post(`${services.providers?.url}/v1/chat/completions`, {
-          model: "gpt-4o-mini",
-          messages: MESSAGES,
-          stream: true,
-        }),
+      bareProxy: () =>
+        post(`${services.url}/functions/v1/bare`, completion, { apikey: keys.publishable }),
+      provider: () => post(`${services.providers?.url}/v1/chat/completions`, completion),
       rpc: () =>
         post(
           `${services.url}/rest/v1/rpc/reserve`,
@@ -77,7 +80,7 @@ export async function http({ scratch, world, effort }: Bench): Promise<Result[]>
       const times = new Map(names.map((name) => [name, [] as number[]]));
       for (let call = 0; call < calls; call++) {
         for (const name of names) {
-          const isThere = name === "provider" ? hasToken : undefined;
+          const isThere = ["provider", "bareProxy"].includes(name) ? hasToken : undefined;
           times.get(name)?.push(await timeToFirst(ways[name], isThere));
         }
       }
@@ -85,14 +88,20 @@ export async function http({ scratch, world, effort }: Bench): Promise<Result[]>
       for (const name of names) rounds[name].push(median(times.get(name) ?? []));
     }
     const figures = Object.fromEntries(names.map((name) => [name, figure("ms", rounds[name])]));
-    const at = (name: keyof typeof ways, round: number) => rounds[name][round] ?? Number.NaN;
-    const added = median(
-      rounds.chat.map((chat, round) => (chat - at("provider", round)) / at("rpc", round)),
-    );
+    const addedTo = (other: "provider" | "bareProxy") =>
+      median(
+        rounds.chat.map((chat, round) => (chat - at(rounds[other], round)) / at(rounds.rpc, round)),
+      );
     return [
       {
         name: "chat's time to first byte less the provider's ÷ one RPC",
-        value: added,
+        value: addedTo("provider"),
+        bound: { atMost: 1.3 },
+        figures,
+      },
+      {
+        name: "chat's time to first byte less a bare proxy's ÷ one RPC",
+        value: addedTo("bareProxy"),
         bound: { atMost: 1.3 },
         figures,
       },
@@ -101,6 +110,10 @@ export async function http({ scratch, world, effort }: Bench): Promise<Result[]>
     await services.stop();
     await assertBalanced(copy);
   }
+}
+
+function at(values: number[], round: number): number {
+  return values[round] ?? Number.NaN;
 }
 
 /** The provider's stream begins with a part without text; chat waits for the first token. */

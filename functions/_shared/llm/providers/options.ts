@@ -1,7 +1,7 @@
 // What may reach a provider beside the prompt and the settings that every model has. A list of what is allowed, by
 // provider: an option that is not on it could change the price of a call, or put into it what its bound does not count.
 import type { LanguageModelV4CallOptions } from "@ai-sdk/provider";
-import { z } from "zod";
+import * as z from "zod";
 import { invalidRequest } from "../../errors.ts";
 
 /** As the AI SDK has them at every level: a provider's name, and under it the options of that provider. */

@@ -4,7 +4,7 @@
 // a context books its interval once, a stray is booked up to a time that only moves forward. Acts on a sandbox only
 // when that says itself that it is this project's. Its work grows with what runs and what changed: of paused
 // sandboxes, of which there may be any number, it looks at a few in each run, in turn.
-import { z } from "zod";
+import * as z from "zod";
 import type { Gate } from "../../gate/gate.ts";
 import type { Env } from "../../runtime/env.ts";
 import { describeError, log, messageOf } from "../../runtime/log.ts";
