@@ -5,6 +5,7 @@ import type {
   LanguageModelV4Usage,
   SharedV4Warning,
 } from "@ai-sdk/provider";
+import { headersOfWarnings } from "../_shared/llm/warnings.ts";
 
 /** An assistant's message. A provider's own tools are its own: their calls are not for the client to answer. */
 export function toMessage(content: LanguageModelV4Content[], images: Image[]) {
@@ -92,20 +93,7 @@ const FIELDS: Record<string, string> = {
   "providerOptions.anthropic.disableParallelToolUse": "parallel_tool_calls",
 };
 
-/** `x-spendgate-warnings`: the fields that the model's provider does not take, or not as they were sent. */
-export function warningHeaders(
-  warnings: SharedV4Warning[],
-  ignored: Set<string>,
-): Record<string, string> {
-  const features = warnings.flatMap((warning) =>
-    warning.type === "unsupported" || warning.type === "compatibility" ? [warning.feature] : [],
-  );
-  const fields = new Set(ignored);
-  for (const feature of features) {
-    const field =
-      FIELDS[feature] ?? feature.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    if (/^[\w.]{1,64}$/.test(field)) fields.add(field);
-  }
-  if (fields.size === 0) return {};
-  return { "x-spendgate-warnings": [...fields].sort().join(", ") };
+/** `x-spendgate-warnings`, in OpenAI's names. */
+export function warningHeaders(warnings: SharedV4Warning[], ignored: Set<string>) {
+  return headersOfWarnings(warnings, ignored, FIELDS);
 }

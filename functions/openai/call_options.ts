@@ -4,9 +4,9 @@ import type {
   LanguageModelV4CallOptions,
   SharedV4ProviderOptions,
 } from "@ai-sdk/provider";
+import { optionsKey, type Wire, wireOf } from "../_shared/llm/wire.ts";
 import type { ChatCompletionRequest } from "./chat_request.ts";
 import { toPrompt } from "./prompt.ts";
-import { optionsKey, type Wire, wireOf } from "./wire.ts";
 
 export interface Call {
   options: LanguageModelV4CallOptions;

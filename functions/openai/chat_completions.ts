@@ -7,9 +7,11 @@ import type {
 import { SpendgateError } from "../_shared/errors.ts";
 import type { RequestMetering } from "../_shared/gate/metering.ts";
 import type { CallCost, Receipt } from "../_shared/gate/receipt.ts";
+import { attribute } from "../_shared/http/attribution.ts";
 import { endpoint } from "../_shared/http/body.ts";
 import { clientGone } from "../_shared/http/client_gone.ts";
 import type { UserContext } from "../_shared/http/serve.ts";
+import { brokenAnswer, type FinishReason, toFinishReason } from "../_shared/llm/finish_reason.ts";
 import { meteredModel } from "../_shared/llm/metered_model.ts";
 import { parseModelName } from "../_shared/llm/model_name.ts";
 import { callError } from "../_shared/llm/providers/error.ts";
@@ -23,11 +25,9 @@ import {
   toOpenAIUsage,
   warningHeaders,
 } from "./answer.ts";
-import { attribute } from "./attribution.ts";
 import { toCall } from "./call_options.ts";
 import { type ChatCompletionRequest, chatCompletionRequest } from "./chat_request.ts";
 import { toOpenAIError } from "./errors.ts";
-import { brokenAnswer, type FinishReason, toFinishReason } from "./finish_reason.ts";
 
 /** POST /chat/completions. */
 export const completeChat = endpoint<UserContext, ReturnType<typeof chatCompletionRequest>>(

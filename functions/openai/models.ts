@@ -1,13 +1,15 @@
 // GET /models: what can be called here, which is what has a price and whose provider is set up.
 import { SpendgateError } from "../_shared/errors.ts";
-import type { Gate } from "../_shared/gate/gate.ts";
 import type { Context } from "../_shared/http/serve.ts";
-import { providerNames } from "../_shared/llm/metered_model.ts";
-import { parseModelName } from "../_shared/llm/model_name.ts";
+import {
+  type CallableModel,
+  callableModel,
+  callableModels,
+} from "../_shared/llm/callable_models.ts";
 
 /** GET /models. */
 export async function listModels({ gate }: Context): Promise<Response> {
-  return Response.json({ object: "list", data: await models(gate) });
+  return Response.json({ object: "list", data: (await callableModels(gate)).map(toModel) });
 }
 
 /**
@@ -16,32 +18,11 @@ export async function listModels({ gate }: Context): Promise<Response> {
  */
 export async function retrieveModel({ gate, params }: Context): Promise<Response> {
   const { name = "" } = params;
-  const id = fullName(name);
-  const model = (await models(gate)).find((each) => each.id === id);
+  const model = await callableModel(gate, name);
   if (!model) throw new SpendgateError("not_found", `There is no model ${name} here.`);
-  return Response.json(model);
+  return Response.json(toModel(model));
 }
 
-function fullName(name: string): string {
-  try {
-    const { provider, model } = parseModelName(name);
-    return `${provider}/${model}`;
-  } catch {
-    return name;
-  }
-}
-
-/** Names of models that neither chat nor embed: they speak, listen, draw, rank, or complete texts as of old. */
-const OTHER_KINDS =
-  /whisper|\btts\b|transcribe|realtime|\blive\b|audio|^gpt-image|dall-e|\bsora\b|\bveo\b|imagen|moderation|rerank|^(text-)?(davinci|curie|babbage|ada)\b/i;
-
-async function models(gate: Gate) {
-  const priced = await gate.pricedModels(providerNames());
-  const callable = priced.filter(({ product }) => !OTHER_KINDS.test(product));
-  return callable.map(({ provider, product }) => ({
-    id: `${provider}/${product}`,
-    object: "model",
-    created: 0,
-    owned_by: provider,
-  }));
+function toModel({ id, provider }: CallableModel) {
+  return { id, object: "model", created: 0, owned_by: provider };
 }

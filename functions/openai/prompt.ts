@@ -8,8 +8,8 @@ import type {
 import { parsePartialJson } from "ai";
 import { invalidRequest } from "../_shared/errors.ts";
 import { imageTypeOf, parseDataUrl, parseHttpsUrl } from "../_shared/llm/bounds/file_url.ts";
+import { takesReasoning, type Wire, wireOf } from "../_shared/llm/wire.ts";
 import type { CacheControl, Message, TextPart, UserPart } from "./chat_request.ts";
-import { takesReasoning, type Wire, wireOf } from "./wire.ts";
 
 type PromptMessage = LanguageModelV4Prompt[number];
 type MessageOf<Role> = Extract<Message, { role: Role }>;

@@ -1,6 +1,6 @@
 // How an answer ended, in OpenAI's words.
 import type { LanguageModelV4FinishReason } from "@ai-sdk/provider";
-import { SpendgateError } from "../_shared/errors.ts";
+import { SpendgateError } from "../errors.ts";
 
 /** Names that only some providers have for an end that is none. */
 const FAILURES = /error|malformed|insufficient_system_resource|abort|cancel|fail|overload/i;
