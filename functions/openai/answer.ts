@@ -6,6 +6,7 @@ import type {
   SharedV4Warning,
 } from "@ai-sdk/provider";
 import { headersOfWarnings } from "../_shared/llm/warnings.ts";
+import type { Call } from "./call_options.ts";
 
 /** An assistant's message. A provider's own tools are its own: their calls are not for the client to answer. */
 export function toMessage(content: LanguageModelV4Content[], images: Image[]) {
@@ -93,7 +94,7 @@ const FIELDS: Record<string, string> = {
   "providerOptions.anthropic.disableParallelToolUse": "parallel_tool_calls",
 };
 
-/** `x-spendgate-warnings`, in OpenAI's names. */
-export function warningHeaders(warnings: SharedV4Warning[], ignored: Set<string>) {
-  return headersOfWarnings(warnings, ignored, FIELDS);
+/** `x-spendgate-warnings`, in the names of the request's own format. */
+export function warningHeaders(warnings: SharedV4Warning[], { ignored, names }: Call) {
+  return headersOfWarnings(warnings, ignored, { ...FIELDS, ...names });
 }

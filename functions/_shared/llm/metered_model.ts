@@ -8,6 +8,7 @@ import { boundEmbedding, embeddingBound } from "./bounds/embedding_bound.ts";
 import { boundCall } from "./bounds/token_bound.ts";
 import { deadlineOf, meter, shareOf, type Target } from "./meter.ts";
 import { type Product, parseModelName } from "./model_name.ts";
+import type { OpenAIApi } from "./providers/openai_api.ts";
 import { embeddingModel, languageModel } from "./providers/registry.ts";
 import { UsageReader } from "./usage/usage.ts";
 
@@ -20,7 +21,7 @@ Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false });
  * A model, `provider/model` or a well-known bare name, that cannot be called without being paid for.
  * Where its provider fails, or is silent for its share of the time, before the first token, the `fallbacks` are tried,
  * in order. Every attempt (a step of an agent, a retry, a fallback) is a reservation of its own; all of a request
- * have ended by its deadline.
+ * have ended by its deadline. OpenAI is asked by its `api`, where that serves the model.
  * Its calls throw SpendgateError: what the gate says, or upstream_error.
  * @throws SpendgateError invalid_request when a provider is not known or not set up.
  */
@@ -28,21 +29,25 @@ export function meteredModel(
   name: string,
   metering: Metering,
   fallbacks: string[] = [],
+  api: OpenAIApi = "chat",
 ): LanguageModelV4 {
   const [first, ...others] = [name, ...fallbacks].map(parseModelName) as [Product, ...Product[]];
   for (const other of others) languageModel(other);
   return wrapLanguageModel({
     model: languageModel(first),
-    middleware: meter([first, ...others].map(targetOf), metering),
+    middleware: meter(
+      [first, ...others].map((product) => targetOf(product, api)),
+      metering,
+    ),
   });
 }
 
 /** A model of a provider that is set up here. */
-function targetOf(product: Product): Target {
+function targetOf(product: Product, api: OpenAIApi): Target {
   return {
     product,
     bind: (params, fallback) => boundCall(params, product, fallback),
-    model: ({ fetch }) => languageModel(product, fetch),
+    model: ({ fetch }) => languageModel(product, fetch, api),
   };
 }
 

@@ -15,8 +15,8 @@ const FRAME_TOKENS = 64;
 const TOOLS_TOKENS = 1000;
 /** Text of a page of a PDF, however little its file shows: Anthropic says 1,500 to 3,000. */
 const PAGE_TEXT_TOKENS = 3000;
-/** OpenAI's models that have no encrypted reasoning to give. */
-const WITHOUT_REASONING = /computer-use/;
+/** OpenAI's models that have no encrypted reasoning to give, and refuse to be asked for it. */
+const WITHOUT_REASONING = /computer-use|^(ft:)?(gpt-3\.5|gpt-4|chatgpt-4o)|^gpt-[\d.]+-chat/;
 
 const encoder = new TextEncoder();
 

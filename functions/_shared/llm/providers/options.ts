@@ -34,7 +34,8 @@ const CALL: Record<string, Rules> = {
     parallelToolCalls: flag,
     promptCacheKey: text,
     reasoningEffort: effort,
-    reasoningSummary: text,
+    // Null asks for none: without it, the AI SDK asks for one with every effort.
+    reasoningSummary: text.nullable(),
     safetyIdentifier: text,
     // The account's own default may be another tier.
     serviceTier: z.literal("default"),

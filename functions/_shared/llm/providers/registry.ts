@@ -9,17 +9,15 @@ import { describeProblem, PROVIDERS, readSettings } from "../../runtime/settings
 import { type Product, unusableModel } from "../model_name.ts";
 import { cacheControlInParts } from "./cache_control.ts";
 import { lazyEmbeddingModel, lazyLanguageModel } from "./lazy_model.ts";
+import { type OpenAIApi, openaiApi } from "./openai_api.ts";
 
 /** A provider's models, each with the fetch that its calls go through. */
 interface Provider {
-  language(model: string, fetch: Fetch): LanguageModelV4;
+  language(model: string, fetch: Fetch, api: OpenAIApi): LanguageModelV4;
   embedding?(model: string, fetch: Fetch): EmbeddingModelV4;
 }
 
 type Fetch = typeof fetch;
-
-/** Models of OpenAI that its Chat Completions API does not serve. */
-const RESPONSES_ONLY = /codex|-pro\b|deep-research|computer-use/;
 
 const BUILT_IN = ["openai", "anthropic", "google"];
 
@@ -107,11 +105,10 @@ function openai(apiKey: string, baseURL: string | undefined): Provider {
   const provider = async (fetch: Fetch) =>
     (await import("@ai-sdk/openai")).createOpenAI({ apiKey, baseURL, fetch });
   return {
-    // Chat Completions keeps no state: a prompt is all that is sent, so its bytes bound its tokens.
-    language: (model, fetch) =>
+    language: (model, fetch, api) =>
       lazyLanguageModel("openai", model, async () => {
         const openai = await provider(fetch);
-        return RESPONSES_ONLY.test(model) ? openai.responses(model) : openai.chat(model);
+        return openaiApi(model, api) === "responses" ? openai.responses(model) : openai.chat(model);
       }),
     embedding: (model, fetch) =>
       lazyEmbeddingModel("openai", model, async () =>
@@ -172,14 +169,15 @@ export function providerNames(): string[] {
 }
 
 /**
- * A model whose calls go through `fetch`.
+ * A model whose calls go through `fetch`; of OpenAI's two APIs, `api` where both serve it.
  * @throws SpendgateError invalid_request when the provider is not known or not set up.
  */
 export function languageModel(
   { provider, model }: Product,
   fetch: Fetch = fetchOnce,
+  api: OpenAIApi = "chat",
 ): LanguageModelV4 {
-  return find(provider).language(model, fetch);
+  return find(provider).language(model, fetch, api);
 }
 
 /**
