@@ -14,19 +14,21 @@ import {
 const NOT_STORED = "Nothing is stored here: send the whole conversation in `input`";
 
 const inputText = z.strictObject({ type: z.literal("input_text"), text: z.string() });
-const noId = z.null({ error: "Files are not kept here: send it as data or by its address." });
+const noId = z
+  .null({ error: "Files are not kept here: send it as data, or by its address." })
+  .optional();
 const inputImage = z.strictObject({
   type: z.literal("input_image"),
   image_url: z.string(),
   detail: z.enum(["auto", "low", "high"]).nullish(),
-  file_id: noId.optional(),
+  file_id: noId,
 });
 const inputFile = z.strictObject({
   type: z.literal("input_file"),
   filename: z.string().nullish(),
   file_data: z.string().nullish(),
   file_url: z.string().nullish(),
-  file_id: noId.optional(),
+  file_id: noId,
 });
 const inputPart = z.discriminatedUnion("type", [inputText, inputImage, inputFile]);
 export type InputPart = z.output<typeof inputPart>;
@@ -127,7 +129,7 @@ const textFormat = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("json_schema"), ...schemaFields }),
 ]);
 
-const refused = (error: string) => z.undefined({ error });
+const refused = (error: string) => z.null({ error }).optional();
 
 const request = perEnv((env) =>
   z.strictObject({
