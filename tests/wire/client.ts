@@ -65,7 +65,20 @@ function parse(text: string): unknown {
 }
 
 function take(seen: Seen, frame: unknown): void {
-  const { type } = (frame ?? {}) as { type?: string };
+  const { type, object } = (frame ?? {}) as { type?: string; object?: string };
+  if (object === "response") {
+    for (const item of (frame as ResponseObject).output) takeItem(seen, item);
+    takeEnd(seen, frame as ResponseObject);
+    return;
+  }
+  if (type?.startsWith("response.")) {
+    takeEvent(seen, frame as ResponseEvent);
+    return;
+  }
+  if (type === "error" && (frame as Frame).error !== undefined) {
+    seen.error = frame as Seen["error"];
+    return;
+  }
   if (type !== undefined) {
     takePart(seen, frame as UIPart);
     return;
@@ -94,6 +107,49 @@ function takeDelta(seen: Seen, { content, reasoning_content: reasoning, tool_cal
     tool.name += called?.name ?? "";
     tool.arguments += called?.arguments ?? "";
   }
+}
+
+interface Item {
+  type: string;
+  name?: string;
+  arguments?: string;
+  content?: { text?: string }[];
+  summary?: { text: string }[];
+}
+interface ResponseObject {
+  status: string;
+  output: Item[];
+  incomplete_details: { reason: string } | null;
+}
+interface ResponseEvent {
+  type: string;
+  delta?: string;
+  item?: Item;
+  response?: ResponseObject;
+}
+
+/** An event of the Responses API. */
+function takeEvent(seen: Seen, { type, delta = "", item, response }: ResponseEvent): void {
+  if (type === "response.output_text.delta") seen.text += delta;
+  if (type === "response.reasoning_summary_text.delta") seen.reasoning += delta;
+  if (type === "response.output_item.done" && item?.type === "function_call") takeItem(seen, item);
+  if (type === "response.completed" || type === "response.incomplete") {
+    takeEnd(seen, response as ResponseObject);
+  }
+}
+
+function takeItem(seen: Seen, { name = "", arguments: json = "", ...item }: Item): void {
+  if (item.type === "function_call") seen.tools.push({ name, arguments: json });
+  seen.text += (item.content ?? []).map(({ text }) => text ?? "").join("");
+  seen.reasoning += (item.summary ?? []).map(({ text }) => text).join("");
+}
+
+/** Its end in the words of chat completions. */
+function takeEnd(seen: Seen, { status, incomplete_details: incomplete }: ResponseObject): void {
+  if (status === "completed") seen.finish = seen.tools.length > 0 ? "tool_calls" : "stop";
+  else
+    seen.finish =
+      incomplete?.reason === "max_output_tokens" ? "length" : (incomplete?.reason ?? null);
 }
 
 interface UIPart {

@@ -3,13 +3,15 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { verifyBalances } from "../support/spend.ts";
 import type { Counts } from "./bill.ts";
 import type { Booked, Expected, WireCase } from "./cases/case.ts";
+import { throughResponses } from "./cases/doors.ts";
 import { ECHO, endingCases, hangUpCases } from "./cases/endings.ts";
 import { meterCases } from "./cases/meters.ts";
 import { oddityCases } from "./cases/oddities.ts";
 import type { Seen } from "./client.ts";
 import { type Booking, type Outcome, pooled, startWireWorld, type WireWorld } from "./world.ts";
 
-const CASES = [...hangUpCases, ...endingCases, ...meterCases, ...oddityCases];
+const OWN_CASES = [...hangUpCases, ...endingCases, ...meterCases, ...oddityCases];
+const CASES = [...OWN_CASES, ...throughResponses(OWN_CASES)];
 /** Calls that are under way at once; those that wait for their time-out hold up no others. */
 const WIDTH = 16;
 
@@ -25,7 +27,8 @@ beforeAll(async () => {
 afterAll(() => world?.stop());
 
 it(`There are ${CASES.length} cases, each by a name of its own`, () => {
-  expect(CASES.length).toBeGreaterThanOrEqual(150);
+  expect(OWN_CASES.length).toBeGreaterThanOrEqual(150);
+  expect(CASES.length - OWN_CASES.length).toBeGreaterThanOrEqual(100);
   expect(new Set(CASES.map(({ name }) => name)).size).toBe(CASES.length);
 });
 

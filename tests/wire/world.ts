@@ -84,6 +84,7 @@ async function warmUp({ stack, user }: WireWorld): Promise<void> {
 
 const PATHS = {
   openai: "/openai/chat/completions",
+  responses: "/openai/responses",
   embeddings: "/openai/embeddings",
   chat: "/chat",
 };
@@ -101,6 +102,7 @@ async function send(
   const messages = [{ role: "user", content: prompt }];
   const bodies = {
     openai: { model, stream, messages, ...request },
+    responses: { model, stream, input: prompt, ...request },
     embeddings: { model, input: prompt, ...request },
     chat: { model, stream, messages, conversationId: marker, ...request },
   };

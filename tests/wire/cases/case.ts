@@ -62,7 +62,7 @@ export interface WireCase {
   name: string;
   target: Target;
   /** `openai` (Chat Completions) when left out. */
-  endpoint?: "openai" | "embeddings" | "chat";
+  endpoint?: "openai" | "responses" | "embeddings" | "chat";
   stream: boolean;
   /** Fields of the request beside model, messages and stream, or in their place; MARKER becomes the case's own. */
   request?: Record<string, unknown>;
