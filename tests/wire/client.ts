@@ -11,7 +11,7 @@ export interface Seen {
   /** finish_reason; null when there was none. */
   finish: string | null;
   /** Error of the answer or of its stream. */
-  error: { code?: string; message?: string; type?: string } | undefined;
+  error: { code?: string; message?: string; type?: string; param?: string | null } | undefined;
 }
 
 interface Choice {

@@ -7,11 +7,12 @@ import { throughResponses } from "./cases/doors.ts";
 import { ECHO, endingCases, hangUpCases } from "./cases/endings.ts";
 import { meterCases } from "./cases/meters.ts";
 import { oddityCases } from "./cases/oddities.ts";
+import { responsesCases } from "./cases/responses.ts";
 import type { Seen } from "./client.ts";
 import { type Booking, type Outcome, pooled, startWireWorld, type WireWorld } from "./world.ts";
 
 const OWN_CASES = [...hangUpCases, ...endingCases, ...meterCases, ...oddityCases];
-const CASES = [...OWN_CASES, ...throughResponses(OWN_CASES)];
+const CASES = [...OWN_CASES, ...throughResponses(OWN_CASES), ...responsesCases];
 /** Calls that are under way at once; those that wait for their time-out hold up no others. */
 const WIDTH = 16;
 
@@ -118,6 +119,11 @@ function expectSeen(expected: Expected, seen: Seen): void {
   if (expected.fails) expect(seen.error).toBeDefined();
   else if (expected.fails === false) expect(seen.error).toBeUndefined();
   if (expected.code !== undefined) expect(seen.error?.code).toBe(expected.code);
+  if (expected.param !== undefined) expect(seen.error?.param).toMatch(expected.param);
+  if (expected.warnings !== undefined) {
+    expect(seen.headers.get("x-spendgate-warnings")?.split(", ")).toEqual(expected.warnings);
+  }
   if (expected.retryAfter) expect(seen.headers.get("retry-after")).toBe(expected.retryAfter);
   for (const text of expected.seen ?? []) expect(seen.body).toContain(text);
+  for (const text of expected.notSeen ?? []) expect(seen.body).not.toContain(text);
 }

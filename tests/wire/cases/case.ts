@@ -48,6 +48,10 @@ export interface Expected {
   fails?: boolean;
   /** `code` of the error. */
   code?: string;
+  /** `param` of the error. */
+  param?: RegExp;
+  /** Fields that `x-spendgate-warnings` names; any when left out. */
+  warnings?: string[];
   retryAfter?: string;
   /** Requests that reach the provider; 1 when left out. */
   calls?: number;
@@ -55,6 +59,8 @@ export interface Expected {
   sent?: { has?: string[]; hasNot?: string[] };
   /** What must stand in the answer. */
   seen?: string[];
+  /** What must not. */
+  notSeen?: string[];
 }
 
 export interface WireCase {
