@@ -1,6 +1,7 @@
-// GET /models: what can be called here, which is what has a price and whose provider is set up.
+// GET /models: what the caller may use now.
 import { SpendgateError } from "../_shared/errors.ts";
-import type { Context } from "../_shared/http/serve.ts";
+import type { Context, UserContext } from "../_shared/http/serve.ts";
+import { resolveTenant } from "../_shared/http/tenant.ts";
 import {
   type CallableModel,
   callableModel,
@@ -8,8 +9,21 @@ import {
 } from "../_shared/llm/callable_models.ts";
 
 /** GET /models. */
-export async function listModels({ gate }: Context): Promise<Response> {
-  return Response.json({ object: "list", data: (await callableModels(gate)).map(toModel) });
+export async function listModels(context: UserContext): Promise<Response> {
+  const models = await callableModels(context.gate, await payerOf(context));
+  return Response.json({ object: "list", data: models.map(toModel) });
+}
+
+/** Undefined where quotas refuse nothing, and where nobody says which of the caller's tenants pays. */
+async function payerOf({ request, env, gate, userId, tenantId }: UserContext) {
+  if (!env.enforceCostQuotas) return undefined;
+  try {
+    const payer = await resolveTenant(request, gate, { userId, tenantId }, undefined);
+    return { tenantId: payer, userId };
+  } catch (error) {
+    if (error instanceof SpendgateError && error.status < 500) return undefined;
+    throw error;
+  }
 }
 
 /**

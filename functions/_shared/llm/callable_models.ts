@@ -1,4 +1,7 @@
-// The models that can be called here: those that have a price, and whose provider is set up.
+// The models that can be called here: those that have a price, whose provider is set up, and that the caller's quotas
+// allow.
+import { z } from "zod";
+import { SpendgateError } from "../errors.ts";
 import type { Gate } from "../gate/gate.ts";
 import { providerNames } from "./metered_model.ts";
 import { parseModelName } from "./model_name.ts";
@@ -13,23 +16,45 @@ export interface CallableModel {
   provider: string;
 }
 
-export async function callableModels(gate: Gate): Promise<CallableModel[]> {
-  const priced = await gate.pricedModels(providerNames());
-  const callable = priced.filter(({ product }) => !OTHER_KINDS.test(product));
-  return callable.map(({ provider, product }) => ({ id: `${provider}/${product}`, provider }));
+/** Without those of which a quota of `payer` has nothing left, where it is known who pays. */
+export async function callableModels(
+  gate: Gate,
+  payer?: { tenantId: string; userId: string | null },
+): Promise<CallableModel[]> {
+  const [priced, usedUp] = await Promise.all([
+    gate.pricedModels(providerNames()),
+    payer ? gate.usedUpProducts(payer) : new Set<string>(),
+  ]);
+  return priced
+    .filter(({ product }) => !OTHER_KINDS.test(product) && !usedUp.has(product))
+    .map(({ provider, product }) => ({ id: `${provider}/${product}`, provider }));
 }
 
-/** The one that `name` stands for, `provider/model` or a well-known bare name; undefined where there is none. */
+/**
+ * The one that `name` stands for, by any name by which it can be called: `provider/model`, a well-known bare name, the
+ * name of a version or of what was made of it. Undefined where there is none.
+ */
 export async function callableModel(gate: Gate, name: string): Promise<CallableModel | undefined> {
-  const id = fullName(name);
-  return (await callableModels(gate)).find((each) => each.id === id);
+  const { provider, model } = parsed(name) ?? {};
+  if (!provider || !model || OTHER_KINDS.test(model) || !providerNames().includes(provider)) {
+    return undefined;
+  }
+  const usage = { input_tokens: 0, output_tokens: 0 };
+  try {
+    await gate.call("explain_cost", priceLines, { provider, product: model, usage });
+  } catch (error) {
+    if (error instanceof SpendgateError && error.code === "unpriced_product") return undefined;
+    throw error;
+  }
+  return { id: `${provider}/${model}`, provider };
 }
 
-function fullName(name: string): string {
+const priceLines = z.array(z.looseObject({ meter: z.string() }));
+
+function parsed(name: string) {
   try {
-    const { provider, model } = parseModelName(name);
-    return `${provider}/${model}`;
+    return parseModelName(name);
   } catch {
-    return name;
+    return undefined;
   }
 }

@@ -228,7 +228,7 @@ export function partsOf(content: LanguageModelV4Content[]): AnswerPart[] {
     const id = String(index);
     return [
       { type: `${type}-start`, id, providerMetadata },
-      { type: `${type}-delta`, id, delta: text },
+      { type: `${type}-delta`, id, delta: text, providerMetadata },
       { type: `${type}-end`, id, providerMetadata },
     ];
   });
