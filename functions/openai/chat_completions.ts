@@ -11,15 +11,20 @@ import { attribute } from "../_shared/http/attribution.ts";
 import { endpoint } from "../_shared/http/body.ts";
 import { clientGone } from "../_shared/http/client_gone.ts";
 import type { UserContext } from "../_shared/http/serve.ts";
-import { brokenAnswer, type FinishReason, toFinishReason } from "../_shared/llm/finish_reason.ts";
+import {
+  brokenAnswer,
+  type FinishReason,
+  toFinishReason,
+  toWholeFinishReason,
+} from "../_shared/llm/finish_reason.ts";
 import { meteredModel } from "../_shared/llm/metered_model.ts";
 import { parseModelName } from "../_shared/llm/model_name.ts";
 import { callError } from "../_shared/llm/providers/error.ts";
+import { toArguments } from "../_shared/llm/tool_arguments.ts";
 import { writtenStream } from "../_shared/runtime/background.ts";
 import {
   type Image,
   rawImages,
-  toArguments,
   toImage,
   toMessage,
   toOpenAIUsage,
@@ -67,16 +72,13 @@ async function completion(
   );
 }
 
-/** Why an answer that came whole ended. Some providers do not say: then it did as it was asked to. */
+/** Why an answer that came whole ended. */
 function wholeReason(
   { finishReason, content }: LanguageModelV4GenerateResult,
   headers: Record<string, string>,
 ): FinishReason {
-  if (finishReason.unified === "other" && finishReason.raw === undefined) {
-    return content.some((part) => part.type === "tool-call") ? "tool_calls" : "stop";
-  }
   try {
-    return toFinishReason(finishReason);
+    return toWholeFinishReason({ finishReason, content });
   } catch (error) {
     // It has cost something all the same.
     if (error instanceof SpendgateError) Object.assign(error.headers, headers);

@@ -1,5 +1,6 @@
 // Errors in OpenAI's shape, so that its SDKs throw their own exception classes.
 import type { ErrorCode, SpendgateError } from "../_shared/errors.ts";
+import { shouldRetryHeader } from "../_shared/http/should_retry.ts";
 
 const TYPES: Partial<Record<ErrorCode, string>> = {
   unauthorized: "authentication_error",
@@ -11,9 +12,6 @@ const TYPES: Partial<Record<ErrorCode, string>> = {
   quota_unavailable: "api_error",
   internal_error: "api_error",
 };
-
-/** Seconds that OpenAI's SDKs are ready to wait before they try again by themselves. */
-const SDK_PATIENCE_SECONDS = 60;
 
 export function toOpenAIError(error: SpendgateError) {
   const { issues, upstream } = error.details as {
@@ -34,13 +32,8 @@ export function toOpenAIError(error: SpendgateError) {
 }
 
 export function openAIErrorResponse(error: SpendgateError): Response {
-  // A refusal says when; a failure need not.
-  const wait = error.retryAfter ?? (error.code === "quota_exceeded" ? Infinity : 0);
-  const mayHelp = error.mayRetry || error.code === "quota_exceeded";
-  const mayHelpSoon = mayHelp && wait <= SDK_PATIENCE_SECONDS;
   return Response.json(toOpenAIError(error), {
     status: error.status,
-    // Its SDKs try again after 409, 429 and 5xx, which changes nothing while a month's quota is used up.
-    headers: { ...error.headers, "x-should-retry": String(mayHelpSoon) },
+    headers: { ...error.headers, ...shouldRetryHeader(error) },
   });
 }
