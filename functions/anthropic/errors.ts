@@ -1,5 +1,5 @@
 // Errors in Anthropic's shape, so that its SDKs throw their own exception classes.
-import type { SpendgateError } from "../_shared/errors.ts";
+import type { Issue, SpendgateError } from "../_shared/errors.ts";
 import { shouldRetryHeader } from "../_shared/http/should_retry.ts";
 import { requestScope } from "../_shared/runtime/telemetry/context.ts";
 
@@ -18,8 +18,12 @@ function statusOf({ code, status }: SpendgateError): number {
   return code === "upstream_error" && status === 503 ? 529 : status;
 }
 
+/** Its SDK's tool runner asks for a thread first, and by this word goes on without. */
+const NO_THREADS = { error_code: "thread_unsupported_request", unsupported: [] };
+
 export function toAnthropicError(error: SpendgateError) {
   const status = statusOf(error);
+  const { issues = [] } = error.details as { issues?: Issue[] };
   return {
     type: "error",
     error: {
@@ -27,6 +31,7 @@ export function toAnthropicError(error: SpendgateError) {
       message: error.words ?? error.message,
       code: error.code,
       ...error.details,
+      ...(issues.some(({ path }) => path === "thread") && { details: NO_THREADS }),
     },
     request_id: requestScope()?.facts.requestId ?? null,
   };
