@@ -1,4 +1,4 @@
-// What a client of OpenAI's wire format, or of useChat's, sees of an answer.
+// What a client of OpenAI's or Anthropic's wire format, or of useChat's, sees of an answer.
 
 export interface Seen {
   status: number;
@@ -8,7 +8,7 @@ export interface Seen {
   text: string;
   reasoning: string;
   tools: { name: string; arguments: string }[];
-  /** finish_reason; null when there was none. */
+  /** finish_reason, or stop_reason; null when there was none. */
   finish: string | null;
   /** Error of the answer or of its stream. */
   error: { code?: string; message?: string; type?: string } | undefined;
@@ -67,7 +67,7 @@ function parse(text: string): unknown {
 function take(seen: Seen, frame: unknown): void {
   const { type } = (frame ?? {}) as { type?: string };
   if (type !== undefined) {
-    takePart(seen, frame as UIPart);
+    if (!takeEvent(seen, frame as AnthropicEvent)) takePart(seen, frame as UIPart);
     return;
   }
   const { error, message, choices, text, finishReason } = (frame ?? {}) as Frame & {
@@ -94,6 +94,60 @@ function takeDelta(seen: Seen, { content, reasoning_content: reasoning, tool_cal
     tool.name += called?.name ?? "";
     tool.arguments += called?.arguments ?? "";
   }
+}
+
+interface AnthropicEvent {
+  type: string;
+  index?: number;
+  content?: AnthropicBlock[];
+  content_block?: AnthropicBlock;
+  delta?: { text?: string; thinking?: string; partial_json?: string; stop_reason?: string | null };
+  stop_reason?: string | null;
+  error?: Seen["error"];
+}
+interface AnthropicBlock {
+  type: string;
+  text?: string;
+  thinking?: string;
+  name?: string;
+  input?: unknown;
+}
+
+/** An event of Anthropic's, or a whole message; false for what is none. */
+function takeEvent(seen: Seen, event: AnthropicEvent): boolean {
+  const { type, content_block: begun, delta, error } = event;
+  switch (type) {
+    case "message":
+      for (const block of event.content ?? []) takeBlock(seen, block, JSON.stringify(block.input));
+      seen.finish = event.stop_reason ?? null;
+      return true;
+    case "content_block_start":
+      if (begun) takeBlock(seen, begun, "");
+      return true;
+    case "content_block_delta": {
+      seen.text += delta?.text ?? "";
+      seen.reasoning += delta?.thinking ?? "";
+      // Blocks come one after the other.
+      const tool = seen.tools.at(-1);
+      if (tool) tool.arguments += delta?.partial_json ?? "";
+      return true;
+    }
+    case "message_delta":
+      seen.finish = delta?.stop_reason ?? seen.finish;
+      return true;
+    case "error":
+      if (error === undefined) return false;
+      seen.error = error;
+      return true;
+    default:
+      return false;
+  }
+}
+
+function takeBlock(seen: Seen, block: AnthropicBlock, input: string): void {
+  seen.text += block.text ?? "";
+  seen.reasoning += block.thinking ?? "";
+  if (block.type === "tool_use") seen.tools.push({ name: block.name ?? "", arguments: input });
 }
 
 interface UIPart {
