@@ -1,5 +1,6 @@
 // Errors in Anthropic's shape, so that its SDKs throw their own exception classes.
 import type { Issue, SpendgateError } from "../_shared/errors.ts";
+import { codeOf } from "../_shared/http/error_response.ts";
 import { shouldRetryHeader } from "../_shared/http/should_retry.ts";
 import { requestScope } from "../_shared/runtime/telemetry/context.ts";
 
@@ -29,7 +30,7 @@ export function toAnthropicError(error: SpendgateError) {
     error: {
       type: TYPES[status] ?? (status >= 500 ? "api_error" : "invalid_request_error"),
       message: error.words ?? error.message,
-      code: error.code,
+      code: codeOf(error),
       ...error.details,
       ...(issues.some(({ path }) => path === "thread") && { details: NO_THREADS }),
     },

@@ -1,5 +1,6 @@
 // Errors in OpenAI's shape, so that its SDKs throw their own exception classes.
 import type { ErrorCode, SpendgateError } from "../_shared/errors.ts";
+import { codeOf } from "../_shared/http/error_response.ts";
 import { shouldRetryHeader } from "../_shared/http/should_retry.ts";
 
 const TYPES: Partial<Record<ErrorCode, string>> = {
@@ -14,18 +15,13 @@ const TYPES: Partial<Record<ErrorCode, string>> = {
 };
 
 export function toOpenAIError(error: SpendgateError) {
-  const { issues, upstream } = error.details as {
-    issues?: { path: string }[];
-    upstream?: { code: string | null };
-  };
-  // Of a request that the provider does not take, its own code says more than ours.
-  const theirs = error.code === "invalid_request" ? upstream?.code : undefined;
+  const { issues } = error.details as { issues?: { path: string }[] };
   return {
     error: {
       message: error.words ?? error.message,
       type: TYPES[error.code] ?? "invalid_request_error",
       param: issues?.[0]?.path || null,
-      code: theirs ?? error.code,
+      code: codeOf(error),
       ...error.details,
     },
   };
