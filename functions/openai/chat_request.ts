@@ -1,5 +1,6 @@
 // POST /chat/completions as OpenAI defines it.
 import { z } from "zod";
+import { withoutNulls } from "../_shared/http/body.ts";
 import { label } from "../_shared/http/label.ts";
 import { perEnv } from "../_shared/runtime/env.ts";
 
@@ -179,9 +180,3 @@ const request = perEnv((env) =>
 
 export const chatCompletionRequest = perEnv((env) => z.preprocess(withoutNulls, request(env)));
 export type ChatCompletionRequest = z.output<ReturnType<typeof request>>;
-
-/** Null is what some clients send for every field that was not set, those too that are not known here. */
-export function withoutNulls(body: unknown): unknown {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
-}

@@ -8,7 +8,12 @@ import { SpendgateError } from "../_shared/errors.ts";
 import type { RequestMetering } from "../_shared/gate/metering.ts";
 import type { CallCost } from "../_shared/gate/receipt.ts";
 import { clientGone } from "../_shared/http/client_gone.ts";
-import { brokenAnswer, type FinishReason, toFinishReason } from "../_shared/llm/finish_reason.ts";
+import {
+  brokenAnswer,
+  type FinishReason,
+  toFinishReason,
+  toWholeFinishReason,
+} from "../_shared/llm/finish_reason.ts";
 import { meteredModel } from "../_shared/llm/metered_model.ts";
 import { callError } from "../_shared/llm/providers/error.ts";
 import type { OpenAIApi } from "../_shared/llm/providers/openai_api.ts";
@@ -56,16 +61,13 @@ export async function wholeAnswer({ model, call, metering, api }: ModelCall): Pr
   return { result, finishReason: wholeReason(result, headers), headers };
 }
 
-/** Why an answer that came whole ended. Some providers do not say: then it did as it was asked to. */
+/** Why an answer that came whole ended. */
 function wholeReason(
-  { finishReason, content }: LanguageModelV4GenerateResult,
+  result: LanguageModelV4GenerateResult,
   headers: Record<string, string>,
 ): FinishReason {
-  if (finishReason.unified === "other" && finishReason.raw === undefined) {
-    return content.some((part) => part.type === "tool-call") ? "tool_calls" : "stop";
-  }
   try {
-    return toFinishReason(finishReason);
+    return toWholeFinishReason(result);
   } catch (error) {
     // It has cost something all the same.
     if (error instanceof SpendgateError) Object.assign(error.headers, headers);

@@ -5,9 +5,9 @@ import type {
   LanguageModelV4TextPart,
   SharedV4ProviderOptions,
 } from "@ai-sdk/provider";
-import { parsePartialJson } from "ai";
 import { invalidRequest } from "../_shared/errors.ts";
 import { imageTypeOf, parseDataUrl, parseHttpsUrl } from "../_shared/llm/bounds/file_url.ts";
+import { readArguments } from "../_shared/llm/tool_arguments.ts";
 import { takesReasoning, type Wire, wireOf } from "../_shared/llm/wire.ts";
 import type { CacheControl, Message, TextPart, UserPart } from "./chat_request.ts";
 
@@ -230,13 +230,6 @@ function assistantParts({ content, refusal }: MessageOf<"assistant">): TextPart[
 
 export function textOf(content: string | { text: string }[]): string {
   return typeof content === "string" ? content : content.map(({ text }) => text).join("");
-}
-
-/** A call that its answer's limit cut off has half an object for its arguments: what there is of it. */
-export async function readArguments(json: string): Promise<unknown> {
-  if (json.trim() === "") return {};
-  const { value } = await parsePartialJson(json);
-  return value ?? {};
 }
 
 export function invalid(path: string, message: string) {

@@ -85,6 +85,32 @@ export const REQUESTS: Record<string, EndpointRequest> = {
     call: () => ({ method: "GET", path: "/openai/models/openai%2Fgpt-4o-mini" }),
     reserves: false,
   },
+  "POST /anthropic/v1/messages header": {
+    call: (tenant) =>
+      post(
+        "/anthropic/v1/messages",
+        { model: "claude-haiku-4-5", max_tokens: 50, messages },
+        naming(tenant),
+      ),
+    reserves: true,
+  },
+  "POST /anthropic/v1/messages/count_tokens header": {
+    call: (tenant) =>
+      post(
+        "/anthropic/v1/messages/count_tokens",
+        { model: "claude-haiku-4-5", messages },
+        naming(tenant),
+      ),
+    reserves: false,
+  },
+  "GET /anthropic/v1/models -": {
+    call: () => ({ method: "GET", path: "/anthropic/v1/models" }),
+    reserves: false,
+  },
+  "GET /anthropic/v1/models/{id} path": {
+    call: () => ({ method: "GET", path: "/anthropic/v1/models/claude-haiku-4-5" }),
+    reserves: false,
+  },
   "POST /sandbox body": {
     call: (tenantId) => post("/sandbox", { tenantId, conversationId: randomUUID() }),
     reserves: true,

@@ -93,12 +93,16 @@ async function warmUp({ stack, user, play }: WireWorld): Promise<void> {
 const PATHS = {
   openai: "/openai/chat/completions",
   responses: "/openai/responses",
+  anthropic: "/anthropic/v1/messages",
   embeddings: "/openai/embeddings",
   chat: "/chat",
 };
 
 /** Well above the time-out of a call: an answer that takes longer never comes. */
 const PATIENCE_MS = 25_000;
+
+/** What SPENDGATE_MAX_OUTPUT_TOKENS is where a request says nothing, as one in Anthropic's format must. */
+const MOST_TOKENS = 4096;
 
 async function send(
   { stack, user, provider }: Pick<WireWorld, "stack" | "user" | "provider">,
@@ -111,6 +115,7 @@ async function send(
   const bodies = {
     openai: { model, stream, messages, ...request },
     responses: { model, stream, input: prompt, ...request },
+    anthropic: { model, stream, messages, max_tokens: MOST_TOKENS, ...request },
     embeddings: { model, input: prompt, ...request },
     chat: { model, stream, messages, conversationId: marker, ...request },
   };

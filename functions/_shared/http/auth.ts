@@ -17,7 +17,7 @@ const claims = z.object({ sub: z.guid(), role: z.literal("authenticated") });
  *   Auth does not answer, or is asked too often.
  */
 export async function authenticate(request: Request, env: Env): Promise<string> {
-  const token = bearerOf(request);
+  const token = tokenOf(request);
   if (!token) throw unauthorized("Send the user's JWT as a bearer token.");
   const keyId = keyIdOf(token);
   if (keyId && (unknownKeys.get(keyId) ?? 0) > Date.now()) throw unauthorized(INVALID);
@@ -40,8 +40,10 @@ export async function authenticate(request: Request, env: Env): Promise<string> 
   return user.data.sub;
 }
 
-export function bearerOf(request: Request): string | undefined {
-  return /^Bearer (.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+/** The caller's token: as a bearer token, else where Anthropic's clients put their key. */
+export function tokenOf({ headers }: Request): string | undefined {
+  const bearer = /^Bearer (.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
+  return bearer ?? headers.get("x-api-key") ?? undefined;
 }
 
 const INVALID = "The JWT is not valid.";

@@ -1,15 +1,19 @@
 // The one door to the LLM providers: every call of a model from here is held before and booked after.
 // No other module may reach a provider or read its key; a check in CI says so. meter.ts has the metering itself.
-import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
+import type {
+  EmbeddingModelV4,
+  LanguageModelV4,
+  LanguageModelV4CallOptions,
+} from "@ai-sdk/provider";
 import { wrapEmbeddingModel, wrapLanguageModel } from "ai";
 import type { Metering } from "../gate/metering.ts";
 import { Attempt } from "./attempt.ts";
 import { boundEmbedding, embeddingBound } from "./bounds/embedding_bound.ts";
-import { boundCall } from "./bounds/token_bound.ts";
+import { boundCall, inputTokenBound } from "./bounds/token_bound.ts";
 import { deadlineOf, meter, shareOf, type Target } from "./meter.ts";
 import { type Product, parseModelName } from "./model_name.ts";
 import type { OpenAIApi } from "./providers/openai_api.ts";
-import { embeddingModel, languageModel } from "./providers/registry.ts";
+import { countOfAnthropic, embeddingModel, languageModel } from "./providers/registry.ts";
 import { UsageReader } from "./usage/usage.ts";
 
 export { providerNames } from "./providers/registry.ts";
@@ -49,6 +53,21 @@ function targetOf(product: Product, api: OpenAIApi): Target {
     bind: (params, fallback) => boundCall(params, product, fallback),
     model: ({ fetch }) => languageModel(product, fetch, api),
   };
+}
+
+/**
+ * Tokens of a call's input, for which nothing is paid: as Anthropic counts them for its models, else the bound that a
+ * call holds.
+ * @throws SpendgateError invalid_request for what cannot be bounded, or a provider that is not set up.
+ */
+export async function countInputTokens(
+  name: string,
+  params: LanguageModelV4CallOptions,
+): Promise<number> {
+  const product = parseModelName(name);
+  const bounded = boundCall(params, product, 1);
+  const bound = inputTokenBound(bounded, product);
+  return product.provider === "anthropic" ? countOfAnthropic(product, bounded) : bound;
 }
 
 /**

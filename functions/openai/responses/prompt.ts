@@ -6,17 +6,9 @@ import type {
   LanguageModelV4TextPart,
   LanguageModelV4ToolResultPart,
 } from "@ai-sdk/provider";
+import { readArguments } from "../../_shared/llm/tool_arguments.ts";
 import { takesReasoning, type Wire, wireOf } from "../../_shared/llm/wire.ts";
-import {
-  addressed,
-  dataPart,
-  imagePart,
-  invalid,
-  options,
-  readArguments,
-  textOf,
-  textPart,
-} from "../prompt.ts";
+import { addressed, dataPart, imagePart, invalid, options, textOf, textPart } from "../prompt.ts";
 import { readReasoning } from "./encrypted_reasoning.ts";
 import type { InputItem, InputMessage, InputPart } from "./request.ts";
 

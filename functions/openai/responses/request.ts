@@ -1,5 +1,6 @@
 // POST /responses as OpenAI defines it.
 import { z } from "zod";
+import { withoutNulls } from "../../_shared/http/body.ts";
 import { perEnv } from "../../_shared/runtime/env.ts";
 import {
   commonFields,
@@ -8,7 +9,6 @@ import {
   schemaFields,
   toolChoiceMode,
   verbosity,
-  withoutNulls,
 } from "../chat_request.ts";
 
 const NOT_STORED = "Nothing is stored here: send the whole conversation in `input`";

@@ -7,7 +7,8 @@ import type {
 import type { SpendgateError } from "../../_shared/errors.ts";
 import type { CallCost, Receipt } from "../../_shared/gate/receipt.ts";
 import type { FinishReason } from "../../_shared/llm/finish_reason.ts";
-import { type Image, rawImages, toArguments, toImage, toOpenAIUsage } from "../answer.ts";
+import { toArguments } from "../../_shared/llm/tool_arguments.ts";
+import { type Image, rawImages, toImage, toOpenAIUsage } from "../answer.ts";
 import { toOpenAIError } from "../errors.ts";
 import type { AnswerPart, EventFormat } from "../model_call.ts";
 import { writeReasoning } from "./encrypted_reasoning.ts";

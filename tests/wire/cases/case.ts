@@ -39,7 +39,7 @@ export interface Expected {
   /** 200 when left out; any of these. */
   status?: number | number[];
   text?: string;
-  /** OpenAI's finish_reason; null: the client must not take the answer for finished. */
+  /** finish_reason, or Anthropic's stop_reason; null: the client must not take the answer for finished. */
   finish?: string | null;
   /** What finish_reason must not be. */
   notFinish?: string;
@@ -68,7 +68,7 @@ export interface WireCase {
   name: string;
   target: Target;
   /** `openai` (Chat Completions) when left out. */
-  endpoint?: "openai" | "responses" | "embeddings" | "chat";
+  endpoint?: "openai" | "responses" | "anthropic" | "embeddings" | "chat";
   stream: boolean;
   /** Fields of the request beside model, messages and stream, or in their place; MARKER becomes the case's own. */
   request?: Record<string, unknown>;

@@ -1,6 +1,11 @@
 // The providers: their SDKs, their keys, the names of their models. For metered_model.ts alone;
 // a check in CI says so. An SDK is loaded by the first call of its provider.
-import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
+import type {
+  EmbeddingModelV4,
+  LanguageModelV4,
+  LanguageModelV4CallOptions,
+} from "@ai-sdk/provider";
+import { z } from "zod";
 import { notConfigured } from "../../runtime/env.ts";
 import { environment } from "../../runtime/environment.ts";
 import { fetchOnce } from "../../runtime/fetch_once.ts";
@@ -179,6 +184,39 @@ export function languageModel(
 ): LanguageModelV4 {
   return find(provider).language(model, fetch, api);
 }
+
+/** What Anthropic counts the tokens of. */
+const COUNTED = [
+  ...["model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"],
+  ...["cache_control", "context_management"],
+];
+
+/**
+ * Tokens of a call's input, as Anthropic counts them, for nothing. The AI SDK has no such call: it writes the request
+ * for an answer, which is sent to be counted in the place of that.
+ * @throws SpendgateError invalid_request when Anthropic is not set up; APICallError of what it answers.
+ */
+export async function countOfAnthropic(
+  product: Product,
+  options: LanguageModelV4CallOptions,
+): Promise<number> {
+  let counted = 0;
+  const count: Fetch = async (input, init) => {
+    const body = Object.entries(JSON.parse(String(init?.body)));
+    const response = await fetchOnce(`${input}/count_tokens`, {
+      ...init,
+      body: JSON.stringify(Object.fromEntries(body.filter(([field]) => COUNTED.includes(field)))),
+    });
+    if (!response.ok) return response;
+    counted = countAnswer.parse(await response.json()).input_tokens;
+    const usage = { input_tokens: counted, output_tokens: 0 };
+    return Response.json({ type: "message", content: [], stop_reason: "end_turn", usage });
+  };
+  await languageModel(product, count).doGenerate(options);
+  return counted;
+}
+
+const countAnswer = z.object({ input_tokens: z.int().min(0) });
 
 /**
  * An embedding model whose calls go through `fetch`.
