@@ -1,7 +1,7 @@
 // GET /models: what the caller may use now.
 import { SpendgateError } from "../_shared/errors.ts";
+import { idIn, TENANT_HEADER } from "../_shared/http/caller.ts";
 import type { Context, UserContext } from "../_shared/http/serve.ts";
-import { resolveTenant } from "../_shared/http/tenant.ts";
 import {
   type CallableModel,
   callableModel,
@@ -14,16 +14,16 @@ export async function listModels(context: UserContext): Promise<Response> {
   return Response.json({ object: "list", data: models.map(toModel) });
 }
 
-/** Undefined where quotas refuse nothing, and where nobody says which of the caller's tenants pays. */
+/**
+ * Whose quotas say what may be used. Undefined where they refuse nothing, where nobody says which of the caller's
+ * tenants pays, and for a tenant that is none of them: what it has used up is not for others.
+ */
 async function payerOf({ request, env, gate, userId, tenantId }: UserContext) {
   if (!env.enforceCostQuotas) return undefined;
-  try {
-    const payer = await resolveTenant(request, gate, { userId, tenantId }, undefined);
-    return { tenantId: payer, userId };
-  } catch (error) {
-    if (error instanceof SpendgateError && error.status < 500) return undefined;
-    throw error;
-  }
+  const own = tenantId || userId === null ? [tenantId] : await gate.tenantsOf(userId);
+  const named = idIn(request, TENANT_HEADER);
+  const [payer, ...others] = own.filter((id) => named === undefined || id === named);
+  return payer && others.length === 0 ? { tenantId: payer, userId } : undefined;
 }
 
 /**

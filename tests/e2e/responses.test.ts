@@ -100,7 +100,7 @@ describe("A response", () => {
     for (const each of [input, input, more]) {
       await openai.responses.create({ model: MODEL, instructions: "Be short.", input: each });
     }
-    const [first, again, longer] = stack.journal().map(({ body }) => body?.messages);
+    const [first, again, longer] = stack.journal().map(({ body }) => body?.messages as unknown[]);
     expect(first).toHaveLength(5);
     expect(again).toEqual(first);
     expect(longer?.slice(0, 5)).toEqual(first);
@@ -162,6 +162,18 @@ describe("The list of models", () => {
     expect(ids).toEqual(
       expect.arrayContaining(["openai/gpt-4o-mini", "openai/o3", "openai/gpt-4.1"]),
     );
+  });
+
+  it("does not tell a stranger what a tenant has used up", async () => {
+    await stack.sql`
+      insert into spend.cost_quotas (scope, tenant_id, resource_type, period, product, limit_usd)
+      values ('tenant', ${tenant.id}, 'llm', 'month', 'gpt-4o', 0)`;
+    const stranger = await stack.signUp();
+    const inTenant = { defaultHeaders: { "x-spendgate-tenant": tenant.id } };
+    openai = openai.withOptions(inTenant);
+    expect(await listed()).not.toContain("openai/gpt-4o");
+    openai = openai.withOptions({ apiKey: stranger.jwt });
+    expect(await listed()).toContain("openai/gpt-4o");
   });
 
   it("is for a user of several tenants, and of none, as if there were no quotas", async () => {

@@ -64,6 +64,11 @@ export const REQUESTS: Record<string, EndpointRequest> = {
       post("/openai/chat/completions", { model: "openai/gpt-4o-mini", messages }, naming(tenant)),
     reserves: true,
   },
+  "POST /openai/responses header": {
+    call: (tenant) =>
+      post("/openai/responses", { model: "openai/gpt-4o-mini", input: "Hello" }, naming(tenant)),
+    reserves: true,
+  },
   "POST /openai/embeddings header": {
     call: (tenant) =>
       post(
