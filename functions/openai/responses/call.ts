@@ -1,4 +1,5 @@
 // A response's request as a call of the AI SDK: what it has in common with a chat completion goes the same way.
+import type { Product } from "../../_shared/llm/model_name.ts";
 import type { Call, CallSettings } from "../call_options.ts";
 import { toOptions } from "../call_options.ts";
 import { toPrompt } from "./prompt.ts";
@@ -13,11 +14,11 @@ const NAMES: Record<string, string> = {
 };
 
 /** @throws SpendgateError invalid_request for an item that no model could be sent. */
-export async function toCall(body: ResponseRequest, provider: string): Promise<Call> {
+export async function toCall(body: ResponseRequest, product: Product): Promise<Call> {
   const unnamed = new Set<string>();
   const options = {
-    prompt: await toPrompt(body, provider, unnamed),
-    ...toOptions(toSettings(body), provider, unnamed),
+    prompt: await toPrompt(body, product, unnamed),
+    ...toOptions(toSettings(body), product.provider, unnamed),
   };
   const ignored = new Set([...unnamed].map((field) => NAMES[field] ?? field));
   return { options, ignored, names: NAMES };

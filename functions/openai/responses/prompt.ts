@@ -6,6 +6,8 @@ import type {
   LanguageModelV4TextPart,
   LanguageModelV4ToolResultPart,
 } from "@ai-sdk/provider";
+import type { Product } from "../../_shared/llm/model_name.ts";
+import { openaiApi } from "../../_shared/llm/providers/openai_api.ts";
 import { readArguments } from "../../_shared/llm/tool_arguments.ts";
 import { takesReasoning, type Wire, wireOf } from "../../_shared/llm/wire.ts";
 import { addressed, dataPart, imagePart, invalid, options, textOf, textPart } from "../prompt.ts";
@@ -14,6 +16,7 @@ import type { InputItem, InputMessage, InputPart } from "./request.ts";
 
 type PromptMessage = LanguageModelV4Prompt[number];
 type ItemOf<Type> = Extract<InputItem, { type: Type }>;
+type Said = Extract<InputMessage, { role: "assistant" }>;
 type AssistantPart = Extract<PromptMessage, { role: "assistant" }>["content"][number];
 
 /**
@@ -22,14 +25,14 @@ type AssistantPart = Extract<PromptMessage, { role: "assistant" }>["content"][nu
  */
 export async function toPrompt(
   { instructions, input }: { instructions?: string | null; input: string | InputItem[] },
-  provider: string,
+  product: Product,
   ignored: Set<string>,
 ): Promise<LanguageModelV4Prompt> {
   const items: InputItem[] =
     typeof input === "string" ? [{ type: "message", role: "user", content: input }] : input;
   const calls = items.flatMap((item) => (item.type === "function_call" ? [item] : []));
   const toolNames = new Map(calls.map(({ call_id, name }) => [call_id, name]));
-  const writer = new ItemWriter(provider, toolNames, ignored);
+  const writer = new ItemWriter(product, toolNames, ignored);
   const written = await Promise.all(
     items.map((item, index) => writer.write(item, `input.${index}`)),
   );
@@ -57,18 +60,20 @@ class ItemWriter {
   readonly #wire: Wire;
 
   constructor(
-    readonly provider: string,
+    readonly product: Product,
     readonly toolNames: Map<string, string>,
     readonly ignored: Set<string>,
   ) {
-    this.#wire = wireOf(provider);
+    this.#wire = wireOf(product.provider);
   }
 
   /** None where nothing of the item can be sent to this provider. */
   async write(item: InputItem, path: string): Promise<PromptMessage[]> {
     switch (item.type) {
       case "message":
-        return [this.#message(item, path)];
+        return item.role === "assistant"
+          ? assistant(this.#said(item))
+          : [this.#message(item, path)];
       case "function_call":
         return [{ role: "assistant", content: [await toolCall(item)] }];
       case "function_call_output":
@@ -82,26 +87,16 @@ class ItemWriter {
     }
   }
 
-  #message(message: InputMessage, path: string): PromptMessage {
-    const { role, content } = message;
-    switch (role) {
-      case "system":
-      case "developer":
-        return { role: "system", content: textOf(content) };
-      case "user":
-        return {
-          role,
-          content:
-            typeof content === "string"
-              ? [textPart(content)]
-              : this.#parts(content, `${path}.content`),
-        };
-      case "assistant":
-        return { role, content: this.#said(message) };
-    }
+  #message({ role, content }: Exclude<InputMessage, Said>, path: string): PromptMessage {
+    if (role !== "user") return { role: "system", content: textOf(content) };
+    const isText = typeof content === "string";
+    return {
+      role,
+      content: isText ? [textPart(content)] : this.#parts(content, `${path}.content`),
+    };
   }
 
-  #said({ content, phase }: Extract<InputMessage, { role: "assistant" }>): AssistantPart[] {
+  #said({ content, phase }: Said): AssistantPart[] {
     const texts =
       typeof content === "string"
         ? [content]
@@ -158,7 +153,7 @@ class ItemWriter {
     if (parts.every((part) => part.type === "input_text"))
       return { type: "text", value: textOf(parts) };
     // The others would be sent its bytes as a text.
-    if (this.#wire !== "openai" && this.#wire !== "anthropic") {
+    if (!takesFilesOfTools(this.product)) {
       throw invalid(path, "This model's provider takes no files in what a tool answers.");
     }
     return { type: "content", value };
@@ -169,7 +164,7 @@ class ItemWriter {
     const text = parts.map((part) => part.text).join("\n\n");
     const kept = readReasoning(encrypted_content, this.#wire);
     const part: LanguageModelV4ReasoningPart = { type: "reasoning", text, ...kept };
-    if (kept || (text !== "" && takesReasoning(this.provider))) return [part];
+    if (kept || (text !== "" && takesReasoning(this.product.provider))) return [part];
     this.ignored.add("input.reasoning");
     return [];
   }
@@ -182,6 +177,12 @@ class ItemWriter {
     this.ignored.add("input.image_generation_call");
     return [];
   }
+}
+
+function takesFilesOfTools({ provider, model }: Product): boolean {
+  return provider === "openai"
+    ? openaiApi(model, "responses") === "responses"
+    : provider === "anthropic";
 }
 
 function assistant(content: AssistantPart[]): PromptMessage[] {

@@ -1,4 +1,5 @@
 // Calls the metered model, and answers as OpenAI's Responses API does.
+import { type Issue, invalidRequest, type SpendgateError } from "../../_shared/errors.ts";
 import { attribute } from "../../_shared/http/attribution.ts";
 import { endpoint } from "../../_shared/http/body.ts";
 import type { UserContext } from "../../_shared/http/serve.ts";
@@ -16,7 +17,7 @@ export const createResponse = endpoint<UserContext, ReturnType<typeof responseRe
   async (context, body) => {
     const metering = await attribute(context);
     try {
-      const call = await toCall(body, parseModelName(body.model).provider);
+      const call = await toCall(body, parseModelName(body.model));
       const modelCall: ModelCall = { model: body.model, call, metering, api: "responses" };
       return body.stream
         ? await streamedAnswer(
@@ -26,10 +27,19 @@ export const createResponse = endpoint<UserContext, ReturnType<typeof responseRe
           )
         : await wholeResponse(body, modelCall);
     } catch (error) {
-      throw callError(error);
+      throw inOwnFields(callError(error));
     }
   },
 );
+
+/** What cannot be bounded, or sent, is found in a prompt: here that is the input. */
+function inOwnFields(error: SpendgateError): SpendgateError {
+  const { issues, upstream } = error.details as { issues?: Issue[]; upstream?: unknown };
+  if (upstream !== undefined || !issues?.some(({ path }) => path === "messages")) return error;
+  return invalidRequest(
+    issues.map(({ path, ...issue }) => ({ ...issue, path: path === "messages" ? "input" : path })),
+  );
+}
 
 async function wholeResponse(body: ResponseRequest, modelCall: ModelCall): Promise<Response> {
   const { result, finishReason, headers } = await wholeAnswer(modelCall);

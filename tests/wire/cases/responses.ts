@@ -274,6 +274,18 @@ const REFUSED: [string, Record<string, unknown>, RegExp][] = [
     { input: [{ type: "function_call_output", call_id: "x", output: "" }] },
     /^input\.0\.call_id$/,
   ],
+  [
+    "a file of no kind that can be bounded",
+    {
+      input: [
+        {
+          role: "user",
+          content: [{ type: "input_file", file_data: "data:application/zip;base64,UEsDBA==" }],
+        },
+      ],
+    },
+    /^input$/,
+  ],
   ["a search in the web", { tools: [{ type: "web_search" }] }, /^tools\.0\.type$/],
   ["a custom tool", { tools: [{ type: "custom", name: "x" }] }, /^tools\.0\.type$/],
   ["probabilities", { include: ["message.output_text.logprobs"] }, /^include\.0$/],
