@@ -36,7 +36,7 @@ export interface SpendgateErrorDetails {
 
 /**
  * The details of an error of Spendgate's; undefined for any other, such as a network that is down. Takes what useChat
- * gives as `error`, what the AI SDK and OpenAI's SDK throw, the text or the JSON of an answer, of a server-sent event, or
+ * gives as `error`, what the AI SDK and the SDKs of OpenAI and Anthropic throw, the text or the JSON of an answer, of a server-sent event, or
  * of a chunk of a stream. For a `Response` use readSpendgateError.
  */
 export function spendgateError(error: unknown): SpendgateErrorDetails | undefined {
@@ -61,7 +61,7 @@ function fromUnknown(value: unknown, depth: number): SpendgateErrorDetails | und
   const { responseBody, message, cause, lastError, data, error } = value;
   const found =
     fromBody(value) ??
-    // OpenAI's SDK: `error` is what our body has under that name. The AI SDK: `responseBody` is the text.
+    // OpenAI's and Anthropic's SDKs: `error` is (in) our body. The AI SDK: `responseBody` is the text.
     fromUnknown(error, depth + 1) ??
     fromUnknown(responseBody, depth + 1) ??
     fromUnknown(data, depth + 1) ??
@@ -88,9 +88,16 @@ function eventData(text: string): string[] {
   return [...text.matchAll(/^data: ?(.*)$/gm)].map(([, data]) => data ?? "");
 }
 
-/** `{"error": "<code>", "message": …}`, or OpenAI's `{"message": …, "type": …, "code": "<code>"}`. */
+/**
+ * `{"error": "<code>", "message": …}`, or OpenAI's `{"message": …, "type": …, "code": "<code>"}`, or Anthropic's
+ * `{"type": "error", "error": {"message": …, "code": "<code>"}}`.
+ */
 function fromBody(body: Record<string, unknown>): SpendgateErrorDetails | undefined {
   const { error, message, type, param } = body;
+  if (type === "error" && isObject(error) && typeof error.message === "string") {
+    // Anthropic's own errors have no code.
+    return typeof error.code === "string" ? details(error.code, error) : undefined;
+  }
   if (typeof message !== "string") return undefined;
   if (typeof error === "string") return details(error, body);
   const isOpenAI = typeof type === "string" && typeof body.code === "string" && param !== undefined;

@@ -5,6 +5,10 @@ import type {
   LanguageModelV4Usage,
   SharedV4Warning,
 } from "@ai-sdk/provider";
+import { rawImageUrls, toBase64 } from "../_shared/llm/images.ts";
+import { toArguments } from "../_shared/llm/tool_arguments.ts";
+import { headersOfWarnings } from "../_shared/llm/warnings.ts";
+import type { Call } from "./call_options.ts";
 
 /** An assistant's message. A provider's own tools are its own: their calls are not for the client to answer. */
 export function toMessage(content: LanguageModelV4Content[], images: Image[]) {
@@ -30,11 +34,6 @@ export function toMessage(content: LanguageModelV4Content[], images: Image[]) {
   };
 }
 
-/** A call without arguments has an empty object: clients parse it. */
-export function toArguments(input: string): string {
-  return input.trim() === "" ? "{}" : input;
-}
-
 /** An image in an answer, as OpenRouter's clients know it: OpenAI's own format has none. */
 export interface Image {
   type: "image_url";
@@ -42,7 +41,8 @@ export interface Image {
 }
 
 export function toImage({ mediaType, data }: LanguageModelV4File): Image {
-  const url = data.type === "url" ? data.url.href : `data:${mediaType};base64,${base64(data.data)}`;
+  const url =
+    data.type === "url" ? data.url.href : `data:${mediaType};base64,${toBase64(data.data)}`;
   return { type: "image_url", image_url: { url } };
 }
 
@@ -52,22 +52,7 @@ function imagesOf(content: LanguageModelV4Content[]): Image[] {
 
 /** The images of a compatible provider's own answer, whole or a chunk of it. */
 export function rawImages(body: unknown): Image[] {
-  const [choice] = (body as { choices?: { message?: Raw; delta?: Raw }[] } | null)?.choices ?? [];
-  const images = (choice?.message ?? choice?.delta)?.images;
-  if (!Array.isArray(images)) return [];
-  return images.flatMap((image) =>
-    typeof image?.image_url?.url === "string"
-      ? [{ type: "image_url", image_url: { url: image.image_url.url } }]
-      : [],
-  );
-}
-type Raw = { images?: unknown } | null;
-
-function base64(data: string | Uint8Array): string {
-  if (typeof data === "string") return data;
-  let binary = "";
-  for (const byte of data) binary += String.fromCharCode(byte);
-  return btoa(binary);
+  return rawImageUrls(body).map((url) => ({ type: "image_url", image_url: { url } }));
 }
 
 /** Null where the provider did not say: unknown is not zero. A prompt has tokens, so none is unknown too. */
@@ -92,20 +77,7 @@ const FIELDS: Record<string, string> = {
   "providerOptions.anthropic.disableParallelToolUse": "parallel_tool_calls",
 };
 
-/** `x-spendgate-warnings`: the fields that the model's provider does not take, or not as they were sent. */
-export function warningHeaders(
-  warnings: SharedV4Warning[],
-  ignored: Set<string>,
-): Record<string, string> {
-  const features = warnings.flatMap((warning) =>
-    warning.type === "unsupported" || warning.type === "compatibility" ? [warning.feature] : [],
-  );
-  const fields = new Set(ignored);
-  for (const feature of features) {
-    const field =
-      FIELDS[feature] ?? feature.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    if (/^[\w.]{1,64}$/.test(field)) fields.add(field);
-  }
-  if (fields.size === 0) return {};
-  return { "x-spendgate-warnings": [...fields].sort().join(", ") };
+/** `x-spendgate-warnings`, in the names of the request's own format. */
+export function warningHeaders(warnings: SharedV4Warning[], { ignored, names }: Call) {
+  return headersOfWarnings(warnings, ignored, { ...FIELDS, ...names });
 }

@@ -4,45 +4,60 @@ import type {
   LanguageModelV4CallOptions,
   SharedV4ProviderOptions,
 } from "@ai-sdk/provider";
+import { optionsKey, type Wire, wireOf } from "../_shared/llm/wire.ts";
 import type { ChatCompletionRequest } from "./chat_request.ts";
 import { toPrompt } from "./prompt.ts";
-import { optionsKey, type Wire, wireOf } from "./wire.ts";
 
 export interface Call {
   options: LanguageModelV4CallOptions;
   /** Fields that this provider has no place for; the answer names them. */
   ignored: Set<string>;
+  /** Names of fields in this format where they are others than chat completions have. */
+  names?: Record<string, string>;
 }
+
+/** All of a request but what is said in it. */
+export type CallSettings = Partial<Omit<ChatCompletionRequest, "model" | "messages">> & {
+  /** These two the Responses API has; `none` asks for no summary. */
+  reasoning_summary?: "auto" | "concise" | "detailed" | "none";
+  truncation?: "auto";
+};
 
 /** @throws SpendgateError invalid_request for a message that no model could be sent. */
 export async function toCall(body: ChatCompletionRequest, provider: string): Promise<Call> {
   const ignored = new Set<string>();
-  const wire = wireOf(provider);
   const prompt = await toPrompt(body.messages, provider, ignored);
+  return { options: { prompt, ...toOptions(body, provider, ignored) }, ignored };
+}
+
+/** What a provider is asked beside the prompt. What it has no place for is added to `ignored`. */
+export function toOptions(
+  settings: CallSettings,
+  provider: string,
+  ignored: Set<string>,
+): Omit<LanguageModelV4CallOptions, "prompt"> {
+  const wire = wireOf(provider);
   return {
-    options: {
-      prompt,
-      maxOutputTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
-      temperature: body.temperature ?? undefined,
-      topP: body.top_p ?? undefined,
-      presencePenalty: body.presence_penalty ?? undefined,
-      frequencyPenalty: body.frequency_penalty ?? undefined,
-      seed: body.seed ?? undefined,
-      stopSequences: typeof body.stop === "string" ? [body.stop] : (body.stop ?? undefined),
-      reasoning: body.reasoning_effort ?? undefined,
-      responseFormat: toResponseFormat(body),
-      tools: toTools(body, wire, ignored),
-      toolChoice: toToolChoice(body.tool_choice),
-      providerOptions: toProviderOptions(body, provider, ignored),
-      // A compatible provider's images are in no part of the AI SDK's.
-      ...(wire === "compatible" && { includeRawChunks: true }),
-    },
-    ignored,
+    maxOutputTokens: settings.max_completion_tokens ?? settings.max_tokens ?? undefined,
+    temperature: settings.temperature ?? undefined,
+    topP: settings.top_p ?? undefined,
+    presencePenalty: settings.presence_penalty ?? undefined,
+    frequencyPenalty: settings.frequency_penalty ?? undefined,
+    seed: settings.seed ?? undefined,
+    stopSequences:
+      typeof settings.stop === "string" ? [settings.stop] : (settings.stop ?? undefined),
+    reasoning: settings.reasoning_effort ?? undefined,
+    responseFormat: toResponseFormat(settings),
+    tools: toTools(settings, wire, ignored),
+    toolChoice: toToolChoice(settings.tool_choice),
+    providerOptions: toProviderOptions(settings, provider, ignored),
+    // A compatible provider's images are in no part of the AI SDK's.
+    ...(wire === "compatible" && { includeRawChunks: true }),
   };
 }
 
 function toTools(
-  { tools }: ChatCompletionRequest,
+  { tools }: CallSettings,
   wire: Wire,
   ignored: Set<string>,
 ): LanguageModelV4CallOptions["tools"] {
@@ -63,7 +78,7 @@ function toTools(
 }
 
 function toToolChoice(
-  choice: ChatCompletionRequest["tool_choice"],
+  choice: CallSettings["tool_choice"],
 ): LanguageModelV4CallOptions["toolChoice"] {
   if (choice === undefined || choice === null) return undefined;
   return typeof choice === "string"
@@ -73,7 +88,7 @@ function toToolChoice(
 
 function toResponseFormat({
   response_format: format,
-}: ChatCompletionRequest): LanguageModelV4CallOptions["responseFormat"] {
+}: CallSettings): LanguageModelV4CallOptions["responseFormat"] {
   if (!format || format.type === "text") return undefined;
   if (format.type === "json_object") return { type: "json" };
   const { name, description, schema } = format.json_schema;
@@ -87,33 +102,37 @@ function toResponseFormat({
 
 /** What the AI SDK has no field of its own for. */
 function toProviderOptions(
-  body: ChatCompletionRequest,
+  settings: CallSettings,
   provider: string,
   ignored: Set<string>,
 ): SharedV4ProviderOptions | undefined {
   const fields = defined({
-    parallel_tool_calls: body.parallel_tool_calls,
-    user: body.user,
-    safety_identifier: body.safety_identifier,
-    prompt_cache_key: body.prompt_cache_key,
-    metadata: body.metadata,
-    verbosity: body.verbosity,
+    parallel_tool_calls: settings.parallel_tool_calls,
+    user: settings.user,
+    safety_identifier: settings.safety_identifier,
+    prompt_cache_key: settings.prompt_cache_key,
+    metadata: settings.metadata,
+    verbosity: settings.verbosity,
+    reasoning_summary: settings.reasoning_summary,
+    truncation: settings.truncation,
     // OpenAI's default is false, the AI SDK's is true.
     strict:
-      body.response_format?.type === "json_schema"
-        ? (body.response_format.json_schema.strict ?? false)
+      settings.response_format?.type === "json_schema"
+        ? (settings.response_format.json_schema.strict ?? false)
         : undefined,
   });
   const options: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(fields)) {
     const option = OPTIONS[wireOf(provider)][field];
     if (option) Object.assign(options, option(value));
-    // Claude and Gemini hold to a schema in any case.
-    else if (field !== "strict") ignored.add(field);
+    else if (!AS_IT_IS.has(field)) ignored.add(field);
   }
   if (Object.keys(options).length === 0) return undefined;
   return { [optionsKey(provider)]: options } as SharedV4ProviderOptions;
 }
+
+/** Claude and Gemini hold to a schema in any case, and whoever shows reasoning shows it as it comes. */
+const AS_IT_IS = new Set(["strict", "reasoning_summary"]);
 
 /** Each wire's options, by the field that they stand for. */
 const OPTIONS: Record<Wire, Record<string, (value: unknown) => Record<string, unknown>>> = {
@@ -125,6 +144,8 @@ const OPTIONS: Record<Wire, Record<string, (value: unknown) => Record<string, un
     metadata: (value) => ({ metadata: value }),
     verbosity: (value) => ({ textVerbosity: value }),
     strict: (value) => ({ strictJsonSchema: value }),
+    reasoning_summary: (value) => ({ reasoningSummary: value === "none" ? null : value }),
+    truncation: (value) => ({ truncation: value }),
   },
   anthropic: {
     parallel_tool_calls: (value) => ({ disableParallelToolUse: !value }),

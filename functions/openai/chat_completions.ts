@@ -1,33 +1,25 @@
 // Calls the metered model, and answers as OpenAI's Chat Completions API does.
-import type {
-  LanguageModelV4GenerateResult,
-  LanguageModelV4StreamPart,
-  LanguageModelV4Usage,
-} from "@ai-sdk/provider";
-import { SpendgateError } from "../_shared/errors.ts";
-import type { RequestMetering } from "../_shared/gate/metering.ts";
+import type { LanguageModelV4Usage } from "@ai-sdk/provider";
+import type { SpendgateError } from "../_shared/errors.ts";
 import type { CallCost, Receipt } from "../_shared/gate/receipt.ts";
+import { attribute } from "../_shared/http/attribution.ts";
 import { endpoint } from "../_shared/http/body.ts";
-import { clientGone } from "../_shared/http/client_gone.ts";
 import type { UserContext } from "../_shared/http/serve.ts";
-import { meteredModel } from "../_shared/llm/metered_model.ts";
+import type { FinishReason } from "../_shared/llm/finish_reason.ts";
 import { parseModelName } from "../_shared/llm/model_name.ts";
 import { callError } from "../_shared/llm/providers/error.ts";
-import { writtenStream } from "../_shared/runtime/background.ts";
-import {
-  type Image,
-  rawImages,
-  toArguments,
-  toImage,
-  toMessage,
-  toOpenAIUsage,
-  warningHeaders,
-} from "./answer.ts";
-import { attribute } from "./attribution.ts";
+import { toArguments } from "../_shared/llm/tool_arguments.ts";
+import { type Image, rawImages, toImage, toMessage, toOpenAIUsage } from "./answer.ts";
 import { toCall } from "./call_options.ts";
 import { type ChatCompletionRequest, chatCompletionRequest } from "./chat_request.ts";
 import { toOpenAIError } from "./errors.ts";
-import { brokenAnswer, type FinishReason, toFinishReason } from "./finish_reason.ts";
+import {
+  type AnswerPart,
+  type EventFormat,
+  type ModelCall,
+  streamedAnswer,
+  wholeAnswer,
+} from "./model_call.ts";
 
 /** POST /chat/completions. */
 export const completeChat = endpoint<UserContext, ReturnType<typeof chatCompletionRequest>>(
@@ -35,101 +27,43 @@ export const completeChat = endpoint<UserContext, ReturnType<typeof chatCompleti
   async (context, body) => {
     const metering = await attribute(context);
     try {
+      const call = await toCall(body, parseModelName(body.model).provider);
+      const modelCall: ModelCall = { model: body.model, call, metering, api: "chat" };
       return body.stream
-        ? await streamCompletion(context.request, body, metering)
-        : await completion(body, metering);
+        ? await streamedAnswer(
+            context.request,
+            modelCall,
+            () => new ChunkFormat(body, metering.receipt),
+          )
+        : await completion(body, modelCall);
     } catch (error) {
       throw callError(error);
     }
   },
 );
 
-async function completion(
-  body: ChatCompletionRequest,
-  metering: RequestMetering,
-): Promise<Response> {
-  const { options, ignored } = await toCall(body, parseModelName(body.model).provider);
-  const result = await meteredModel(body.model, metering).doGenerate(options);
-  const costs = await metering.receipt.costs(metering.env.costWaitMs);
-  const headers = {
-    ...metering.receipt.headers(costs),
-    ...warningHeaders(result.warnings, ignored),
-  };
+async function completion(body: ChatCompletionRequest, modelCall: ModelCall): Promise<Response> {
+  const { result, finishReason, headers } = await wholeAnswer(modelCall);
   const message = toMessage(result.content, rawImages(result.response?.body));
   return Response.json(
     {
-      ...frame(body, metering.receipt),
+      ...frame(body, modelCall.metering.receipt),
       object: "chat.completion",
-      choices: [{ index: 0, message, logprobs: null, finish_reason: wholeReason(result, headers) }],
+      choices: [{ index: 0, message, logprobs: null, finish_reason: finishReason }],
       usage: toOpenAIUsage(result.usage),
     },
     { headers },
   );
 }
 
-/** Why an answer that came whole ended. Some providers do not say: then it did as it was asked to. */
-function wholeReason(
-  { finishReason, content }: LanguageModelV4GenerateResult,
-  headers: Record<string, string>,
-): FinishReason {
-  if (finishReason.unified === "other" && finishReason.raw === undefined) {
-    return content.some((part) => part.type === "tool-call") ? "tool_calls" : "stop";
-  }
-  try {
-    return toFinishReason(finishReason);
-  } catch (error) {
-    // It has cost something all the same.
-    if (error instanceof SpendgateError) Object.assign(error.headers, headers);
-    throw error;
-  }
-}
-
-async function streamCompletion(
-  request: Request,
-  body: ChatCompletionRequest,
-  metering: RequestMetering,
-): Promise<Response> {
-  const gone = clientGone(request);
-  const { options, ignored } = await toCall(body, parseModelName(body.model).provider);
-  const model = meteredModel(body.model, { ...metering, gone: gone.signal });
-  // Resolves with the first token: until then whatever fails is an answer with a status of its own.
-  const { stream } = await model.doStream(options);
-  const parts = stream.values();
-  const first = await parts.next();
-  const warnings = first.value?.type === "stream-start" ? first.value.warnings : [];
-  const chunks = new ChunkWriter(body, metering.receipt);
-  const encoder = new TextEncoder();
-  const output = writtenStream<Uint8Array>(gone, async (write) => {
-    const pass = (text: string) => {
-      if (text !== "") write(encoder.encode(text));
-    };
-    pass(chunks.begin());
-    try {
-      for (let part = first; !part.done; part = await parts.next()) pass(chunks.write(part.value));
-    } catch (error) {
-      pass(chunks.fail(error));
-    }
-    pass(chunks.end(await metering.receipt.costs(metering.env.costWaitMs)));
-  });
-  return new Response(output, {
-    headers: {
-      "Content-Type": "text/event-stream",
-      "Cache-Control": "no-cache",
-      ...metering.receipt.headers(),
-      ...warningHeaders(warnings, ignored),
-    },
-  });
-}
-
 /** Parts of the AI SDK's stream as chunks of OpenAI's. */
-class ChunkWriter {
+class ChunkFormat implements EventFormat {
   readonly #frame: Record<string, unknown>;
   readonly #includeUsage: boolean;
   /** Calls of tools that have begun: their place, and whether any of their arguments has been written. */
   readonly #tools = new Map<string, { index: number; hasArguments: boolean }>();
   #images = 0;
   #usage: LanguageModelV4Usage | undefined;
-  #ending: "open" | "finished" | "failed" = "open";
 
   constructor(body: ChatCompletionRequest, receipt: Receipt) {
     this.#frame = { ...frame(body, receipt), object: "chat.completion.chunk" };
@@ -140,7 +74,7 @@ class ChunkWriter {
     return this.#choice({ role: "assistant", content: "" });
   }
 
-  write(part: LanguageModelV4StreamPart): string {
+  write(part: AnswerPart): string {
     switch (part.type) {
       case "text-delta":
         return this.#choice({ content: part.delta });
@@ -156,30 +90,27 @@ class ChunkWriter {
         return this.#showImages([toImage(part)]);
       case "raw":
         return this.#showImages(rawImages(part.rawValue));
-      case "finish":
-        return this.#finish(part);
-      case "error":
-        return this.fail(part.error);
       default:
         return "";
     }
   }
 
-  /** The first error is the answer's end; what it brings with it says nothing more. */
-  fail(error: unknown): string {
-    if (this.#ending === "failed") return "";
-    this.#ending = "failed";
-    return data(toOpenAIError(callError(error)));
+  finish(reason: FinishReason, usage: LanguageModelV4Usage): string {
+    this.#usage = usage;
+    return this.#choice({}, reason);
+  }
+
+  fail(error: SpendgateError): string {
+    return data(toOpenAIError(error));
   }
 
   /**
    * What it cost: in the chunk of the usage where that was asked for, else where no client stumbles, in a comment.
    * Only an answer that is whole ends with `[DONE]`.
    */
-  end(calls: CallCost[]): string {
+  end(calls: CallCost[], isWhole: boolean): string {
     const comment = `: ${JSON.stringify({ spendgate: { calls } })}\n\n`;
-    if (this.#ending === "open") return this.fail(brokenAnswer()) + comment;
-    if (this.#ending === "failed") return comment;
+    if (!isWhole) return comment;
     const usage = this.#includeUsage
       ? data({
           ...this.#frame,
@@ -189,18 +120,6 @@ class ChunkWriter {
         })
       : comment;
     return `${usage}data: [DONE]\n\n`;
-  }
-
-  #finish({ usage, finishReason }: Extract<LanguageModelV4StreamPart, { type: "finish" }>): string {
-    if (this.#ending === "failed") return "";
-    this.#usage = usage;
-    try {
-      const chunk = this.#choice({}, toFinishReason(finishReason));
-      this.#ending = "finished";
-      return chunk;
-    } catch (error) {
-      return this.fail(error);
-    }
   }
 
   #beginTool(id: string, name: string): string {

@@ -1,5 +1,6 @@
 // POST /chat/completions as OpenAI defines it.
 import * as z from "zod";
+import { withoutNulls } from "../_shared/http/body.ts";
 import { label } from "../_shared/http/label.ts";
 import { perEnv } from "../_shared/runtime/env.ts";
 
@@ -85,39 +86,66 @@ const message = z.discriminatedUnion("role", [
 ]);
 export type Message = z.output<typeof message>;
 
+/** A function that the model may call. */
+export const functionFields = {
+  name: z.string().regex(/^[\w-]{1,64}$/, "1 to 64 letters, digits, _ or -"),
+  description: z.string().nullish(),
+  parameters: z.record(z.string(), z.unknown()).nullish(),
+  strict: z.boolean().nullish(),
+};
+
 const tool = z.strictObject({
   type: z.literal("function"),
-  function: z.strictObject({
-    name: z.string().regex(/^[\w-]{1,64}$/, "1 to 64 letters, digits, _ or -"),
-    description: z.string().nullish(),
-    parameters: z.record(z.string(), z.unknown()).nullish(),
-    strict: z.boolean().nullish(),
-  }),
+  function: z.strictObject(functionFields),
   cache_control: cacheControl,
 });
+
+export const toolChoiceMode = z.enum(["none", "auto", "required"]);
+
+/** A schema that the answer keeps to. */
+export const schemaFields = {
+  name: z.string(),
+  description: z.string().nullish(),
+  schema: z.record(z.string(), z.unknown()).nullish(),
+  strict: z.boolean().nullish(),
+};
 
 const responseFormat = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("text") }),
   z.strictObject({ type: z.literal("json_object") }),
   z.strictObject({
     type: z.literal("json_schema"),
-    json_schema: z.strictObject({
-      name: z.string(),
-      description: z.string().nullish(),
-      schema: z.record(z.string(), z.unknown()).nullish(),
-      strict: z.boolean().nullish(),
-    }),
+    json_schema: z.strictObject(schemaFields),
   }),
 ]);
 
 const count = z.int().min(1).nullish();
 const number = (least: number, most: number) => z.number().min(least).max(most).nullish();
 
+/** What both of OpenAI's formats for text have. */
+export const commonFields = {
+  model: label,
+  stream: z.boolean().nullish(),
+  temperature: number(0, 2),
+  top_p: number(0, 1),
+  parallel_tool_calls: z.boolean().nullish(),
+  user: z.string().nullish(),
+  safety_identifier: z.string().nullish(),
+  prompt_cache_key: z.string().nullish(),
+  metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
+  // What asks for what is so anyway: an answer at the standard price, of which nothing is stored.
+  service_tier: z.enum(["auto", "default"]).nullish(),
+  store: z.literal(false).nullish(),
+};
+export const reasoningEffort = z
+  .enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"])
+  .nullish();
+export const verbosity = z.enum(["low", "medium", "high"]).nullish();
+
 const request = perEnv((env) =>
   z.strictObject({
-    model: label,
+    ...commonFields,
     messages: z.array(message).min(1).max(env.maxMessages),
-    stream: z.boolean().nullish(),
     stream_options: z
       .strictObject({
         include_usage: z.boolean().nullish(),
@@ -126,8 +154,6 @@ const request = perEnv((env) =>
       .nullish(),
     max_tokens: count,
     max_completion_tokens: count,
-    temperature: number(0, 2),
-    top_p: number(0, 1),
     presence_penalty: number(-2, 2),
     frequency_penalty: number(-2, 2),
     seed: z.int().nullish(),
@@ -135,27 +161,18 @@ const request = perEnv((env) =>
     tools: z.array(tool).max(128).nullish(),
     tool_choice: z
       .union([
-        z.enum(["none", "auto", "required"]),
+        toolChoiceMode,
         z.strictObject({
           type: z.literal("function"),
           function: z.strictObject({ name: z.string() }),
         }),
       ])
       .nullish(),
-    parallel_tool_calls: z.boolean().nullish(),
     response_format: responseFormat.nullish(),
-    reasoning_effort: z
-      .enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"])
-      .nullish(),
-    verbosity: z.enum(["low", "medium", "high"]).nullish(),
-    user: z.string().nullish(),
-    safety_identifier: z.string().nullish(),
-    prompt_cache_key: z.string().nullish(),
-    metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
-    // What asks for what is so anyway: one answer in text, at the standard price, of which nothing is stored.
+    reasoning_effort: reasoningEffort,
+    verbosity,
+    // Likewise: one answer, in text.
     n: z.literal(1).nullish(),
-    service_tier: z.enum(["auto", "default"]).nullish(),
-    store: z.literal(false).nullish(),
     logprobs: z.literal(false).nullish(),
     modalities: z.tuple([z.literal("text")]).nullish(),
   }),
@@ -163,9 +180,3 @@ const request = perEnv((env) =>
 
 export const chatCompletionRequest = perEnv((env) => z.preprocess(withoutNulls, request(env)));
 export type ChatCompletionRequest = z.output<ReturnType<typeof request>>;
-
-/** Null is what some clients send for every field that was not set, those too that are not known here. */
-function withoutNulls(body: unknown): unknown {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
-}

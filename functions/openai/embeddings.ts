@@ -2,14 +2,14 @@
 import type { SharedV4ProviderOptions } from "@ai-sdk/provider";
 import * as z from "zod";
 import type { Metering, RequestMetering } from "../_shared/gate/metering.ts";
+import { attribute } from "../_shared/http/attribution.ts";
 import { endpoint } from "../_shared/http/body.ts";
 import { label } from "../_shared/http/label.ts";
 import type { UserContext } from "../_shared/http/serve.ts";
 import { meteredEmbeddingModel } from "../_shared/llm/metered_model.ts";
 import { parseModelName } from "../_shared/llm/model_name.ts";
 import { callError } from "../_shared/llm/providers/error.ts";
-import { attribute } from "./attribution.ts";
-import { optionsKey } from "./wire.ts";
+import { optionsKey } from "../_shared/llm/wire.ts";
 
 const text = z.string().min(1);
 

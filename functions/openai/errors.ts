@@ -1,5 +1,7 @@
 // Errors in OpenAI's shape, so that its SDKs throw their own exception classes.
 import type { ErrorCode, SpendgateError } from "../_shared/errors.ts";
+import { codeOf } from "../_shared/http/error_response.ts";
+import { shouldRetryHeader } from "../_shared/http/should_retry.ts";
 
 const TYPES: Partial<Record<ErrorCode, string>> = {
   unauthorized: "authentication_error",
@@ -12,35 +14,22 @@ const TYPES: Partial<Record<ErrorCode, string>> = {
   internal_error: "api_error",
 };
 
-/** Seconds that OpenAI's SDKs are ready to wait before they try again by themselves. */
-const SDK_PATIENCE_SECONDS = 60;
-
 export function toOpenAIError(error: SpendgateError) {
-  const { issues, upstream } = error.details as {
-    issues?: { path: string }[];
-    upstream?: { code: string | null };
-  };
-  // Of a request that the provider does not take, its own code says more than ours.
-  const theirs = error.code === "invalid_request" ? upstream?.code : undefined;
+  const { issues } = error.details as { issues?: { path: string }[] };
   return {
     error: {
       message: error.words ?? error.message,
       type: TYPES[error.code] ?? "invalid_request_error",
       param: issues?.[0]?.path || null,
-      code: theirs ?? error.code,
+      code: codeOf(error),
       ...error.details,
     },
   };
 }
 
 export function openAIErrorResponse(error: SpendgateError): Response {
-  // A refusal says when; a failure need not.
-  const wait = error.retryAfter ?? (error.code === "quota_exceeded" ? Infinity : 0);
-  const mayHelp = error.mayRetry || error.code === "quota_exceeded";
-  const mayHelpSoon = mayHelp && wait <= SDK_PATIENCE_SECONDS;
   return Response.json(toOpenAIError(error), {
     status: error.status,
-    // Its SDKs try again after 409, 429 and 5xx, which changes nothing while a month's quota is used up.
-    headers: { ...error.headers, "x-should-retry": String(mayHelpSoon) },
+    headers: { ...error.headers, ...shouldRetryHeader(error) },
   });
 }

@@ -3,15 +3,19 @@ import { completeChat } from "./chat_completions.ts";
 import { createEmbeddings } from "./embeddings.ts";
 import { openAIErrorResponse } from "./errors.ts";
 import { listModels, retrieveModel } from "./models.ts";
+import { createResponse } from "./responses/responses.ts";
 
 /** What to use in the place of an endpoint that clients look for, and that is not here. */
 const HINTS: [RegExp, string][] = [
   [
-    /^\/responses\b/,
-    "Use chat completions: client.chat.completions in OpenAI's SDK, openai.chat(model) in the AI SDK, " +
-      "OpenAIChatCompletionsModel in OpenAI's agents SDK.",
+    /^\/(responses|conversations)\b/,
+    "Nothing is stored here: send the whole conversation to /responses.",
   ],
   [/^\/completions$/, "Use /chat/completions."],
+  [
+    /^\/(moderations|images|audio|files|batches|assistants|threads|fine_tuning|vector_stores|realtime)\b/,
+    "There are /responses, /chat/completions, /embeddings and /models.",
+  ],
 ];
 
 export default serve({
@@ -19,6 +23,7 @@ export default serve({
   version: "v1",
   auth: "user",
   routes: {
+    "/responses": { POST: createResponse },
     "/chat/completions": { POST: completeChat },
     "/embeddings": { POST: createEmbeddings },
     "/models": { GET: listModels },

@@ -1,13 +1,29 @@
-// GET /models: what can be called here, which is what has a price and whose provider is set up.
+// GET /models: what the caller may use now.
 import { SpendgateError } from "../_shared/errors.ts";
-import type { Gate } from "../_shared/gate/gate.ts";
-import type { Context } from "../_shared/http/serve.ts";
-import { providerNames } from "../_shared/llm/metered_model.ts";
-import { parseModelName } from "../_shared/llm/model_name.ts";
+import { idIn, TENANT_HEADER } from "../_shared/http/caller.ts";
+import type { Context, UserContext } from "../_shared/http/serve.ts";
+import {
+  type CallableModel,
+  callableModel,
+  callableModels,
+} from "../_shared/llm/callable_models.ts";
 
 /** GET /models. */
-export async function listModels({ gate }: Context): Promise<Response> {
-  return Response.json({ object: "list", data: await models(gate) });
+export async function listModels(context: UserContext): Promise<Response> {
+  const models = await callableModels(context.gate, await payerOf(context));
+  return Response.json({ object: "list", data: models.map(toModel) });
+}
+
+/**
+ * Whose quotas say what may be used. Undefined where they refuse nothing, where nobody says which of the caller's
+ * tenants pays, and for a tenant that is none of them: what it has used up is not for others.
+ */
+async function payerOf({ request, env, gate, userId, tenantId }: UserContext) {
+  if (!env.enforceCostQuotas) return undefined;
+  const own = tenantId || userId === null ? [tenantId] : await gate.tenantsOf(userId);
+  const named = idIn(request, TENANT_HEADER);
+  const [payer, ...others] = own.filter((id) => named === undefined || id === named);
+  return payer && others.length === 0 ? { tenantId: payer, userId } : undefined;
 }
 
 /**
@@ -16,32 +32,11 @@ export async function listModels({ gate }: Context): Promise<Response> {
  */
 export async function retrieveModel({ gate, params }: Context): Promise<Response> {
   const { name = "" } = params;
-  const id = fullName(name);
-  const model = (await models(gate)).find((each) => each.id === id);
+  const model = await callableModel(gate, name);
   if (!model) throw new SpendgateError("not_found", `There is no model ${name} here.`);
-  return Response.json(model);
+  return Response.json(toModel(model));
 }
 
-function fullName(name: string): string {
-  try {
-    const { provider, model } = parseModelName(name);
-    return `${provider}/${model}`;
-  } catch {
-    return name;
-  }
-}
-
-/** Names of models that neither chat nor embed: they speak, listen, draw, rank, or complete texts as of old. */
-const OTHER_KINDS =
-  /whisper|\btts\b|transcribe|realtime|\blive\b|audio|^gpt-image|dall-e|\bsora\b|\bveo\b|imagen|moderation|rerank|^(text-)?(davinci|curie|babbage|ada)\b/i;
-
-async function models(gate: Gate) {
-  const priced = await gate.pricedModels(providerNames());
-  const callable = priced.filter(({ product }) => !OTHER_KINDS.test(product));
-  return callable.map(({ provider, product }) => ({
-    id: `${provider}/${product}`,
-    object: "model",
-    created: 0,
-    owned_by: provider,
-  }));
+function toModel({ id, provider }: CallableModel) {
+  return { id, object: "model", created: 0, owned_by: provider };
 }

@@ -5,11 +5,11 @@ import type {
   LanguageModelV4TextPart,
   SharedV4ProviderOptions,
 } from "@ai-sdk/provider";
-import { parsePartialJson } from "ai";
 import { invalidRequest } from "../_shared/errors.ts";
 import { imageTypeOf, parseDataUrl, parseHttpsUrl } from "../_shared/llm/bounds/file_url.ts";
+import { readArguments } from "../_shared/llm/tool_arguments.ts";
+import { takesReasoning, type Wire, wireOf } from "../_shared/llm/wire.ts";
 import type { CacheControl, Message, TextPart, UserPart } from "./chat_request.ts";
-import { takesReasoning, type Wire, wireOf } from "./wire.ts";
 
 type PromptMessage = LanguageModelV4Prompt[number];
 type MessageOf<Role> = Extract<Message, { role: Role }>;
@@ -181,7 +181,9 @@ class PromptWriter {
 }
 
 /** Several options, and of one provider's several the union of its fields. */
-function options(...all: SharedV4ProviderOptions[]): { providerOptions?: SharedV4ProviderOptions } {
+export function options(...all: SharedV4ProviderOptions[]): {
+  providerOptions?: SharedV4ProviderOptions;
+} {
   const merged: SharedV4ProviderOptions = {};
   for (const each of all) {
     for (const [provider, fields] of Object.entries(each)) {
@@ -191,22 +193,26 @@ function options(...all: SharedV4ProviderOptions[]): { providerOptions?: SharedV
   return Object.keys(merged).length === 0 ? {} : { providerOptions: merged };
 }
 
-function textPart(text: string): LanguageModelV4TextPart {
+export function textPart(text: string): LanguageModelV4TextPart {
   return { type: "text", text };
 }
 
-function imagePart(url: string, path: string): LanguageModelV4FilePart {
-  if (url.startsWith("data:")) return dataPart(url, path);
-  const address = parseHttpsUrl(url);
-  if (!address) throw invalid(path, "Send an image as a data: URL or by an https: URL.");
-  return {
-    type: "file",
-    mediaType: imageTypeOf(address),
-    data: { type: "url", url: address },
-  };
+export function imagePart(url: string, path: string): LanguageModelV4FilePart {
+  return url.startsWith("data:") ? dataPart(url, path) : addressed(url, path, imageTypeOf);
 }
 
-function dataPart(url: string, path: string): LanguageModelV4FilePart {
+/** A file that the provider fetches. */
+export function addressed(
+  url: string,
+  path: string,
+  typeOf: (address: URL) => string,
+): LanguageModelV4FilePart {
+  const address = parseHttpsUrl(url);
+  if (!address) throw invalid(path, "Send a file as a data: URL or by an https: URL.");
+  return { type: "file", mediaType: typeOf(address), data: { type: "url", url: address } };
+}
+
+export function dataPart(url: string, path: string): LanguageModelV4FilePart {
   const file = parseDataUrl(url);
   if (!file) throw invalid(path, "Send a file as a data:<type>;base64,… URL.");
   return { type: "file", mediaType: file.mediaType, data: { type: "data", data: file.data } };
@@ -222,17 +228,10 @@ function assistantParts({ content, refusal }: MessageOf<"assistant">): TextPart[
   );
 }
 
-function textOf(content: string | { text: string }[]): string {
+export function textOf(content: string | { text: string }[]): string {
   return typeof content === "string" ? content : content.map(({ text }) => text).join("");
 }
 
-/** A call that its answer's limit cut off has half an object for its arguments: what there is of it. */
-async function readArguments(json: string): Promise<unknown> {
-  if (json.trim() === "") return {};
-  const { value } = await parsePartialJson(json);
-  return value ?? {};
-}
-
-function invalid(path: string, message: string) {
+export function invalid(path: string, message: string) {
   return invalidRequest([{ path, message }]);
 }

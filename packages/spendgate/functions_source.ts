@@ -15,7 +15,7 @@ export interface FunctionsSource {
 }
 
 /** Functions of a project; `example` is for readers. */
-export const NAMES = ["chat", "openai", "sandbox", "alerts", "maintenance"];
+export const NAMES = ["chat", "openai", "anthropic", "sandbox", "alerts", "maintenance"];
 
 const FOLDER = join(PROJECT, "functions");
 const IMPORT_MAP = "import_map.json";

@@ -26,6 +26,7 @@ export async function startProviders(port?: number): Promise<Providers> {
     journalMaxEntries: 10_000,
   });
   mock.mount("/v1beta/models", geminiBatches);
+  mock.mount("/v1/messages/count_tokens", anthropicCounts);
   mock.addFixture({
     // Without a fixture an embedding is made of its text, as long as it was asked for.
     match: { predicate: (request) => request.embeddingInput === undefined },
@@ -47,6 +48,19 @@ const geminiBatches: Mountable = {
     }));
     response.setHeader("content-type", "application/json");
     response.end(JSON.stringify({ embeddings }));
+    return true;
+  },
+};
+
+/** Anthropic's counting of a prompt's tokens, which the stand-in does not know. */
+const anthropicCounts: Mountable = {
+  async handleRequest(incoming, response) {
+    let body = "";
+    for await (const chunk of incoming) body += chunk;
+    const { messages = [] } = JSON.parse(body) as ChatRequest;
+    const text = messages.map(({ content }) => textOf(content)).join("\n");
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ input_tokens: tokens(text) }));
     return true;
   },
 };

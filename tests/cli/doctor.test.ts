@@ -313,7 +313,9 @@ describe("a hosted project, by its URL and secret key", () => {
     const url = `http://127.0.0.1:${await closedPort()}`;
     expect(await look(undefined, url)).toEqual([
       "wrong url",
-      ...["chat", "openai", "sandbox", "alerts", "maintenance"].map((n) => `wrong function.${n}`),
+      ...["chat", "openai", "anthropic", "sandbox", "alerts", "maintenance"].map(
+        (n) => `wrong function.${n}`,
+      ),
     ]);
   });
 

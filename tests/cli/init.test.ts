@@ -13,7 +13,7 @@ import {
   removeProjects,
 } from "./project.ts";
 
-const NAMES = ["chat", "openai", "sandbox", "alerts", "maintenance"];
+const NAMES = ["chat", "openai", "anthropic", "sandbox", "alerts", "maintenance"];
 
 let installed: InstalledPackage;
 beforeAll(async () => {
@@ -162,7 +162,7 @@ describe("in a project with a life of its own", () => {
       false,
     );
     expect((await spendgate(bare.root, "init", "--yes", "--functions", "chta")).err).toBe(
-      "There is no function chta. Give some of chat,openai,sandbox,alerts,maintenance, or none.\n",
+      "There is no function chta. Give some of chat,openai,anthropic,sandbox,alerts,maintenance, or none.\n",
     );
   });
 

@@ -16,7 +16,7 @@ import { readBody, startServer, type TestServer } from "../support/server.ts";
 import { startTestStack, type TestStack, type TestUser } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
-const NAMES = ["alerts", "chat", "maintenance", "openai", "sandbox"];
+const NAMES = ["alerts", "anthropic", "chat", "maintenance", "openai", "sandbox"];
 const MODELS = [
   "openai/gpt-4o-mini",
   "anthropic/claude-sonnet-4-5",
@@ -221,6 +221,19 @@ describe("What was uploaded, on Deno 2.1 with hosted variables alone", () => {
         const { json } = await call("/openai/embeddings", { model, input: "Hello" });
         expect([model, json]).toMatchObject([model, { data: [{ object: "embedding" }] }]);
       }
+    });
+  });
+
+  it("anthropic answers a message, and counts its tokens", async () => {
+    await withFunction("anthropic", async (call) => {
+      const body = { model: "claude-haiku-4-5", messages };
+      expect(
+        (await call("/anthropic/v1/messages", { ...body, max_tokens: 50 })).json,
+      ).toMatchObject({
+        content: [{ type: "text", text: expect.stringContaining("Hello") }],
+      });
+      const { json } = await call("/anthropic/v1/messages/count_tokens", body);
+      expect(json.input_tokens).toBeGreaterThan(0);
     });
   });
 

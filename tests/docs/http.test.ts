@@ -56,6 +56,7 @@ async function fieldsOf(file: string, name: string): Promise<string[]> {
 it.each([
   ["POST /chat", "chat/request.ts", "chatRequest"],
   ["POST /chat/compact", "chat/request.ts", "compactRequest"],
+  ["POST /openai/responses", "openai/responses/request.ts", "responseRequest"],
   ["POST /openai/chat/completions", "openai/chat_request.ts", "chatCompletionRequest"],
   ["POST /sandbox", "sandbox/request.ts", "openRequest"],
   ["POST /sandbox/{id}/run", "sandbox/request.ts", "runRequest"],

@@ -183,15 +183,6 @@ describe("An idempotency key", () => {
 });
 
 describe("The OpenAI endpoint", () => {
-  it("answers /responses with a 404 that says what to use", async () => {
-    const error = await openai.responses.create({ model: "gpt-4o-mini", input: "x" }).then(
-      () => undefined,
-      (thrown) => thrown,
-    );
-    expect(error).toBeInstanceOf(OpenAI.NotFoundError);
-    expect(error.message).toContain("openai.chat(model)");
-  });
-
   it("lists models that chat or embed, by bare names too", async () => {
     const ids = [];
     for await (const model of openai.models.list()) ids.push(model.id);

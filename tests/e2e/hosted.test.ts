@@ -189,7 +189,14 @@ describe("The keys of a hosted project", () => {
 
   it("that are no JSON: every function answers 503, and says which variable", async () => {
     await withStack({ SUPABASE_SECRET_KEYS: "sb_secret_1" }, async (stack) => {
-      for (const path of ["/chat", "/openai/models", "/sandbox", "/maintenance", "/alerts"]) {
+      for (const path of [
+        "/chat",
+        "/openai/models",
+        "/anthropic/v1/models",
+        "/sandbox",
+        "/maintenance",
+        "/alerts",
+      ]) {
         const response = await stack.call(path, { headers: { apikey: stack.keys.secret } });
         const text = await response.text();
         expect([path, response.status, text]).toEqual([path, 503, expect.stringContaining(SAID)]);

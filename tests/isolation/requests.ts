@@ -64,6 +64,11 @@ export const REQUESTS: Record<string, EndpointRequest> = {
       post("/openai/chat/completions", { model: "openai/gpt-4o-mini", messages }, naming(tenant)),
     reserves: true,
   },
+  "POST /openai/responses header": {
+    call: (tenant) =>
+      post("/openai/responses", { model: "openai/gpt-4o-mini", input: "Hello" }, naming(tenant)),
+    reserves: true,
+  },
   "POST /openai/embeddings header": {
     call: (tenant) =>
       post(
@@ -83,6 +88,32 @@ export const REQUESTS: Record<string, EndpointRequest> = {
   },
   "GET /openai/models/{id} path": {
     call: () => ({ method: "GET", path: "/openai/models/openai%2Fgpt-4o-mini" }),
+    reserves: false,
+  },
+  "POST /anthropic/v1/messages header": {
+    call: (tenant) =>
+      post(
+        "/anthropic/v1/messages",
+        { model: "claude-haiku-4-5", max_tokens: 50, messages },
+        naming(tenant),
+      ),
+    reserves: true,
+  },
+  "POST /anthropic/v1/messages/count_tokens header": {
+    call: (tenant) =>
+      post(
+        "/anthropic/v1/messages/count_tokens",
+        { model: "claude-haiku-4-5", messages },
+        naming(tenant),
+      ),
+    reserves: false,
+  },
+  "GET /anthropic/v1/models -": {
+    call: () => ({ method: "GET", path: "/anthropic/v1/models" }),
+    reserves: false,
+  },
+  "GET /anthropic/v1/models/{id} path": {
+    call: () => ({ method: "GET", path: "/anthropic/v1/models/claude-haiku-4-5" }),
     reserves: false,
   },
   "POST /sandbox body": {

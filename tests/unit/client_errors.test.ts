@@ -1,10 +1,12 @@
 // The client's helper reads the functions' errors in each wrapping that client libraries give them.
 import { APICallError } from "@ai-sdk/provider";
+import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import { describe, expect, it } from "vitest";
 import { readSpendgateError, spendgateError } from "../../client/errors.ts";
 import { SpendgateError } from "../../functions/_shared/errors.ts";
 import { acceptsOnlyEvents, errorResponse } from "../../functions/_shared/http/error_response.ts";
+import { anthropicErrorResponse, toAnthropicError } from "../../functions/anthropic/errors.ts";
 import { openAIErrorResponse, toOpenAIError } from "../../functions/openai/errors.ts";
 
 const quotaDetails = {
@@ -35,6 +37,7 @@ describe("A refusal is read", () => {
     ["as JSON", () => errorResponse(refusal, "json")],
     ["as server-sent events", () => errorResponse(refusal, "sse")],
     ["of the OpenAI endpoint", () => openAIErrorResponse(refusal)],
+    ["of Anthropic's endpoint", () => anthropicErrorResponse(refusal)],
   ])("from an answer of fetch, %s", async (_, response) => {
     expect(await readSpendgateError(response())).toMatchObject({ ...expected, status: 429 });
   });
@@ -68,6 +71,14 @@ describe("A refusal is read", () => {
     expect(spendgateError(thrown)).toMatchObject({ ...expected, status: 429 });
   });
 
+  it("from the RateLimitError of Anthropic's SDK, and the event of a stream", () => {
+    const body = toAnthropicError(refusal);
+    const thrown = Anthropic.APIError.generate(429, body, undefined, new Headers());
+    expect(thrown).toBeInstanceOf(Anthropic.RateLimitError);
+    expect(spendgateError(thrown)).toMatchObject({ ...expected, status: 429 });
+    expect(spendgateError(`event: error\ndata: ${JSON.stringify(body)}`)).toMatchObject(expected);
+  });
+
   it("from a chunk of a stream, and the data of an event", () => {
     expect(spendgateError(toOpenAIError(refusal))).toMatchObject(expected);
     expect(spendgateError(JSON.stringify(refusal))).toMatchObject(expected);
@@ -91,6 +102,10 @@ it.each([
   ["a network that is down", new TypeError("Failed to fetch", { cause: { code: "ECONNREFUSED" } })],
   ["a page", "<html>502</html>"],
   ["nothing", undefined],
+  [
+    "an error of Anthropic's own",
+    { type: "error", error: { type: "overloaded_error", message: "Overloaded" } },
+  ],
   ["another's JSON", { message: "Function failed", code: "WORKER_ERROR" }],
 ])("%s is no error of ours", (_, error) => {
   expect(spendgateError(error)).toBeUndefined();

@@ -82,16 +82,23 @@ function answersOf({ wire }: Target): Record<string, [stream: boolean, RawAnswer
 const TOOLS = [{ type: "function", function: { name: "lookup", parameters: { type: "object" } } }];
 
 function casesOf([format, target]: [string, Target]): WireCase[] {
+  const question = [{ role: "user", content: `${PROMPT} MARKER` }];
+  const requests = {
+    openai: { messages: question, tools: TOOLS },
+    responses: {
+      input: question,
+      reasoning: { summary: "auto" },
+      tools: TOOLS.map(({ function: definition }) => ({ type: "function", ...definition })),
+    },
+    chat: { messages: question },
+  };
   return Object.entries(answersOf(target)).flatMap(([name, [stream, answer]]) =>
-    (["openai", "chat"] as const).map((endpoint) => ({
+    (["openai", "responses", "chat"] as const).map((endpoint) => ({
       name: `${format} in ${endpoint}: ${name}`,
       target,
       endpoint,
       stream,
-      request: {
-        messages: [{ role: "user", content: `${PROMPT} MARKER` }],
-        ...(endpoint === "openai" && { tools: TOOLS }),
-      },
+      request: requests[endpoint],
       answers: [answer],
       expected: { booked: "bound" },
     })),
@@ -153,6 +160,8 @@ it("Requests that are refused before a call, histories with reasoning and tools,
       "/openai/chat/completions",
       { model: "openai/no-such-model", messages: [{ role: "user", content: PROMPT }] },
     ],
+    ["/openai/responses", { model: "openai/no-such-model", input: PROMPT }],
+    ["/openai/responses", { model: "gpt-4o-mini", input: [{ type: `${CANARY}-item` }] }],
     ["/openai/embeddings", { model: "text-embedding-3-small", input: { [CANARY]: PROMPT } }],
     ["/openai/embeddings", { model: "text-embedding-3-small", input: PROMPT }],
   ] as const;

@@ -1,4 +1,4 @@
-// What a client of OpenAI's wire format, or of useChat's, sees of an answer.
+// What a client of OpenAI's or Anthropic's wire format, or of useChat's, sees of an answer.
 
 export interface Seen {
   status: number;
@@ -8,10 +8,10 @@ export interface Seen {
   text: string;
   reasoning: string;
   tools: { name: string; arguments: string }[];
-  /** finish_reason; null when there was none. */
+  /** finish_reason, or stop_reason; null when there was none. */
   finish: string | null;
   /** Error of the answer or of its stream. */
-  error: { code?: string; message?: string; type?: string } | undefined;
+  error: { code?: string; message?: string; type?: string; param?: string | null } | undefined;
 }
 
 interface Choice {
@@ -65,9 +65,18 @@ function parse(text: string): unknown {
 }
 
 function take(seen: Seen, frame: unknown): void {
-  const { type } = (frame ?? {}) as { type?: string };
+  const { type, object } = (frame ?? {}) as { type?: string; object?: string };
+  if (object === "response") {
+    for (const item of (frame as ResponseObject).output) takeItem(seen, item);
+    takeEnd(seen, frame as ResponseObject);
+    return;
+  }
+  if (type?.startsWith("response.")) {
+    takeResponseEvent(seen, frame as ResponseEvent);
+    return;
+  }
   if (type !== undefined) {
-    takePart(seen, frame as UIPart);
+    if (!takeEvent(seen, frame as AnthropicEvent)) takePart(seen, frame as UIPart);
     return;
   }
   const { error, message, choices, text, finishReason } = (frame ?? {}) as Frame & {
@@ -94,6 +103,103 @@ function takeDelta(seen: Seen, { content, reasoning_content: reasoning, tool_cal
     tool.name += called?.name ?? "";
     tool.arguments += called?.arguments ?? "";
   }
+}
+
+interface Item {
+  type: string;
+  name?: string;
+  arguments?: string;
+  content?: { text?: string }[];
+  summary?: { text: string }[];
+}
+interface ResponseObject {
+  status: string;
+  output: Item[];
+  incomplete_details: { reason: string } | null;
+}
+interface ResponseEvent {
+  type: string;
+  delta?: string;
+  item?: Item;
+  response?: ResponseObject;
+}
+
+/** An event of the Responses API. */
+function takeResponseEvent(seen: Seen, { type, delta = "", item, response }: ResponseEvent): void {
+  if (type === "response.output_text.delta") seen.text += delta;
+  if (type === "response.reasoning_summary_text.delta") seen.reasoning += delta;
+  if (type === "response.output_item.done" && item?.type === "function_call") takeItem(seen, item);
+  if (type === "response.completed" || type === "response.incomplete") {
+    takeEnd(seen, response as ResponseObject);
+  }
+}
+
+function takeItem(seen: Seen, { name = "", arguments: json = "", ...item }: Item): void {
+  if (item.type === "function_call") seen.tools.push({ name, arguments: json });
+  seen.text += (item.content ?? []).map(({ text }) => text ?? "").join("");
+  seen.reasoning += (item.summary ?? []).map(({ text }) => text).join("");
+}
+
+/** Its end in the words of chat completions. */
+function takeEnd(seen: Seen, { status, incomplete_details: incomplete }: ResponseObject): void {
+  if (status === "completed") seen.finish = seen.tools.length > 0 ? "tool_calls" : "stop";
+  else
+    seen.finish =
+      incomplete?.reason === "max_output_tokens" ? "length" : (incomplete?.reason ?? null);
+}
+
+interface AnthropicEvent {
+  type: string;
+  index?: number;
+  content?: AnthropicBlock[];
+  content_block?: AnthropicBlock;
+  delta?: { text?: string; thinking?: string; partial_json?: string; stop_reason?: string | null };
+  stop_reason?: string | null;
+  error?: Seen["error"];
+}
+interface AnthropicBlock {
+  type: string;
+  text?: string;
+  thinking?: string;
+  name?: string;
+  input?: unknown;
+}
+
+/** An event of Anthropic's, or a whole message; false for what is none. */
+function takeEvent(seen: Seen, event: AnthropicEvent): boolean {
+  const { type, content_block: begun, delta, error } = event;
+  switch (type) {
+    case "message":
+      for (const block of event.content ?? []) takeBlock(seen, block, JSON.stringify(block.input));
+      seen.finish = event.stop_reason ?? null;
+      return true;
+    case "content_block_start":
+      if (begun) takeBlock(seen, begun, "");
+      return true;
+    case "content_block_delta": {
+      seen.text += delta?.text ?? "";
+      seen.reasoning += delta?.thinking ?? "";
+      // Blocks come one after the other.
+      const tool = seen.tools.at(-1);
+      if (tool) tool.arguments += delta?.partial_json ?? "";
+      return true;
+    }
+    case "message_delta":
+      seen.finish = delta?.stop_reason ?? seen.finish;
+      return true;
+    case "error":
+      if (error === undefined) return false;
+      seen.error = error;
+      return true;
+    default:
+      return false;
+  }
+}
+
+function takeBlock(seen: Seen, block: AnthropicBlock, input: string): void {
+  seen.text += block.text ?? "";
+  seen.reasoning += block.thinking ?? "";
+  if (block.type === "tool_use") seen.tools.push({ name: block.name ?? "", arguments: input });
 }
 
 interface UIPart {

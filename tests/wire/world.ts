@@ -10,8 +10,9 @@ import {
 import { until } from "../support/until.ts";
 import { type Catalogue, readCatalogue } from "./bill.ts";
 import type { WireCase } from "./cases/case.ts";
+import { FORMATS } from "./cases/targets.ts";
 import { readAnswer, type Seen } from "./client.ts";
-import { type RawProvider, type RawRequest, startRawProvider } from "./provider.ts";
+import { json, type RawProvider, type RawRequest, startRawProvider } from "./provider.ts";
 
 export interface Booking {
   status: string;
@@ -74,22 +75,34 @@ export async function startWireWorld(env: Record<string, string> = {}): Promise<
   return world;
 }
 
-/** Loads the functions: the first call of each takes longer than a time-out here. */
-async function warmUp({ stack, user }: WireWorld): Promise<void> {
+/** Loads the functions, and the SDK of each format: the first call of each takes longer than a time-out here. */
+async function warmUp({ stack, user, play }: WireWorld): Promise<void> {
   const wrong = Object.values(PATHS).map((path) => stack.call(path, { user, json: {} }));
   for (const { status } of await Promise.all(wrong)) {
     if (status !== 400) throw new Error(`a request without a model was answered ${status}`);
+  }
+  for (const [format, target] of Object.entries(FORMATS)) {
+    const answer = json(target.wire.whole({ text: "Yes", usage: target.wire.usage(9, 1) }));
+    await until(`${format} has answered`, async () => {
+      const call = { name: format, target, stream: false, answers: [answer] };
+      return (await play({ ...call, expected: { booked: "bound" } })).seen?.status === 200;
+    });
   }
 }
 
 const PATHS = {
   openai: "/openai/chat/completions",
+  responses: "/openai/responses",
+  anthropic: "/anthropic/v1/messages",
   embeddings: "/openai/embeddings",
   chat: "/chat",
 };
 
 /** Well above the time-out of a call: an answer that takes longer never comes. */
 const PATIENCE_MS = 25_000;
+
+/** What SPENDGATE_MAX_OUTPUT_TOKENS is where a request says nothing, as one in Anthropic's format must. */
+const MOST_TOKENS = 4096;
 
 async function send(
   { stack, user, provider }: Pick<WireWorld, "stack" | "user" | "provider">,
@@ -101,6 +114,8 @@ async function send(
   const messages = [{ role: "user", content: prompt }];
   const bodies = {
     openai: { model, stream, messages, ...request },
+    responses: { model, stream, input: prompt, ...request },
+    anthropic: { model, stream, messages, max_tokens: MOST_TOKENS, ...request },
     embeddings: { model, input: prompt, ...request },
     chat: { model, stream, messages, conversationId: marker, ...request },
   };

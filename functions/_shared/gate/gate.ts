@@ -315,6 +315,23 @@ export class Gate {
     }
   }
 
+  /** Models of which a quota that refuses has nothing left, for all calls of a tenant or of its user. */
+  async usedUpProducts({ tenantId, userId }: { tenantId: string; userId: string | null }) {
+    const { data, error } = await this.#database
+      .from("quota_status")
+      .select("product, scope_id")
+      .in("resource_type", ["llm", "all"])
+      .eq("enforcement", "block")
+      .is("task", null)
+      .not("product", "is", null)
+      .lte("remaining_usd", 0)
+      .or(`tenant_id.is.null,tenant_id.eq.${tenantId}`)
+      .abortSignal(this.#database.deadline());
+    if (error) throw databaseError(error);
+    const own = data.filter(({ scope_id }) => [null, tenantId, userId].includes(scope_id));
+    return new Set(own.flatMap(({ product }) => product ?? []));
+  }
+
   async #statusOf(tenantId: string, reservationId: string): Promise<string | undefined> {
     const { data, error } = await this.#database
       .from("reservations")

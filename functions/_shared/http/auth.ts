@@ -8,7 +8,7 @@ import {
 import * as z from "zod";
 import { SpendgateError } from "../errors.ts";
 import { type Env, perEnv } from "../runtime/env.ts";
-import { bearerOf } from "./bearer.ts";
+import { tokenOf } from "./token.ts";
 
 const claims = z.object({
   sub: z.guid(),
@@ -23,7 +23,7 @@ const claims = z.object({
  *   Auth does not answer, or is asked too often.
  */
 export async function authenticate(request: Request, env: Env): Promise<string> {
-  const token = bearerOf(request);
+  const token = tokenOf(request);
   if (!token) throw unauthorized("Send the user's JWT as a bearer token.");
   const known = verified(env).get(token);
   if (known && known.until > Date.now()) return known.userId;

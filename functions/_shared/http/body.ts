@@ -39,6 +39,12 @@ export async function readJson<T extends z.ZodType>(
   return result.data;
 }
 
+/** Null is what some clients send for every field that was not set, those too that are not known here. */
+export function withoutNulls(body: unknown): unknown {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
+}
+
 /** Each field that is not known by its own path; of a choice, what is wrong with the one that fits best. */
 function describeIssue(issue: z.core.$ZodIssue, above: PropertyKey[]): Issue[] {
   const path = [...above, ...issue.path];

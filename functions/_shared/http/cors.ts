@@ -9,6 +9,7 @@ const EXPOSED = [
   "x-spendgate-cost-usd",
   "x-spendgate-warnings",
   "x-should-retry",
+  "request-id",
 ].join(", ");
 
 /** Seconds that a browser may keep a preflight's answer: the most that any of them does. */

@@ -7,6 +7,12 @@ export function acceptsOnlyEvents(request: Request): boolean {
   return accepted.every((type) => /^text\/event-stream\b/i.test(type));
 }
 
+/** The code in a provider's wire format: of a request that the provider does not take, its own says more than ours. */
+export function codeOf({ code, details }: SpendgateError): string {
+  const { upstream } = details as { upstream?: { code: string | null } };
+  return (code === "invalid_request" ? upstream?.code : undefined) ?? code;
+}
+
 /** JSON, or the same as server-sent events. */
 export function errorResponse(error: SpendgateError, format: "json" | "sse"): Response {
   const headers = new Headers(error.headers);

@@ -2,14 +2,14 @@
 
 import { SpendgateError } from "../errors.ts";
 import { type Env, perEnv } from "../runtime/env.ts";
-import { bearerOf } from "./bearer.ts";
+import { tokenOf } from "./token.ts";
 
 /**
  * Lets pass who sends one of the project's secret keys, as `apikey` or as a bearer token.
  * @throws SpendgateError unauthorized.
  */
 export async function requireSecretKey(request: Request, env: Env): Promise<void> {
-  for (const sent of [request.headers.get("apikey"), bearerOf(request)]) {
+  for (const sent of [request.headers.get("apikey"), tokenOf(request)]) {
     if (sent && (await isSecretKey(sent, env))) return;
   }
   throw new SpendgateError("unauthorized", "Send the project's secret key.");
@@ -17,7 +17,7 @@ export async function requireSecretKey(request: Request, env: Env): Promise<void
 
 /** Whether a secret key is what a request comes with: beside a bearer token `apikey` says nothing of who calls. */
 export async function sendsSecretKey(request: Request, env: Env): Promise<boolean> {
-  const sent = bearerOf(request) ?? request.headers.get("apikey");
+  const sent = tokenOf(request) ?? request.headers.get("apikey");
   return sent ? isSecretKey(sent, env) : false;
 }
 

@@ -1,14 +1,19 @@
 // The one door to the LLM providers: every call of a model from here is held before and booked after.
 // No other module may reach a provider or read its key; a check in CI says so. meter.ts has the metering itself.
-import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
+import type {
+  EmbeddingModelV4,
+  LanguageModelV4,
+  LanguageModelV4CallOptions,
+} from "@ai-sdk/provider";
 import { wrapEmbeddingModel, wrapLanguageModel } from "ai";
 import type { Metering } from "../gate/metering.ts";
 import { Attempt } from "./attempt.ts";
 import { boundEmbedding, embeddingBound } from "./bounds/embedding_bound.ts";
-import { boundCall } from "./bounds/token_bound.ts";
+import { boundCall, inputTokenBound } from "./bounds/token_bound.ts";
 import { deadlineOf, meter, shareOf, type Target } from "./meter.ts";
 import { type Product, parseModelName } from "./model_name.ts";
-import { embeddingModel, languageModel } from "./providers/registry.ts";
+import type { OpenAIApi } from "./providers/openai_api.ts";
+import { countOfAnthropic, embeddingModel, languageModel } from "./providers/registry.ts";
 import { UsageReader } from "./usage/usage.ts";
 
 export { providerNames } from "./providers/registry.ts";
@@ -20,7 +25,7 @@ Object.assign(globalThis, { AI_SDK_LOG_WARNINGS: false });
  * A model, `provider/model` or a well-known bare name, that cannot be called without being paid for.
  * Where its provider fails, or is silent for its share of the time, before the first token, the `fallbacks` are tried,
  * in order. Every attempt (a step of an agent, a retry, a fallback) is a reservation of its own; all of a request
- * have ended by its deadline.
+ * have ended by its deadline. OpenAI is asked by its `api`, where that serves the model.
  * Its calls throw SpendgateError: what the gate says, or upstream_error.
  * @throws SpendgateError invalid_request when a provider is not known or not set up.
  */
@@ -28,22 +33,41 @@ export function meteredModel(
   name: string,
   metering: Metering,
   fallbacks: string[] = [],
+  api: OpenAIApi = "chat",
 ): LanguageModelV4 {
   const [first, ...others] = [name, ...fallbacks].map(parseModelName) as [Product, ...Product[]];
   for (const other of others) languageModel(other);
   return wrapLanguageModel({
     model: languageModel(first),
-    middleware: meter([first, ...others].map(targetOf), metering),
+    middleware: meter(
+      [first, ...others].map((product) => targetOf(product, api)),
+      metering,
+    ),
   });
 }
 
 /** A model of a provider that is set up here. */
-function targetOf(product: Product): Target {
+function targetOf(product: Product, api: OpenAIApi): Target {
   return {
     product,
     bind: (params, fallback) => boundCall(params, product, fallback),
-    model: ({ fetch }) => languageModel(product, fetch),
+    model: ({ fetch }) => languageModel(product, fetch, api),
   };
+}
+
+/**
+ * Tokens of a call's input, for which nothing is paid: as Anthropic counts them for its models, else the bound that a
+ * call holds.
+ * @throws SpendgateError invalid_request for what cannot be bounded, or a provider that is not set up.
+ */
+export async function countInputTokens(
+  name: string,
+  params: LanguageModelV4CallOptions,
+): Promise<number> {
+  const product = parseModelName(name);
+  const bounded = boundCall(params, product, 1);
+  const bound = inputTokenBound(bounded, product);
+  return product.provider === "anthropic" ? countOfAnthropic(product, bounded) : bound;
 }
 
 /**

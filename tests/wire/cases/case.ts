@@ -39,7 +39,7 @@ export interface Expected {
   /** 200 when left out; any of these. */
   status?: number | number[];
   text?: string;
-  /** OpenAI's finish_reason; null: the client must not take the answer for finished. */
+  /** finish_reason, or Anthropic's stop_reason; null: the client must not take the answer for finished. */
   finish?: string | null;
   /** What finish_reason must not be. */
   notFinish?: string;
@@ -48,6 +48,10 @@ export interface Expected {
   fails?: boolean;
   /** `code` of the error. */
   code?: string;
+  /** `param` of the error. */
+  param?: RegExp;
+  /** Fields that `x-spendgate-warnings` names; any when left out. */
+  warnings?: string[];
   retryAfter?: string;
   /** Requests that reach the provider; 1 when left out. */
   calls?: number;
@@ -55,6 +59,8 @@ export interface Expected {
   sent?: { has?: string[]; hasNot?: string[] };
   /** What must stand in the answer. */
   seen?: string[];
+  /** What must not. */
+  notSeen?: string[];
 }
 
 export interface WireCase {
@@ -62,7 +68,7 @@ export interface WireCase {
   name: string;
   target: Target;
   /** `openai` (Chat Completions) when left out. */
-  endpoint?: "openai" | "embeddings" | "chat";
+  endpoint?: "openai" | "responses" | "anthropic" | "embeddings" | "chat";
   stream: boolean;
   /** Fields of the request beside model, messages and stream, or in their place; MARKER becomes the case's own. */
   request?: Record<string, unknown>;

@@ -23,7 +23,11 @@ export function mayReasonUnseen(
   const name = `${provider}/${model}`;
   const isAsked =
     (reasoning !== undefined && reasoning !== "provider-default" && reasoning !== "none") ||
-    providerOptions?.anthropic?.thinking !== undefined;
+    isThinking(providerOptions?.anthropic?.thinking);
   if (THINKS_IF_ASKED.test(name)) return isAsked;
   return !NEVER_REASON.some((pattern) => pattern.test(name));
+}
+
+function isThinking(thinking: unknown): boolean {
+  return thinking !== undefined && (thinking as { type?: string } | null)?.type !== "disabled";
 }

@@ -15,8 +15,8 @@ const FRAME_TOKENS = 64;
 const TOOLS_TOKENS = 1000;
 /** Text of a page of a PDF, however little its file shows: Anthropic says 1,500 to 3,000. */
 const PAGE_TEXT_TOKENS = 3000;
-/** OpenAI's models that have no encrypted reasoning to give. */
-const WITHOUT_REASONING = /computer-use/;
+/** OpenAI's models that have no encrypted reasoning to give, and refuse to be asked for it. */
+const WITHOUT_REASONING = /computer-use|^(ft:)?(gpt-3\.5|gpt-4|chatgpt-4o)|^gpt-[\d.]+-chat/;
 
 const encoder = new TextEncoder();
 
@@ -119,16 +119,37 @@ function partBound(part: Part | string, limits: ModelLimits): number {
   return bound;
 }
 
-/** Anthropic's thinking is counted on top of what is asked for, up to the model's limit. */
+/** Tokens of thinking where Anthropic is asked for it, and the call says no number. */
+const DEFAULT_THINKING_TOKENS = 1024;
+
+/**
+ * Anthropic's thinking comes on top of what is asked for: by its budget where the call names one, up to the model's
+ * limit where the AI SDK chooses one.
+ */
 function outputTokenBound(
-  params: LanguageModelV4CallOptions & { maxOutputTokens: number },
+  {
+    maxOutputTokens,
+    providerOptions,
+    reasoning,
+  }: LanguageModelV4CallOptions & {
+    maxOutputTokens: number;
+  },
   product: Product,
 ): number {
-  const reasons = params.reasoning !== undefined && params.reasoning !== "provider-default";
-  const thinks = params.providerOptions?.anthropic?.thinking !== undefined || reasons;
-  return product.provider === "anthropic" && thinks
-    ? modelLimits(product).output
-    : params.maxOutputTokens;
+  if (product.provider !== "anthropic") return maxOutputTokens;
+  const { output: limit } = modelLimits(product);
+  const thinking = providerOptions?.anthropic?.thinking as Thinking | undefined;
+  if (thinking === undefined) {
+    const reasons = reasoning !== undefined && reasoning !== "provider-default";
+    return reasons ? limit : maxOutputTokens;
+  }
+  if (thinking.type !== "enabled") return maxOutputTokens;
+  return Math.min(maxOutputTokens + (thinking.budgetTokens ?? DEFAULT_THINKING_TOKENS), limit);
+}
+
+interface Thinking {
+  type: string;
+  budgetTokens?: number;
 }
 
 /**

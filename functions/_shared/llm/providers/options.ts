@@ -20,6 +20,22 @@ const cacheControl = z.strictObject({
 });
 const logprobs = z.union([flag, z.number()]);
 
+/** Betas of Anthropic's that change how Claude answers, and neither what bounds a call nor its price. */
+export const ANTHROPIC_BETAS = [
+  "context-1m-2025-08-07",
+  "fine-grained-tool-streaming-2025-05-14",
+  "interleaved-thinking-2025-05-14",
+  "output-128k-2025-02-19",
+  "token-efficient-tools-2025-02-19",
+] as const;
+
+/** What makes a prompt shorter. A summary of it, which compaction makes, is counted beside the answer. */
+const contextManagement = z.strictObject({
+  edits: z.array(
+    z.looseObject({ type: z.enum(["clear_tool_uses_20250919", "clear_thinking_20251015"]) }),
+  ),
+});
+
 /** Options of a call, by provider. */
 const CALL: Record<string, Rules> = {
   openai: {
@@ -34,7 +50,8 @@ const CALL: Record<string, Rules> = {
     parallelToolCalls: flag,
     promptCacheKey: text,
     reasoningEffort: effort,
-    reasoningSummary: text,
+    // Null asks for none: without it, the AI SDK asks for one with every effort.
+    reasoningSummary: text.nullable(),
     safetyIdentifier: text,
     // The account's own default may be another tier.
     serviceTier: z.literal("default"),
@@ -46,7 +63,9 @@ const CALL: Record<string, Rules> = {
     user: text,
   },
   anthropic: {
+    anthropicBeta: z.array(z.enum(ANTHROPIC_BETAS)),
     cacheControl,
+    contextManagement,
     disableParallelToolUse: flag,
     effort,
     metadata: z.strictObject({ userId: text.optional() }),

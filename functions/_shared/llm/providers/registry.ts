@@ -1,6 +1,11 @@
 // The providers: their SDKs, their keys, the names of their models. For metered_model.ts alone;
 // a check in CI says so. An SDK is loaded by the first call of its provider.
-import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
+import type {
+  EmbeddingModelV4,
+  LanguageModelV4,
+  LanguageModelV4CallOptions,
+} from "@ai-sdk/provider";
+import * as z from "zod";
 import { notConfigured } from "../../runtime/env.ts";
 import { environment } from "../../runtime/environment.ts";
 import { fetchOnce } from "../../runtime/fetch_once.ts";
@@ -9,17 +14,15 @@ import { describeProblem, PROVIDERS, readSettings } from "../../runtime/settings
 import { type Product, unusableModel } from "../model_name.ts";
 import { cacheControlInParts } from "./cache_control.ts";
 import { lazyEmbeddingModel, lazyLanguageModel } from "./lazy_model.ts";
+import { type OpenAIApi, openaiApi } from "./openai_api.ts";
 
 /** A provider's models, each with the fetch that its calls go through. */
 interface Provider {
-  language(model: string, fetch: Fetch): LanguageModelV4;
+  language(model: string, fetch: Fetch, api: OpenAIApi): LanguageModelV4;
   embedding?(model: string, fetch: Fetch): EmbeddingModelV4;
 }
 
 type Fetch = typeof fetch;
-
-/** Models of OpenAI that its Chat Completions API does not serve. */
-const RESPONSES_ONLY = /codex|-pro\b|deep-research|computer-use/;
 
 const BUILT_IN = ["openai", "anthropic", "google"];
 
@@ -107,11 +110,10 @@ function openai(apiKey: string, baseURL: string | undefined): Provider {
   const provider = async (fetch: Fetch) =>
     (await import("@ai-sdk/openai")).createOpenAI({ apiKey, baseURL, fetch });
   return {
-    // Chat Completions keeps no state: a prompt is all that is sent, so its bytes bound its tokens.
-    language: (model, fetch) =>
+    language: (model, fetch, api) =>
       lazyLanguageModel("openai", model, async () => {
         const openai = await provider(fetch);
-        return RESPONSES_ONLY.test(model) ? openai.responses(model) : openai.chat(model);
+        return openaiApi(model, api) === "responses" ? openai.responses(model) : openai.chat(model);
       }),
     embedding: (model, fetch) =>
       lazyEmbeddingModel("openai", model, async () =>
@@ -172,15 +174,49 @@ export function providerNames(): string[] {
 }
 
 /**
- * A model whose calls go through `fetch`.
+ * A model whose calls go through `fetch`; of OpenAI's two APIs, `api` where both serve it.
  * @throws SpendgateError invalid_request when the provider is not known or not set up.
  */
 export function languageModel(
   { provider, model }: Product,
   fetch: Fetch = fetchOnce,
+  api: OpenAIApi = "chat",
 ): LanguageModelV4 {
-  return find(provider).language(model, fetch);
+  return find(provider).language(model, fetch, api);
 }
+
+/** What Anthropic counts the tokens of. */
+const COUNTED = [
+  ...["model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"],
+  ...["cache_control", "context_management"],
+];
+
+/**
+ * Tokens of a call's input, as Anthropic counts them, for nothing. The AI SDK has no such call: it writes the request
+ * for an answer, which is sent to be counted in the place of that.
+ * @throws SpendgateError invalid_request when Anthropic is not set up; APICallError of what it answers.
+ */
+export async function countOfAnthropic(
+  product: Product,
+  options: LanguageModelV4CallOptions,
+): Promise<number> {
+  let counted = 0;
+  const count: Fetch = async (input, init) => {
+    const body = Object.entries(JSON.parse(String(init?.body)));
+    const response = await fetchOnce(`${input}/count_tokens`, {
+      ...init,
+      body: JSON.stringify(Object.fromEntries(body.filter(([field]) => COUNTED.includes(field)))),
+    });
+    if (!response.ok) return response;
+    counted = countAnswer.parse(await response.json()).input_tokens;
+    const usage = { input_tokens: counted, output_tokens: 0 };
+    return Response.json({ type: "message", content: [], stop_reason: "end_turn", usage });
+  };
+  await languageModel(product, count).doGenerate(options);
+  return counted;
+}
+
+const countAnswer = z.object({ input_tokens: z.int().min(0) });
 
 /**
  * An embedding model whose calls go through `fetch`.

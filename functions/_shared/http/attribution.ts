@@ -1,8 +1,8 @@
 // What a call is for: the wire format has no place for it, so headers say it, the tenant too.
-import { invalidRequest } from "../_shared/errors.ts";
-import type { RequestMetering } from "../_shared/gate/metering.ts";
-import { label } from "../_shared/http/label.ts";
-import type { UserContext } from "../_shared/http/serve.ts";
+import { invalidRequest } from "../errors.ts";
+import type { RequestMetering } from "../gate/metering.ts";
+import { label } from "./label.ts";
+import type { UserContext } from "./serve.ts";
 
 /** @throws SpendgateError invalid_request, and what `metering` says. */
 export function attribute({ request, metering }: UserContext): Promise<RequestMetering> {

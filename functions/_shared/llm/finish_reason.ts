@@ -1,6 +1,6 @@
 // How an answer ended, in OpenAI's words.
-import type { LanguageModelV4FinishReason } from "@ai-sdk/provider";
-import { SpendgateError } from "../_shared/errors.ts";
+import type { LanguageModelV4FinishReason, LanguageModelV4GenerateResult } from "@ai-sdk/provider";
+import { SpendgateError } from "../errors.ts";
 
 /** Names that only some providers have for an end that is none. */
 const FAILURES = /error|malformed|insufficient_system_resource|abort|cancel|fail|overload/i;
@@ -27,6 +27,20 @@ export function toFinishReason({ unified, raw }: LanguageModelV4FinishReason): F
     default:
       return unusualReason(unified, raw);
   }
+}
+
+/**
+ * The same of an answer that came whole. Some providers do not say: then it did as it was asked to.
+ * @throws SpendgateError upstream_error
+ */
+export function toWholeFinishReason({
+  finishReason,
+  content,
+}: Pick<LanguageModelV4GenerateResult, "finishReason" | "content">): FinishReason {
+  if (finishReason.unified === "other" && finishReason.raw === undefined) {
+    return content.some((part) => part.type === "tool-call") ? "tool_calls" : "stop";
+  }
+  return toFinishReason(finishReason);
 }
 
 function unusualReason(unified: string, raw: string | undefined): FinishReason {
