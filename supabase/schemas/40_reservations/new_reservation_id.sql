@@ -8,14 +8,13 @@ declare
 begin
   return (
     lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0')
-    || '8' || substr(v_random, 1, 3)
-    || 'a' || substr(v_random, 4, 3)
-    || left(p_tenant_id::text, 8) || substr(v_random, 25, 4)
+    -- A random UUID's third and fourth group are a version, 12 random bits, a variant and 14 random bits.
+    || '8' || substr(v_random, 16, 9) || left(p_tenant_id::text, 8) || right(v_random, 4)
   )::uuid;
 end;
 $$;
 comment on function spend_private.new_reservation_id is
-  'UUIDv8: 48 bits of Unix time in ms, 24 random bits, the tenant''s key (tenant_key), 16 random bits. Close in time is close in the index.';
+  'UUIDv8: 48 bits of Unix time in ms, 26 random bits around the variant, the tenant''s key (tenant_key), 16 random bits. Close in time is close in the index.';
 
 create function spend_private.reservation_tenant_key(p_reservation_id uuid)
 returns integer
