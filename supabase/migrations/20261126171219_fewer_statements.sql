@@ -4,23 +4,58 @@ set statement_timeout = '5min';
 
 SET local check_function_bodies = off;
 
-CREATE OR REPLACE FUNCTION spend_private.hold_at_once (
-  p_quotas   spend_private.applicable_quota[],
+create or replace function spend_private.quota_details(
+  p_quota spend.cost_quotas,
+  p_period_start timestamptz,
   p_cost_usd numeric,
-  p_enforce  boolean
+  p_now timestamptz default now()
 )
-  RETURNS spend_private.holding
-  LANGUAGE plpgsql
-  SET search_path TO 'pg_catalog', 'pg_temp'
-  SET plan_cache_mode TO 'force_generic_plan'
-  SET enable_seqscan TO 'off'
-  SET enable_bitmapscan TO 'off'
-  SET enable_hashjoin TO 'off'
-  SET enable_mergejoin TO 'off'
-  AS $function$
+returns spend.quota_details
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  return (
+    select row(
+      p_quota.id, p_quota.scope, p_quota.scope_id, p_quota.resource_type, p_quota.period, p_quota.limit_usd,
+      u.spent_usd, u.reserved_usd, u.spent_usd + u.reserved_usd, p_cost_usd,
+      greatest(p_quota.limit_usd - u.spent_usd - u.reserved_usd, 0),
+      spend_private.utilization_percent(u.spent_usd + u.reserved_usd, p_quota.limit_usd),
+      nullif(coalesce(u.period_end, upper(spend_private.quota_bounds(p_quota, p_now))), 'infinity')
+    )::spend.quota_details
+    from (
+      select
+        coalesce(sum(b.spent_usd), 0) as spent_usd, coalesce(sum(b.reserved_usd), 0) as reserved_usd,
+        max(b.period_end) as period_end
+      from spend_private.quota_balances as b
+      where b.quota_id = p_quota.id and b.period_start = p_period_start
+    ) as u
+  );
+end;
+$$;
+comment on function spend_private.quota_details(spend.cost_quotas, timestamptz, numeric, timestamptz) is
+  'State of a quota in the period that begins at p_period_start, over all of its slots.';
+
+create or replace function spend_private.hold_at_once(
+  p_quotas spend_private.applicable_quota[],
+  p_cost_usd numeric,
+  p_enforce boolean
+)
+returns spend_private.holding
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
+-- A nested loop alone takes the quotas in their order, which is the lock order.
+set enable_hashjoin = 'off'
+set enable_mergejoin = 'off'
+as $$
 declare
   v_holding spend_private.holding;
-  v_place integer := 1;
 begin
   with held as (
     update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
@@ -70,26 +105,31 @@ begin
 exception
   -- Leaving the block undoes everything: who waits for a slot of one quota must not hold one of a later quota.
   when sqlstate 'SGROO' then
-    while v_holding.holds[v_place].quota_id = p_quotas[v_place].quota_id loop
-      v_place := v_place + 1;
+    v_holding.full_place := 1;
+    while v_holding.holds[v_holding.full_place].quota_id = p_quotas[v_holding.full_place].quota_id loop
+      v_holding.full_place := v_holding.full_place + 1;
     end loop;
-    return row('{}', '{}', v_place);
+    return v_holding;
 end;
-$function$;
+$$;
+comment on function spend_private.hold_at_once is
+  'Holds p_cost_usd in one slot of each quota, all of which have room, by one statement that locks them in their order; or in none of them (full_place), when one has no slot with room that nobody has locked.';
+revoke all on function spend_private.hold_at_once from public;
 
-CREATE OR REPLACE FUNCTION spend_private.move_balances (
-  p_holds        spend.reservation_hold[],
+create or replace function spend_private.move_balances(
+  p_holds spend.reservation_hold[],
   p_reserved_usd numeric,
-  p_spent_usd    numeric
+  p_spent_usd numeric
 )
-  RETURNS spend.reservation_hold[]
-  LANGUAGE plpgsql
-  SET search_path TO 'pg_catalog', 'pg_temp'
-  SET plan_cache_mode TO 'force_generic_plan'
-  SET enable_seqscan TO 'off'
-  SET enable_hashjoin TO 'off'
-  SET enable_mergejoin TO 'off'
-  AS $function$
+returns spend.reservation_hold[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- A nested loop alone takes the balances in their order, which is the lock order.
+set enable_hashjoin = 'off'
+set enable_mergejoin = 'off'
+as $$
 declare
   v_at_threshold spend.reservation_hold[];
 begin
@@ -108,15 +148,15 @@ begin
   where not m.is_below_threshold;
   return coalesce(v_at_threshold, '{}');
 end;
-$function$;
+$$;
+comment on function spend_private.move_balances is
+  'Adds to what is held and spent, in USD, in each of the balances, in their order. Skips a balance whose quota was deleted. Returns those whose quotas may be at or above the warning threshold.';
 
-CREATE OR REPLACE FUNCTION spend_private.new_reservation_id (
-  p_tenant_id uuid
-)
-  RETURNS uuid
-  LANGUAGE plpgsql
-  SET search_path TO 'pg_catalog', 'pg_temp'
-  AS $function$
+create or replace function spend_private.new_reservation_id(p_tenant_id uuid)
+returns uuid
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
 declare
   v_random text := gen_random_uuid()::text;
 begin
@@ -126,60 +166,29 @@ begin
     || '8' || substr(v_random, 16, 9) || left(p_tenant_id::text, 8) || right(v_random, 4)
   )::uuid;
 end;
-$function$;
+$$;
+comment on function spend_private.new_reservation_id is
+  'UUIDv8: 48 bits of Unix time in ms, 26 random bits around the variant, the tenant''s key (tenant_key), 16 random bits. Close in time is close in the index.';
 
-CREATE OR REPLACE FUNCTION spend_private.quota_details (
-  p_quota        spend.cost_quotas,
-  p_period_start timestamp with time zone,
-  p_cost_usd     numeric,
-  p_now          timestamp with time zone DEFAULT now()
+create or replace function spend_private.reserve(
+  p_tenant_id uuid,
+  p_user_id uuid,
+  p_resource_type text,
+  p_usage jsonb,
+  p_task text default 'chat',
+  p_conversation_id text default null,
+  p_path_id text default null,
+  p_idempotency_key text default null,
+  p_ttl_seconds integer default 600,
+  p_enforce boolean default true,
+  p_metadata jsonb default '{}',
+  p_now timestamptz default now(),
+  p_closed_too boolean default false
 )
-  RETURNS spend.quota_details
-  LANGUAGE plpgsql
-  STABLE
-  SET search_path TO 'pg_catalog', 'pg_temp'
-  SET plan_cache_mode TO 'force_generic_plan'
-  SET enable_seqscan TO 'off'
-  AS $function$
-begin
-  return (
-    select row(
-      p_quota.id, p_quota.scope, p_quota.scope_id, p_quota.resource_type, p_quota.period, p_quota.limit_usd,
-      u.spent_usd, u.reserved_usd, u.spent_usd + u.reserved_usd, p_cost_usd,
-      greatest(p_quota.limit_usd - u.spent_usd - u.reserved_usd, 0),
-      spend_private.utilization_percent(u.spent_usd + u.reserved_usd, p_quota.limit_usd),
-      nullif(coalesce(u.period_end, upper(spend_private.quota_bounds(p_quota, p_now))), 'infinity')
-    )::spend.quota_details
-    from (
-      select
-        coalesce(sum(b.spent_usd), 0) as spent_usd, coalesce(sum(b.reserved_usd), 0) as reserved_usd,
-        max(b.period_end) as period_end
-      from spend_private.quota_balances as b
-      where b.quota_id = p_quota.id and b.period_start = p_period_start
-    ) as u
-  );
-end;
-$function$;
-
-CREATE OR REPLACE FUNCTION spend_private.reserve (
-  p_tenant_id       uuid,
-  p_user_id         uuid,
-  p_resource_type   text,
-  p_usage           jsonb,
-  p_task            text                     DEFAULT 'chat'::text,
-  p_conversation_id text                     DEFAULT NULL::text,
-  p_path_id         text                     DEFAULT NULL::text,
-  p_idempotency_key text                     DEFAULT NULL::text,
-  p_ttl_seconds     integer                  DEFAULT 600,
-  p_enforce         boolean                  DEFAULT true,
-  p_metadata        jsonb                    DEFAULT '{}'::jsonb,
-  p_now             timestamp with time zone DEFAULT now(),
-  p_closed_too      boolean                  DEFAULT false
-)
-  RETURNS spend.reserve_result
-  LANGUAGE plpgsql
-  SET search_path TO 'pg_catalog', 'pg_temp'
-  AS $function$
+returns spend.reserve_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
 declare
   v_wrong text[];
   v_call spend_private.call;
@@ -256,10 +265,6 @@ begin
   into v_answer.allowed, v_answer.reservation_id, v_answer.estimated_cost_usd, v_answer.expires_at, v_answer.replayed;
   return v_answer;
 end;
-$function$;
-
-COMMENT ON FUNCTION "spend_private"."hold_at_once"(spend_private.applicable_quota[], numeric, boolean) IS 'Holds p_cost_usd in one slot of each quota, all of which have room, by one statement that locks them in their order; or in none of them (full_place), when one has no slot with room that nobody has locked.';
-
-COMMENT ON FUNCTION "spend_private"."new_reservation_id"(uuid) IS 'UUIDv8: 48 bits of Unix time in ms, 26 random bits around the variant, the tenant''s key (tenant_key), 16 random bits. Close in time is close in the index.';
-
-REVOKE ALL ON FUNCTION "spend_private"."hold_at_once"(spend_private.applicable_quota[], numeric, boolean) FROM PUBLIC;
+$$;
+comment on function spend_private.reserve is
+  'spend.reserve with a clock. p_closed_too: see spend_private.authorise_call.';

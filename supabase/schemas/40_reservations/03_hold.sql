@@ -24,7 +24,6 @@ set enable_mergejoin = 'off'
 as $$
 declare
   v_holding spend_private.holding;
-  v_place integer := 1;
 begin
   with held as (
     update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
@@ -74,10 +73,11 @@ begin
 exception
   -- Leaving the block undoes everything: who waits for a slot of one quota must not hold one of a later quota.
   when sqlstate 'SGROO' then
-    while v_holding.holds[v_place].quota_id = p_quotas[v_place].quota_id loop
-      v_place := v_place + 1;
+    v_holding.full_place := 1;
+    while v_holding.holds[v_holding.full_place].quota_id = p_quotas[v_holding.full_place].quota_id loop
+      v_holding.full_place := v_holding.full_place + 1;
     end loop;
-    return row('{}', '{}', v_place);
+    return v_holding;
 end;
 $$;
 comment on function spend_private.hold_at_once is
