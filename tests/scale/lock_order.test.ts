@@ -77,22 +77,19 @@ function shapeOf(plan: Plan): string {
   return `${plan["Node Type"]}: ${outer?.["Node Type"]}, ${inner?.["Node Type"]} ${inner?.["Index Name"]}`;
 }
 
-const IN_ORDER = [
-  "Nested Loop: Subquery Scan, Index Scan quota_balances_pkey",
-  "Nested Loop: Function Scan, Index Scan quota_balances_pkey",
-];
-
 describe("A call locks its balances in the order of its quotas", () => {
   it.each([
-    ["planned before there is a balance, on tables that nobody analysed", async () => {}],
-    ["planned on tables that are known to be empty", (sql: Sql) => sql`vacuum analyze`],
+    ["planned on tables that nobody analysed", call],
     [
-      "planned on tables that are known to be small",
+      "planned on tables that are known to be empty",
       async (sql: Sql) => {
-        await call(sql);
+        await sql`delete from spend_private.quota_balances`;
         await sql`vacuum analyze`;
+        // Opens the balances anew.
+        await call(sql);
       },
     ],
+    ["planned on tables that are known to be small", (sql: Sql) => sql`vacuum analyze`],
     [
       "planned on tables of many periods",
       async (sql: Sql) => {
@@ -105,11 +102,9 @@ describe("A call locks its balances in the order of its quotas", () => {
     ],
   ])("%s", async (_, prepare) => {
     await prepare(database.sql);
-    const plans = await plansOfCall();
-    expect(plans.flatMap(balanceUpdates)).toEqual(expect.arrayContaining(IN_ORDER));
-    // The first call of a period goes another way before: it opens the balances.
-    expect(plans.flatMap(balanceUpdates).filter((shape) => shape.startsWith("Nested"))).toEqual(
-      IN_ORDER,
-    );
+    expect((await plansOfCall()).flatMap(balanceUpdates)).toEqual([
+      "Nested Loop: Subquery Scan, Index Scan quota_balances_pkey",
+      "Nested Loop: Function Scan, Index Scan quota_balances_pkey",
+    ]);
   });
 });
