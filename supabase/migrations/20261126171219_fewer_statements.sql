@@ -4,6 +4,26 @@ set statement_timeout = '5min';
 
 SET local check_function_bodies = off;
 
+create or replace function spend_private.lock_class(p_name text)
+returns integer
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- 0x73706e64, "spnd", and what follows. A plan has the number: a name that is not here fails, and costs no call
+  -- anything.
+  case p_name
+    when 'calls' then return 1936748132;
+    when 'quota_changes' then return 1936748133;
+    when 'tenant_quota_changes' then return 1936748134;
+    when 'recounts' then return 1936748135;
+    when 'turns' then return 1936748136;
+  end case;
+end;
+$$;
+comment on function spend_private.lock_class is
+  'First number of the advisory locks that serialize transactions. calls, by tenant_key: join_calls, stop_calls. quota_changes, 0: lock_quota_changes. tenant_quota_changes, by tenant_key: lock_tenant_quota_changes. recounts, 0: stop_recounts. turns, by quota: await_turn. Locks of one request or job have a key of 64 bits, hashed where they are taken.';
+
 create or replace function spend_private.quota_details(
   p_quota spend.cost_quotas,
   p_period_start timestamptz,
@@ -38,6 +58,21 @@ $$;
 comment on function spend_private.quota_details(spend.cost_quotas, timestamptz, numeric, timestamptz) is
   'State of a quota in the period that begins at p_period_start, over all of its slots.';
 
+create or replace function spend_private.await_turn(p_quota_id bigint)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Who waits for a row waits for the transaction that changed it last: each commit wakes all that wait, and all but one
+  -- wait again. Here a commit wakes the next one alone.
+  perform pg_advisory_xact_lock(spend_private.lock_class('turns'), p_quota_id::bit(32)::integer);
+end;
+$$;
+comment on function spend_private.await_turn is
+  'Queues for the only slot of a quota, in order of arrival. Right before that slot is locked, and only where it is the first balance that the transaction locks: one that has it already would wait for a caller that waits for it. Locks of balances stay what makes admission exact; who does not queue waits for those.';
+revoke all on function spend_private.await_turn from public;
+
 create or replace function spend_private.hold_at_once(
   p_quotas spend_private.applicable_quota[],
   p_cost_usd numeric,
@@ -57,6 +92,9 @@ as $$
 declare
   v_holding spend_private.holding;
 begin
+  if p_quotas[1].slots = 1 and pg_current_xact_id_if_assigned() is null then
+    perform spend_private.await_turn(p_quotas[1].quota_id);
+  end if;
   with held as (
     update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
     from (
@@ -113,8 +151,88 @@ exception
 end;
 $$;
 comment on function spend_private.hold_at_once is
-  'Holds p_cost_usd in one slot of each quota, all of which have room, by one statement that locks them in their order; or in none of them (full_place), when one has no slot with room that nobody has locked.';
+  'Holds p_cost_usd in one slot of each quota, all of which have room, by one statement that locks them in their order, after its turn at the first where that has one slot (await_turn); or in none of them (full_place), when one has no slot with room that nobody has locked.';
 revoke all on function spend_private.hold_at_once from public;
+
+drop function spend_private.book(spend.reservations, text, spend_private.actual_cost, jsonb, timestamptz);
+
+create function spend_private.book(
+  p_reservation spend.reservations,
+  p_status text,
+  p_actual spend_private.actual_cost,
+  p_metadata jsonb,
+  p_now timestamptz,
+  p_is_first boolean default false
+)
+returns spend.settle_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_cost_usd numeric := p_actual.cost_usd - coalesce(p_reservation.actual_cost_usd, 0);
+  -- The events of a call add up to one call, or to none when it is released, however often it is corrected.
+  v_calls integer := (p_status <> 'released')::integer - (p_reservation.status in ('settled', 'expired'))::integer;
+  v_kind text := case
+    when p_reservation.status <> 'held' then 'correction'
+    when p_status = 'expired' then 'expiry'
+    else 'charge'
+  end;
+  v_at_threshold spend.reservation_hold[] := p_reservation.holds; -- after an overrun, all of them
+begin
+  if p_reservation.status = 'released' and not spend_private.is_booked(p_reservation) then
+    v_kind := 'charge';
+  end if;
+  if p_status <> 'released' or v_cost_usd <> 0 or v_calls <> 0 then
+    insert into spend.cost_events (
+      tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
+      task, resource_type, provider, product, usage, cost_usd, calls, price_ids, is_estimated, metadata
+    )
+    values (
+      p_reservation.tenant_id, p_reservation.created_at, p_now, v_kind,
+      p_reservation.id, p_reservation.user_id, p_reservation.conversation_id, p_reservation.path_id,
+      p_reservation.task, p_reservation.resource_type, p_reservation.provider, p_reservation.product,
+      p_actual.usage, v_cost_usd, v_calls, p_actual.price_ids, p_actual.is_estimated,
+      p_reservation.metadata || coalesce(p_metadata, '{}')
+    );
+  end if;
+
+  update spend.reservations as r set
+    status = p_status, actual_cost_usd = p_actual.cost_usd, is_estimated = p_actual.is_estimated,
+    release_reason = case p_status when 'released' then p_metadata ->> 'release_reason' end,
+    ended_at = p_now
+  where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id;
+
+  -- Balances last: others wait for them, so they are locked for the shortest time.
+  if p_is_first and p_reservation.status = 'held' and p_reservation.holds[1].slot = 0 then
+    perform spend_private.await_turn(p_reservation.holds[1].quota_id);
+  end if;
+  if p_reservation.status <> 'held' then
+    v_at_threshold := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
+  elsif v_cost_usd > p_reservation.estimated_cost_usd then
+    perform spend_private.overrun_balances(p_reservation.holds, -p_reservation.estimated_cost_usd, v_cost_usd);
+  else
+    v_at_threshold := spend_private.move_balances(p_reservation.holds, -p_reservation.estimated_cost_usd, v_cost_usd);
+  end if;
+  if v_cost_usd < 0 then
+    perform spend_private.end_alerts(p_reservation.holds, p_now);
+  end if;
+
+  return row(
+    p_reservation.id, p_status,
+    -- As it is stored, so that a retry gets the same answer.
+    p_actual.cost_usd::numeric(24, 12),
+    p_reservation.estimated_cost_usd::numeric, p_actual.is_estimated,
+    case v_at_threshold
+      when '{}' then '{}' else spend_private.record_warnings(p_reservation.tenant_id, v_at_threshold, p_actual.cost_usd, p_now)
+    end
+  );
+end;
+$$;
+comment on function spend_private.book is
+  'Ends a reservation, or corrects its end: writes the event with the difference between its cost and what was booked before, and returns the hold. Changes the balances that hold it; after its end, those that count it now. p_is_first: the transaction had written nothing before, and so has locked no balance (await_turn).';
+revoke all on function spend_private.book from public;
 
 create or replace function spend_private.move_balances(
   p_holds spend.reservation_hold[],
@@ -169,6 +287,35 @@ end;
 $$;
 comment on function spend_private.new_reservation_id is
   'UUIDv8: 48 bits of Unix time in ms, 26 random bits around the variant, the tenant''s key (tenant_key), 16 random bits. Close in time is close in the index.';
+
+create or replace function spend_private.release(
+  p_reservation_id uuid,
+  p_reason text default 'cancelled',
+  p_now timestamptz default now()
+)
+returns spend.settle_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Before the reservation is locked.
+  v_is_first boolean := pg_current_xact_id_if_assigned() is null;
+  v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
+begin
+  if length(p_reason) > 200 then
+    perform spend_private.fail_usage('reason', 'is longer than 200 characters');
+  end if;
+  if v_reservation.status in ('settled', 'released') then
+    return spend_private.settle_answer(v_reservation);
+  end if;
+  return spend_private.book(
+    v_reservation, 'released', row(0, null, v_reservation.price_ids, false),
+    jsonb_build_object('release_reason', coalesce(p_reason, 'cancelled')), p_now, v_is_first
+  );
+end;
+$$;
+comment on function spend_private.release is
+  'spend.release with a clock.';
 
 create or replace function spend_private.reserve(
   p_tenant_id uuid,
@@ -268,3 +415,32 @@ end;
 $$;
 comment on function spend_private.reserve is
   'spend.reserve with a clock. p_closed_too: see spend_private.authorise_call.';
+
+create or replace function spend_private.settle(
+  p_reservation_id uuid,
+  p_usage jsonb,
+  p_metadata jsonb default '{}',
+  p_now timestamptz default now()
+)
+returns spend.settle_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Before the reservation is locked.
+  v_is_first boolean := pg_current_xact_id_if_assigned() is null;
+  v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
+  v_actual spend_private.actual_cost;
+begin
+  if jsonb_typeof(p_metadata) <> 'object' or pg_column_size(p_metadata) > 8192 then
+    perform spend_private.fail_usage('metadata', 'is not an object of at most 8 KiB');
+  elsif v_reservation.status = 'settled' then
+    return spend_private.settle_answer(v_reservation);
+  end if;
+  v_actual := spend_private.actual_cost(v_reservation, p_usage);
+  v_actual.is_estimated := v_actual.is_estimated or coalesce(p_metadata @> '{"is_estimated": true}', false);
+  return spend_private.book(v_reservation, 'settled', v_actual, p_metadata, p_now, v_is_first);
+end;
+$$;
+comment on function spend_private.settle is
+  'spend.settle with a clock.';

@@ -25,6 +25,9 @@ as $$
 declare
   v_holding spend_private.holding;
 begin
+  if p_quotas[1].slots = 1 and pg_current_xact_id_if_assigned() is null then
+    perform spend_private.await_turn(p_quotas[1].quota_id);
+  end if;
   with held as (
     update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
     from (
@@ -81,7 +84,7 @@ exception
 end;
 $$;
 comment on function spend_private.hold_at_once is
-  'Holds p_cost_usd in one slot of each quota, all of which have room, by one statement that locks them in their order; or in none of them (full_place), when one has no slot with room that nobody has locked.';
+  'Holds p_cost_usd in one slot of each quota, all of which have room, by one statement that locks them in their order, after its turn at the first where that has one slot (await_turn); or in none of them (full_place), when one has no slot with room that nobody has locked.';
 
 create function spend_private.hold(
   p_quotas spend_private.applicable_quota[],
