@@ -65,7 +65,10 @@ describe("Calls of a user whose quota has one slot", () => {
   });
 
   it.each([
-    ["settled", (sql: Sql, id: string | null) => sql`select spend.settle(${id}, ${sql.json(usageOf(1))})`],
+    [
+      "settled",
+      (sql: Sql, id: string | null) => sql`select spend.settle(${id}, ${sql.json(usageOf(1))})`,
+    ],
     ["released", (sql: Sql, id: string | null) => sql`select spend.release(${id})`],
   ])("wait for their turn alone when they are %s", async (_, end) => {
     const { sql } = database;
