@@ -162,7 +162,7 @@ create function spend_private.book(
   p_actual spend_private.actual_cost,
   p_metadata jsonb,
   p_now timestamptz,
-  p_is_first boolean default false
+  p_is_first boolean
 )
 returns spend.settle_result
 language plpgsql volatile
