@@ -31,6 +31,7 @@ const TESTS: Record<string, string[]> = {
   "20_prices": [vitest("race/prices"), vitest("race/locks")],
   "30_quotas": [
     vitest("race/locks"),
+    vitest("race/turns"),
     vitest("race/shapes"),
     vitest("race/maintenance"),
     vitest("race/property"),

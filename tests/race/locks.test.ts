@@ -450,6 +450,24 @@ describe("Slots", () => {
     },
   );
 
+  it.each([0, 1])(
+    "of which number %i is locked: also a call that another quota makes room for takes the other one",
+    async (slot) => {
+      const quota = await share(5, 5);
+      const user = await addUser(sql, tenantId);
+      // Its only slot is allotted less than the warning threshold.
+      await addQuota(sql, { scope: "user", tenantId, userId: user, limitUsd: 1, slots: 1 });
+      await withSessions(sql, 1, async (a) => {
+        await a.sql`begin`;
+        await a.sql`
+          select from spend_private.quota_balances
+          where quota_id = ${quota} and slot = ${slot} for no key update`;
+        // A call that waited would fail: A commits after it.
+        expect((await reserve(sql, tenantId, user, 0.9)).allowed).toBe(true);
+      });
+    },
+  );
+
   it("of which only one has room, that is in use: B waits for it, and is refused what A left no room for", async () => {
     await share(10, 0);
     expect(await interleave(reserved(8), reserved(5))).toMatchObject([

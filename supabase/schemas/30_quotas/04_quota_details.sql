@@ -10,30 +10,23 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
-declare
-  v_details spend.quota_details;
 begin
-  select
-    coalesce(sum(b.spent_usd), 0), coalesce(sum(b.reserved_usd), 0),
-    coalesce(max(b.period_end), upper(spend_private.quota_bounds(p_quota, p_now)))
-  into v_details.spent_usd, v_details.reserved_usd, v_details.period_end
-  from spend_private.quota_balances as b
-  where b.quota_id = p_quota.id and b.period_start = p_period_start;
-
-  v_details.quota_id := p_quota.id;
-  v_details.limit_usd := p_quota.limit_usd;
-  v_details.scope := p_quota.scope;
-  v_details.scope_id := p_quota.scope_id;
-  v_details.resource_type := p_quota.resource_type;
-  v_details.period := p_quota.period;
-  v_details.current_spend_usd := v_details.spent_usd + v_details.reserved_usd;
-  v_details.estimated_cost_usd := p_cost_usd;
-  v_details.remaining_usd := greatest(v_details.limit_usd - v_details.current_spend_usd, 0);
-  v_details.utilization_percent := spend_private.utilization_percent(
-    v_details.current_spend_usd, v_details.limit_usd
+  return (
+    select row(
+      p_quota.id, p_quota.scope, p_quota.scope_id, p_quota.resource_type, p_quota.period, p_quota.limit_usd,
+      u.spent_usd, u.reserved_usd, u.spent_usd + u.reserved_usd, p_cost_usd,
+      greatest(p_quota.limit_usd - u.spent_usd - u.reserved_usd, 0),
+      spend_private.utilization_percent(u.spent_usd + u.reserved_usd, p_quota.limit_usd),
+      nullif(coalesce(u.period_end, upper(spend_private.quota_bounds(p_quota, p_now))), 'infinity')
+    )::spend.quota_details
+    from (
+      select
+        coalesce(sum(b.spent_usd), 0) as spent_usd, coalesce(sum(b.reserved_usd), 0) as reserved_usd,
+        max(b.period_end) as period_end
+      from spend_private.quota_balances as b
+      where b.quota_id = p_quota.id and b.period_start = p_period_start
+    ) as u
   );
-  v_details.period_end := nullif(v_details.period_end, 'infinity');
-  return v_details;
 end;
 $$;
 comment on function spend_private.quota_details(spend.cost_quotas, timestamptz, numeric, timestamptz) is

@@ -6,6 +6,86 @@ create type spend_private.holding as (
 comment on type spend_private.holding is
   'Balances that hold a call, in lock order. at_threshold: those whose quotas may be at or above the warning threshold. full_place: nothing is held, since the quota at this place has no room, or no slot with room that is free.';
 
+create function spend_private.hold_at_once(
+  p_quotas spend_private.applicable_quota[],
+  p_cost_usd numeric,
+  p_enforce boolean
+)
+returns spend_private.holding
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+-- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
+set enable_bitmapscan = 'off'
+-- A nested loop alone takes the quotas in their order, which is the lock order.
+set enable_hashjoin = 'off'
+set enable_mergejoin = 'off'
+as $$
+declare
+  v_holding spend_private.holding;
+begin
+  if p_quotas[1].slots = 1 and pg_current_xact_id_if_assigned() is null then
+    perform spend_private.await_turn(p_quotas[1].quota_id);
+  end if;
+  with held as (
+    update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
+    from (
+      select
+        q.ordinality as place, q.quota_id, q.period_start, not (p_enforce and q.is_enforced) as is_observed,
+        -- Each connection starts at a slot of its own, so that connections rarely meet. The only slot is waited for.
+        case when q.slots = 1 then 0 else (
+          select f.slot
+          from (values (pg_backend_pid() % q.slots), (0)) as start (slot)
+          cross join lateral (
+            select o.slot
+            from spend_private.quota_balances as o
+            where o.quota_id = q.quota_id and o.period_start = q.period_start and o.slot >= start.slot
+              and case
+                when o.is_split then o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
+                else not (p_enforce and q.is_enforced)
+              end
+            order by o.slot
+            limit 1
+            for no key update skip locked
+          ) as f
+          limit 1
+        ) end as slot
+      from unnest(p_quotas) with ordinality as q
+      -- Not merged into the join: the search must run once for each quota.
+      offset 0
+    ) as q
+    where b.quota_id = q.quota_id and b.period_start = q.period_start and b.slot = q.slot
+      -- The only slot may have lost its room while it was waited for.
+      and case
+        when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+        else q.is_observed
+      end
+    returning q.place, row(b.quota_id, b.period_start, b.slot)::spend.reservation_hold as hold, b.is_below_threshold
+  )
+
+  select
+    coalesce(array_agg(h.hold order by h.place), '{}'),
+    coalesce(array_agg(h.hold order by h.place) filter (where not h.is_below_threshold), '{}')
+  into v_holding.holds, v_holding.at_threshold
+  from held as h;
+  if cardinality(v_holding.holds) < cardinality(p_quotas) then
+    raise exception using errcode = 'SGROO', message = 'no_room_left';
+  end if;
+  return v_holding;
+exception
+  -- Leaving the block undoes everything: who waits for a slot of one quota must not hold one of a later quota.
+  when sqlstate 'SGROO' then
+    v_holding.full_place := 1;
+    while v_holding.holds[v_holding.full_place].quota_id = p_quotas[v_holding.full_place].quota_id loop
+      v_holding.full_place := v_holding.full_place + 1;
+    end loop;
+    return v_holding;
+end;
+$$;
+comment on function spend_private.hold_at_once is
+  'Holds p_cost_usd in one slot of each quota, all of which have room, by one statement that locks them in their order, after its turn at the first where that has one slot (await_turn); or in none of them (full_place), when one has no slot with room that nobody has locked.';
+
 create function spend_private.hold(
   p_quotas spend_private.applicable_quota[],
   p_cost_usd numeric,

@@ -3,7 +3,8 @@ create function spend_private.book(
   p_status text,
   p_actual spend_private.actual_cost,
   p_metadata jsonb,
-  p_now timestamptz
+  p_now timestamptz,
+  p_is_first boolean
 )
 returns spend.settle_result
 language plpgsql volatile
@@ -46,6 +47,9 @@ begin
   where r.tenant_id = p_reservation.tenant_id and r.id = p_reservation.id;
 
   -- Balances last: others wait for them, so they are locked for the shortest time.
+  if p_is_first and p_reservation.status = 'held' and p_reservation.holds[1].slot = 0 then
+    perform spend_private.await_turn(p_reservation.holds[1].quota_id);
+  end if;
   if p_reservation.status <> 'held' then
     v_at_threshold := spend_private.correct_balances(p_reservation, v_cost_usd, p_now);
   elsif v_cost_usd > p_reservation.estimated_cost_usd then
@@ -69,7 +73,7 @@ begin
 end;
 $$;
 comment on function spend_private.book is
-  'Ends a reservation, or corrects its end: writes the event with the difference between its cost and what was booked before, and returns the hold. Changes the balances that hold it; after its end, those that count it now.';
+  'Ends a reservation, or corrects its end: writes the event with the difference between its cost and what was booked before, and returns the hold. Changes the balances that hold it; after its end, those that count it now. p_is_first: the transaction had written nothing before, and so has locked no balance (await_turn).';
 
 create function spend_private.is_booked(p_reservation spend.reservations)
 returns boolean

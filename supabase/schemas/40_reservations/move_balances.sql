@@ -8,23 +8,27 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+-- A nested loop alone takes the balances in their order, which is the lock order.
+set enable_hashjoin = 'off'
+set enable_mergejoin = 'off'
 as $$
 declare
-  v_hold spend.reservation_hold;
-  v_is_below_threshold boolean;
-  v_at_threshold spend.reservation_hold[] := '{}';
+  v_at_threshold spend.reservation_hold[];
 begin
-  foreach v_hold in array p_holds loop
+  with moved as (
     update spend_private.quota_balances as b set
       reserved_usd = b.reserved_usd + p_reserved_usd,
       spent_usd = b.spent_usd + p_spent_usd
-    where b.quota_id = v_hold.quota_id and b.period_start = v_hold.period_start and b.slot = v_hold.slot
-    returning b.is_below_threshold into v_is_below_threshold;
-    if not v_is_below_threshold then
-      v_at_threshold := v_at_threshold || v_hold;
-    end if;
-  end loop;
-  return v_at_threshold;
+    from unnest(p_holds) with ordinality as h
+    where b.quota_id = h.quota_id and b.period_start = h.period_start and b.slot = h.slot
+    returning h.ordinality as place, h.quota_id, h.period_start, h.slot, b.is_below_threshold
+  )
+
+  select array_agg(row(m.quota_id, m.period_start, m.slot)::spend.reservation_hold order by m.place)
+  into v_at_threshold
+  from moved as m
+  where not m.is_below_threshold;
+  return coalesce(v_at_threshold, '{}');
 end;
 $$;
 comment on function spend_private.move_balances is

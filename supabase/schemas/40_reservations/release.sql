@@ -25,6 +25,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- Before the reservation is locked.
+  v_is_first boolean := pg_current_xact_id_if_assigned() is null;
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
 begin
   if length(p_reason) > 200 then
@@ -35,7 +37,7 @@ begin
   end if;
   return spend_private.book(
     v_reservation, 'released', row(0, null, v_reservation.price_ids, false),
-    jsonb_build_object('release_reason', coalesce(p_reason, 'cancelled')), p_now
+    jsonb_build_object('release_reason', coalesce(p_reason, 'cancelled')), p_now, v_is_first
   );
 end;
 $$;

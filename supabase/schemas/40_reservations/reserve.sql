@@ -96,7 +96,7 @@ begin
     v_is_usual := v_is_usual and v_quota.has_room and not v_quota.is_expected;
   end loop;
   if v_is_usual then
-    v_holding := spend_private.hold(v_quotas, v_call.cost_usd, v_is_enforced);
+    v_holding := spend_private.hold_at_once(v_quotas, v_call.cost_usd, v_is_enforced);
   end if;
   if not v_is_usual or v_holding.full_place is not null then
     v_admission := spend_private.admit(v_call, v_quotas, v_holding.full_place, v_is_enforced, p_now);

@@ -27,6 +27,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- Before the reservation is locked.
+  v_is_first boolean := pg_current_xact_id_if_assigned() is null;
   v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
   v_actual spend_private.actual_cost;
 begin
@@ -37,7 +39,7 @@ begin
   end if;
   v_actual := spend_private.actual_cost(v_reservation, p_usage);
   v_actual.is_estimated := v_actual.is_estimated or coalesce(p_metadata @> '{"is_estimated": true}', false);
-  return spend_private.book(v_reservation, 'settled', v_actual, p_metadata, p_now);
+  return spend_private.book(v_reservation, 'settled', v_actual, p_metadata, p_now, v_is_first);
 end;
 $$;
 comment on function spend_private.settle is
