@@ -12,6 +12,17 @@ DROP FUNCTION "spend_private"."prices_in_force"(uuid, text, spend_private.usage_
 
 DROP TYPE "spend_private"."price_in_force";
 
+CREATE TYPE "spend_private"."price_line" AS (
+  "meter"            text,
+  "part_of"          text,
+  "provider_decides" boolean,
+  "tier_from"        bigint,
+  "price_id"         bigint,
+  "usd"              numeric,
+  "unit_size"        numeric,
+  "version"          bigint
+);
+
 CREATE TABLE "spend_private"."price_book" (
   "provider"      text                     NOT NULL,
   "product"       text                     NOT NULL,
@@ -20,6 +31,7 @@ CREATE TABLE "spend_private"."price_book" (
   "tenant_id"     uuid                     NOT NULL,
   "valid_from"    timestamp with time zone NOT NULL,
   "version"       bigint                   NOT NULL,
+  "lines"         spend_private.price_line[] NOT NULL,
   CONSTRAINT "price_book_pkey" PRIMARY KEY (PROVIDER, product, resource_type, service_tier, tenant_id, valid_from)
 );
 
@@ -38,20 +50,6 @@ CREATE TYPE "spend_private"."price_change" AS (
   "tenant_id"  uuid,
   "valid_from" timestamp WITH time zone
 );
-
-CREATE TYPE "spend_private"."price_line" AS (
-  "meter"            text,
-  "part_of"          text,
-  "provider_decides" boolean,
-  "tier_from"        bigint,
-  "price_id"         bigint,
-  "usd"              numeric,
-  "unit_size"        numeric,
-  "version"          bigint
-);
-
-ALTER TABLE "spend_private"."price_book"
-  ADD COLUMN "lines" spend_private.price_line[] NOT NULL;
 
 CREATE OR REPLACE FUNCTION spend_private.authorise_call (
   p_tenant_id     uuid,
