@@ -117,7 +117,7 @@ async function answers(
   sql: Sql,
   random: Random,
   tenants: string[],
-  version: number,
+  versions: [number, number],
 ): Promise<Row[]> {
   const calls = Array.from({ length: 300 }, (_, place) => ({
     place,
