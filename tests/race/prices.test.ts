@@ -30,16 +30,18 @@ interface NewPrice {
   meter?: string;
   usd: number;
   serviceTier?: string;
+  /** Whose negotiated price it is. */
+  tenant?: string;
   /** Without it: the moment that the transaction began. */
   from?: string;
 }
 
 async function addPrice(sql: Sql, price: NewPrice): Promise<number> {
   const [row] = await sql`
-    insert into spend.prices (resource_type, provider, product, meter, usd, service_tier, effective_from)
+    insert into spend.prices (resource_type, provider, product, meter, usd, service_tier, tenant_id, effective_from)
     values (
       'llm', ${price.provider ?? "test"}, ${price.product ?? model}, ${price.meter ?? "input_tokens"}, ${price.usd},
-      ${price.serviceTier ?? "standard"}, coalesce(${price.from ?? null}::timestamptz, now())
+      ${price.serviceTier ?? "standard"}, ${price.tenant ?? null}, coalesce(${price.from ?? null}::timestamptz, now())
     )
     returning id`;
   return Number(row?.id);
@@ -116,6 +118,18 @@ describe("A price that comes later", () => {
       await a`begin`;
       const call = await reserve(a);
       await addPrice(sql, { usd: 50, from: "2026-06-01" });
+      await a`commit`;
+      expect(await settle(sql, call.id)).toEqual({ usd: 3, guessed: false });
+      expect((await reserve(sql)).usd).toBe(52);
+    });
+  });
+
+  it("for this tenant alone, with a past date, beside a call that is not committed yet, leaves the call to settle at $3", async () => {
+    const { sql } = database;
+    await onConnection(async (a) => {
+      await a`begin`;
+      const call = await reserve(a);
+      await addPrice(sql, { usd: 50, from: "2026-06-01", tenant: tenantId });
       await a`commit`;
       expect(await settle(sql, call.id)).toEqual({ usd: 3, guessed: false });
       expect((await reserve(sql)).usd).toBe(52);

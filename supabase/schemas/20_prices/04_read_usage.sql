@@ -19,7 +19,6 @@ declare
   v_texts text[] := case p_resource_type
     when 'llm' then array['provider', 'model', 'service_tier'] when 'e2b' then array['provider', 'template']
   end;
-  v_text text;
   v_numbers jsonb;
   v_wrong jsonb;
 begin
@@ -29,13 +28,13 @@ begin
     perform spend_private.fail_usage('resource_type', 'is neither llm nor e2b');
   end if;
 
-  foreach v_text in array v_texts loop
-    if p_usage ? v_text and (
-      jsonb_typeof(p_usage -> v_text) <> 'string' or length(p_usage ->> v_text) not between 1 and 200
-    ) then
-      perform spend_private.fail_usage(v_text, 'is not a text of 1 to 200 characters');
-    end if;
-  end loop;
+  -- Null, and so not false, where there is no such key.
+  if (jsonb_typeof(p_usage -> v_texts[1]) = 'string' and length(p_usage ->> v_texts[1]) between 1 and 200) is false
+    or (jsonb_typeof(p_usage -> v_texts[2]) = 'string' and length(p_usage ->> v_texts[2]) between 1 and 200) is false
+    or (jsonb_typeof(p_usage -> v_texts[3]) = 'string' and length(p_usage ->> v_texts[3]) between 1 and 200) is false
+  then
+    perform spend_private.fail_text(p_usage, v_texts);
+  end if;
 
   v_numbers := p_usage - v_texts;
   v_wrong := jsonb_path_query_first(v_numbers, '$.keyvalue() ? (
@@ -82,6 +81,26 @@ end;
 $$;
 comment on function spend_private.read_usage is
   'Validates usage and counts it in meters. Counts are whole and not negative, memory_gib may be fractional; a null count is unknown. Pricing finds out whether a key of LLM usage is a meter. Raises 22023 invalid_usage with the field.';
+
+create function spend_private.fail_text(p_usage jsonb, p_texts text[])
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_text text;
+begin
+  foreach v_text in array p_texts loop
+    if p_usage ? v_text and (
+      jsonb_typeof(p_usage -> v_text) <> 'string' or length(p_usage ->> v_text) not between 1 and 200
+    ) then
+      perform spend_private.fail_usage(v_text, 'is not a text of 1 to 200 characters');
+    end if;
+  end loop;
+end;
+$$;
+comment on function spend_private.fail_text is
+  'Raises 22023 invalid_usage with the first of these keys that is not a name.';
 
 create function spend_private.sandbox_units(p_numbers jsonb)
 returns jsonb

@@ -1,32 +1,3 @@
-create function spend_private.has_unused_prices(
-  p_tenant_id uuid,
-  p_resource_type text,
-  p_provider text,
-  p_product text,
-  p_at timestamptz
-)
-returns boolean
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-begin
-  -- Two searches, which skip the negotiated prices of other tenants, however many.
-  return exists (
-    select from spend.prices as p
-    where p.provider = p_provider and p.product = p_product and p.tenant_id is null
-      and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
-  ) or exists (
-    select from spend.prices as p
-    where p.provider = p_provider and p.product = p_product and p.tenant_id = p_tenant_id
-      and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
-  );
-end;
-$$;
-comment on function spend_private.has_unused_prices is
-  'Whether a row that may price a tenant''s call of a product, now or when it settles, is not marked as used yet.';
-
 create function spend_private.mark_prices_used(
   p_tenant_id uuid,
   p_resource_type text,

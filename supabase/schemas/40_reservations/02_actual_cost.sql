@@ -56,4 +56,4 @@ begin
 end;
 $$;
 comment on function spend_private.actual_cost is
-  'Prices the usage that a reservation is settled with, by the rows that priced the reservation (priced_as, price_version), which cannot change; in a copy of it without price_version, by all rows that now apply to its product at the time that it was made. p_is_bound: the usage is a bound (prices_in_force). Raises 22023 invalid_usage.';
+  'Prices the usage that a reservation is settled with, by the rows that priced the reservation (priced_as, price_version), which cannot change; in a copy of it without price_version, by all rows that now apply to its product at the time that it was made. p_is_bound: the usage is a bound (see bill). Raises 22023 invalid_usage.';

@@ -20,6 +20,7 @@ declare
   v_price_version bigint;
   v_counts spend_private.usage_counts;
   v_priced spend_private.priced_usage;
+  v_is_first_use boolean;
 begin
   -- This function is stable: the version of the prices is read in the same snapshot as the prices below.
   select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
@@ -46,12 +47,21 @@ begin
     perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
   end if;
 
+  -- What may price the call, now or when it settles, and is not marked as used yet. Two searches, which skip the
+  -- negotiated prices of other tenants, however many.
+  v_is_first_use := exists (
+    select from spend.prices as p
+    where p.provider = v_counts.provider and p.product = v_priced.priced_as and p.tenant_id is null
+      and p.effective_from <= p_now and p.first_used_at is null and p.resource_type = p_resource_type
+  ) or exists (
+    select from spend.prices as p
+    where p.provider = v_counts.provider and p.product = v_priced.priced_as and p.tenant_id = p_tenant_id
+      and p.effective_from <= p_now and p.first_used_at is null and p.resource_type = p_resource_type
+  );
   return row(
     p_tenant_id, v_time_zone, p_user_id, p_resource_type, coalesce(p_task, 'chat'), v_counts.provider,
     v_priced.product, v_counts.usage, v_priced.cost_usd, v_priced.price_ids, v_priced.priced_as, v_price_version,
-    spend_private.has_unused_prices(
-      p_tenant_id, p_resource_type, v_counts.provider, v_priced.priced_as, p_now
-    )
+    v_is_first_use
   );
 end;
 $$;

@@ -10,6 +10,7 @@ declare
 begin
   select * into v_state from spend_private.verification_state as s for update;
   perform spend_private.verify_again(p_now);
+  perform spend_private.verify_price_book(20, p_now);
   while v_rows < p_max_rows and clock_timestamp() < v_end loop
     v_rows := v_rows + case v_state.stage
       when 'platform' then spend_private.verify_platform(p_now)
@@ -25,7 +26,7 @@ begin
 end;
 $$;
 comment on function spend_private.verify_slice is
-  'Verifies about the next p_max_rows rows (quotas, reservations, events), for half a second at most, and returns how many; starts over at the end. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Safe beside traffic: each check is one statement. Compares balances with the roll-ups, and where they differ with the events; roll-ups with the events.';
+  'Verifies about the next p_max_rows rows (quotas, reservations, events), for half a second at most, and returns how many; starts over at the end. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Safe beside traffic: each check is one statement. Compares balances with the roll-ups, and where they differ with the events; roll-ups with the events; the price book of some products with their prices.';
 
 create function spend_private.verify_platform(p_now timestamptz)
 returns bigint
@@ -297,6 +298,9 @@ begin
         split_part(split_part(v_problem.subject, ' ', 2), '/', 1)::uuid,
         split_part(v_problem.subject, '/', 2)::uuid,
         (v_problem.details ->> 'period_start')::timestamptz
+      )
+      when 'prices' then exists (
+        select from spend_private.wrong_price_book(v_problem.details ->> 'provider', v_problem.details ->> 'product')
       )
       else exists (select from spend_private.wrong_mark())
     end;

@@ -48,13 +48,12 @@ returns numeric
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_counts spend_private.usage_counts;
 begin
-  v_counts.units := jsonb_build_object(p_price.meter, p_units);
-  return (spend_private.bill(p_price.resource_type, v_counts, array[
-    row(p_price.product, p_price.meter, null, p_units, p_price.id, p_usd, p_price.unit_size)::spend_private.price_in_force
-  ])).cost_usd;
+  return (spend_private.bill(
+    p_price.resource_type, jsonb_build_object(p_price.meter, p_units), 0, false, p_price.product, array[
+      row(p_price.meter, null, true, 0, p_price.id, p_usd, p_price.unit_size, p_price.version)::spend_private.price_line
+    ]
+  )).cost_usd;
 end;
 $$;
 comment on function spend_private.cost_of_units is

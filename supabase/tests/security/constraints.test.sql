@@ -39,6 +39,7 @@ insert into good (name, row_data) values
   ('spend.alert_mutes', '{"id": 900001, "tenant_id": "00000000-0000-4000-8000-00000000000a", "until": "2026-01-01", "created_at": "2026-01-01"}'),
   ('spend_private.expiries', '{"tenant_id": "00000000-0000-4000-8000-00000000000a", "id": 900001, "hour": "2026-01-01", "reservations": 1, "usd": 1}'),
   ('spend_private.tenant_rounds', '{"job": "j", "round_at": "2026-01-01"}'),
+  ('spend_private.price_book', '{"provider": "p", "product": "m", "resource_type": "llm", "service_tier": "standard", "tenant_id": "00000000-0000-0000-0000-000000000000", "valid_from": "2026-01-01", "version": 1, "lines": []}'),
   ('spend_private.function_calls', '{"is_only_row": true, "functions_url": "https://example.com", "secret_key": "k"}'),
   ('spend.problems', '{"id": 900001, "job": "j", "subject": "s", "message": "m", "details": {}, "times": 1, "first_seen_at": "2026-01-01", "last_seen_at": "2026-01-01", "retry_at": "2026-01-01"}'),
   ('spend.audit_log', '{"id": 900001, "changed_at": "2026-01-01", "table_name": "t", "command": "INSERT", "role_name": "r", "session_user_name": "s"}');
@@ -266,7 +267,8 @@ insert into bad (name, constraint_name, change) values
   ('spend_private.verification_state', 'verification_state_pkey', '{}'),
   ('spend_private.verification_state', 'stage_is_known', '{"stage": "x"}'),
   ('spend_private.price_state', 'is_only_row', '{"is_only_row": false}'),
-  ('spend_private.price_state', 'price_state_pkey', '{}');
+  ('spend_private.price_state', 'price_state_pkey', '{}'),
+  ('spend_private.price_book', 'price_book_pkey', '{"version": 2}');
 
 create temporary view catalogue as
 select n.nspname || '.' || c.relname as name, k.conname::text as constraint_name

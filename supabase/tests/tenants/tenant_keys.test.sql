@@ -25,6 +25,7 @@ insert into listed (name, grows_by) values
   ('spend.plans', 'rules'),
   ('spend.prices', 'rules'),
   ('spend.product_aliases', 'rules'),
+  ('spend_private.price_book', 'rules'),
   ('spend_private.price_state', 'rules'),
   ('spend.sandbox_templates', 'rules'),
   ('spend.tenant_members', 'rules'),
