@@ -3,17 +3,15 @@
 import { randomBytes } from "node:crypto";
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { releasedMigrations } from "../../scripts/database/release.ts";
+import { migrationsOf, releasedMigrations } from "../../scripts/database/release.ts";
 import { applyDatabaseSettings, bootstrap } from "../../scripts/stack/bootstrap.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
-import { PROJECT } from "../../scripts/stack/paths.ts";
 import { fillOldWorld, type OldWorld } from "./world.ts";
 
-const released = await releasedMigrations();
-const versions = [...new Set(released.map(({ version }) => version))];
+const versions = [...new Set((await releasedMigrations()).map(({ version }) => version))];
 
 const admin = postgres(inject("serverUrl"), { max: 1, onnotice: () => {} });
 const databases: string[] = [];
@@ -41,9 +39,8 @@ async function migrateTo(version: string, url: string): Promise<void> {
     const migrations = join(workdir, "supabase/migrations");
     await mkdir(migrations, { recursive: true });
     await writeFile(join(workdir, "supabase/config.toml"), 'project_id = "upgrade"\n');
-    const last = released.findLastIndex((migration) => migration.version === version);
-    for (const { file } of released.slice(0, last + 1)) {
-      await copyFile(join(PROJECT, "supabase/migrations", file), join(migrations, file));
+    for (const path of await migrationsOf(version)) {
+      await copyFile(path, join(migrations, basename(path)));
     }
     await migrate(url, { workdir });
   } finally {
