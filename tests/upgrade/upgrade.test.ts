@@ -71,6 +71,24 @@ async function books(sql: Sql): Promise<Record<string, string[]>> {
   return result;
 }
 
+/** Tables that grow with every call, their partitions and their indexes, each with its file: a new one means that it was written anew. */
+async function files(sql: Sql): Promise<Record<string, string>> {
+  const rows = await sql<{ name: string; file: string }[]>`
+    with tables as (
+      select c.oid from pg_class as c
+      where c.oid = any ('{spend.reservations, spend_private.quota_balances}'::regclass[])
+      union
+      select t.relid from pg_partition_tree('spend.cost_events') as t
+    )
+    select c.relname as name, pg_relation_filenode(c.oid)::text as file
+    from pg_class as c
+    where pg_relation_filenode(c.oid) is not null and (
+      c.oid in (select oid from tables)
+      or c.oid in (select i.indexrelid from pg_index as i where i.indrelid in (select oid from tables))
+    )`;
+  return Object.fromEntries(rows.map(({ name, file }) => [name, file]));
+}
+
 const verify = (sql: Sql) => sql`select * from spend.verify_balances()`;
 
 it("a version has been released", () => {
@@ -81,6 +99,7 @@ describe.each(versions)("a database of version %s with data in it", (version) =>
   let sql: Sql;
   let world: OldWorld;
   let before: Awaited<ReturnType<typeof books>>;
+  let filesBefore: Awaited<ReturnType<typeof files>>;
 
   beforeAll(async () => {
     const { url } = await createDatabase();
@@ -88,6 +107,7 @@ describe.each(versions)("a database of version %s with data in it", (version) =>
     sql = postgres(url, { max: 2, onnotice: () => {} });
     world = await fillOldWorld(sql);
     before = await books(sql);
+    filesBefore = await files(sql);
     await migrate(url, { seeds: ["./seeds/prices.sql"] });
   });
   afterAll(() => sql?.end());
@@ -107,6 +127,28 @@ describe.each(versions)("a database of version %s with data in it", (version) =>
   it("keeps every quota, event, reservation, context and report as it was", async () => {
     expect(before.reservations).toHaveLength(8);
     expect(await books(sql)).toEqual(before);
+  });
+
+  it("has written no table of calls, and no index of it, anew", async () => {
+    const all = Object.keys(filesBefore);
+    expect(all).toContain("reservations_expires_at_idx");
+    expect(all.filter((name) => name.startsWith("cost_events_")).length).toBeGreaterThan(5);
+    expect(await files(sql)).toMatchObject(filesBefore);
+  });
+
+  it("checks the rows of every month as those of a new one", async () => {
+    const rows = await sql`
+      select array(
+        select k.conname || ' ' || pg_get_constraintdef(k.oid) from pg_constraint as k
+        where k.conrelid = t.relid and k.contype = 'c' order by 1
+      ) as checks
+      from pg_partition_tree('spend.cost_events') as t`;
+    expect(rows.length).toBeGreaterThan(3);
+    expect(new Set(rows.map(({ checks }) => checks.join()))).toEqual(
+      new Set([
+        "event_is_possible CHECK (spend_private.is_possible_event(kind, resource_type, reservation_id))",
+      ]),
+    );
   });
 
   it("has balances that equal the ledger and the open holds", async () => {
