@@ -34,6 +34,14 @@ export async function releasedMigrations(): Promise<ReleasedMigration[]> {
     });
 }
 
+/** Absolute paths of the migrations that a database of `version` has run, oldest first. */
+export async function migrationsOf(version: string): Promise<string[]> {
+  const released = await releasedMigrations();
+  const last = released.findLastIndex((migration) => migration.version === version);
+  if (last < 0) throw new StackError(`${version} was never released`);
+  return released.slice(0, last + 1).map(({ file }) => join(PROJECT, "supabase/migrations", file));
+}
+
 export async function isReleased(): Promise<boolean> {
   return (await releasedMigrations()).length > 0;
 }

@@ -15,6 +15,7 @@ import { isMet } from "./rounds.ts";
 import type { Scenario } from "./scenario.ts";
 import { administration } from "./scenarios/administration.ts";
 import { alerts } from "./scenarios/alerts.ts";
+import { calls } from "./scenarios/calls.ts";
 import { cold } from "./scenarios/cold.ts";
 import { dashboard } from "./scenarios/dashboard.ts";
 import { floor } from "./scenarios/floor.ts";
@@ -31,6 +32,7 @@ import { sharedQuota } from "./scenarios/shared_quota.ts";
 import { createWorld, warmUp, within } from "./world.ts";
 
 const SCENARIOS: Record<string, Scenario> = {
+  calls,
   floor,
   shared_quota: sharedQuota,
   hot_tenant: hotTenant,

@@ -1,4 +1,5 @@
 // The load: so many connections, each sending its next call when the last was answered.
+import { readFile } from "node:fs/promises";
 import postgres, { type ISql, type ReservedSql } from "postgres";
 
 /** One call, by the connection with this number. */
@@ -7,6 +8,8 @@ export type Call = (sql: ISql, connection: number) => Promise<unknown>;
 export interface Load {
   /** Calls per second, of all connections together. */
   rate: number;
+  /** Microseconds of the processors that the server's processes of these connections took per call. */
+  processor: number;
   /** Milliseconds of each call. */
   latencies: number[];
 }
@@ -41,51 +44,85 @@ export async function connect(
 }
 
 /** Sends calls over all connections for so many seconds. */
-export async function drive(connections: Connections, seconds: number, call: Call): Promise<Load> {
-  const latencies: number[] = [];
-  const begin = performance.now();
-  const deadline = begin + seconds * 1000;
-  await Promise.all(
-    connections.all.map(async (sql, number) => {
-      for (let start = performance.now(); start < deadline; ) {
-        await call(sql, number);
-        const end = performance.now();
-        latencies.push(end - start);
-        start = end;
-      }
-    }),
-  );
-  return { rate: latencies.length / ((performance.now() - begin) / 1000), latencies };
+export function drive(connections: Connections, seconds: number, call: Call): Promise<Load> {
+  return measured(connections, async (latencies) => {
+    const deadline = performance.now() + seconds * 1000;
+    await Promise.all(
+      connections.all.map(async (sql, number) => {
+        for (let start = performance.now(); start < deadline; ) {
+          await call(sql, number);
+          const end = performance.now();
+          latencies.push(end - start);
+          start = end;
+        }
+      }),
+    );
+  });
 }
 
 /** Sends so many calls a second, evenly, each over a connection that is free. */
-export async function drivePaced(
+export function drivePaced(
   connections: Connections,
   seconds: number,
   rate: number,
   call: Call,
 ): Promise<Load> {
-  const latencies: number[] = [];
-  const free = connections.all.map((sql, number) => ({ sql, number }));
-  const running = new Set<Promise<void>>();
-  const begin = performance.now();
-  for (let sent = 0; sent < seconds * rate; sent++) {
-    const due = begin + (sent * 1000) / rate;
-    while (performance.now() < due || free.length === 0) {
-      await new Promise((done) => setTimeout(done, Math.max(1, due - performance.now())));
+  return measured(connections, async (latencies) => {
+    const free = connections.all.map((sql, number) => ({ sql, number }));
+    const running = new Set<Promise<void>>();
+    const begin = performance.now();
+    for (let sent = 0; sent < seconds * rate; sent++) {
+      const due = begin + (sent * 1000) / rate;
+      while (performance.now() < due || free.length === 0) {
+        await new Promise((done) => setTimeout(done, Math.max(1, due - performance.now())));
+      }
+      const connection = free.shift();
+      if (connection === undefined) throw new Error("no connection is free");
+      const start = performance.now();
+      const one = call(connection.sql, connection.number).then(() => {
+        latencies.push(performance.now() - start);
+        free.push(connection);
+        running.delete(one);
+      });
+      running.add(one);
     }
-    const connection = free.shift();
-    if (connection === undefined) throw new Error("no connection is free");
-    const start = performance.now();
-    const one = call(connection.sql, connection.number).then(() => {
-      latencies.push(performance.now() - start);
-      free.push(connection);
-      running.delete(one);
-    });
-    running.add(one);
-  }
-  await Promise.all(running);
-  return { rate: latencies.length / ((performance.now() - begin) / 1000), latencies };
+    await Promise.all(running);
+  });
+}
+
+/** What `send` takes, which adds the latency of each call that it made. */
+async function measured(
+  connections: Connections,
+  send: (latencies: number[]) => Promise<void>,
+): Promise<Load> {
+  const processes = await processesOf(connections);
+  const latencies: number[] = [];
+  const before = await processorTime(processes);
+  const begin = performance.now();
+  await send(latencies);
+  const seconds = (performance.now() - begin) / 1000;
+  const processor = (await processorTime(processes)) - before;
+  return { rate: latencies.length / seconds, processor: processor / latencies.length, latencies };
+}
+
+function processesOf(connections: Connections): Promise<number[]> {
+  return Promise.all(
+    connections.all.map(async (sql) => {
+      const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
+      return row?.pid ?? Number.NaN;
+    }),
+  );
+}
+
+/** Microseconds that these processes have run so far, by Linux's scheduler; unknown elsewhere. */
+async function processorTime(processes: number[]): Promise<number> {
+  const times = await Promise.all(
+    processes.map(async (pid) => {
+      const text = await readFile(`/proc/${pid}/schedstat`, "utf8").catch(() => "unknown");
+      return Number(text.split(" ")[0]) / 1000;
+    }),
+  );
+  return times.reduce((sum, time) => sum + time, 0);
 }
 
 /** The value that this share of all lie below; 0.5 is the median. */

@@ -1,5 +1,5 @@
 // Sides of a comparison, measured in turns, so that all of them see the same machine.
-import { type Call, type Connections, drive, type Load, median } from "./load.ts";
+import { type Call, type Connections, drive, type Load, median, quantile } from "./load.ts";
 
 export interface Side {
   connections: Connections;
@@ -39,7 +39,7 @@ export async function inRounds<Name extends string>(
 
 /** What was measured of one side: a figure of each round, and their median. */
 export interface Figure {
-  unit: "calls/s" | "ms" | "bytes";
+  unit: "calls/s" | "ms" | "µs" | "bytes";
   median: number;
   rounds: number[];
 }
@@ -52,6 +52,22 @@ export function rates(loads: Load[]): Figure {
   return figure(
     "calls/s",
     loads.map(({ rate }) => rate),
+  );
+}
+
+/** What a call took of the server's processors; `calls` of them were one call of the load. */
+export function processorTimes(loads: Load[], calls = 1): Figure {
+  return figure(
+    "µs",
+    loads.map(({ processor }) => processor / calls),
+  );
+}
+
+/** The latency that this share of all calls of a round stay below, in ms. */
+export function latencies(loads: Load[], share: number): Figure {
+  return figure(
+    "ms",
+    loads.map((load) => quantile(load.latencies, share)),
   );
 }
 

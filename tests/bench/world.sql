@@ -26,3 +26,30 @@ begin
   from (select row_number() over () as n, a.id from auth.users as a) as u;
 end;
 $$;
+
+-- Calls without a client between them: reserve and settle, each a transaction, by callers in turns.
+create procedure bench.reserve_and_settle(
+  p_tenants uuid[],
+  p_users uuid[],
+  p_first integer,
+  p_calls integer,
+  p_estimate jsonb,
+  p_usage jsonb
+)
+language plpgsql
+as $$
+declare
+  v_id uuid;
+  v_caller integer;
+begin
+  for v_call in 1..p_calls loop
+    v_caller := 1 + (p_first + v_call) % cardinality(p_tenants);
+    select r.reservation_id into strict v_id
+    from spend.reserve(p_tenants[v_caller], p_users[v_caller], 'llm', p_estimate) as r
+    where r.allowed;
+    commit;
+    perform from spend.settle(v_id, p_usage);
+    commit;
+  end loop;
+end;
+$$;

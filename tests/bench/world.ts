@@ -26,6 +26,14 @@ export const ESTIMATE: Record<string, JSONValue> = {
 };
 export const USAGE: typeof ESTIMATE = { ...ESTIMATE, output_tokens: 200 };
 
+interface Content {
+  tenants?: number;
+  /** Of each tenant. */
+  users?: number;
+  /** Those of a released version; the present ones when left out. */
+  migrations?: string[];
+}
+
 /**
  * The database `name` with so many tenants of so many users, each user with a quota by day, each
  * tenant with one by month, and the platform's by month, none of them near its limit.
@@ -33,9 +41,9 @@ export const USAGE: typeof ESTIMATE = { ...ESTIMATE, output_tokens: 200 };
 export async function createWorld(
   scratch: Scratch,
   name: string,
-  { tenants = 1000, users = 1 } = {},
+  { tenants = 1000, users = 1, migrations }: Content = {},
 ): Promise<World> {
-  const files = [...(await migrationFiles()), ...(await seedFiles())];
+  const files = [...(migrations ?? (await migrationFiles())), ...(await seedFiles())];
   const ours = ["floor.sql", "world.sql"].map((file) => join(import.meta.dirname, file));
   const url = await scratch.create(name, [...files, ...ours]);
   await within(url, async (sql) => {
@@ -119,6 +127,21 @@ export function reserveAndSettle(callers: Caller[], estimate = ESTIMATE, usage =
 
 export async function settle(sql: ISql, reservationId: string, usage = USAGE): Promise<void> {
   await prepared(sql, SETTLE, [reservationId, usage]);
+}
+
+/** Uses up the quota of a caller's tenant: what it calls from now on is refused. */
+export async function exhaust(world: World, { tenant, tenantQuota }: Caller): Promise<void> {
+  await within(world.url, async (sql) => {
+    await sql`select spend.adjust(${tenant}, 100, 'All that this tenant may spend')`;
+    await sql`update spend.cost_quotas set limit_usd = 100 where id = ${tenantQuota}`;
+  });
+}
+
+/** A reserve that an exhausted quota refuses. */
+export function refuse(exhausted: Caller): Call {
+  return async (sql) => {
+    if ((await reserve(sql, exhausted)).allowed) throw new Error("an exhausted quota admits");
+  };
 }
 
 /** One statement, prepared once per connection. */

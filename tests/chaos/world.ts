@@ -1,6 +1,6 @@
 // Everything that can break, put together so that each part can be broken: the database server, the networks, the
 // functions, the provider.
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres, { type Sql } from "postgres";
@@ -11,8 +11,7 @@ import { type Functions, startFunctions } from "../../scripts/stack/functions.ts
 import { generateKeys, type Keys } from "../../scripts/stack/keys.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import { freePort } from "../../scripts/stack/ports.ts";
-import { enterableFolder } from "../../scripts/stack/private_folders.ts";
-import { descendants } from "../support/processes.ts";
+import { kill, killDatabase } from "../support/processes.ts";
 import type { Random } from "../support/random.ts";
 import { until } from "../support/until.ts";
 import { type ErraticProvider, startErraticProvider } from "./provider.ts";
@@ -87,13 +86,7 @@ export async function startWorld(random: Random): Promise<World> {
       network,
       gateNetwork,
       async killDatabase() {
-        const data = join(await enterableFolder(folder), "postgres");
-        const [pid] = (await readFile(join(data, "postmaster.pid"), "utf8")).split("\n");
-        const backends = descendants(Number(pid));
-        // The postmaster first: it would tell the others, and start some anew.
-        kill(Number(pid));
-        for (const backend of backends) kill(backend.pid);
-        await server.exited;
+        await killDatabase(server);
         await server.stop();
         server = await startDatabase({ port, dataDir: folder });
         // The driver (postgres 3.4) may wait for ever for a query whose connection broke while it was sent: whoever
@@ -121,12 +114,4 @@ export async function startWorld(random: Random): Promise<World> {
 
 function within(milliseconds: number, work: Promise<unknown>): Promise<unknown> {
   return Promise.race([work, new Promise((done) => setTimeout(done, milliseconds).unref())]);
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It has gone by itself.
-  }
 }

@@ -10,7 +10,7 @@ import { generateKeys, type Keys } from "../../scripts/stack/keys.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import type { SandboxStandIn } from "../../scripts/stack/sandbox_standin.ts";
 import { type Services, startServices } from "../../scripts/stack/stack.ts";
-import { descendants } from "../support/processes.ts";
+import { killDatabase } from "../support/processes.ts";
 import { verifyBalances } from "../support/spend.ts";
 import { until } from "../support/until.ts";
 
@@ -79,15 +79,6 @@ async function maintain(): Promise<Record<string, number>> {
   return ((await response.json()) as { sandboxes: Record<string, number> }).sandboxes;
 }
 
-/** As by a loss of power: what has not been committed is lost. */
-async function killDatabase(): Promise<void> {
-  const main = descendants(process.pid).find(({ command }) =>
-    command.includes(` -p ${server.port} `),
-  );
-  process.kill(main?.pid as number, "SIGKILL");
-  await server.exited;
-}
-
 async function startAgain(): Promise<void> {
   const { port } = server;
   await server.stop();
@@ -107,7 +98,7 @@ it("When the database dies between create and commit, the sandbox goes on, is fo
     const [row] = await sql`select from spend.execution_contexts where status = 'creating'`;
     return row;
   });
-  await killDatabase();
+  await killDatabase(server);
 
   const response = await opening;
   expect(response.status).toBe(503);
@@ -143,7 +134,7 @@ it("When the database dies between kill and commit, the answer says that the san
   sandboxes.fault({ operation: "kill", delayMs: 1000 });
   const ending = call(`/sandbox/${id}`, "DELETE");
   await new Promise((resolve) => setTimeout(resolve, 500));
-  await killDatabase();
+  await killDatabase(server);
 
   const response = await ending;
   expect(response.status).toBe(503);

@@ -1,6 +1,7 @@
 // Processes as the system sees them: what a killed stack leaves behind.
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import type { DatabaseServer } from "../../scripts/stack/database.ts";
 
 interface Process {
   pid: number;
@@ -41,4 +42,21 @@ export function descendants(pid: number): Process[] {
 
 export function isAlive(pid: number): boolean {
   return processes().some((p) => p.pid === pid);
+}
+
+/** SIGKILL for a database server and every one of its processes, as by a loss of power. Its data stay. */
+export async function killDatabase({ port, exited }: DatabaseServer): Promise<void> {
+  const main = descendants(process.pid).find(({ command }) => command.includes(` -p ${port} `));
+  if (main === undefined) throw new Error(`no server on port ${port} is ours`);
+  // The postmaster first: it would tell the others, and start some anew.
+  for (const { pid } of [main, ...descendants(main.pid)]) kill(pid);
+  await exited;
+}
+
+export function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has gone by itself.
+  }
 }

@@ -3,17 +3,15 @@
 import { randomBytes } from "node:crypto";
 import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import postgres, { type Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
-import { releasedMigrations } from "../../scripts/database/release.ts";
+import { migrationsOf, releasedMigrations } from "../../scripts/database/release.ts";
 import { applyDatabaseSettings, bootstrap } from "../../scripts/stack/bootstrap.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
-import { PROJECT } from "../../scripts/stack/paths.ts";
 import { fillOldWorld, type OldWorld } from "./world.ts";
 
-const released = await releasedMigrations();
-const versions = [...new Set(released.map(({ version }) => version))];
+const versions = [...new Set((await releasedMigrations()).map(({ version }) => version))];
 
 const admin = postgres(inject("serverUrl"), { max: 1, onnotice: () => {} });
 const databases: string[] = [];
@@ -41,9 +39,8 @@ async function migrateTo(version: string, url: string): Promise<void> {
     const migrations = join(workdir, "supabase/migrations");
     await mkdir(migrations, { recursive: true });
     await writeFile(join(workdir, "supabase/config.toml"), 'project_id = "upgrade"\n');
-    const last = released.findLastIndex((migration) => migration.version === version);
-    for (const { file } of released.slice(0, last + 1)) {
-      await copyFile(join(PROJECT, "supabase/migrations", file), join(migrations, file));
+    for (const path of await migrationsOf(version)) {
+      await copyFile(path, join(migrations, basename(path)));
     }
     await migrate(url, { workdir });
   } finally {
@@ -74,6 +71,24 @@ async function books(sql: Sql): Promise<Record<string, string[]>> {
   return result;
 }
 
+/** Tables that grow with every call, their partitions and their indexes, each with its file: a new one means that it was written anew. */
+async function files(sql: Sql): Promise<Record<string, string>> {
+  const rows = await sql<{ name: string; file: string }[]>`
+    with tables as (
+      select c.oid from pg_class as c
+      where c.oid = any ('{spend.reservations, spend_private.quota_balances}'::regclass[])
+      union
+      select t.relid from pg_partition_tree('spend.cost_events') as t
+    )
+    select c.relname as name, pg_relation_filenode(c.oid)::text as file
+    from pg_class as c
+    where pg_relation_filenode(c.oid) is not null and (
+      c.oid in (select oid from tables)
+      or c.oid in (select i.indexrelid from pg_index as i where i.indrelid in (select oid from tables))
+    )`;
+  return Object.fromEntries(rows.map(({ name, file }) => [name, file]));
+}
+
 const verify = (sql: Sql) => sql`select * from spend.verify_balances()`;
 
 it("a version has been released", () => {
@@ -84,6 +99,7 @@ describe.each(versions)("a database of version %s with data in it", (version) =>
   let sql: Sql;
   let world: OldWorld;
   let before: Awaited<ReturnType<typeof books>>;
+  let filesBefore: Awaited<ReturnType<typeof files>>;
 
   beforeAll(async () => {
     const { url } = await createDatabase();
@@ -91,6 +107,7 @@ describe.each(versions)("a database of version %s with data in it", (version) =>
     sql = postgres(url, { max: 2, onnotice: () => {} });
     world = await fillOldWorld(sql);
     before = await books(sql);
+    filesBefore = await files(sql);
     await migrate(url, { seeds: ["./seeds/prices.sql"] });
   });
   afterAll(() => sql?.end());
@@ -110,6 +127,28 @@ describe.each(versions)("a database of version %s with data in it", (version) =>
   it("keeps every quota, event, reservation, context and report as it was", async () => {
     expect(before.reservations).toHaveLength(8);
     expect(await books(sql)).toEqual(before);
+  });
+
+  it("has written no table of calls, and no index of it, anew", async () => {
+    const all = Object.keys(filesBefore);
+    expect(all).toContain("reservations_expires_at_idx");
+    expect(all.filter((name) => name.startsWith("cost_events_")).length).toBeGreaterThan(5);
+    expect(await files(sql)).toMatchObject(filesBefore);
+  });
+
+  it("checks the rows of every month as those of a new one", async () => {
+    const rows = await sql`
+      select array(
+        select k.conname || ' ' || pg_get_constraintdef(k.oid) from pg_constraint as k
+        where k.conrelid = t.relid and k.contype = 'c' order by 1
+      ) as checks
+      from pg_partition_tree('spend.cost_events') as t`;
+    expect(rows.length).toBeGreaterThan(3);
+    expect(new Set(rows.map(({ checks }) => checks.join()))).toEqual(
+      new Set([
+        "event_is_possible CHECK (spend_private.is_possible_event(kind, resource_type, reservation_id))",
+      ]),
+    );
   });
 
   it("has balances that equal the ledger and the open holds", async () => {

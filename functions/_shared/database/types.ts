@@ -951,6 +951,7 @@ export type Database = {
           keep_refusal_days: number;
           keep_refusal_hours: number;
           keep_reservation_days: number;
+          settle_asynchronously: boolean;
         };
         ComputedFields: never;
         Insert: {
@@ -964,6 +965,7 @@ export type Database = {
           keep_refusal_days?: number;
           keep_refusal_hours?: number;
           keep_reservation_days?: number;
+          settle_asynchronously?: boolean;
         };
         Update: {
           allow_private_alert_targets?: boolean;
@@ -976,6 +978,7 @@ export type Database = {
           keep_refusal_days?: number;
           keep_refusal_hours?: number;
           keep_reservation_days?: number;
+          settle_asynchronously?: boolean;
         };
         Relationships: [];
       };

@@ -1,5 +1,6 @@
 -- Checks of numbers in tables that every call writes: Postgres plans a domain's check once per connection, a table's
--- check in every statement. Checks of texts stay with the tables: a domain does not compare with text[].
+-- check in every statement. Rules about texts, and about two columns, are one function per table
+-- (spend_private.is_possible_reservation): a text that becomes a domain would rebuild partial indexes and drop views.
 create domain spend.usd as numeric(24, 12)
 constraint usd_is_not_negative check (value >= 0);
 comment on domain spend.usd is 'USD to 12 decimals, not negative.';

@@ -1,3 +1,30 @@
+create function spend_private.is_possible_reservation(
+  p_resource_type text,
+  p_status text,
+  p_actual_cost_usd numeric,
+  p_ended_at timestamptz,
+  p_idempotency_key text,
+  p_request_hash uuid,
+  p_created_at timestamptz,
+  p_expires_at timestamptz
+)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_resource_type in ('llm', 'e2b')
+    and p_status in ('held', 'settled', 'released', 'expired')
+    and (p_status = 'held') = (p_actual_cost_usd is null)
+    and (p_status = 'held') = (p_ended_at is null)
+    and (p_status <> 'released' or p_actual_cost_usd = 0)
+    and (p_idempotency_key is null) = (p_request_hash is null)
+    and p_expires_at > p_created_at;
+end;
+$$;
+comment on function spend_private.is_possible_reservation is
+  'Whether the values of a reservation fit together. One function, since Postgres reads and plans a table''s checks anew for every statement: a call of a function is read in no time, and its expression is planned once per connection.';
+
 create table spend.reservations (
   tenant_id uuid not null,
   id uuid not null,
@@ -26,13 +53,11 @@ create table spend.reservations (
   expires_at timestamptz not null,
   ended_at timestamptz,
   primary key (tenant_id, id),
-  constraint status_is_known check (status in ('held', 'settled', 'released', 'expired')),
-  constraint resource_type_is_known check (resource_type in ('llm', 'e2b')),
-  constraint ended_has_actual_cost check ((status = 'held') = (actual_cost_usd is null)),
-  constraint ended_has_ended_at check ((status = 'held') = (ended_at is null)),
-  constraint released_costs_nothing check (status <> 'released' or actual_cost_usd = 0),
-  constraint idempotency_key_has_request_hash check ((idempotency_key is null) = (request_hash is null)),
-  constraint expires_after_creation check (expires_at > created_at)
+  constraint reservation_is_possible check (
+    spend_private.is_possible_reservation(
+      resource_type, status, actual_cost_usd, ended_at, idempotency_key, request_hash, created_at, expires_at
+    )
+  )
 )
 with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 comment on table spend.reservations is

@@ -29,6 +29,7 @@ $$;
 comment on function spend.reserve is
   'Reserves the cost of a call: checks every quota that matches, and holds the estimated cost in all of them or in none. One transaction; a refusal is an answer (allowed = false), not an error.
 usage: upper bound of the call, {"provider","model","input_tokens","output_tokens",…} for llm, {"provider","template","vcpus","memory_gib","seconds"} for e2b. user_id: null for work of the tenant itself. idempotency_key: the same key and request get the same answer again (replayed = true). ttl_seconds: after that the reservation expires and its hold is charged. enforce = false: holds and counts, never refuses.
+From SQL, write select * from spend.reserve(…). Postgres expands select (spend.reserve(…)).* into one call for each column of the answer: ten holds, or with an idempotency_key one.
 Errors: 22023 invalid_usage, 42501 not_a_member, PT403 tenant_closed, PT409 idempotency_conflict, PT422 unpriced_product, 55P03 when a lock is not granted within 3 s (try again). For service_role.';
 grant execute on function spend.reserve to service_role;
 

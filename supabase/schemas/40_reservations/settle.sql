@@ -7,12 +7,17 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
+  -- Only where the request to the API is this settle and no more: whoever calls from SQL may hold in the same
+  -- transaction, and a hold must outlive a crash.
+  if pg_current_xact_id_if_assigned() is null and current_setting('request.path', true) = '/rpc/settle' then
+    perform set_config('synchronous_commit', 'off', true) from spend.settings as s where s.settle_asynchronously;
+  end if;
   return spend_private.settle(settle.reservation_id, settle.usage, settle.metadata);
 end;
 $$;
 comment on function spend.settle is
   'Charges the real cost of a reservation and returns its hold, in one transaction. Charges it in full, even above the hold or over a limit, at the prices that the reservation was made at.
-usage: as in reserve; null, or a missing count, is unknown usage: charged at the estimate (or at the known part, where that costs more) and flagged is_estimated. metadata {"is_estimated": true} says that the caller counted the usage, and the provider did not report it: charged as it is, and flagged. Settling again returns the first result and charges nothing. After a release the cost is charged (it was spent); after expiry the charge is corrected.
+usage: as in reserve; null, or a missing count, is unknown usage: charged at the estimate (or at the known part, where that costs more) and flagged is_estimated. metadata {"is_estimated": true} says that the caller counted the usage, and the provider did not report it: charged as it is, and flagged. Settling again returns the first result and charges nothing. After a release the cost is charged (it was spent); after expiry the charge is corrected. With spend.settings.settle_asynchronously it answers before the disk has it.
 Errors: 22023 invalid_usage (also metadata that is no object of at most 8 KiB), PT404 unknown_reservation. For service_role.';
 grant execute on function spend.settle to service_role;
 

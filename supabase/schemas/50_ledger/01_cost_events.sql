@@ -1,3 +1,18 @@
+-- One function for all rules: see spend_private.is_possible_reservation.
+create function spend_private.is_possible_event(p_kind text, p_resource_type text, p_reservation_id uuid)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return p_kind in ('charge', 'correction', 'expiry', 'adjustment')
+    and p_resource_type in ('llm', 'e2b')
+    and (p_kind = 'adjustment') = (p_reservation_id is null);
+end;
+$$;
+comment on function spend_private.is_possible_event is
+  'Whether the values of an event fit together: only an adjustment is about no reservation.';
+
 create table spend.cost_events (
   id bigint generated always as identity,
   tenant_id uuid not null,
@@ -20,9 +35,7 @@ create table spend.cost_events (
   is_estimated boolean not null default false,
   metadata jsonb not null default '{}',
   primary key (tenant_id, occurred_at, id),
-  constraint kind_is_known check (kind in ('charge', 'correction', 'expiry', 'adjustment')),
-  constraint resource_type_is_known check (resource_type in ('llm', 'e2b')),
-  constraint adjustments_alone_have_no_reservation check ((kind = 'adjustment') = (reservation_id is null))
+  constraint event_is_possible check (spend_private.is_possible_event(kind, resource_type, reservation_id))
 ) partition by range (occurred_at);
 comment on table spend.cost_events is
   'The ledger: every booking, in USD. Append-only, partitioned by month. The sum of cost_usd is what was spent; everything else about money can be derived from it.';

@@ -9,6 +9,7 @@ create table spend.settings (
   keep_audit_days integer not null default 400,
   expired_alert_count integer not null default 10,
   allow_private_alert_targets boolean not null default false,
+  settle_asynchronously boolean not null default false,
   constraint is_only_row check (is_only_row),
   constraint keeps_events_of_current_periods check (keep_event_months >= 2),
   constraint keeps_balances_of_current_periods check (keep_balance_days >= 40),
@@ -21,7 +22,7 @@ create table spend.settings (
   constraint expired_alert_count_is_positive check (expired_alert_count > 0)
 );
 comment on table spend.settings is
-  'What spend.maintain() keeps, and for how long; when it alerts; where tenants'' alerts may go. One row; change it in SQL.';
+  'What spend.maintain() keeps, and for how long; when it alerts; where tenants'' alerts may go; whether spend.settle waits for the disk. One row; change it in SQL.';
 comment on column spend.settings.is_only_row is 'Always true: there is one row.';
 comment on column spend.settings.keep_event_months is 'Full months of cost_events before the current one; null, the default, keeps all. Of dropped months the sums by hour remain.';
 comment on column spend.settings.keep_balance_days is 'Balances of quota periods that ended earlier are deleted; the ledger knows what was spent.';
@@ -32,6 +33,7 @@ comment on column spend.settings.keep_reservation_days is 'Reservations that wer
 comment on column spend.settings.keep_audit_days is 'Rows of audit_log that are older are deleted.';
 comment on column spend.settings.expired_alert_count is 'When so many reservations of a tenant expire within an hour, an alert (reservations_expired) is recorded.';
 comment on column spend.settings.allow_private_alert_targets is 'True: tenants'' channels may post to addresses inside the network, by http too. For tests and local stacks.';
+comment on column spend.settings.settle_asynchronously is 'True: spend.settle, called over the API, answers before its commit is on disk (synchronous_commit = off). A crash of the server may undo the settlements of its last moments (0.6 s by default): those calls are held again and expire at their estimates, until a late settle corrects them. Nothing stays unbooked. Holds always wait for the disk.';
 
 insert into spend.settings default values;
 

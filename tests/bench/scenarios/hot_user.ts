@@ -1,7 +1,7 @@
 // All calls of one user, whose quota is one row: how long they wait for one another, beside bare updates of one row.
 import type { ISql } from "postgres";
-import { connect, quantile } from "../load.ts";
-import { figure, inRounds, type Result, ratio } from "../rounds.ts";
+import { connect } from "../load.ts";
+import { inRounds, latencies, type Result, ratio } from "../rounds.ts";
 import type { Bench } from "../scenario.ts";
 import { assertBalanced, copyWorld, prepared, reserve, settle } from "../world.ts";
 
@@ -43,22 +43,10 @@ export async function hotUser({ scratch, world, effort }: Bench): Promise<Result
   await connections.close();
   await assertBalanced(copy);
   const figures = {
-    p99: figure(
-      "ms",
-      loads.ours.map(({ latencies }) => quantile(latencies, 0.99)),
-    ),
-    p50: figure(
-      "ms",
-      loads.ours.map(({ latencies }) => quantile(latencies, 0.5)),
-    ),
-    bareP99: figure(
-      "ms",
-      loads.bare.map(({ latencies }) => quantile(latencies, 0.99)),
-    ),
-    bareP50: figure(
-      "ms",
-      loads.bare.map(({ latencies }) => quantile(latencies, 0.5)),
-    ),
+    p99: latencies(loads.ours, 0.99),
+    p50: latencies(loads.ours, 0.5),
+    bareP99: latencies(loads.bare, 0.99),
+    bareP50: latencies(loads.bare, 0.5),
   };
   return [
     {
