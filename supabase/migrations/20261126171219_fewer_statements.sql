@@ -122,7 +122,8 @@ begin
       -- Not merged into the join: the search must run once for each quota.
       offset 0
     ) as q
-    where b.quota_id = q.quota_id and b.period_start = q.period_start and b.slot = q.slot
+    -- Not "=": that would let a nested loop begin with the balances, in the order of the index, and search again for each.
+    where b.quota_id = any (array[q.quota_id]) and b.period_start = q.period_start and b.slot = q.slot
       -- The only slot may have lost its room while it was waited for.
       and case
         when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
@@ -136,7 +137,7 @@ begin
     coalesce(array_agg(h.hold order by h.place) filter (where not h.is_below_threshold), '{}')
   into v_holding.holds, v_holding.at_threshold
   from held as h;
-  if cardinality(v_holding.holds) < cardinality(p_quotas) then
+  if cardinality(v_holding.holds) <> cardinality(p_quotas) then
     raise exception using errcode = 'SGROO', message = 'no_room_left';
   end if;
   return v_holding;
@@ -256,7 +257,8 @@ begin
       reserved_usd = b.reserved_usd + p_reserved_usd,
       spent_usd = b.spent_usd + p_spent_usd
     from unnest(p_holds) with ordinality as h
-    where b.quota_id = h.quota_id and b.period_start = h.period_start and b.slot = h.slot
+    -- Not "=": that would let a nested loop begin with the balances, in the order of the index.
+    where b.quota_id = any (array[h.quota_id]) and b.period_start = h.period_start and b.slot = h.slot
     returning h.ordinality as place, h.quota_id, h.period_start, h.slot, b.is_below_threshold
   )
 

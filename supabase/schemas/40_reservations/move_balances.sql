@@ -20,7 +20,8 @@ begin
       reserved_usd = b.reserved_usd + p_reserved_usd,
       spent_usd = b.spent_usd + p_spent_usd
     from unnest(p_holds) with ordinality as h
-    where b.quota_id = h.quota_id and b.period_start = h.period_start and b.slot = h.slot
+    -- Not "=": that would let a nested loop begin with the balances, in the order of the index.
+    where b.quota_id = any (array[h.quota_id]) and b.period_start = h.period_start and b.slot = h.slot
     returning h.ordinality as place, h.quota_id, h.period_start, h.slot, b.is_below_threshold
   )
 
