@@ -16,6 +16,5 @@ export default serve({
     "/v1/models/:name+": { GET: retrieveModel },
   },
   renderError: anthropicErrorResponse,
-  hint: (path) =>
-    path.startsWith("/v1/") ? SERVED : `${SERVED} Base URL: <project>/functions/v1/anthropic.`,
+  hint: () => SERVED,
 });
