@@ -183,6 +183,13 @@ describe("The bound of the output", () => {
   });
 });
 
+it("Where the AI SDK chooses the budget of thinking, the bound is all that the model gives", () => {
+  const product = { provider: "anthropic", model: CLAUDE };
+  const { options } = callOf(body(), "anthropic");
+  const bounded = boundCall({ ...options, reasoning: "high" }, product, 100);
+  expect(usageBound(bounded, product).output_tokens).toBe(64_000);
+});
+
 describe("Another provider", () => {
   it("gets the files of a tool's answer as the user's, before what the user says", () => {
     const image = { type: "image", source: { type: "base64", media_type: "image/png", data: PNG } };

@@ -64,7 +64,11 @@ describe("Options of a call", () => {
     ["anthropic/claude-sonnet-4-5", "anthropic", { mcpServers: [] }],
     ["anthropic/claude-sonnet-4-5", "anthropic", { fallbacks: "default" }],
     ["anthropic/claude-sonnet-4-5", "anthropic", { anthropicBeta: ["fast-mode"] }],
-    ["anthropic/claude-sonnet-4-5", "anthropic", { contextManagement: { edits: [] } }],
+    [
+      "anthropic/claude-sonnet-4-5",
+      "anthropic",
+      { contextManagement: { edits: [{ type: "compact_20260112" }] } },
+    ],
     ["anthropic/claude-sonnet-4-5", "anthropic", { cacheControl: { type: "x" } }],
     ["google/gemini-2.5-flash", "google", { cachedContent: "cachedContents/1" }],
     ["google/gemini-2.5-flash", "google", { serviceTier: "priority" }],
