@@ -1,7 +1,8 @@
 // GET /v1/models: what can be called here, in Anthropic's list with its pages.
 import * as z from "zod";
 import { invalidRequest, SpendgateError } from "../_shared/errors.ts";
-import type { Context } from "../_shared/http/serve.ts";
+import { payerOf } from "../_shared/http/payer.ts";
+import type { Context, UserContext } from "../_shared/http/serve.ts";
 import {
   type CallableModel,
   callableModel,
@@ -15,11 +16,12 @@ const UNKNOWN_DATE = "1970-01-01T00:00:00Z";
 const limitParameter = z.coerce.number().int().min(1).max(1000);
 
 /** GET /v1/models. @throws SpendgateError invalid_request for a page that is none. */
-export async function listModels({ gate, request }: Context): Promise<Response> {
+export async function listModels(context: UserContext): Promise<Response> {
+  const { gate, request } = context;
   const { searchParams } = new URL(request.url);
   const limit = limitParameter.safeParse(searchParams.get("limit") ?? 20);
   if (!limit.success) throw invalidRequest([{ path: "limit", message: "Send 1 to 1000." }]);
-  const all = await callableModels(gate);
+  const all = await callableModels(gate, await payerOf(context));
   const page = pageOf(all, limit.data, searchParams);
   return Response.json(
     {

@@ -1,6 +1,4 @@
 // The items of a response's output, and the events that tell of each: begun, in pieces, done.
-import type { SharedV4ProviderMetadata } from "@ai-sdk/provider";
-
 /** Names an event that is about an item; its place and number are added. */
 export type Emit = (type: string, fields: Record<string, unknown>) => string;
 
@@ -15,10 +13,7 @@ export abstract class OpenItem {
   ) {}
 
   begin(): string {
-    return this.emit("response.output_item.added", {
-      output_index: this.index,
-      item: structuredClone(this.item),
-    });
+    return this.emit("response.output_item.added", { output_index: this.index, item: this.item });
   }
 
   /** Once; later ends are ignored. */
@@ -60,9 +55,7 @@ export class MessageItem extends OpenItem {
   override begin(): string {
     const begun = super.begin();
     this.item.content.push(this.#part);
-    return (
-      begun + this.emit("response.content_part.added", { ...this.#place, part: { ...this.#part } })
-    );
+    return begun + this.emit("response.content_part.added", { ...this.#place, part: this.#part });
   }
 
   add(delta: string): string {
@@ -118,9 +111,7 @@ export class FunctionCallItem extends OpenItem {
 /** Reasoning as its summary: parts that come with one id are one item. */
 export class ReasoningItem extends OpenItem {
   readonly item;
-  /** What the provider says of it, all parts together. */
-  metadata: SharedV4ProviderMetadata = {};
-  #parts = new Map<string, { type: "summary_text"; text: string }>();
+  readonly #parts = new Map<string, { type: "summary_text"; text: string }>();
 
   constructor(emit: Emit, index: number, id: string) {
     super(emit, index);
@@ -154,7 +145,7 @@ export class ReasoningItem extends OpenItem {
     const part = { type: "summary_text" as const, text: "" };
     this.#parts.set(id, part);
     this.item.summary.push(part);
-    return this.#emitOf(id, "response.reasoning_summary_part.added", { part: { ...part } });
+    return this.#emitOf(id, "response.reasoning_summary_part.added", { part });
   }
 
   #emitOf(partId: string, type: string, fields: object): string {
