@@ -741,13 +741,6 @@ export const guardMutants: Mutant[] = [
     [pgtap("prices/price_book")],
   ),
   guard(
-    "meters and prices change at once",
-    "20_prices/renew_price_book.sql",
-    "create trigger a_raise_price_version before update of resource_type, meter, part_of, provider_decides on spend.meters\nfor each statement execute function spend_private.raise_price_version();\n",
-    "",
-    [vitest("race/price_book")],
-  ),
-  guard(
     "a book that differs is only reported",
     "20_prices/rebuild_price_book.sql",
     "      perform spend_private.rebuild_price_book(v_provider, v_product);\n",
