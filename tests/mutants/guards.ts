@@ -235,8 +235,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "who has locked a balance queues for the slot",
     "40_reservations/settle.sql",
-    "pg_current_xact_id_if_assigned() is null",
-    "true",
+    "v_is_first boolean := pg_current_xact_id_if_assigned() is null",
+    "v_is_first boolean := true",
     [vitest("race/turns")],
   ),
   guard(
@@ -739,6 +739,13 @@ export const guardMutants: Mutant[] = [
     "where (a.part_of, a.provider_decides) is distinct from (b.part_of, b.provider_decides)",
     "where false",
     [pgtap("prices/price_book")],
+  ),
+  guard(
+    "verification waits for a change of prices",
+    "20_prices/rebuild_price_book.sql",
+    " for no key update skip locked",
+    " for no key update",
+    [vitest("race/price_book")],
   ),
   guard(
     "a book that differs is only reported",

@@ -334,6 +334,24 @@ describe("Maintenance", () => {
     expect(await open()).toEqual([]);
   });
 
+  it("does not wait for a change of prices: a book that differs is made again by the next round", async () => {
+    const { sql } = database;
+    const compare = () => sql`select spend_private.verify_price_book(10000)`;
+    const wrong = async () =>
+      (await sql`select from spend_private.wrong_price_book('openai', 'gpt-4o')`).length;
+    await sql`delete from spend_private.price_book where provider = 'openai' and product = 'gpt-4o'`;
+    await sql`update spend_private.verification_state set after_provider = null, after_product = null`;
+    await withSessions(sql, 1, async ({ sql: changer }) => {
+      await changer`begin`;
+      await changer`select spend_private.lock_price_version()`;
+      await compare();
+      expect(await wrong()).toBeGreaterThan(0);
+      await changer`rollback`;
+    });
+    await compare();
+    expect(await wrong()).toBe(0);
+  });
+
   it("compares some products at a time, all of them in turn", async () => {
     const { sql } = database;
     const [all] = await sql`

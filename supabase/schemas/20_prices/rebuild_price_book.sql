@@ -81,6 +81,9 @@ begin
     order by k.provider, k.product limit p_max_products
   loop
     if exists (select from spend_private.wrong_price_book(v_provider, v_product)) then
+      -- The job's transaction may have recorded alerts that others wait for: it waits for nobody. The next round does it.
+      perform from spend_private.price_state for no key update skip locked;
+      continue when not found;
       perform spend_private.record_problem(
         'verify', format('prices %s/%s', v_provider, v_product),
         'the price book differed from spend.prices, and was made again',
