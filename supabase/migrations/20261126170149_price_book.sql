@@ -312,14 +312,19 @@ CREATE OR REPLACE FUNCTION spend_private.keep_price_book_of_meters()
   SET search_path TO 'pg_catalog', 'pg_temp'
   AS $function$
 begin
-  perform spend_private.renew_price_book(array(
-    select distinct row(p.provider, p.product, p.tenant_id, '-infinity')::spend_private.price_change as change
-    from before as b
-    join after as a on a.resource_type = b.resource_type and a.meter = b.meter
-    join spend.prices as p on p.resource_type = a.resource_type and p.meter = a.meter
-    where (a.part_of, a.provider_decides) is distinct from (b.part_of, b.provider_decides)
-    order by change
-  ));
+  -- The rows stay those that they are: one whose tenant is being deleted is waited for, and must not come back.
+  update spend_private.price_book as b set lines = r.lines
+  from (
+    select distinct p.provider, p.product, p.tenant_id
+    from before as o
+    join after as n on n.resource_type = o.resource_type and n.meter = o.meter
+    join spend.prices as p on p.resource_type = n.resource_type and p.meter = n.meter
+    where (n.part_of, n.provider_decides) is distinct from (o.part_of, o.provider_decides)
+  ) as c
+  cross join lateral spend_private.right_price_book(c.provider, c.product, c.tenant_id, '-infinity') as r
+  where b.provider = r.provider and b.product = r.product and b.resource_type = r.resource_type
+    and b.service_tier = r.service_tier and b.tenant_id = r.tenant_id and b.valid_from = r.valid_from
+    and b.lines is distinct from r.lines;
   return null;
 end;
 $function$;
@@ -960,7 +965,7 @@ COMMENT ON FUNCTION "spend_private"."prices_in_force"(uuid, text, text, text, te
 
 COMMENT ON FUNCTION "spend_private"."rebuild_price_book"(text, text) IS 'Makes the price book again from spend.prices: of a product, of a provider, or (null, null) all of it. Waits for transactions that change prices; calls go on meanwhile.';
 
-COMMENT ON FUNCTION "spend_private"."renew_price_book"(spend_private.price_change[]) IS 'Makes parts of the price book again, and writes what differs. The caller has changed spend.prices or spend.meters, and so has locked the version of the prices (raise_price_version): nobody else does the same. Only prices that are deleted with their tenant come without the lock, and then nobody else can change this tenant''s.';
+COMMENT ON FUNCTION "spend_private"."renew_price_book"(spend_private.price_change[]) IS 'Makes parts of the price book again, and writes what differs. The caller has changed spend.prices, and so has locked the version of the prices (raise_price_version): nobody else does the same. Only prices that are deleted with their tenant come without the lock, and then nobody else can change this tenant''s.';
 
 COMMENT ON FUNCTION "spend_private"."right_price_book"(text, text, uuid, timestamp with time zone) IS 'What the price book should say from p_from on of a product''s general prices, or of those of a tenant.';
 

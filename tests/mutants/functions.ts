@@ -123,8 +123,8 @@ export const functionMutants: Mutant[] = [
   broken(
     "a token of any role is a user's",
     "_shared/http/auth.ts",
-    'const claims = z.object({ sub: z.guid(), role: z.literal("authenticated") });',
-    'const claims = z.object({ sub: z.guid().default("00000000-0000-4000-8000-000000000000") });',
+    '  sub: z.guid(),\n  role: z.literal("authenticated"),\n',
+    '  sub: z.guid().default("00000000-0000-4000-8000-000000000000"),\n',
     [vitest("isolation/endpoints")],
   ),
   broken(

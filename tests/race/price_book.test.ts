@@ -5,7 +5,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { type Random, seeded } from "../support/random.ts";
 import { addTenant, verifyBalances } from "../support/spend.ts";
-import { closeSession, deadlocks, openSession, untilWaits, withSessions } from "./sessions.ts";
+import {
+  closeSession,
+  deadlocks,
+  openSession,
+  overlap,
+  untilWaits,
+  withSessions,
+} from "./sessions.ts";
 
 const SEED = Number(process.env.SPENDGATE_PRICE_BOOK_SEED ?? Date.now() % 2 ** 31);
 const PROVIDER = "book";
@@ -262,6 +269,21 @@ describe("A change of a meter", () => {
         select (lines[1]).part_of from spend_private.price_book where provider = 'meters'`;
       expect(row).toEqual({ part_of: null });
     });
+  });
+
+  it("beside the deletion of a tenant with a price of its own leaves nothing of that tenant in the book", async () => {
+    const { sql } = database;
+    const tenant = await addTenant(sql, 1, 1);
+    await sql`
+      insert into spend.prices (resource_type, provider, product, meter, usd, tenant_id)
+      values ('llm', 'meters', 'own', 'cache_write_tokens', 1, ${tenant})`;
+    await overlap(
+      sql,
+      (a) => a`delete from spend.tenants where id = ${tenant}`,
+      (b) =>
+        b`update spend.meters set provider_decides = not provider_decides where meter = 'cache_write_tokens'`,
+    );
+    expect(await sql`select from spend_private.price_book where tenant_id = ${tenant}`).toEqual([]);
   });
 
   it("refuses a price of a transaction that cannot see it, so that the book does not say what the meter was", async () => {

@@ -38,7 +38,7 @@ begin
 end;
 $$;
 comment on function spend_private.renew_price_book is
-  'Makes parts of the price book again, and writes what differs. The caller has changed spend.prices or spend.meters, and so has locked the version of the prices (raise_price_version): nobody else does the same. Only prices that are deleted with their tenant come without the lock, and then nobody else can change this tenant''s.';
+  'Makes parts of the price book again, and writes what differs. The caller has changed spend.prices, and so has locked the version of the prices (raise_price_version): nobody else does the same. Only prices that are deleted with their tenant come without the lock, and then nobody else can change this tenant''s.';
 
 create function spend_private.right_price_book(
   p_provider text,
@@ -159,14 +159,19 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform spend_private.renew_price_book(array(
-    select distinct row(p.provider, p.product, p.tenant_id, '-infinity')::spend_private.price_change as change
-    from before as b
-    join after as a on a.resource_type = b.resource_type and a.meter = b.meter
-    join spend.prices as p on p.resource_type = a.resource_type and p.meter = a.meter
-    where (a.part_of, a.provider_decides) is distinct from (b.part_of, b.provider_decides)
-    order by change
-  ));
+  -- The rows stay those that they are: one whose tenant is being deleted is waited for, and must not come back.
+  update spend_private.price_book as b set lines = r.lines
+  from (
+    select distinct p.provider, p.product, p.tenant_id
+    from before as o
+    join after as n on n.resource_type = o.resource_type and n.meter = o.meter
+    join spend.prices as p on p.resource_type = n.resource_type and p.meter = n.meter
+    where (n.part_of, n.provider_decides) is distinct from (o.part_of, o.provider_decides)
+  ) as c
+  cross join lateral spend_private.right_price_book(c.provider, c.product, c.tenant_id, '-infinity') as r
+  where b.provider = r.provider and b.product = r.product and b.resource_type = r.resource_type
+    and b.service_tier = r.service_tier and b.tenant_id = r.tenant_id and b.valid_from = r.valid_from
+    and b.lines is distinct from r.lines;
   return null;
 end;
 $$;
