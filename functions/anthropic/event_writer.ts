@@ -78,6 +78,7 @@ export class EventWriter {
 
   #mustWait(part: Part): boolean {
     if (!this.#isWritingTool() || part.type === "finish" || part.type === "error") return false;
+    if (part.type === "raw") return rawImageUrls(part.rawValue).length > 0;
     const id = "toolCallId" in part ? part.toolCallId : "id" in part ? part.id : undefined;
     return part.type === "file" || (id !== undefined && id !== this.#open?.id);
   }
@@ -98,14 +99,14 @@ export class EventWriter {
       case "text-start":
         return this.#begin(part.id, textBlock(""), "text");
       case "text-delta":
-        return part.delta === "" ? "" : this.#delta({ type: "text_delta", text: part.delta });
+        return part.delta === "" ? "" : this.#addText(part);
       case "reasoning-start":
         return this.#beginReasoning(part);
       case "reasoning-delta":
         return this.#addReasoning(part);
       case "text-end":
       case "reasoning-end":
-        return this.#close();
+        return this.#open?.id === part.id ? this.#close() : "";
       case "tool-input-start":
         return part.providerExecuted ? "" : this.#beginTool(part.id, part.toolName);
       case "tool-input-delta":
@@ -152,6 +153,13 @@ export class EventWriter {
     return event("content_block_stop", { index });
   }
 
+  /** What waits may wait again, for a call that is among it. */
+  #closeAll(): string {
+    let closed = this.#close();
+    while (this.#waiting.length > 0) closed += this.#writeWaiting() + this.#close();
+    return closed;
+  }
+
   #whole(block: object): string {
     const before = this.#start() + this.#close();
     const index = this.#blocks++;
@@ -167,12 +175,20 @@ export class EventWriter {
     return this.#begin(id, block, block.type as OpenBlock["kind"]);
   }
 
-  #addReasoning({ delta, providerMetadata }: PartOf<"reasoning-delta">): string {
+  /** Some providers begin a text once, and go on with it after what came between. */
+  #addText({ id, delta }: PartOf<"text-delta">): string {
+    const begun = this.#open?.id === id ? "" : this.#begin(id, textBlock(""), "text");
+    return begun + this.#delta({ type: "text_delta", text: delta });
+  }
+
+  #addReasoning({ id, delta, providerMetadata }: PartOf<"reasoning-delta">): string {
     const { signature } = { ...providerMetadata?.anthropic };
+    const isSigned = typeof signature === "string";
+    if (delta === "" && !isSigned) return "";
+    const begun =
+      this.#open?.id === id ? "" : this.#beginReasoning({ type: "reasoning-start", id });
     const thinking = delta === "" ? "" : this.#delta({ type: "thinking_delta", thinking: delta });
-    return typeof signature === "string"
-      ? thinking + this.#delta({ type: "signature_delta", signature })
-      : thinking;
+    return begun + thinking + (isSigned ? this.#delta({ type: "signature_delta", signature }) : "");
   }
 
   #beginTool(id: string, name: string): string {
@@ -195,7 +211,7 @@ export class EventWriter {
 
   #finish({ usage, finishReason, providerMetadata }: PartOf<"finish">): string {
     if (this.#ending === "failed") return "";
-    const rest = this.#start() + this.#close() + this.#writeWaiting();
+    const rest = this.#start() + this.#closeAll();
     try {
       const stop = toStop(finishReason, providerMetadata, this.#hasTools, () =>
         toFinishReason(finishReason),

@@ -168,6 +168,36 @@ function eventsOf(...parts: LanguageModelV4StreamPart[]): Event[] {
     });
 }
 
+/** Each block is begun, written and ended before the next. */
+function expectInOrder(events: Event[]): void {
+  let open: number | undefined;
+  let blocks = 0;
+  for (const { type, index } of events.filter(({ type }) => type.startsWith("content_block"))) {
+    if (type === "content_block_start") {
+      expect([open, index]).toEqual([undefined, blocks++]);
+      open = index;
+    } else expect(index).toBe(open ?? "an open block");
+    if (type === "content_block_stop") open = undefined;
+  }
+  expect(open).toBeUndefined();
+}
+
+/** The kind of each block, and what was written of it. */
+function blocksOf(events: Event[]): [string, string][] {
+  const blocks: [string, string][] = [];
+  for (const { content_block: block, delta, index } of events) {
+    if (block) blocks.push([block.type, ""]);
+    const written = blocks[index ?? -1];
+    if (delta && written) {
+      written[1] += delta.text ?? delta.thinking ?? delta.partial_json ?? "";
+    }
+  }
+  return blocks;
+}
+
+const drawn = {
+  choices: [{ delta: { images: [{ image_url: { url: `data:image/png;base64,iVBORw0KGgo=` } }] } }],
+};
 const signed = { anthropic: { signature: "s" } };
 const WHOLE: LanguageModelV4StreamPart[] = [
   { type: "stream-start", warnings: [] },
@@ -207,17 +237,58 @@ describe("A stream", () => {
     ).toEqual(yes(DELTAS).sort());
   });
 
+  it("goes on with a text, or reasoning, that a call or an image has come into", () => {
+    const events = eventsOf(
+      { type: "reasoning-start", id: "r" },
+      { type: "reasoning-delta", id: "r", delta: "Hm" },
+      { type: "text-start", id: "0" },
+      { type: "text-delta", id: "0", delta: "Hi" },
+      { type: "tool-input-start", id: "a", toolName: "one" },
+      { type: "text-delta", id: "0", delta: ", " },
+      { type: "raw", rawValue: drawn },
+      { type: "tool-input-delta", id: "a", delta: '{"n":1}' },
+      { type: "tool-call", toolCallId: "a", toolName: "one", input: '{"n":1}' },
+      { type: "text-delta", id: "0", delta: "you" },
+      { type: "reasoning-delta", id: "r", delta: "!" },
+      { type: "text-end", id: "0" },
+      { type: "reasoning-delta", id: "r", delta: "?" },
+      { type: "reasoning-end", id: "r" },
+      finish(),
+    );
+    expectInOrder(events);
+    expect(blocksOf(events)).toEqual([
+      ["thinking", "Hm"],
+      ["text", "Hi"],
+      ["tool_use", '{"n":1}'],
+      ["text", ", "],
+      ["image", ""],
+      ["text", "you"],
+      ["thinking", "!?"],
+    ]);
+  });
+
+  it("ends all that waits for a call which is never whole", () => {
+    const events = eventsOf(
+      { type: "text-start", id: "0" },
+      { type: "text-delta", id: "0", delta: "Hi" },
+      { type: "tool-input-start", id: "a", toolName: "one" },
+      { type: "tool-input-start", id: "b", toolName: "two" },
+      { type: "tool-input-delta", id: "b", delta: "{" },
+      { type: "text-delta", id: "0", delta: "." },
+      finish("length"),
+    );
+    expectInOrder(events);
+    expect(blocksOf(events)).toEqual([
+      ["text", "Hi"],
+      ["tool_use", ""],
+      ["tool_use", "{"],
+      ["text", "."],
+    ]);
+  });
+
   it("writes one block after the other, though tools are called side by side", () => {
     const events = eventsOf(...WHOLE);
-    const blocks = events.filter(({ index }) => index !== undefined);
-    let open: number | undefined;
-    for (const { type, index } of blocks) {
-      if (type === "content_block_start") {
-        expect(open).toBeUndefined();
-        open = index;
-      } else expect(index).toBe(open);
-      if (type === "content_block_stop") open = undefined;
-    }
+    expectInOrder(events);
     const inputs = events.flatMap(({ index, delta }) =>
       delta?.type === "input_json_delta" ? [[index, delta.partial_json]] : [],
     );
