@@ -165,7 +165,10 @@ class PromptWriter {
     if (!cache) return {};
     const control = { type: cache.type, ...(cache.ttl && { ttl: cache.ttl }) };
     if (this.#wire === "anthropic") return { anthropic: { cacheControl: control } };
-    if (this.#wire === "compatible") return { openaiCompatible: { cache_control: control } };
+    // Compatible providers keep for five minutes, as all do who are not told.
+    if (this.#wire === "compatible" && cache.ttl !== "1h") {
+      return { openaiCompatible: { cache_control: control } };
+    }
     // These keep what they can without being asked.
     this.ignored.add("messages.content.cache_control");
     return {};
