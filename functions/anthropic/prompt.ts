@@ -26,6 +26,8 @@ type AssistantBlock = Exclude<AssistantMessage["content"], string>[number];
 type AssistantPart = Extract<PromptMessage, { role: "assistant" }>["content"][number];
 type FileBlock = ImageBlock | DocumentBlock;
 type Output = LanguageModelV4ToolResultPart["output"];
+type OutputItem = Extract<Output, { type: "content" }>["value"][number];
+type OutputBlock = TextBlock | FileBlock;
 
 /**
  * The prompt for a provider. What it has no place for is added to `ignored`.
@@ -104,8 +106,9 @@ class PromptWriter {
         else written.push({ role: "user", content: [part] });
       }
     }
-    if (this.#takesFilesOfTools()) return written;
-    const files = blocks.flatMap((block) => (block.type === "tool_result" ? filesOf(block) : []));
+    const files = blocks.flatMap((block) =>
+      block.type === "tool_result" ? this.#filesAfter(block) : [],
+    );
     if (files.length === 0) return written;
     return [
       ...written.filter(({ role }) => role === "tool"),
@@ -114,9 +117,15 @@ class PromptWriter {
     ];
   }
 
-  /** Chat Completions knows nothing but text as a tool's answer: files come after it, as the user's. */
-  #takesFilesOfTools(): boolean {
-    return this.#wire === "anthropic" || this.#wire === "google";
+  /** Files of a tool's answer which it cannot have in it: they come after it, as the user's. */
+  #filesAfter({ content }: ToolResult): FileBlock[] {
+    if (typeof content === "string" || !content) return [];
+    return content.filter(isFile).filter((file) => !this.#isInAnswer(file));
+  }
+
+  /** Chat Completions knows nothing but text as a tool's answer, Gemini no addresses in one. */
+  #isInAnswer({ source }: FileBlock): boolean {
+    return this.#wire === "anthropic" || (this.#wire === "google" && source.type !== "url");
   }
 
   #userPart(block: Exclude<UserBlock, ToolResult>) {
@@ -169,20 +178,28 @@ class PromptWriter {
     if (typeof content === "string" || !content) {
       return { type: isError ? "error-text" : "text", value: content ?? "" };
     }
-    const texts = content.flatMap((block) => (block.type === "text" ? [block.text] : []));
-    const isText = texts.length === content.length || !this.#takesFilesOfTools();
+    const value = content.flatMap((block) => this.#outputItem(block));
+    const texts = value.flatMap((item) => (item.type === "text" ? [item.text] : []));
+    const isText = texts.length === value.length;
     // An error is nothing but its text in the AI SDK.
     if (isError && isText) return { type: "error-text", value: texts.join("\n") };
     if (isError) this.ignored.add("messages.content.is_error");
-    if (!this.#takesFilesOfTools()) return { type: "text", value: texts.join("\n") };
-    return {
-      type: "content",
-      value: content.map((block) =>
-        block.type === "text"
-          ? this.#text(block)
-          : { type: "file" as const, ...this.#fileContent(block) },
-      ),
-    };
+    if (isText && this.#wire !== "anthropic") return { type: "text", value: texts.join("\n") };
+    return { type: "content", value };
+  }
+
+  /** None for a file that comes after the answer. Of documents in it no wire has more than what they say. */
+  #outputItem(block: OutputBlock): OutputItem[] {
+    if (block.type === "text") return [this.#text(block)];
+    if (isFile(block) && !this.#isInAnswer(block)) return [];
+    if (block.type === "image") return [{ type: "file", ...this.#fileContent(block) }];
+    for (const field of ["title", "context"] as const) {
+      if (block[field]) this.ignored.add(`messages.content.${field}`);
+    }
+    const { source, cache_control } = block;
+    return source.type === "text"
+      ? [this.#text({ type: "text", text: source.data, cache_control })]
+      : [{ type: "file", ...this.#fileContent({ ...block, title: null, context: null }) }];
   }
 
   #assistant({ content }: AssistantMessage): PromptMessage {
@@ -281,7 +298,7 @@ function documentContent({ source }: DocumentBlock): Omit<LanguageModelV4FilePar
   }
 }
 
-function filesOf({ content }: ToolResult): FileBlock[] {
-  if (typeof content === "string" || !content) return [];
-  return content.flatMap((block) => (block.type === "text" ? [] : [block]));
+/** In a tool's answer: a document that is a text is written as one. */
+function isFile(block: OutputBlock): block is FileBlock {
+  return block.type !== "text" && block.source.type !== "text";
 }

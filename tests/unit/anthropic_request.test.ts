@@ -36,17 +36,18 @@ const callOf = (given: object, provider: string, headers = {}) =>
   toCall(read(given), provider, new Headers(headers));
 
 /** What Anthropic is sent for a request. */
-async function sentFor(given: object, headers = {}) {
+async function sentFor(given: object, headers = {}, name = CLAUDE) {
   let sent = { body: "", headers: new Headers() };
   const fetch = async (_: unknown, init?: RequestInit) => {
     sent = { body: String(init?.body), headers: new Headers(init?.headers) };
     return new Response("{}", { status: 400 });
   };
   const { options } = callOf(given, "anthropic", headers);
-  const bounded = boundCall(options, { provider: "anthropic", model: CLAUDE }, 100);
-  const model = createAnthropic({ apiKey: "key", fetch: fetch as typeof globalThis.fetch })(CLAUDE);
+  const product = { provider: "anthropic", model: name };
+  const bounded = boundCall(options, product, 100);
+  const model = createAnthropic({ apiKey: "key", fetch: fetch as typeof globalThis.fetch })(name);
   await Promise.resolve(model.doGenerate(bounded)).catch(() => {});
-  return { ...sent, json: JSON.parse(sent.body) };
+  return { ...sent, json: JSON.parse(sent.body), held: usageBound(bounded, product) };
 }
 
 const weather = {
@@ -183,11 +184,116 @@ describe("The bound of the output", () => {
   });
 });
 
+it.each([
+  // The AI SDK knows the limit of this one, and not of the others.
+  ["claude-sonnet-4-5", 128_000, 64_000, 64_000],
+  ["claude-3-7-sonnet-latest", 128_000, 32_000, 64_000],
+  ["claude-3-7-sonnet-latest", 128_000, 64_000, 64_001],
+  ["claude-3-7-sonnet-latest", 20_000, 10_000, 20_000],
+  ["claude-3-5-sonnet-latest", 20_000, 10_000, 10_001],
+])(
+  "%s is sent no more max_tokens than is held: %i, of them %i for thinking",
+  async (model, max_tokens, budget_tokens, most) => {
+    const fields = { model, max_tokens, thinking: { type: "enabled", budget_tokens } };
+    const { json, held } = await sentFor(body(fields), {}, model);
+    expect(json.thinking).toEqual({ type: "enabled", budget_tokens });
+    expect(json.max_tokens).toBeLessThanOrEqual(most);
+    expect(held.output_tokens).toBeGreaterThanOrEqual(json.max_tokens);
+  },
+);
+
 it("Where the AI SDK chooses the budget of thinking, the bound is all that the model gives", () => {
   const product = { provider: "anthropic", model: CLAUDE };
   const { options } = callOf(body(), "anthropic");
   const bounded = boundCall({ ...options, reasoning: "high" }, product, 100);
   expect(usageBound(bounded, product).output_tokens).toBe(64_000);
+});
+
+/** A tool's answer, which nothing is said after. */
+const answered = (content: object[], fields: object = {}) => [
+  ...hello,
+  { role: "assistant", content: [{ type: "tool_use", id: "t", name: "look", input: {} }] },
+  { role: "user", content: [{ type: "tool_result", tool_use_id: "t", content, ...fields }] },
+];
+
+describe("In a tool's answer", () => {
+  const textFile = {
+    ...{ type: "document", title: "Notes", context: "Of today" },
+    source: { type: "text", media_type: "text/plain", data: "Rain." },
+  };
+  const pdf = {
+    ...{ type: "document", title: "Page", context: "Blank" },
+    source: { type: "base64", media_type: "application/pdf", data: PDF },
+  };
+  const addressed = { type: "image", source: { type: "url", url: "https://example.com/a.png" } };
+  const unsaid = ["messages.content.title", "messages.content.context"];
+
+  it("a text document reaches Claude as a text, and what it has no place for is named", async () => {
+    const given = body({ messages: answered([textFile, pdf, addressed]) });
+    const { json } = await sentFor(given);
+    const { title: _, context: __, ...untitled } = pdf;
+    expect(json.messages.at(-1).content[0].content).toEqual([
+      { type: "text", text: "Rain." },
+      untitled,
+      addressed,
+    ]);
+    expect([...callOf(given, "anthropic").ignored].sort()).toEqual([...unsaid].sort());
+  });
+
+  it.each(["openai", "google", "groq"])("a text document is a text for %s", (provider) => {
+    const { options, ignored } = callOf(body({ messages: answered([textFile]) }), provider);
+    expect(options.prompt.slice(2)).toEqual([
+      {
+        role: "tool",
+        content: [expect.objectContaining({ output: { type: "text", value: "Rain." } })],
+      },
+    ]);
+    for (const field of unsaid) expect(ignored).toContain(field);
+  });
+
+  it("an error that is a text document is still one", () => {
+    const messages = answered([textFile], { is_error: true });
+    expect(callOf(body({ messages }), "anthropic").options.prompt.at(-1)).toMatchObject({
+      content: [{ output: { type: "error-text", value: "Rain." } }],
+    });
+  });
+
+  it("a file at an address follows as the user's for Gemini, which is sent none there", () => {
+    const inline = {
+      type: "image",
+      source: { type: "base64", media_type: "image/png", data: PNG },
+    };
+    const promptOf = (...content: object[]) =>
+      callOf(body({ messages: answered(content) }), "google").options.prompt.slice(2);
+    const url = new URL(addressed.source.url);
+    const followed = { role: "user", content: [{ type: "file", data: { type: "url", url } }] };
+    expect(promptOf({ type: "text", text: "Seen." }, inline, addressed)).toMatchObject([
+      {
+        role: "tool",
+        content: [{ output: { type: "content", value: [{ text: "Seen." }, { type: "file" }] } }],
+      },
+      followed,
+    ]);
+    // Gemini wants an answer to every call, even an empty one.
+    expect(promptOf(addressed)).toMatchObject([
+      { role: "tool", content: [{ output: { type: "text", value: "" } }] },
+      followed,
+    ]);
+  });
+
+  it("nothing reaches Gemini that is not counted: a title, a text, an address", () => {
+    const long = "a".repeat(300_000);
+    const heldFor = (block: object) => {
+      const product = { provider: "google", model: "gemini-2.5-pro" };
+      const { options } = callOf(body({ messages: answered([block]) }), "google");
+      const bounded = boundCall(options, product, 100);
+      return { json: JSON.stringify(bounded.prompt), ...usageBound(bounded, product) };
+    };
+    expect(heldFor({ ...textFile, title: long }).json).not.toContain(long);
+    expect(heldFor({ ...pdf, title: long }).json).not.toContain(long);
+    const text = { ...textFile, source: { ...textFile.source, data: long } };
+    expect(heldFor(text).input_tokens).toBeGreaterThan(long.length);
+  });
 });
 
 describe("Another provider", () => {

@@ -105,6 +105,47 @@ describe("An image", () => {
   });
 });
 
+describe("A file in what a tool answered", () => {
+  type Output = Extract<Params["prompt"][number], { role: "tool" }>["content"][number];
+  type File = Extract<
+    Extract<
+      Extract<Output, { type: "tool-result" }>["output"],
+      { type: "content" }
+    >["value"][number],
+    { type: "file" }
+  >;
+  const heldFor = (name: string, file: Omit<File, "type">) => {
+    const output = { type: "content" as const, value: [{ type: "file" as const, ...file }] };
+    const content = [{ type: "tool-result" as const, toolCallId: "1", toolName: "read", output }];
+    return Number(held(name, { prompt: [{ role: "tool", content }] }).input_tokens);
+  };
+  const long = '"'.repeat(100_000);
+  const data = { type: "data" as const, data: "iVBORw0KGgo=" };
+  const url = new URL(`https://a.dev/${"a".repeat(200_000)}`);
+
+  // Google is sent the whole item as JSON, where it is not inline data.
+  it.each<[string, Omit<File, "type">]>([
+    ["name", { mediaType: "image/png", data, filename: long }],
+    ["text, as JSON", { mediaType: "text/plain", data: { type: "text", text: long } }],
+    [
+      "text that is called an image",
+      { mediaType: "image/png", data: { type: "text", text: long } },
+    ],
+    ["address", { mediaType: "image/png", data: { type: "url", url } }],
+  ])("counts with its %s", (_, file) => {
+    expect(heldFor("google/gemini-2.5-pro", file)).toBeGreaterThan(200_000);
+  });
+
+  it("counts as the text that a compatible provider is sent of it, and on Claude as an image", () => {
+    const file = {
+      mediaType: "image/png",
+      data: { type: "data" as const, data: "A".repeat(200_000) },
+    };
+    expect(heldFor("groq/llama-4", file)).toBeGreaterThan(200_000);
+    expect(heldFor(claude, file)).toBeLessThan(3000);
+  });
+});
+
 describe("Tools", () => {
   const schema = { type: "object", properties: {} } as const;
 

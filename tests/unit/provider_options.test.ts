@@ -385,6 +385,35 @@ describe("Options of messages, parts and tools", () => {
   });
 });
 
+describe("The output that Claude is asked for", () => {
+  const asked = [
+    { reasoning: "xhigh" },
+    { reasoning: "none" },
+    { providerOptions: { anthropic: { thinking: { type: "enabled" } } } },
+    { providerOptions: { anthropic: { thinking: { type: "enabled", budgetTokens: 20_000 } } } },
+    { providerOptions: { anthropic: { thinking: { type: "adaptive" } } } },
+  ] satisfies Partial<Params>[];
+  // Of the first two the AI SDK does not know the limit.
+  const models = [
+    "claude-3-7-sonnet-latest",
+    "claude-3-5-haiku-latest",
+    "claude-3-haiku-20240307",
+    "claude-opus-4-1",
+    "claude-sonnet-4-5",
+    "claude-opus-4-8",
+  ];
+
+  it.each(asked)("is never more than is held, with %j", async (fields) => {
+    for (const model of models) {
+      const name = `anthropic/${model}`;
+      const params = { ...fields, maxOutputTokens: 1_000_000 };
+      const { max_tokens: most } = await bodyOf(name, params);
+      const { output_tokens: held } = usageBound(bound(name, params), product(name));
+      expect(Number(held), model).toBeGreaterThanOrEqual(Number(most));
+    }
+  });
+});
+
 describe("What a browser may say of its messages' parts", () => {
   const message = (role: string, ...parts: object[]) => ({ id: "1", role, parts }) as never;
 

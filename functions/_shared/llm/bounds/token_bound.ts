@@ -3,8 +3,14 @@ import type { LanguageModelV4CallOptions, SharedV4FileData } from "@ai-sdk/provi
 import { invalidRequest } from "../../errors.ts";
 import type { Usage } from "../../gate/gate.ts";
 import type { Product } from "../model_name.ts";
-import { callOptions, checkHeaders, toolOptions } from "../providers/options.ts";
+import {
+  callOptions,
+  checkHeaders,
+  type ProviderOptions,
+  toolOptions,
+} from "../providers/options.ts";
 import { toolsBound } from "../providers/tools.ts";
+import { wireOf } from "../wire.ts";
 import { boundedPrompt } from "./bounded_prompt.ts";
 import { type ModelLimits, modelLimits } from "./model_limits.ts";
 import { measurePdf, type PdfSize, UncountablePdf } from "./pdf/pages.ts";
@@ -37,7 +43,6 @@ export function boundCall(
   const { provider } = product;
   checkHeaders(params.headers);
   const providerOptions = callOptions(params.providerOptions, provider);
-  const limit = modelLimits(product).output;
   return {
     ...params,
     prompt: boundedPrompt(params.prompt, provider),
@@ -46,12 +51,22 @@ export function boundCall(
         ? { ...tool, providerOptions: toolOptions(tool.providerOptions, provider) }
         : tool,
     ),
-    maxOutputTokens: Math.min(params.maxOutputTokens ?? fallback, limit),
+    maxOutputTokens: boundedOutput(
+      params.maxOutputTokens ?? fallback,
+      thinkingBudget(providerOptions, provider),
+      product,
+    ),
     providerOptions:
       provider === "openai"
         ? { openai: { ...providerOptions?.openai, ...openaiTerms(product) } }
         : providerOptions,
   };
+}
+
+/** Never above the model's limit together with the budget of thinking, which the AI SDK adds; one where that is all. */
+function boundedOutput(tokens: number, budget: number, product: Product): number {
+  const limit = modelLimits(product).output;
+  return Math.min(tokens, Math.max(limit - budget, 1));
 }
 
 /**
@@ -98,14 +113,17 @@ export function inputTokenBound(params: LanguageModelV4CallOptions, product: Pro
   for (const message of prompt) {
     const parts = typeof message.content === "string" ? [message.content] : message.content;
     bound += jsonBytes({ ...message, content: null });
-    for (const part of parts) bound += partBound(part, limits);
+    for (const part of parts) bound += partBound(part, product.provider, limits);
   }
   return Math.min(bound, limits.context);
 }
 
 type Part = Exclude<LanguageModelV4CallOptions["prompt"][number]["content"], string>[number];
+type ToolOutput = Extract<Part, { type: "tool-result" }>["output"];
+type ToolItem = Extract<ToolOutput, { type: "content" }>["value"][number];
+type ToolFile = Extract<ToolItem, { type: "file" }>;
 
-function partBound(part: Part | string, limits: ModelLimits): number {
+function partBound(part: Part | string, provider: string, limits: ModelLimits): number {
   if (typeof part === "string") return bytesOf(part);
   if (part.type === "file" || part.type === "reasoning-file") {
     return jsonBytes({ ...part, data: null }) + fileTokenBound(part, limits);
@@ -114,17 +132,33 @@ function partBound(part: Part | string, limits: ModelLimits): number {
   // What a tool answered may have files in it; in any other place a file is text like all text.
   let bound = jsonBytes({ ...part, output: null });
   for (const item of part.output.value) {
-    bound += item.type === "file" ? fileTokenBound(item, limits) : jsonBytes(item);
+    bound += item.type === "file" ? toolFileBound(item, provider, limits) : jsonBytes(item);
   }
   return bound;
 }
 
+/** Google is sent the item as JSON where it has no inline data, compatible providers are sent any as JSON. */
+function toolFileBound(item: ToolFile, provider: string, limits: ModelLimits): number {
+  const isFile = item.data.type === "data" && wireOf(provider) !== "compatible";
+  const written = jsonBytes(isFile ? { ...item, data: null } : item);
+  return item.data.type === "text" ? written : written + fileTokenBound(item, limits);
+}
+
 /** Tokens of thinking where Anthropic is asked for it, and the call says no number. */
 const DEFAULT_THINKING_TOKENS = 1024;
+/** The most that the AI SDK chooses for a model of which it does not know the limit. */
+const CHOSEN_THINKING_TOKENS = 4096;
+
+/** Tokens that the AI SDK adds to what Anthropic is asked for. */
+function thinkingBudget(given: ProviderOptions | undefined, provider: string): number {
+  const thinking = given?.anthropic?.thinking as Thinking | undefined;
+  if (provider !== "anthropic" || thinking?.type !== "enabled") return 0;
+  return thinking.budgetTokens ?? DEFAULT_THINKING_TOKENS;
+}
 
 /**
  * Anthropic's thinking comes on top of what is asked for: by its budget where the call names one, up to the model's
- * limit where the AI SDK chooses one.
+ * limit where the AI SDK chooses one, and over it where it does not know the limit.
  */
 function outputTokenBound(
   {
@@ -136,15 +170,12 @@ function outputTokenBound(
   },
   product: Product,
 ): number {
-  if (product.provider !== "anthropic") return maxOutputTokens;
-  const { output: limit } = modelLimits(product);
-  const thinking = providerOptions?.anthropic?.thinking as Thinking | undefined;
-  if (thinking === undefined) {
-    const reasons = reasoning !== undefined && reasoning !== "provider-default";
-    return reasons ? limit : maxOutputTokens;
+  const { provider } = product;
+  const reasons = reasoning !== undefined && reasoning !== "provider-default";
+  if (provider === "anthropic" && reasons && !providerOptions?.anthropic?.thinking) {
+    return Math.max(modelLimits(product).output, maxOutputTokens + CHOSEN_THINKING_TOKENS);
   }
-  if (thinking.type !== "enabled") return maxOutputTokens;
-  return Math.min(maxOutputTokens + (thinking.budgetTokens ?? DEFAULT_THINKING_TOKENS), limit);
+  return maxOutputTokens + thinkingBudget(providerOptions, provider);
 }
 
 interface Thinking {
