@@ -24,7 +24,7 @@ export interface Call {
 
 /** @throws SpendgateError invalid_request for what no model of this provider could be sent. */
 export function toCall(
-  body: MessageRequest | (CountRequest & Partial<MessageRequest>),
+  asked: MessageRequest | (CountRequest & Partial<MessageRequest>),
   provider: string,
   headers: Headers,
 ): Call {
@@ -32,6 +32,7 @@ export function toCall(
   const wire = wireOf(provider);
   const betas = readBetas(headers, wire);
   for (const beta of betas.ignored) ignored.add(beta);
+  const body = wire === "anthropic" ? withoutRefusedBudget(asked, ignored) : asked;
   const { thinking } = body;
   // The AI SDK passes it on for thinking that adapts alone.
   const isShown = wire === "anthropic" && thinking?.type === "adaptive";
@@ -56,6 +57,15 @@ export function toCall(
     },
     ignored,
   };
+}
+
+/** Claude that decides itself how long to think: the AI SDK makes `adaptive` of a budget (a test compares the names). */
+export const TAKES_NO_BUDGET = /claude-(?:(?:opus|sonnet|haiku)-5-5|fable-5)/;
+
+function withoutRefusedBudget<T extends CountRequest>(body: T, ignored: Set<string>): T {
+  if (body.thinking?.type !== "enabled" || !TAKES_NO_BUDGET.test(body.model)) return body;
+  ignored.add("thinking.budget_tokens");
+  return { ...body, thinking: { type: "adaptive" } };
 }
 
 /** Anthropic's limit is one for thinking and answer; the AI SDK adds a budget to what it is given. */

@@ -1,11 +1,12 @@
 // POST /v1/messages/count_tokens: costs nothing, so nothing is held.
-import { SpendgateError } from "../_shared/errors.ts";
+import { AISDKError } from "@ai-sdk/provider";
+import { reserveAnswer } from "../_shared/gate/answers.ts";
 import { attribute } from "../_shared/http/attribution.ts";
 import { endpoint } from "../_shared/http/body.ts";
 import type { UserContext } from "../_shared/http/serve.ts";
 import { countInputTokens } from "../_shared/llm/metered_model.ts";
 import { parseModelName } from "../_shared/llm/model_name.ts";
-import { callError } from "../_shared/llm/providers/error.ts";
+import { callError, upstreamError } from "../_shared/llm/providers/error.ts";
 import { warningHeaders } from "./answer.ts";
 import { toCall } from "./call_options.ts";
 import { requestIdHeader } from "./errors.ts";
@@ -19,16 +20,19 @@ export const countTokens = endpoint<UserContext, ReturnType<typeof countRequest>
   countRequest,
   async (context, body) => {
     const { env, gate, tenantId, userId } = await attribute(context);
-    // Of a call that is held the database asks this.
-    if (userId !== null && !(await gate.tenantsOf(userId)).includes(tenantId)) {
-      throw new SpendgateError("not_a_member", "You are not a member of this tenant.");
-    }
-    const { provider } = parseModelName(body.model);
+    const { provider, model } = parseModelName(body.model);
+    // Whoever could make a call may have it counted: refuses a stranger, a closed tenant, a model without a price.
+    await gate.call("check_quota", reserveAnswer, {
+      tenant_id: tenantId,
+      user_id: userId,
+      resource_type: "llm",
+      usage: { provider, model, input_tokens: 0, output_tokens: 0 },
+    });
     const { options, ignored } = toCall(body, provider, context.request.headers);
     if (provider !== "anthropic") ignored.add("input_tokens");
     const abortSignal = AbortSignal.timeout(env.callTimeoutMs);
     const count = await countInputTokens(body.model, { ...options, abortSignal }).catch((error) => {
-      throw callError(error);
+      throw AISDKError.isInstance(error) ? callError(error) : upstreamError(error);
     });
     return Response.json(
       { input_tokens: count },

@@ -4,14 +4,6 @@ set statement_timeout = '5min';
 
 SET local check_function_bodies = off;
 
-DROP FUNCTION "spend_private"."bill"(text, spend_private.usage_counts, spend_private.price_in_force[]);
-
-DROP FUNCTION "spend_private"."has_unused_prices"(uuid, text, text, text, timestamp WITH time zone);
-
-DROP FUNCTION "spend_private"."prices_in_force"(uuid, text, spend_private.usage_counts, text, timestamp WITH time zone, boolean, bigint);
-
-DROP TYPE "spend_private"."price_in_force";
-
 CREATE TYPE "spend_private"."price_line" AS (
   "meter"            text,
   "part_of"          text,
@@ -32,7 +24,7 @@ CREATE TABLE "spend_private"."price_book" (
   "valid_from"    timestamp with time zone NOT NULL,
   "version"       bigint                   NOT NULL,
   "lines"         spend_private.price_line[] NOT NULL,
-  CONSTRAINT "price_book_pkey" PRIMARY KEY (PROVIDER, product, resource_type, service_tier, tenant_id, valid_from)
+  CONSTRAINT "price_book_pkey" PRIMARY KEY (PROVIDER, product, tenant_id, resource_type, service_tier, valid_from)
 );
 
 ALTER TABLE "spend_private"."price_book"
@@ -329,6 +321,40 @@ begin
 end;
 $function$;
 
+CREATE OR REPLACE FUNCTION spend_private.prices_of (
+  p_provider  text,
+  p_product   text,
+  p_tenant_id uuid
+)
+  RETURNS SETOF spend.prices
+  LANGUAGE plpgsql
+  STABLE
+  SET search_path TO 'pg_catalog', 'pg_temp'
+  SET plan_cache_mode TO 'force_generic_plan'
+  SET enable_seqscan TO 'off'
+  AS $function$
+begin
+  -- Two searches: one index finds both, whatever other tenants have negotiated.
+  if p_tenant_id is null then
+    return query
+    select * from spend.prices as p
+    where p.provider = p_provider and p.product = p_product and p.tenant_id is null;
+  else
+    return query
+    select * from spend.prices as p
+    where p.provider = p_provider and p.product = p_product and p.tenant_id = p_tenant_id;
+  end if;
+end;
+$function$;
+
+COMMENT ON FUNCTION "spend_private"."prices_of"(text, text, uuid) IS 'Rows of exactly this product: what a tenant negotiated; null: what is for everybody.';
+
+REVOKE ALL ON FUNCTION "spend_private"."prices_of"(text, text, uuid) FROM PUBLIC;
+
+-- The price list is small: building it takes no time.
+-- squawk-ignore require-concurrent-index-creation
+CREATE INDEX prices_product_idx ON spend.prices USING btree (provider, product, tenant_id, effective_from);
+
 CREATE OR REPLACE FUNCTION spend_private.listed_prices (
   p_provider      text,
   p_product       text,
@@ -350,10 +376,8 @@ begin
     select row(m.meter, m.part_of, m.provider_decides, n.tier_from, n.id, n.usd, n.unit_size, n.version)::spend_private.price_line
     from (
       select distinct on (p.meter, p.tier_from) p.*
-      from spend.prices as p
-      where p.provider = p_provider and p.product = p_product and p.resource_type = p_resource_type
-        and p.service_tier = p_service_tier and p.tenant_id is not distinct from p_tenant_id
-        and p.effective_from <= p_at
+      from spend_private.prices_of(p_provider, p_product, p_tenant_id) as p
+      where p.resource_type = p_resource_type and p.service_tier = p_service_tier and p.effective_from <= p_at
         and (p_version is null or p.version <= p_version)
       order by p.meter, p.tier_from, p.effective_from desc, p.revision desc
     ) as n
@@ -682,10 +706,8 @@ begin
   where b.provider = c.provider and b.product = c.product
     and b.tenant_id = coalesce(c.tenant_id, '00000000-0000-0000-0000-000000000000') and b.valid_from >= c.valid_from
     and not exists (
-      select from spend.prices as p
-      where p.provider = b.provider and p.product = b.product and p.resource_type = b.resource_type
-        and p.service_tier = b.service_tier and p.tenant_id is not distinct from c.tenant_id
-        and p.effective_from = b.valid_from
+      select from spend_private.prices_of(c.provider, c.product, c.tenant_id) as p
+      where p.resource_type = b.resource_type and p.service_tier = b.service_tier and p.effective_from = b.valid_from
     );
 
   insert into spend_private.price_book as b (
@@ -721,9 +743,8 @@ begin
     (select max(u.version) from unnest(l.lines) as u), l.lines
   from (
     select distinct p.resource_type, p.service_tier, p.effective_from
-    from spend.prices as p
-    where p.provider = p_provider and p.product = p_product and p.tenant_id is not distinct from p_tenant_id
-      and p.effective_from >= p_from
+    from spend_private.prices_of(p_provider, p_product, p_tenant_id) as p
+    where p.effective_from >= p_from
   ) as m
   cross join lateral (
     select spend_private.listed_prices(
@@ -782,7 +803,8 @@ $function$;
 
 CREATE OR REPLACE FUNCTION spend_private.verify_price_book (
   p_max_products integer,
-  p_now          timestamp with time zone DEFAULT now()
+  p_now          timestamp with time zone DEFAULT now(),
+  p_until        timestamp with time zone DEFAULT 'infinity'::timestamp with time zone
 )
   RETURNS void
   LANGUAGE plpgsql
@@ -816,13 +838,18 @@ begin
     if exists (select from spend_private.wrong_price_book(v_provider, v_product)) then
       -- The job's transaction may have recorded alerts that others wait for: it waits for nobody. The next round does it.
       perform from spend_private.price_state for no key update skip locked;
-      continue when not found;
-      perform spend_private.record_problem(
-        'verify', format('prices %s/%s', v_provider, v_product),
-        'the price book differed from spend.prices, and was made again',
-        jsonb_build_object('provider', v_provider, 'product', v_product), p_now
-      );
-      perform spend_private.rebuild_price_book(v_provider, v_product);
+      if found then
+        perform spend_private.record_problem(
+          'verify', format('prices %s/%s', v_provider, v_product),
+          'the price book differed from spend.prices, and was made again',
+          jsonb_build_object('provider', v_provider, 'product', v_product), p_now
+        );
+        perform spend_private.rebuild_price_book(v_provider, v_product);
+      end if;
+    end if;
+    if clock_timestamp() > p_until then
+      v_is_end := false;
+      exit;
     end if;
   end loop;
   update spend_private.verification_state as s set
@@ -846,7 +873,7 @@ declare
 begin
   select * into v_state from spend_private.verification_state as s for update;
   perform spend_private.verify_again(p_now);
-  perform spend_private.verify_price_book(20, p_now);
+  perform spend_private.verify_price_book(20, p_now, v_end);
   while v_rows < p_max_rows and clock_timestamp() < v_end loop
     v_rows := v_rows + case v_state.stage
       when 'platform' then spend_private.verify_platform(p_now)
@@ -926,7 +953,8 @@ CREATE TRIGGER keep_price_book
   FOR EACH STATEMENT
   EXECUTE FUNCTION spend_private.keep_price_book();
 
--- The triggers have locked prices and meters: nobody changes them until this transaction ends. Calls do not wait.
+-- The triggers have locked prices and meters: nobody changes them until this transaction ends. Calls wait only where they are
+-- the first of a product.
 SELECT spend_private.renew_price_book(ARRAY(
   SELECT DISTINCT ROW(p.provider, p.product, p.tenant_id, '-infinity')::spend_private.price_change
   FROM spend.prices AS p
@@ -969,7 +997,7 @@ COMMENT ON FUNCTION "spend_private"."renew_price_book"(spend_private.price_chang
 
 COMMENT ON FUNCTION "spend_private"."right_price_book"(text, text, uuid, timestamp with time zone) IS 'What the price book should say from p_from on of a product''s general prices, or of those of a tenant.';
 
-COMMENT ON FUNCTION "spend_private"."verify_price_book"(integer, timestamp with time zone) IS 'Compares the price book of the next products with spend.prices. A book that differs, since triggers were disabled, is a problem of job verify, with an alert, and is made again.';
+COMMENT ON FUNCTION "spend_private"."verify_price_book"(integer, timestamp with time zone, timestamp with time zone) IS 'Compares the price book of the next products with spend.prices, no further than p_until. A book that differs, since triggers were disabled, is a problem of job verify, with an alert, and is made again.';
 
 COMMENT ON FUNCTION "spend_private"."verify_slice"(integer, timestamp with time zone) IS 'Verifies about the next p_max_rows rows (quotas, reservations, events), for half a second at most, and returns how many; starts over at the end. What spend.verify_balances would find there becomes a problem of job verify (spend.problems), with an alert; problems that are gone are closed. Safe beside traffic: each check is one statement. Compares balances with the roll-ups, and where they differ with the events; roll-ups with the events; the price book of some products with their prices.';
 
@@ -1011,6 +1039,6 @@ REVOKE ALL ON FUNCTION "spend_private"."renew_price_book"(spend_private.price_ch
 
 REVOKE ALL ON FUNCTION "spend_private"."right_price_book"(text, text, uuid, timestamp WITH time zone) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION "spend_private"."verify_price_book"(integer, timestamp WITH time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "spend_private"."verify_price_book"(integer, timestamp WITH time zone, timestamp WITH time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "spend_private"."wrong_price_book"(text, text) FROM PUBLIC;

@@ -7,27 +7,38 @@ SET local check_function_bodies = off;
 ALTER TABLE "spend"."settings"
   ADD COLUMN "settle_asynchronously" boolean NOT NULL DEFAULT false;
 
-CREATE OR REPLACE FUNCTION spend.settle (
-  reservation_id uuid,
-  usage          jsonb,
-  metadata       jsonb DEFAULT '{}'::jsonb
+create or replace function spend_private.settle(
+  p_reservation_id uuid,
+  p_usage jsonb,
+  p_metadata jsonb default '{}',
+  p_now timestamptz default now()
 )
-  RETURNS spend.settle_result
-  LANGUAGE plpgsql
-  SECURITY DEFINER
-  SET search_path TO 'pg_catalog', 'pg_temp'
-  SET lock_timeout TO '3s'
-  AS $function$
+returns spend.settle_result
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Before the reservation is locked.
+  v_is_first boolean := pg_current_xact_id_if_assigned() is null;
+  v_reservation spend.reservations := spend_private.lock_reservation(p_reservation_id);
+  v_actual spend_private.actual_cost;
 begin
-  -- Only where the request to the API is this settle and no more: whoever calls from SQL may hold in the same
-  -- transaction, and a hold must outlive a crash.
-  if pg_current_xact_id_if_assigned() is null and current_setting('request.path', true) = '/rpc/settle' then
+  if jsonb_typeof(p_metadata) <> 'object' or pg_column_size(p_metadata) > 8192 then
+    perform spend_private.fail_usage('metadata', 'is not an object of at most 8 KiB');
+  elsif v_reservation.status = 'settled' then
+    return spend_private.settle_answer(v_reservation);
+  end if;
+  v_actual := spend_private.actual_cost(v_reservation, p_usage);
+  v_actual.is_estimated := v_actual.is_estimated or coalesce(p_metadata @> '{"is_estimated": true}', false);
+  -- Only where the request to the API is this settle and no more: whoever calls from SQL may hold in the same transaction,
+  -- and a hold must outlive a crash. And only where the hold, which then expires, costs no less.
+  if v_is_first and v_reservation.status = 'held' and v_actual.cost_usd <= v_reservation.estimated_cost_usd
+    and current_setting('request.path', true) = '/rpc/settle' then
     perform set_config('synchronous_commit', 'off', true) from spend.settings as s where s.settle_asynchronously;
   end if;
-  return spend_private.settle(settle.reservation_id, settle.usage, settle.metadata);
+  return spend_private.book(v_reservation, 'settled', v_actual, p_metadata, p_now, v_is_first);
 end;
-$function$;
-
+$$;
 CREATE OR REPLACE FUNCTION spend_private.is_possible_event (
   p_kind           text,
   p_resource_type  text,
@@ -81,7 +92,7 @@ CREATE OR REPLACE FUNCTION spend_private.missing_field (
   return case when p_row.is_only_row is null then 'is_only_row' when p_row.keep_balance_days is null then 'keep_balance_days' when p_row.keep_alert_days is null then 'keep_alert_days' when p_row.keep_refusal_hours is null then 'keep_refusal_hours' when p_row.keep_refusal_days is null then 'keep_refusal_days' when p_row.keep_reservation_days is null then 'keep_reservation_days' when p_row.keep_audit_days is null then 'keep_audit_days' when p_row.expired_alert_count is null then 'expired_alert_count' when p_row.allow_private_alert_targets is null then 'allow_private_alert_targets' when p_row.settle_asynchronously is null then 'settle_asynchronously' end;
 end;$function$;
 
-COMMENT ON COLUMN "spend"."settings"."settle_asynchronously" IS 'True: spend.settle, called over the API, answers before its commit is on disk (synchronous_commit = off). A crash of the server may undo the settlements of its last moments (0.6 s by default): those calls are held again and expire at their estimates, until a late settle corrects them. Nothing stays unbooked. Holds always wait for the disk.';
+COMMENT ON COLUMN "spend"."settings"."settle_asynchronously" IS 'True: spend.settle, called over the API for a call that costs no more than its hold, answers before its commit is on disk (synchronous_commit = off). A crash of the server may undo the settlements of its last moments (0.6 s by default): those calls are held again and expire at their estimates, until a late settle corrects them. Nothing stays unbooked. Holds always wait for the disk.';
 
 COMMENT ON FUNCTION "spend"."reserve"(uuid, uuid, text, jsonb, text, text, text, text, integer, boolean, jsonb) IS 'Reserves the cost of a call: checks every quota that matches, and holds the estimated cost in all of them or in none. One transaction; a refusal is an answer (allowed = false), not an error.
 usage: upper bound of the call, {"provider","model","input_tokens","output_tokens",…} for llm, {"provider","template","vcpus","memory_gib","seconds"} for e2b. user_id: null for work of the tenant itself. idempotency_key: the same key and request get the same answer again (replayed = true). ttl_seconds: after that the reservation expires and its hold is charged. enforce = false: holds and counts, never refuses.
@@ -104,10 +115,11 @@ REVOKE ALL
   ON FUNCTION "spend_private"."is_possible_reservation"(text, text, numeric, timestamp WITH time zone, text, uuid, timestamp WITH time zone, timestamp WITH time zone)
   FROM PUBLIC;
 
--- Not valid yet: the next migration reads the rows, while calls go on.
-ALTER TABLE "spend"."cost_events"
-  ADD CONSTRAINT "event_is_possible" CHECK (spend_private.is_possible_event(kind, resource_type, reservation_id)) NOT VALID;
-
+-- Not valid yet: the next migration reads the rows, while calls go on. The tables are locked in the order in which calls
+-- lock them.
 ALTER TABLE "spend"."reservations"
   ADD CONSTRAINT "reservation_is_possible"
     CHECK (spend_private.is_possible_reservation(resource_type, status, (actual_cost_usd)::numeric, ended_at, idempotency_key, request_hash, created_at, expires_at)) NOT VALID;
+
+ALTER TABLE "spend"."cost_events"
+  ADD CONSTRAINT "event_is_possible" CHECK (spend_private.is_possible_event(kind, resource_type, reservation_id)) NOT VALID;

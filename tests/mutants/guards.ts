@@ -415,6 +415,20 @@ export const guardMutants: Mutant[] = [
     [pgtap("reservations/"), pgtap("ledger/")],
   ),
 
+  guard(
+    "a call that costs more than its hold settles without waiting for the disk",
+    "40_reservations/settle.sql",
+    " and v_actual.cost_usd <= v_reservation.estimated_cost_usd",
+    "",
+    [vitest("race/settle_crash")],
+  ),
+  guard(
+    "a released call settles without waiting for the disk",
+    "40_reservations/settle.sql",
+    " and v_reservation.status = 'held'",
+    "",
+    [vitest("race/settle_crash")],
+  ),
   // Booking: once, in full, where it was held.
   guard(
     "settling again books again",
@@ -722,7 +736,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "a price that moves leaves its row in the book",
     "20_prices/renew_price_book.sql",
-    "        and p.effective_from = b.valid_from\n",
+    " and p.effective_from = b.valid_from\n",
     "",
     [pgtap("prices/price_book"), vitest("race/price_book")],
   ),
@@ -736,7 +750,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "the book keeps what a meter was part of",
     "20_prices/renew_price_book.sql",
-    "where (a.part_of, a.provider_decides) is distinct from (b.part_of, b.provider_decides)",
+    "where (n.part_of, n.provider_decides) is distinct from (o.part_of, o.provider_decides)",
     "where false",
     [pgtap("prices/price_book")],
   ),

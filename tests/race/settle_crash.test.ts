@@ -53,12 +53,12 @@ async function held(): Promise<string> {
 }
 
 /** As the Data API does it: a transaction of the request's path. Answers the settlement, and whether its commit waits. */
-async function settle(id: string, { path = "/rpc/settle", before = "select 1" } = {}) {
+async function settle(id: string, { path = "/rpc/settle", before = "select 1", usd = SPENT } = {}) {
   return sql.begin(async (transaction) => {
     await transaction`select set_config('request.path', ${path}, true)`;
     await transaction.unsafe(before);
     const [row] = await transaction`
-      select status, cost_usd::float8 as usd from spend.settle(${id}, ${sql.json(usageOf(SPENT))})`;
+      select status, cost_usd::float8 as usd from spend.settle(${id}, ${sql.json(usageOf(usd))})`;
     const [commit] = await transaction`select current_setting('synchronous_commit') as waits`;
     return { status: row?.status, usd: row?.usd, waits: commit?.waits };
   });
@@ -134,6 +134,12 @@ it("With the setting, what is more than a settle over the API waits for the disk
   expect(await commitOf({ path: "" })).toBe("on");
   expect(await commitOf({ path: "/rpc/of_my_own" })).toBe("on");
   expect(await commitOf({ before: "select pg_current_xact_id()" })).toBe("on");
+  // The hold that a crash brings back would expire for less than the call costs.
+  expect(await commitOf({ usd: HELD })).toBe("off");
+  expect(await commitOf({ usd: HELD + 0.5 })).toBe("on");
+  const released = await held();
+  await sql`select spend.release(${released})`;
+  expect((await settle(released)).waits).toBe("on");
   const [after] = await sql`select current_setting('synchronous_commit') as waits`;
   expect(after?.waits).toBe("on");
 });

@@ -1,12 +1,14 @@
 // A request in Anthropic's format, as it reaches a provider: Claude gets it as it was written, and what another provider
 // has no place for is named.
+
 import { createAnthropic } from "@ai-sdk/anthropic";
+import { getModelCapabilities } from "@ai-sdk/anthropic/internal";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { SpendgateError } from "../../functions/_shared/errors.ts";
 import { boundCall, usageBound } from "../../functions/_shared/llm/bounds/token_bound.ts";
 import { readEnv } from "../../functions/_shared/runtime/env.ts";
-import { toCall } from "../../functions/anthropic/call_options.ts";
+import { TAKES_NO_BUDGET, toCall } from "../../functions/anthropic/call_options.ts";
 import { countRequest, messageRequest } from "../../functions/anthropic/message_request.ts";
 import { mutated, runs, seed } from "../fuzz/hostile.ts";
 
@@ -451,4 +453,26 @@ it(`a hostile body is refused, or becomes a call (seed ${seed})`, () => {
     { seed, numRuns: runs(2000) },
   );
   expect(taken).toBeGreaterThan(10);
+});
+
+it("Claude that takes no budget for its thinking is the AI SDK's too, and gets all of max_tokens", () => {
+  const families = ["opus", "sonnet", "haiku", "fable"];
+  const versions = ["4-5", "4-6", "4-7", "4-8", "5", "5-1", "5-2", "5-5", "5-5-20260901", "6"];
+  const names = families.flatMap((family) =>
+    versions.map((version) => `claude-${family}-${version}`),
+  );
+  for (const name of [...names, "claude-3-7-sonnet-latest", "claude-opus-4-20250514"]) {
+    expect(TAKES_NO_BUDGET.test(name), name).toBe(getModelCapabilities(name).rejectsBudgetThinking);
+  }
+  const { options, ignored } = callOf(
+    body({
+      model: "anthropic/claude-opus-5-5",
+      max_tokens: 32_000,
+      thinking: { type: "enabled", budget_tokens: 31_999 },
+    }),
+    "anthropic",
+  );
+  expect(options.maxOutputTokens).toBe(32_000);
+  expect(options.providerOptions?.anthropic?.thinking).toEqual({ type: "adaptive" });
+  expect(ignored).toContain("thinking.budget_tokens");
 });

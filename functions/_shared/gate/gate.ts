@@ -317,19 +317,20 @@ export class Gate {
 
   /** Models of which a quota that refuses has nothing left, for all calls of a tenant or of its user. */
   async usedUpProducts({ tenantId, userId }: { tenantId: string; userId: string | null }) {
+    const payers = [tenantId, userId].filter((id) => id !== null);
     const { data, error } = await this.#database
       .from("quota_status")
-      .select("product, scope_id")
+      .select("product")
       .in("resource_type", ["llm", "all"])
       .eq("enforcement", "block")
       .is("task", null)
       .not("product", "is", null)
       .lte("remaining_usd", 0)
       .or(`tenant_id.is.null,tenant_id.eq.${tenantId}`)
+      .or(["scope_id.is.null", ...payers.map((id) => `scope_id.eq.${id}`)].join(","))
       .abortSignal(this.#database.deadline());
     if (error) throw databaseError(error);
-    const own = data.filter(({ scope_id }) => [null, tenantId, userId].includes(scope_id));
-    return new Set(own.flatMap(({ product }) => product ?? []));
+    return new Set(data.flatMap(({ product }) => product ?? []));
   }
 
   async #statusOf(tenantId: string, reservationId: string): Promise<string | undefined> {

@@ -57,7 +57,7 @@ interface Verified {
 
 /**
  * Tokens whose signature was found right: to verify it costs more than all else that a function does before its first query.
- * Only asymmetric ones, which nobody is asked about; Auth may say no to a symmetric one that it said yes to before.
+ * Only asymmetric ones. Auth is asked about others each time: it may say no to what it said yes to before.
  */
 const verified = perEnv((_env) => new Map<string, Verified>());
 /** As long as a key that is revoked may still vouch for a token. */

@@ -20,11 +20,34 @@ create table spend_private.price_book (
   valid_from timestamptz not null,
   version bigint not null,
   lines spend_private.price_line[] not null,
-  primary key (provider, product, resource_type, service_tier, tenant_id, valid_from)
+  primary key (provider, product, tenant_id, resource_type, service_tier, valid_from)
 );
 comment on table spend_private.price_book is
   'What spend.prices says, as calls read it: one row has all prices of a product and service tier from a moment until that of the next row (spend_private.listed_prices). tenant_id: whose negotiated prices; zeros: the general ones. version: the greatest of its lines; a call of an older version of the price list was not priced by it. Kept by triggers on spend.prices and spend.meters; spend_private.rebuild_price_book makes it again.';
 alter table spend_private.price_book enable row level security;
+
+create function spend_private.prices_of(p_provider text, p_product text, p_tenant_id uuid)
+returns setof spend.prices
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  -- Two searches: one index finds both, whatever other tenants have negotiated.
+  if p_tenant_id is null then
+    return query
+    select * from spend.prices as p
+    where p.provider = p_provider and p.product = p_product and p.tenant_id is null;
+  else
+    return query
+    select * from spend.prices as p
+    where p.provider = p_provider and p.product = p_product and p.tenant_id = p_tenant_id;
+  end if;
+end;
+$$;
+comment on function spend_private.prices_of is
+  'Rows of exactly this product: what a tenant negotiated; null: what is for everybody.';
 
 create function spend_private.listed_prices(
   p_provider text,
@@ -46,10 +69,8 @@ begin
     select row(m.meter, m.part_of, m.provider_decides, n.tier_from, n.id, n.usd, n.unit_size, n.version)::spend_private.price_line
     from (
       select distinct on (p.meter, p.tier_from) p.*
-      from spend.prices as p
-      where p.provider = p_provider and p.product = p_product and p.resource_type = p_resource_type
-        and p.service_tier = p_service_tier and p.tenant_id is not distinct from p_tenant_id
-        and p.effective_from <= p_at
+      from spend_private.prices_of(p_provider, p_product, p_tenant_id) as p
+      where p.resource_type = p_resource_type and p.service_tier = p_service_tier and p.effective_from <= p_at
         and (p_version is null or p.version <= p_version)
       order by p.meter, p.tier_from, p.effective_from desc, p.revision desc
     ) as n

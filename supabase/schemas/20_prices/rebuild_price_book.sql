@@ -50,7 +50,11 @@ $$;
 comment on function spend_private.wrong_price_book is
   'Rows of the price book of a product that differ from spend.prices: as they are, and as they should be. One statement, one snapshot.';
 
-create function spend_private.verify_price_book(p_max_products integer, p_now timestamptz default now())
+create function spend_private.verify_price_book(
+  p_max_products integer,
+  p_now timestamptz default now(),
+  p_until timestamptz default 'infinity'
+)
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -83,13 +87,18 @@ begin
     if exists (select from spend_private.wrong_price_book(v_provider, v_product)) then
       -- The job's transaction may have recorded alerts that others wait for: it waits for nobody. The next round does it.
       perform from spend_private.price_state for no key update skip locked;
-      continue when not found;
-      perform spend_private.record_problem(
-        'verify', format('prices %s/%s', v_provider, v_product),
-        'the price book differed from spend.prices, and was made again',
-        jsonb_build_object('provider', v_provider, 'product', v_product), p_now
-      );
-      perform spend_private.rebuild_price_book(v_provider, v_product);
+      if found then
+        perform spend_private.record_problem(
+          'verify', format('prices %s/%s', v_provider, v_product),
+          'the price book differed from spend.prices, and was made again',
+          jsonb_build_object('provider', v_provider, 'product', v_product), p_now
+        );
+        perform spend_private.rebuild_price_book(v_provider, v_product);
+      end if;
+    end if;
+    if clock_timestamp() > p_until then
+      v_is_end := false;
+      exit;
     end if;
   end loop;
   update spend_private.verification_state as s set
@@ -98,4 +107,4 @@ begin
 end;
 $$;
 comment on function spend_private.verify_price_book is
-  'Compares the price book of the next products with spend.prices. A book that differs, since triggers were disabled, is a problem of job verify, with an alert, and is made again.';
+  'Compares the price book of the next products with spend.prices, no further than p_until. A book that differs, since triggers were disabled, is a problem of job verify, with an alert, and is made again.';

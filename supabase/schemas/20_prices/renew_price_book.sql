@@ -20,10 +20,8 @@ begin
   where b.provider = c.provider and b.product = c.product
     and b.tenant_id = coalesce(c.tenant_id, '00000000-0000-0000-0000-000000000000') and b.valid_from >= c.valid_from
     and not exists (
-      select from spend.prices as p
-      where p.provider = b.provider and p.product = b.product and p.resource_type = b.resource_type
-        and p.service_tier = b.service_tier and p.tenant_id is not distinct from c.tenant_id
-        and p.effective_from = b.valid_from
+      select from spend_private.prices_of(c.provider, c.product, c.tenant_id) as p
+      where p.resource_type = b.resource_type and p.service_tier = b.service_tier and p.effective_from = b.valid_from
     );
 
   insert into spend_private.price_book as b (
@@ -60,9 +58,8 @@ begin
     (select max(u.version) from unnest(l.lines) as u), l.lines
   from (
     select distinct p.resource_type, p.service_tier, p.effective_from
-    from spend.prices as p
-    where p.provider = p_provider and p.product = p_product and p.tenant_id is not distinct from p_tenant_id
-      and p.effective_from >= p_from
+    from spend_private.prices_of(p_provider, p_product, p_tenant_id) as p
+    where p.effective_from >= p_from
   ) as m
   cross join lateral (
     select spend_private.listed_prices(

@@ -66,31 +66,37 @@ declare
   v_is_below_threshold boolean := v_used_usd < p_quota.limit_usd * p_quota.warning_threshold;
   v_room_usd numeric := spend_private.allotment_usd(p_quota, v_is_below_threshold) - v_used_usd;
   v_share_usd numeric := trunc(greatest(v_room_usd, 0) / p_quota.slots, 12);
+  v_are_opened boolean;
 begin
   -- What is spent already sits in slot 0, with the room that does not divide evenly. A slot beyond the quota's number
   -- is there only where a reservation holds something in it.
-  insert into spend_private.quota_balances (
-    quota_id, period_start, slot, tenant_id, period_end,
-    allotted_usd, spent_usd, reserved_usd, is_split, is_below_threshold
+  with opened as (
+    insert into spend_private.quota_balances (
+      quota_id, period_start, slot, tenant_id, period_end,
+      allotted_usd, spent_usd, reserved_usd, is_split, is_below_threshold
+    )
+    select
+      p_quota.id, lower(p_bounds), s.slot,
+      coalesce(p_quota.tenant_id, '00000000-0000-0000-0000-000000000000'), upper(p_bounds),
+      case
+        when s.slot = 0 then p_spent_usd + s.held_usd + v_room_usd - v_share_usd * (p_quota.slots - 1)
+        when s.slot < p_quota.slots then s.held_usd + v_share_usd
+        else s.held_usd
+      end,
+      case s.slot when 0 then p_spent_usd else 0 end,
+      s.held_usd, v_room_usd >= 0, v_is_below_threshold
+    from (
+      select coalesce(n.slot, h.slot) as slot, coalesce(h.usd, 0) as held_usd
+      from generate_series(0, p_quota.slots - 1) as n (slot)
+      full join unnest(p_held) as h on h.slot = n.slot
+    ) as s
+    order by s.slot
+    on conflict do nothing
+    returning slot
   )
-  select
-    p_quota.id, lower(p_bounds), s.slot,
-    coalesce(p_quota.tenant_id, '00000000-0000-0000-0000-000000000000'), upper(p_bounds),
-    case
-      when s.slot = 0 then p_spent_usd + s.held_usd + v_room_usd - v_share_usd * (p_quota.slots - 1)
-      when s.slot < p_quota.slots then s.held_usd + v_share_usd
-      else s.held_usd
-    end,
-    case s.slot when 0 then p_spent_usd else 0 end,
-    s.held_usd, v_room_usd >= 0, v_is_below_threshold
-  from (
-    select coalesce(n.slot, h.slot) as slot, coalesce(h.usd, 0) as held_usd
-    from generate_series(0, p_quota.slots - 1) as n (slot)
-    full join unnest(p_held) as h on h.slot = n.slot
-  ) as s
-  order by s.slot
-  on conflict do nothing;
-  return found;
+
+  select count(*) filter (where o.slot = 0) > 0 into v_are_opened from opened as o;
+  return v_are_opened;
 end;
 $$;
 comment on function spend_private.insert_balances is

@@ -4,7 +4,7 @@ create function spend_private.book(
   p_actual spend_private.actual_cost,
   p_metadata jsonb,
   p_now timestamptz,
-  p_is_first boolean
+  p_is_first boolean default false
 )
 returns spend.settle_result
 language plpgsql volatile

@@ -7,11 +7,6 @@ set search_path = pg_catalog, pg_temp
 set lock_timeout = '3s'
 as $$
 begin
-  -- Only where the request to the API is this settle and no more: whoever calls from SQL may hold in the same
-  -- transaction, and a hold must outlive a crash.
-  if pg_current_xact_id_if_assigned() is null and current_setting('request.path', true) = '/rpc/settle' then
-    perform set_config('synchronous_commit', 'off', true) from spend.settings as s where s.settle_asynchronously;
-  end if;
   return spend_private.settle(settle.reservation_id, settle.usage, settle.metadata);
 end;
 $$;
@@ -44,6 +39,12 @@ begin
   end if;
   v_actual := spend_private.actual_cost(v_reservation, p_usage);
   v_actual.is_estimated := v_actual.is_estimated or coalesce(p_metadata @> '{"is_estimated": true}', false);
+  -- Only where the request to the API is this settle and no more: whoever calls from SQL may hold in the same transaction,
+  -- and a hold must outlive a crash. And only where the hold, which then expires, costs no less.
+  if v_is_first and v_reservation.status = 'held' and v_actual.cost_usd <= v_reservation.estimated_cost_usd
+    and current_setting('request.path', true) = '/rpc/settle' then
+    perform set_config('synchronous_commit', 'off', true) from spend.settings as s where s.settle_asynchronously;
+  end if;
   return spend_private.book(v_reservation, 'settled', v_actual, p_metadata, p_now, v_is_first);
 end;
 $$;

@@ -10,7 +10,7 @@ declare
 begin
   select * into v_state from spend_private.verification_state as s for update;
   perform spend_private.verify_again(p_now);
-  perform spend_private.verify_price_book(20, p_now);
+  perform spend_private.verify_price_book(20, p_now, v_end);
   while v_rows < p_max_rows and clock_timestamp() < v_end loop
     v_rows := v_rows + case v_state.stage
       when 'platform' then spend_private.verify_platform(p_now)

@@ -33,7 +33,7 @@ comment on column spend.settings.keep_reservation_days is 'Reservations that wer
 comment on column spend.settings.keep_audit_days is 'Rows of audit_log that are older are deleted.';
 comment on column spend.settings.expired_alert_count is 'When so many reservations of a tenant expire within an hour, an alert (reservations_expired) is recorded.';
 comment on column spend.settings.allow_private_alert_targets is 'True: tenants'' channels may post to addresses inside the network, by http too. For tests and local stacks.';
-comment on column spend.settings.settle_asynchronously is 'True: spend.settle, called over the API, answers before its commit is on disk (synchronous_commit = off). A crash of the server may undo the settlements of its last moments (0.6 s by default): those calls are held again and expire at their estimates, until a late settle corrects them. Nothing stays unbooked. Holds always wait for the disk.';
+comment on column spend.settings.settle_asynchronously is 'True: spend.settle, called over the API for a call that costs no more than its hold, answers before its commit is on disk (synchronous_commit = off). A crash of the server may undo the settlements of its last moments (0.6 s by default): those calls are held again and expire at their estimates, until a late settle corrects them. Nothing stays unbooked. Holds always wait for the disk.';
 
 insert into spend.settings default values;
 
