@@ -289,7 +289,8 @@ describe("In a tool's answer", () => {
       const product = { provider: "google", model: "gemini-2.5-pro" };
       const { options } = callOf(body({ messages: answered([block]) }), "google");
       const bounded = boundCall(options, product, 100);
-      return { json: JSON.stringify(bounded.prompt), ...usageBound(bounded, product) };
+      const { input_tokens } = usageBound(bounded, product) as { input_tokens: number };
+      return { json: JSON.stringify(bounded.prompt), input_tokens };
     };
     expect(heldFor({ ...textFile, title: long }).json).not.toContain(long);
     expect(heldFor({ ...pdf, title: long }).json).not.toContain(long);
