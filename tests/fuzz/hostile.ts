@@ -109,6 +109,8 @@ export function mutated(value: object): fc.Arbitrary<unknown> {
       const [parent, name] = place;
       if (how === "replace") parent[name] = other;
       else if (how === "remove") delete parent[name];
+      // An array's "length" would be taken for a number of elements.
+      else if (Array.isArray(parent)) parent.push(other);
       else parent[key] = other;
       return copy;
     });
