@@ -638,7 +638,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "a member leaves beside his calls",
     "10_tenants/seed_quotas.sql",
-    "    perform spend_private.stop_calls(array[old.tenant_id]);\n",
+    "  perform spend_private.stop_calls(array[old.tenant_id]);\n",
     "",
     [vitest("race/arrivals"), vitest("race/property")],
   ),
