@@ -71,6 +71,52 @@ comment on column spend.settle_result.estimated_cost_usd is 'USD held for it unt
 comment on column spend.settle_result.is_estimated is 'True: the provider did not report the usage, and the cost is the estimate, or by what the caller counted.';
 comment on column spend.settle_result.warnings is 'Quotas at or above their warning threshold after it. Empty for none, and where nothing was left to do.';
 
+create type spend.reserve_many_result as (
+  allowed boolean,
+  reservation_id uuid,
+  estimated_cost_usd numeric,
+  expires_at timestamptz,
+  reason text,
+  message text,
+  retry_after integer,
+  quota spend.quota_details,
+  warnings spend.quota_details[],
+  replayed boolean,
+  error jsonb
+);
+comment on type spend.reserve_many_result is
+  'Answer of reserve_many to one of its calls: that of reserve (spend.reserve_result), or the error that reserve would have raised.';
+comment on column spend.reserve_many_result.allowed is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.reservation_id is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.estimated_cost_usd is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.expires_at is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.reason is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.message is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.retry_after is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.quota is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.warnings is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.replayed is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.error is 'Null, or why this call failed, as the Data API words errors: {"code", "message", "details", "hint"}. Nothing is held for it.';
+
+create type spend.settle_many_result as (
+  reservation_id uuid,
+  status text,
+  cost_usd numeric,
+  estimated_cost_usd numeric,
+  is_estimated boolean,
+  warnings spend.quota_details[],
+  error jsonb
+);
+comment on type spend.settle_many_result is
+  'Answer of settle_many to one of its settlements: that of settle (spend.settle_result), or the error that settle would have raised.';
+comment on column spend.settle_many_result.reservation_id is 'The reservation that was to be settled. Null where the error is that there was no id.';
+comment on column spend.settle_many_result.status is 'See spend.settle_result. Null beside an error.';
+comment on column spend.settle_many_result.cost_usd is 'See spend.settle_result. Null beside an error.';
+comment on column spend.settle_many_result.estimated_cost_usd is 'See spend.settle_result. Null beside an error.';
+comment on column spend.settle_many_result.is_estimated is 'See spend.settle_result. Null beside an error.';
+comment on column spend.settle_many_result.warnings is 'See spend.settle_result. Null beside an error.';
+comment on column spend.settle_many_result.error is 'Null, or why this settlement failed, as the Data API words errors: {"code", "message", "details", "hint"}. Nothing is booked for it.';
+
 create type spend.reservation_hold as (
   quota_id bigint,
   period_start timestamptz,

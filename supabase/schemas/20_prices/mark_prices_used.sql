@@ -1,3 +1,28 @@
+create function spend_private.unmarked_prices(
+  p_tenant_id uuid,
+  p_resource_type text,
+  p_provider text,
+  p_product text,
+  p_at timestamptz
+)
+returns bigint[]
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+begin
+  return array(
+    select p.id
+    from spend.prices as p
+    where p.provider = p_provider and p.product = p_product and (p.tenant_id is null or p.tenant_id = p_tenant_id)
+      and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
+  );
+end;
+$$;
+comment on function spend_private.unmarked_prices is
+  'Ids of the rows that may price a tenant''s call of a product at p_at and are not marked as used yet: all meters, tiers and service tiers, since a call may settle with others than its bound had.';
+
 create function spend_private.mark_prices_used(
   p_tenant_id uuid,
   p_resource_type text,
@@ -8,20 +33,15 @@ create function spend_private.mark_prices_used(
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
 as $$
 begin
-  perform spend_private.fix_prices(array(
-    select p.id
-    from spend.prices as p
-    where p.provider = p_provider and p.product = p_product and (p.tenant_id is null or p.tenant_id = p_tenant_id)
-      and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
+  perform spend_private.fix_prices(spend_private.unmarked_prices(
+    p_tenant_id, p_resource_type, p_provider, p_product, p_at
   ));
 end;
 $$;
 comment on function spend_private.mark_prices_used is
-  'Marks as used all rows that may price a tenant''s call of a product at p_at: all meters, tiers and service tiers, since a call may settle with others than its bound had. Waits for transactions that change or delete one of them: the caller prices again.';
+  'Marks unmarked_prices as used. Waits for transactions that change or delete one of them: the caller prices again.';
 
 create function spend_private.fix_prices(p_price_ids bigint[])
 returns void

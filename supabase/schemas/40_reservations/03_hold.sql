@@ -97,15 +97,12 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
--- Walks the index until it has found enough: a bitmap would be gathered from all of it first.
-set enable_bitmapscan = 'off'
 as $$
 declare
   v_holding spend_private.holding := row('{}', '{}', null);
   v_quota spend_private.applicable_quota;
   v_is_observed boolean;
   v_first integer;
-  v_from integer;
   v_slot integer;
   v_is_below_threshold boolean;
   v_hold spend.reservation_hold;
@@ -114,47 +111,28 @@ begin
     v_is_observed := not (p_enforce and v_quota.is_enforced);
     -- Each connection starts at a slot of its own, so that connections rarely meet.
     v_first := pg_backend_pid() % v_quota.slots;
-    if v_quota.has_room and v_quota.slots > 1 and not v_quota.is_contended then
-      foreach v_from in array array[v_first, 0] loop
-        update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
-        where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
-          -- Not a join: the search must run once.
-          and b.slot = (
-            select o.slot
-            from spend_private.quota_balances as o
-            where o.quota_id = v_quota.quota_id and o.period_start = v_quota.period_start and o.slot >= v_from
-              and case
-                when o.is_split then o.allotted_usd - o.spent_usd - o.reserved_usd >= p_cost_usd
-                else v_is_observed
-              end
-            order by o.slot
-            limit 1
-            for no key update skip locked
-          )
-        returning b.slot, b.is_below_threshold into v_slot, v_is_below_threshold;
-        exit when v_is_below_threshold is not null;
-      end loop;
-    else
-      v_slot := case
-        when not v_quota.has_room then spend_private.make_room(
-          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, not v_is_observed
-        )
-        when v_quota.slots > 1 then spend_private.slot_with_room(
-          v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, v_is_observed
-        )
-        else 0
-      end;
-      update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
-      where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start and b.slot = v_slot
-        and (
-          not v_quota.has_room
-          or case
-            when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
-            else v_is_observed
-          end
-        )
-      returning b.is_below_threshold into v_is_below_threshold;
-    end if;
+    v_slot := case
+      when not v_quota.has_room then spend_private.make_room(
+        v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, not v_is_observed
+      )
+      when v_quota.slots = 1 then 0
+      when v_quota.is_contended then spend_private.slot_with_room(
+        v_quota.quota_id, v_quota.period_start, v_first, p_cost_usd, v_is_observed
+      )
+      else spend_private.free_slot(
+        v_quota.quota_id, v_quota.period_start, v_quota.slots, p_cost_usd, v_is_observed
+      )
+    end;
+    update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
+    where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start and b.slot = v_slot
+      and (
+        not v_quota.has_room
+        or case
+          when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
+          else v_is_observed
+        end
+      )
+    returning b.is_below_threshold into v_is_below_threshold;
     -- A quota that was just deleted has no balance and no limit: make_room returned its slot all the same.
     if v_is_below_threshold is null and (v_quota.has_room or v_slot is null) then
       v_holding.full_place := cardinality(v_holding.holds) + 1;

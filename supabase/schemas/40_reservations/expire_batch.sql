@@ -140,38 +140,9 @@ begin
   group by e.tenant_id;
 
   -- Balances last: others wait for them, so they are locked for the shortest time.
-  perform spend_private.expire_holds(v_expired);
+  perform spend_private.move_holds(v_expired);
   return cardinality(v_expired);
 end;
 $$;
 comment on function spend_private.expire_together is
   'Books reservations at their estimate, all or none, and returns how many: those that are not being settled.';
-
-create function spend_private.expire_holds(p_expired spend.reservations[])
-returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
-as $$
-declare
-  v_hold record;
-begin
-  for v_hold in
-    select h.quota_id, h.period_start, h.slot, sum(e.estimated_cost_usd) as usd
-    from unnest(p_expired) as e
-    cross join lateral unnest(e.holds) as h
-    join spend.cost_quotas as q on q.id = h.quota_id
-    group by q.tenant_id, q.scope_id, q.scope, h.quota_id, h.period_start, h.slot
-    -- The lock order of reserve, over the whole batch.
-    order by spend_private.lock_rank(q.scope), h.quota_id, h.period_start, h.slot
-  loop
-    perform spend_private.move_balances(
-      array[row(v_hold.quota_id, v_hold.period_start, v_hold.slot)::spend.reservation_hold],
-      -v_hold.usd, v_hold.usd
-    );
-  end loop;
-end;
-$$;
-comment on function spend_private.expire_holds is
-  'Turns the holds of a batch of reservations into spend, each balance once, in lock order.';

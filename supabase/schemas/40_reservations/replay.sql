@@ -19,6 +19,18 @@ $$;
 comment on function spend_private.request_hash is
   'Fingerprint of what makes two requests the same under one idempotency key.';
 
+create function spend_private.request_lock(p_tenant_id uuid, p_idempotency_key text)
+returns bigint
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return hashtextextended(p_tenant_id::text || p_idempotency_key, 0);
+end;
+$$;
+comment on function spend_private.request_lock is
+  'Key of the advisory lock that requests with the same idempotency key wait for.';
+
 create function spend_private.replay(p_tenant_id uuid, p_idempotency_key text, p_request_hash uuid)
 returns spend.reserve_result
 language plpgsql volatile
@@ -32,7 +44,7 @@ declare
   v_refusal spend_private.refusals;
 begin
   -- Wait for the first request with this key; the statements below then see what it committed.
-  perform pg_advisory_xact_lock(hashtextextended(p_tenant_id::text || p_idempotency_key, 0));
+  perform pg_advisory_xact_lock(spend_private.request_lock(p_tenant_id, p_idempotency_key));
 
   select r.request_hash, true, r.id, r.estimated_cost_usd, r.expires_at, r.warnings
   into v_hash, v_answer.allowed, v_answer.reservation_id, v_answer.estimated_cost_usd,
