@@ -15,6 +15,7 @@ import { isMet } from "./rounds.ts";
 import type { Scenario } from "./scenario.ts";
 import { administration } from "./scenarios/administration.ts";
 import { alerts } from "./scenarios/alerts.ts";
+import { batches } from "./scenarios/batches.ts";
 import { calls } from "./scenarios/calls.ts";
 import { cold } from "./scenarios/cold.ts";
 import { dashboard } from "./scenarios/dashboard.ts";
@@ -33,6 +34,7 @@ import { createWorld, warmUp, within } from "./world.ts";
 
 const SCENARIOS: Record<string, Scenario> = {
   calls,
+  batches,
   floor,
   shared_quota: sharedQuota,
   hot_tenant: hotTenant,

@@ -99,6 +99,8 @@ set enable_seqscan = 'off'
 -- A nested loop alone takes the quotas in their order, which is the lock order.
 set enable_hashjoin = 'off'
 set enable_mergejoin = 'off'
+-- Others wait for what the batch has locked already: shorter than single calls wait.
+set lock_timeout = '500ms'
 as $$
 declare
   v_held spend_private.batched_quota[];
@@ -152,6 +154,8 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+-- Others wait for what the batch has locked already: shorter than single calls wait.
+set lock_timeout = '500ms'
 as $$
 declare
   v_quota spend_private.applicable_quota := p_quota.quota;

@@ -713,6 +713,7 @@ CREATE OR REPLACE FUNCTION spend_private.hold_batched (
   SET search_path TO 'pg_catalog', 'pg_temp'
   SET plan_cache_mode TO 'force_generic_plan'
   SET enable_seqscan TO 'off'
+  SET lock_timeout TO '500ms'
   AS $function$
 declare
   v_quota spend_private.applicable_quota := p_quota.quota;
@@ -787,6 +788,7 @@ CREATE OR REPLACE FUNCTION spend_private.hold_together (
   SET enable_seqscan TO 'off'
   SET enable_hashjoin TO 'off'
   SET enable_mergejoin TO 'off'
+  SET lock_timeout TO '500ms'
   AS $function$
 declare
   v_held spend_private.batched_quota[];
