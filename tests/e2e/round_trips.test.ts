@@ -10,6 +10,7 @@ import {
   textChunk,
 } from "../support/provider.ts";
 import { forward, startServer, type TestServer } from "../support/server.ts";
+import { endedCalls, verifyBalances } from "../support/spend.ts";
 import { startTestStack, type TestStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -90,6 +91,44 @@ it.each([
     expect(log).toEqual([RESERVE, "provider", SETTLE]);
   },
 );
+
+it("Chats that come at once share their round trips, and each is answered and charged for itself", async () => {
+  const user = await stack.signUp();
+  const stranger = await stack.signUp();
+  const tenant = await stack.createTenant({ members: [user] });
+  provider.plays(answers("Hello", USAGE));
+  const chat = (by: typeof user, model = "openai/gpt-4o-mini") =>
+    stack.call("/chat", {
+      user: by,
+      json: { tenantId: tenant.id, model, messages: [{ role: "user", content: "Hello" }] },
+    });
+  log.length = 0;
+  const sent = await Promise.all(
+    Array.from({ length: 64 }, (_, number) =>
+      number % 16 === 3
+        ? chat(stranger)
+        : number % 16 === 5
+          ? chat(user, "openai/none")
+          : chat(user),
+    ),
+  );
+  const statuses = sent.map(({ status }) => status);
+  await Promise.all(sent.map((answer) => answer.text()));
+  expect(statuses).toEqual(
+    Array.from({ length: 64 }, (_, number) =>
+      number % 16 === 3 ? 403 : number % 16 === 5 ? 422 : 200,
+    ),
+  );
+  const calls = await endedCalls(stack.sql, tenant.id, 56);
+  expect(new Set(calls.map(({ status, cost }) => `${status} ${cost}`))).toEqual(
+    new Set(["settled 0.0000033"]),
+  );
+  expect(await verifyBalances(stack.sql)).toEqual([]);
+  // Two each, one by one.
+  const asked = log.filter((path) => /rpc\/(reserve|settle)/.test(path));
+  expect(asked.length).toBeLessThan(0.8 * 64);
+  expect(new Set(asked)).toContain(`${RESERVE}_many`);
+});
 
 it("Each of two functions asks for the contract's version once, when it starts", () => {
   expect(contractChecks).toBe(2);

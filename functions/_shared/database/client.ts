@@ -36,7 +36,7 @@ export type AnswerSchema<N extends SqlFunction, T extends z.ZodType> = [
   : never;
 
 /** What begins to spend. All else finishes what was begun, and is tried whatever contract the database has. */
-const BEGINNINGS: SqlFunction[] = ["reserve", "claim_context", "use_context"];
+const BEGINNINGS: SqlFunction[] = ["reserve", "reserve_many", "claim_context", "use_context"];
 
 /** Milliseconds after which a database of another contract is asked again whether it still is. */
 const ASK_AGAIN_MS = 10_000;

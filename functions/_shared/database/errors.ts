@@ -1,9 +1,15 @@
 // What the database answers where it does not answer what was asked for.
-import type { PostgrestError } from "@supabase/supabase-js";
 import { invalidRequest, SpendgateError } from "../errors.ts";
 
+/** An error as the Data API words it, and reserve_many and settle_many that of one element. */
+export interface DatabaseFailure {
+  code: string;
+  message: string;
+  details: string | null;
+}
+
 /** The contract's SQLSTATEs; everything else means that the gate cannot answer. */
-export function databaseError(error: PostgrestError): SpendgateError {
+export function databaseError(error: DatabaseFailure): SpendgateError {
   const details = parseDetails(error.details);
   switch (error.code) {
     case "22023":
@@ -53,15 +59,21 @@ export function databaseError(error: PostgrestError): SpendgateError {
  * There is no function of that name which takes these arguments, as PostgREST says it (PGRST202; PGRST203: several), or
  * Postgres, to a PostgREST that has an old schema in its cache.
  */
-export function isUnknownFunction({ code }: PostgrestError): boolean {
+export function isUnknownFunction({ code }: Pick<DatabaseFailure, "code">): boolean {
   return code === "PGRST202" || code === "PGRST203" || code === "42883";
+}
+
+/** The SQLSTATE, or PostgREST's code, that the gate could not answer for. */
+export function sqlstateOf(error: unknown): string | undefined {
+  if (!(error instanceof SpendgateError) || !(error.cause instanceof Error)) return undefined;
+  return "sqlstate" in error.cause ? String(error.cause.sqlstate ?? "") || undefined : undefined;
 }
 
 /** Whether a call may have been carried out although no answer came, or none that could be read: no SQLSTATE says that it was not. */
 export function isLost(error: unknown): boolean {
   if (!(error instanceof SpendgateError) || !(error.cause instanceof Error)) return false;
   const mayBeDone = error.code === "quota_unavailable" || error.code === "not_configured";
-  return mayBeDone && !("sqlstate" in error.cause && error.cause.sqlstate);
+  return mayBeDone && sqlstateOf(error) === undefined;
 }
 
 /** The database gave no answer, or none that can be used. */

@@ -2028,6 +2028,16 @@ export type Database = {
           isSetofReturn: false;
         };
       };
+      reserve_many: {
+        Args: { calls: Json };
+        Returns: Database["spend"]["CompositeTypes"]["reserve_many_result"][];
+        SetofOptions: {
+          from: "*";
+          to: "reserve_many_result";
+          isOneToOne: false;
+          isSetofReturn: true;
+        };
+      };
       resolve_context: {
         Args: { context_id: string; listed_at: string; tenant_id: string };
         Returns: string;
@@ -2085,6 +2095,16 @@ export type Database = {
           to: "settle_result";
           isOneToOne: true;
           isSetofReturn: false;
+        };
+      };
+      settle_many: {
+        Args: { settlements: Json };
+        Returns: Database["spend"]["CompositeTypes"]["settle_many_result"][];
+        SetofOptions: {
+          from: "*";
+          to: "settle_many_result";
+          isOneToOne: false;
+          isSetofReturn: true;
         };
       };
       sweep_from: { Args: { project: string }; Returns: string };
@@ -2319,6 +2339,19 @@ export type Database = {
         period_start: string | null;
         slot: number | null;
       };
+      reserve_many_result: {
+        allowed: boolean | null;
+        reservation_id: string | null;
+        estimated_cost_usd: number | null;
+        expires_at: string | null;
+        reason: string | null;
+        message: string | null;
+        retry_after: number | null;
+        quota: Database["spend"]["CompositeTypes"]["quota_details"] | null;
+        warnings: Database["spend"]["CompositeTypes"]["quota_details"][] | null;
+        replayed: boolean | null;
+        error: Json | null;
+      };
       reserve_result: {
         allowed: boolean | null;
         reservation_id: string | null;
@@ -2330,6 +2363,15 @@ export type Database = {
         quota: Database["spend"]["CompositeTypes"]["quota_details"] | null;
         warnings: Database["spend"]["CompositeTypes"]["quota_details"][] | null;
         replayed: boolean | null;
+      };
+      settle_many_result: {
+        reservation_id: string | null;
+        status: string | null;
+        cost_usd: number | null;
+        estimated_cost_usd: number | null;
+        is_estimated: boolean | null;
+        warnings: Database["spend"]["CompositeTypes"]["quota_details"][] | null;
+        error: Json | null;
       };
       settle_result: {
         reservation_id: string | null;

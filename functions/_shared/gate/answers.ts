@@ -37,3 +37,17 @@ export const settleAnswer = z.object({
   is_estimated: z.boolean(),
 });
 export type SettleAnswer = z.output<typeof settleAnswer>;
+
+const failure = z.object({
+  code: z.string(),
+  message: z.string(),
+  details: z.string().nullable(),
+  hint: z.string().nullable(),
+});
+
+/** What reserve_many and settle_many answer: of each element its answer, or its error. */
+function answersOf<T extends z.ZodRawShape>(answer: z.ZodObject<T>) {
+  return z.array(z.union([z.object({ error: failure }), answer.extend({ error: z.null() })]));
+}
+export const reserveAnswers = answersOf(reserveAnswer);
+export const settleAnswers = answersOf(settleAnswer);

@@ -1,6 +1,6 @@
 // The gate: typed doors to the SQL functions that hold and book. No money is computed here.
 
-import { Database } from "../database/client.ts";
+import { type Arguments, Database } from "../database/client.ts";
 import { databaseError, isLost } from "../database/errors.ts";
 import type { Json } from "../database/types.ts";
 import { SpendgateError } from "../errors.ts";
@@ -15,12 +15,16 @@ import {
   type QuotaDetails,
   type ReserveAnswer,
   reserveAnswer,
+  reserveAnswers,
   type SettleAnswer,
   settleAnswer,
+  settleAnswers,
 } from "./answers.ts";
+import { Batches } from "./batches.ts";
 import { FailureReports } from "./failure_reports.ts";
 import { callHook, type GateHooks, type QuotaEvent } from "./hooks.ts";
 import { quotaExceeded } from "./quota_exceeded.ts";
+import { together } from "./together.ts";
 
 export type Metadata = { [key: string]: Json };
 
@@ -64,6 +68,8 @@ export class Gate {
   readonly #database: Database;
   readonly #hooks: GateHooks;
   readonly #failures: FailureReports;
+  readonly #reservations: Batches<Arguments<"reserve">, ReserveAnswer>;
+  readonly #settlements: Batches<Arguments<"settle">, SettleAnswer>;
   /** Any other function of the SQL contract: see Database.rpc. */
   readonly call: Database["rpc"];
 
@@ -73,6 +79,19 @@ export class Gate {
     this.#hooks = hooks;
     this.#failures = new FailureReports(this.#database);
     this.call = this.#database.rpc.bind(this.#database);
+    const { call } = this;
+    this.#reservations = new Batches(
+      together(
+        (args) => call("reserve", reserveAnswer, args),
+        (calls) => call("reserve_many", reserveAnswers, { calls }),
+      ),
+    );
+    this.#settlements = new Batches(
+      together(
+        (args) => call("settle", settleAnswer, args),
+        (settlements) => call("settle_many", settleAnswers, { settlements }),
+      ),
+    );
   }
 
   /** Tables and views of the SQL contract, as the secret key sees them; a query ends with its `deadline()`. */
@@ -103,8 +122,8 @@ export class Gate {
 
   async #reserve(request: ReserveRequest): Promise<Reservation> {
     const callId = crypto.randomUUID();
-    const answer = await this.#database
-      .rpc("reserve", reserveAnswer, {
+    const answer = await this.#reservations
+      .ask({
         tenant_id: request.tenantId,
         user_id: request.userId,
         resource_type: request.resourceType,
@@ -201,11 +220,7 @@ export class Gate {
   ): Promise<SettleAnswer | undefined> {
     try {
       return await this.#end(reservationId, () =>
-        this.#database.rpc("settle", settleAnswer, {
-          reservation_id: reservationId,
-          usage,
-          metadata,
-        }),
+        this.#settlements.ask({ reservation_id: reservationId, usage, metadata }),
       );
     } catch (error) {
       this.#failed("settle", reservationId, error, tenantId);
