@@ -10,6 +10,7 @@ import type { Bench } from "../scenario.ts";
 import { assertBalanced, copyWorld, ESTIMATE, within } from "../world.ts";
 
 const QUESTION = "How far is the moon?";
+const AT_ONCE = 64;
 const MESSAGES = [{ role: "user", content: QUESTION }];
 
 export async function http({ scratch, world, effort }: Bench): Promise<Result[]> {
@@ -87,6 +88,7 @@ export async function http({ scratch, world, effort }: Bench): Promise<Result[]>
       if (round < 0) continue;
       for (const name of names) rounds[name].push(median(times.get(name) ?? []));
     }
+    const together = await chatsAtOnce(copy.url, ways.chat, effort.rounds);
     const figures = Object.fromEntries(names.map((name) => [name, figure("ms", rounds[name])]));
     const addedTo = (other: "provider" | "bareProxy") =>
       median(
@@ -105,11 +107,36 @@ export async function http({ scratch, world, effort }: Bench): Promise<Result[]>
         bound: { atMost: 1.3 },
         figures,
       },
+      {
+        name: `requests to the database per chat, ${AT_ONCE} chats at once`,
+        value: median(together.requests),
+        bound: { atMost: 0.8 },
+        figures: { p50: figure("ms", together.p50), alone: figure("ms", rounds.chat) },
+      },
     ];
   } finally {
     await services.stop();
     await assertBalanced(copy);
   }
+}
+
+/** Of each round, the requests to the database per chat, and the median time to the first byte in ms. */
+async function chatsAtOnce(url: string, chat: () => Promise<Response>, rounds: number) {
+  const requests: number[] = [];
+  const p50: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const since = new Date();
+    p50.push(median(await Promise.all(Array.from({ length: AT_ONCE }, () => timeToFirst(chat)))));
+    // What one transaction writes has one time.
+    const [row] = await within(
+      url,
+      (sql) => sql<{ requests: number }[]>`
+        select count(distinct r.created_at)::int + count(distinct r.ended_at)::int as requests
+        from spend.reservations as r where r.created_at >= ${since} and r.status = 'settled'`,
+    );
+    requests.push((row?.requests ?? Number.NaN) / AT_ONCE);
+  }
+  return { requests, p50 };
 }
 
 function at(values: number[], round: number): number {
