@@ -96,6 +96,31 @@ const USAGES = [
 /** PostgreSQL's own types refuse NUL and half a surrogate pair before a function is called. */
 const clean = (value: string) => value.replaceAll(/\0|\p{Surrogate}/gu, "");
 
+/** The elements of a batch: most are what the function takes, some with something wrong. */
+function batch(name: string): fc.Arbitrary<string> {
+  const usage = fc.oneof(fc.constantFrom(...USAGES), json);
+  const element = {
+    calls: fc.record(
+      {
+        tenant_id: fc.constantFrom(...ids),
+        user_id: fc.constantFrom(...users),
+        resource_type: fc.constantFrom("llm", "e2b"),
+        usage,
+        ttl_seconds: fc.constantFrom(0, 600, "600"),
+        idempotency_key: text,
+        metadata: json,
+      },
+      { requiredKeys: ["tenant_id", "resource_type", "usage"] },
+    ),
+    settlements: fc.record(
+      { reservation_id: fc.constantFrom(...ids), usage, metadata: json },
+      { requiredKeys: ["reservation_id"] },
+    ),
+  }[name];
+  const elements = element === undefined ? json : fc.oneof({ weight: 9, arbitrary: element }, json);
+  return fc.array(elements, { maxLength: 8 }).map((all) => clean(JSON.stringify(all)));
+}
+
 /** Values of a type that the type itself takes: what is wrong with them is for the function to say. */
 function ofType({ name, type }: Parameter): fc.Arbitrary<string | null> {
   const known = fc.constantFrom(...(name === "user_id" ? users : ids));
@@ -121,6 +146,7 @@ function ofType({ name, type }: Parameter): fc.Arbitrary<string | null> {
           mutated(usage).map((value) => clean(JSON.stringify(value) ?? "null")),
         ),
         json.map((value) => clean(JSON.stringify(value) ?? "null")),
+        { weight: 5, arbitrary: batch(name) },
       )
       .map((value: string) => value.replaceAll("\\u0000", "").replaceAll(/\\ud[89a-f]\w\w/gi, "?")),
     integer: fc.constantFrom(

@@ -34,6 +34,8 @@ const usageOf = (tokens: number) => ({
   output_tokens: 1,
 });
 const usage = (tokens: number) => JSON.stringify(usageOf(tokens));
+const asked = (of: Record<string, string>) =>
+  JSON.stringify({ ...of, resource_type: "llm", usage: usageOf(20) });
 
 /** Prices that the fixtures spend at. */
 export async function addPrices(sql: Sql): Promise<void> {
@@ -258,12 +260,19 @@ export const CALLS: Record<string, (fixture: Fixture) => string[]> = {
     `select * from spend.reserve('${tenant}', '${member}', 'llm', '${usage(900_000_000)}', idempotency_key => 'refused')`,
     `select * from spend.reserve('${tenant}', '${member}', 'e2b', '{"provider": "e2b", "template": "base", "vcpus": 2, "memory_gib": 0.5, "seconds": 300}')`,
   ],
+  reserve_many: ({ tenant, member }) => [
+    `select * from spend.reserve_many('[${asked({ tenant_id: tenant, user_id: member })}, ${asked({ tenant_id: tenant })}]')`,
+    "select * from spend.reserve_many('[1]')",
+  ],
   resolve_context: ({ tenant, context }) => [
     `select spend.resolve_context('${tenant}', '${context.resolve.id}', pg_catalog.now())`,
   ],
   settle: ({ held }) => [
     `select * from spend.settle('${held.settle}', '${usage(3_000_000)}')`,
     `select * from spend.settle('${held.settle}', null)`,
+  ],
+  settle_many: ({ held }) => [
+    `select * from spend.settle_many('[{"reservation_id": "${held.settle}", "usage": ${usage(3_000_000)}}, 1]')`,
   ],
   sweep_from: () => ["select spend.sweep_from('project')"],
   sweep_to: () => [

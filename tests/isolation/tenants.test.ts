@@ -219,7 +219,9 @@ describe("The functions of the gate", () => {
         "extend",
         "release",
         "reserve",
+        "reserve_many",
         "settle",
+        "settle_many",
         "verify_balances",
       ]),
     );

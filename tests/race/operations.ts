@@ -79,6 +79,13 @@ const MEMBER_TAKEN = [
   "23503 tenant_members_tenant_id_fkey",
 ];
 
+/** Of one element of a batch, which waits for nobody. */
+const BATCHED = [
+  "55P03 lock_not_available",
+  "55P03 canceling statement due to lock timeout",
+  "PT409 idempotency_conflict",
+];
+
 /** A random quota of the run's tenants or the platform, as a condition of an update or delete. */
 function someQuota(
   sql: Sql,
@@ -160,6 +167,54 @@ export const calls: Record<string, Operation> = {
           ${dice.pick(world.tenants)}, ${dice.pick(world.users)}, 'llm',
           ${sql.json(usageOf(dice.usd(20), { provider: world.provider }))}, enforce => false)`;
       if (answer?.reservation_id) world.calls.push(answer.reservation_id);
+    },
+  },
+  reserve_many: {
+    async run(sql, world, dice) {
+      const calls = Array.from({ length: 1 + dice.below(6) }, () => ({
+        tenant_id: dice.pick(world.tenants),
+        user_id: dice.chance(0.6) ? dice.pick(world.users) : null,
+        resource_type: "llm",
+        usage: usageOf(dice.usd(20), { provider: world.provider, model: dice.pick(MODELS) }),
+        task: dice.pick(TASKS),
+        ttl_seconds: dice.pick([1, 600]),
+        idempotency_key: dice.chance(0.2) ? `batch ${dice.below(5)}` : null,
+      }));
+      const answers = await sql`
+        select reservation_id, error ->> 'code' as code, error ->> 'message' as message
+        from spend.reserve_many(${sql.json(calls)})`;
+      expect(answers).toHaveLength(calls.length);
+      for (const { reservation_id, code, message } of answers) {
+        if (reservation_id) world.calls.push(reservation_id);
+        if (code !== null) expect([...NOBODY, ...BATCHED]).toContain(`${code} ${message}`);
+      }
+    },
+  },
+  settle_many: {
+    async run(sql, world, dice) {
+      if (world.calls.length === 0) return;
+      const ids = Array.from({ length: 1 + dice.below(6) }, () => dice.pick(world.calls));
+      const found = await sql`
+        select id, estimated_cost_usd::float8 as usd, product from spend.reservations where id = any (${ids})`;
+      const settlements = ids.map((id) => {
+        const call = found.find((row) => row.id === id);
+        const share = dice.pick([0, 0.5, 1, 1, 1.5, null]);
+        return {
+          reservation_id: id,
+          usage:
+            share === null
+              ? null
+              : usageOf(call?.usd * share, { provider: world.provider, model: call?.product }),
+        };
+      });
+      const answers = await sql`
+        select reservation_id, status, error ->> 'code' as code, error ->> 'message' as message
+        from spend.settle_many(${sql.json(settlements)})`;
+      expect(answers.map(({ reservation_id }) => reservation_id)).toEqual(ids);
+      for (const { status, code, message } of answers) {
+        if (code === null) expect(status).toBe("settled");
+        else expect(BATCHED).toContain(`${code} ${message}`);
+      }
     },
   },
   reserve_by_key: {

@@ -61,7 +61,7 @@ const ALL = [
   ...Array<Kind[]>(4).fill(Object.keys(transactions)).flat(),
 ];
 /** None of these may lead over a limit; the others rightly may: a lower limit, a dear call, a time-out. */
-const SPENDING: Kind[] = ["reserve", "settle", "extend", "slots", "expire"];
+const SPENDING: Kind[] = ["reserve", "reserve_many", "settle", "extend", "slots", "expire"];
 
 /** The same world for some runs, each of which goes on where the last one ended; then another one. */
 function worlds(): (seed: number) => Promise<World> {

@@ -89,7 +89,7 @@ export function metricsDashboard(): dashboard.Dashboard {
           unit: "s",
           warnFrom: 0.2,
           alarmFrom: 0.5,
-          says: "Of spend.reserve and spend.settle, over the Data API.",
+          says: "Of spend.reserve and spend.settle, alone and in batches, over the Data API.",
         },
         {
           promql: {
