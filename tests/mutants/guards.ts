@@ -15,6 +15,7 @@ function guard(
 
 const RESERVE = [pgtap("reservations/"), vitest("race/reserve")];
 const SETTLE = [pgtap("reservations/"), vitest("race/reserve")];
+const BATCHES = [vitest("race/batches")];
 
 export const guardMutants: Mutant[] = [
   // Refusals leave a trace.
@@ -196,13 +197,6 @@ export const guardMutants: Mutant[] = [
     /when b\.is_split then b\.allotted_usd - b\.spent_usd - b\.reserved_usd >= p_cost_usd(?=\s+else v_is_observed)/,
     "when b.is_split then true",
     [vitest("race/locks"), ...RESERVE],
-  ),
-  guard(
-    "the room of a free slot is not asked for",
-    "40_reservations/03_hold.sql",
-    /when o\.is_split then o\.allotted_usd - o\.spent_usd - o\.reserved_usd >= p_cost_usd(?=\s+else v_is_observed)/,
-    "when o.is_split then true",
-    RESERVE,
   ),
   guard(
     "the room of the only slot is not asked for again when it was waited for",
@@ -516,9 +510,9 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "an expired call costs nothing",
-    "40_reservations/expire_batch.sql",
-    "      -v_hold.usd, v_hold.usd",
-    "      -v_hold.usd, 0",
+    "40_reservations/move_holds.sql",
+    "-v_moved.reserved_usd, v_moved.spent_usd",
+    "-v_moved.reserved_usd, 0",
     [pgtap("reservations/")],
   ),
   guard(
@@ -1992,5 +1986,110 @@ export const guardMutants: Mutant[] = [
     "case when c.cost_usd < 0 then 'credit' else 'charge' end",
     "'charge'",
     [pgtap("ledger/ledger_totals")],
+  ),
+  guard(
+    "batch: the room of a slot that was waited for is not asked for",
+    "40_reservations/hold_calls.sql",
+    /when b\.is_split then b\.allotted_usd - b\.spent_usd - b\.reserved_usd >= q\.cost_usd/,
+    "when b.is_split then true",
+    BATCHES,
+  ),
+  guard(
+    "batch: what one quota has no room for stays held in the others",
+    "40_reservations/hold_calls.sql",
+    "if cardinality(v_held) <> cardinality(p_quotas) then",
+    "if false then",
+    BATCHES,
+  ),
+  guard(
+    "batch: the planner chooses the order in which balances are locked",
+    "40_reservations/hold_calls.sql",
+    "set enable_mergejoin = 'off'\n",
+    "",
+    [vitest("scale/lock_order")],
+  ),
+  guard(
+    "batch: balances are held in the order of the calls",
+    "40_reservations/hold_calls.sql",
+    "order by spend_private.lock_rank(q.scope), a.quota_id",
+    "order by a.cost_usd, a.quota_id desc",
+    BATCHES,
+  ),
+  guard(
+    "batch: balances are moved in the order of their quotas' ids",
+    "40_reservations/move_holds.sql",
+    "order by spend_private.lock_rank(q.scope), h.quota_id, h.period_start, h.slot",
+    "order by h.quota_id, h.period_start, h.slot",
+    BATCHES,
+  ),
+  guard(
+    "batch: calls are admitted beyond what is left",
+    "40_reservations/hold_calls.sql",
+    "and v_cost_usd > 0 and v_cost_usd > p_quotas[v_at].room_usd",
+    "and false",
+    BATCHES,
+  ),
+  guard(
+    "batch: a call that was admitted takes no room from the next",
+    "40_reservations/hold_calls.sql",
+    "p_quotas[v_at].room_usd := p_quotas[v_at].room_usd - v_cost_usd;",
+    "null;",
+    BATCHES,
+  ),
+  guard(
+    "batch: what a refused call would cost stays held",
+    "40_reservations/hold_calls.sql",
+    "if v_quota.cost_usd > coalesce(v_cost_usd, 0) then",
+    "if false then",
+    BATCHES,
+  ),
+  guard(
+    "batch: a tenant whose quotas are being changed holds all the same",
+    "40_reservations/reserve_many.sql",
+    "if spend_private.tenant_key(v_request.tenant_id) <> all (p_joined) then",
+    "if false then",
+    BATCHES,
+  ),
+  guard(
+    "batch: a repeated idempotency key holds twice",
+    "40_reservations/reserve_many.sql",
+    "if v_key = any (v_keys) and p_batch[v_place].is_pending then",
+    "if false then",
+    BATCHES,
+  ),
+  guard(
+    "batch: an unknown argument is passed over",
+    "40_reservations/06_batches.sql",
+    "elsif p_element - p_known <> '{}' then",
+    "elsif false then",
+    BATCHES,
+  ),
+  guard(
+    "batch: prices stay unmarked",
+    "40_reservations/reserve_many.sql",
+    "    perform spend_private.fix_prices(v_unmarked);",
+    "    exit;",
+    BATCHES,
+  ),
+  guard(
+    "batch: a settlement above its hold is booked with the others",
+    "40_reservations/settle_many.sql",
+    "and (v_settlement.actual).cost_usd <= (v_settlement.reservation).estimated_cost_usd",
+    "",
+    BATCHES,
+  ),
+  guard(
+    "batch: a reservation that is named twice is booked twice",
+    "40_reservations/settle_many.sql",
+    "and (v_settlement.reservation).id <> all (v_ids)",
+    "",
+    BATCHES,
+  ),
+  guard(
+    "batch: who waits out of order waits for as long as others do",
+    "40_reservations/settle_many.sql",
+    "set lock_timeout = '300ms'\n",
+    "set lock_timeout = '10s'\n",
+    BATCHES,
   ),
 ];

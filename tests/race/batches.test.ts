@@ -257,6 +257,22 @@ describe("reserve_many", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
+  it("marks the prices of all its calls as used, so that they cannot change", async () => {
+    const { tenant } = await callers(10);
+    await addTestModel(sql, "test", "first");
+    await addTestModel(sql, "test", "second");
+    const usage = (model: string) => ({ usage: usageOf(1, { model }) });
+    const answers = await reserveMany(
+      sql,
+      ["first", "second", "first"].map((model) => call(tenant, null, 1, usage(model))),
+    );
+    expect(answers.map(({ allowed }) => allowed)).toEqual([true, true, true]);
+    const [unused] = await sql`
+      select count(*)::int as rows from spend.prices
+      where product in ('first', 'second') and first_used_at is null`;
+    expect(unused?.rows).toBe(0);
+  });
+
   it("holds nothing in a quota for a call that another refuses, and lets a later one have that room", async () => {
     const { tenant, user } = await callers(5);
     const poor = await addUser(sql, tenant);
@@ -500,6 +516,35 @@ describe("settle_many", () => {
         1,
       ]);
     });
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it("settles the others where a balance stays locked", async () => {
+    const stuck = await callers(10);
+    const calm = await callers(10);
+    const ids = idsOf(
+      await reserveMany(sql, [
+        call(stuck.tenant, stuck.user, 2),
+        call(calm.tenant, calm.user, 2),
+        call(stuck.tenant, null, 2),
+      ]),
+    );
+    await withSessions(sql, 1, async (session) => {
+      await session.sql`begin`;
+      await reserve(session.sql, stuck.tenant, null, 1);
+      const answers = await settleMany(
+        sql,
+        ids.map((id) => settlement(id, 1)),
+      );
+      expect(answers.map(({ cost_usd, error }) => error?.code ?? Number(cost_usd))).toEqual([
+        "55P03",
+        1,
+        "55P03",
+      ]);
+      await session.sql`commit`;
+    });
+    const [first] = await settleMany(sql, [settlement(ids[0] as string, 1)]);
+    expect(first?.status).toBe("settled");
     expect(await verifyBalances(sql)).toEqual([]);
   });
 

@@ -29,8 +29,8 @@ beforeAll(async () => {
 });
 afterAll(() => database?.close());
 
-/** A call on a connection of its own, whose settings favour other plans; answers the plans of its statements. */
-async function plansOfCall(): Promise<Plan[]> {
+/** What a connection of its own plans, whose settings favour other plans. */
+async function plansOf(work: (sql: Sql) => Promise<void>): Promise<Plan[]> {
   const plans: Plan[] = [];
   const connection = postgres(database.url, {
     max: 1,
@@ -46,7 +46,7 @@ async function plansOfCall(): Promise<Plan[]> {
       set auto_explain.log_nested_statements = on;
       set auto_explain.log_format = json;
       set client_min_messages = log`);
-    await call(connection);
+    await work(connection);
   } finally {
     await connection.end();
   }
@@ -58,6 +58,16 @@ async function call(sql: Sql): Promise<void> {
   const [held] = await sql`
     select reservation_id as id from spend.reserve(${tenant}, ${user}, 'llm', ${usage})`;
   await sql`select spend.settle(${held?.id}, ${usage})`;
+}
+
+/** The same in batches of two. */
+async function batch(sql: Sql): Promise<void> {
+  const usage = usageOf(0.01);
+  const asked = { tenant_id: tenant, user_id: user, resource_type: "llm", usage };
+  const held = await sql`
+    select reservation_id from spend.reserve_many(${sql.json([asked, asked])})`;
+  const settlements = held.map(({ reservation_id }) => ({ reservation_id, usage }));
+  await sql`select spend.settle_many(${sql.json(settlements)})`;
 }
 
 /** What drives each UPDATE of balances, and how it finds their rows. */
@@ -109,9 +119,12 @@ describe("A call locks its balances in the order of its quotas", () => {
     ],
   ])("%s", async (_, prepare) => {
     await prepare(database.sql);
-    expect((await plansOfCall()).flatMap(balanceUpdates)).toEqual([
-      "Nested Loop: Subquery Scan, Index Scan quota_balances_pkey",
-      "Nested Loop: Function Scan, Index Scan quota_balances_pkey",
-    ]);
+    const hold = "Nested Loop: Subquery Scan, Index Scan quota_balances_pkey";
+    const move = "Nested Loop: Function Scan, Index Scan quota_balances_pkey";
+    expect((await plansOf(call)).flatMap(balanceUpdates)).toEqual([hold, move]);
+    // A batch is settled balance by balance, in that order.
+    const [held, ...moved] = (await plansOf(batch)).flatMap(balanceUpdates);
+    expect(held).toBe(hold);
+    expect(new Set(moved)).toEqual(new Set([move]));
   });
 });

@@ -206,25 +206,19 @@ create function spend_private.book_together(
 returns spend_private.batched_settlement[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_generic_plan'
-set enable_seqscan = 'off'
 as $$
 declare
-  v_usual spend_private.batched_settlement[] := '{}';
-  v_places integer[] := '{}';
-  v_ids uuid[] := '{}';
   v_settlement spend_private.batched_settlement;
-  v_at_threshold spend.reservation_hold[];
-  v_warnings spend.quota_details[];
+  v_usual spend_private.batched_settlement[] := '{}';
+  v_ids uuid[] := '{}';
+  v_at integer;
 begin
-  for v_place in 1..cardinality(p_batch) loop
-    v_settlement := p_batch[v_place];
+  foreach v_settlement in array p_batch loop
     if v_settlement.is_pending and (v_settlement.reservation).status = 'held'
       and (v_settlement.actual).cost_usd <= (v_settlement.reservation).estimated_cost_usd
       and (v_settlement.reservation).id <> all (v_ids)
     then
       v_usual := v_usual || v_settlement;
-      v_places := v_places || v_place;
       v_ids := v_ids || (v_settlement.reservation).id;
     end if;
   end loop;
@@ -237,6 +231,72 @@ begin
     perform set_config('synchronous_commit', 'off', true) from spend.settings as s where s.settle_asynchronously;
   end if;
 
+  v_usual := spend_private.book_usual(v_usual, p_now, p_is_first);
+  for v_place in 1..cardinality(p_batch) loop
+    v_at := array_position(v_ids, (p_batch[v_place].reservation).id);
+    if p_batch[v_place].is_pending and v_at is not null then
+      p_batch[v_place] := v_usual[v_at];
+      v_ids[v_at] := null;
+    end if;
+  end loop;
+  return p_batch;
+end;
+$$;
+comment on function spend_private.book_together is
+  'Books those settlements of a batch that cost no more than is held: each balance is locked and written once for all of them, in the lock order over the whole batch.';
+
+create function spend_private.book_usual(
+  p_usual spend_private.batched_settlement[],
+  p_now timestamptz,
+  p_is_first boolean
+)
+returns spend_private.batched_settlement[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '1s'
+as $$
+declare
+  v_free spend_private.due_hold[];
+begin
+  return spend_private.book_at_once(p_usual, p_now, p_is_first);
+exception
+  when lock_not_available then
+    -- Those whose balances nobody has locked now; the others are asked to try again.
+    v_free := coalesce(spend_private.lock_due_balances(array(
+      select row((u.reservation).tenant_id, (u.reservation).id, true)::spend_private.due_hold from unnest(p_usual) as u
+    )), '{}');
+    for v_place in 1..cardinality(p_usual) loop
+      if (p_usual[v_place].reservation).id in (select f.id from unnest(v_free) as f) then
+        p_usual[v_place] := (spend_private.book_at_once(array[p_usual[v_place]], p_now, false))[1];
+      else
+        p_usual[v_place].error := spend_private.busy_answer(
+          jsonb_build_object('reservation_id', (p_usual[v_place].reservation).id)
+        );
+        p_usual[v_place].is_pending := false;
+      end if;
+    end loop;
+    return p_usual;
+end;
+$$;
+comment on function spend_private.book_usual is
+  'book_at_once; where a balance stays locked for a second, for those settlements alone that wait for none, while the others get 55P03.';
+
+create function spend_private.book_at_once(
+  p_usual spend_private.batched_settlement[],
+  p_now timestamptz,
+  p_is_first boolean
+)
+returns spend_private.batched_settlement[]
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+as $$
+declare
+  v_settlement spend_private.batched_settlement;
+  v_at_threshold spend.reservation_hold[];
+  v_warnings spend.quota_details[];
+begin
   insert into spend.cost_events (
     tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
     task, resource_type, provider, product, usage, cost_usd, calls, price_ids, is_estimated, metadata
@@ -247,21 +307,21 @@ begin
     (u.reservation).resource_type, (u.reservation).provider, (u.reservation).product, (u.actual).usage,
     (u.actual).cost_usd, 1, (u.actual).price_ids, (u.actual).is_estimated,
     (u.reservation).metadata || coalesce((u.request).metadata, '{}')
-  from unnest(v_usual) as u;
+  from unnest(p_usual) as u;
 
   update spend.reservations as r set
     status = 'settled', actual_cost_usd = (u.actual).cost_usd, is_estimated = (u.actual).is_estimated, ended_at = p_now
-  from unnest(v_usual) as u
+  from unnest(p_usual) as u
   where r.tenant_id = (u.reservation).tenant_id and r.id = any (array[(u.reservation).id]);
 
   -- Balances last: others wait for them, so they are locked for the shortest time.
   v_at_threshold := spend_private.move_holds(
-    array(select u.reservation from unnest(v_usual) as u), array(select (u.actual).cost_usd from unnest(v_usual) as u),
+    array(select u.reservation from unnest(p_usual) as u), array(select (u.actual).cost_usd from unnest(p_usual) as u),
     p_is_first
   );
-  v_warnings := spend_private.record_settled_warnings(v_usual, v_at_threshold, p_now);
-  for v_place in 1..cardinality(v_places) loop
-    v_settlement := v_usual[v_place];
+  v_warnings := spend_private.record_settled_warnings(p_usual, v_at_threshold, p_now);
+  for v_place in 1..cardinality(p_usual) loop
+    v_settlement := p_usual[v_place];
     v_settlement.is_pending := false;
     v_settlement.answer := row(
       (v_settlement.reservation).id, 'settled', (v_settlement.actual).cost_usd::numeric(24, 12),
@@ -271,13 +331,13 @@ begin
         (v_settlement.actual).cost_usd
       )
     );
-    p_batch[v_places[v_place]] := v_settlement;
+    p_usual[v_place] := v_settlement;
   end loop;
-  return p_batch;
+  return p_usual;
 end;
 $$;
-comment on function spend_private.book_together is
-  'Books those settlements of a batch that cost no more than is held, as book does: each balance is locked and written once for all of them, in the lock order over the whole batch.';
+comment on function spend_private.book_at_once is
+  'Books settlements of open calls that cost no more than is held, as book does, each with its answer.';
 
 create function spend_private.record_settled_warnings(
   p_settled spend_private.batched_settlement[],

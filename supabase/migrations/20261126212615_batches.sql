@@ -330,8 +330,8 @@ begin
 end;
 $function$;
 
-CREATE OR REPLACE FUNCTION spend_private.book_together (
-  p_batch    spend_private.batched_settlement[],
+CREATE OR REPLACE FUNCTION spend_private.book_at_once (
+  p_usual    spend_private.batched_settlement[],
   p_now      timestamp with time zone,
   p_is_first boolean
 )
@@ -342,21 +342,71 @@ CREATE OR REPLACE FUNCTION spend_private.book_together (
   SET enable_seqscan TO 'off'
   AS $function$
 declare
-  v_usual spend_private.batched_settlement[] := '{}';
-  v_places integer[] := '{}';
-  v_ids uuid[] := '{}';
   v_settlement spend_private.batched_settlement;
   v_at_threshold spend.reservation_hold[];
   v_warnings spend.quota_details[];
 begin
-  for v_place in 1..cardinality(p_batch) loop
-    v_settlement := p_batch[v_place];
+  insert into spend.cost_events (
+    tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
+    task, resource_type, provider, product, usage, cost_usd, calls, price_ids, is_estimated, metadata
+  )
+  select
+    (u.reservation).tenant_id, (u.reservation).created_at, p_now, 'charge', (u.reservation).id,
+    (u.reservation).user_id, (u.reservation).conversation_id, (u.reservation).path_id, (u.reservation).task,
+    (u.reservation).resource_type, (u.reservation).provider, (u.reservation).product, (u.actual).usage,
+    (u.actual).cost_usd, 1, (u.actual).price_ids, (u.actual).is_estimated,
+    (u.reservation).metadata || coalesce((u.request).metadata, '{}')
+  from unnest(p_usual) as u;
+
+  update spend.reservations as r set
+    status = 'settled', actual_cost_usd = (u.actual).cost_usd, is_estimated = (u.actual).is_estimated, ended_at = p_now
+  from unnest(p_usual) as u
+  where r.tenant_id = (u.reservation).tenant_id and r.id = any (array[(u.reservation).id]);
+
+  -- Balances last: others wait for them, so they are locked for the shortest time.
+  v_at_threshold := spend_private.move_holds(
+    array(select u.reservation from unnest(p_usual) as u), array(select (u.actual).cost_usd from unnest(p_usual) as u),
+    p_is_first
+  );
+  v_warnings := spend_private.record_settled_warnings(p_usual, v_at_threshold, p_now);
+  for v_place in 1..cardinality(p_usual) loop
+    v_settlement := p_usual[v_place];
+    v_settlement.is_pending := false;
+    v_settlement.answer := row(
+      (v_settlement.reservation).id, 'settled', (v_settlement.actual).cost_usd::numeric(24, 12),
+      (v_settlement.reservation).estimated_cost_usd::numeric, (v_settlement.actual).is_estimated,
+      spend_private.warnings_for(
+        v_warnings, array(select h.quota_id from unnest((v_settlement.reservation).holds) as h),
+        (v_settlement.actual).cost_usd
+      )
+    );
+    p_usual[v_place] := v_settlement;
+  end loop;
+  return p_usual;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION spend_private.book_together (
+  p_batch    spend_private.batched_settlement[],
+  p_now      timestamp with time zone,
+  p_is_first boolean
+)
+  RETURNS spend_private.batched_settlement[]
+  LANGUAGE plpgsql
+  SET search_path TO 'pg_catalog', 'pg_temp'
+  AS $function$
+declare
+  v_settlement spend_private.batched_settlement;
+  v_usual spend_private.batched_settlement[] := '{}';
+  v_ids uuid[] := '{}';
+  v_at integer;
+begin
+  foreach v_settlement in array p_batch loop
     if v_settlement.is_pending and (v_settlement.reservation).status = 'held'
       and (v_settlement.actual).cost_usd <= (v_settlement.reservation).estimated_cost_usd
       and (v_settlement.reservation).id <> all (v_ids)
     then
       v_usual := v_usual || v_settlement;
-      v_places := v_places || v_place;
       v_ids := v_ids || (v_settlement.reservation).id;
     end if;
   end loop;
@@ -369,43 +419,49 @@ begin
     perform set_config('synchronous_commit', 'off', true) from spend.settings as s where s.settle_asynchronously;
   end if;
 
-  insert into spend.cost_events (
-    tenant_id, occurred_at, booked_at, kind, reservation_id, user_id, conversation_id, path_id,
-    task, resource_type, provider, product, usage, cost_usd, calls, price_ids, is_estimated, metadata
-  )
-  select
-    (u.reservation).tenant_id, (u.reservation).created_at, p_now, 'charge', (u.reservation).id,
-    (u.reservation).user_id, (u.reservation).conversation_id, (u.reservation).path_id, (u.reservation).task,
-    (u.reservation).resource_type, (u.reservation).provider, (u.reservation).product, (u.actual).usage,
-    (u.actual).cost_usd, 1, (u.actual).price_ids, (u.actual).is_estimated,
-    (u.reservation).metadata || coalesce((u.request).metadata, '{}')
-  from unnest(v_usual) as u;
-
-  update spend.reservations as r set
-    status = 'settled', actual_cost_usd = (u.actual).cost_usd, is_estimated = (u.actual).is_estimated, ended_at = p_now
-  from unnest(v_usual) as u
-  where r.tenant_id = (u.reservation).tenant_id and r.id = any (array[(u.reservation).id]);
-
-  -- Balances last: others wait for them, so they are locked for the shortest time.
-  v_at_threshold := spend_private.move_holds(
-    array(select u.reservation from unnest(v_usual) as u), array(select (u.actual).cost_usd from unnest(v_usual) as u),
-    p_is_first
-  );
-  v_warnings := spend_private.record_settled_warnings(v_usual, v_at_threshold, p_now);
-  for v_place in 1..cardinality(v_places) loop
-    v_settlement := v_usual[v_place];
-    v_settlement.is_pending := false;
-    v_settlement.answer := row(
-      (v_settlement.reservation).id, 'settled', (v_settlement.actual).cost_usd::numeric(24, 12),
-      (v_settlement.reservation).estimated_cost_usd::numeric, (v_settlement.actual).is_estimated,
-      spend_private.warnings_for(
-        v_warnings, array(select h.quota_id from unnest((v_settlement.reservation).holds) as h),
-        (v_settlement.actual).cost_usd
-      )
-    );
-    p_batch[v_places[v_place]] := v_settlement;
+  v_usual := spend_private.book_usual(v_usual, p_now, p_is_first);
+  for v_place in 1..cardinality(p_batch) loop
+    v_at := array_position(v_ids, (p_batch[v_place].reservation).id);
+    if p_batch[v_place].is_pending and v_at is not null then
+      p_batch[v_place] := v_usual[v_at];
+      v_ids[v_at] := null;
+    end if;
   end loop;
   return p_batch;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION spend_private.book_usual (
+  p_usual    spend_private.batched_settlement[],
+  p_now      timestamp with time zone,
+  p_is_first boolean
+)
+  RETURNS spend_private.batched_settlement[]
+  LANGUAGE plpgsql
+  SET search_path TO 'pg_catalog', 'pg_temp'
+  SET lock_timeout TO '1s'
+  AS $function$
+declare
+  v_free spend_private.due_hold[];
+begin
+  return spend_private.book_at_once(p_usual, p_now, p_is_first);
+exception
+  when lock_not_available then
+    -- Those whose balances nobody has locked now; the others are asked to try again.
+    v_free := coalesce(spend_private.lock_due_balances(array(
+      select row((u.reservation).tenant_id, (u.reservation).id, true)::spend_private.due_hold from unnest(p_usual) as u
+    )), '{}');
+    for v_place in 1..cardinality(p_usual) loop
+      if (p_usual[v_place].reservation).id in (select f.id from unnest(v_free) as f) then
+        p_usual[v_place] := (spend_private.book_at_once(array[p_usual[v_place]], p_now, false))[1];
+      else
+        p_usual[v_place].error := spend_private.busy_answer(
+          jsonb_build_object('reservation_id', (p_usual[v_place].reservation).id)
+        );
+        p_usual[v_place].is_pending := false;
+      end if;
+    end loop;
+    return p_usual;
 end;
 $function$;
 
@@ -1509,7 +1565,11 @@ COMMENT ON FUNCTION "spend_private"."authorise_calls"(spend_private.batched_call
 
 COMMENT ON FUNCTION "spend_private"."book_apart"(spend_private.batched_settlement[], timestamp with time zone) IS 'Books the other settlements of a batch one by one: of calls that cost more than was held, or ended otherwise before. One whose reservation the batch settles already gets that answer.';
 
-COMMENT ON FUNCTION "spend_private"."book_together"(spend_private.batched_settlement[], timestamp with time zone, boolean) IS 'Books those settlements of a batch that cost no more than is held, as book does: each balance is locked and written once for all of them, in the lock order over the whole batch.';
+COMMENT ON FUNCTION "spend_private"."book_at_once"(spend_private.batched_settlement[], timestamp with time zone, boolean) IS 'Books settlements of open calls that cost no more than is held, as book does, each with its answer.';
+
+COMMENT ON FUNCTION "spend_private"."book_together"(spend_private.batched_settlement[], timestamp with time zone, boolean) IS 'Books those settlements of a batch that cost no more than is held: each balance is locked and written once for all of them, in the lock order over the whole batch.';
+
+COMMENT ON FUNCTION "spend_private"."book_usual"(spend_private.batched_settlement[], timestamp with time zone, boolean) IS 'book_at_once; where a balance stays locked for a second, for those settlements alone that wait for none, while the others get 55P03.';
 
 COMMENT ON FUNCTION "spend_private"."book_without_order"(spend_private.batched_settlement, timestamp with time zone) IS 'Books one settlement of a batch whose other balances are locked already: waits for a lock for 300 ms, then fails with 55P03.';
 
@@ -1601,7 +1661,11 @@ REVOKE ALL ON FUNCTION "spend_private"."authorise_calls"(spend_private.batched_c
 
 REVOKE ALL ON FUNCTION "spend_private"."book_apart"(spend_private.batched_settlement[], timestamp WITH time zone) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION "spend_private"."book_at_once"(spend_private.batched_settlement[], timestamp WITH time zone, boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION "spend_private"."book_together"(spend_private.batched_settlement[], timestamp WITH time zone, boolean) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "spend_private"."book_usual"(spend_private.batched_settlement[], timestamp WITH time zone, boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "spend_private"."book_without_order"(spend_private.batched_settlement, timestamp WITH time zone) FROM PUBLIC;
 
@@ -1658,3 +1722,22 @@ REVOKE ALL ON FUNCTION "spend_private"."settle_many"(jsonb, timestamp WITH time 
 REVOKE ALL ON FUNCTION "spend_private"."unmarked_prices"(uuid, text, text, text, timestamp WITH time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "spend_private"."warnings_for"(spend.quota_details[], bigint[], numeric) FROM PUBLIC;
+
+comment on column spend.reserve_many_result.allowed is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.reservation_id is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.estimated_cost_usd is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.expires_at is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.reason is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.message is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.retry_after is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.quota is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.warnings is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.replayed is 'See spend.reserve_result. Null beside an error.';
+comment on column spend.reserve_many_result.error is 'Null, or why this call failed, as the Data API words errors: {"code", "message", "details", "hint"}. Nothing is held for it.';
+comment on column spend.settle_many_result.reservation_id is 'The reservation that was to be settled. Null where the error is that there was no id.';
+comment on column spend.settle_many_result.status is 'See spend.settle_result. Null beside an error.';
+comment on column spend.settle_many_result.cost_usd is 'See spend.settle_result. Null beside an error.';
+comment on column spend.settle_many_result.estimated_cost_usd is 'See spend.settle_result. Null beside an error.';
+comment on column spend.settle_many_result.is_estimated is 'See spend.settle_result. Null beside an error.';
+comment on column spend.settle_many_result.warnings is 'See spend.settle_result. Null beside an error.';
+comment on column spend.settle_many_result.error is 'Null, or why this settlement failed, as the Data API words errors: {"code", "message", "details", "hint"}. Nothing is booked for it.';
