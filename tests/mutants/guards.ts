@@ -650,6 +650,20 @@ export const guardMutants: Mutant[] = [
     [vitest("race/arrivals")],
   ),
   guard(
+    "an adjustment does not wait for its user, who is joining",
+    "50_ledger/adjust.sql",
+    "if p_user_id is not null then\n    perform pg_advisory_xact_lock",
+    "if false then\n    perform pg_advisory_xact_lock",
+    [vitest("race/arrivals")],
+  ),
+  guard(
+    "who joins looks for no adjustment that is under way",
+    "30_quotas/follow_new_quotas.sql",
+    /if not pg_try_advisory_xact_lock_shared\([^;]*?\n {2}\) then/,
+    "if false then",
+    [vitest("race/arrivals")],
+  ),
+  guard(
     "a late charge misses a balance that another transaction opens",
     "40_reservations/correct_balances.sql",
     "      continue when spend_private.open_balances(v_quota.id, p_now);\n",
