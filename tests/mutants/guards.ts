@@ -638,7 +638,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "a member leaves beside his calls",
     "10_tenants/seed_quotas.sql",
-    "  perform spend_private.stop_calls(array[old.tenant_id]);\n",
+    "  perform spend_private.stop_calls(array[p_tenant_id]);\n",
     "",
     [vitest("race/arrivals"), vitest("race/property")],
   ),
@@ -661,6 +661,20 @@ export const guardMutants: Mutant[] = [
     "30_quotas/follow_new_quotas.sql",
     /if not pg_try_advisory_xact_lock_shared\([^;]*?\n {2}\) then/,
     "if false then",
+    [vitest("race/arrivals")],
+  ),
+  guard(
+    "members leave in the order of their rows",
+    "10_tenants/seed_quotas.sql",
+    "    order by spend_private.tenant_key(d.tenant_id), d.tenant_id, d.user_id\n",
+    "",
+    [vitest("race/arrivals")],
+  ),
+  guard(
+    "members become somebody else in any order",
+    "10_tenants/seed_quotas.sql",
+    "order by spend_private.tenant_key(m.tenant_id), m.tenant_id, m.has_left desc, m.user_id",
+    "order by spend_private.tenant_key(m.tenant_id) desc, m.tenant_id, m.has_left desc, m.user_id",
     [vitest("race/arrivals")],
   ),
   guard(
