@@ -764,8 +764,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "a price that moves leaves its row in the book",
     "20_prices/renew_price_book.sql",
-    " and p.effective_from = b.valid_from\n",
-    "",
+    /b\.service_tier, b\.valid_from\) not in \(\n {8}select p\.resource_type, p\.service_tier, p\.effective_from/,
+    "b.service_tier) not in (select p.resource_type, p.service_tier",
     [pgtap("prices/price_book"), vitest("race/price_book")],
   ),
   guard(
@@ -1890,8 +1890,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "a negotiated price has no predecessor",
     "20_prices/notice_odd_prices.sql",
-    "\n          or (o.service_tier = 'standard' and o.tenant_id is null)",
-    "",
+    "spend_private.price_before(a, 'standard', null) as e",
+    "spend_private.price_before(a, 'standard', null) as e where false",
     [vitest("prices/notices")],
   ),
   guard(
