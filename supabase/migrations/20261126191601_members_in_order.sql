@@ -6,20 +6,72 @@ SET local check_function_bodies = off;
 
 DROP TRIGGER "seed_quotas" ON "spend"."tenant_members";
 
-CREATE OR REPLACE FUNCTION spend_private.seed_quotas_of_member()
+DROP FUNCTION "spend_private"."seed_quotas_of_member"();
+
+CREATE OR REPLACE FUNCTION spend_private.move_quotas_of_members()
+  RETURNS TRIGGER
+  LANGUAGE plpgsql
+  SECURITY DEFINER
+  SET search_path TO 'pg_catalog', 'pg_temp'
+  AS $function$
+declare
+  v_change record;
+begin
+  for v_change in
+    select m.tenant_id, m.user_id, m.has_left
+    from (
+      (
+        select d.tenant_id, d.user_id, true as has_left from departed as d
+        except select a.tenant_id, a.user_id, true from arrived as a
+      )
+      union all
+      (
+        select a.tenant_id, a.user_id, false from arrived as a
+        except select d.tenant_id, d.user_id, false from departed as d
+      )
+    ) as m
+    -- In this order: see seed_quotas_of_members.
+    order by spend_private.tenant_key(m.tenant_id), m.tenant_id, m.has_left desc, m.user_id
+  loop
+    if v_change.has_left then
+      perform spend_private.remove_quotas_of_member(v_change.tenant_id, v_change.user_id);
+    else
+      perform spend_private.follow_plan(v_change.tenant_id, v_change.user_id);
+    end if;
+  end loop;
+  return null;
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION spend_private.remove_quotas_of_member (
+  p_tenant_id uuid,
+  p_user_id   uuid
+)
+  RETURNS void
+  LANGUAGE plpgsql
+  SET search_path TO 'pg_catalog', 'pg_temp'
+  AS $function$
+begin
+  delete from spend.cost_quotas as q
+  where q.tenant_id = p_tenant_id and q.scope_id = p_user_id and q.scope = 'user';
+  -- Also without a quota to delete: a member who returns counts as new (is_new_subject).
+  perform spend_private.stop_calls(array[p_tenant_id]);
+end;
+$function$;
+
+CREATE OR REPLACE FUNCTION spend_private.remove_quotas_of_members()
   RETURNS TRIGGER
   LANGUAGE plpgsql
   SECURITY DEFINER
   SET search_path TO 'pg_catalog', 'pg_temp'
   AS $function$
 begin
-  delete from spend.cost_quotas as q
-  where q.tenant_id = old.tenant_id and q.scope_id = old.user_id and q.scope = 'user';
-  -- Also without a quota to delete: a member who returns counts as new (is_new_subject).
-  perform spend_private.stop_calls(array[old.tenant_id]);
-  if tg_op <> 'DELETE' then
-    perform spend_private.follow_plan(new.tenant_id, new.user_id);
-  end if;
+  -- In this order: see seed_quotas_of_members.
+  perform spend_private.remove_quotas_of_member(m.tenant_id, m.user_id)
+  from (
+    select d.tenant_id, d.user_id from departed as d
+    order by spend_private.tenant_key(d.tenant_id), d.tenant_id, d.user_id
+  ) as m;
   return null;
 end;
 $function$;
@@ -41,18 +93,33 @@ begin
 end;
 $function$;
 
-CREATE TRIGGER seed_quotas_of_changed
-  AFTER DELETE OR UPDATE OF tenant_id, user_id ON spend.tenant_members
-  FOR EACH ROW
-  EXECUTE FUNCTION spend_private.seed_quotas_of_member();
+CREATE TRIGGER move_quotas
+  AFTER UPDATE ON spend.tenant_members REFERENCING OLD TABLE AS departed NEW TABLE AS arrived
+  FOR EACH STATEMENT
+  EXECUTE FUNCTION spend_private.move_quotas_of_members();
+
+CREATE TRIGGER remove_quotas
+  AFTER DELETE ON spend.tenant_members REFERENCING OLD TABLE AS departed
+  FOR EACH STATEMENT
+  EXECUTE FUNCTION spend_private.remove_quotas_of_members();
 
 CREATE TRIGGER seed_quotas
   AFTER INSERT ON spend.tenant_members REFERENCING NEW TABLE AS arrived
   FOR EACH STATEMENT
   EXECUTE FUNCTION spend_private.seed_quotas_of_members();
 
-COMMENT ON FUNCTION "spend_private"."seed_quotas_of_member"() IS 'Trigger: a removed member loses its quotas, its history stays; who takes its place gets the user quotas of the plan.';
+COMMENT ON FUNCTION "spend_private"."move_quotas_of_members"() IS 'Trigger: whose row becomes somebody else''s, or another tenant''s, loses its quotas; who takes its place gets the user quotas of the plan.';
+
+COMMENT ON FUNCTION "spend_private"."remove_quotas_of_member"(uuid, uuid) IS 'A removed member loses its quotas; its history stays. Waits for its calls.';
+
+COMMENT ON FUNCTION "spend_private"."remove_quotas_of_members"() IS 'Trigger: removed members lose their quotas.';
 
 COMMENT ON FUNCTION "spend_private"."seed_quotas_of_members"() IS 'Trigger: new members get the user quotas of their plans.';
 
 REVOKE ALL ON FUNCTION "spend_private"."seed_quotas_of_members"() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "spend_private"."move_quotas_of_members"() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "spend_private"."remove_quotas_of_member"(uuid, uuid) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION "spend_private"."remove_quotas_of_members"() FROM PUBLIC;

@@ -632,7 +632,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "a member leaves beside his calls",
     "10_tenants/seed_quotas.sql",
-    "  perform spend_private.stop_calls(array[old.tenant_id]);\n",
+    "  perform spend_private.stop_calls(array[p_tenant_id]);\n",
     "",
     [vitest("race/arrivals"), vitest("race/property")],
   ),
@@ -641,6 +641,34 @@ export const guardMutants: Mutant[] = [
     "30_quotas/follow_new_quotas.sql",
     " and r.user_id = p_scope_id and r.status = 'released'",
     " and false",
+    [vitest("race/arrivals")],
+  ),
+  guard(
+    "an adjustment does not wait for its user, who is joining",
+    "50_ledger/adjust.sql",
+    "if p_user_id is not null then\n    perform pg_advisory_xact_lock",
+    "if false then\n    perform pg_advisory_xact_lock",
+    [vitest("race/arrivals")],
+  ),
+  guard(
+    "who joins looks for no adjustment that is under way",
+    "30_quotas/follow_new_quotas.sql",
+    /if not pg_try_advisory_xact_lock_shared\([^;]*?\n {2}\) then/,
+    "if false then",
+    [vitest("race/arrivals")],
+  ),
+  guard(
+    "members leave in the order of their rows",
+    "10_tenants/seed_quotas.sql",
+    "    order by spend_private.tenant_key(d.tenant_id), d.tenant_id, d.user_id\n",
+    "",
+    [vitest("race/arrivals")],
+  ),
+  guard(
+    "members become somebody else in any order",
+    "10_tenants/seed_quotas.sql",
+    "order by spend_private.tenant_key(m.tenant_id), m.tenant_id, m.has_left desc, m.user_id",
+    "order by spend_private.tenant_key(m.tenant_id) desc, m.tenant_id, m.has_left desc, m.user_id",
     [vitest("race/arrivals")],
   ),
   guard(
@@ -730,8 +758,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "a price that moves leaves its row in the book",
     "20_prices/renew_price_book.sql",
-    " and p.effective_from = b.valid_from\n",
-    "",
+    /b\.service_tier, b\.valid_from\) not in \(\n {8}select p\.resource_type, p\.service_tier, p\.effective_from/,
+    "b.service_tier) not in (select p.resource_type, p.service_tier",
     [pgtap("prices/price_book"), vitest("race/price_book")],
   ),
   guard(
@@ -1022,6 +1050,41 @@ export const guardMutants: Mutant[] = [
     "or p_details.spent_usd < p_quota.limit_usd * p_quota.warning_threshold",
     "or p_details.current_spend_usd < p_quota.limit_usd * p_quota.warning_threshold",
     [pgtap("alerts/")],
+  ),
+  guard(
+    "a call takes the alert of another limit for its own",
+    "70_alerts/record_warnings.sql",
+    "and a.limit_usd = q.limit_usd and",
+    "and",
+    [pgtap("alerts/thresholds")],
+  ),
+  guard(
+    "a call takes an alert that ended for one that stands",
+    "70_alerts/record_warnings.sql",
+    " and a.ended_at is null",
+    "",
+    [pgtap("alerts/thresholds")],
+  ),
+  guard(
+    "a call takes the alert of a refusal for that of the limit",
+    "70_alerts/record_warnings.sql",
+    "and a.threshold = 1 and",
+    "and",
+    [pgtap("alerts/thresholds")],
+  ),
+  guard(
+    "a call takes the alert of another period for its own",
+    "70_alerts/record_warnings.sql",
+    "and a.period_start = v_hold.period_start and",
+    "and",
+    [pgtap("alerts/thresholds")],
+  ),
+  guard(
+    "a call warns of a quota that is below its threshold",
+    "70_alerts/record_warnings.sql",
+    /where q\.id = v_hold\.quota_id and u\.spent[^;]*/,
+    "where q.id = v_hold.quota_id",
+    [pgtap("alerts/thresholds")],
   ),
   guard(
     "the lowest threshold alone is looked up",
@@ -1821,8 +1884,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "a negotiated price has no predecessor",
     "20_prices/notice_odd_prices.sql",
-    "\n          or (o.service_tier = 'standard' and o.tenant_id is null)",
-    "",
+    "spend_private.price_before(a, 'standard', null) as e",
+    "spend_private.price_before(a, 'standard', null) as e where false",
     [vitest("prices/notices")],
   ),
   guard(

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTestModel, followPlans, reserve, usageOf, verifyBalances } from "../support/spend.ts";
 import { leftOverQuotas, missingPlanQuotas, wrongQuotas } from "./oracle.ts";
-import { endsOrWaits, overlap, type Work, withSessions } from "./sessions.ts";
+import { endsOrWaits, overlap, untilWaits, type Work, withSessions } from "./sessions.ts";
 
 let database: TestDatabase;
 let sql: Sql;
@@ -273,6 +273,67 @@ it("A released call that is settled while another call opens a balance that is m
     (s) => s`select spend.settle(${call}, ${sql.json(usageOf(1.25))})`,
   );
   expect(await verifyBalances(sql)).toEqual([]);
+});
+
+describe("An adjustment of $1.25 for a user who joins in the same moment", () => {
+  const adjusts: Work = (s) => s`
+    select spend.adjust(${tenantId}, 1.25, 'By hand', user_id => ${stranger})`;
+  const joinsAndCalls: Work = async (s) => {
+    await (arrivals["a member joins"] as Work)(s);
+    return [await reserve(s, tenantId, stranger, 0.5)];
+  };
+
+  it.each([
+    ["before it commits", adjusts, joinsAndCalls],
+    ["after it has begun", joinsAndCalls, adjusts],
+  ] as const)("counts when his first call opens his balance %s", async (_when, first, second) => {
+    // Nothing but the user's own quota makes the two meet.
+    await sql`delete from spend.plan_quotas where plan_id = ${plan} and scope = 'tenant'`;
+    await overlap(sql, first, second, true);
+    expect(await verifyBalances(sql)).toEqual([]);
+    const [balance] = await sql`
+      select sum(b.spent_usd)::float8 as spent, sum(b.reserved_usd)::float8 as held
+      from spend_private.quota_balances as b
+      join spend.cost_quotas as q on q.id = b.quota_id and q.tenant_id = ${tenantId} and q.scope_id = ${stranger}`;
+    expect(balance).toEqual({ spent: 1.25, held: 0.5 });
+  });
+});
+
+describe("Members of two tenants, of which the second has the first row,", () => {
+  const all: Record<string, Work> = {
+    leave: (s) => s`delete from spend.tenant_members where user_id = ${member}`,
+    "become somebody else": (s) =>
+      s`update spend.tenant_members set user_id = ${stranger} where user_id = ${member}`,
+  };
+
+  it.each(Object.keys(all))(
+    "who %s by one statement wait for both tenants in their order, and a transaction that calls in the first, then in the second, goes on",
+    async (change) => {
+      const [other] =
+        await sql`insert into spend.tenants (name, plan_id) values ('Other', ${plan}) returning id`;
+      const [first, second] = (
+        await sql`
+        select id from spend.tenants where id in (${tenantId}, ${other?.id}) order by spend_private.tenant_key(id)`
+      ).map(({ id }) => id) as [string, string];
+      await sql`delete from spend.tenant_members where user_id = ${member}`;
+      for (const id of [second, first]) {
+        await sql`insert into spend.tenant_members (tenant_id, user_id) values (${id}, ${member})`;
+      }
+      await withSessions(sql, 2, async (caller, owner) => {
+        await caller.sql`begin`;
+        await reserve(caller.sql, first, null, 1);
+        const changing = (all[change] as Work)(owner.sql);
+        changing.catch(() => {});
+        await untilWaits(sql, owner);
+        expect(await reserve(caller.sql, second, null, 1)).toMatchObject({ allowed: true });
+        await caller.sql`commit`;
+        await changing;
+      });
+      const quotas = await sql`select tenant_id from spend.cost_quotas where scope_id = ${member}`;
+      expect(quotas).toEqual([]);
+      await expectFollowed();
+    },
+  );
 });
 
 it("maintenance does not wait for a tenant that somebody is changing, and takes it in its next run", async () => {

@@ -40,7 +40,22 @@ create trigger seed_quotas after insert on spend.tenant_members
 referencing new table as arrived
 for each statement execute function spend_private.seed_quotas_of_members();
 
-create function spend_private.seed_quotas_of_member()
+create function spend_private.remove_quotas_of_member(p_tenant_id uuid, p_user_id uuid)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from spend.cost_quotas as q
+  where q.tenant_id = p_tenant_id and q.scope_id = p_user_id and q.scope = 'user';
+  -- Also without a quota to delete: a member who returns counts as new (is_new_subject).
+  perform spend_private.stop_calls(array[p_tenant_id]);
+end;
+$$;
+comment on function spend_private.remove_quotas_of_member is
+  'A removed member loses its quotas; its history stays. Waits for its calls.';
+
+create function spend_private.remove_quotas_of_members()
 returns trigger
 language plpgsql
 -- Definer: see seed_quotas_of_tenant.
@@ -48,18 +63,60 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  delete from spend.cost_quotas as q
-  where q.tenant_id = old.tenant_id and q.scope_id = old.user_id and q.scope = 'user';
-  -- Also without a quota to delete: a member who returns counts as new (is_new_subject).
-  perform spend_private.stop_calls(array[old.tenant_id]);
-  if tg_op <> 'DELETE' then
-    perform spend_private.follow_plan(new.tenant_id, new.user_id);
-  end if;
+  -- In this order: see seed_quotas_of_members.
+  perform spend_private.remove_quotas_of_member(m.tenant_id, m.user_id)
+  from (
+    select d.tenant_id, d.user_id from departed as d
+    order by spend_private.tenant_key(d.tenant_id), d.tenant_id, d.user_id
+  ) as m;
   return null;
 end;
 $$;
-comment on function spend_private.seed_quotas_of_member is
-  'Trigger: a removed member loses its quotas, its history stays; who takes its place gets the user quotas of the plan.';
+comment on function spend_private.remove_quotas_of_members is
+  'Trigger: removed members lose their quotas.';
 
-create trigger seed_quotas_of_changed after update of tenant_id, user_id or delete on spend.tenant_members
-for each row execute function spend_private.seed_quotas_of_member();
+create trigger remove_quotas after delete on spend.tenant_members
+referencing old table as departed
+for each statement execute function spend_private.remove_quotas_of_members();
+
+create function spend_private.move_quotas_of_members()
+returns trigger
+language plpgsql
+-- Definer: see seed_quotas_of_tenant.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_change record;
+begin
+  for v_change in
+    select m.tenant_id, m.user_id, m.has_left
+    from (
+      (
+        select d.tenant_id, d.user_id, true as has_left from departed as d
+        except select a.tenant_id, a.user_id, true from arrived as a
+      )
+      union all
+      (
+        select a.tenant_id, a.user_id, false from arrived as a
+        except select d.tenant_id, d.user_id, false from departed as d
+      )
+    ) as m
+    -- In this order: see seed_quotas_of_members.
+    order by spend_private.tenant_key(m.tenant_id), m.tenant_id, m.has_left desc, m.user_id
+  loop
+    if v_change.has_left then
+      perform spend_private.remove_quotas_of_member(v_change.tenant_id, v_change.user_id);
+    else
+      perform spend_private.follow_plan(v_change.tenant_id, v_change.user_id);
+    end if;
+  end loop;
+  return null;
+end;
+$$;
+comment on function spend_private.move_quotas_of_members is
+  'Trigger: whose row becomes somebody else''s, or another tenant''s, loses its quotas; who takes its place gets the user quotas of the plan.';
+
+create trigger move_quotas after update on spend.tenant_members
+referencing old table as departed new table as arrived
+for each statement execute function spend_private.move_quotas_of_members();

@@ -14,17 +14,12 @@ begin
     cross join lateral (
       -- The price before it; for the first negotiated price or price of a service tier, what everybody pays.
       select o.usd, o.unit_size
-      from spend.prices as o
-      where o.provider = a.provider and o.product = a.product and o.resource_type = a.resource_type
-        and o.meter = a.meter and o.tier_from = a.tier_from
-        and (
-          (o.service_tier = a.service_tier and o.tenant_id is not distinct from a.tenant_id)
-          or (o.service_tier = 'standard' and o.tenant_id is null)
-        )
-        and (o.effective_from, o.revision) <= (a.effective_from, a.revision) and o.id <> a.id
-      order by
-        (o.service_tier = a.service_tier and o.tenant_id is not distinct from a.tenant_id) desc,
-        o.effective_from desc, o.revision desc
+      from (
+        select 1 as place, e.usd, e.unit_size from spend_private.price_before(a, a.service_tier, a.tenant_id) as e
+        union all
+        select 2, e.usd, e.unit_size from spend_private.price_before(a, 'standard', null) as e
+      ) as o
+      order by o.place
       limit 1
     ) as p
     where spend_private.is_odd_price(a.usd, a.unit_size, p.usd, p.unit_size)
@@ -45,6 +40,41 @@ comment on function spend_private.notice_odd_prices is
 create trigger notice_odd_prices after insert on spend.prices
 referencing new table as added
 for each statement execute function spend_private.notice_odd_prices();
+
+create function spend_private.price_before(p_price spend.prices, p_service_tier text, p_tenant_id uuid)
+returns setof spend.prices
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
+set enable_bitmapscan = 'off'
+as $$
+begin
+  -- Both searches read the one row, from the index of one_price_per_moment: a product may have thousands.
+  if p_tenant_id is null then
+    return query
+    select * from spend.prices as p
+    where p.provider = p_price.provider and p.product = p_price.product and p.resource_type = p_price.resource_type
+      and p.meter = p_price.meter and p.tier_from = p_price.tier_from and p.service_tier = p_service_tier
+      and p.tenant_id is null and (p.effective_from, p.revision) <= (p_price.effective_from, p_price.revision)
+      and p.id <> p_price.id
+    -- Null in all of them: so that the index has the order.
+    order by p.tenant_id desc, p.effective_from desc, p.revision desc
+    limit 1;
+  else
+    return query
+    select * from spend.prices as p
+    where p.provider = p_price.provider and p.product = p_price.product and p.resource_type = p_price.resource_type
+      and p.meter = p_price.meter and p.tier_from = p_price.tier_from and p.service_tier = p_service_tier
+      and p.tenant_id = p_tenant_id and (p.effective_from, p.revision) <= (p_price.effective_from, p_price.revision)
+      and p.id <> p_price.id
+    order by p.effective_from desc, p.revision desc
+    limit 1;
+  end if;
+end;
+$$;
+comment on function spend_private.price_before is
+  'The newest other price, not after p_price, of the same meter and tier of the product: of this service tier, negotiated by a tenant or (null) for everybody.';
 
 create function spend_private.notice_odd_change()
 returns trigger

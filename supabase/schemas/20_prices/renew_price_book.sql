@@ -14,25 +14,31 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
+declare
+  v_change spend_private.price_change;
 begin
-  delete from spend_private.price_book as b
-  using unnest(p_changes) as c
-  where b.provider = c.provider and b.product = c.product
-    and b.tenant_id = coalesce(c.tenant_id, '00000000-0000-0000-0000-000000000000') and b.valid_from >= c.valid_from
-    and not exists (
-      select from spend_private.prices_of(c.provider, c.product, c.tenant_id) as p
-      where p.resource_type = b.resource_type and p.service_tier = b.service_tier and p.effective_from = b.valid_from
-    );
+  foreach v_change in array p_changes loop
+    delete from spend_private.price_book as b
+    where b.provider = v_change.provider and b.product = v_change.product
+      and b.tenant_id = coalesce(v_change.tenant_id, '00000000-0000-0000-0000-000000000000')
+      and b.valid_from >= v_change.valid_from
+      -- Not in, which is looked up in a hash: a product may have thousands of dated prices.
+      and (b.resource_type, b.service_tier, b.valid_from) not in (
+        select p.resource_type, p.service_tier, p.effective_from
+        from spend_private.prices_of(v_change.provider, v_change.product, v_change.tenant_id) as p
+      );
 
-  insert into spend_private.price_book as b (
-    provider, product, resource_type, service_tier, tenant_id, valid_from, version, lines
-  )
-  select
-    r.provider, r.product, r.resource_type, r.service_tier, r.tenant_id, r.valid_from, r.version, r.lines
-  from unnest(p_changes) as c
-  cross join lateral spend_private.right_price_book(c.provider, c.product, c.tenant_id, c.valid_from) as r
-  on conflict on constraint price_book_pkey do update set version = excluded.version, lines = excluded.lines
-  where (b.version, b.lines) is distinct from (excluded.version, excluded.lines);
+    insert into spend_private.price_book as b (
+      provider, product, resource_type, service_tier, tenant_id, valid_from, version, lines
+    )
+    select
+      r.provider, r.product, r.resource_type, r.service_tier, r.tenant_id, r.valid_from, r.version, r.lines
+    from spend_private.right_price_book(
+      v_change.provider, v_change.product, v_change.tenant_id, v_change.valid_from
+    ) as r
+    on conflict on constraint price_book_pkey do update set version = excluded.version, lines = excluded.lines
+    where (b.version, b.lines) is distinct from (excluded.version, excluded.lines);
+  end loop;
 end;
 $$;
 comment on function spend_private.renew_price_book is
@@ -52,25 +58,58 @@ set enable_seqscan = 'off'
 as $$
 begin
   return query
-  select
-    p_provider, p_product, m.resource_type, m.service_tier,
-    coalesce(p_tenant_id, '00000000-0000-0000-0000-000000000000'), m.effective_from,
-    (select max(u.version) from unnest(l.lines) as u), l.lines
-  from (
-    select distinct p.resource_type, p.service_tier, p.effective_from
+  with price as (
+    select distinct on (p.resource_type, p.service_tier, p.meter, p.tier_from, p.effective_from) p.*
     from spend_private.prices_of(p_provider, p_product, p_tenant_id) as p
-    where p.effective_from >= p_from
-  ) as m
-  cross join lateral (
-    select spend_private.listed_prices(
-      p_provider, p_product, m.resource_type, m.service_tier, p_tenant_id, m.effective_from
-    ) as lines
-    offset 0
-  ) as l;
+    order by p.resource_type, p.service_tier, p.meter, p.tier_from, p.effective_from, p.revision desc
+  ),
+
+  succession as (
+    select
+      p.*,
+      lead(p.effective_from) over (
+        partition by p.resource_type, p.service_tier, p.meter, p.tier_from order by p.effective_from
+      ) as replaced_at
+    from price as p
+  ),
+
+  -- What is in force at p_from or later. A row of the book begins wherever one of these does: they are counted.
+  counted as (
+    select s.*, dense_rank() over (partition by s.resource_type, s.service_tier order by s.effective_from) as first_row
+    from succession as s
+    where s.replaced_at is null or s.replaced_at > p_from
+  ),
+
+  -- From the row with which it begins until the one before its successor's.
+  span as (
+    select
+      c.*,
+      coalesce(
+        lead(c.first_row) over (
+          partition by c.resource_type, c.service_tier, c.meter, c.tier_from order by c.effective_from
+        ) - 1,
+        max(c.first_row) over (partition by c.resource_type, c.service_tier)
+      ) as last_row
+    from counted as c
+  )
+
+  select
+    p_provider, p_product, s.resource_type, s.service_tier,
+    coalesce(p_tenant_id, '00000000-0000-0000-0000-000000000000'), max(s.effective_from), max(s.version),
+    array_agg(
+      row(m.meter, m.part_of, m.provider_decides, s.tier_from, s.id, s.usd, s.unit_size, s.version)::spend_private.price_line
+      -- As listed_prices.
+      order by coalesce(m.part_of, m.meter), m.part_of is null, m.meter, s.tier_from desc
+    )
+  from span as s
+  cross join lateral generate_series(s.first_row, s.last_row) as b (number)
+  join spend.meters as m on m.resource_type = s.resource_type and m.meter = s.meter
+  group by s.resource_type, s.service_tier, b.number
+  having max(s.effective_from) >= p_from;
 end;
 $$;
 comment on function spend_private.right_price_book is
-  'What the price book should say from p_from on of a product''s general prices, or of those of a tenant.';
+  'What the price book should say from p_from on of a product''s general prices, or of those of a tenant: at each moment at which a price begins what listed_prices says, read once for all of them.';
 
 create function spend_private.keep_price_book()
 returns trigger

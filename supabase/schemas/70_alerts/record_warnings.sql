@@ -9,20 +9,52 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
+-- A bitmap of so few balances costs more than it saves.
+set enable_bitmapscan = 'off'
 as $$
 declare
   v_hold spend.reservation_hold;
-  v_quota spend.cost_quotas;
-  v_details spend.quota_details;
+  v_warning spend.quota_details[];
+  v_may_alert boolean;
   v_warnings spend.quota_details[] := '{}';
 begin
   foreach v_hold in array p_holds loop
-    select * into v_quota from spend.cost_quotas as q where q.id = v_hold.quota_id;
+    -- As quota_details, and the look-up of record_alerts for a limit that is spent, in one statement: every call over the
+    -- limit of a quota that observes runs it twice.
+    select
+      array[row(
+        q.id, q.scope, q.scope_id, q.resource_type, q.period, q.limit_usd,
+        u.spent_usd, u.reserved_usd, u.spent_usd + u.reserved_usd, p_cost_usd,
+        greatest(q.limit_usd - u.spent_usd - u.reserved_usd, 0),
+        case when q.limit_usd > 0 then round(100 * (u.spent_usd + u.reserved_usd) / q.limit_usd, 2) else 100 end,
+        nullif(coalesce(u.period_end, upper(spend_private.quota_bounds(q, p_now))), 'infinity')
+      )::spend.quota_details],
+      u.spent_usd >= q.limit_usd * q.warning_threshold and not (
+        u.spent_usd >= q.limit_usd and exists (
+          select from spend.alerts as a
+          where a.quota_id = v_hold.quota_id and a.period_start = v_hold.period_start and a.kind = 'quota_exceeded'
+            and a.threshold = 1 and a.limit_usd = q.limit_usd and a.ended_at is null
+        )
+      )
+    into v_warning, v_may_alert
+    from spend.cost_quotas as q
+    cross join (
+      select
+        coalesce(sum(b.spent_usd), 0) as spent_usd, coalesce(sum(b.reserved_usd), 0) as reserved_usd,
+        max(b.period_end) as period_end
+      from spend_private.quota_balances as b
+      where b.quota_id = v_hold.quota_id and b.period_start = v_hold.period_start
+    ) as u
+    where q.id = v_hold.quota_id and u.spent_usd + u.reserved_usd >= q.limit_usd * q.warning_threshold;
     continue when not found;
-    v_details := spend_private.quota_details(v_quota, v_hold.period_start, p_cost_usd, p_now);
-    continue when v_details.current_spend_usd < v_quota.limit_usd * v_quota.warning_threshold;
-    v_warnings := v_warnings || v_details;
-    perform spend_private.record_alerts(v_quota, v_details, v_hold.period_start, p_tenant_id, p_now);
+
+    v_warnings := v_warnings || v_warning;
+    if v_may_alert then
+      -- The same row: no limit changes while a call runs (stop_calls).
+      perform spend_private.record_alerts(q, v_warning[1], v_hold.period_start, p_tenant_id, p_now)
+      from spend.cost_quotas as q
+      where q.id = v_hold.quota_id;
+    end if;
   end loop;
   return v_warnings;
 end;

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(40);
+select plan(45);
 \ir ../support/test_model.psql
 
 insert into auth.users (id) values
@@ -73,6 +73,13 @@ select pg_temp.spend('dear hold', 9, 0.01);
 select is(pg_temp.alerts('dear hold'), null, 'A hold of 9 of 10 that settles at 0.01 records no alert');
 select pg_temp.spend('dear hold', 8, 7.99);
 select is(pg_temp.alerts('dear hold'), 'quota_warning 8 of 10', '8 of 10 spent record a warning');
+select pg_temp.tenant('cheap end', 10, 'day');
+create temporary table dear as select * from pg_temp.reserve('cheap end', 9);
+select is(cardinality(d.warnings), 1, 'A hold of 9 of 10 warns') from dear as d;
+select is(
+  cardinality((spend.settle(d.reservation_id, pg_temp.usage(1))).warnings), 0, 'It settles at 1 of 10: the answer has no warning'
+)
+from dear as d;
 
 -- Refusals
 select pg_temp.tenant('refusals', 10, 'day');
@@ -85,6 +92,11 @@ select pg_temp.tenant('refusals near the limit', 10, 'day');
 select pg_temp.spend('refusals near the limit', 5);
 select is(pg_temp.spend('refusals near the limit', 6), 'limit_reached', 'A call of 6 is refused when 5 of 10 are spent');
 select is(pg_temp.alerts('refusals near the limit'), null, 'A refusal when half of the limit is spent records no alert');
+select pg_temp.tenant('refusals beside a hold', 10, 'day');
+select pg_temp.spend('refusals beside a hold', 5);
+select pg_temp.reserve('refusals beside a hold', 3.5);
+select is(pg_temp.spend('refusals beside a hold', 6), 'limit_reached', 'A call of 6 is refused when 5 of 10 are spent and 3.5 held');
+select is(pg_temp.alerts('refusals beside a hold'), null, 'What is held makes such a refusal record no alert');
 select pg_temp.spend('refusals near the limit', 4);
 select is(pg_temp.spend('refusals near the limit', 2), 'limit_reached', 'A call of 2 is refused when 9 of 10 are spent');
 select is(pg_temp.alerts('refusals near the limit'), 'quota_warning 9 of 10, quota_exceeded 9 of 10', 'A refusal when 9 of 10 are spent records that the limit is reached');
@@ -163,7 +175,16 @@ select is(spend_private.delete_old_alerts(90, 2, now() + interval '32 days'), 2:
 select spend_private.delete_old_alerts(90, 1000, now() + interval '32 days');
 select isnt_empty($$select from spend.alerts as a join spend.cost_quotas as q on q.id = a.quota_id where q.period = 'lifetime'$$, 'Alerts of a lifetime quota are still kept');
 
--- Periods: in Havana clocks go back at midnight, the first hour of that day comes twice.
+-- Periods
+select pg_temp.tenant('next day', 10, 'day');
+select pg_temp.spend('next day', 10, p_now => '2026-11-01 12:00+00');
+select pg_temp.spend('next day', 10, p_now => '2026-11-02 12:00+00');
+select is(
+  pg_temp.alerts('next day'), 'quota_warning 10 of 10, quota_exceeded 10 of 10, quota_warning 10 of 10, quota_exceeded 10 of 10',
+  'A limit that is reached on two days is recorded on both'
+);
+
+-- In Havana clocks go back at midnight, the first hour of that day comes twice.
 select pg_temp.tenant('Havana', 10, 'day', 'America/Havana');
 select pg_temp.spend('Havana', 9, p_now => '2026-11-01 04:30+00');
 select is(

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(21);
+select plan(26);
 
 create function pg_temp.wrong_products() returns setof text language sql as $$
   select k.provider || '/' || k.product
@@ -114,6 +114,46 @@ select set_eq(
 );
 select spend_private.rebuild_price_book('test');
 select set_eq($$ select pg_temp.wrong_products() $$, array['openai/gpt-4o'], 'The book of a provider is made again');
+
+-- A long history: two meters, tiers, tenants' prices and revisions, a price every day.
+insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000002', 'B');
+insert into spend.prices (resource_type, provider, product, meter, usd, tier_from, tenant_id, effective_from, revision)
+select 'llm', 'test', 'long', m.meter, 1 + n % 7, t.tier_from, w.tenant_id, timestamptz '2030-01-01' + make_interval(days => n), n % 2
+from generate_series(1, 300) as n
+cross join (values ('input_tokens', 1), ('output_tokens', 3)) as m (meter, every)
+cross join (values (0, 1), (1000, 5)) as t (tier_from, every)
+cross join (values (null, 1), ('aaaaaaaa-0000-4000-8000-000000000002'::uuid, 10)) as w (tenant_id, every)
+where n % m.every = 0 and n % t.every = 0 and n % w.every = 0;
+insert into spend.prices (resource_type, provider, product, meter, usd, tier_from, tenant_id, effective_from, revision)
+select p.resource_type, p.provider, p.product, p.meter, 9, p.tier_from, p.tenant_id, p.effective_from, 2
+from spend.prices as p where p.product = 'long' and p.usd = 3;
+create function pg_temp.wrong_lines() returns bigint language sql as $$
+  select count(*) from spend_private.price_book as b
+  where b.product = 'long' and b.lines is distinct from spend_private.listed_prices(
+    b.provider, b.product, b.resource_type, b.service_tier,
+    nullif(b.tenant_id, '00000000-0000-0000-0000-000000000000'), b.valid_from
+  )
+$$;
+select is((select count(*) from spend_private.price_book as b where b.product = 'long'), 330::bigint, 'Each of 300 days with a price has a row, and each of 30 of the tenant');
+select is(pg_temp.wrong_lines(), 0::bigint, 'Each says what the prices say');
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
+  ('llm', 'test', 'long', 'output_tokens', 5, '2030-06-01 12:00+00');
+select is(pg_temp.wrong_lines(), 0::bigint, '… also after a price that came between them');
+create function pg_temp.fetched() returns bigint language sql as $$
+  select idx_tup_fetch from pg_stat_xact_user_tables where relid = 'spend.prices'::regclass
+$$;
+create temporary table before as select pg_temp.fetched() as rows;
+insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+select 'llm', 'test', 'longer', 'input_tokens', 1, timestamptz '2030-01-01' + make_interval(days => n) from generate_series(1, 1000) as n;
+select cmp_ok(
+  pg_temp.fetched() - b.rows, '<', 5000::bigint, 'A product with 1,000 dated prices comes into the book by reading each a few times'
+)
+from before as b;
+update before set rows = pg_temp.fetched();
+select spend_private.rebuild_price_book('test', 'longer');
+select cmp_ok(pg_temp.fetched() - b.rows, '<', 5000::bigint, '… and so does a book that is made again')
+from before as b;
+
 truncate spend.prices;
 select is_empty('select from spend_private.price_book', 'An empty price list has an empty book');
 
