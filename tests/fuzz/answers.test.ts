@@ -9,7 +9,7 @@ import { pooled, startWireWorld, type WireWorld } from "../wire/world.ts";
 import { runs, seed } from "./hostile.ts";
 import { type MutatedAnswer, mutatedAnswer } from "./mutate_answer.ts";
 
-const ANSWERS = runs(5000);
+const ANSWERS = runs(2500);
 const WIDTH = 24;
 const PATIENCE_MS = 20_000;
 const STATUSES = [200, 400, 413, 422, 429, 502, 503, 504];
@@ -92,7 +92,7 @@ function wordsIn({ text, reasoning }: Seen): number {
 function wrongAbout({ seen, isCut }: Played, booking: Booking | undefined): string | undefined {
   const words = wordsIn(seen);
   if (!STATUSES.includes(seen.status)) return `status ${seen.status}`;
-  if (booking === undefined) return "no reservation";
+  if (booking === undefined) return `status ${seen.status} and no reservation`;
   if (booking.status === "expired") return "the hold expired";
   if (booking.status === "released" && words > 0) return `${words} words were free`;
   if (booking.status === "settled" && !booking.isEstimated && booking.outputTokens < words) {

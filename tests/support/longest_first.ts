@@ -1,0 +1,33 @@
+// The order of test files: what takes long begins first, so that nothing is left to run alone at the end.
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** Above half a minute. Vitest goes by the time of earlier runs, of which a fresh clone has none. */
+const LONG = [
+  "e2e/local_stack",
+  "e2e/sandbox_faults",
+  "dashboard/screens",
+  "dashboard/roles",
+  "race/property",
+  "fuzz/answers",
+  "race/arrivals",
+  "pgtap",
+  "cli/doctor",
+  "e2e/first_minutes",
+  "cli/entries",
+  "cron/schedules",
+  "race/deadlock",
+  "race/shapes",
+  "e2e/llm_endings",
+];
+
+export class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const placed = (await super.sort(files)).map((file) => ({ file, place: placeOf(file) }));
+    return placed.sort((a, b) => a.place - b.place).map(({ file }) => file);
+  }
+}
+
+function placeOf({ moduleId }: TestSpecification): number {
+  const at = LONG.findIndex((name) => moduleId.endsWith(`/tests/${name}.test.ts`));
+  return at < 0 ? LONG.length : at;
+}
