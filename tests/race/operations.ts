@@ -285,7 +285,8 @@ export const calls: Record<string, Operation> = {
         ${randomUUID()}, ${dice.pick([0, 600])})`,
   },
   end_context: {
-    refusals: ["PT404 unknown_context"],
+    // Paused before it has started.
+    refusals: ["PT404 unknown_context", "22023 invalid_usage"],
     async run(sql, world, dice) {
       if (world.contexts.length === 0) return;
       const { id, tenantId } = dice.pick(world.contexts);

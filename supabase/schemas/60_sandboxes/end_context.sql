@@ -26,7 +26,7 @@ comment on function spend.end_context is
   'Records that the sandbox of a context no longer runs: paused, terminated or failed. Charges the seconds that it ran, once, and returns the context''s status.
 ended_seconds_ago: the caller saw it end this many seconds ago. Else started_at, ended_at: as E2B reports, by E2B''s clock. Neither, or impossible times: from the context''s start until now or the end of its timeout, whichever was first (now is a guess, and flagged is_estimated; so is any end with reason lost).
 revision: of the context as the caller knows it; if it has changed since, nothing happens.
-Errors: PT404 unknown_context, 22023 invalid_usage (status, a time, reason). For service_role.';
+Errors: PT404 unknown_context, 22023 invalid_usage (status, also paused before a sandbox has started; a time, reason). For service_role.';
 grant execute on function spend.end_context to service_role;
 
 create function spend_private.end_context(
@@ -74,6 +74,8 @@ begin
   -- A failed context stays failed; only its cost was open.
   if v_context.status = 'failed' then
     v_status := 'failed';
+  elsif p_status = 'paused' and v_context.sandbox_id is null then
+    perform spend_private.fail_usage('status', 'is paused, but no sandbox has started: pass terminated or failed');
   end if;
   if v_context.booked_at is null then
     v_ended_at := spend_private.book_interval(v_context, p_reason, p_started_at, v_ended_at, p_now);

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(10);
+select plan(11);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -36,6 +36,7 @@ select is(pg_temp.fail('00000000-0000-4000-8000-0000000000c2'), 'creating', 'A c
 select is(pg_temp.fail(null), 'creating', 'A caller without a claim cannot give it up');
 select throws_ok($$ select pg_temp.fail('00000000-0000-4000-8000-0000000000c1', null) $$, '22023', 'invalid_usage', 'A claim cannot be given up without a status');
 select throws_ok($$ select pg_temp.end(null) $$, '22023', 'invalid_usage', 'A sandbox cannot end without a status');
+select throws_ok($$ select pg_temp.end('paused') $$, '22023', 'invalid_usage', 'A sandbox that has not started cannot be paused');
 select is(pg_temp.confirm('00000000-0000-4000-8000-0000000000c2'), 'gone', 'A caller with another claim cannot confirm the context');
 select throws_ok($$ select pg_temp.confirm('00000000-0000-4000-8000-0000000000c1', null) $$, '22023', 'invalid_usage', 'A context cannot be confirmed without a sandbox');
 select throws_ok($$ select pg_temp.confirm('00000000-0000-4000-8000-0000000000c1', 'sandbox', 'infinity') $$, '22023', 'invalid_usage', 'A context cannot be confirmed with an infinite end');
