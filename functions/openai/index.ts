@@ -3,7 +3,9 @@ import { completeChat } from "./chat_completions.ts";
 import { createEmbeddings } from "./embeddings.ts";
 import { openAIErrorResponse } from "./errors.ts";
 import { listModels, retrieveModel } from "./models.ts";
+import { moderate } from "./moderations.ts";
 import { createResponse } from "./responses/responses.ts";
+import { speak } from "./speech.ts";
 
 /** What to use in the place of an endpoint that clients look for, and that is not here. */
 const HINTS: [RegExp, string][] = [
@@ -13,8 +15,8 @@ const HINTS: [RegExp, string][] = [
   ],
   [/^\/completions$/, "Use /chat/completions."],
   [
-    /^\/(moderations|images|audio|files|batches|assistants|threads|fine_tuning|vector_stores|realtime)\b/,
-    "There are /responses, /chat/completions, /embeddings and /models.",
+    /^\/(images|audio|files|batches|assistants|threads|fine_tuning|vector_stores|realtime)\b/,
+    "There are /responses, /chat/completions, /embeddings, /audio/speech, /moderations and /models.",
   ],
 ];
 
@@ -26,6 +28,8 @@ export default serve({
     "/responses": { POST: createResponse },
     "/chat/completions": { POST: completeChat },
     "/embeddings": { POST: createEmbeddings },
+    "/audio/speech": { POST: speak },
+    "/moderations": { POST: moderate },
     "/models": { GET: listModels },
     "/models/:name+": { GET: retrieveModel },
   },

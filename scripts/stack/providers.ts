@@ -27,6 +27,7 @@ export async function startProviders(port?: number): Promise<Providers> {
   });
   mock.mount("/v1beta/models", geminiBatches);
   mock.mount("/v1/messages/count_tokens", anthropicCounts);
+  mock.mount("/v1/audio/speech", openaiSpeech);
   mock.addFixture({
     // Without a fixture an embedding is made of its text, as long as it was asked for.
     match: { predicate: (request) => request.embeddingInput === undefined },
@@ -64,6 +65,36 @@ const anthropicCounts: Mountable = {
     return true;
   },
 };
+
+/** A second of silence for whatever is to be spoken: as OpenAI's events, or as the audio alone. */
+const openaiSpeech: Mountable = {
+  async handleRequest(incoming, response) {
+    let body = "";
+    for await (const chunk of incoming) body += chunk;
+    const { input, stream_format: format } = JSON.parse(body) as Record<string, string>;
+    if (format !== "sse") {
+      response.setHeader("content-type", "audio/mpeg");
+      response.end(SILENCE);
+      return true;
+    }
+    const [input_tokens, output_tokens] = [tokens(input ?? ""), 21];
+    const usage = { input_tokens, output_tokens, total_tokens: input_tokens + output_tokens };
+    response.setHeader("content-type", "text/event-stream");
+    for (const event of [
+      { type: "speech.audio.delta", audio: SILENCE.toString("base64") },
+      { type: "speech.audio.done", usage },
+    ]) {
+      response.write(`data: ${JSON.stringify(event)}\n\n`);
+    }
+    response.end();
+    return true;
+  },
+};
+
+/** MP3 at 8 kbit/s and 16 kHz: 28 frames of 36 ms, each a header and nothing else. */
+const SILENCE = Buffer.concat(
+  Array<Buffer>(28).fill(Buffer.concat([Buffer.from([0xff, 0xf3, 0x18, 0xc4]), Buffer.alloc(32)])),
+);
 
 interface GeminiEmbedding {
   content?: { parts?: { text?: string }[] };

@@ -78,6 +78,19 @@ export const REQUESTS: Record<string, EndpointRequest> = {
       ),
     reserves: true,
   },
+  "POST /openai/audio/speech header": {
+    call: (tenant) =>
+      post(
+        "/openai/audio/speech",
+        { model: "openai/tts-1", voice: "alloy", input: "Hello" },
+        naming(tenant),
+      ),
+    reserves: true,
+  },
+  "POST /openai/moderations header": {
+    call: (tenant) => post("/openai/moderations", { input: "Hello" }, naming(tenant)),
+    reserves: true,
+  },
   "GET /openai/models -": {
     call: () => ({ method: "GET", path: "/openai/models" }),
     reserves: false,

@@ -1,0 +1,278 @@
+// Speech and moderation, by the official SDK with nothing but `baseURL` and the user's JWT; the provider
+// answers with the bytes that a test says.
+import { randomBytes } from "node:crypto";
+import OpenAI from "openai";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { endedCall, endedCalls, limitTo, verifyBalances } from "../support/spend.ts";
+import {
+  startTestStack,
+  type TestStack,
+  type TestTenant,
+  type TestUser,
+} from "../support/stack.ts";
+import { data, events, json, type RawProvider, startRawProvider } from "../wire/provider.ts";
+
+let provider: RawProvider;
+let stack: TestStack;
+let user: TestUser;
+let tenant: TestTenant;
+let openai: OpenAI;
+let marker: string;
+
+beforeAll(async () => {
+  provider = await startRawProvider();
+  stack = await startTestStack({
+    env: { ...provider.env, SPENDGATE_CALL_TIMEOUT_MS: "4000", SPENDGATE_MAX_RETRIES: "1" },
+  });
+});
+afterAll(async () => {
+  await stack.stop();
+  await provider.stop();
+});
+beforeEach(async () => {
+  user = await stack.signUp();
+  tenant = await stack.createTenant({ members: [user] });
+  marker = `case-${randomBytes(6).toString("hex")}`;
+  openai = new OpenAI({ baseURL: `${stack.url}/functions/v1/openai`, apiKey: user.jwt });
+});
+
+const failure = (promise: Promise<unknown>) =>
+  promise.then(
+    (value) => expect.fail(`it answered ${JSON.stringify(value)}`),
+    (error) => error,
+  );
+const sent = () => provider.requests(marker).map(({ text }) => JSON.parse(text));
+const ended = () => endedCall(stack.sql, tenant.id);
+
+/** Requests of each endpoint, with what the provider answers to them and what that costs. */
+interface Case {
+  call(model?: string): Promise<unknown>;
+  answer: ReturnType<typeof json>;
+  /** USD that is booked; that is held; the same where the answer does not tell. */
+  cost: string;
+  bound: string;
+}
+
+const text = (): string => `Say it. ${marker}`;
+const speech = (model = "gpt-4o-mini-tts") =>
+  openai.audio.speech.create({ model, voice: "alloy", input: text() });
+const moderation = (model?: string) => openai.moderations.create({ model, input: text() });
+
+const AUDIO = [Buffer.from([0xff, 0xf3, 0x00]), Buffer.from([0x01, 0xfe])];
+const spoken = [
+  ...AUDIO.map((piece) => data({ type: "speech.audio.delta", audio: piece.toString("base64") })),
+  data({
+    type: "speech.audio.done",
+    usage: { input_tokens: 14, output_tokens: 101, total_tokens: 115 },
+  }),
+];
+const bytes = { headers: { "content-type": "audio/mpeg" }, pieces: AUDIO };
+const flagged = {
+  id: "modr-1",
+  model: "omni-moderation-latest",
+  results: [{ flagged: true, categories: { violence: true }, category_scores: { violence: 0.9 } }],
+};
+
+const CASES: Record<string, Case> = {
+  // 14 tokens of text at $0.60, 101 of audio at $12 per million; at most 8 for each of 25 characters, and 500.
+  "speech by tokens": {
+    call: speech,
+    answer: events(spoken),
+    cost: "0.001220400000",
+    bound: "0.008453400000",
+  },
+  // 25 characters at $15 per million.
+  "speech by characters": {
+    call: (model = "tts-1") => speech(model),
+    answer: bytes,
+    cost: "0.000375000000",
+    bound: "0.000375000000",
+  },
+  moderation: {
+    call: moderation,
+    answer: json(flagged),
+    cost: "0.000000000000",
+    bound: "0.000000000000",
+  },
+};
+
+describe.each(Object.entries(CASES))("A call for %s", (_, { call, answer, cost, bound }) => {
+  it("books to the last digit what the answer tells", async () => {
+    provider.answer(marker, answer);
+    await call();
+    expect(await ended()).toMatchObject({
+      ...{ status: "settled", cost_usd: cost, estimated_cost_usd: bound, is_estimated: false },
+      ...{ provider: "openai", user_id: user.id },
+    });
+    expect(await verifyBalances(stack.sql)).toEqual([]);
+  });
+
+  it("that the provider refuses gives back what it held, and tells the caller why", async () => {
+    const refusal = { message: "No such voice.", code: "invalid_value", param: "voice" };
+    provider.answer(marker, json({ error: refusal }, 400));
+    const error = await failure(call());
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(error).toMatchObject({ code: "invalid_value", param: "voice" });
+    expect(error.message).toContain("No such voice.");
+    expect(await ended()).toMatchObject({ status: "released", cost_usd: null });
+  });
+
+  it("that meets a busy provider is tried again, each try with a reservation of its own", async () => {
+    const busy = json({ error: { message: "Busy." } }, 429, { "retry-after": "0" });
+    provider.answer(marker, busy, answer);
+    await call();
+    const calls = await endedCalls(stack.sql, tenant.id, 2);
+    expect(calls.map(({ status }) => status)).toEqual(["released", "settled"]);
+  });
+
+  it("tells the SDK when the provider stays busy, and gives back every hold", async () => {
+    openai = openai.withOptions({ maxRetries: 0 });
+    provider.answer(marker, json({ error: { message: "Busy." } }, 503, { "retry-after": "3" }));
+    const error = await failure(call());
+    expect(error).toMatchObject({ status: 503, code: "upstream_error" });
+    expect(error.headers.get("retry-after")).toBe("3");
+    const calls = await endedCalls(stack.sql, tenant.id, 2);
+    expect(calls.map(({ status }) => status)).toEqual(["released", "released"]);
+  });
+
+  it("whose answer is cut is charged the bound, flagged", async () => {
+    openai = openai.withOptions({ maxRetries: 0 });
+    const { headers, pieces = [] } = answer;
+    const [first] = pieces as [string | Buffer];
+    provider.answer(marker, { headers, pieces: [first.slice(0, 2)], ending: "cut" });
+    expect(await failure(call())).toMatchObject({ status: 502, code: "upstream_error" });
+    expect(await ended()).toMatchObject({ status: "settled", cost_usd: bound, is_estimated: true });
+  });
+
+  it("that takes too long is charged the bound, flagged, and its connection closed", async () => {
+    openai = openai.withOptions({ maxRetries: 0 });
+    provider.answer(marker, { ending: "hang" });
+    expect(await failure(call())).toMatchObject({ status: 502, code: "upstream_error" });
+    expect(await ended()).toMatchObject({ status: "settled", cost_usd: bound, is_estimated: true });
+    expect(provider.requests(marker)).toHaveLength(1);
+  });
+
+  it("of a model without a price is refused with 422, and nothing is sent", async () => {
+    const error = await failure(call("openai/unheard-of"));
+    expect(error).toBeInstanceOf(OpenAI.UnprocessableEntityError);
+    expect(error).toMatchObject({ code: "unpriced_product", error: { product: "unheard-of" } });
+    expect(provider.requests(marker)).toEqual([]);
+  });
+
+  it("of a provider that speaks another format is refused with 400", async () => {
+    const error = await failure(call("anthropic/claude-haiku-4-5"));
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(error.param).toBe("model");
+  });
+});
+
+describe("Speech", () => {
+  it("comes as the provider's bytes, with its cost in the headers, for the task and tenant that the headers name", async () => {
+    const other = await stack.createTenant({ members: [user] });
+    provider.answer(marker, events(spoken));
+    const audio = await openai.audio.speech.create(
+      {
+        model: "openai/gpt-4o-mini-tts",
+        voice: { id: "voice_1" },
+        input: text(),
+        instructions: "Slowly.",
+      },
+      { headers: { "x-spendgate-tenant": other.id, "x-spendgate-task": "greeting" } },
+    );
+    expect(Buffer.from(await audio.arrayBuffer())).toEqual(Buffer.concat(AUDIO));
+    expect(audio.headers.get("content-type")).toBe("audio/mpeg");
+    expect(audio.headers.get("x-spendgate-cost-usd")).toBe("0.0012204");
+    expect(await endedCall(stack.sql, other.id)).toMatchObject({ task: "greeting" });
+    expect(sent()).toEqual([
+      {
+        ...{ model: "gpt-4o-mini-tts", voice: { id: "voice_1" }, input: text() },
+        ...{ instructions: "Slowly.", stream_format: "sse" },
+      },
+    ]);
+  });
+
+  it("comes as events to who asks for them", async () => {
+    provider.answer(marker, events(spoken));
+    const answer = await openai.audio.speech.create({
+      ...{ model: "gpt-4o-mini-tts", voice: "alloy", input: text(), stream_format: "sse" },
+    });
+    expect(answer.headers.get("content-type")).toBe("text/event-stream");
+    expect(await answer.text()).toBe(spoken.join(""));
+  });
+
+  it("by characters is sent as it is asked for: an emoji is one character", async () => {
+    provider.answer(marker, bytes);
+    await openai.audio.speech.create({
+      ...{ model: "tts-1-hd", voice: "alloy", input: `🙂${text()}` },
+      ...{ response_format: "mp3", speed: 1.5 },
+    });
+    expect(sent()[0]).not.toHaveProperty("stream_format");
+    // 27 characters at $30 per million.
+    expect(await ended()).toMatchObject({ cost_usd: "0.000780000000", task: "speech" });
+  });
+
+  it("whose events break off after audio is charged the bound, though the provider says that it failed", async () => {
+    openai = openai.withOptions({ maxRetries: 0 });
+    const broken = data({ type: "error", error: { message: "Overloaded.", code: 503 } });
+    provider.answer(marker, events([spoken[0] as string, broken]));
+    expect(await failure(speech())).toMatchObject({ status: 502 });
+    expect(await ended()).toMatchObject({ cost_usd: "0.008453400000", is_estimated: true });
+  });
+
+  it("that fails before any audio is given back", async () => {
+    openai = openai.withOptions({ maxRetries: 0 });
+    provider.answer(marker, events([data({ error: { message: "Wrong.", code: 400 } })]));
+    expect(await failure(speech())).toMatchObject({ status: 400 });
+    expect(await ended()).toMatchObject({ status: "released" });
+  });
+});
+
+it("Moderation takes OpenAI's default model, and passes on what it is asked and answered", async () => {
+  provider.answer(marker, json(flagged));
+  const input = [
+    { type: "text" as const, text: text() },
+    { type: "image_url" as const, image_url: { url: "https://example.com/a.png" } },
+  ];
+  expect(await openai.moderations.create({ input })).toEqual(flagged);
+  expect(sent()).toEqual([{ model: "omni-moderation-latest", input }]);
+  expect(await ended()).toMatchObject({ task: "moderations", product: "omni-moderation-latest" });
+});
+
+it("A quota that is used up refuses speech by the SDK's RateLimitError, which says when, and nothing is sent", async () => {
+  await limitTo(stack.sql, tenant.id, 0.0001);
+  const error = await failure(speech());
+  expect(error).toBeInstanceOf(OpenAI.RateLimitError);
+  expect(error).toMatchObject({ code: "quota_exceeded" });
+  expect(error.headers.get("x-should-retry")).toBe("false");
+  expect(provider.requests(marker)).toEqual([]);
+});
+
+it.each([
+  ["audio/speech", "without a text", { model: "tts-1", voice: "alloy" }, "input"],
+  ["audio/speech", "with 4,097 characters", { voice: "a", input: "x".repeat(4097) }, "input"],
+  ["audio/speech", "without a voice", { model: "tts-1", input: "x" }, "voice"],
+  ["audio/speech", "with a seed", { model: "tts-1", voice: "a", input: "x", seed: 1 }, "seed"],
+  ["moderations", "with a number", { input: 7 }, "input"],
+  ["moderations", "with metadata", { input: "x", metadata: {} }, "metadata"],
+])("A body of %s %s is a BadRequestError that names the field", async (path, _, body, field) => {
+  const error = await failure(openai.post(`/${path}`, { body: { model: "tts-1", ...body } }));
+  expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+  expect(error).toMatchObject({ code: "invalid_request", param: field });
+});
+
+it("The list of models has those that speak and moderate, by their own meters; Anthropic's has none of them", async () => {
+  const ids: string[] = [];
+  for await (const { id } of openai.models.list()) ids.push(id);
+  expect(ids).toEqual(
+    expect.arrayContaining([
+      "openai/tts-1",
+      "openai/gpt-4o-mini-tts",
+      "openai/omni-moderation-latest",
+    ]),
+  );
+  expect(new Set(ids).size).toBe(ids.length);
+  expect((await openai.models.retrieve("tts-1")).id).toBe("openai/tts-1");
+  const headers = { authorization: `Bearer ${user.jwt}` };
+  const response = await stack.call("/anthropic/v1/models?limit=1000", { headers });
+  expect(await response.text()).not.toMatch(/tts|moderation/);
+});
