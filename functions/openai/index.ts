@@ -6,6 +6,7 @@ import { listModels, retrieveModel } from "./models.ts";
 import { moderate } from "./moderations.ts";
 import { createResponse } from "./responses/responses.ts";
 import { speak } from "./speech.ts";
+import { transcribe } from "./transcriptions.ts";
 
 /** What to use in the place of an endpoint that clients look for, and that is not here. */
 const HINTS: [RegExp, string][] = [
@@ -16,7 +17,7 @@ const HINTS: [RegExp, string][] = [
   [/^\/completions$/, "Use /chat/completions."],
   [
     /^\/(images|audio|files|batches|assistants|threads|fine_tuning|vector_stores|realtime)\b/,
-    "There are /responses, /chat/completions, /embeddings, /audio/speech, /moderations and /models.",
+    "There are /responses, /chat/completions, /embeddings, /audio/speech, /audio/transcriptions, /moderations and /models.",
   ],
 ];
 
@@ -29,6 +30,7 @@ export default serve({
     "/chat/completions": { POST: completeChat },
     "/embeddings": { POST: createEmbeddings },
     "/audio/speech": { POST: speak },
+    "/audio/transcriptions": { POST: transcribe },
     "/moderations": { POST: moderate },
     "/models": { GET: listModels },
     "/models/:name+": { GET: retrieveModel },

@@ -28,6 +28,7 @@ export async function startProviders(port?: number): Promise<Providers> {
   mock.mount("/v1beta/models", geminiBatches);
   mock.mount("/v1/messages/count_tokens", anthropicCounts);
   mock.mount("/v1/audio/speech", openaiSpeech);
+  mock.mount("/v1/audio/transcriptions", openaiTranscription);
   mock.addFixture({
     // Without a fixture an embedding is made of its text, as long as it was asked for.
     match: { predicate: (request) => request.embeddingInput === undefined },
@@ -87,6 +88,21 @@ const openaiSpeech: Mountable = {
       response.write(`data: ${JSON.stringify(event)}\n\n`);
     }
     response.end();
+    return true;
+  },
+};
+
+/** Two seconds that were heard, in whatever is sent: by tokens, or of a model that counts seconds. */
+const openaiTranscription: Mountable = {
+  async handleRequest(incoming, response) {
+    let body = "";
+    for await (const chunk of incoming) body += chunk;
+    const text = "This is the local stand-in for the provider: it hears nothing.";
+    const usage = /name="model"\s+gpt-4o-/.test(body)
+      ? { type: "tokens", input_tokens: 20, output_tokens: tokens(text), total_tokens: 36 }
+      : { type: "duration", seconds: 2 };
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ text, usage }));
     return true;
   },
 };

@@ -1,7 +1,8 @@
-// Speech and moderation, by the official SDK with nothing but `baseURL` and the user's JWT; the provider
+// Speech, transcription and moderation, by the official SDK with nothing but `baseURL` and the user's JWT; the provider
 // answers with the bytes that a test says.
 import { randomBytes } from "node:crypto";
-import OpenAI from "openai";
+import { readFileSync } from "node:fs";
+import OpenAI, { toFile } from "openai";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { endedCall, endedCalls, limitTo, verifyBalances } from "../support/spend.ts";
 import {
@@ -58,6 +59,12 @@ const speech = (model = "gpt-4o-mini-tts") =>
   openai.audio.speech.create({ model, voice: "alloy", input: text() });
 const moderation = (model?: string) => openai.moderations.create({ model, input: text() });
 
+const recording = readFileSync(new URL("../unit/audio/pcm.wav", import.meta.url));
+const transcription = async (model = "gpt-4o-transcribe", file: Uint8Array = recording) =>
+  openai.audio.transcriptions.create({
+    ...{ model, prompt: text(), file: await toFile(file, "speech.wav") },
+  });
+
 const AUDIO = [Buffer.from([0xff, 0xf3, 0x00]), Buffer.from([0x01, 0xfe])];
 const spoken = [
   ...AUDIO.map((piece) => data({ type: "speech.audio.delta", audio: piece.toString("base64") })),
@@ -87,6 +94,26 @@ const CASES: Record<string, Case> = {
     answer: bytes,
     cost: "0.000375000000",
     bound: "0.000375000000",
+  },
+  // 10 tokens of audio at $6, 4 of text at $2.50, 8 out at $10 per million; at most 20, 89 and 2,000.
+  "transcription by tokens": {
+    call: transcription,
+    answer: json({
+      text: "Beep.",
+      usage: {
+        ...{ type: "tokens", input_tokens: 14, output_tokens: 8, total_tokens: 22 },
+        input_token_details: { text_tokens: 4, audio_tokens: 10 },
+      },
+    }),
+    cost: "0.000150000000",
+    bound: "0.020342500000",
+  },
+  // 0.97 s at $0.36 an hour; at most 1.01 s.
+  "transcription by seconds": {
+    call: (model = "whisper-1") => transcription(model),
+    answer: json({ text: "Beep.", usage: { type: "duration", seconds: 0.97 } }),
+    cost: "0.000097000000",
+    bound: "0.000101000000",
   },
   moderation: {
     call: moderation,
@@ -227,6 +254,83 @@ describe("Speech", () => {
   });
 });
 
+describe("Transcription", () => {
+  it("sends the file and the fields as they are, and answers as the provider does", async () => {
+    const said = { text: "Beep.", duration: 1, usage: { type: "duration", seconds: 1 } };
+    provider.answer(marker, json(said));
+    const answer = await openai.audio.transcriptions.create(
+      {
+        ...{ model: "openai/whisper-1", prompt: text(), language: "en", temperature: 0.5 },
+        file: await toFile(recording, "speech.wav"),
+        ...{ response_format: "verbose_json", timestamp_granularities: ["word", "segment"] },
+      },
+      { headers: { "x-spendgate-task": "notes" } },
+    );
+    expect(answer).toEqual(said);
+    expect(await ended()).toMatchObject({ task: "notes", cost_usd: "0.000100000000" });
+    const [{ text: form = "", path } = {}] = provider.requests(marker);
+    expect(path).toBe("v1/audio/transcriptions");
+    const fields = [
+      ...form.matchAll(/name="([^"]+)"(?:; filename="([^"]+)")?.*?\r\n\r\n([^\r]{0,9})/gs),
+    ];
+    expect(fields.map(([, ...field]) => field)).toEqual([
+      ["file", "speech.wav", "RIFF"].map((part) => expect.stringContaining(part)),
+      ["model", undefined, "whisper-1"],
+      ["language", undefined, "en"],
+      ["prompt", undefined, "Say it. c"],
+      ["response_format", undefined, "verbose_j"],
+      ["temperature", undefined, "0.5"],
+      ["timestamp_granularities[]", undefined, "word"],
+      ["timestamp_granularities[]", undefined, "segment"],
+    ]);
+  });
+
+  it("as a text, which tells no usage, is charged the bound, flagged", async () => {
+    provider.answer(marker, { headers: { "content-type": "text/plain" }, pieces: ["Beep.\n"] });
+    const answer = await openai.audio.transcriptions.create({
+      ...{ model: "whisper-1", prompt: text(), response_format: "text" },
+      file: await toFile(recording, "speech.wav"),
+    });
+    expect(answer).toBe("Beep.\n");
+    expect(await ended()).toMatchObject({ cost_usd: "0.000101000000", is_estimated: true });
+  });
+
+  it("of a file above 25 MB is refused with 413, of one that cannot be bounded with 400, and nothing is sent", async () => {
+    const large = await failure(transcription("whisper-1", new Uint8Array(25 * 1024 * 1024 + 1)));
+    expect(large).toMatchObject({ status: 413, code: "request_too_large" });
+    const odd = await failure(transcription("whisper-1", Buffer.from("not audio at all")));
+    expect(odd).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(odd).toMatchObject({ code: "invalid_request", param: "file" });
+    expect(odd.message).toContain("none of WAV, MP3");
+    expect(provider.requests(marker)).toEqual([]);
+  });
+
+  it.each([
+    ["without a file", {}, "file"],
+    ["with a text for the file", { file: "text" }, "file"],
+    ["that is to stream", { file: new File([recording], "a.wav"), stream: "true" }, "stream"],
+    [
+      "with a temperature of 2",
+      { file: new File([recording], "a.wav"), temperature: "2" },
+      "temperature",
+    ],
+    ["with other voices", { "known_speaker_names[]": "A" }, "known_speaker_names"],
+  ])("of a form %s is a BadRequestError that names the field", async (_, fields, field) => {
+    const form = new FormData();
+    form.append("model", "whisper-1");
+    for (const [name, value] of Object.entries(fields)) form.append(name, value);
+    const error = await failure(openai.post("/audio/transcriptions", { body: form }));
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(error.error.issues.map(({ path }: { path: string }) => path)).toContain(field);
+  });
+
+  it("of what is no form is a BadRequestError", async () => {
+    const error = await failure(openai.post("/audio/transcriptions", { body: { file: "x" } }));
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(error.message).toContain("multipart/form-data");
+  });
+});
+
 it("Moderation takes OpenAI's default model, and passes on what it is asked and answered", async () => {
   provider.answer(marker, json(flagged));
   const input = [
@@ -260,12 +364,14 @@ it.each([
   expect(error).toMatchObject({ code: "invalid_request", param: field });
 });
 
-it("The list of models has those that speak and moderate, by their own meters; Anthropic's has none of them", async () => {
+it("The list of models has those that speak, hear and moderate, by their own meters; Anthropic's has none of them", async () => {
   const ids: string[] = [];
   for await (const { id } of openai.models.list()) ids.push(id);
   expect(ids).toEqual(
     expect.arrayContaining([
       "openai/tts-1",
+      "openai/whisper-1",
+      "openai/gpt-4o-mini-transcribe",
       "openai/gpt-4o-mini-tts",
       "openai/omni-moderation-latest",
     ]),
@@ -274,5 +380,5 @@ it("The list of models has those that speak and moderate, by their own meters; A
   expect((await openai.models.retrieve("tts-1")).id).toBe("openai/tts-1");
   const headers = { authorization: `Bearer ${user.jwt}` };
   const response = await stack.call("/anthropic/v1/models?limit=1000", { headers });
-  expect(await response.text()).not.toMatch(/tts|moderation/);
+  expect(await response.text()).not.toMatch(/tts|whisper|transcribe|moderation/);
 });

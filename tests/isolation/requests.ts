@@ -1,11 +1,13 @@
 // How each endpoint is called for a tenant. A new endpoint needs its request here, and its line in expected.md.
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 
 export interface Call {
   method: string;
   path: string;
   headers?: Record<string, string>;
   json?: unknown;
+  body?: FormData;
 }
 
 export interface EndpointRequest {
@@ -24,6 +26,7 @@ const post = (path: string, json: unknown, headers?: Record<string, string>): Ca
   json,
   headers,
 });
+const recording = readFileSync(new URL("../unit/audio/pcm.wav", import.meta.url));
 const messages = [{ role: "user", content: "Hello" }];
 const naming = (tenant: string) => ({ "x-spendgate-tenant": tenant });
 
@@ -85,6 +88,16 @@ export const REQUESTS: Record<string, EndpointRequest> = {
         { model: "openai/tts-1", voice: "alloy", input: "Hello" },
         naming(tenant),
       ),
+    reserves: true,
+  },
+  "POST /openai/audio/transcriptions header": {
+    call: (tenant) => {
+      const body = new FormData();
+      body.append("model", "openai/whisper-1");
+      body.append("file", new File([recording], "speech.wav"));
+      const headers = naming(tenant);
+      return { method: "POST", path: "/openai/audio/transcriptions", headers, body };
+    },
     reserves: true,
   },
   "POST /openai/moderations header": {

@@ -128,7 +128,7 @@ const SHAPES: Record<string, Shape> = {
 const UNREAD: Record<string, string> = {
   "* requests": "a reservation is one call: SQL counts it",
   "* characters": "what is sent is what is charged: it is counted before the call",
-  "* audio_seconds": "transcriptions are not served",
+  "* audio_seconds": "transcriptions are read in functions/openai: tests/e2e/media.test.ts",
   "google cache_write_tokens":
     "caches are written by requests of their own, which we do not serve; what Gemini caches by itself costs nothing to write",
 };

@@ -12,7 +12,7 @@ const OTHER_KINDS =
   /whisper|\btts\b|transcribe|realtime|\blive\b|audio|^gpt-image|dall-e|\bsora\b|\bveo\b|imagen|moderation|rerank|^(text-)?(davinci|curie|babbage|ada)\b/i;
 
 /** Of these, the ones that endpoints in OpenAI's format serve. */
-const PLAIN_KINDS = /^(tts|omni-moderation)-|-tts\b/i;
+const PLAIN_KINDS = /^(tts|whisper|omni-moderation)-|-tts\b|\btranscribe\b/i;
 
 /** The models that a format serves. */
 export interface Served {
@@ -28,7 +28,7 @@ export const TEXT: Served = {
 
 /** All that OpenAI's format has endpoints for here. */
 export const OPENAI_KINDS: Served = {
-  meters: ["input_tokens", "characters"],
+  meters: ["input_tokens", "characters", "audio_seconds"],
   includes: (product) =>
     TEXT.includes(product) || (PLAIN_KINDS.test(product.model) && speaksOpenAI(product)),
 };
