@@ -2,6 +2,7 @@ import { serve } from "../_shared/http/serve.ts";
 import { completeChat } from "./chat_completions.ts";
 import { createEmbeddings } from "./embeddings.ts";
 import { openAIErrorResponse } from "./errors.ts";
+import { generateImages } from "./images.ts";
 import { listModels, retrieveModel } from "./models.ts";
 import { moderate } from "./moderations.ts";
 import { createResponse } from "./responses/responses.ts";
@@ -17,7 +18,7 @@ const HINTS: [RegExp, string][] = [
   [/^\/completions$/, "Use /chat/completions."],
   [
     /^\/(images|audio|files|batches|assistants|threads|fine_tuning|vector_stores|realtime)\b/,
-    "There are /responses, /chat/completions, /embeddings, /audio/speech, /audio/transcriptions, /moderations and /models.",
+    "There are /responses, /chat/completions, /embeddings, /audio/speech, /audio/transcriptions, /images/generations, /moderations and /models.",
   ],
 ];
 
@@ -31,6 +32,7 @@ export default serve({
     "/embeddings": { POST: createEmbeddings },
     "/audio/speech": { POST: speak },
     "/audio/transcriptions": { POST: transcribe },
+    "/images/generations": { POST: generateImages },
     "/moderations": { POST: moderate },
     "/models": { GET: listModels },
     "/models/:name+": { GET: retrieveModel },

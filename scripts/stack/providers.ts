@@ -29,6 +29,7 @@ export async function startProviders(port?: number): Promise<Providers> {
   mock.mount("/v1/messages/count_tokens", anthropicCounts);
   mock.mount("/v1/audio/speech", openaiSpeech);
   mock.mount("/v1/audio/transcriptions", openaiTranscription);
+  mock.mount("/v1/images/generations", openaiImages);
   mock.addFixture({
     // Without a fixture an embedding is made of its text, as long as it was asked for.
     match: { predicate: (request) => request.embeddingInput === undefined },
@@ -106,6 +107,26 @@ const openaiTranscription: Mountable = {
     return true;
   },
 };
+
+/** A grey pixel for each image. */
+const openaiImages: Mountable = {
+  async handleRequest(incoming, response) {
+    let body = "";
+    for await (const chunk of incoming) body += chunk;
+    const { prompt, n } = JSON.parse(body) as { prompt: string; n?: number };
+    const images = n ?? 1;
+    const [input_tokens, output_tokens] = [images * tokens(prompt), images * 272];
+    const usage = { input_tokens, output_tokens, total_tokens: input_tokens + output_tokens };
+    const data = Array.from({ length: images }, () => ({ b64_json: PIXEL }));
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ created: Math.floor(Date.now() / 1000), data, usage }));
+    return true;
+  },
+};
+
+/** PNG. */
+const PIXEL =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg==";
 
 /** MP3 at 8 kbit/s and 16 kHz: 28 frames of 36 ms, each a header and nothing else. */
 const SILENCE = Buffer.concat(

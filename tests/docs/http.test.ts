@@ -70,6 +70,7 @@ it.each([
   ["POST /openai/embeddings", "embeddings.ts", "embeddingRequest"],
   ["POST /openai/audio/speech", "speech.ts", "speechRequest"],
   ["POST /openai/audio/transcriptions", "transcriptions.ts", "transcriptionRequest"],
+  ["POST /openai/images/generations", "images.ts", "imageRequest"],
   ["POST /openai/moderations", "moderations.ts", "moderationRequest"],
 ])("docs/reference/http.md has every field of %s, and no other", (endpoint, file, name) => {
   const schema = new RegExp(`const ${name} = z\\.strictObject\\(\\{(.*?)^\\}\\);`, "ms").exec(

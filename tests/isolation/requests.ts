@@ -100,6 +100,15 @@ export const REQUESTS: Record<string, EndpointRequest> = {
     },
     reserves: true,
   },
+  "POST /openai/images/generations header": {
+    call: (tenant) =>
+      post(
+        "/openai/images/generations",
+        { model: "openai/gpt-image-1-mini", prompt: "A cat", quality: "low" },
+        naming(tenant),
+      ),
+    reserves: true,
+  },
   "POST /openai/moderations header": {
     call: (tenant) => post("/openai/moderations", { input: "Hello" }, naming(tenant)),
     reserves: true,

@@ -12,7 +12,7 @@ const OTHER_KINDS =
   /whisper|\btts\b|transcribe|realtime|\blive\b|audio|^gpt-image|dall-e|\bsora\b|\bveo\b|imagen|moderation|rerank|^(text-)?(davinci|curie|babbage|ada)\b/i;
 
 /** Of these, the ones that endpoints in OpenAI's format serve. */
-const PLAIN_KINDS = /^(tts|whisper|omni-moderation)-|-tts\b|\btranscribe\b/i;
+const PLAIN_KINDS = /^(tts|whisper|omni-moderation|gpt-image)-|-tts\b|\btranscribe\b/i;
 
 /** The models that a format serves. */
 export interface Served {
