@@ -451,13 +451,6 @@ export const functionMutants: Mutant[] = [
     [vitest("e2e/media", "above 25 MB")],
   ),
   broken(
-    "a WAV says how long it is",
-    "_shared/llm/bounds/audio/wav.ts",
-    "return bytes.length / bytesPerSecond;",
-    "return view.getUint32(40, true) / bytesPerSecond;",
-    [vitest("unit/audio")],
-  ),
-  broken(
     "an alert that nobody can read stops the others",
     "alerts/alert.ts",
     "export const claimedShape = z.array(claimed);",
