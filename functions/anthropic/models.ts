@@ -7,6 +7,7 @@ import {
   type CallableModel,
   callableModel,
   callableModels,
+  TEXT,
 } from "../_shared/llm/callable_models.ts";
 import { requestIdHeader } from "./errors.ts";
 
@@ -21,7 +22,7 @@ export async function listModels(context: UserContext): Promise<Response> {
   const { searchParams } = new URL(request.url);
   const limit = limitParameter.safeParse(searchParams.get("limit") ?? 20);
   if (!limit.success) throw invalidRequest([{ path: "limit", message: "Send 1 to 1000." }]);
-  const all = await callableModels(gate, await payerOf(context));
+  const all = await callableModels(gate, TEXT, await payerOf(context));
   const page = pageOf(all, limit.data, searchParams);
   return Response.json(
     {
@@ -37,7 +38,7 @@ export async function listModels(context: UserContext): Promise<Response> {
 /** GET /v1/models/:name. @throws SpendgateError not_found when there is no such model. */
 export async function retrieveModel({ gate, params }: Context): Promise<Response> {
   const { name = "" } = params;
-  const model = await callableModel(gate, name);
+  const model = await callableModel(gate, TEXT, name);
   if (!model) throw new SpendgateError("not_found", `There is no model ${name} here.`);
   return Response.json(toModel(model), { headers: requestIdHeader() });
 }

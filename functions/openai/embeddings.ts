@@ -1,7 +1,7 @@
 // POST /embeddings.
 import type { SharedV4ProviderOptions } from "@ai-sdk/provider";
 import * as z from "zod";
-import type { Metering, RequestMetering } from "../_shared/gate/metering.ts";
+import type { RequestMetering } from "../_shared/gate/metering.ts";
 import { attribute } from "../_shared/http/attribution.ts";
 import { endpoint } from "../_shared/http/body.ts";
 import { label } from "../_shared/http/label.ts";
@@ -26,14 +26,14 @@ const embeddingRequest = z.strictObject({
 /** POST /embeddings. */
 export const createEmbeddings = endpoint<UserContext, typeof embeddingRequest>(
   embeddingRequest,
-  async (context, body) => embed(body, await attribute(context)),
+  async (context, body) => embed(body, await attribute(context, "embeddings")),
 );
 
 async function embed(
   body: z.output<typeof embeddingRequest>,
   metering: RequestMetering,
 ): Promise<Response> {
-  const result = await meteredEmbeddingModel(body.model, { ...metering, task: taskOf(metering) })
+  const result = await meteredEmbeddingModel(body.model, metering)
     .doEmbed({
       values: typeof body.input === "string" ? [body.input] : body.input,
       providerOptions: toProviderOptions(body),
@@ -71,10 +71,6 @@ function toProviderOptions({
   }
   const options = { ...(dimensions && { dimensions }), ...(user && { user }) };
   return { [optionsKey(provider)]: options };
-}
-
-function taskOf({ task }: Metering): string {
-  return task === "chat" ? "embeddings" : task;
 }
 
 /** 32-bit floats, little endian: what OpenAI's SDK asks for, since it is a third of the size. */

@@ -6,11 +6,12 @@ import {
   type CallableModel,
   callableModel,
   callableModels,
+  OPENAI_KINDS,
 } from "../_shared/llm/callable_models.ts";
 
 /** GET /models. */
 export async function listModels(context: UserContext): Promise<Response> {
-  const models = await callableModels(context.gate, await payerOf(context));
+  const models = await callableModels(context.gate, OPENAI_KINDS, await payerOf(context));
   return Response.json({ object: "list", data: models.map(toModel) });
 }
 
@@ -20,7 +21,7 @@ export async function listModels(context: UserContext): Promise<Response> {
  */
 export async function retrieveModel({ gate, params }: Context): Promise<Response> {
   const { name = "" } = params;
-  const model = await callableModel(gate, name);
+  const model = await callableModel(gate, OPENAI_KINDS, name);
   if (!model) throw new SpendgateError("not_found", `There is no model ${name} here.`);
   return Response.json(toModel(model));
 }

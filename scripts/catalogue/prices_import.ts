@@ -15,7 +15,7 @@ import { INSERT_PRICES, insertAliases } from "./prices_sql.ts";
 
 const SEED_FILE = join(PROJECT, "supabase/seeds/prices.sql");
 
-/** The catalogue's price keys that we count, as our meters. The others (pages, audio hours) no usage of ours names. */
+/** The catalogue's price keys that we count, as our meters. The others (pages, hours of a conversation) no usage of ours names. */
 const METERS: Record<string, { meter: string; unitSize: number }> = {
   input_mtok: { meter: "input_tokens", unitSize: 1_000_000 },
   output_mtok: { meter: "output_tokens", unitSize: 1_000_000 },
@@ -29,7 +29,11 @@ const METERS: Record<string, { meter: string; unitSize: number }> = {
   output_reasoning_mtok: { meter: "reasoning_tokens", unitSize: 1_000_000 },
   web_searches_kcount: { meter: "web_searches", unitSize: 1000 },
   requests_kcount: { meter: "requests", unitSize: 1000 },
+  input_audio_hours: { meter: "audio_seconds", unitSize: 3600 },
 };
+
+/** A model is priced by one of these. Without it, it is unknown, not free. */
+const WHAT_IT_TAKES = new Set(["input_tokens", "audio_seconds"]);
 
 /** What a provider charges by the call or the search, which the catalogue does not know. */
 interface Fee {
@@ -40,6 +44,26 @@ interface Fee {
   usd: number;
   source: string;
 }
+
+/** The price of a product that the catalogue does not price. */
+interface OwnPrice {
+  product: string;
+  meter: "characters" | "input_tokens";
+  /** USD per million. */
+  usd: number;
+  source: string;
+}
+
+const OPENAI_MODELS = "https://developers.openai.com/api/docs/models";
+const MODERATION = "https://developers.openai.com/api/docs/guides/moderation";
+/** OpenAI's. */
+const OWN_PRICES: OwnPrice[] = [
+  { product: "tts-1", meter: "characters", usd: 15, source: `${OPENAI_MODELS}/tts-1` },
+  { product: "tts-1-hd", meter: "characters", usd: 30, source: `${OPENAI_MODELS}/tts-1-hd` },
+  // Free of charge.
+  { product: "omni-moderation-latest", meter: "input_tokens", usd: 0, source: MODERATION },
+  { product: "omni-moderation-2024-09-26", meter: "input_tokens", usd: 0, source: MODERATION },
+];
 
 const OPENAI = "https://developers.openai.com/api/docs/pricing";
 const GEMINI = "https://ai.google.dev/gemini-api/docs/pricing";
@@ -196,8 +220,7 @@ function catalogue(providers: Provider[]): Catalogue {
   for (const provider of [...providers].sort((a, b) => a.id.localeCompare(b.id))) {
     const models = [...provider.models].sort((a, b) => a.id.localeCompare(b.id));
     const priced = models.filter((model) =>
-      // Without a price for input tokens a model is unknown, not free.
-      priceRows(provider.id, model).some(({ meter }) => meter === "input_tokens"),
+      priceRows(provider.id, model).some(({ meter }) => WHAT_IT_TAKES.has(meter)),
     );
     const products = new Set(priced.map(({ id }) => id));
     for (const model of priced) {
@@ -263,6 +286,10 @@ async function priceSeed(): Promise<string> {
     ({ provider, product, fee: { meter, usd, source } }) =>
       `  ('llm', ${quoted(provider)}, ${quoted(product)}, ${quoted(meter)}, 1000, ${usd}, 0, ${quoted(ALWAYS)}, ${quoted(source)})`,
   );
+  const ownValues = OWN_PRICES.map(
+    ({ product, meter, usd, source }) =>
+      `  ('llm', 'openai', ${quoted(product)}, ${quoted(meter)}, 1000000, ${usd}, 0, ${quoted(ALWAYS)}, ${quoted(source)})`,
+  );
   const aliasValues = aliases.map(
     (row) =>
       `  (${quoted(row.provider)}, ${quoted(row.kind)}, ${quoted(row.pattern)}, ${quoted(row.product)})`,
@@ -280,6 +307,8 @@ ${priceValues.join(",\n")}
   values
   -- What is charged by the call or the search, which the catalogue does not know.
 ${feeValues.join(",\n")},
+  -- Products that it does not price.
+${ownValues.join(",\n")},
   ('e2b', 'e2b', '*', 'vcpu_seconds', 1, 0.000014, 0, '2020-01-01', 'https://e2b.dev/pricing'),
   ('e2b', 'e2b', '*', 'gib_seconds', 1, 0.0000045, 0, '2020-01-01', 'https://e2b.dev/pricing')
 )

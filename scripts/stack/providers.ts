@@ -27,6 +27,9 @@ export async function startProviders(port?: number): Promise<Providers> {
   });
   mock.mount("/v1beta/models", geminiBatches);
   mock.mount("/v1/messages/count_tokens", anthropicCounts);
+  mock.mount("/v1/audio/speech", openaiSpeech);
+  mock.mount("/v1/audio/transcriptions", openaiTranscription);
+  mock.mount("/v1/images/generations", openaiImages);
   mock.addFixture({
     // Without a fixture an embedding is made of its text, as long as it was asked for.
     match: { predicate: (request) => request.embeddingInput === undefined },
@@ -64,6 +67,71 @@ const anthropicCounts: Mountable = {
     return true;
   },
 };
+
+/** A second of silence for whatever is to be spoken: as OpenAI's events, or as the audio alone. */
+const openaiSpeech: Mountable = {
+  async handleRequest(incoming, response) {
+    let body = "";
+    for await (const chunk of incoming) body += chunk;
+    const { input, stream_format: format } = JSON.parse(body) as Record<string, string>;
+    if (format !== "sse") {
+      response.setHeader("content-type", "audio/mpeg");
+      response.end(SILENCE);
+      return true;
+    }
+    const [input_tokens, output_tokens] = [tokens(input ?? ""), 21];
+    const usage = { input_tokens, output_tokens, total_tokens: input_tokens + output_tokens };
+    response.setHeader("content-type", "text/event-stream");
+    for (const event of [
+      { type: "speech.audio.delta", audio: SILENCE.toString("base64") },
+      { type: "speech.audio.done", usage },
+    ]) {
+      response.write(`data: ${JSON.stringify(event)}\n\n`);
+    }
+    response.end();
+    return true;
+  },
+};
+
+/** Two seconds that were heard, in whatever is sent: by tokens, or of a model that counts seconds. */
+const openaiTranscription: Mountable = {
+  async handleRequest(incoming, response) {
+    let body = "";
+    for await (const chunk of incoming) body += chunk;
+    const text = "This is the local stand-in for the provider: it hears nothing.";
+    const usage = /name="model"\s+gpt-4o-/.test(body)
+      ? { type: "tokens", input_tokens: 20, output_tokens: tokens(text), total_tokens: 36 }
+      : { type: "duration", seconds: 2 };
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ text, usage }));
+    return true;
+  },
+};
+
+/** A grey pixel for each image. */
+const openaiImages: Mountable = {
+  async handleRequest(incoming, response) {
+    let body = "";
+    for await (const chunk of incoming) body += chunk;
+    const { prompt, n } = JSON.parse(body) as { prompt: string; n?: number };
+    const images = n ?? 1;
+    const [input_tokens, output_tokens] = [images * tokens(prompt), images * 272];
+    const usage = { input_tokens, output_tokens, total_tokens: input_tokens + output_tokens };
+    const data = Array.from({ length: images }, () => ({ b64_json: PIXEL }));
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ created: Math.floor(Date.now() / 1000), data, usage }));
+    return true;
+  },
+};
+
+/** PNG. */
+const PIXEL =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg==";
+
+/** MP3 at 8 kbit/s and 16 kHz: 28 frames of 36 ms, each a header and nothing else. */
+const SILENCE = Buffer.concat(
+  Array<Buffer>(28).fill(Buffer.concat([Buffer.from([0xff, 0xf3, 0x18, 0xc4]), Buffer.alloc(32)])),
+);
 
 interface GeminiEmbedding {
   content?: { parts?: { text?: string }[] };

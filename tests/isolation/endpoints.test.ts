@@ -40,10 +40,14 @@ function tokenOf(actor: Actor): string | undefined {
   return actor === "service" ? stack.keys.secret : users[actor].jwt;
 }
 
-function send({ method, path, headers, json }: Call, token: string | undefined): Promise<Response> {
+function send(
+  { method, path, headers, json, body }: Call,
+  token: string | undefined,
+): Promise<Response> {
   return stack.call(path.replace("(stream)", ""), {
     method,
     json,
+    body,
     headers: { ...headers, ...(token !== undefined && { authorization: `Bearer ${token}` }) },
   });
 }

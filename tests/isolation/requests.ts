@@ -1,11 +1,13 @@
 // How each endpoint is called for a tenant. A new endpoint needs its request here, and its line in expected.md.
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 
 export interface Call {
   method: string;
   path: string;
   headers?: Record<string, string>;
   json?: unknown;
+  body?: FormData;
 }
 
 export interface EndpointRequest {
@@ -24,6 +26,7 @@ const post = (path: string, json: unknown, headers?: Record<string, string>): Ca
   json,
   headers,
 });
+const recording = readFileSync(new URL("../unit/audio/pcm.wav", import.meta.url));
 const messages = [{ role: "user", content: "Hello" }];
 const naming = (tenant: string) => ({ "x-spendgate-tenant": tenant });
 
@@ -76,6 +79,38 @@ export const REQUESTS: Record<string, EndpointRequest> = {
         { model: "openai/text-embedding-3-small", input: "Hello" },
         naming(tenant),
       ),
+    reserves: true,
+  },
+  "POST /openai/audio/speech header": {
+    call: (tenant) =>
+      post(
+        "/openai/audio/speech",
+        { model: "openai/tts-1", voice: "alloy", input: "Hello" },
+        naming(tenant),
+      ),
+    reserves: true,
+  },
+  "POST /openai/audio/transcriptions header": {
+    call: (tenant) => {
+      const body = new FormData();
+      body.append("model", "openai/whisper-1");
+      body.append("file", new File([recording], "speech.wav"));
+      const headers = naming(tenant);
+      return { method: "POST", path: "/openai/audio/transcriptions", headers, body };
+    },
+    reserves: true,
+  },
+  "POST /openai/images/generations header": {
+    call: (tenant) =>
+      post(
+        "/openai/images/generations",
+        { model: "openai/gpt-image-1-mini", prompt: "A cat", quality: "low" },
+        naming(tenant),
+      ),
+    reserves: true,
+  },
+  "POST /openai/moderations header": {
+    call: (tenant) => post("/openai/moderations", { input: "Hello" }, naming(tenant)),
     reserves: true,
   },
   "GET /openai/models -": {

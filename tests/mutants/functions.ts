@@ -18,8 +18,8 @@ export const functionMutants: Mutant[] = [
   broken(
     "the provider is called before the hold",
     "_shared/llm/meter.ts",
-    'const attempt = await Attempt.open("chat", product, bound, metering, params, time);',
-    'void (async () => model({ fetch } as never).doGenerate(bounded))().catch(() => {});\n      const attempt = await Attempt.open("chat", product, bound, metering, params, time);',
+    "const attempt = await Attempt.open(",
+    "void (async () => call({ product, bound, request: { fetch } } as never))().catch(() => {});\n      const attempt = await Attempt.open(",
     CHAT,
   ),
   broken(
@@ -421,6 +421,34 @@ export const functionMutants: Mutant[] = [
     "error: failure?.message ?? null,",
     "error: null,",
     [vitest("e2e/alerts", "is posted again")],
+  ),
+  broken(
+    "a request whose answer tells no usage costs nothing",
+    "_shared/llm/metered_model.ts",
+    "attempt.settle(usage);\n    return answer;",
+    "attempt.settle(usage ?? { input_tokens: 0, output_tokens: 0 });\n    return answer;",
+    [vitest("e2e/media", "tells no usage")],
+  ),
+  broken(
+    "speech that broke off is free",
+    "_shared/llm/usage/speech_events.ts",
+    "if (event.error && pieces.length === 0)",
+    "if (event.error)",
+    [vitest("e2e/media", "break off after audio")],
+  ),
+  broken(
+    "images that are not told apart cost what text does",
+    "openai/images.ts",
+    "output_tokens_details ?? { image_tokens: output_tokens }",
+    "output_tokens_details",
+    [vitest("e2e/media", "books to the last digit")],
+  ),
+  broken(
+    "a file of any size is transcribed",
+    "openai/transcriptions.ts",
+    "if (body.file.size > MOST_FILE_BYTES) throw tooLarge();",
+    "",
+    [vitest("e2e/media", "above 25 MB")],
   ),
   broken(
     "an alert that nobody can read stops the others",

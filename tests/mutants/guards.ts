@@ -80,7 +80,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "a fractional count is taken",
     "20_prices/04_read_usage.sql",
-    '|| (@.value % 1 <> 0 && @.key <> "memory_gib")',
+    '|| (@.value % 1 <> 0 && @.key <> "memory_gib" && @.key <> "audio_seconds")',
     "",
     [pgtap("prices/"), pgtap("reservations/")],
   ),

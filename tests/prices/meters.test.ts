@@ -127,6 +127,8 @@ const SHAPES: Record<string, Shape> = {
 /** Meters of which no answer tells, and why that is right. */
 const UNREAD: Record<string, string> = {
   "* requests": "a reservation is one call: SQL counts it",
+  "* characters": "what is sent is what is charged: it is counted before the call",
+  "* audio_seconds": "transcriptions are read in functions/openai: tests/e2e/media.test.ts",
   "google cache_write_tokens":
     "caches are written by requests of their own, which we do not serve; what Gemini caches by itself costs nothing to write",
 };

@@ -303,23 +303,27 @@ export class Gate {
   }
 
   /**
-   * `provider/product` of every model with a price in force for the tenant, or for everybody.
+   * `provider/product` of every model with a price in force, for everybody, of one of these meters.
    * @throws SpendgateError quota_unavailable when the database gives no answer.
    */
-  async pricedModels(providers: string[]): Promise<{ provider: string; product: string }[]> {
+  async pricedModels(
+    providers: string[],
+    meters: string[],
+  ): Promise<{ provider: string; product: string }[]> {
     const found = new Map<string, { provider: string; product: string }>();
     for (let from = 0; ; from += PAGE) {
       const { data, error } = await this.#database
         .from("current_prices")
         .select("provider, product")
         .eq("resource_type", "llm")
-        .eq("meter", "input_tokens")
+        .in("meter", meters)
         .eq("tier_from", 0)
         .neq("product", "*")
         .is("tenant_id", null)
         .in("provider", providers)
         .order("provider")
         .order("product")
+        .order("meter")
         .range(from, from + PAGE - 1)
         .abortSignal(this.#database.deadline());
       if (error) throw databaseError(error);

@@ -4,11 +4,17 @@ import type { RequestMetering } from "../gate/metering.ts";
 import { label } from "./label.ts";
 import type { UserContext } from "./serve.ts";
 
-/** @throws SpendgateError invalid_request, and what `metering` says. */
-export function attribute({ request, metering }: UserContext): Promise<RequestMetering> {
+/**
+ * Metering for a task that is the header's, else `task`.
+ * @throws SpendgateError invalid_request, and what `metering` says.
+ */
+export function attribute(
+  { request, metering }: UserContext,
+  task = "chat",
+): Promise<RequestMetering> {
   const header = (name: string) => labelIn(request, `x-spendgate-${name}`);
   return metering({
-    task: header("task") ?? "chat",
+    task: header("task") ?? task,
     conversationId: header("conversation"),
     pathId: header("path"),
   });

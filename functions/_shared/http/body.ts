@@ -16,6 +16,38 @@ export function endpoint<C extends Context, T extends z.ZodType>(
   };
 }
 
+/** The same of a form, with files in it, of `maxBytes` at most. @throws SpendgateError see readForm. */
+export function formEndpoint<C extends Context, T extends z.ZodType>(
+  schema: T,
+  maxBytes: number,
+  handler: (context: C, body: z.output<T>) => Promise<Response>,
+): Handler<C> {
+  return async (context) => handler(context, await readForm(context.request, schema, maxBytes));
+}
+
+/**
+ * The fields of a form that fit `schema`. Lists are written as `name[]`, once for each item.
+ * @throws SpendgateError request_too_large above `maxBytes`; invalid_request with the `issues`.
+ */
+async function readForm<T extends z.ZodType>(
+  request: Request,
+  schema: T,
+  maxBytes: number,
+): Promise<z.output<T>> {
+  const headers = { "content-type": request.headers.get("content-type") ?? "" };
+  const body = new Response(await readBody(request, maxBytes), { headers });
+  const form = await body.formData().catch(() => {
+    throw invalidRequest([{ path: "", message: "The body is not a form (multipart/form-data)." }]);
+  });
+  const fields = new Map<string, unknown>();
+  for (const key of new Set(form.keys())) {
+    const values = form.getAll(key);
+    const isList = key.endsWith("[]") || values.length > 1;
+    fields.set(key.replace(/\[\]$/, ""), isList ? values : values[0]);
+  }
+  return fitting(schema, Object.fromEntries(fields));
+}
+
 /**
  * The body as JSON that fits `schema`.
  * @throws SpendgateError request_too_large above `maxBytes`; invalid_request with the `issues`.
@@ -25,13 +57,18 @@ export async function readJson<T extends z.ZodType>(
   schema: T,
   maxBytes: number,
 ): Promise<z.output<T>> {
-  const text = await readText(request, maxBytes);
+  const text = await (await readBody(request, maxBytes)).text();
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     throw invalidRequest([{ path: "", message: "The body is not JSON." }]);
   }
+  return fitting(schema, value);
+}
+
+/** @throws SpendgateError invalid_request with the `issues`. */
+function fitting<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
   const result = schema.safeParse(value);
   if (!result.success) {
     throw invalidRequest(result.error.issues.flatMap((issue) => describeIssue(issue, [])));
@@ -70,13 +107,13 @@ function describeIssue(issue: z.core.$ZodIssue, above: PropertyKey[]): Issue[] {
 const BODY_SECONDS = 30;
 
 /** Counts while it reads: Content-Length may be missing or wrong. */
-async function readText(request: Request, maxBytes: number): Promise<string> {
+async function readBody(request: Request, maxBytes: number): Promise<Blob> {
   const tooLarge = () =>
     new SpendgateError("request_too_large", `The body is larger than ${maxBytes} bytes.`, {
       details: { maxBytes },
     });
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge();
-  if (request.body === null) return "";
+  if (request.body === null) return new Blob([]);
   const reader = request.body.getReader();
   let isLate = false;
   const timer = setTimeout(() => {
@@ -84,16 +121,15 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
     reader.cancel().catch(() => {});
   }, BODY_SECONDS * 1000);
   try {
-    const decoder = new TextDecoder();
-    let text = "";
+    const pieces: Uint8Array<ArrayBuffer>[] = [];
     let bytes = 0;
     for (;;) {
       const { done, value } = await reader.read();
       if (isLate) throw tooSlow();
-      if (done) return text + decoder.decode();
+      if (done) return new Blob(pieces);
       bytes += value.byteLength;
       if (bytes > maxBytes) throw tooLarge();
-      text += decoder.decode(value, { stream: true });
+      pieces.push(value);
     }
   } finally {
     clearTimeout(timer);

@@ -41,9 +41,18 @@ export interface AnswerFacts {
   finishReason?: string;
 }
 
+/** What is done, for metrics. */
+export type Operation =
+  | "chat"
+  | "embeddings"
+  | "image_generation"
+  | "moderation"
+  | "speech"
+  | "transcription";
+
 /** What a call is, for metrics. */
 interface CallKind {
-  operation: "chat" | "embeddings";
+  operation: Operation;
   provider: string;
   requestModel: string;
 }
@@ -115,7 +124,7 @@ export class Attempt {
    * @throws SpendgateError what the gate says.
    */
   static async open(
-    operation: CallKind["operation"],
+    operation: Operation,
     product: Product,
     bound: Usage,
     metering: Metering,

@@ -4,8 +4,9 @@ import type {
   LanguageModelV4CallOptions,
   LanguageModelV4Middleware,
 } from "@ai-sdk/provider";
+import type { Usage } from "../gate/gate.ts";
 import type { Metering } from "../gate/metering.ts";
-import { Attempt, type CallTime } from "./attempt.ts";
+import { Attempt, type CallTime, type Operation } from "./attempt.ts";
 import { mayReasonUnseen } from "./bounds/hidden_reasoning.ts";
 import { usageBound } from "./bounds/token_bound.ts";
 import { meterStream, readToFirstToken } from "./metered_stream.ts";
@@ -36,10 +37,17 @@ export interface Target {
 
 /** Meters the calls of the first of these models; where it fails before its first token, the others are asked in turn. */
 export function meter(targets: Target[], metering: Metering): LanguageModelV4Middleware {
+  const ask = <T>(params: LanguageModelV4CallOptions, call: ModelCall<T>): Promise<T> =>
+    attemptEach(
+      "chat",
+      targets.map((target) => candidateOf(target, params, metering, call)),
+      metering,
+      params.abortSignal,
+    );
   return {
     specificationVersion: "v4",
     wrapGenerate: ({ params }) =>
-      attemptEach(targets, params, metering, async (attempt, model, bounded) => {
+      ask(params, async (attempt, model, bounded) => {
         const usage = new UsageReader(attempt.product);
         try {
           const result = await model.doGenerate({ ...bounded, abortSignal: attempt.signal });
@@ -61,13 +69,33 @@ export function meter(targets: Target[], metering: Metering): LanguageModelV4Mid
         }
       }),
     wrapStream: ({ params }) =>
-      attemptEach(targets, params, metering, async (attempt, model, bounded) => {
+      ask(params, async (attempt, model, bounded) => {
         const { result, started } = await startStream(attempt, model, bounded);
         attempt.begun();
         metering.onFirstToken?.();
         const passRaw = params.includeRawChunks === true;
         return { ...result, stream: meterStream(started, attempt, passRaw) };
       }),
+  };
+}
+
+type ModelCall<T> = (attempt: Attempt, model: LanguageModelV4, bounded: Bounded) => Promise<T>;
+
+function candidateOf<T>(
+  { product, bind, model }: Target,
+  params: LanguageModelV4CallOptions,
+  { env }: Metering,
+  call: ModelCall<T>,
+): Candidate<T> {
+  return {
+    product,
+    prepare() {
+      const bounded = bind(params, env.defaultMaxOutputTokens);
+      return {
+        bound: usageBound(bounded, product),
+        call: (attempt) => call(attempt, model(attempt.request), bounded),
+      };
+    },
   };
 }
 
@@ -82,30 +110,46 @@ async function startStream(attempt: Attempt, model: LanguageModelV4, bounded: Bo
   return { result, started: await readToFirstToken(stream.getReader(), attempt, mayHide) };
 }
 
+/** A model that may be called. */
+export interface Candidate<T> {
+  product: Product;
+  /**
+   * What a call of it may use at most, and the call.
+   * @throws SpendgateError invalid_request for what cannot be bounded.
+   */
+  prepare(): { bound: Usage; call: (attempt: Attempt) => Promise<T> };
+}
+
 /** Calls the models in turn until one answers, each as often as it may be tried, until the request's time is over. */
-async function attemptEach<T>(
-  targets: Target[],
-  params: LanguageModelV4CallOptions,
+export async function attemptEach<T>(
+  operation: Operation,
+  candidates: Candidate<T>[],
   metering: Metering,
-  call: (attempt: Attempt, model: LanguageModelV4, bounded: Bounded) => Promise<T>,
+  abortSignal?: AbortSignal,
 ): Promise<T> {
   const deadline = deadlineOf(metering);
   let failure: unknown;
-  for (const [index, { product, bind, model }] of targets.entries()) {
-    const bounded = bind(params, metering.env.defaultMaxOutputTokens);
-    const bound = usageBound(bounded, product);
+  for (const [index, { product, prepare }] of candidates.entries()) {
+    const { bound, call } = prepare();
     for (let retry = 0; retry <= metering.env.maxRetries; retry++) {
-      const time = shareOf(deadline, targets.length - index, failure);
-      const attempt = await Attempt.open("chat", product, bound, metering, params, time);
+      const time = shareOf(deadline, candidates.length - index, failure);
+      const attempt = await Attempt.open(
+        operation,
+        product,
+        bound,
+        metering,
+        { abortSignal },
+        time,
+      );
       try {
-        return await call(attempt, model(attempt.request), bounded);
+        return await call(attempt);
       } catch (error) {
         failure = attempt.fail(error);
         if (mustEnd(attempt)) throw failure;
         const delay = retryDelayMs(error, retry);
         const hasTime = Date.now() + delay < deadline;
         if (!isRetryable(error) || retry === metering.env.maxRetries || !hasTime) break;
-        await pause(delay, [params.abortSignal, metering.gone]);
+        await pause(delay, [abortSignal, metering.gone]);
       }
     }
   }

@@ -6,14 +6,15 @@ import type {
   LanguageModelV4CallOptions,
 } from "@ai-sdk/provider";
 import { wrapEmbeddingModel, wrapLanguageModel } from "ai";
+import type { Usage } from "../gate/gate.ts";
 import type { Metering } from "../gate/metering.ts";
-import { Attempt } from "./attempt.ts";
+import { Attempt, type Operation } from "./attempt.ts";
 import { boundEmbedding, embeddingBound } from "./bounds/embedding_bound.ts";
 import { boundCall, inputTokenBound } from "./bounds/token_bound.ts";
-import { deadlineOf, meter, shareOf, type Target } from "./meter.ts";
+import { attemptEach, deadlineOf, meter, shareOf, type Target } from "./meter.ts";
 import { type Product, parseModelName } from "./model_name.ts";
 import type { OpenAIApi } from "./providers/openai_api.ts";
-import { countOfAnthropic, embeddingModel, languageModel } from "./providers/registry.ts";
+import { countOfAnthropic, embeddingModel, languageModel, postOf } from "./providers/registry.ts";
 import { UsageReader } from "./usage/usage.ts";
 
 export { providerNames } from "./providers/registry.ts";
@@ -98,4 +99,42 @@ export function meteredEmbeddingModel(name: string, metering: Metering): Embeddi
       },
     },
   });
+}
+
+/** A request in OpenAI's format that goes to its provider as it is. */
+export interface PlainRequest {
+  operation: Operation;
+  product: Product;
+  /** Below the provider's base URL. */
+  path: string;
+  body: string | FormData;
+  /** What it may use at most. */
+  bound: Usage;
+}
+
+/** What came of one, and what the provider says that it used: undefined where it does not say, and the bound is charged. */
+export interface PlainAnswer<T> {
+  answer: T;
+  usage: Usage | undefined;
+}
+
+/**
+ * What `read` makes of a provider's answer to such a request, metered likewise; tried again as often as a chat is.
+ * @throws SpendgateError invalid_request when the provider is not known, not set up, or speaks another format; what the
+ *   gate says; upstream_error.
+ */
+export async function meteredRequest<T>(
+  { operation, product, path, body, bound }: PlainRequest,
+  metering: Metering,
+  read: (response: Response) => Promise<PlainAnswer<T>>,
+): Promise<T> {
+  const post = postOf(product.provider);
+  const call = async (attempt: Attempt) => {
+    const { fetch } = attempt.request;
+    const response = await post(path, body, { fetch, signal: attempt.signal });
+    const { answer, usage } = await read(response);
+    attempt.settle(usage);
+    return answer;
+  };
+  return attemptEach(operation, [{ product, prepare: () => ({ bound, call }) }], metering);
 }

@@ -10,6 +10,7 @@ export interface Product {
 /** Names that are known without their provider in front. */
 const FAMILIES: [RegExp, string][] = [
   [/^(ft:)?(gpt-|o\d|chatgpt-|text-embedding-)/, "openai"],
+  [/^(whisper|tts|dall-e|(omni|text)-moderation)-/, "openai"],
   [/^claude-/, "anthropic"],
   [/^(gemini-|gemma-)/, "google"],
 ];

@@ -38,6 +38,8 @@ values
   ('llm', 'image_output_tokens', 'output_tokens', true, 'Output tokens of images'),
   ('llm', 'web_searches', null, true, 'Web searches made by the provider'),
   ('llm', 'requests', null, true, 'Calls, where a provider charges per call'),
+  ('llm', 'characters', null, true, 'Characters of a text that is spoken'),
+  ('llm', 'audio_seconds', null, true, 'Seconds of audio that is transcribed; may be fractional'),
   ('e2b', 'vcpu_seconds', null, true, 'vCPUs × seconds that the sandbox ran'),
   ('e2b', 'gib_seconds', null, true, 'GiB of memory × seconds that the sandbox ran');
 

@@ -40,13 +40,13 @@ begin
   v_wrong := jsonb_path_query_first(v_numbers, '$.keyvalue() ? (
     @.value.type() <> "null" && (
       @.value.type() <> "number" || @.value < 0 || @.value > 1000000000000
-      || (@.value % 1 <> 0 && @.key <> "memory_gib")
+      || (@.value % 1 <> 0 && @.key <> "memory_gib" && @.key <> "audio_seconds")
       || (@.value == 0 && (@.key == "vcpus" || @.key == "memory_gib"))
     )
   )');
   if v_wrong is not null then
     perform spend_private.fail_usage(
-      v_wrong ->> 'key', 'is not a whole number from 0 to 1e12 (memory_gib and vcpus: above 0; memory_gib: may be fractional)'
+      v_wrong ->> 'key', 'is not a whole number from 0 to 1e12 (memory_gib and vcpus: above 0; memory_gib and audio_seconds: may be fractional)'
     );
   end if;
 
@@ -80,7 +80,7 @@ begin
 end;
 $$;
 comment on function spend_private.read_usage is
-  'Validates usage and counts it in meters. Counts are whole and not negative, memory_gib may be fractional; a null count is unknown. Pricing finds out whether a key of LLM usage is a meter. Raises 22023 invalid_usage with the field.';
+  'Validates usage and counts it in meters. Counts are whole and not negative, memory_gib and audio_seconds may be fractional; a null count is unknown. Pricing finds out whether a key of LLM usage is a meter. Raises 22023 invalid_usage with the field.';
 
 create function spend_private.fail_text(p_usage jsonb, p_texts text[])
 returns void

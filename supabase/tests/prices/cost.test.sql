@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(26);
+select plan(29);
 
 insert into spend.tenants (id, name) values ('aaaaaaaa-0000-4000-8000-000000000001', 'A');
 insert into spend.prices (resource_type, provider, product, meter, unit_size, usd, tier_from, effective_from) values
@@ -16,6 +16,10 @@ insert into spend.prices (resource_type, provider, product, meter, unit_size, us
   ('llm', 'test', 'tiered', 'output_tokens', 1000000, 8, 32000, '2020-01-01'),
   ('llm', 'test', 'tiny', 'input_tokens', 1000000, 0.000001, 0, '2020-01-01'),
   ('llm', 'test', 'tiny', 'output_tokens', 1000000, 0, 0, '2020-01-01');
+
+insert into spend.prices (resource_type, provider, product, meter, unit_size, usd, effective_from) values
+  ('llm', 'test', 'ear', 'audio_seconds', 3600, 0.36, '2020-01-01'),
+  ('llm', 'test', 'mouth', 'characters', 1000000, 15, '2020-01-01');
 
 -- What a call costs: provider and model, then counts.
 create function pg_temp.cost(p_provider text, p_model text, p_counts jsonb, p_at timestamptz default now())
@@ -36,6 +40,9 @@ $$;
 
 -- Exact
 select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000, "output_tokens": 500}'), 0.0016, '1,000 tokens in at $1 and 500 out at $1.20 per million cost $0.0016');
+select is(pg_temp.cost('test', 'ear', '{"input_tokens": 0, "output_tokens": 0, "audio_seconds": 12.47}'), 0.001247, '12.47 seconds of audio at $0.36 an hour cost $0.001247');
+select is(pg_temp.cost('test', 'mouth', '{"input_tokens": 0, "output_tokens": 0, "characters": 27}'), 0.000405, '27 characters at $15 per million cost $0.000405');
+select throws_ok($$select pg_temp.cost('test', 'mouth', '{"characters": 1.5}')$$, '22023', 'invalid_usage', 'Half a character is no count');
 select is(pg_temp.cost('test', 'tiny', '{"input_tokens": 1, "output_tokens": 0}'), 0.000000000001, 'One token at $0.000001 per million costs a millionth of a millionth of a dollar');
 select is(pg_temp.cost('test', 'thinker', '{"input_tokens": 1000, "output_tokens": 500, "reasoning_tokens": 200}'), 0.00216, '200 of 500 tokens out are reasoning, and cost $4 per million');
 select is(pg_temp.cost('test', 'plain', '{"input_tokens": 1000, "output_tokens": 500, "reasoning_tokens": 200}'), 0.0016, 'Reasoning without a price of its own costs what output costs');

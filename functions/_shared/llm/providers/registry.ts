@@ -1,9 +1,10 @@
 // The providers: their SDKs, their keys, the names of their models. For metered_model.ts alone;
 // a check in CI says so. An SDK is loaded by the first call of its provider.
-import type {
-  EmbeddingModelV4,
-  LanguageModelV4,
-  LanguageModelV4CallOptions,
+import {
+  APICallError,
+  type EmbeddingModelV4,
+  type LanguageModelV4,
+  type LanguageModelV4CallOptions,
 } from "@ai-sdk/provider";
 import * as z from "zod";
 import { notConfigured } from "../../runtime/env.ts";
@@ -20,9 +21,22 @@ import { type OpenAIApi, openaiApi } from "./openai_api.ts";
 interface Provider {
   language(model: string, fetch: Fetch, api: OpenAIApi): LanguageModelV4;
   embedding?(model: string, fetch: Fetch): EmbeddingModelV4;
+  post?: Post;
 }
 
 type Fetch = typeof fetch;
+
+/**
+ * Sends a request in OpenAI's format, as it is, to a path below the provider's base URL.
+ * @throws APICallError of an answer that refuses.
+ */
+export type Post = (
+  path: string,
+  body: string | FormData,
+  through: { fetch: Fetch; signal: AbortSignal },
+) => Promise<Response>;
+
+const OPENAI_URL = "https://api.openai.com/v1";
 
 const BUILT_IN = ["openai", "anthropic", "google"];
 
@@ -119,6 +133,29 @@ function openai(apiKey: string, baseURL: string | undefined): Provider {
       lazyEmbeddingModel("openai", model, async () =>
         (await provider(fetch)).embeddingModel(model),
       ),
+    post: postTo(baseURL ?? OPENAI_URL, apiKey),
+  };
+}
+
+function postTo(baseURL: string, apiKey: string | undefined): Post {
+  return async (path, body, through) => {
+    const url = `${baseURL.replace(/\/+$/, "")}/${path}`;
+    const headers = {
+      ...(apiKey && { authorization: `Bearer ${apiKey}` }),
+      ...(typeof body === "string" && { "content-type": "application/json" }),
+    };
+    const { fetch, signal } = through;
+    const response = await fetch(url, { method: "POST", headers, body, signal });
+    if (response.ok) return response;
+    throw new APICallError({
+      message: `The provider answered ${response.status}.`,
+      url,
+      // What was asked is in no error.
+      requestBodyValues: {},
+      statusCode: response.status,
+      responseHeaders: Object.fromEntries(response.headers),
+      responseBody: await response.text().catch(() => undefined),
+    });
   };
 }
 
@@ -164,6 +201,7 @@ function compatible(name: string, baseURL: string, apiKey: string | undefined): 
       lazyLanguageModel(name, model, async () => (await provider(fetch)).chatModel(model)),
     embedding: (model, fetch) =>
       lazyEmbeddingModel(name, model, async () => (await provider(fetch)).embeddingModel(model)),
+    post: postTo(baseURL, apiKey),
   };
 }
 
@@ -229,6 +267,16 @@ export function embeddingModel(
   const found = find(provider).embedding?.(model, fetch);
   if (!found) throw unusableModel(`${provider} has no embeddings.`);
   return found;
+}
+
+/**
+ * What sends requests in OpenAI's format to a provider.
+ * @throws SpendgateError invalid_request when the provider is not known, not set up, or speaks another format.
+ */
+export function postOf(provider: string): Post {
+  const { post } = find(provider);
+  if (!post) throw unusableModel(`${provider} does not speak OpenAI's format.`);
+  return post;
 }
 
 /** @throws SpendgateError not_configured for one that is set up wrongly. */

@@ -118,6 +118,13 @@ export class UsageReader {
   }
 }
 
+/** What the `usage` of an answer says that is neither a text nor an embedding; undefined where it is no whole report. */
+export function reportedUsage(product: Product, usage: unknown): Usage | undefined {
+  const reader = new UsageReader(product);
+  reader.seeBody({ usage });
+  return reader.usage;
+}
+
 /** The counts of the input, as they were held. */
 function inputOf(bound: Usage): Usage {
   return Object.fromEntries(
