@@ -52,7 +52,7 @@ export async function lockMutants(): Promise<Mutant[]> {
     for (const [pattern, to] of LOCKS) {
       for (const match of text.matchAll(pattern)) {
         const clause = match[0].trim().replace(/\s+/g, " ");
-        const name = `lock removed: ${functionAt(text, match.index)}: ${clause}`;
+        const name = nameOf(`lock removed: ${functionAt(text, match.index)}: ${clause}`, mutants);
         if (name in NOT_NEEDED) continue;
         // Enough of what stands before it that the text is there once.
         const before = text.slice(0, match.index);
@@ -66,6 +66,12 @@ export async function lockMutants(): Promise<Mutant[]> {
     }
   }
   return mutants;
+}
+
+/** The second lock of a kind in a function is told by a number. */
+function nameOf(lock: string, mutants: Mutant[]): string {
+  const alike = mutants.filter(({ name }) => name.replace(/ \(\d+\)$/, "") === lock).length;
+  return alike === 0 ? lock : `${lock} (${alike + 1})`;
 }
 
 /** Where the last function of a text begins. */

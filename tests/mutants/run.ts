@@ -2,10 +2,12 @@
 //   npm run test:mutants -- --only 'policy|settle'    mutants whose name matches
 //   npm run test:mutants -- --list                    their names alone
 //   npm run test:mutants -- --jobs 1                  as many at a time (default 2)
+//   npm run test:mutants -- --resume results.jsonl    passes over what that file says was killed or survived, and goes on in it
+//   npm run test:mutants -- --patience 3              limits three times as long: a test that runs out of time proves nothing
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { appendFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import postgres, { type Sql } from "postgres";
 import { applyDatabaseSettings, bootstrap } from "../../scripts/stack/bootstrap.ts";
@@ -20,16 +22,20 @@ import { functionMutants } from "./functions.ts";
 import { guardMutants } from "./guards.ts";
 import { lockMutants } from "./locks.ts";
 import type { Change, Mutant } from "./mutant.ts";
+import { isLate, type Red, redInVitest } from "./red.ts";
 
 const BASE = "spendgate_base";
-/** A mutant that makes a test hang is noticed, too. */
-const TEST_SECONDS = 240;
 const PGTAP = "pgtap ";
 
+const OUTCOMES = ["killed", "timed out", "survived"] as const;
+
+/** A line of the file of results. */
 interface Verdict {
-  mutant: Mutant;
-  /** The test that went red; null: none did. */
-  killedBy: string | null;
+  name: string;
+  /** Timed out: no assertion failed, but a test ran out of time, as it may on a busy machine. */
+  outcome: (typeof OUTCOMES)[number];
+  /** The tests that were red. */
+  red: string[];
 }
 
 const { values: options } = parseArgs({
@@ -37,8 +43,13 @@ const { values: options } = parseArgs({
     only: { type: "string" },
     list: { type: "boolean" },
     jobs: { type: "string", default: "2" },
+    resume: { type: "string" },
+    patience: { type: "string", default: "1" },
   },
 });
+
+/** A mutant that makes a test hang is noticed, too. */
+const TEST_SECONDS = 240 * Number(options.patience);
 
 await main(async () => {
   const server = await startDatabase();
@@ -51,18 +62,23 @@ await main(async () => {
     if (options.list) return mutants.forEach(({ name }) => void console.log(name));
     await admin.unsafe(`alter database ${BASE} with allow_connections false`);
 
+    const results = options.resume ?? join(STACK_DATA, `mutants-${randomUUID()}.jsonl`);
+    const verdicts = new Map((await earlier(results)).map((verdict) => [verdict.name, verdict]));
+    const open = mutants
+      .filter(({ name }) => (verdicts.get(name)?.outcome ?? "timed out") === "timed out")
+      .sort((one, other) => racesOf(one) - racesOf(other));
+    console.log(`${open.length} of ${mutants.length} mutants; results go to ${results}`);
+
     const run = (test: string, template: string, functions?: string) =>
       redTest(test, { server: server.url, template, functions });
-    await demandGreen(mutants, (test) => run(test, BASE));
-    const verdicts = await inParallel(mutants, Number(options.jobs), async (mutant, index) => {
-      const verdict = {
-        mutant,
-        killedBy: await tryMutant(mutant, index, admin, server.urlOf, run),
-      };
-      console.log(`${verdict.killedBy === null ? "SURVIVED" : "killed  "}  ${mutant.name}`);
-      return verdict;
+    const demandGreen = greenWithoutMutant((test) => run(test, BASE));
+    await inParallel(open, Number(options.jobs), async (mutant, index) => {
+      const verdict = await tryMutant(mutant, index, admin, server.urlOf, run, demandGreen);
+      verdicts.set(mutant.name, verdict);
+      await appendFile(results, `${JSON.stringify(verdict)}\n`);
+      console.log(`${verdict.outcome.padEnd(9)}  ${mutant.name}`);
     });
-    report(verdicts);
+    report(mutants, verdicts);
   } finally {
     await admin.end();
     await server.stop();
@@ -88,20 +104,32 @@ async function select(url: string): Promise<Mutant[]> {
   }
 }
 
-/** Red proves nothing of a test that is red without a mutant. */
-async function demandGreen(
-  mutants: Mutant[],
-  run: (test: string) => Promise<string | null>,
-): Promise<void> {
-  const tests = [...new Set(mutants.flatMap((mutant) => mutant.tests))];
-  await inParallel(tests, Number(options.jobs), async (test) => {
-    const red = await run(test);
-    if (red !== null) throw new Error(`${test} is red without any mutant: ${red}`);
-  });
-  console.log(`${tests.length} runs are green without a mutant; ${mutants.length} mutants`);
+/** What takes long; pgTAP takes seconds. */
+function racesOf({ tests }: Mutant): number {
+  return tests.filter((test) => !test.startsWith(PGTAP)).length;
 }
 
-type Run = (test: string, template: string, functions?: string) => Promise<string | null>;
+/** The verdicts of a run that was broken off. */
+async function earlier(results: string): Promise<Verdict[]> {
+  await mkdir(dirname(results), { recursive: true });
+  await appendFile(results, "");
+  const lines = (await readFile(results, "utf8")).split("\n").filter((line) => line !== "");
+  return lines.map((line) => JSON.parse(line));
+}
+
+/** Red proves nothing of a test that is red without a mutant: each that goes red runs without one, once. */
+function greenWithoutMutant(
+  run: (test: string) => Promise<Red | null>,
+): (test: string) => Promise<void> {
+  const runs = new Map<string, Promise<Red | null>>();
+  return async (test) => {
+    if (!runs.has(test)) runs.set(test, run(test));
+    const red = await runs.get(test);
+    if (red) throw new Error(`${test} is red without any mutant: ${red.names.join("; ")}`);
+  };
+}
+
+type Run = (test: string, template: string, functions?: string) => Promise<Red | null>;
 
 async function tryMutant(
   mutant: Mutant,
@@ -109,10 +137,13 @@ async function tryMutant(
   admin: Sql,
   urlOf: (database: string) => string,
   run: Run,
-): Promise<string | null> {
-  const { change, tests } = mutant;
+  demandGreen: (test: string) => Promise<void>,
+): Promise<Verdict> {
+  const { change } = mutant;
   if ("file" in change && change.file.startsWith("functions/")) {
-    return withFunctions(change, (folder) => firstRed(tests, (test) => run(test, BASE, folder)));
+    return withFunctions(change, (folder) =>
+      judge(mutant, (test) => run(test, BASE, folder), demandGreen),
+    );
   }
   const name = `mutant_${index}`;
   await admin.unsafe(`create database ${name} template ${BASE}`);
@@ -126,21 +157,27 @@ async function tryMutant(
       await sql.end();
     }
     await admin.unsafe(`alter database ${name} with allow_connections false`);
-    return await firstRed(tests, (test) => run(test, name));
+    return await judge(mutant, (test) => run(test, name), demandGreen);
   } finally {
     await admin.unsafe(`drop database ${name} with (force)`);
   }
 }
 
-async function firstRed(
-  tests: string[],
-  run: (test: string) => Promise<string | null>,
-): Promise<string | null> {
+/** Runs the tests of a mutant until an assertion fails. */
+async function judge(
+  { name, tests }: Mutant,
+  run: (test: string) => Promise<Red | null>,
+  demandGreen: (test: string) => Promise<void>,
+): Promise<Verdict> {
+  const late: string[] = [];
   for (const test of tests) {
     const red = await run(test);
-    if (red !== null) return red;
+    if (red === null) continue;
+    await demandGreen(test);
+    if (!red.late) return { name, outcome: "killed", red: red.names };
+    late.push(...red.names);
   }
-  return null;
+  return { name, outcome: late.length > 0 ? "timed out" : "survived", red: late };
 }
 
 async function statementOf(change: Change): Promise<string> {
@@ -178,15 +215,15 @@ interface Place {
   functions?: string;
 }
 
-/** Runs a test; answers the first thing that is red in it, or null. */
-async function redTest(test: string, place: Place): Promise<string | null> {
+/** Runs a test until something in it is red; null: nothing is. */
+async function redTest(test: string, place: Place): Promise<Red | null> {
   return test.startsWith(PGTAP)
     ? redPgtap(test.slice(PGTAP.length), place)
     : redVitest(test, place);
 }
 
 /** The pgTAP files of that part of a path, in a copy of the template, without a process of their own for each mutant. */
-async function redPgtap(part: string, { server, template }: Place): Promise<string | null> {
+async function redPgtap(part: string, { server, template }: Place): Promise<Red | null> {
   const name = `pgtap_${randomUUID().replaceAll("-", "")}`;
   const url = Object.assign(new URL(server), { pathname: `/${name}` }).href;
   const admin = postgres(server, { max: 1, onnotice: () => {} });
@@ -204,7 +241,7 @@ async function redPgtap(part: string, { server, template }: Place): Promise<stri
       const outcome = await runPgtap(sql, file);
       const red = outcome.assertions.find(({ result }) => !result.ok && !result.todo);
       const fault = red ? red.result.name : pgtapFault(outcome);
-      if (fault !== null) return `${file}: ${fault}`;
+      if (fault !== null) return { names: [`${file}: ${fault}`], late: isLate(fault) };
     }
     return null;
   } finally {
@@ -217,7 +254,7 @@ async function redPgtap(part: string, { server, template }: Place): Promise<stri
 async function redVitest(
   test: string,
   { server, template, functions }: Place,
-): Promise<string | null> {
+): Promise<Red | null> {
   const [file, name] = test.split(" -t ");
   const child = spawn(
     process.execPath,
@@ -237,6 +274,7 @@ async function redVitest(
         SPENDGATE_TEST_TEMPLATE: template,
         // What storms for a minute in `npm test` finds a missing lock in seconds.
         SPENDGATE_DEADLOCK_SECONDS: "10",
+        SPENDGATE_TEST_PATIENCE: options.patience,
         ...(functions && { SPENDGATE_TEST_FUNCTIONS: functions }),
       },
       stdio: ["ignore", "pipe", "pipe"],
@@ -255,46 +293,44 @@ async function redVitest(
   }, TEST_SECONDS * 1000);
   const code = await new Promise<number | null>((done) => child.once("close", done));
   clearTimeout(timer);
-  if (late) return `${test}: not done after ${TEST_SECONDS} s`;
+  if (late) return { names: [`${test}: not done after ${TEST_SECONDS} s`], late };
   if (code === 0) return null;
-  return /^ FAIL {2}(.*)$/m.exec(output)?.[1] ?? `${test}: ${output.trim().split("\n").at(-1)}`;
+  return redInVitest(output) ?? { names: [`${test}: ${output.trim().split("\n").at(-1)}`], late };
 }
 
-function report(verdicts: Verdict[]): void {
-  const kinds = new Map<string, { killed: number; survived: number }>();
-  for (const { mutant, killedBy } of verdicts) {
-    const kind = mutant.name.split(":")[0] ?? "";
-    const counts = kinds.get(kind) ?? { killed: 0, survived: 0 };
-    counts[killedBy === null ? "survived" : "killed"] += 1;
-    kinds.set(kind, counts);
+function report(mutants: Mutant[], verdicts: Map<string, Verdict>): void {
+  const judged = mutants.map((mutant) => ({
+    ...mutant,
+    ...(verdicts.get(mutant.name) as Verdict),
+  }));
+  const kindOf = (name: string) => name.split(":")[0];
+  console.log(`\n${OUTCOMES.join("  ")}  kind`);
+  for (const kind of new Set(judged.map(({ name }) => kindOf(name)))) {
+    const counts = OUTCOMES.map((outcome) => {
+      const found = judged.filter((each) => kindOf(each.name) === kind && each.outcome === outcome);
+      return String(found.length).padStart(outcome.length);
+    });
+    console.log(`${counts.join("  ")}  ${kind}`);
   }
-  console.log("\nkilled  survived  kind");
-  for (const [kind, { killed, survived }] of kinds) {
-    console.log(`${String(killed).padStart(6)}  ${String(survived).padStart(8)}  ${kind}`);
+  for (const { name, outcome, red, tests } of judged) {
+    if (outcome === "killed") continue;
+    console.log(`\n${outcome}: ${name}\n  ${(outcome === "survived" ? tests : red).join("\n  ")}`);
+    process.exitCode = 1;
   }
-  const survivors = verdicts.filter(({ killedBy }) => killedBy === null);
-  if (survivors.length === 0) return;
-  console.log("\nNo test went red for:");
-  for (const { mutant } of survivors) {
-    console.log(`  ${mutant.name}\n    tried: ${mutant.tests.join("; ")}`);
-  }
-  process.exitCode = 1;
 }
 
-async function inParallel<T, R>(
+async function inParallel<T>(
   items: T[],
   jobs: number,
-  work: (item: T, index: number) => Promise<R>,
-): Promise<R[]> {
-  const results: R[] = [];
+  work: (item: T, index: number) => Promise<void>,
+): Promise<void> {
   let next = 0;
   await Promise.all(
     Array.from({ length: jobs }, async () => {
       while (next < items.length) {
         const index = next++;
-        results[index] = await work(items[index] as T, index);
+        await work(items[index] as T, index);
       }
     }),
   );
-  return results;
 }
