@@ -420,14 +420,14 @@ export const guardMutants: Mutant[] = [
     "40_reservations/settle.sql",
     " and v_actual.cost_usd <= v_reservation.estimated_cost_usd",
     "",
-    [vitest("race/settle_crash")],
+    [vitest("race/reserve", "of a settle and its commit")],
   ),
   guard(
     "a released call settles without waiting for the disk",
     "40_reservations/settle.sql",
     " and v_reservation.status = 'held'",
     "",
-    [vitest("race/settle_crash")],
+    [vitest("race/reserve", "of a settle and its commit")],
   ),
   // Booking: once, in full, where it was held.
   guard(

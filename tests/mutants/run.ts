@@ -11,7 +11,7 @@ import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import postgres, { type Sql } from "postgres";
 import { applyDatabaseSettings, bootstrap } from "../../scripts/stack/bootstrap.ts";
-import { startDatabase } from "../../scripts/stack/database.ts";
+import { type DatabaseServer, startDatabase } from "../../scripts/stack/database.ts";
 import { main } from "../../scripts/stack/main.ts";
 import { migrate } from "../../scripts/stack/migrate.ts";
 import { PROJECT, STACK_DATA } from "../../scripts/stack/paths.ts";
@@ -21,11 +21,31 @@ import { changedText, demandTexts } from "./change.ts";
 import { functionMutants } from "./functions.ts";
 import { guardMutants } from "./guards.ts";
 import { lockMutants } from "./locks.ts";
-import type { Change, Mutant } from "./mutant.ts";
+import { type Change, type Mutant, pgtap } from "./mutant.ts";
 import { isLate, type Red, redInVitest } from "./red.ts";
 
 const BASE = "spendgate_base";
 const PGTAP = "pgtap ";
+
+/** What was red, and the test, or part of it, that shows it. */
+interface RedRun extends Red {
+  test: string;
+}
+
+/** What a test is to run on. */
+interface Subject {
+  /** The mutant as SQL; empty: none. */
+  change: string;
+  /** A database with it, to copy. */
+  template: () => Promise<string>;
+  /** The folder of the functions, unless it is the project's. */
+  functions?: string;
+}
+
+const BASELINE: Subject = { change: "", template: async () => BASE };
+
+/** Databases for pgTAP that no test runs in. */
+const idlePgtap: Sql[] = [];
 
 const OUTCOMES = ["killed", "timed out", "survived"] as const;
 
@@ -52,7 +72,8 @@ const { values: options } = parseArgs({
 const TEST_SECONDS = 240 * Number(options.patience);
 
 await main(async () => {
-  const server = await startDatabase();
+  // What no crash is to survive need not wait for the disk.
+  const server = await startDatabase({ settings: { fsync: "off" } });
   const admin = postgres(server.url, { max: 4, onnotice: () => {} });
   try {
     await admin.unsafe(`create database ${BASE}`);
@@ -69,17 +90,16 @@ await main(async () => {
       .sort((one, other) => racesOf(one) - racesOf(other));
     console.log(`${open.length} of ${mutants.length} mutants; results go to ${results}`);
 
-    const run = (test: string, template: string, functions?: string) =>
-      redTest(test, { server: server.url, template, functions });
-    const demandGreen = greenWithoutMutant((test) => run(test, BASE));
+    const demandGreen = greenWithoutMutant((test) => redTest(test, server, BASELINE));
     await inParallel(open, Number(options.jobs), async (mutant, index) => {
-      const verdict = await tryMutant(mutant, index, admin, server.urlOf, run, demandGreen);
+      const verdict = await tryMutant(mutant, index, server, admin, demandGreen);
       verdicts.set(mutant.name, verdict);
       await appendFile(results, `${JSON.stringify(verdict)}\n`);
       console.log(`${verdict.outcome.padEnd(9)}  ${mutant.name}`);
     });
     report(mutants, verdicts);
   } finally {
+    await Promise.all(idlePgtap.map((sql) => sql.end()));
     await admin.end();
     await server.stop();
   }
@@ -119,9 +139,9 @@ async function earlier(results: string): Promise<Verdict[]> {
 
 /** Red proves nothing of a test that is red without a mutant: each that goes red runs without one, once. */
 function greenWithoutMutant(
-  run: (test: string) => Promise<Red | null>,
+  run: (test: string) => Promise<RedRun | null>,
 ): (test: string) => Promise<void> {
-  const runs = new Map<string, Promise<Red | null>>();
+  const runs = new Map<string, Promise<RedRun | null>>();
   return async (test) => {
     if (!runs.has(test)) runs.set(test, run(test));
     const red = await runs.get(test);
@@ -129,51 +149,60 @@ function greenWithoutMutant(
   };
 }
 
-type Run = (test: string, template: string, functions?: string) => Promise<Red | null>;
-
 async function tryMutant(
   mutant: Mutant,
   index: number,
+  server: DatabaseServer,
   admin: Sql,
-  urlOf: (database: string) => string,
-  run: Run,
   demandGreen: (test: string) => Promise<void>,
 ): Promise<Verdict> {
-  const { change } = mutant;
-  if ("file" in change && change.file.startsWith("functions/")) {
-    return withFunctions(change, (folder) =>
-      judge(mutant, (test) => run(test, BASE, folder), demandGreen),
+  if ("file" in mutant.change && mutant.change.file.startsWith("functions/")) {
+    return withFunctions(mutant.change, (functions) =>
+      judge(mutant, (test) => redTest(test, server, { ...BASELINE, functions }), demandGreen),
     );
   }
   const name = `mutant_${index}`;
-  await admin.unsafe(`create database ${name} template ${BASE}`);
+  const change = await statementOf(mutant.change);
+  let made: Promise<string> | undefined;
+  const template = () => {
+    made ??= makeTemplate(name, change, server, admin);
+    return made;
+  };
   try {
-    const sql = postgres(urlOf(name), { max: 1, onnotice: () => {} });
-    try {
-      await sql.unsafe(await statementOf(change)).catch((error) => {
-        throw new Error(`${mutant.name}: ${error.message}`);
-      });
-    } finally {
-      await sql.end();
-    }
-    await admin.unsafe(`alter database ${name} with allow_connections false`);
-    return await judge(mutant, (test) => run(test, name), demandGreen);
+    return await judge(mutant, (test) => redTest(test, server, { change, template }), demandGreen);
   } finally {
-    await admin.unsafe(`drop database ${name} with (force)`);
+    if (made) await admin.unsafe(`drop database if exists ${name} with (force)`);
   }
+}
+
+async function makeTemplate(
+  name: string,
+  change: string,
+  server: DatabaseServer,
+  admin: Sql,
+): Promise<string> {
+  await admin.unsafe(`create database ${name} template ${BASE}`);
+  const sql = postgres(server.urlOf(name), { max: 1, onnotice: () => {} });
+  try {
+    await sql.unsafe(change);
+  } finally {
+    await sql.end();
+  }
+  await admin.unsafe(`alter database ${name} with allow_connections false`);
+  return name;
 }
 
 /** Runs the tests of a mutant until an assertion fails. */
 async function judge(
   { name, tests }: Mutant,
-  run: (test: string) => Promise<Red | null>,
+  run: (test: string) => Promise<RedRun | null>,
   demandGreen: (test: string) => Promise<void>,
 ): Promise<Verdict> {
   const late: string[] = [];
   for (const test of tests) {
     const red = await run(test);
     if (red === null) continue;
-    await demandGreen(test);
+    await demandGreen(red.test);
     if (!red.late) return { name, outcome: "killed", red: red.names };
     late.push(...red.names);
   }
@@ -209,52 +238,63 @@ async function withFunctions<T>(
   }
 }
 
-interface Place {
-  server: string;
-  template: string;
-  functions?: string;
-}
-
 /** Runs a test until something in it is red; null: nothing is. */
-async function redTest(test: string, place: Place): Promise<Red | null> {
+async function redTest(
+  test: string,
+  server: DatabaseServer,
+  { change, template, functions }: Subject,
+): Promise<RedRun | null> {
   return test.startsWith(PGTAP)
-    ? redPgtap(test.slice(PGTAP.length), place)
-    : redVitest(test, place);
+    ? redPgtap(test.slice(PGTAP.length), server, change)
+    : redVitest(test, server.url, await template(), functions);
 }
 
-/** The pgTAP files of that part of a path, in a copy of the template, without a process of their own for each mutant. */
-async function redPgtap(part: string, { server, template }: Place): Promise<Red | null> {
-  const name = `pgtap_${randomUUID().replaceAll("-", "")}`;
-  const url = Object.assign(new URL(server), { pathname: `/${name}` }).href;
-  const admin = postgres(server, { max: 1, onnotice: () => {} });
-  await admin.unsafe(`create database ${name} template ${template}`);
+/** The pgTAP files of that part of a path, each with the change in its transaction, which it rolls back. */
+async function redPgtap(
+  part: string,
+  server: DatabaseServer,
+  change: string,
+): Promise<RedRun | null> {
+  const files = pgtapFiles(part);
+  if (files.length === 0) throw new Error(`no pgTAP file has ${part} in its path`);
+  const sql = idlePgtap.pop() ?? (await openPgtap(server));
+  try {
+    for (const file of files) {
+      await sql.unsafe(`begin; ${change}`).simple();
+      const outcome = await runPgtap(sql, file);
+      await sql.unsafe("rollback");
+      await sql.unsafe("discard all");
+      const red = outcome.assertions.find(({ result }) => !result.ok && !result.todo);
+      const fault = red ? red.result.name : pgtapFault(outcome);
+      if (fault !== null) {
+        return { test: pgtap(file), names: [`${file}: ${fault}`], late: isLate(fault) };
+      }
+    }
+    return null;
+  } finally {
+    idlePgtap.push(sql);
+  }
+}
+
+async function openPgtap(server: DatabaseServer): Promise<Sql> {
+  const url = server.urlOf(`pgtap_${randomUUID().replaceAll("-", "")}`);
+  const admin = postgres(server.url, { max: 1 });
+  await admin.unsafe(`create database ${new URL(url).pathname.slice(1)} template ${BASE}`);
+  await admin.end();
   await applyDatabaseSettings(url);
-  const sql = postgres(url, {
+  return postgres(url, {
     max: 1,
     onnotice: () => {},
     connection: { statement_timeout: TEST_SECONDS * 1000 },
   });
-  try {
-    const files = pgtapFiles(part);
-    if (files.length === 0) throw new Error(`no pgTAP file has ${part} in its path`);
-    for (const file of files) {
-      const outcome = await runPgtap(sql, file);
-      const red = outcome.assertions.find(({ result }) => !result.ok && !result.todo);
-      const fault = red ? red.result.name : pgtapFault(outcome);
-      if (fault !== null) return { names: [`${file}: ${fault}`], late: isLate(fault) };
-    }
-    return null;
-  } finally {
-    await sql.end({ timeout: 5 });
-    await admin.unsafe(`drop database ${name} with (force)`);
-    await admin.end();
-  }
 }
 
 async function redVitest(
   test: string,
-  { server, template, functions }: Place,
-): Promise<Red | null> {
+  server: string,
+  template: string,
+  functions?: string,
+): Promise<RedRun | null> {
   const [file, name] = test.split(" -t ");
   const child = spawn(
     process.execPath,
@@ -293,9 +333,10 @@ async function redVitest(
   }, TEST_SECONDS * 1000);
   const code = await new Promise<number | null>((done) => child.once("close", done));
   clearTimeout(timer);
-  if (late) return { names: [`${test}: not done after ${TEST_SECONDS} s`], late };
+  if (late) return { test, names: [`${test}: not done after ${TEST_SECONDS} s`], late };
   if (code === 0) return null;
-  return redInVitest(output) ?? { names: [`${test}: ${output.trim().split("\n").at(-1)}`], late };
+  const red = redInVitest(output);
+  return { test, ...(red ?? { names: [`${test}: ${output.trim().split("\n").at(-1)}`], late }) };
 }
 
 function report(mutants: Mutant[], verdicts: Map<string, Verdict>): void {
