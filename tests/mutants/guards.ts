@@ -221,8 +221,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "the planner chooses the order in which a call's balances are locked",
     "40_reservations/03_hold.sql",
-    "set enable_mergejoin = 'off'\n",
-    "",
+    "b.quota_id = any (array[q.quota_id])",
+    "b.quota_id = q.quota_id",
     [vitest("scale/lock_order")],
   ),
   guard(
