@@ -260,7 +260,8 @@ async function redPgtap(
   const sql = idlePgtap.pop() ?? (await openPgtap(server));
   try {
     for (const file of files) {
-      await sql.unsafe(`begin; ${change}`).simple();
+      // A mutant has written, so whatever is compared with it has, too.
+      await sql.unsafe(`begin; select pg_current_xact_id(); ${change}`).simple();
       const outcome = await runPgtap(sql, file);
       await sql.unsafe("rollback");
       await sql.unsafe("discard all");
