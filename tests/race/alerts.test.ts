@@ -198,22 +198,25 @@ describe("Two deliveries of one alert", () => {
     expect(alert?.is_delivered).toBe(true);
   });
 
-  it("of which one ends while the other is given up: who gives up does not wait", async () => {
+  it("of which one ends while it is given up, and the other was sent: who gives up does not wait, and the alert is closed", async () => {
     await sql`select spend.save_alert_channel(null, 'email', 'mail', 'a@example.com')`;
     await report(sql, "one");
-    const [sent, lost] = (await claim(sql)).map(({ delivery_id }) => delivery_id);
+    const [sent, slow] = (await claim(sql)).map(({ delivery_id }) => delivery_id);
+    await sql`select spend.finish_delivery(${sent})`;
     await sql`
-      update spend.alert_deliveries set attempts = 12, next_attempt_at = now() where id = ${lost}`;
+      update spend.alert_deliveries set attempts = 12, next_attempt_at = now() where id = ${slow}`;
     await withSessions(sql, 2, async (a, b) => {
       await a.sql`begin`;
-      await a.sql`select spend.finish_delivery(${sent})`;
+      // As finish_delivery begins.
+      await a.sql`select from spend.alerts for no key update`;
       const claiming = claim(b.sql);
       expect(await endsOrWaits(sql, b, claiming)).toBe("ended");
       expect(await claiming).toEqual([]);
+      await a.sql`select spend.finish_delivery(${slow})`;
       await a.sql`commit`;
     });
-    const [row] = await sql`select is_given_up from spend.alert_deliveries where id = ${lost}`;
-    expect(row?.is_given_up).toBe(true);
+    const [alert] = await sql`select delivered_at is not null as is_delivered from spend.alerts`;
+    expect(alert?.is_delivered).toBe(true);
   });
 });
 

@@ -329,7 +329,7 @@ describe("A forced interleaving", () => {
   it("of a settle and its commit waits for the disk unless settings say otherwise, the request to the API is that settle alone, and its hold covers it", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 100, 8);
-    const holdOf = async () => (await reserve(sql, tenantId, null, 1)).reservation_id;
+    const holdOf = async () => (await reserve(sql, tenantId, null, 1)).reservation_id as string;
     const commitOf = async ({ path = "/rpc/settle", before = "select 1", usd = 0.5, id = "" }) => {
       const held = id || (await holdOf());
       return sql.begin(async (a) => {
