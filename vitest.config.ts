@@ -3,6 +3,9 @@ import { LongestFirst } from "./tests/support/longest_first.ts";
 
 const UNIT = "tests/unit/**/*.test.ts";
 
+/** Factor of the limits, for a machine that is slow or busy. */
+const PATIENCE = Number(process.env.SPENDGATE_TEST_PATIENCE ?? 1);
+
 export default defineConfig({
   test: {
     projects: [
@@ -23,8 +26,8 @@ export default defineConfig({
     maxWorkers: 2,
     // Test users' passwords: at lite's usual cost they took a good tenth of the processor time of a test with a stack.
     env: { LITE_AUTH_BCRYPT_COST: "4" },
-    testTimeout: 90_000,
-    hookTimeout: 120_000,
+    testTimeout: 90_000 * PATIENCE,
+    hookTimeout: 120_000 * PATIENCE,
     teardownTimeout: 30_000,
   },
 });

@@ -16,6 +16,10 @@ describe("Mutants", async () => {
     await demandTexts(mutants);
   });
 
+  it("have names of their own, by which a run is resumed", () => {
+    expect(new Set(mutants.map(({ name }) => name)).size).toBe(mutants.length);
+  });
+
   it("name with -t tests that exist", () => {
     const named = [...new Set(mutants.flatMap(({ tests }) => tests))].flatMap((test) => {
       const [file, name] = test.split(" -t ");

@@ -215,8 +215,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "the planner chooses the order in which a call's balances are locked",
     "40_reservations/03_hold.sql",
-    "set enable_mergejoin = 'off'\n",
-    "",
+    "b.quota_id = any (array[q.quota_id])",
+    "b.quota_id = q.quota_id",
     [vitest("scale/lock_order")],
   ),
   guard(
@@ -414,14 +414,14 @@ export const guardMutants: Mutant[] = [
     "40_reservations/settle.sql",
     " and v_actual.cost_usd <= v_reservation.estimated_cost_usd",
     "",
-    [vitest("race/settle_crash")],
+    [vitest("race/reserve", "of a settle and its commit")],
   ),
   guard(
     "a released call settles without waiting for the disk",
     "40_reservations/settle.sql",
     " and v_reservation.status = 'held'",
     "",
-    [vitest("race/settle_crash")],
+    [vitest("race/reserve", "of a settle and its commit")],
   ),
   // Booking: once, in full, where it was held.
   guard(

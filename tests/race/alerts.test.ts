@@ -3,7 +3,7 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTenant, addTestModel, reserve, usageOf } from "../support/spend.ts";
-import { endsOrWaits, untilLockWaits, untilWaits, withSessions } from "./sessions.ts";
+import { endsOrWaits, interleave, untilLockWaits, untilWaits, withSessions } from "./sessions.ts";
 
 const HOOK = JSON.stringify([{ name: "hook", kind: "webhook", quiet_minutes: 0 }]);
 
@@ -78,21 +78,33 @@ describe("Fifty concurrent calls of 2 of 100", () => {
 describe("A deliverer", () => {
   const subjects = Array.from({ length: 20 }, (_, n) => `subject ${n}`);
 
-  it("that is claiming makes another neither wait nor get the same", async () => {
-    await report(sql, ...subjects);
-    // Handed over, so that both find something to claim.
-    await claim(sql, 0);
-    await withSessions(sql, 2, async (a, b) => {
-      await a.sql`begin`;
-      const first = await claim(a.sql, 10);
-      expect(first).toHaveLength(10);
-      await b.sql`set lock_timeout = '1s'`;
-      const second = await claim(b.sql, 100);
-      await b.sql`reset lock_timeout`;
-      expect(subjectsOf([...first, ...second])).toEqual([...subjects].sort());
-      await a.sql`commit`;
-    });
-  });
+  it.each([
+    ["to the environment's channel", async () => {}],
+    [
+      "to rows",
+      () => sql`
+        update spend.alert_deliveries set channel_kind = 'email', channel = 'mail',
+          channel_id = (select (spend.save_alert_channel(null, 'email', 'mail', 'a@example.com')).id)`,
+    ],
+  ])(
+    "that is claiming deliveries %s makes another neither wait nor get the same",
+    async (_, send) => {
+      await report(sql, ...subjects);
+      // Handed over, so that both find something to claim.
+      await claim(sql, 0);
+      await send();
+      await withSessions(sql, 2, async (a, b) => {
+        await a.sql`begin`;
+        const first = await claim(a.sql, 10);
+        expect(first).toHaveLength(10);
+        await b.sql`set lock_timeout = '1s'`;
+        const second = await claim(b.sql, 100);
+        await b.sql`reset lock_timeout`;
+        expect(subjectsOf([...first, ...second])).toEqual([...subjects].sort());
+        await a.sql`commit`;
+      });
+    },
+  );
 
   it("that is handing alerts over makes another neither wait nor hand them over, too", async () => {
     await report(sql, ...subjects);
@@ -176,13 +188,32 @@ describe("Two deliveries of one alert", () => {
     await sql`select spend.save_alert_channel(null, 'email', 'mail', 'a@example.com')`;
     await report(sql, "one");
     const [first, second] = (await claim(sql)).map(({ delivery_id }) => delivery_id);
+    const finished = await interleave(
+      sql,
+      (a) => a`select spend.finish_delivery(${first})`,
+      (b) => b`select spend.finish_delivery(${second}) as is_done`,
+    );
+    expect(finished).toEqual([{ is_done: true }]);
+    const [alert] = await sql`select delivered_at is not null as is_delivered from spend.alerts`;
+    expect(alert?.is_delivered).toBe(true);
+  });
+
+  it("of which one ends while it is given up, and the other was sent: who gives up does not wait, and the alert is closed", async () => {
+    await sql`select spend.save_alert_channel(null, 'email', 'mail', 'a@example.com')`;
+    await report(sql, "one");
+    const [sent, slow] = (await claim(sql)).map(({ delivery_id }) => delivery_id);
+    await sql`select spend.finish_delivery(${sent})`;
+    await sql`
+      update spend.alert_deliveries set attempts = 12, next_attempt_at = now() where id = ${slow}`;
     await withSessions(sql, 2, async (a, b) => {
       await a.sql`begin`;
-      await a.sql`select spend.finish_delivery(${first})`;
-      const finishing = b.sql`select spend.finish_delivery(${second}) as is_done`.execute();
-      await untilWaits(sql, b);
+      // As finish_delivery begins.
+      await a.sql`select from spend.alerts for no key update`;
+      const claiming = claim(b.sql);
+      expect(await endsOrWaits(sql, b, claiming)).toBe("ended");
+      expect(await claiming).toEqual([]);
+      await a.sql`select spend.finish_delivery(${slow})`;
       await a.sql`commit`;
-      expect(await finishing).toEqual([{ is_done: true }]);
     });
     const [alert] = await sql`select delivered_at is not null as is_delivered from spend.alerts`;
     expect(alert?.is_delivered).toBe(true);

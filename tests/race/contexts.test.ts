@@ -3,7 +3,7 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addQuota, addTenant, verifyBalances } from "../support/spend.ts";
-import { untilLockWaits } from "./sessions.ts";
+import { interleave, untilLockWaits, type Work } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -88,5 +88,19 @@ it("Twenty concurrent ends of one context book its seconds once", async () => {
     select usage -> 'seconds' as seconds from spend.cost_events
     where conversation_id = ${conversation}`;
   expect(events).toHaveLength(1);
+  expect(await verifyBalances(sql)).toEqual([]);
+});
+
+it("A sandbox without a context that is reported by two at once is charged once", async () => {
+  const { sql } = database;
+  const sandbox = randomUUID();
+  const started = new Date(Date.now() - 3_600_000);
+  const ended = new Date(Date.now() - 60_000);
+  const charge: Work = (session) => session`
+    select spend.book_stray_sandbox(${tenantId}, ${sandbox}, 'base', 2, 0.5, ${started}, ${ended})::float8 as usd`;
+
+  const [second] = await interleave(sql, charge, charge);
+
+  expect(second?.usd).toBe(0);
   expect(await verifyBalances(sql)).toEqual([]);
 });

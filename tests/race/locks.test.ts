@@ -694,3 +694,10 @@ describe("The ledger's state", () => {
     );
   });
 });
+
+it("Of two slices of the verification at once, the second waits before it looks at anything", async () => {
+  const verify: Work = (session) => session`select spend_private.verify_slice() as rows`;
+  await interleave(verify, verify, async (b) =>
+    expect(await held(b)).toEqual(["RowShareLock spend_private.verification_state"]),
+  );
+});

@@ -326,6 +326,40 @@ describe("A forced interleaving", () => {
     expect(await commitOf("/rpc/reserve", "select pg_current_xact_id()", 1)).toBe("on");
   });
 
+  it("of a settle and its commit waits for the disk unless settings say otherwise, the request to the API is that settle alone, and its hold covers it", async () => {
+    const { sql } = database;
+    const tenantId = await addTenant(sql, 100, 8);
+    const holdOf = async () => (await reserve(sql, tenantId, null, 1)).reservation_id as string;
+    const commitOf = async ({ path = "/rpc/settle", before = "select 1", usd = 0.5, id = "" }) => {
+      const held = id || (await holdOf());
+      return sql.begin(async (a) => {
+        await a`select set_config('request.path', ${path}, true)`;
+        await a.unsafe(before);
+        await a`select spend.settle(${held}, ${a.json(usageOf(usd))})`;
+        const [row] = await a`select current_setting('synchronous_commit') as value`;
+        return row?.value;
+      });
+    };
+    expect(await commitOf({})).toBe("on");
+    await sql`update spend.settings set settle_asynchronously = true`;
+    try {
+      expect(await commitOf({})).toBe("off");
+      expect(await commitOf({ path: "" })).toBe("on");
+      expect(await commitOf({ path: "/rpc/of_my_own" })).toBe("on");
+      expect(await commitOf({ before: "select pg_current_xact_id()" })).toBe("on");
+      // The hold that a crash brings back would expire for less than the call costs.
+      expect(await commitOf({ usd: 1 })).toBe("off");
+      expect(await commitOf({ usd: 1.5 })).toBe("on");
+      const released = await holdOf();
+      await sql`select spend.release(${released})`;
+      expect(await commitOf({ id: released })).toBe("on");
+      const [after] = await sql`select current_setting('synchronous_commit') as value`;
+      expect(after?.value).toBe("on");
+    } finally {
+      await sql`update spend.settings set settle_asynchronously = false`;
+    }
+  });
+
   it("of a settle with the expiry of its hold has expiry pass over it, and take the others", async () => {
     const { sql } = database;
     const tenantId = await addTenant(sql, 100, 8);

@@ -103,7 +103,10 @@ async function waitAndCommit(
   await b.sql`begin`;
   const answer = second(b.sql);
   answer.catch(() => {});
-  await untilWaits(sql, b);
+  if ((await endsOrWaits(sql, b, answer)) === "ended") {
+    await answer;
+    throw new Error("B did not wait");
+  }
   await meanwhile(b);
   await a.sql`commit`;
   const rows = await answer;

@@ -53,12 +53,11 @@ async function held(): Promise<string> {
 }
 
 /** As the Data API does it: a transaction of the request's path. Answers the settlement, and whether its commit waits. */
-async function settle(id: string, { path = "/rpc/settle", before = "select 1", usd = SPENT } = {}) {
+async function settle(id: string) {
   return sql.begin(async (transaction) => {
-    await transaction`select set_config('request.path', ${path}, true)`;
-    await transaction.unsafe(before);
+    await transaction`select set_config('request.path', '/rpc/settle', true)`;
     const [row] = await transaction`
-      select status, cost_usd::float8 as usd from spend.settle(${id}, ${sql.json(usageOf(usd))})`;
+      select status, cost_usd::float8 as usd from spend.settle(${id}, ${sql.json(usageOf(SPENT))})`;
     const [commit] = await transaction`select current_setting('synchronous_commit') as waits`;
     return { status: row?.status, usd: row?.usd, waits: commit?.waits };
   });
@@ -124,22 +123,4 @@ it("A settle that did not wait is undone by a crash: held again, charged at its 
   expect(await settle(id)).toMatchObject({ status: "settled", usd: SPENT });
   expect(await ledgerUsd()).toBe(SPENT);
   expect(await verifyBalances(sql)).toEqual([]);
-});
-
-it("With the setting, what is more than a settle over the API waits for the disk all the same", async () => {
-  await settleAsynchronously(true);
-  const commitOf = async (around: Parameters<typeof settle>[1]) =>
-    (await settle(await held(), around)).waits;
-  expect(await commitOf({})).toBe("off");
-  expect(await commitOf({ path: "" })).toBe("on");
-  expect(await commitOf({ path: "/rpc/of_my_own" })).toBe("on");
-  expect(await commitOf({ before: "select pg_current_xact_id()" })).toBe("on");
-  // The hold that a crash brings back would expire for less than the call costs.
-  expect(await commitOf({ usd: HELD })).toBe("off");
-  expect(await commitOf({ usd: HELD + 0.5 })).toBe("on");
-  const released = await held();
-  await sql`select spend.release(${released})`;
-  expect((await settle(released)).waits).toBe("on");
-  const [after] = await sql`select current_setting('synchronous_commit') as waits`;
-  expect(after?.waits).toBe("on");
 });

@@ -45,7 +45,8 @@ async function plansOf(work: (sql: Sql) => Promise<void>): Promise<Plan[]> {
       set auto_explain.log_min_duration = 0;
       set auto_explain.log_nested_statements = on;
       set auto_explain.log_format = json;
-      set client_min_messages = log`);
+      set client_min_messages = log;
+      set enable_nestloop = off`);
     await work(connection);
   } finally {
     await connection.end();

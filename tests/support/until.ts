@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
+/** Factor of all deadlines, for a machine that is slow or busy. */
+const PATIENCE = Number(process.env.SPENDGATE_TEST_PATIENCE ?? 1);
+
 type Truthy<T> = Exclude<T, false | null | undefined>;
 
 /**
@@ -11,11 +14,11 @@ export async function until<T>(
   condition: () => T | Promise<T>,
   seconds = 30,
 ): Promise<Truthy<T>> {
-  const deadline = Date.now() + seconds * 1000;
+  const deadline = Date.now() + seconds * 1000 * PATIENCE;
   for (;;) {
     const answer = await condition();
     if (answer) return answer as Truthy<T>;
-    if (Date.now() > deadline) throw new Error(`${seconds} s passed without: ${what}`);
+    if (Date.now() > deadline) throw new Error(`${seconds * PATIENCE} s passed without: ${what}`);
     await sleep(25);
   }
 }
