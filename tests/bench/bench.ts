@@ -26,6 +26,7 @@ import { hotUser } from "./scenarios/hot_user.ts";
 import { http } from "./scenarios/http.ts";
 import { nearLimit } from "./scenarios/near_limit.ts";
 import { observe } from "./scenarios/observe.ts";
+import { pool } from "./scenarios/pool.ts";
 import { rateLimiter } from "./scenarios/rate_limiter.ts";
 import { refusalFlood } from "./scenarios/refusal_flood.ts";
 import { refusals } from "./scenarios/refusals.ts";
@@ -35,6 +36,7 @@ import { createWorld, warmUp, within } from "./world.ts";
 const SCENARIOS: Record<string, Scenario> = {
   calls,
   batches,
+  pool,
   floor,
   shared_quota: sharedQuota,
   hot_tenant: hotTenant,

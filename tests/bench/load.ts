@@ -1,6 +1,6 @@
 // The load: so many connections, each sending its next call when the last was answered.
 import { readFile } from "node:fs/promises";
-import postgres, { type ISql, type ReservedSql } from "postgres";
+import postgres, { type ISql, type Sql } from "postgres";
 
 /** One call, by the connection with this number. */
 export type Call = (sql: ISql, connection: number) => Promise<unknown>;
@@ -15,7 +15,8 @@ export interface Load {
 }
 
 export interface Connections {
-  all: ReservedSql[];
+  /** One for each caller. */
+  all: ISql[];
   close(): Promise<void>;
 }
 
@@ -28,11 +29,7 @@ export async function connect(
   count: number,
   settings: Record<string, string | number> = {},
 ): Promise<Connections> {
-  const sql = postgres(url, {
-    max: count,
-    onnotice: () => {},
-    connection: { plan_cache_mode: "force_generic_plan", enable_seqscan: "off", ...settings },
-  });
+  const sql = open(url, count, settings);
   const all = await Promise.all(Array.from({ length: count }, () => sql.reserve()));
   return {
     all,
@@ -41,6 +38,32 @@ export async function connect(
       await sql.end();
     },
   };
+}
+
+/**
+ * Callers who share so many connections by the transaction, as behind a pooler: each call waits for one that is free.
+ */
+export async function connectPooled(
+  url: string,
+  callers: number,
+  count: number,
+): Promise<Connections> {
+  const sql = open(url, count, {}, { max_pipeline: 1 });
+  return { all: Array.from({ length: callers }, () => sql), close: () => sql.end() };
+}
+
+function open(
+  url: string,
+  count: number,
+  settings: Record<string, string | number>,
+  options: { max_pipeline?: number } = {},
+): Sql {
+  return postgres(url, {
+    max: count,
+    onnotice: () => {},
+    connection: { plan_cache_mode: "force_generic_plan", enable_seqscan: "off", ...settings },
+    ...options,
+  });
 }
 
 /** Sends calls over all connections for so many seconds. */
@@ -105,13 +128,17 @@ async function measured(
   return { rate: latencies.length / seconds, processor: processor / latencies.length, latencies };
 }
 
-function processesOf(connections: Connections): Promise<number[]> {
-  return Promise.all(
+async function processesOf(connections: Connections): Promise<number[]> {
+  const processes = await Promise.all(
     connections.all.map(async (sql) => {
-      const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
+      // Long enough that callers who share connections meet all of them.
+      const [row] = await sql<
+        { pid: number }[]
+      >`select pg_backend_pid() as pid from pg_sleep(0.02)`;
       return row?.pid ?? Number.NaN;
     }),
   );
+  return [...new Set(processes)];
 }
 
 /** Microseconds that these processes have run so far, by Linux's scheduler; unknown elsewhere. */
