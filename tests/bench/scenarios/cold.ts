@@ -23,6 +23,7 @@ const PROVIDERS = [
 const AT_ONCE: Record<string, string[]> = {
   chat: [OTEL, E2B, ...PROVIDERS],
   openai: [OTEL, ...PROVIDERS],
+  anthropic: [OTEL, ...PROVIDERS],
   sandbox: [OTEL, E2B],
   maintenance: [OTEL, E2B],
   alerts: [OTEL],
