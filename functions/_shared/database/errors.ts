@@ -63,17 +63,12 @@ export function isUnknownFunction({ code }: Pick<DatabaseFailure, "code">): bool
   return code === "PGRST202" || code === "PGRST203" || code === "42883";
 }
 
-/** The SQLSTATE, or PostgREST's code, that the gate could not answer for. */
-export function sqlstateOf(error: unknown): string | undefined {
-  if (!(error instanceof SpendgateError) || !(error.cause instanceof Error)) return undefined;
-  return "sqlstate" in error.cause ? String(error.cause.sqlstate ?? "") || undefined : undefined;
-}
 
 /** Whether a call may have been carried out although no answer came, or none that could be read: no SQLSTATE says that it was not. */
 export function isLost(error: unknown): boolean {
   if (!(error instanceof SpendgateError) || !(error.cause instanceof Error)) return false;
   const mayBeDone = error.code === "quota_unavailable" || error.code === "not_configured";
-  return mayBeDone && sqlstateOf(error) === undefined;
+  return mayBeDone && !("sqlstate" in error.cause && error.cause.sqlstate);
 }
 
 /** The database gave no answer, or none that can be used. */

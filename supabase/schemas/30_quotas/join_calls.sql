@@ -25,4 +25,4 @@ begin
 end;
 $$;
 comment on function spend_private.try_join_calls is
-  'join_calls for batches over many tenants: returns false at once while the tenant''s quotas are being changed. The batch has locked the table itself.';
+  'join_calls for batches over many tenants: returns false at once while the tenant''s quotas are being changed. The batch locks the table itself.';

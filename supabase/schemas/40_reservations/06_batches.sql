@@ -29,6 +29,7 @@ comment on type spend_private.batched_call is
 create type spend_private.batched_quota as (
   quota spend_private.applicable_quota,
   tenant_id uuid,
+  call_usd numeric,
   cost_usd numeric,
   hold spend.reservation_hold,
   is_below_threshold boolean,
@@ -36,7 +37,7 @@ create type spend_private.batched_quota as (
   error jsonb
 );
 comment on type spend_private.batched_quota is
-  'A quota that calls of a batch count in, and their cost. tenant_id: that of the first of them. hold: the balance that holds cost_usd. room_usd: what the quota has left; all its slots are locked, and nothing is held yet. error: why its calls fail.';
+  'A quota that calls of a batch count in, and their cost. tenant_id, call_usd: that of the first of them, and its own cost. hold: the balance that holds cost_usd. room_usd: what the quota has left; all its slots are locked, and nothing is held yet. error: why its calls fail.';
 
 create type spend_private.settlement as (
   reservation_id uuid,

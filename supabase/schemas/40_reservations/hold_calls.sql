@@ -2,6 +2,8 @@ create function spend_private.hold_calls(p_batch spend_private.batched_call[], p
 returns spend_private.batched_call[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+-- Others wait for what the batch has locked already: shorter than single calls wait.
+set lock_timeout = '500ms'
 as $$
 declare
   v_quotas spend_private.batched_quota[];
@@ -9,11 +11,18 @@ declare
 begin
   p_batch := spend_private.look_at_calls(p_batch, p_now);
   v_quotas := spend_private.quotas_of(p_batch);
+  -- Before any balance is locked, as single calls do.
+  perform spend_private.open_periods(array(select q.quota from unnest(v_quotas) as q), p_now);
   v_held := spend_private.hold_together(v_quotas);
   if v_held is null then
     for v_place in 1..cardinality(v_quotas) loop
-      v_quotas[v_place] := spend_private.hold_batched(v_quotas[v_place], p_now);
+      v_quotas[v_place] := spend_private.hold_batched(v_quotas[v_place]);
+      if v_quotas[v_place].error is not null then
+        -- Once was enough: from here on for nobody.
+        perform set_config('lock_timeout', '1ms', true);
+      end if;
     end loop;
+    perform set_config('lock_timeout', '500ms', true);
     p_batch := spend_private.decide_calls(p_batch, v_quotas);
     v_held := spend_private.adjust_holds(v_quotas, spend_private.quotas_of(p_batch));
   end if;
@@ -68,14 +77,16 @@ as $$
 begin
   return array(
     select row(
-      row(a.quota_id, a.period_start, a.slots, a.is_enforced, false, true, false)::spend_private.applicable_quota,
-      a.tenant_id, a.cost_usd, null, null, null, null
+      row(a.quota_id, a.period_start, a.slots, a.is_enforced, false, a.has_room, false)::spend_private.applicable_quota,
+      a.tenant_id, a.call_usd, a.cost_usd, null, null, null, null
     )::spend_private.batched_quota
     from (
       select
         n.quota_id, n.period_start, n.slots, sum((b.call).cost_usd) as cost_usd,
         bool_or(n.is_enforced and coalesce((b.request).enforce, true)) as is_enforced,
-        (array_agg((b.call).tenant_id order by b.ordinality))[1] as tenant_id
+        bool_and(n.has_room) as has_room,
+        (array_agg((b.call).tenant_id order by b.ordinality))[1] as tenant_id,
+        (array_agg((b.call).cost_usd order by b.ordinality))[1] as call_usd
       from unnest(p_batch) with ordinality as b
       cross join lateral unnest(b.quotas) as n
       where b.is_pending
@@ -99,8 +110,6 @@ set enable_seqscan = 'off'
 -- A nested loop alone takes the quotas in their order, which is the lock order.
 set enable_hashjoin = 'off'
 set enable_mergejoin = 'off'
--- Others wait for what the batch has locked already: shorter than single calls wait.
-set lock_timeout = '500ms'
 as $$
 declare
   v_held spend_private.batched_quota[];
@@ -112,7 +121,7 @@ begin
     update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + q.cost_usd
     from (
       select
-        n.ordinality as place, n.quota, n.tenant_id, n.cost_usd, not (n.quota).is_enforced as is_observed,
+        n.ordinality as place, n.quota, n.tenant_id, n.call_usd, n.cost_usd, not (n.quota).is_enforced as is_observed,
         -- The only slot is waited for.
         case when (n.quota).slots = 1 then 0 else spend_private.free_slot(
           (n.quota).quota_id, (n.quota).period_start, (n.quota).slots, n.cost_usd, not (n.quota).is_enforced
@@ -129,7 +138,7 @@ begin
         else q.is_observed
       end
     returning q.place, row(
-      q.quota, q.tenant_id, q.cost_usd, row(b.quota_id, b.period_start, b.slot)::spend.reservation_hold,
+      q.quota, q.tenant_id, q.call_usd, q.cost_usd, row(b.quota_id, b.period_start, b.slot)::spend.reservation_hold,
       b.is_below_threshold, null, null
     )::spend_private.batched_quota as quota
   )
@@ -148,14 +157,12 @@ $$;
 comment on function spend_private.hold_together is
   'hold_at_once for a batch: holds the cost of each quota in one of its slots, by one statement that locks them in their order; or in none of them (null).';
 
-create function spend_private.hold_batched(p_quota spend_private.batched_quota, p_now timestamptz)
+create function spend_private.hold_batched(p_quota spend_private.batched_quota)
 returns spend_private.batched_quota
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
--- Others wait for what the batch has locked already: shorter than single calls wait.
-set lock_timeout = '500ms'
 as $$
 declare
   v_quota spend_private.applicable_quota := p_quota.quota;
@@ -164,6 +171,7 @@ declare
   v_used_usd numeric;
 begin
   -- In a free slot; in one that it waits for; by all of them.
+  v_quota.has_room := true;
   foreach v_quota.is_contended in array array[false, true] loop
     v_holding := spend_private.hold(array[v_quota], p_quota.cost_usd, true);
     if v_holding.full_place is null then
@@ -173,12 +181,6 @@ begin
     end if;
   end loop;
 
-  if not exists (
-    select from spend_private.quota_balances as b
-    where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
-  ) then
-    perform spend_private.open_balances(v_quota.quota_id, p_now);
-  end if;
   perform spend_private.lock_all_slots(v_quota.quota_id, v_quota.period_start);
   select q.limit_usd into v_limit_usd from spend.cost_quotas as q where q.id = v_quota.quota_id;
   select sum(b.spent_usd + b.reserved_usd) into v_used_usd
@@ -194,7 +196,7 @@ exception
 end;
 $$;
 comment on function spend_private.hold_batched is
-  'Holds the cost of the calls of a batch in one quota: in a slot with room, free or waited for. Where none has room for all of them, or the period is new: locks all slots, and says what is left.';
+  'Holds the cost of the calls of a batch in one quota: in a slot with room, free or waited for. Where none has room for all of them: locks all slots, and says what is left.';
 
 create function spend_private.decide_calls(
   p_batch spend_private.batched_call[],
@@ -321,6 +323,16 @@ begin
     p_batch[v_place] := v_call;
   end loop;
   perform spend_private.insert_reservations(p_batch, p_quotas, p_now);
+
+  -- What the batch itself holds may end first.
+  for v_place in 1..cardinality(p_batch) loop
+    v_call := p_batch[v_place];
+    continue when (v_call.answer).reason is distinct from 'in_flight' or (v_call.answer).replayed;
+    v_call.answer.retry_after := spend_private.seconds_until_hold_ends(
+      ((v_call.answer).quota).scope, (v_call.call).tenant_id, (v_call.call).user_id, p_now
+    );
+    p_batch[v_place] := v_call;
+  end loop;
   return p_batch;
 end;
 $$;
@@ -362,7 +374,7 @@ begin
     if v_step.quota_place is not null then
       v_quota := p_quotas[v_step.quota_place];
       v_warnings := v_warnings || spend_private.record_warnings(
-        v_quota.tenant_id, array[v_quota.hold], v_quota.cost_usd, p_now
+        v_quota.tenant_id, array[v_quota.hold], v_quota.call_usd, p_now
       );
     else
       v_call := p_batch[v_step.call_place];

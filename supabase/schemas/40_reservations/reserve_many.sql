@@ -14,7 +14,7 @@ comment on function spend.reserve_many is
   'Reserves the costs of up to 100 calls in one transaction, and answers each in its place as reserve does: admitted, refused, or with the error that reserve would have raised, while the others go on. Of calls that compete for what is left of a quota the earlier ones go first.
 calls: an array of objects with the arguments of reserve by name, and its defaults: [{"tenant_id", "user_id", "resource_type", "usage", "task", "conversation_id", "path_id", "idempotency_key", "ttl_seconds", "enforce", "metadata"}].
 A call that another transaction keeps waiting may answer with error.code 55P03: try it again, with reserve.
-Errors: 22023 invalid_usage when calls is no such array, 55P03 when a lock that all need is not granted within 3 s. For service_role.';
+Errors: 22023 invalid_usage when calls is no such array, 55P03 when a lock is not granted: nothing is held, send the calls by reserve. For service_role.';
 grant execute on function spend.reserve_many to service_role;
 
 create function spend_private.reserve_many(p_calls jsonb, p_now timestamptz default now())
@@ -106,8 +106,9 @@ begin
     end if;
   end loop;
 
-  -- Until every row that prices them is marked as used, and cannot change.
-  loop
+  -- Until every row that prices them is marked as used, and cannot change. Who was priced before is priced again, though
+  -- no row may be left to mark: somebody else may have marked them, or have changed them.
+  while exists (select from unnest(p_batch) as b where b.is_pending and (b.call).is_first_use) loop
     v_unmarked := array(
       select unnest(spend_private.unmarked_prices(
         (b.call).tenant_id, (b.call).resource_type, (b.call).provider, (b.call).priced_as, p_now
@@ -115,7 +116,6 @@ begin
       from unnest(p_batch) as b
       where b.is_pending and (b.call).is_first_use
     );
-    exit when v_unmarked = '{}';
     perform spend_private.fix_prices(v_unmarked);
     for v_place in 1..cardinality(p_batch) loop
       if p_batch[v_place].is_pending and (p_batch[v_place].call).is_first_use then
@@ -146,7 +146,7 @@ declare
   v_detail text;
   v_hint text;
 begin
-  if spend_private.tenant_key(v_request.tenant_id) <> all (p_joined) then
+  if v_request.tenant_id is not null and spend_private.tenant_key(v_request.tenant_id) <> all (p_joined) then
     p_call.error := spend_private.busy_answer(jsonb_build_object('tenant_id', v_request.tenant_id));
   elsif v_request.idempotency_key is not null and not pg_try_advisory_xact_lock(
     spend_private.request_lock(v_request.tenant_id, v_request.idempotency_key)

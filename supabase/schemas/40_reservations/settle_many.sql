@@ -14,7 +14,7 @@ comment on function spend.settle_many is
   'Charges the real costs of up to 100 reservations in one transaction, and answers each in its place as settle does, or with the error that settle would have raised, while the others go on.
 settlements: an array of objects with the arguments of settle by name, and its defaults: [{"reservation_id", "usage", "metadata"}].
 A settlement that another transaction keeps waiting may answer with error.code 55P03: try it again, with settle.
-Errors: 22023 invalid_usage when settlements is no such array, 55P03 when a lock that all need is not granted within 3 s. For service_role.';
+Errors: 22023 invalid_usage when settlements is no such array, 55P03 when a lock is not granted: nothing is booked, send them by settle. For service_role.';
 grant execute on function spend.settle_many to service_role;
 
 create function spend_private.settle_many(p_settlements jsonb, p_now timestamptz default now())
@@ -211,16 +211,20 @@ declare
   v_settlement spend_private.batched_settlement;
   v_usual spend_private.batched_settlement[] := '{}';
   v_ids uuid[] := '{}';
+  v_seen uuid[] := '{}';
   v_at integer;
 begin
   foreach v_settlement in array p_batch loop
-    if v_settlement.is_pending and (v_settlement.reservation).status = 'held'
+    continue when not v_settlement.is_pending;
+    -- Of several settlements of one reservation, the first.
+    if (v_settlement.reservation).status = 'held'
       and (v_settlement.actual).cost_usd <= (v_settlement.reservation).estimated_cost_usd
-      and (v_settlement.reservation).id <> all (v_ids)
+      and (v_settlement.reservation).id <> all (v_seen)
     then
       v_usual := v_usual || v_settlement;
       v_ids := v_ids || (v_settlement.reservation).id;
     end if;
+    v_seen := v_seen || (v_settlement.reservation).id;
   end loop;
   if cardinality(v_usual) = 0 then
     return p_batch;
@@ -253,7 +257,8 @@ create function spend_private.book_usual(
 returns spend_private.batched_settlement[]
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '1s'
+-- Shorter than it takes to find a deadlock: what comes after a wait is out of order.
+set lock_timeout = '700ms'
 as $$
 declare
   v_free spend_private.due_hold[];
@@ -276,10 +281,13 @@ exception
       end if;
     end loop;
     return p_usual;
+  -- One of them cannot be booked: book_apart finds out which.
+  when others then
+    return p_usual;
 end;
 $$;
 comment on function spend_private.book_usual is
-  'book_at_once; where a balance stays locked for a second, for those settlements alone that wait for none, while the others get 55P03.';
+  'book_at_once. Where a balance stays locked: for those settlements alone that wait for none, while the others get 55P03. Where one fails: for none, they stay pending.';
 
 create function spend_private.book_at_once(
   p_usual spend_private.batched_settlement[],
@@ -351,20 +359,20 @@ as $$
 declare
   v_hold spend.reservation_hold;
   v_last spend.reservation_hold;
+  v_call record;
   v_warnings spend.quota_details[] := '{}';
 begin
   foreach v_hold in array p_holds loop
     -- Once for all slots of a quota.
     continue when (v_hold.quota_id, v_hold.period_start) = (v_last.quota_id, v_last.period_start);
     v_last := v_hold;
+    select (s.reservation).tenant_id, (s.actual).cost_usd into v_call
+    from unnest(p_settled) as s
+    where v_hold.quota_id in (select h.quota_id from unnest((s.reservation).holds) as h)
+    limit 1;
     v_warnings := v_warnings || spend_private.record_warnings(
-      (
-        select (s.reservation).tenant_id
-        from unnest(p_settled) as s
-        where v_hold.quota_id in (select h.quota_id from unnest((s.reservation).holds) as h)
-        limit 1
-      ),
-      array[v_hold], 0, p_now
+      v_call.tenant_id,
+      array[v_hold], v_call.cost_usd, p_now
     );
   end loop;
   return v_warnings;
@@ -381,6 +389,7 @@ as $$
 declare
   v_settlement spend_private.batched_settlement;
   v_answer spend.settle_result;
+  v_has_waited boolean := false;
 begin
   for v_place in 1..cardinality(p_batch) loop
     v_settlement := p_batch[v_place];
@@ -390,11 +399,16 @@ begin
       where (b.answer).reservation_id = (v_settlement.reservation).id
       limit 1
     );
-    if v_answer.reservation_id is null then
-      v_settlement := spend_private.book_without_order(v_settlement, p_now);
-    else
+    if v_answer.reservation_id is not null then
       v_answer.warnings := '{}';
       v_settlement.answer := v_answer;
+    elsif v_has_waited then
+      v_settlement.error := spend_private.busy_answer(
+        jsonb_build_object('reservation_id', (v_settlement.reservation).id)
+      );
+    else
+      v_settlement := spend_private.book_without_order(v_settlement, p_now);
+      v_has_waited := coalesce(v_settlement.error ->> 'code' = '55P03', false);
     end if;
     v_settlement.is_pending := false;
     p_batch[v_place] := v_settlement;
@@ -412,8 +426,8 @@ create function spend_private.book_without_order(
 returns spend_private.batched_settlement
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- The balances of those before it are locked, and these come out of order. Whoever waits for a shorter time than it takes
--- to find a deadlock is in none for long.
+-- The balances of those before it are locked, and these come out of order: who waits for less time than it takes to find
+-- a deadlock ends each by itself. book_apart waits once in a batch.
 set lock_timeout = '300ms'
 as $$
 declare
@@ -425,6 +439,11 @@ begin
   );
   return p_settlement;
 exception
+  when lock_not_available then
+    p_settlement.error := spend_private.busy_answer(
+      jsonb_build_object('reservation_id', (p_settlement.reservation).id)
+    );
+    return p_settlement;
   when others then
     get stacked diagnostics v_detail = pg_exception_detail, v_hint = pg_exception_hint;
     p_settlement.error := spend_private.error_answer(sqlstate, sqlerrm, v_detail, v_hint);
