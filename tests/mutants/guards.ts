@@ -644,20 +644,6 @@ export const guardMutants: Mutant[] = [
     [vitest("race/arrivals")],
   ),
   guard(
-    "an adjustment does not wait for its user, who is joining",
-    "50_ledger/adjust.sql",
-    "if p_user_id is not null then\n    perform pg_advisory_xact_lock",
-    "if false then\n    perform pg_advisory_xact_lock",
-    [vitest("race/arrivals")],
-  ),
-  guard(
-    "who joins looks for no adjustment that is under way",
-    "30_quotas/follow_new_quotas.sql",
-    /if not pg_try_advisory_xact_lock_shared\([^;]*?\n {2}\) then/,
-    "if false then",
-    [vitest("race/arrivals")],
-  ),
-  guard(
     "members leave in the order of their rows",
     "10_tenants/seed_quotas.sql",
     "    order by spend_private.tenant_key(d.tenant_id), d.tenant_id, d.user_id\n",

@@ -275,30 +275,6 @@ it("A released call that is settled while another call opens a balance that is m
   expect(await verifyBalances(sql)).toEqual([]);
 });
 
-describe("An adjustment of $1.25 for a user who joins in the same moment", () => {
-  const adjusts: Work = (s) => s`
-    select spend.adjust(${tenantId}, 1.25, 'By hand', user_id => ${stranger})`;
-  const joinsAndCalls: Work = async (s) => {
-    await (arrivals["a member joins"] as Work)(s);
-    return [await reserve(s, tenantId, stranger, 0.5)];
-  };
-
-  it.each([
-    ["before it commits", adjusts, joinsAndCalls],
-    ["after it has begun", joinsAndCalls, adjusts],
-  ] as const)("counts when his first call opens his balance %s", async (_when, first, second) => {
-    // Nothing but the user's own quota makes the two meet.
-    await sql`delete from spend.plan_quotas where plan_id = ${plan} and scope = 'tenant'`;
-    await overlap(sql, first, second, true);
-    expect(await verifyBalances(sql)).toEqual([]);
-    const [balance] = await sql`
-      select sum(b.spent_usd)::float8 as spent, sum(b.reserved_usd)::float8 as held
-      from spend_private.quota_balances as b
-      join spend.cost_quotas as q on q.id = b.quota_id and q.tenant_id = ${tenantId} and q.scope_id = ${stranger}`;
-    expect(balance).toEqual({ spent: 1.25, held: 0.5 });
-  });
-});
-
 describe("Members of two tenants, of which the second has the first row,", () => {
   const all: Record<string, Work> = {
     leave: (s) => s`delete from spend.tenant_members where user_id = ${member}`,

@@ -12,9 +12,8 @@ begin
     when 'tenant_quota_changes' then return 1936748134;
     when 'recounts' then return 1936748135;
     when 'turns' then return 1936748136;
-    when 'adjustments' then return 1936748137;
   end case;
 end;
 $$;
 comment on function spend_private.lock_class is
-  'First number of the advisory locks that serialize transactions. calls, by tenant_key: join_calls, stop_calls. quota_changes, 0: lock_quota_changes. tenant_quota_changes, by tenant_key: lock_tenant_quota_changes. recounts, 0: stop_recounts. turns, by quota: await_turn. adjustments, by tenant_key: adjust, is_new_subject. Locks of one request or job have a key of 64 bits, hashed where they are taken.';
+  'First number of the advisory locks that serialize transactions. calls, by tenant_key: join_calls, stop_calls. quota_changes, 0: lock_quota_changes. tenant_quota_changes, by tenant_key: lock_tenant_quota_changes. recounts, 0: stop_recounts. turns, by quota: await_turn. Locks of one request or job have a key of 64 bits, hashed where they are taken.';

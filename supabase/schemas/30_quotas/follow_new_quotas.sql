@@ -28,7 +28,7 @@ for each statement execute function spend_private.follow_new_quotas();
 
 create function spend_private.is_new_subject(p_tenant_id uuid, p_scope_id uuid)
 returns boolean
-language plpgsql volatile
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -40,22 +40,14 @@ begin
     return not exists (select from spend.reservations as r where r.tenant_id = p_tenant_id)
       and not exists (select from spend.cost_events as e where e.tenant_id = p_tenant_id);
   end if;
-  if not exists (
+  return exists (
     select from spend.tenant_members as m
     where m.tenant_id = p_tenant_id and m.user_id = p_scope_id
       and m.created_at = now() and m.xmin = pg_current_xact_id()::xid
-  ) then
-    return false;
-  end if;
-  -- One does not have to be a member to get an adjustment: that of somebody in the tenant may be under way.
-  if not pg_try_advisory_xact_lock_shared(
-    spend_private.lock_class('adjustments'), spend_private.tenant_key(p_tenant_id)
-  ) then
-    return false;
-  end if;
+  )
   -- A member who returns may have earlier calls. Leaving waited for them: they have ended, or are seen here. One that was
   -- released may be charged at any time, also right now.
-  return not exists (
+  and not exists (
     select from spend.reservations as r
     where r.tenant_id = p_tenant_id and r.status = 'held' and r.user_id = p_scope_id
   )
@@ -70,4 +62,4 @@ begin
 end;
 $$;
 comment on function spend_private.is_new_subject is
-  'Whether a tenant, or a user as its member, is so new that nothing can be spent or held yet: there is nothing to count, and no call to wait for. An adjustment for users of the tenant waits from then on until this transaction ends.';
+  'Whether a tenant, or a user as its member, is so new that nothing can be spent or held yet: there is nothing to count, and no call to wait for.';

@@ -46,11 +46,6 @@ declare
   v_hash uuid;
   v_event_id bigint;
 begin
-  -- The user may be joining: whoever inserts him now is waited for, so that his quotas are seen here, or waits in its turn
-  -- (is_new_subject). Before any other lock.
-  if p_user_id is not null then
-    perform pg_advisory_xact_lock(spend_private.lock_class('adjustments'), spend_private.tenant_key(p_tenant_id));
-  end if;
   perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
   perform spend_private.check_adjustment(p_amount_usd, p_reason, p_resource_type, p_idempotency_key);
   select t.time_zone into v_time_zone from spend.tenants as t where t.id = p_tenant_id;
