@@ -1,7 +1,7 @@
 // Batches: reserve_many and settle_many answer each element as reserve and settle do, in one transaction that locks every
 // balance once and in the one order.
 import { randomUUID } from "node:crypto";
-import type { JSONValue, Sql } from "postgres";
+import type { ISql, JSONValue, Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import {
@@ -53,10 +53,10 @@ beforeAll(async () => {
 });
 afterAll(() => database?.close());
 
-async function reserveMany(on: Sql, calls: JSONValue) {
+async function reserveMany(on: ISql, calls: JSONValue) {
   return await on<Reserved[]>`select * from spend.reserve_many(${on.json(calls)})`;
 }
-async function settleMany(on: Sql, settlements: JSONValue) {
+async function settleMany(on: ISql, settlements: JSONValue) {
   return await on<Settled[]>`select * from spend.settle_many(${on.json(settlements)})`;
 }
 
@@ -226,6 +226,18 @@ describe("reserve_many", () => {
     const { error: _, ...rest } = answers[2] as Reserved;
     expect(new Set(Object.values(rest))).toEqual(new Set([null]));
     expect(await heldUsd(sql, tenant)).toBe(1);
+  });
+
+  it("says of calls without a tenant what reserve says", async () => {
+    const answers = await reserveMany(sql, [{ resource_type: "llm", usage: usageOf(1) }]);
+    expect(answers[0]?.error).toMatchObject({ code: "42501", message: "not_a_member" });
+  });
+
+  it("counts its own holds when it says when to try again", async () => {
+    const { tenant, user } = await callers(10);
+    const [, refused] = await reserveMany(sql, [call(tenant, user, 8), call(tenant, user, 8)]);
+    expect(refused).toMatchObject({ reason: "in_flight" });
+    expect(refused?.retry_after).toBeGreaterThan(20);
   });
 
   it("gives the stored answer to an idempotency key, within a batch too", async () => {
@@ -401,6 +413,29 @@ describe("reserve_many", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
+  it("waits once, however many balances stay locked", { timeout: 60_000 }, async () => {
+    const all = await Promise.all(Array.from({ length: 12 }, () => callers(10)));
+    for (const { tenant, user } of all) await reserve(sql, tenant, user, 1);
+    await withSessions(sql, 1, async (session) => {
+      await session.sql`begin`;
+      for (const { tenant } of all.slice(1)) await reserve(session.sql, tenant, null, 1);
+      // Twelve waits would take six seconds; the gate gives up after five.
+      const answers = await sql.begin(async (tx) => {
+        await tx`set local statement_timeout = '4s'`;
+        return await reserveMany(
+          tx,
+          all.map(({ tenant, user }) => call(tenant, user, 1)),
+        );
+      });
+      expect(answers.map(({ allowed, error }) => error?.code ?? allowed)).toEqual([
+        true,
+        ...Array(11).fill("55P03"),
+      ]);
+      await session.sql`commit`;
+    });
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
   it("opens a new period once, beside a call that does the same", async () => {
     const { tenant, user } = await callers(10, 4);
     await withSessions(sql, 2, async (a, b) => {
@@ -498,6 +533,52 @@ describe("settle_many", () => {
       settlement(ids[1] as string, 2),
     ]);
     expect(again.map(({ cost_usd }) => Number(cost_usd))).toEqual([1, 3]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it("goes on where one of them cannot be booked", async () => {
+    const damaged = await callers(10);
+    const sound = await callers(10);
+    const ids = idsOf(
+      await reserveMany(sql, [
+        call(damaged.tenant, damaged.user, 2),
+        call(sound.tenant, sound.user, 2),
+        call(damaged.tenant, null, 2),
+      ]),
+    );
+    await sql`
+      update spend_private.quota_balances set reserved_usd = 0 where tenant_id = ${damaged.tenant}`;
+    const answers = await settleMany(
+      sql,
+      ids.map((id) => settlement(id, 1)),
+    );
+    expect(answers.map(({ cost_usd, error }) => error?.code ?? Number(cost_usd))).toEqual([
+      "23514",
+      1,
+      "23514",
+    ]);
+    await sql`
+      update spend_private.quota_balances as b set reserved_usd = q.usd
+      from (
+        select h.quota_id, h.period_start, h.slot, sum(r.estimated_cost_usd) as usd
+        from spend.reservations as r cross join lateral unnest(r.holds) as h
+        where r.tenant_id = ${damaged.tenant} and r.status = 'held' group by 1, 2, 3
+      ) as q
+      where b.quota_id = q.quota_id and b.period_start = q.period_start and b.slot = q.slot`;
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it.each([
+    [3, 1],
+    [1, 3],
+  ])("books the first of two settlements of one call: $%i, not $%i", async (first, second) => {
+    const { tenant, user } = await callers(10);
+    const [id] = idsOf(await reserveMany(sql, [call(tenant, user, 2)]));
+    const answers = await settleMany(sql, [
+      settlement(id as string, first),
+      settlement(id as string, second),
+    ]);
+    expect(answers.map(({ cost_usd }) => Number(cost_usd))).toEqual([first, first]);
     expect(await verifyBalances(sql)).toEqual([]);
   });
 

@@ -8,6 +8,7 @@ const LONG = [
   "dashboard/screens",
   "dashboard/roles",
   "race/property",
+  "isolation/temp_schema",
   "fuzz/answers",
   "race/arrivals",
   "pgtap",
@@ -17,6 +18,7 @@ const LONG = [
   "cron/schedules",
   "race/deadlock",
   "race/shapes",
+  "race/batches",
   "e2e/llm_endings",
 ];
 

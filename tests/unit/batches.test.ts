@@ -1,6 +1,6 @@
 // Which requests go together to the database, and what each is answered.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { databaseError } from "../../functions/_shared/database/errors.ts";
+import { databaseError, unavailable } from "../../functions/_shared/database/errors.ts";
 import { SpendgateError } from "../../functions/_shared/errors.ts";
 import { Batches } from "../../functions/_shared/gate/batches.ts";
 import { together } from "../../functions/_shared/gate/together.ts";
@@ -111,19 +111,26 @@ describe("Requests that go together", () => {
     expect(third).toMatchObject({ reason: { code: "quota_unavailable" } });
   });
 
-  it("are sent singly to a database that has no batches, which is asked for one once", async () => {
+  it.each([
+    ["a database that has no batches", "PGRST202"],
+    ["a batch with a value that no column takes, whosever it is", "22P05"],
+    ["a batch that had no lock", "55P03"],
+  ])("are sent singly after %s, and together again after a while", async (_, code) => {
     const many = vi.fn(async () => {
-      throw databaseError({ code: "PGRST202", message: "no such function", details: null });
+      throw databaseError({ code, message: "refused", details: null });
     });
     const send = together<number, string>(one, many);
     expect(await Promise.all(send([1, 2]))).toEqual(["one 1", "one 2"]);
     expect(await Promise.all(send([3, 4]))).toEqual(["one 3", "one 4"]);
     expect(many).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(10_000);
+    await Promise.all(send([5, 6]));
+    expect(many).toHaveBeenCalledTimes(2);
   });
 
   it("all fail when the database gives no answer", async () => {
     const send = together<number, string>(one, async () => {
-      throw new Error("cut");
+      throw unavailable("cut");
     });
     const answers = await Promise.allSettled(send([1, 2]));
     expect(answers.map(({ status }) => status)).toEqual(["rejected", "rejected"]);

@@ -33,6 +33,7 @@ CREATE TYPE "spend"."settle_many_result" AS (
 CREATE TYPE "spend_private"."batched_quota" AS (
   "quota"              spend_private.applicable_quota,
   "tenant_id"          uuid,
+  "call_usd"           numeric,
   "cost_usd"           numeric,
   "hold"               spend.reservation_hold,
   "is_below_threshold" boolean,
@@ -183,6 +184,16 @@ begin
     p_batch[v_place] := v_call;
   end loop;
   perform spend_private.insert_reservations(p_batch, p_quotas, p_now);
+
+  -- What the batch itself holds may end first.
+  for v_place in 1..cardinality(p_batch) loop
+    v_call := p_batch[v_place];
+    continue when (v_call.answer).reason is distinct from 'in_flight' or (v_call.answer).replayed;
+    v_call.answer.retry_after := spend_private.seconds_until_hold_ends(
+      ((v_call.answer).quota).scope, (v_call.call).tenant_id, (v_call.call).user_id, p_now
+    );
+    p_batch[v_place] := v_call;
+  end loop;
   return p_batch;
 end;
 $function$;
@@ -204,7 +215,7 @@ declare
   v_detail text;
   v_hint text;
 begin
-  if spend_private.tenant_key(v_request.tenant_id) <> all (p_joined) then
+  if v_request.tenant_id is not null and spend_private.tenant_key(v_request.tenant_id) <> all (p_joined) then
     p_call.error := spend_private.busy_answer(jsonb_build_object('tenant_id', v_request.tenant_id));
   elsif v_request.idempotency_key is not null and not pg_try_advisory_xact_lock(
     spend_private.request_lock(v_request.tenant_id, v_request.idempotency_key)
@@ -276,8 +287,9 @@ begin
     end if;
   end loop;
 
-  -- Until every row that prices them is marked as used, and cannot change.
-  loop
+  -- Until every row that prices them is marked as used, and cannot change. Who was priced before is priced again, though
+  -- no row may be left to mark: somebody else may have marked them, or have changed them.
+  while exists (select from unnest(p_batch) as b where b.is_pending and (b.call).is_first_use) loop
     v_unmarked := array(
       select unnest(spend_private.unmarked_prices(
         (b.call).tenant_id, (b.call).resource_type, (b.call).provider, (b.call).priced_as, p_now
@@ -285,7 +297,6 @@ begin
       from unnest(p_batch) as b
       where b.is_pending and (b.call).is_first_use
     );
-    exit when v_unmarked = '{}';
     perform spend_private.fix_prices(v_unmarked);
     for v_place in 1..cardinality(p_batch) loop
       if p_batch[v_place].is_pending and (p_batch[v_place].call).is_first_use then
@@ -308,6 +319,7 @@ CREATE OR REPLACE FUNCTION spend_private.book_apart (
 declare
   v_settlement spend_private.batched_settlement;
   v_answer spend.settle_result;
+  v_has_waited boolean := false;
 begin
   for v_place in 1..cardinality(p_batch) loop
     v_settlement := p_batch[v_place];
@@ -317,11 +329,16 @@ begin
       where (b.answer).reservation_id = (v_settlement.reservation).id
       limit 1
     );
-    if v_answer.reservation_id is null then
-      v_settlement := spend_private.book_without_order(v_settlement, p_now);
-    else
+    if v_answer.reservation_id is not null then
       v_answer.warnings := '{}';
       v_settlement.answer := v_answer;
+    elsif v_has_waited then
+      v_settlement.error := spend_private.busy_answer(
+        jsonb_build_object('reservation_id', (v_settlement.reservation).id)
+      );
+    else
+      v_settlement := spend_private.book_without_order(v_settlement, p_now);
+      v_has_waited := coalesce(v_settlement.error ->> 'code' = '55P03', false);
     end if;
     v_settlement.is_pending := false;
     p_batch[v_place] := v_settlement;
@@ -399,16 +416,20 @@ declare
   v_settlement spend_private.batched_settlement;
   v_usual spend_private.batched_settlement[] := '{}';
   v_ids uuid[] := '{}';
+  v_seen uuid[] := '{}';
   v_at integer;
 begin
   foreach v_settlement in array p_batch loop
-    if v_settlement.is_pending and (v_settlement.reservation).status = 'held'
+    continue when not v_settlement.is_pending;
+    -- Of several settlements of one reservation, the first.
+    if (v_settlement.reservation).status = 'held'
       and (v_settlement.actual).cost_usd <= (v_settlement.reservation).estimated_cost_usd
-      and (v_settlement.reservation).id <> all (v_ids)
+      and (v_settlement.reservation).id <> all (v_seen)
     then
       v_usual := v_usual || v_settlement;
       v_ids := v_ids || (v_settlement.reservation).id;
     end if;
+    v_seen := v_seen || (v_settlement.reservation).id;
   end loop;
   if cardinality(v_usual) = 0 then
     return p_batch;
@@ -439,7 +460,7 @@ CREATE OR REPLACE FUNCTION spend_private.book_usual (
   RETURNS spend_private.batched_settlement[]
   LANGUAGE plpgsql
   SET search_path TO 'pg_catalog', 'pg_temp'
-  SET lock_timeout TO '1s'
+  SET lock_timeout TO '700ms'
   AS $function$
 declare
   v_free spend_private.due_hold[];
@@ -462,6 +483,9 @@ exception
       end if;
     end loop;
     return p_usual;
+  -- One of them cannot be booked: book_apart finds out which.
+  when others then
+    return p_usual;
 end;
 $function$;
 
@@ -483,6 +507,11 @@ begin
   );
   return p_settlement;
 exception
+  when lock_not_available then
+    p_settlement.error := spend_private.busy_answer(
+      jsonb_build_object('reservation_id', (p_settlement.reservation).id)
+    );
+    return p_settlement;
   when others then
     get stacked diagnostics v_detail = pg_exception_detail, v_hint = pg_exception_hint;
     p_settlement.error := spend_private.error_answer(sqlstate, sqlerrm, v_detail, v_hint);
@@ -761,15 +790,13 @@ end;
 $function$;
 
 CREATE OR REPLACE FUNCTION spend_private.hold_batched (
-  p_quota spend_private.batched_quota,
-  p_now   timestamp with time zone
+  p_quota spend_private.batched_quota
 )
   RETURNS spend_private.batched_quota
   LANGUAGE plpgsql
   SET search_path TO 'pg_catalog', 'pg_temp'
   SET plan_cache_mode TO 'force_generic_plan'
   SET enable_seqscan TO 'off'
-  SET lock_timeout TO '500ms'
   AS $function$
 declare
   v_quota spend_private.applicable_quota := p_quota.quota;
@@ -778,6 +805,7 @@ declare
   v_used_usd numeric;
 begin
   -- In a free slot; in one that it waits for; by all of them.
+  v_quota.has_room := true;
   foreach v_quota.is_contended in array array[false, true] loop
     v_holding := spend_private.hold(array[v_quota], p_quota.cost_usd, true);
     if v_holding.full_place is null then
@@ -787,12 +815,6 @@ begin
     end if;
   end loop;
 
-  if not exists (
-    select from spend_private.quota_balances as b
-    where b.quota_id = v_quota.quota_id and b.period_start = v_quota.period_start
-  ) then
-    perform spend_private.open_balances(v_quota.quota_id, p_now);
-  end if;
   perform spend_private.lock_all_slots(v_quota.quota_id, v_quota.period_start);
   select q.limit_usd into v_limit_usd from spend.cost_quotas as q where q.id = v_quota.quota_id;
   select sum(b.spent_usd + b.reserved_usd) into v_used_usd
@@ -815,6 +837,7 @@ CREATE OR REPLACE FUNCTION spend_private.hold_calls (
   RETURNS spend_private.batched_call[]
   LANGUAGE plpgsql
   SET search_path TO 'pg_catalog', 'pg_temp'
+  SET lock_timeout TO '500ms'
   AS $function$
 declare
   v_quotas spend_private.batched_quota[];
@@ -822,11 +845,18 @@ declare
 begin
   p_batch := spend_private.look_at_calls(p_batch, p_now);
   v_quotas := spend_private.quotas_of(p_batch);
+  -- Before any balance is locked, as single calls do.
+  perform spend_private.open_periods(array(select q.quota from unnest(v_quotas) as q), p_now);
   v_held := spend_private.hold_together(v_quotas);
   if v_held is null then
     for v_place in 1..cardinality(v_quotas) loop
-      v_quotas[v_place] := spend_private.hold_batched(v_quotas[v_place], p_now);
+      v_quotas[v_place] := spend_private.hold_batched(v_quotas[v_place]);
+      if v_quotas[v_place].error is not null then
+        -- Once was enough: from here on for nobody.
+        perform set_config('lock_timeout', '1ms', true);
+      end if;
     end loop;
+    perform set_config('lock_timeout', '500ms', true);
     p_batch := spend_private.decide_calls(p_batch, v_quotas);
     v_held := spend_private.adjust_holds(v_quotas, spend_private.quotas_of(p_batch));
   end if;
@@ -844,7 +874,6 @@ CREATE OR REPLACE FUNCTION spend_private.hold_together (
   SET enable_seqscan TO 'off'
   SET enable_hashjoin TO 'off'
   SET enable_mergejoin TO 'off'
-  SET lock_timeout TO '500ms'
   AS $function$
 declare
   v_held spend_private.batched_quota[];
@@ -856,7 +885,7 @@ begin
     update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + q.cost_usd
     from (
       select
-        n.ordinality as place, n.quota, n.tenant_id, n.cost_usd, not (n.quota).is_enforced as is_observed,
+        n.ordinality as place, n.quota, n.tenant_id, n.call_usd, n.cost_usd, not (n.quota).is_enforced as is_observed,
         -- The only slot is waited for.
         case when (n.quota).slots = 1 then 0 else spend_private.free_slot(
           (n.quota).quota_id, (n.quota).period_start, (n.quota).slots, n.cost_usd, not (n.quota).is_enforced
@@ -873,7 +902,7 @@ begin
         else q.is_observed
       end
     returning q.place, row(
-      q.quota, q.tenant_id, q.cost_usd, row(b.quota_id, b.period_start, b.slot)::spend.reservation_hold,
+      q.quota, q.tenant_id, q.call_usd, q.cost_usd, row(b.quota_id, b.period_start, b.slot)::spend.reservation_hold,
       b.is_below_threshold, null, null
     )::spend_private.batched_quota as quota
   )
@@ -1173,14 +1202,16 @@ CREATE OR REPLACE FUNCTION spend_private.quotas_of (
 begin
   return array(
     select row(
-      row(a.quota_id, a.period_start, a.slots, a.is_enforced, false, true, false)::spend_private.applicable_quota,
-      a.tenant_id, a.cost_usd, null, null, null, null
+      row(a.quota_id, a.period_start, a.slots, a.is_enforced, false, a.has_room, false)::spend_private.applicable_quota,
+      a.tenant_id, a.call_usd, a.cost_usd, null, null, null, null
     )::spend_private.batched_quota
     from (
       select
         n.quota_id, n.period_start, n.slots, sum((b.call).cost_usd) as cost_usd,
         bool_or(n.is_enforced and coalesce((b.request).enforce, true)) as is_enforced,
-        (array_agg((b.call).tenant_id order by b.ordinality))[1] as tenant_id
+        bool_and(n.has_room) as has_room,
+        (array_agg((b.call).tenant_id order by b.ordinality))[1] as tenant_id,
+        (array_agg((b.call).cost_usd order by b.ordinality))[1] as call_usd
       from unnest(p_batch) with ordinality as b
       cross join lateral unnest(b.quotas) as n
       where b.is_pending
@@ -1306,7 +1337,7 @@ begin
     if v_step.quota_place is not null then
       v_quota := p_quotas[v_step.quota_place];
       v_warnings := v_warnings || spend_private.record_warnings(
-        v_quota.tenant_id, array[v_quota.hold], v_quota.cost_usd, p_now
+        v_quota.tenant_id, array[v_quota.hold], v_quota.call_usd, p_now
       );
     else
       v_call := p_batch[v_step.call_place];
@@ -1332,20 +1363,20 @@ CREATE OR REPLACE FUNCTION spend_private.record_settled_warnings (
 declare
   v_hold spend.reservation_hold;
   v_last spend.reservation_hold;
+  v_call record;
   v_warnings spend.quota_details[] := '{}';
 begin
   foreach v_hold in array p_holds loop
     -- Once for all slots of a quota.
     continue when (v_hold.quota_id, v_hold.period_start) = (v_last.quota_id, v_last.period_start);
     v_last := v_hold;
+    select (s.reservation).tenant_id, (s.actual).cost_usd into v_call
+    from unnest(p_settled) as s
+    where v_hold.quota_id in (select h.quota_id from unnest((s.reservation).holds) as h)
+    limit 1;
     v_warnings := v_warnings || spend_private.record_warnings(
-      (
-        select (s.reservation).tenant_id
-        from unnest(p_settled) as s
-        where v_hold.quota_id in (select h.quota_id from unnest((s.reservation).holds) as h)
-        limit 1
-      ),
-      array[v_hold], 0, p_now
+      v_call.tenant_id,
+      array[v_hold], v_call.cost_usd, p_now
     );
   end loop;
   return v_warnings;
@@ -1548,12 +1579,12 @@ $function$;
 COMMENT ON FUNCTION "spend"."reserve_many"(jsonb) IS 'Reserves the costs of up to 100 calls in one transaction, and answers each in its place as reserve does: admitted, refused, or with the error that reserve would have raised, while the others go on. Of calls that compete for what is left of a quota the earlier ones go first.
 calls: an array of objects with the arguments of reserve by name, and its defaults: [{"tenant_id", "user_id", "resource_type", "usage", "task", "conversation_id", "path_id", "idempotency_key", "ttl_seconds", "enforce", "metadata"}].
 A call that another transaction keeps waiting may answer with error.code 55P03: try it again, with reserve.
-Errors: 22023 invalid_usage when calls is no such array, 55P03 when a lock that all need is not granted within 3 s. For service_role.';
+Errors: 22023 invalid_usage when calls is no such array, 55P03 when a lock is not granted: nothing is held, send the calls by reserve. For service_role.';
 
 COMMENT ON FUNCTION "spend"."settle_many"(jsonb) IS 'Charges the real costs of up to 100 reservations in one transaction, and answers each in its place as settle does, or with the error that settle would have raised, while the others go on.
 settlements: an array of objects with the arguments of settle by name, and its defaults: [{"reservation_id", "usage", "metadata"}].
 A settlement that another transaction keeps waiting may answer with error.code 55P03: try it again, with settle.
-Errors: 22023 invalid_usage when settlements is no such array, 55P03 when a lock that all need is not granted within 3 s. For service_role.';
+Errors: 22023 invalid_usage when settlements is no such array, 55P03 when a lock is not granted: nothing is booked, send them by settle. For service_role.';
 
 COMMENT ON FUNCTION "spend_private"."adjust_holds"(spend_private.batched_quota[], spend_private.batched_quota[]) IS 'After some calls of a batch were refused: holds in each quota what those that are admitted cost (p_admitted), and no more. All of these balances are locked already.';
 
@@ -1569,7 +1600,7 @@ COMMENT ON FUNCTION "spend_private"."book_at_once"(spend_private.batched_settlem
 
 COMMENT ON FUNCTION "spend_private"."book_together"(spend_private.batched_settlement[], timestamp with time zone, boolean) IS 'Books those settlements of a batch that cost no more than is held: each balance is locked and written once for all of them, in the lock order over the whole batch.';
 
-COMMENT ON FUNCTION "spend_private"."book_usual"(spend_private.batched_settlement[], timestamp with time zone, boolean) IS 'book_at_once; where a balance stays locked for a second, for those settlements alone that wait for none, while the others get 55P03.';
+COMMENT ON FUNCTION "spend_private"."book_usual"(spend_private.batched_settlement[], timestamp with time zone, boolean) IS 'book_at_once. Where a balance stays locked: for those settlements alone that wait for none, while the others get 55P03. Where one fails: for none, they stay pending.';
 
 COMMENT ON FUNCTION "spend_private"."book_without_order"(spend_private.batched_settlement, timestamp with time zone) IS 'Books one settlement of a batch whose other balances are locked already: waits for a lock for 300 ms, then fails with 55P03.';
 
@@ -1585,7 +1616,7 @@ COMMENT ON FUNCTION "spend_private"."error_answer"(text, text, text, text) IS 'A
 
 COMMENT ON FUNCTION "spend_private"."free_slot"(bigint, timestamp with time zone, integer, numeric, boolean) IS 'Locks a slot with room that nobody has locked, and returns it; null when there is none. p_is_observed: the quota cannot refuse, so any slot will do where it is over its limit.';
 
-COMMENT ON FUNCTION "spend_private"."hold_batched"(spend_private.batched_quota, timestamp with time zone) IS 'Holds the cost of the calls of a batch in one quota: in a slot with room, free or waited for. Where none has room for all of them, or the period is new: locks all slots, and says what is left.';
+COMMENT ON FUNCTION "spend_private"."hold_batched"(spend_private.batched_quota) IS 'Holds the cost of the calls of a batch in one quota: in a slot with room, free or waited for. Where none has room for all of them: locks all slots, and says what is left.';
 
 COMMENT ON FUNCTION "spend_private"."hold_calls"(spend_private.batched_call[], timestamp with time zone) IS 'Decides on the pending calls of a batch: each balance is locked and written once for all of them, in the lock order over the whole batch.';
 
@@ -1625,6 +1656,8 @@ COMMENT ON FUNCTION "spend_private"."reserve_many"(jsonb, timestamp with time zo
 
 COMMENT ON FUNCTION "spend_private"."settle_many"(jsonb, timestamp with time zone) IS 'spend.settle_many with a clock.';
 
+COMMENT ON FUNCTION "spend_private"."try_join_calls"(integer) IS 'join_calls for batches over many tenants: returns false at once while the tenant''s quotas are being changed. The batch locks the table itself.';
+
 COMMENT ON FUNCTION "spend_private"."unmarked_prices"(uuid, text, text, text, timestamp with time zone) IS 'Ids of the rows that may price a tenant''s call of a product at p_at and are not marked as used yet: all meters, tiers and service tiers, since a call may settle with others than its bound had.';
 
 COMMENT ON FUNCTION "spend_private"."warnings_for"(spend.quota_details[], bigint[], numeric) IS 'Of the warnings of a batch, those about the quotas of one of its calls, which costs p_cost_usd.';
@@ -1635,7 +1668,7 @@ COMMENT ON TYPE "spend"."settle_many_result" IS 'Answer of settle_many to one of
 
 COMMENT ON TYPE "spend_private"."batched_call" IS 'A call of reserve_many, and what is known of it so far. is_pending: to be decided; with neither answer nor error it is one whose idempotency key an earlier call of the batch has. request_hash: as in spend.reservations; quotas: those that it counts in, in lock order.';
 
-COMMENT ON TYPE "spend_private"."batched_quota" IS 'A quota that calls of a batch count in, and their cost. tenant_id: that of the first of them. hold: the balance that holds cost_usd. room_usd: what the quota has left; all its slots are locked, and nothing is held yet. error: why its calls fail.';
+COMMENT ON TYPE "spend_private"."batched_quota" IS 'A quota that calls of a batch count in, and their cost. tenant_id, call_usd: that of the first of them, and its own cost. hold: the balance that holds cost_usd. room_usd: what the quota has left; all its slots are locked, and nothing is held yet. error: why its calls fail.';
 
 COMMENT ON TYPE "spend_private"."batched_settlement" IS 'A settlement of settle_many, and what is known of it so far. is_pending: neither answered nor failed yet. reservation: as it is locked.';
 
@@ -1681,7 +1714,7 @@ REVOKE ALL ON FUNCTION "spend_private"."error_answer"(text, text, text, text) FR
 
 REVOKE ALL ON FUNCTION "spend_private"."free_slot"(bigint, timestamp WITH time zone, integer, numeric, boolean) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION "spend_private"."hold_batched"(spend_private.batched_quota, timestamp WITH time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "spend_private"."hold_batched"(spend_private.batched_quota) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "spend_private"."hold_calls"(spend_private.batched_call[], timestamp WITH time zone) FROM PUBLIC;
 
