@@ -100,12 +100,12 @@ const flagged = {
 };
 
 const CASES: Record<string, Case> = {
-  // 14 tokens of text at $0.60, 101 of audio at $12 per million; at most 8 for each of 25 characters, and 500.
+  // 14 tokens of text at $0.60, 101 of audio at $12 per million; at most 12 for each of 25 bytes, and 500.
   "speech by tokens": {
     call: speech,
     answer: events(spoken),
     cost: "0.001220400000",
-    bound: "0.008453400000",
+    bound: "0.009653400000",
   },
   // 25 characters at $15 per million.
   "speech by characters": {
@@ -127,12 +127,12 @@ const CASES: Record<string, Case> = {
     cost: "0.000150000000",
     bound: "0.020342500000",
   },
-  // 0.97 s at $0.36 an hour; at most 1.01 s.
+  // 0.97 s at $0.36 an hour; at most 2 s.
   "transcription by seconds": {
     call: (model = "whisper-1") => transcription(model),
     answer: json({ text: "Beep.", usage: { type: "duration", seconds: 0.97 } }),
     cost: "0.000097000000",
-    bound: "0.000101000000",
+    bound: "0.000200000000",
   },
   // 14 tokens of text at $5, 272 of an image at $32 per million; at most 89, and 272 and 500.
   images: {
