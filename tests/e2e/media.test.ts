@@ -258,13 +258,13 @@ describe("Speech", () => {
     const broken = data({ type: "error", error: { message: "Overloaded.", code: 503 } });
     provider.answer(marker, events([spoken[0] as string, broken]));
     expect(await failure(speech())).toMatchObject({ status: 502 });
-    expect(await ended()).toMatchObject({ cost_usd: "0.008453400000", is_estimated: true });
+    expect(await ended()).toMatchObject({ cost_usd: "0.009653400000", is_estimated: true });
   });
 
   it("that takes too long is charged the bound, flagged, and its connection closed", async () => {
     provider.answer(marker, { ending: "hang" });
     expect(await failure(speech())).toMatchObject({ status: 502, code: "upstream_error" });
-    expect(await ended()).toMatchObject({ cost_usd: "0.008453400000", is_estimated: true });
+    expect(await ended()).toMatchObject({ cost_usd: "0.009653400000", is_estimated: true });
     expect(provider.requests(marker)).toMatchObject([{ aborted: true }]);
   });
 
@@ -313,7 +313,7 @@ describe("Transcription", () => {
       file: await toFile(recording, "speech.wav"),
     });
     expect(answer).toBe("Beep.\n");
-    expect(await ended()).toMatchObject({ cost_usd: "0.000101000000", is_estimated: true });
+    expect(await ended()).toMatchObject({ cost_usd: "0.000200000000", is_estimated: true });
   });
 
   it("of a file above 25 MB is refused with 413, of one that cannot be bounded with 400, and nothing is sent", async () => {
