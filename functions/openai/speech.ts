@@ -45,7 +45,7 @@ export const speak = endpoint<UserContext, typeof speechRequest>(
   async (context, body) => {
     const metering = await attribute(context, "speech");
     const product = parseModelName(body.model);
-    const bound = speechBound(body.input, body.instructions ?? "", product);
+    const bound = speechBound(body, product);
     const speech = await meteredRequest(
       {
         operation: "speech",

@@ -100,12 +100,12 @@ const flagged = {
 };
 
 const CASES: Record<string, Case> = {
-  // 14 tokens of text at $0.60, 101 of audio at $12 per million; at most 8 for each of 25 characters, and 500.
+  // 14 tokens of text at $0.60, 101 of audio at $12 per million; at most 12 for each of 25 bytes, and 500.
   "speech by tokens": {
     call: speech,
     answer: events(spoken),
     cost: "0.001220400000",
-    bound: "0.008453400000",
+    bound: "0.009653400000",
   },
   // 25 characters at $15 per million.
   "speech by characters": {
@@ -127,12 +127,12 @@ const CASES: Record<string, Case> = {
     cost: "0.000150000000",
     bound: "0.020342500000",
   },
-  // 0.97 s at $0.36 an hour; at most 1.01 s.
+  // 0.97 s at $0.36 an hour; at most 2 s.
   "transcription by seconds": {
     call: (model = "whisper-1") => transcription(model),
     answer: json({ text: "Beep.", usage: { type: "duration", seconds: 0.97 } }),
     cost: "0.000097000000",
-    bound: "0.000101000000",
+    bound: "0.000200000000",
   },
   // 14 tokens of text at $5, 272 of an image at $32 per million; at most 89, and 272 and 500.
   images: {
@@ -258,13 +258,13 @@ describe("Speech", () => {
     const broken = data({ type: "error", error: { message: "Overloaded.", code: 503 } });
     provider.answer(marker, events([spoken[0] as string, broken]));
     expect(await failure(speech())).toMatchObject({ status: 502 });
-    expect(await ended()).toMatchObject({ cost_usd: "0.008453400000", is_estimated: true });
+    expect(await ended()).toMatchObject({ cost_usd: "0.009653400000", is_estimated: true });
   });
 
   it("that takes too long is charged the bound, flagged, and its connection closed", async () => {
     provider.answer(marker, { ending: "hang" });
     expect(await failure(speech())).toMatchObject({ status: 502, code: "upstream_error" });
-    expect(await ended()).toMatchObject({ cost_usd: "0.008453400000", is_estimated: true });
+    expect(await ended()).toMatchObject({ cost_usd: "0.009653400000", is_estimated: true });
     expect(provider.requests(marker)).toMatchObject([{ aborted: true }]);
   });
 
@@ -313,7 +313,7 @@ describe("Transcription", () => {
       file: await toFile(recording, "speech.wav"),
     });
     expect(answer).toBe("Beep.\n");
-    expect(await ended()).toMatchObject({ cost_usd: "0.000101000000", is_estimated: true });
+    expect(await ended()).toMatchObject({ cost_usd: "0.000200000000", is_estimated: true });
   });
 
   it("of a file above 25 MB is refused with 413, of one that cannot be bounded with 400, and nothing is sent", async () => {

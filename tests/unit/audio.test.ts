@@ -12,6 +12,13 @@ const patched = (file: Uint8Array, at: number, bytes: number[]) => {
   copy.set(bytes, at);
   return copy;
 };
+const ascii = (text: string) => [...Buffer.from(text, "latin1")];
+/** A page of Ogg of one packet, that a stream begins with. */
+const beginning = (serial: Uint8Array, packet: number[]) =>
+  Uint8Array.of(
+    ...[...ascii("OggS"), 0, 2, ...Array(8).fill(0), ...serial, ...Array(8).fill(0)],
+    ...[1, packet.length, ...packet],
+  );
 const placeOf = (file: Uint8Array, text: string) => Buffer.from(file).indexOf(text, 0, "latin1");
 
 describe("The length of audio", () => {
@@ -66,6 +73,68 @@ describe("The length of audio", () => {
     expect(audioSeconds(lie)).toBe(audioSeconds(file));
   });
 
+  it("of an Ogg is that of the longest of all that a stream says it is", () => {
+    const file = read("opus.ogg");
+    const tags = Buffer.from(file).indexOf("OggS", 4);
+    // Vorbis of the highest rate and the shortest packets: its packets have no length.
+    const vorbis = [
+      ...ascii("\u0001vorbis"),
+      0,
+      0,
+      0,
+      0,
+      1,
+      255,
+      255,
+      255,
+      255,
+      ...Array(14).fill(0),
+    ];
+    const page = beginning(file.subarray(14, 18), vorbis);
+    const seconds = audioSeconds(joined(file.subarray(0, tags), page, file.subarray(tags)));
+    expect(seconds).toBeGreaterThanOrEqual(audioSeconds(file));
+  });
+
+  it.each([6, 7])(
+    "of a WAV of format %d is that of a byte a sample, whatever it states",
+    (format) => {
+      const file = patched(read("pcm.wav"), 20, [format, 0]);
+      expect(audioSeconds(file)).toBe(audioSeconds(read("pcm.wav")));
+      expect(audioSeconds(patched(file, 34, [64, 0]))).toBe(audioSeconds(file));
+    },
+  );
+
+  it("of a long WAV is that of the bits that are valid in a sample", () => {
+    const format = [...ascii("fmt "), 40, 0, 0, 0, 0xfe, 0xff, 1, 0, 0x40, 0x1f, 0, 0];
+    const sizes = [0, 0, 0, 0, 8, 0, 64, 0, 22, 0];
+    const wav = (valid: number) =>
+      Uint8Array.of(
+        ...[...ascii("RIFF"), 0, 0, 0, 0, ...ascii("WAVE"), ...format, ...sizes],
+        ...[valid, 0, 4, 0, 0, 0, 1, ...Array(64_000).fill(0)],
+      );
+    expect(audioSeconds(wav(64))).toBeCloseTo(1, 1);
+    expect(audioSeconds(wav(0))).toBeCloseTo(1, 1);
+    expect(audioSeconds(wav(8))).toBeCloseTo(8, 1);
+  });
+
+  it("of an MP4 is by the rate that stands after a length of four bytes, though the fourth says that it goes on", () => {
+    const file = read("aac.m4a");
+    const setUp = patched(file, placeOf(file, "esds") + 38, [0x85, 0x15, 0x12, 0x08]);
+    expect(audioSeconds(setUp)).toBeCloseTo(audioSeconds(file) * 4, 1);
+  });
+
+  it("of a FLAC is that of what stands after a tag and its footer", () => {
+    const tag = [...ascii("ID3"), 4, 0, 0x10, 0, 0, 0, 0, ...ascii("3DI"), 4, 0, 0x10, 0, 0, 0, 0];
+    const file = read("plain.flac");
+    expect(audioSeconds(joined(Uint8Array.from(tag), file))).toBe(audioSeconds(file));
+  });
+
+  it("of an MP4 whose edit list has 100 entries is that of 100 plays", () => {
+    const file = read("aac.m4a");
+    const edited = patched(file, placeOf(file, "elst") + 8, [0, 0, 0, 100]);
+    expect(audioSeconds(edited)).toBeGreaterThan(audioSeconds(file) * 99);
+  });
+
   it("of an MP3 is that of a decoder that begins after a frame that is no frame", () => {
     const file = read("constant.mp3");
     // A header whose frame would reach over the next two.
@@ -73,6 +142,21 @@ describe("The length of audio", () => {
     expect(seconds).toBeGreaterThanOrEqual(audioSeconds(file));
   });
 });
+
+/** "OggS" every nine bytes: each page states 253 packets that are the next pages. */
+function overlapping(): Uint8Array {
+  const page = [...ascii("OggS"), ...Array(5).fill(253)];
+  const pages = Uint8Array.from({ length: 9000 }, (_, at) => page[at % 9] ?? 0);
+  return joined(beginning(pages.subarray(14, 18), ascii("OpusHead")), pages);
+}
+/** A file, and the place of `text` in it and some bytes on. */
+function at(name: string, text: string, on = 0): [Uint8Array, number] {
+  const file = read(name);
+  return [file, placeOf(file, text) + on];
+}
+/** With a box by another name. */
+const renamed = (name: string, box: string, other: string) =>
+  patched(...at(name, box), ascii(other));
 
 describe("Audio is refused", () => {
   const cases: [string, Uint8Array][] = [
@@ -89,6 +173,47 @@ describe("Audio is refused", () => {
       joined(new TextEncoder().encode("ID3\u0004\0\0\0\0\0\u0004abcd"), read("pcm.wav")),
     ],
     ["in an Ogg that begins with none of its streams", read("opus.ogg").subarray(100)],
+    [
+      "in an Ogg of another stream too, without a beginning",
+      patched(read("opus.ogg"), Buffer.from(read("opus.ogg")).lastIndexOf("OggS") + 14, [9, 9]),
+    ],
+    ["in an Ogg whose pages overlap", overlapping()],
+    ["in a WAV of floats of 16 bits", patched(read("float.wav"), 34, [16, 0])],
+    ["in a WAV of 4 bits", patched(read("pcm.wav"), 34, [4, 0])],
+    ["in a WAV of 65,528 bits", patched(read("pcm.wav"), 34, [0xf8, 0xff])],
+    [
+      "in an MP4 with a box that is larger than the one around it",
+      patched(
+        joined(read("aac.m4a"), Uint8Array.of(0, 0, 1, 0, ...ascii("free"), ...Array(248).fill(0))),
+        placeOf(read("aac.m4a"), "udta") - 2,
+        [1],
+      ),
+    ],
+    ["in an MP4 that hides how often it is played", renamed("aac.m4a", "edts", "udta")],
+    [
+      "in an MP4 that hides a track",
+      joined(read("aac.m4a"), Uint8Array.of(...[0, 0, 0, 16], ...ascii("udta\0\0\0\btrak"))),
+    ],
+    ["in an MP4 of a second kind", patched(...at("aac.m4a", "stsd", 8), [0, 0, 0, 2])],
+    ["in an MP4 with two set-ups", patched(...at("aac.m4a", "stts", -8), ascii("esds"))],
+    ["in an MP4 whose set-up has flags", patched(...at("aac.m4a", "esds", 15), [0x80])],
+    [
+      "in an MP4 with a set-up of what is silent",
+      joined(read("aac.m4a"), renamed("aac.m4a", "mp4a", "avc1")),
+    ],
+    [
+      "in a WebM with a cluster in what is passed over",
+      patched(...at("opus.webm", "OpusHead", 4), [0x1f, 0x43, 0xb6, 0x75]),
+    ],
+    [
+      "in a WebM with an id of five bytes",
+      joined(read("opus.webm"), Uint8Array.of(8, 0, 0, 0, 1, 0x80)),
+    ],
+    ["in a FLAC that begins with tags", patched(read("plain.flac"), 4, [4])],
+    [
+      "as AAC after one frame of MP3",
+      joined(Uint8Array.of(0xff, 0xfb, 0x14, 0xc0), read("adts.aac")),
+    ],
   ];
   it.each(cases)("%s", (_, file) => {
     expect(() => audioSeconds(file)).toThrow(UnboundedAudio);

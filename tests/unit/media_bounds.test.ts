@@ -1,7 +1,9 @@
-// What images and speech may cost at most, against what OpenAI says that they cost.
+// What images, speech and transcriptions may cost at most, against what OpenAI says that they cost.
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { imageBound } from "../../functions/_shared/llm/bounds/image_bound.ts";
 import { speechBound } from "../../functions/_shared/llm/bounds/speech_bound.ts";
+import { transcriptionBound } from "../../functions/_shared/llm/bounds/transcription_bound.ts";
 
 /** Tokens that are held for one image, without those that are held besides. */
 const imageTokens = (model: string, size?: string, quality?: string) => {
@@ -39,14 +41,38 @@ describe("An image", () => {
 
 it("Speech is held by the model's own meter", () => {
   const openai = (model: string) => ({ provider: "openai", model });
-  expect(speechBound("Grüße 🙂", "", openai("tts-1-hd"))).toEqual({
+  expect(speechBound({ input: "Grüße 🙂" }, openai("tts-1-hd"))).toEqual({
     ...{ provider: "openai", model: "tts-1-hd", input_tokens: 0, output_tokens: 0, characters: 7 },
   });
-  expect(speechBound("Grüße 🙂", "Slowly.", openai("gpt-4o-mini-tts"))).toEqual({
-    ...{ provider: "openai", model: "gpt-4o-mini-tts", input_tokens: 83, output_tokens: 556 },
+  expect(
+    speechBound({ input: "Grüße 🙂", instructions: "Slowly." }, openai("gpt-4o-mini-tts")),
+  ).toEqual({
+    ...{ provider: "openai", model: "gpt-4o-mini-tts", input_tokens: 83, output_tokens: 644 },
   });
   // A text of 4,096 characters was spoken in 5,262 tokens.
-  expect(Number(speechBound("x".repeat(4096), "", openai("x")).output_tokens)).toBeGreaterThan(
-    5262,
-  );
+  expect(
+    Number(speechBound({ input: "x".repeat(4096) }, openai("x")).output_tokens),
+  ).toBeGreaterThan(5262);
+});
+
+it.each([
+  [undefined, 548],
+  [4, 548],
+  [1, 548],
+  [0.25, 692],
+])(
+  "Speech of 4 bytes at speed %s is held as %d tokens, and none of it is faster than usual",
+  (speed, tokens) => {
+    const product = { provider: "openai", model: "gpt-4o-mini-tts" };
+    expect(speechBound({ input: "😍", speed }, product).output_tokens).toBe(tokens);
+  },
+);
+
+it.each([
+  ["openai", "whisper-1", 2],
+  ["groq", "whisper-large-v3", 10],
+])("Audio of 1.01 s is held for %s's %s as %d s", async (provider, model, seconds) => {
+  const file = new Blob([readFileSync(new URL("./audio/pcm.wav", import.meta.url))]);
+  const bound = await transcriptionBound(file, "", { provider, model });
+  expect(bound.audio_seconds).toBe(seconds);
 });

@@ -28,6 +28,18 @@ it("A body that stops coming is given up after 30 s with a 408, and its connecti
   expect(cancelled).toHaveBeenCalledOnce();
 });
 
+it("A body of up to 25 MB may take 50 s", async () => {
+  vi.useFakeTimers();
+  const read = readJson(requestOf(new ReadableStream()), z.object({}), 25_000_000);
+  const failed = expect(read).rejects.toMatchObject({ code: "request_timeout" });
+  const isLate = vi.fn();
+  read.catch(isLate);
+  await vi.advanceTimersByTimeAsync(49_000);
+  expect(isLate).not.toHaveBeenCalled();
+  await vi.advanceTimersByTimeAsync(1_000);
+  await failed;
+});
+
 it("A body of one byte too many is refused when that byte has come", async () => {
   const cancelled = vi.fn();
   const body = new ReadableStream<Uint8Array>({

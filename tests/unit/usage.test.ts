@@ -1,6 +1,7 @@
 // One reader of usage: what each provider's answer says, in its own words and by its own convention of parts and wholes.
 import type { LanguageModelV4StreamPart } from "@ai-sdk/provider";
 import { expect, it } from "vitest";
+import type { Json } from "../../functions/_shared/llm/usage/report.ts";
 import { UsageReader } from "../../functions/_shared/llm/usage/usage.ts";
 
 const BOUND = { input_tokens: 200, output_tokens: 4096 };
@@ -452,6 +453,15 @@ it.each([
   ],
 ])("The tier that %s's answer states is the one that is billed (%#)", (_, name, body, tier) => {
   expect((answered(name, body).whole as { service_tier?: string }).service_tier).toBe(tier);
+});
+
+it("A tier is booked without NUL and halves of pairs, and one of nothing else is none", () => {
+  const tier = (stated: string) =>
+    (answered(GPT, chat(used(10, 5).usage, { service_tier: stated })).whole as Json).service_tier;
+  expect(tier("fl\u0000ex\ud800")).toBe("flex");
+  expect(tier(`${"x".repeat(199)}😍`)).toBe("x".repeat(199));
+  expect(tier("😍")).toBe("😍");
+  expect(tier("\u0000")).toBeUndefined();
 });
 
 it("The usage of an answer that the SDK rejects is in the body of its error, and not in that of a refusal", () => {

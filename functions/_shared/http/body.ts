@@ -103,8 +103,8 @@ function describeIssue(issue: z.core.$ZodIssue, above: PropertyKey[]): Issue[] {
   return [{ path: path.join("."), message: issue.message }];
 }
 
-/** Seconds that a body may take to arrive: a client that dawdles must not keep a worker. */
-const BODY_SECONDS = 30;
+/** Seconds that a body may take to arrive, at 4 Mbit/s where it may be large: a client that dawdles must not keep a worker. */
+const secondsFor = (maxBytes: number) => Math.max(30, Math.ceil(maxBytes / 500_000));
 
 /** Counts while it reads: Content-Length may be missing or wrong. */
 async function readBody(request: Request, maxBytes: number): Promise<Blob> {
@@ -115,17 +115,18 @@ async function readBody(request: Request, maxBytes: number): Promise<Blob> {
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge();
   if (request.body === null) return new Blob([]);
   const reader = request.body.getReader();
+  const seconds = secondsFor(maxBytes);
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
     reader.cancel().catch(() => {});
-  }, BODY_SECONDS * 1000);
+  }, seconds * 1000);
   try {
     const pieces: Uint8Array<ArrayBuffer>[] = [];
     let bytes = 0;
     for (;;) {
       const { done, value } = await reader.read();
-      if (isLate) throw tooSlow();
+      if (isLate) throw tooSlow(seconds);
       if (done) return new Blob(pieces);
       bytes += value.byteLength;
       if (bytes > maxBytes) throw tooLarge();
@@ -137,7 +138,7 @@ async function readBody(request: Request, maxBytes: number): Promise<Blob> {
   }
 }
 
-function tooSlow(): SpendgateError {
-  const words = `The body did not arrive within ${BODY_SECONDS} s; nothing was spent.`;
+function tooSlow(seconds: number): SpendgateError {
+  const words = `The body did not arrive within ${seconds} s; nothing was spent.`;
   return new SpendgateError("request_timeout", words);
 }

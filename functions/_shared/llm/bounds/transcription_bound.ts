@@ -14,6 +14,8 @@ export const MOST_FILE_BYTES = 25 * 1024 * 1024;
 const TOKENS_PER_SECOND = 10;
 /** An answer has 2,000 at most (https://developers.openai.com/api/docs/models/gpt-4o-transcribe), or as many as were said. */
 const MOST_ANSWER_TOKENS = 2000;
+/** Groq bills 10 seconds at least: https://console.groq.com/docs/speech-to-text, "Minimum Billed Length". */
+const LEAST_SECONDS: Record<string, number> = { groq: 10 };
 /** Of audio that is cut into pieces, each begins anew. */
 const FRAME_TOKENS = 64;
 
@@ -31,11 +33,12 @@ export async function transcriptionBound(
   prompt: string,
   product: Product,
 ): Promise<Usage> {
-  const seconds = await secondsOf(file);
+  // OpenAI reports whole seconds, rounded up.
+  const seconds = Math.max(Math.ceil(await secondsOf(file)), LEAST_SECONDS[product.provider] ?? 0);
   if (!isByTokens(product)) {
     return { ...product, input_tokens: 0, output_tokens: 0, audio_seconds: seconds };
   }
-  const audio = Math.ceil(seconds) * TOKENS_PER_SECOND;
+  const audio = seconds * TOKENS_PER_SECOND;
   return {
     ...product,
     input_tokens: audio + bytesOf(prompt) + FRAME_TOKENS,

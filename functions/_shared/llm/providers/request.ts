@@ -114,16 +114,14 @@ function refusalIn(text: string): number | undefined {
   }
 }
 
+/** Fields that hold an answer, or what it used. */
+const ANSWERS = ["choices", "candidates", "data", "text", "results", "usage", "usageMetadata"];
+
 /** Whether a provider's JSON says that it failed, and neither an answer nor usage: then nothing is billed. */
 export function saysOnlyError(body: unknown): boolean {
-  const { error, choices, candidates, usage, usageMetadata } = (body ?? {}) as Record<
-    string,
-    unknown
-  >;
+  const { error, ...answer } = (body ?? {}) as Record<string, unknown>;
   if (error === undefined || error === null || error === false) return false;
-  return [choices, candidates, usage, usageMetadata].every(
-    (part) => part === undefined || part === null,
-  );
+  return ANSWERS.every((name) => answer[name] === undefined || answer[name] === null);
 }
 
 /** HTTP status that an error of a provider names. */

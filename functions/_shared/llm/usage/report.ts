@@ -108,6 +108,9 @@ export function addReports(a: Report | undefined, b: Report | undefined): Report
 /** Names by which providers state their standard tier, or that they state none. */
 const STANDARD = /^(|default|standard|auto|on[_-]?demand|unspecified|global|not_available)$/;
 
+/** Control characters and halves of pairs: the database takes no JSON with NUL or a half in it. */
+const UNSTORABLE = /[\p{Cc}\p{Cs}]/gu;
+
 /** A tier as prices name it; undefined for the standard one. */
 export function tierOf(...stated: unknown[]): string | undefined {
   const names = stated
@@ -115,7 +118,8 @@ export function tierOf(...stated: unknown[]): string | undefined {
     .map((name) => name.toLowerCase().replace(/^(service_tier|traffic_type)_/, ""))
     .map((name) => name.replace(/^on_demand_/, ""))
     .filter((name) => !STANDARD.test(name));
-  return names.length > 0 ? [...new Set(names)].join("-").slice(0, 200) : undefined;
+  const tier = [...new Set(names)].join("-").slice(0, 200).replace(UNSTORABLE, "");
+  return tier === "" ? undefined : tier;
 }
 
 /** The report as it is booked. */

@@ -14,9 +14,19 @@ export function hasText(bytes: Uint8Array, text: string, at: number): boolean {
   return true;
 }
 
+/** Where `text`, of ASCII, first stands from `from` on; -1 where it does not. */
+export function placeOf(bytes: Uint8Array, text: string, from = 0): number {
+  const first = text.charCodeAt(0);
+  for (let at = bytes.indexOf(first, from); at >= 0; at = bytes.indexOf(first, at + 1)) {
+    if (hasText(bytes, text, at)) return at;
+  }
+  return -1;
+}
+
 /** Where the bytes after an ID3 tag begin, which may stand before MPEG audio and FLAC. */
 export function afterTag(bytes: Uint8Array): number {
   if (!hasText(bytes, "ID3", 0)) return 0;
   const size = [6, 7, 8, 9].reduce((sum, at) => sum * 128 + ((bytes[at] ?? 0) & 0x7f), 0);
-  return 10 + size;
+  const hasFooter = ((bytes[5] ?? 0) & 0x10) !== 0;
+  return (hasFooter ? 20 : 10) + size;
 }

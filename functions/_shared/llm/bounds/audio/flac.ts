@@ -1,14 +1,19 @@
 // FLAC: frames, each with a header that says how long it is, and a checksum of that header.
-import { viewOf } from "./bytes.ts";
+import { UnboundedAudio, viewOf } from "./bytes.ts";
 
 const RATES = [
   ...[0, 88_200, 176_400, 192_000, 8000, 16_000, 22_050, 24_000],
   ...[32_000, 44_100, 48_000, 96_000],
 ];
 
+/** The kind of block that says what the file is. */
+const STREAM_INFO = 0;
+
 /** Seconds of all frames that begin anywhere after `start`, where the file's own header stands. */
 export function flacSeconds(bytes: Uint8Array, start: number): number {
   const view = viewOf(bytes);
+  const isFirst = ((bytes[start + 4] ?? 0xff) & 0x7f) === STREAM_INFO;
+  if (!isFirst) throw new UnboundedAudio("a FLAC file without a header");
   // The rate that frames have which say none: 20 bits.
   const usual = start + 22 <= bytes.length ? view.getUint32(start + 18) >>> 12 : 0;
   let seconds = 0;

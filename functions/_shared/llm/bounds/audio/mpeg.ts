@@ -22,22 +22,27 @@ const MOST_FRAMES = 2_000_000;
 
 /**
  * Seconds of the longest row of frames that do not overlap, wherever they begin: a decoder may begin elsewhere, and go
- * on elsewhere after a fault, and finds no longer one.
+ * on elsewhere after a fault, and finds no longer one. Most bytes are in its frames, or the file is something else.
  */
 export function mpegSeconds(bytes: Uint8Array): number {
-  if (!frameAt(bytes, afterTag(bytes))) throw new UnboundedAudio("no MPEG audio");
-  // From the end: where a row begins that is longer than all that begin later, and how long it is.
+  const start = afterTag(bytes);
+  if (!frameAt(bytes, start)) throw new UnboundedAudio("no MPEG audio");
+  // From the end: where a row begins that is longer than all that begin later, how long it is, and its frames' bytes.
   const begins: number[] = [];
   const longest: number[] = [];
+  const covered: number[] = [];
   for (let at = bytes.length - 4; at >= 0; at--) {
     const frame = bytes[at] === 0xff ? frameAt(bytes, at) : undefined;
     if (!frame) continue;
-    const rest = longest[lastFrom(begins, at + frame.bytes)] ?? 0;
+    const next = lastFrom(begins, at + frame.bytes);
+    const rest = longest[next] ?? 0;
     if (frame.seconds + rest <= (longest.at(-1) ?? 0)) continue;
     if (begins.length === MOST_FRAMES) throw new UnboundedAudio("no MPEG audio");
     begins.push(at);
     longest.push(frame.seconds + rest);
+    covered.push(Math.min(frame.bytes, bytes.length - at) + (covered[next] ?? 0));
   }
+  if ((covered.at(-1) ?? 0) * 2 < bytes.length - start) throw new UnboundedAudio("no MPEG audio");
   return longest.at(-1) ?? 0;
 }
 

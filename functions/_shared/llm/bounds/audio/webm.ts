@@ -1,9 +1,10 @@
 // WebM with Opus in it, as browsers record it: elements, each with an id and a size.
-import { hasText, UnboundedAudio } from "./bytes.ts";
+import { hasText, placeOf, UnboundedAudio } from "./bytes.ts";
 import { LONGEST_PACKET, packetSeconds } from "./opus.ts";
 
 const SEGMENT = 0x18538067;
 const CLUSTER = 0x1f43b675;
+const CLUSTER_ID = "\u001fC\u00b6u";
 const TRACKS = 0x1654ae6b;
 const TRACK = 0xae;
 const BLOCK_GROUP = 0xa0;
@@ -27,6 +28,9 @@ export function webmSeconds(bytes: Uint8Array): number {
     at = begin + size.value;
     if (size.isUnknown || at > bytes.length)
       throw new UnboundedAudio("a WebM file that is cut off");
+    // After a fault, a decoder goes on at the next cluster that it sees, wherever that is.
+    if (placeOf(bytes.subarray(begin, at), CLUSTER_ID) >= 0)
+      throw new UnboundedAudio("a WebM file with a cluster where none belongs");
     if (id.value === ENCODINGS) throw new UnboundedAudio("a WebM file that is packed or encrypted");
     if (id.value === CODEC && hasText(bytes, "A_", begin)) {
       isOpus = hasText(bytes, "A_OPUS", begin);
@@ -48,7 +52,7 @@ function blockSeconds(bytes: Uint8Array, at: number): number {
 function read(bytes: Uint8Array, at: number, isSize: boolean) {
   const first = bytes[at] ?? 0;
   const length = Math.clz32(first) - 23;
-  if (length > 8) throw new UnboundedAudio("a WebM file that cannot be read");
+  if (length > (isSize ? 8 : 4)) throw new UnboundedAudio("a WebM file that cannot be read");
   let value = isSize ? first & (0xff >> length) : first;
   let ones = value === 0xff >> length ? 1 : 0;
   for (let i = 1; i < length; i++) {
