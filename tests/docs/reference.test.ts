@@ -66,7 +66,7 @@ it("docs/reference/errors.md has every code of the functions, with its status", 
 /** `SQLSTATE message` of all that the schema files raise by name. */
 function raisedByName(): string[] {
   const schemas = textOf("supabase/schemas").replace(/--.*$/gm, "");
-  const calls = schemas.matchAll(/fail\(\s*'(\w{5})',\s*'([a-z]\w*[a-z])'/g);
+  const calls = schemas.matchAll(/(?:fail|error_answer)\(\s*'(\w{5})',\s*'([a-z]\w*[a-z])'/g);
   const raises = schemas.matchAll(/errcode = '(\w{5})', message = '(\w+)'/g);
   // SGROO never leaves the function that raises it.
   return [...calls, ...raises]

@@ -2137,7 +2137,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "batch: who waits out of order waits for as long as others do",
     "40_reservations/settle_many.sql",
-    "set lock_timeout = '300ms'\n",
+    "set lock_timeout = '1ms'\n",
     "set lock_timeout = '10s'\n",
     BATCHES,
   ),

@@ -63,7 +63,6 @@ export function isUnknownFunction({ code }: Pick<DatabaseFailure, "code">): bool
   return code === "PGRST202" || code === "PGRST203" || code === "42883";
 }
 
-
 /** Whether a call may have been carried out although no answer came, or none that could be read: no SQLSTATE says that it was not. */
 export function isLost(error: unknown): boolean {
   if (!(error instanceof SpendgateError) || !(error.cause instanceof Error)) return false;

@@ -266,7 +266,8 @@ begin
   return spend_private.book_at_once(p_usual, p_now, p_is_first);
 exception
   when lock_not_available then
-    -- Those whose balances nobody has locked now; the others are asked to try again.
+    -- Those whose balances nobody has locked now; the others are asked to try again. Nothing is waited for out of order.
+    perform set_config('lock_timeout', '1ms', true);
     v_free := coalesce(spend_private.lock_due_balances(array(
       select row((u.reservation).tenant_id, (u.reservation).id, true)::spend_private.due_hold from unnest(p_usual) as u
     )), '{}');
@@ -389,7 +390,6 @@ as $$
 declare
   v_settlement spend_private.batched_settlement;
   v_answer spend.settle_result;
-  v_has_waited boolean := false;
 begin
   for v_place in 1..cardinality(p_batch) loop
     v_settlement := p_batch[v_place];
@@ -402,13 +402,8 @@ begin
     if v_answer.reservation_id is not null then
       v_answer.warnings := '{}';
       v_settlement.answer := v_answer;
-    elsif v_has_waited then
-      v_settlement.error := spend_private.busy_answer(
-        jsonb_build_object('reservation_id', (v_settlement.reservation).id)
-      );
     else
       v_settlement := spend_private.book_without_order(v_settlement, p_now);
-      v_has_waited := coalesce(v_settlement.error ->> 'code' = '55P03', false);
     end if;
     v_settlement.is_pending := false;
     p_batch[v_place] := v_settlement;
@@ -426,9 +421,9 @@ create function spend_private.book_without_order(
 returns spend_private.batched_settlement
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- The balances of those before it are locked, and these come out of order: who waits for less time than it takes to find
--- a deadlock ends each by itself. book_apart waits once in a batch.
-set lock_timeout = '300ms'
+-- The balances of those before it are locked, and these come out of order. While one waits so, whoever has waited for a
+-- second finds a deadlock, and fails for it: nobody waits.
+set lock_timeout = '1ms'
 as $$
 declare
   v_detail text;
@@ -451,4 +446,4 @@ exception
 end;
 $$;
 comment on function spend_private.book_without_order is
-  'Books one settlement of a batch whose other balances are locked already: waits for a lock for 300 ms, then fails with 55P03.';
+  'Books one settlement of a batch whose other balances are locked already: fails with 55P03 where it would wait for a lock.';

@@ -319,7 +319,6 @@ CREATE OR REPLACE FUNCTION spend_private.book_apart (
 declare
   v_settlement spend_private.batched_settlement;
   v_answer spend.settle_result;
-  v_has_waited boolean := false;
 begin
   for v_place in 1..cardinality(p_batch) loop
     v_settlement := p_batch[v_place];
@@ -332,13 +331,8 @@ begin
     if v_answer.reservation_id is not null then
       v_answer.warnings := '{}';
       v_settlement.answer := v_answer;
-    elsif v_has_waited then
-      v_settlement.error := spend_private.busy_answer(
-        jsonb_build_object('reservation_id', (v_settlement.reservation).id)
-      );
     else
       v_settlement := spend_private.book_without_order(v_settlement, p_now);
-      v_has_waited := coalesce(v_settlement.error ->> 'code' = '55P03', false);
     end if;
     v_settlement.is_pending := false;
     p_batch[v_place] := v_settlement;
@@ -468,7 +462,8 @@ begin
   return spend_private.book_at_once(p_usual, p_now, p_is_first);
 exception
   when lock_not_available then
-    -- Those whose balances nobody has locked now; the others are asked to try again.
+    -- Those whose balances nobody has locked now; the others are asked to try again. Nothing is waited for out of order.
+    perform set_config('lock_timeout', '1ms', true);
     v_free := coalesce(spend_private.lock_due_balances(array(
       select row((u.reservation).tenant_id, (u.reservation).id, true)::spend_private.due_hold from unnest(p_usual) as u
     )), '{}');
@@ -496,7 +491,7 @@ CREATE OR REPLACE FUNCTION spend_private.book_without_order (
   RETURNS spend_private.batched_settlement
   LANGUAGE plpgsql
   SET search_path TO 'pg_catalog', 'pg_temp'
-  SET lock_timeout TO '300ms'
+  SET lock_timeout TO '1ms'
   AS $function$
 declare
   v_detail text;
@@ -1602,7 +1597,7 @@ COMMENT ON FUNCTION "spend_private"."book_together"(spend_private.batched_settle
 
 COMMENT ON FUNCTION "spend_private"."book_usual"(spend_private.batched_settlement[], timestamp with time zone, boolean) IS 'book_at_once. Where a balance stays locked: for those settlements alone that wait for none, while the others get 55P03. Where one fails: for none, they stay pending.';
 
-COMMENT ON FUNCTION "spend_private"."book_without_order"(spend_private.batched_settlement, timestamp with time zone) IS 'Books one settlement of a batch whose other balances are locked already: waits for a lock for 300 ms, then fails with 55P03.';
+COMMENT ON FUNCTION "spend_private"."book_without_order"(spend_private.batched_settlement, timestamp with time zone) IS 'Books one settlement of a batch whose other balances are locked already: fails with 55P03 where it would wait for a lock.';
 
 COMMENT ON FUNCTION "spend_private"."busy_answer"(jsonb) IS 'The error of an element of a batch that another transaction keeps waiting: the batch does not make its other elements wait for it.';
 
