@@ -2095,7 +2095,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "batch: a tenant whose quotas are being changed holds all the same",
     "40_reservations/reserve_many.sql",
-    "if spend_private.tenant_key(v_request.tenant_id) <> all (p_joined) then",
+    "if v_request.tenant_id is not null and spend_private.tenant_key(v_request.tenant_id) <> all (p_joined) then",
     "if false then",
     BATCHES,
   ),
@@ -2130,7 +2130,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "batch: a reservation that is named twice is booked twice",
     "40_reservations/settle_many.sql",
-    "and (v_settlement.reservation).id <> all (v_ids)",
+    "and (v_settlement.reservation).id <> all (v_seen)",
     "",
     BATCHES,
   ),
