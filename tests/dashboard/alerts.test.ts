@@ -145,6 +145,7 @@ describe.skipIf(!BROWSER)("alerts", () => {
     await go(`/tenants/${acme.id}/changes`);
     const alerts = page.getByRole("table", { name: "Alerts" });
     const row = alerts.getByRole("row", { name: /LLM calls per month/ });
+    await row.getByText("503 Service Unavailable").waitFor();
     const text = (await row.innerText()).replace(/\s+/g, " ");
     expect(text).toContain("warning LLM calls per month: 50 % of $0.001 spent");
     expect(text).toContain("good delivered");
@@ -173,6 +174,8 @@ describe.skipIf(!BROWSER)("alerts", () => {
     await dialog.getByRole("button", { name: "Mute", exact: true }).click();
     await dialog.waitFor({ state: "detached" });
     const muted = page.getByRole("list", { name: "Muted alerts" });
+    // The address comes after the row.
+    await muted.getByText(owner.email).waitFor();
     const told = await muted.innerText();
     expect(told).toContain("Warnings of limits: LLM calls per month muted until");
     expect(told).toContain(`by ${owner.email}`);
