@@ -174,7 +174,8 @@ describe.skipIf(!BROWSER)("alerts", () => {
     await dialog.getByRole("button", { name: "Mute", exact: true }).click();
     await dialog.waitFor({ state: "detached" });
     const muted = page.getByRole("list", { name: "Muted alerts" });
-    // The address comes after the row.
+    // The quota's name and the address come after the row.
+    await muted.getByText(/LLM calls per month/).waitFor();
     await muted.getByText(owner.email).waitFor();
     const told = await muted.innerText();
     expect(told).toContain("Warnings of limits: LLM calls per month muted until");

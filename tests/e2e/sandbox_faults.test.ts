@@ -466,10 +466,11 @@ describe("What E2B says", () => {
     });
     expect(await changes()).toEqual({ strays: 1 });
     expect(living(stack).map(({ id }) => id)).toEqual([sandbox.sandboxId]);
-    // The user who had the sandbox pays for what was made in its place.
+    // The user who had the sandbox pays for what was made in its place; in parts, where it is seen more than once.
     const events = await stack.sql`
-      select user_id from spend.cost_events where tenant_id = ${tenant.id}`;
-    expect([...events]).toEqual([{ user_id: user.id }]);
+      select distinct user_id, metadata ? 'stray_sandbox_id' as is_stray
+      from spend.cost_events where tenant_id = ${tenant.id}`;
+    expect([...events]).toEqual([{ user_id: user.id, is_stray: true }]);
     await expectBalanced();
   });
 
