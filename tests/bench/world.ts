@@ -43,9 +43,14 @@ export async function createWorld(
   name: string,
   { tenants = 1000, users = 1, migrations }: Content = {},
 ): Promise<World> {
-  const files = [...(migrations ?? (await migrationFiles())), ...(await seedFiles())];
-  const ours = ["floor.sql", "world.sql"].map((file) => join(import.meta.dirname, file));
-  const url = await scratch.create(name, [...files, ...ours]);
+  const ours = (file: string) => join(import.meta.dirname, file);
+  const url = await scratch.create(name, [
+    ...(migrations ?? (await migrationFiles())),
+    ours("newer_meters.sql"),
+    ...(await seedFiles()),
+    ours("floor.sql"),
+    ours("world.sql"),
+  ]);
   await within(url, async (sql) => {
     await sql`select bench.populate(${tenants}, ${users})`;
     await sql`vacuum analyze`;
