@@ -9,7 +9,7 @@ import { pooled, startWireWorld, type WireWorld } from "../wire/world.ts";
 import { runs, seed } from "./hostile.ts";
 import { type MutatedAnswer, mutatedAnswer } from "./mutate_answer.ts";
 
-const ANSWERS = runs(2500);
+const ANSWERS = runs(5000);
 const WIDTH = 24;
 const PATIENCE_MS = 20_000;
 const STATUSES = [200, 400, 413, 422, 429, 502, 503, 504];

@@ -600,6 +600,21 @@ describe("settle_many", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
+  it("leaves no room in any slot when a call costs all that its tenant may spend", async () => {
+    const { tenant, user } = await callers(10, 8);
+    const ids = idsOf(await reserveMany(sql, [call(tenant, user, 1), call(tenant, user, 1)]));
+    const answers = await settleMany(sql, [
+      settlement(ids[0] as string, 1),
+      settlement(ids[1] as string, 9),
+    ]);
+    expect(answers.map(({ cost_usd }) => Number(cost_usd))).toEqual([1, 9]);
+    const next = await Promise.all(
+      Array.from({ length: 8 }, () => reserve(sql, tenant, null, 0.1)),
+    );
+    expect(next.map(({ allowed }) => allowed)).toEqual(Array(8).fill(false));
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
   it("settles the others where a balance stays locked", async () => {
     const stuck = await callers(10);
     const calm = await callers(10);
