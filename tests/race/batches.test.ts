@@ -388,6 +388,28 @@ describe("reserve_many", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
+  it("holds nothing for a tenant that is getting a quota, which would not count it", async () => {
+    const busy = await callers(10);
+    const calm = await callers(10);
+    await reserveMany(sql, [call(busy.tenant, null, 1), call(calm.tenant, null, 1)]);
+    await withSessions(sql, 1, async (session) => {
+      await session.sql`begin`;
+      await addQuota(session.sql, {
+        scope: "tenant",
+        tenantId: busy.tenant,
+        resourceType: "all",
+        limitUsd: 5,
+      });
+      const answers = await reserveMany(sql, [
+        call(busy.tenant, null, 1),
+        call(calm.tenant, null, 1),
+      ]);
+      expect(answers.map(({ allowed, error }) => error?.code ?? allowed)).toEqual(["55P03", true]);
+      await session.sql`commit`;
+    });
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
   it("fails only the calls whose balance stays locked", { timeout: 60_000 }, async () => {
     const stuck = await callers(10);
     const calm = await callers(10);
