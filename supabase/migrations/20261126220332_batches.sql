@@ -456,29 +456,10 @@ CREATE OR REPLACE FUNCTION spend_private.book_usual (
   SET search_path TO 'pg_catalog', 'pg_temp'
   SET lock_timeout TO '700ms'
   AS $function$
-declare
-  v_free spend_private.due_hold[];
 begin
   return spend_private.book_at_once(p_usual, p_now, p_is_first);
 exception
-  when lock_not_available then
-    -- Those whose balances nobody has locked now; the others are asked to try again. Nothing is waited for out of order.
-    perform set_config('lock_timeout', '1ms', true);
-    v_free := coalesce(spend_private.lock_due_balances(array(
-      select row((u.reservation).tenant_id, (u.reservation).id, true)::spend_private.due_hold from unnest(p_usual) as u
-    )), '{}');
-    for v_place in 1..cardinality(p_usual) loop
-      if (p_usual[v_place].reservation).id in (select f.id from unnest(v_free) as f) then
-        p_usual[v_place] := (spend_private.book_at_once(array[p_usual[v_place]], p_now, false))[1];
-      else
-        p_usual[v_place].error := spend_private.busy_answer(
-          jsonb_build_object('reservation_id', (p_usual[v_place].reservation).id)
-        );
-        p_usual[v_place].is_pending := false;
-      end if;
-    end loop;
-    return p_usual;
-  -- One of them cannot be booked: book_apart finds out which.
+  -- One of them cannot be booked, or would have to wait: book_apart finds out which.
   when others then
     return p_usual;
 end;
@@ -1595,7 +1576,7 @@ COMMENT ON FUNCTION "spend_private"."book_at_once"(spend_private.batched_settlem
 
 COMMENT ON FUNCTION "spend_private"."book_together"(spend_private.batched_settlement[], timestamp with time zone, boolean) IS 'Books those settlements of a batch that cost no more than is held: each balance is locked and written once for all of them, in the lock order over the whole batch.';
 
-COMMENT ON FUNCTION "spend_private"."book_usual"(spend_private.batched_settlement[], timestamp with time zone, boolean) IS 'book_at_once. Where a balance stays locked: for those settlements alone that wait for none, while the others get 55P03. Where one fails: for none, they stay pending.';
+COMMENT ON FUNCTION "spend_private"."book_usual"(spend_private.batched_settlement[], timestamp with time zone, boolean) IS 'book_at_once, or nothing: where one of them fails, or a balance stays locked, all stay pending (book_apart).';
 
 COMMENT ON FUNCTION "spend_private"."book_without_order"(spend_private.batched_settlement, timestamp with time zone) IS 'Books one settlement of a batch whose other balances are locked already: fails with 55P03 where it would wait for a lock.';
 

@@ -260,35 +260,16 @@ set search_path = pg_catalog, pg_temp
 -- Shorter than it takes to find a deadlock: what comes after a wait is out of order.
 set lock_timeout = '700ms'
 as $$
-declare
-  v_free spend_private.due_hold[];
 begin
   return spend_private.book_at_once(p_usual, p_now, p_is_first);
 exception
-  when lock_not_available then
-    -- Those whose balances nobody has locked now; the others are asked to try again. Nothing is waited for out of order.
-    perform set_config('lock_timeout', '1ms', true);
-    v_free := coalesce(spend_private.lock_due_balances(array(
-      select row((u.reservation).tenant_id, (u.reservation).id, true)::spend_private.due_hold from unnest(p_usual) as u
-    )), '{}');
-    for v_place in 1..cardinality(p_usual) loop
-      if (p_usual[v_place].reservation).id in (select f.id from unnest(v_free) as f) then
-        p_usual[v_place] := (spend_private.book_at_once(array[p_usual[v_place]], p_now, false))[1];
-      else
-        p_usual[v_place].error := spend_private.busy_answer(
-          jsonb_build_object('reservation_id', (p_usual[v_place].reservation).id)
-        );
-        p_usual[v_place].is_pending := false;
-      end if;
-    end loop;
-    return p_usual;
-  -- One of them cannot be booked: book_apart finds out which.
+  -- One of them cannot be booked, or would have to wait: book_apart finds out which.
   when others then
     return p_usual;
 end;
 $$;
 comment on function spend_private.book_usual is
-  'book_at_once. Where a balance stays locked: for those settlements alone that wait for none, while the others get 55P03. Where one fails: for none, they stay pending.';
+  'book_at_once, or nothing: where one of them fails, or a balance stays locked, all stay pending (book_apart).';
 
 create function spend_private.book_at_once(
   p_usual spend_private.batched_settlement[],
