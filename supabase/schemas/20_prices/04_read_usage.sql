@@ -19,37 +19,41 @@ declare
   v_texts text[] := case p_resource_type
     when 'llm' then array['provider', 'model', 'service_tier'] when 'e2b' then array['provider', 'template']
   end;
+  v_provider text := p_usage ->> 'provider';
+  v_name text := p_usage ->> v_texts[2];
+  v_service_tier text := p_usage ->> v_texts[3];
   v_numbers jsonb;
   v_wrong jsonb;
 begin
-  if jsonb_typeof(p_usage) is distinct from 'object' then
-    perform spend_private.fail_usage('usage', 'is not an object');
-  elsif v_texts is null then
-    perform spend_private.fail_usage('resource_type', 'is neither llm nor e2b');
-  end if;
-
-  -- Null, and so not false, where there is no such key.
-  if (jsonb_typeof(p_usage -> v_texts[1]) = 'string' and length(p_usage ->> v_texts[1]) between 1 and 200) is false
-    or (jsonb_typeof(p_usage -> v_texts[2]) = 'string' and length(p_usage ->> v_texts[2]) between 1 and 200) is false
-    or (jsonb_typeof(p_usage -> v_texts[3]) = 'string' and length(p_usage ->> v_texts[3]) between 1 and 200) is false
+  -- A path in place of an expression for each rule: Postgres sets expressions up anew in every transaction.
+  if (p_usage @@ '
+    $.type() == "object"
+    && (!exists($.provider) || ($.provider.type() == "string" && $.provider <> ""))
+    && (!exists($.model) || ($.model.type() == "string" && $.model <> ""))
+    && (!exists($.template) || ($.template.type() == "string" && $.template <> ""))
+    && (!exists($.service_tier) || ($.service_tier.type() == "string" && $.service_tier <> ""))
+  ') is not true or v_texts is null or length(v_provider) > 200 or length(v_name) > 200 or length(v_service_tier) > 200
   then
     perform spend_private.fail_text(p_usage, v_texts);
   end if;
 
   v_numbers := p_usage - v_texts;
-  v_wrong := jsonb_path_query_first(v_numbers, '$.keyvalue() ? (
-    @.value.type() <> "null" && (
-      @.value.type() <> "number" || @.value < 0 || @.value > 1000000000000
-      || (@.value % 1 <> 0 && @.key <> "memory_gib" && @.key <> "audio_seconds")
-      || (@.value == 0 && (@.key == "vcpus" || @.key == "memory_gib"))
-    )
-  )');
-  if v_wrong is not null then
-    perform spend_private.fail_usage(
-      v_wrong ->> 'key', 'is not a whole number from 0 to 1e12 (memory_gib and vcpus: above 0; memory_gib and audio_seconds: may be fractional)'
-    );
+  if (v_numbers @@ '
+    $.*.type() <> "number" || exists($.* ? (@ < 0 || @ > 1000000000000 || @ % 1 <> 0)) || $.vcpus == 0 || $.memory_gib == 0
+  ') is not false then
+    v_wrong := jsonb_path_query_first(v_numbers, '$.keyvalue() ? (
+      @.value.type() <> "null" && (
+        @.value.type() <> "number" || @.value < 0 || @.value > 1000000000000
+        || (@.value % 1 <> 0 && @.key <> "memory_gib" && @.key <> "audio_seconds")
+        || (@.value == 0 && (@.key == "vcpus" || @.key == "memory_gib"))
+      )
+    )');
+    if v_wrong is not null then
+      perform spend_private.fail_usage(
+        v_wrong ->> 'key', 'is not a whole number from 0 to 1e12 (memory_gib and vcpus: above 0; memory_gib and audio_seconds: may be fractional)'
+      );
+    end if;
   end if;
-
   -- JSON writes five as 5, 5.0 or 5E0, and jsonb keeps the zeros. Drop them before usage is stored and cast.
   if strpos(v_numbers::text, '.') > 0 then
     v_numbers := (
@@ -64,17 +68,17 @@ begin
   if p_resource_type = 'e2b' then
     v_numbers := spend_private.sandbox_units(v_numbers);
     return row(
-      p_usage ->> 'provider', coalesce(p_usage ->> 'template', 'base'), 'standard'::text, v_numbers, 0::bigint,
+      v_provider, coalesce(v_name, 'base'), 'standard'::text, v_numbers, 0::bigint,
       v_numbers ->> 'vcpu_seconds' is not null and v_numbers ->> 'gib_seconds' is not null,
       p_usage
     );
   end if;
   return row(
-    p_usage ->> 'provider', p_usage ->> 'model', coalesce(p_usage ->> 'service_tier', 'standard'),
+    v_provider, v_name, coalesce(v_service_tier, 'standard'),
     -- A reservation is one call, for where a provider charges per call.
     '{"requests": 1}' || v_numbers,
-    coalesce((p_usage ->> 'input_tokens')::bigint, 0),
-    p_usage ->> 'input_tokens' is not null and p_usage ->> 'output_tokens' is not null,
+    coalesce((v_numbers ->> 'input_tokens')::bigint, 0),
+    v_numbers ->> 'input_tokens' is not null and v_numbers ->> 'output_tokens' is not null,
     p_usage
   );
 end;
@@ -90,6 +94,11 @@ as $$
 declare
   v_text text;
 begin
+  if jsonb_typeof(p_usage) is distinct from 'object' then
+    perform spend_private.fail_usage('usage', 'is not an object');
+  elsif p_texts is null then
+    perform spend_private.fail_usage('resource_type', 'is neither llm nor e2b');
+  end if;
   foreach v_text in array p_texts loop
     if p_usage ? v_text and (
       jsonb_typeof(p_usage -> v_text) <> 'string' or length(p_usage ->> v_text) not between 1 and 200
@@ -100,7 +109,7 @@ begin
 end;
 $$;
 comment on function spend_private.fail_text is
-  'Raises 22023 invalid_usage with the first of these keys that is not a name.';
+  'Raises 22023 invalid_usage with the first of these keys that is not a name, or when usage is no object, or (p_texts is null) of an unknown resource_type.';
 
 create function spend_private.sandbox_units(p_numbers jsonb)
 returns jsonb

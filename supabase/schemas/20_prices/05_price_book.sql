@@ -121,11 +121,12 @@ as $$
 declare
   v_lines spend_private.price_line[];
   v_version bigint;
+  v_has_negotiated boolean;
   v_own_lines spend_private.price_line[];
   v_own_version bigint;
 begin
-  select g.lines, g.version, o.lines, o.version into v_lines, v_version, v_own_lines, v_own_version
-  from (values (true)) as always
+  select g.lines, g.version, s.has_negotiated into v_lines, v_version, v_has_negotiated
+  from spend_private.price_state as s
   left join lateral (
     select b.lines, b.version
     from spend_private.price_book as b
@@ -134,13 +135,14 @@ begin
       and b.valid_from <= p_at
     order by b.valid_from desc limit 1
   ) as g on true
-  left join lateral (
-    select b.lines, b.version
+  where s.is_only_row;
+  if v_has_negotiated then
+    select b.lines, b.version into v_own_lines, v_own_version
     from spend_private.price_book as b
     where b.provider = p_provider and b.product = p_product and b.resource_type = p_resource_type
       and b.service_tier = p_service_tier and b.tenant_id = p_tenant_id and b.valid_from <= p_at
-    order by b.valid_from desc limit 1
-  ) as o on true;
+    order by b.valid_from desc limit 1;
+  end if;
 
   -- Prices that came after the call, though dated before it; or a statement that began before there was a book.
   if v_version > p_version or v_own_version > p_version or (

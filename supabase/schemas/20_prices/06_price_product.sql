@@ -59,34 +59,34 @@ declare
   v_unpriced_meters text[];
 begin
   foreach v_line in array coalesce(p_lines, '{}') loop
-    -- Of a meter the first that the call reaches is in force.
-    continue when v_line.meter = v_meter or (v_line.tier_from > 0 and v_line.tier_from >= p_total_input);
     v_units := (p_units ->> v_line.meter)::numeric;
-    continue when v_units is null and not (p_is_bound and v_line.provider_decides and v_line.part_of is not null);
+    continue when v_line.meter = v_meter -- Of a meter the first that the call reaches is in force.
+      or (v_line.tier_from > 0 and v_line.tier_from >= p_total_input)
+      or (v_units is null and not (p_is_bound and v_line.provider_decides and v_line.part_of is not null));
     v_meter := v_line.meter;
-    if v_whole is distinct from coalesce(v_line.part_of, v_meter) then
-      v_whole := coalesce(v_line.part_of, v_meter);
-      v_billed_apart := 0;
-      v_highest := null;
-    end if;
 
-    if v_units is null then
-      if v_highest.price_id is null or v_line.usd / v_line.unit_size > v_highest.usd / v_highest.unit_size then
-        v_highest := v_line;
-      end if;
-      continue;
-    end if;
-    v_left := v_left - v_meter;
     if v_line.part_of is not null then
+      if v_whole is distinct from v_line.part_of then
+        v_whole := v_line.part_of;
+        v_billed_apart := 0;
+        v_highest := null;
+      end if;
+      if v_units is null then
+        if v_highest.price_id is null or v_line.usd / v_line.unit_size > v_highest.usd / v_highest.unit_size then
+          v_highest := v_line;
+        end if;
+        continue;
+      end if;
       v_billed_apart := v_billed_apart + v_units;
-    else
+    elsif v_meter = v_whole then
       v_units := v_units - v_billed_apart;
       if v_highest.usd / v_highest.unit_size > v_line.usd / v_line.unit_size then
         v_line := v_highest;
       end if;
     end if;
-    continue when v_units = 0;
-    if v_units < 0 then
+    v_left := v_left - v_meter;
+    if v_units <= 0 then
+      continue when v_units = 0;
       perform spend_private.fail_usage(v_meter, 'is smaller than the sum of its parts');
     end if;
     -- Twenty decimals before the division, so that it cannot lose one of the twelve that are booked.

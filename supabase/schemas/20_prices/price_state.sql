@@ -1,10 +1,11 @@
 create table spend_private.price_state (
   is_only_row boolean primary key default true,
   version bigint not null,
+  has_negotiated boolean not null default false,
   constraint is_only_row check (is_only_row)
 );
 comment on table spend_private.price_state is
-  'Version of the price list. One row. A change of prices increments it first, and so locks it until the transaction ends: versions commit in order. A snapshot that has a version has all rows up to it, and rows that commit later have a greater one. Readers never wait.';
+  'Version of the price list. One row. A change of prices increments it first, and so locks it until the transaction ends: versions commit in order. A snapshot that has a version has all rows up to it, and rows that commit later have a greater one. Readers never wait. has_negotiated: a tenant has, or had, prices of its own (spend.prices.tenant_id); until then no call looks for any.';
 insert into spend_private.price_state (version) values (0);
 alter table spend_private.price_state enable row level security;
 

@@ -28,38 +28,46 @@ begin
     select
       coalesce(array_agg(
         row(
-          q.id, p.period_start, q.slots, q.enforcement = 'block', q.estimate_policy = 'expected',
-          (q.limit_usd > 0 or q.enforcement <> 'block' or not p_enforce) and exists (
+          q.id, q.period_start, q.slots, q.is_enforced, q.is_expected,
+          (q.limit_usd > 0 or not (p_enforce and q.is_enforced)) and exists (
             select from spend_private.quota_balances as b
-            where b.quota_id = q.id and b.period_start = p.period_start
+            where b.quota_id = q.id and b.period_start = q.period_start
               and case
                 when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_call.cost_usd
-                else q.enforcement <> 'block' or not p_enforce
+                else not (p_enforce and q.is_enforced)
               end
           ),
           false
         )::spend_private.applicable_quota
         -- Private rows first, the most shared last: the hot row is held for the shortest time.
-        order by q.tenant_id is null, q.scope_id = q.tenant_id, q.id
+        order by q.rank, q.id
       ), '{}')
     from (
-      select * from spend.cost_quotas as o
+      -- Only the columns that count: what these two put together, Postgres describes anew for every call.
+      select
+        o.id, o.slots, o.limit_usd, o.enforcement = 'block' as is_enforced, o.estimate_policy = 'expected' as is_expected,
+        case when o.scope_id = o.tenant_id then 2 else 1 end as rank,
+        case
+          when o.period = 'lifetime' then '-infinity'
+          -- Where clocks never change, without a function call: every call computes this for every quota.
+          when p_call.time_zone = 'UTC' then date_trunc(o.period, p_now, 'UTC')
+          else spend_private.period_start(o.period, p_call.time_zone, p_now)
+        end as period_start
+      from spend.cost_quotas as o
       where o.tenant_id = p_call.tenant_id and o.scope_id in (p_call.user_id, p_call.tenant_id)
+        and o.resource_type in (p_call.resource_type, 'all')
+        and (o.task is null or o.task = p_call.task)
+        and (o.product is null or o.product = p_call.product)
       union all
-      select * from spend.cost_quotas as s
+      select
+        s.id, s.slots, s.limit_usd, s.enforcement = 'block', s.estimate_policy = 'expected', 3,
+        case when s.period = 'lifetime' then '-infinity' else date_trunc(s.period, p_now, 'UTC') end
+      from spend.cost_quotas as s
       where s.tenant_id is null
+        and s.resource_type in (p_call.resource_type, 'all')
+        and (s.task is null or s.task = p_call.task)
+        and (s.product is null or s.product = p_call.product)
     ) as q
-    cross join lateral (
-      -- Where clocks never change, without a function call: every call computes this for every quota.
-      select case
-        when q.period = 'lifetime' then '-infinity'
-        when q.tenant_id is null or p_call.time_zone = 'UTC' then date_trunc(q.period, p_now, 'UTC')
-        else spend_private.period_start(q.period, p_call.time_zone, p_now)
-      end as period_start
-    ) as p
-    where q.resource_type in (p_call.resource_type, 'all')
-      and (q.task is null or q.task = p_call.task)
-      and (q.product is null or q.product = p_call.product)
   );
 end;
 $$;

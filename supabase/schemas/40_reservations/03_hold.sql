@@ -23,16 +23,20 @@ set enable_hashjoin = 'off'
 set enable_mergejoin = 'off'
 as $$
 declare
-  v_holding spend_private.holding;
+  v_holding spend_private.holding := row('{}', '{}', null);
+  v_quota_id bigint;
+  v_period_start timestamptz;
+  v_slot integer;
+  v_is_below_threshold boolean;
 begin
   if p_quotas[1].slots = 1 and pg_current_xact_id_if_assigned() is null then
     perform spend_private.await_turn(p_quotas[1].quota_id);
   end if;
-  with held as (
+  for v_quota_id, v_period_start, v_slot, v_is_below_threshold in
     update spend_private.quota_balances as b set reserved_usd = b.reserved_usd + p_cost_usd
     from (
       select
-        q.ordinality as place, q.quota_id, q.period_start, not (p_enforce and q.is_enforced) as is_observed,
+        q.quota_id, q.period_start, not (p_enforce and q.is_enforced) as is_observed,
         -- Each connection starts at a slot of its own, so that connections rarely meet. The only slot is waited for.
         case when q.slots = 1 then 0 else (
           select f.slot
@@ -51,7 +55,7 @@ begin
           ) as f
           limit 1
         ) end as slot
-      from unnest(p_quotas) with ordinality as q
+      from unnest(p_quotas) as q
       -- Not merged into the join: the search must run once for each quota.
       offset 0
     ) as q
@@ -62,14 +66,13 @@ begin
         when b.is_split then b.allotted_usd - b.spent_usd - b.reserved_usd >= p_cost_usd
         else q.is_observed
       end
-    returning q.place, row(b.quota_id, b.period_start, b.slot)::spend.reservation_hold as hold, b.is_below_threshold
-  )
-
-  select
-    coalesce(array_agg(h.hold order by h.place), '{}'),
-    coalesce(array_agg(h.hold order by h.place) filter (where not h.is_below_threshold), '{}')
-  into v_holding.holds, v_holding.at_threshold
-  from held as h;
+    returning b.quota_id, b.period_start, b.slot, b.is_below_threshold
+  loop
+    v_holding.holds := v_holding.holds || row(v_quota_id, v_period_start, v_slot)::spend.reservation_hold;
+    if not v_is_below_threshold then
+      v_holding.at_threshold := v_holding.at_threshold || row(v_quota_id, v_period_start, v_slot)::spend.reservation_hold;
+    end if;
+  end loop;
   if cardinality(v_holding.holds) <> cardinality(p_quotas) then
     raise exception using errcode = 'SGROO', message = 'no_room_left';
   end if;

@@ -14,20 +14,37 @@ set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
 declare
+  v_counts spend_private.usage_counts := spend_private.read_usage(p_resource_type, p_usage);
   v_time_zone text;
   v_closed_at timestamptz;
   v_is_member boolean;
   v_price_version bigint;
-  v_counts spend_private.usage_counts;
-  v_priced spend_private.priced_usage;
+  v_has_negotiated boolean;
+  v_lines spend_private.price_line[];
   v_is_first_use boolean;
+  v_priced spend_private.priced_usage;
 begin
-  -- This function is stable: the version of the prices is read in the same snapshot as the prices below.
-  select t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version
-  into v_time_zone, v_closed_at, v_is_member, v_price_version
+  -- One statement, and so one snapshot, for who calls and for what it costs under the name that the call gives.
+  select
+    t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version, s.has_negotiated, g.lines,
+    -- What may price the call, now or when it settles, and is not marked as used yet.
+    exists (
+      select from spend.prices as p
+      where p.provider = v_counts.provider and p.product = v_counts.name and p.tenant_id is null
+        and p.first_used_at is null and p.resource_type = p_resource_type and p.effective_from <= p_now
+    )
+  into v_time_zone, v_closed_at, v_is_member, v_price_version, v_has_negotiated, v_lines, v_is_first_use
   from spend.tenants as t
   join spend_private.price_state as s on s.is_only_row
   left join spend.tenant_members as m on m.tenant_id = t.id and m.user_id = p_user_id
+  left join lateral (
+    select b.lines
+    from spend_private.price_book as b
+    where b.provider = v_counts.provider and b.product = v_counts.name and b.resource_type = p_resource_type
+      and b.service_tier = v_counts.service_tier and b.tenant_id = '00000000-0000-0000-0000-000000000000'
+      and b.valid_from <= p_now
+    order by b.valid_from desc limit 1
+  ) as g on true
   where t.id = p_tenant_id;
   -- One error for an unknown tenant and for another's: the answer must not reveal which tenants exist.
   if v_is_member is not true then
@@ -36,28 +53,22 @@ begin
     perform spend_private.fail_tenant_closed(p_tenant_id, v_closed_at);
   elsif length(p_task) not between 1 and 200 then
     perform spend_private.fail_usage('task', 'is not a text of 1 to 200 characters');
-  end if;
-
-  v_counts := spend_private.read_usage(p_resource_type, p_usage);
-  if v_counts.provider is null or v_counts.name is null or not v_counts.is_complete then
+  elsif v_counts.provider is null or v_counts.name is null or not v_counts.is_complete then
     perform spend_private.fail_incomplete(p_resource_type, p_usage);
   end if;
-  v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, true);
+
+  if not v_has_negotiated then
+    v_priced := spend_private.bill(p_resource_type, v_counts.units, v_counts.total_input, true, v_counts.name, v_lines);
+  end if;
+  if v_priced.cost_usd is null then
+    v_priced := spend_private.price_usage(p_tenant_id, p_resource_type, v_counts, p_now, true);
+    v_is_first_use := spend_private.unmarked_prices(
+      p_tenant_id, p_resource_type, v_counts.provider, v_priced.priced_as, p_now
+    ) <> '{}';
+  end if;
   if v_priced.cost_usd is null or v_priced.unpriced_meters is not null then
     perform spend_private.fail_unpriced(p_resource_type, v_counts, v_priced.unpriced_meters);
   end if;
-
-  -- What may price the call, now or when it settles, and is not marked as used yet. Two searches, which skip the
-  -- negotiated prices of other tenants, however many.
-  v_is_first_use := exists (
-    select from spend.prices as p
-    where p.provider = v_counts.provider and p.product = v_priced.priced_as and p.tenant_id is null
-      and p.effective_from <= p_now and p.first_used_at is null and p.resource_type = p_resource_type
-  ) or exists (
-    select from spend.prices as p
-    where p.provider = v_counts.provider and p.product = v_priced.priced_as and p.tenant_id = p_tenant_id
-      and p.effective_from <= p_now and p.first_used_at is null and p.resource_type = p_resource_type
-  );
   return row(
     p_tenant_id, v_time_zone, p_user_id, p_resource_type, coalesce(p_task, 'chat'), v_counts.provider,
     v_priced.product, v_counts.usage, v_priced.cost_usd, v_priced.price_ids, v_priced.priced_as, v_price_version,

@@ -13,23 +13,24 @@ set enable_hashjoin = 'off'
 set enable_mergejoin = 'off'
 as $$
 declare
-  v_at_threshold spend.reservation_hold[];
+  v_at_threshold spend.reservation_hold[] := '{}';
+  v_place integer;
+  v_is_below_threshold boolean;
 begin
-  with moved as (
+  for v_place, v_is_below_threshold in
     update spend_private.quota_balances as b set
       reserved_usd = b.reserved_usd + p_reserved_usd,
       spent_usd = b.spent_usd + p_spent_usd
     from unnest(p_holds) with ordinality as h
     -- Not "=": that would let a nested loop begin with the balances, in the order of the index.
     where b.quota_id = any (array[h.quota_id]) and b.period_start = h.period_start and b.slot = h.slot
-    returning h.ordinality as place, h.quota_id, h.period_start, h.slot, b.is_below_threshold
-  )
-
-  select array_agg(row(m.quota_id, m.period_start, m.slot)::spend.reservation_hold order by m.place)
-  into v_at_threshold
-  from moved as m
-  where not m.is_below_threshold;
-  return coalesce(v_at_threshold, '{}');
+    returning h.ordinality, b.is_below_threshold
+  loop
+    if not v_is_below_threshold then
+      v_at_threshold := v_at_threshold || p_holds[v_place];
+    end if;
+  end loop;
+  return v_at_threshold;
 end;
 $$;
 comment on function spend_private.move_balances is

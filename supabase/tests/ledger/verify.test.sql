@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(79);
+select plan(80);
 
 -- Everything that can be damaged: tenants in two time zones, quotas of every period and scope, calls that ended in every way.
 insert into auth.users (id) values ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b');
@@ -127,6 +127,11 @@ from (
 select is(
   pg_temp.found(format('delete from spend_private.quota_balances where quota_id = %s', (select id from spend.cost_quotas where scope = 'platform'))),
   'reserved_usd spent_usd', 'verify_balances finds that the balances of the platform are deleted'
+);
+select is(
+  pg_temp.found($$ delete from spend_private.quota_balances where period_end > now();
+    do $do$ begin perform spend_private.open_balances(q.id) from spend.cost_quotas as q; end $do$ $$),
+  pg_temp.found('select'), 'Balances that are lost and opened again have what is spent and what is held'
 );
 
 -- Reservations and events
