@@ -275,6 +275,34 @@ it("A released call that is settled while another call opens a balance that is m
   expect(await verifyBalances(sql)).toEqual([]);
 });
 
+it("Members who return to two tenants by one statement wait for both before they join the calls of one", async () => {
+  const [other] =
+    await sql`insert into spend.tenants (name, plan_id) values ('Other', ${plan}) returning id`;
+  await sql`insert into spend.tenant_members (tenant_id, user_id) values (${other?.id}, ${member})`;
+  const [first, second] = (
+    await sql`
+    select id from spend.tenants where id in (${tenantId}, ${other?.id}) order by spend_private.tenant_key(id)`
+  ).map(({ id }) => id) as [string, string];
+  for (const id of [first, second]) await reserve(sql, id, member, 1);
+  await sql`delete from spend.tenant_members where user_id = ${member}`;
+  await withSessions(sql, 2, async (operator, arriving) => {
+    await operator.sql`begin`;
+    await operator.sql`update spend.cost_quotas set limit_usd = limit_usd + 1 where tenant_id = ${second}`;
+    const arrived = arriving.sql`
+      insert into spend.tenant_members (tenant_id, user_id)
+      values (${first}, ${member}), (${second}, ${member})`.execute();
+    arrived.catch(() => {});
+    await untilWaits(sql, arriving);
+    // Needs the whole table of reservations.
+    await operator.sql`
+      insert into spend.cost_quotas (scope, resource_type, period, limit_usd) values ('platform', 'all', 'week', 1000)`;
+    await operator.sql`commit`;
+    await arrived;
+  });
+  expect(await verifyBalances(sql)).toEqual([]);
+  await sql`delete from spend.cost_quotas where scope = 'platform' and period = 'week'`;
+});
+
 describe("Members of two tenants, of which the second has the first row,", () => {
   const all: Record<string, Work> = {
     leave: (s) => s`delete from spend.tenant_members where user_id = ${member}`,

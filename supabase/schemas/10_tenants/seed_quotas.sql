@@ -23,7 +23,23 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_tenant_ids uuid[];
 begin
+  -- Tenants and plans, then the calls, of all of them at once: whoever has the calls of one tenant stopped, and has so
+  -- joined in the table of reservations, must not wait for those of another.
+  perform spend_private.lock_plan(t.tenant_id)
+  from (
+    select distinct spend_private.tenant_key(a.tenant_id) as tenant_key, a.tenant_id from arrived as a
+    order by tenant_key, a.tenant_id
+  ) as t;
+  v_tenant_ids := array(
+    select distinct a.tenant_id from arrived as a
+    where not spend_private.is_new_subject(a.tenant_id, a.user_id)
+  );
+  if cardinality(v_tenant_ids) > 1 then
+    perform spend_private.stop_calls(v_tenant_ids);
+  end if;
   -- In the order in which all who stop calls of several tenants lock them (stop_calls).
   perform spend_private.follow_plan(m.tenant_id, m.user_id)
   from (
