@@ -14,7 +14,7 @@ import {
   usageOf,
   verifyBalances,
 } from "../support/spend.ts";
-import { deadlocks, untilWaits, withSessions } from "./sessions.ts";
+import { deadlocks, type Session, untilWaits, withSessions } from "./sessions.ts";
 
 type Element = Record<string, JSONValue>;
 interface Failure {
@@ -669,7 +669,11 @@ describe("settle_many", () => {
   it("does not wait for a balance out of order: who costs more than it held is told to try again", async () => {
     const { tenant, user } = await callers(100, 4);
     const ids = idsOf(await reserveMany(sql, [call(tenant, null, 2), call(tenant, user, 2)]));
-    await withSessions(sql, 1, async (session) => {
+    const [held] = await sql`
+      select (holds[cardinality(holds)]).slot from spend.reservations where id = ${ids[0] as string}`;
+    await withSessions(sql, 8, async (...sessions) => {
+      // One that begins at another slot of the tenant.
+      const session = sessions.find(({ pid }) => pid % 4 !== held?.slot) as Session;
       await session.sql`begin`;
       await reserve(session.sql, tenant, user, 1);
       const answers = await sql.begin(async (tx) => {
