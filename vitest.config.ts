@@ -1,4 +1,4 @@
-import { defineConfig } from "vitest/config";
+import { defineConfig, type Plugin, type TestProjectInlineConfiguration } from "vitest/config";
 import { LongestFirst } from "./tests/support/longest_first.ts";
 
 const UNIT = "tests/unit/**/*.test.ts";
@@ -7,6 +7,29 @@ const APART = ["tests/unit/alerts/post.test.ts", "tests/unit/metric_interval.tes
 
 /** Factor of the limits, for a machine that is slow or busy. */
 const PATIENCE = Number(process.env.SPENDGATE_TEST_PATIENCE ?? 1);
+
+/** Where the packages of tests/node22 are installed; without it they are not tried. */
+const NODE22 = process.env.SPENDGATE_NODE22;
+
+/** Takes clients from there. */
+const clientsOfNode22: Plugin = {
+  name: "clients of Node 22",
+  enforce: "pre",
+  resolveId(name) {
+    if (!/^(openai|@langchain\/openai|@mastra\/core)(\/|$)/.test(name)) return;
+    return this.resolve(name, `${NODE22}/package.json`, { skipSelf: true });
+  },
+};
+
+const node22: TestProjectInlineConfiguration = {
+  extends: true,
+  plugins: [clientsOfNode22],
+  test: {
+    name: "node22",
+    include: ["tests/node22/*.test.ts"],
+    globalSetup: ["tests/support/global.ts"],
+  },
+};
 
 export default defineConfig({
   test: {
@@ -17,10 +40,11 @@ export default defineConfig({
         extends: true,
         test: {
           name: "stack",
-          include: ["tests/*.test.ts", "tests/!(unit)/**/*.test.ts", ...APART],
+          include: ["tests/*.test.ts", "tests/!(unit|node22)/**/*.test.ts", ...APART],
           globalSetup: ["tests/support/global.ts"],
         },
       },
+      ...(NODE22 ? [node22] : []),
     ],
     sequence: { sequencer: LongestFirst },
     // Files run beside each other, each on a database of its own; the servers need a core too.

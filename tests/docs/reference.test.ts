@@ -25,7 +25,7 @@ function rowsUnder(page: string, heading: string): string[][] {
     .split("\n")
     .filter((line) => line.startsWith("|"))
     .map(cellsOf);
-  return rows.filter(([first]) => !/^(---|status|SQLSTATE|variable)$/.test(first ?? ""));
+  return rows.filter(([first]) => !/^(---|status|SQLSTATE|variable|client)$/.test(first ?? ""));
 }
 
 const codesIn = (cell = "") => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code ?? "");
@@ -134,4 +134,16 @@ it("every setting is read, and no other one is", () => {
   expect(names.filter((name) => !new RegExp(`\\b${name}\\b`).test(code))).toEqual([]);
   const others = [...code.matchAll(/\b(?:process\.env|values|env)\.([A-Z][A-Z0-9]*_[A-Z0-9_]+)/g)];
   expect(others.map(([, name]) => name).filter((name = "") => !names.includes(name))).toEqual([]);
+});
+
+it("docs/guides/llm.md names the versions of the clients that are tried", () => {
+  const { dependencies, devDependencies } = JSON.parse(read("package.json"));
+  const root = { ...dependencies, ...devDependencies };
+  const node22 = JSON.parse(read("tests/node22/package.json")).dependencies;
+  const rows = rowsUnder("docs/guides/llm.md", "Clients");
+  expect(rows).toHaveLength(8);
+  for (const [clients, versions] of rows) {
+    const tried = codesIn(clients).flatMap((name) => [root[name], node22[name]].filter(Boolean));
+    expect(versions, clients).toBe(tried.join(", "));
+  }
 });

@@ -1,4 +1,4 @@
-// The clients of OpenAI's formats that people use, each set up as its own documentation says: with a base URL and a key.
+// The clients of OpenAI's formats.
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { ChatOpenAI } from "@langchain/openai";
@@ -10,45 +10,19 @@ import {
   OpenAIProvider,
   Runner,
 } from "@openai/agents";
-import {
-  APICallError,
-  generateText,
-  type LanguageModel,
-  Output,
-  stepCountIs,
-  streamText,
-  tool,
-} from "ai";
 import OpenAI from "openai";
 import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
 import { z } from "zod";
-
-/** What each client is to do. A failure is thrown as the client's users get it. */
-export interface Client {
-  answer(prompt: string): Promise<string>;
-  stream(prompt: string): Promise<string>;
-  /** Answers after the model has called `weather`, which says what `weatherOf` says. */
-  callTool(prompt: string): Promise<string>;
-  structured(prompt: string): Promise<unknown>;
-  /** Whether it is the client's own error for a rate limit. */
-  isRateLimit(error: unknown): boolean;
-}
-
-export interface Door {
-  baseURL: string;
-  apiKey: string;
-}
-
-export const WEATHER = { city: "Cork" };
-const weatherOf = ({ city }: { city: string }) => `Rain in ${city}.`;
-const weatherInput = z.object({ city: z.string() });
-const description = "The weather of a city";
-
-async function joined<T>(parts: AsyncIterable<T>, textOf: (part: T) => string): Promise<string> {
-  let text = "";
-  for await (const part of parts) text += textOf(part);
-  return text;
-}
+import {
+  aiSdk,
+  type Client,
+  type Door,
+  description,
+  joined,
+  langchain,
+  weatherInput,
+  weatherOf,
+} from "./clients.ts";
 
 const isOpenAIRateLimit = (error: unknown) =>
   error instanceof OpenAI.RateLimitError && error.status === 429;
@@ -94,6 +68,7 @@ function openaiChat(door: Door, model: string): Client {
       return completion.choices[0]?.message.parsed;
     },
     isRateLimit: isOpenAIRateLimit,
+    requests: 1,
   };
 }
 
@@ -137,6 +112,7 @@ function openaiResponses(door: Door, model: string): Client {
       return (await responses.parse({ model, input, text })).output_parsed;
     },
     isRateLimit: isOpenAIRateLimit,
+    requests: 1,
   };
 }
 
@@ -175,69 +151,16 @@ function agents(door: Door, model: string, useResponses: boolean): Client {
     structured: async (prompt) =>
       (await runner.run(agentOf({ outputType: weatherInput }), prompt)).finalOutput,
     isRateLimit: isOpenAIRateLimit,
+    requests: 1,
   };
 }
 
-function aiSdk(model: LanguageModel): Client {
-  const settings = { model, maxRetries: 0 };
-  return {
-    answer: async (prompt) => (await generateText({ ...settings, prompt })).text,
-    async stream(prompt) {
-      let failure: unknown;
-      const result = streamText({
-        ...settings,
-        prompt,
-        onError: ({ error }) => {
-          failure = error;
-        },
-      });
-      const text = await joined(result.textStream, (part) => part);
-      if (failure !== undefined) throw failure;
-      return text;
-    },
-    async callTool(prompt) {
-      const weather = tool({
-        description,
-        inputSchema: weatherInput,
-        execute: async (input) => weatherOf(input),
-      });
-      return (
-        await generateText({ ...settings, prompt, tools: { weather }, stopWhen: stepCountIs(3) })
-      ).text;
-    },
-    async structured(prompt) {
-      const output = Output.object({ schema: weatherInput });
-      return (await generateText({ ...settings, prompt, output })).output;
-    },
-    isRateLimit: (error) => APICallError.isInstance(error) && error.statusCode === 429,
-  };
-}
-
-function langchain({ baseURL, apiKey }: Door, model: string, useResponsesApi: boolean): Client {
-  const llm = new ChatOpenAI({
-    model,
-    apiKey,
-    useResponsesApi,
-    configuration: { baseURL },
-    maxRetries: 0,
-  });
-  return {
-    answer: async (prompt) => (await llm.invoke(prompt)).text,
-    stream: async (prompt) => joined(await llm.stream(prompt), ({ text }) => text),
-    async callTool(prompt) {
-      const weather = { name: "weather", description, schema: weatherInput };
-      const withTool = llm.bindTools([weather]);
-      const first = await withTool.invoke(prompt);
-      const answers = (first.tool_calls ?? []).map(({ id, args }) => ({
-        role: "tool" as const,
-        tool_call_id: String(id),
-        content: weatherOf(weatherInput.parse(args)),
-      }));
-      return (await withTool.invoke([{ role: "user", content: prompt }, first, ...answers])).text;
-    },
-    structured: (prompt) => llm.withStructuredOutput(weatherInput).invoke(prompt),
-    isRateLimit: (error) => (error as { status?: number }).status === 429,
-  };
+function langchainOpenAI(
+  { baseURL, apiKey }: Door,
+  model: string,
+  useResponsesApi: boolean,
+): Client {
+  return langchain(new ChatOpenAI({ model, apiKey, useResponsesApi, configuration: { baseURL } }));
 }
 
 interface Delta {
@@ -277,12 +200,13 @@ function llamaindex(llm: Llama): Client {
       return JSON.parse(await answer({ messages: messages(prompt), responseFormat }));
     },
     isRateLimit: (error) => (error as { status?: number }).status === 429,
+    requests: 1,
   };
 }
 
 /** All clients by name, for one door and one model. */
 export function openaiClients(door: Door, model: string): Record<string, Client> {
-  const llama = { ...door, model, maxRetries: 0 };
+  const llama = { ...door, model };
   return {
     "openai, chat.completions": openaiChat(door, model),
     "openai, responses": openaiResponses(door, model),
@@ -295,8 +219,8 @@ export function openaiClients(door: Door, model: string): Record<string, Client>
         model,
       ),
     ),
-    "@langchain/openai": langchain(door, model, false),
-    "@langchain/openai, responses": langchain(door, model, true),
+    "@langchain/openai": langchainOpenAI(door, model, false),
+    "@langchain/openai, responses": langchainOpenAI(door, model, true),
     "@llamaindex/openai": llamaindex(new LlamaOpenAI(llama) as unknown as Llama),
     "@llamaindex/openai, responses": llamaindex(new LlamaResponses(llama) as unknown as Llama),
   };

@@ -50,10 +50,16 @@ export async function readBody(incoming: IncomingMessage): Promise<string> {
   return text;
 }
 
-/** Passes a request on to `origin`, and its answer back. */
-export function forward(origin: string, incoming: IncomingMessage, response: ServerResponse): void {
+/** Passes a request on to `origin`, and its answer back, which `onAnswer` sees before. */
+export function forward(
+  origin: string,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  onAnswer?: (answer: IncomingMessage) => void,
+): void {
   const { method, headers } = incoming;
   const upstream = httpRequest(`${origin}${incoming.url}`, { method, headers }, (answer) => {
+    onAnswer?.(answer);
     response.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.pipe(response);
   });
