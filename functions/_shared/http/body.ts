@@ -48,6 +48,8 @@ async function readForm<T extends z.ZodType>(
   return fitting(schema, Object.fromEntries(fields));
 }
 
+const decoder = new TextDecoder();
+
 /**
  * The body as JSON that fits `schema`.
  * @throws SpendgateError request_too_large above `maxBytes`; invalid_request with the `issues`.
@@ -57,7 +59,7 @@ export async function readJson<T extends z.ZodType>(
   schema: T,
   maxBytes: number,
 ): Promise<z.output<T>> {
-  const text = await (await readBody(request, maxBytes)).text();
+  const text = decoder.decode(await readBody(request, maxBytes));
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -107,13 +109,13 @@ function describeIssue(issue: z.core.$ZodIssue, above: PropertyKey[]): Issue[] {
 const secondsFor = (maxBytes: number) => Math.max(30, Math.ceil(maxBytes / 500_000));
 
 /** Counts while it reads: Content-Length may be missing or wrong. */
-async function readBody(request: Request, maxBytes: number): Promise<Blob> {
+async function readBody(request: Request, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const tooLarge = () =>
     new SpendgateError("request_too_large", `The body is larger than ${maxBytes} bytes.`, {
       details: { maxBytes },
     });
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge();
-  if (request.body === null) return new Blob([]);
+  if (request.body === null) return new Uint8Array();
   const reader = request.body.getReader();
   const seconds = secondsFor(maxBytes);
   let isLate = false;
@@ -127,7 +129,7 @@ async function readBody(request: Request, maxBytes: number): Promise<Blob> {
     for (;;) {
       const { done, value } = await reader.read();
       if (isLate) throw tooSlow(seconds);
-      if (done) return new Blob(pieces);
+      if (done) return joined(pieces, bytes);
       bytes += value.byteLength;
       if (bytes > maxBytes) throw tooLarge();
       pieces.push(value);
@@ -136,6 +138,16 @@ async function readBody(request: Request, maxBytes: number): Promise<Blob> {
     clearTimeout(timer);
     reader.cancel().catch(() => {});
   }
+}
+
+function joined(pieces: Uint8Array<ArrayBuffer>[], bytes: number): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(bytes);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.byteLength;
+  }
+  return whole;
 }
 
 function tooSlow(seconds: number): SpendgateError {

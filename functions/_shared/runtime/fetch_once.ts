@@ -1,6 +1,8 @@
 /** The runtime's own. */
 const { fetch } = globalThis;
 
+const TEXT = { type: "text/plain;charset=UTF-8" };
+
 /**
  * `fetch`, for what must not be done twice. Deno sends a request again, unasked, when a connection that it kept breaks
  * before the answer: a provider would be called, and paid, twice for one hold, or a hold be made twice. It does so with
@@ -11,12 +13,16 @@ export const fetchOnce: typeof fetch = async (input, init) => {
   if (input instanceof Request && !init?.body && !isRead(init?.method ?? input.method)) {
     return fetch(new Request(input, { ...init, body: await input.blob() }));
   }
-  const bytes = typeof init?.body === "string" || init?.body instanceof Uint8Array;
-  const nothing = init?.body === undefined && !(input instanceof Request) && !isRead(init?.method);
+  const { body } = init ?? {};
+  const nothing = body === undefined && !(input instanceof Request) && !isRead(init?.method);
   if (nothing) return fetch(input, { ...init, body: new Blob([]) });
-  return bytes
-    ? fetch(input, { ...init, body: await new Response(init.body).blob() })
-    : fetch(input, init);
+  // Where the headers name no Content-Type, it is the Blob's: the same as the text's own.
+  if (typeof body === "string") return fetch(input, { ...init, body: new Blob([body], TEXT) });
+  const isBytes = body instanceof Uint8Array;
+  return fetch(
+    input,
+    isBytes ? { ...init, body: new Blob([body as Uint8Array<ArrayBuffer>]) } : init,
+  );
 };
 
 /** Reading twice does nothing. */
