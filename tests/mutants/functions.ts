@@ -137,7 +137,7 @@ export const functionMutants: Mutant[] = [
   broken(
     "any key is a secret key",
     "_shared/http/secret_key.ts",
-    "return keys.map((key) => isSame(found, key)).includes(true);",
+    "return env.secretKeys.map((key) => isSame(sent, key)).includes(true);",
     "return true;",
     [vitest("isolation/endpoints")],
   ),

@@ -3,6 +3,7 @@ import { afterEach, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { authenticate } from "../../functions/_shared/http/auth.ts";
 import { readJson } from "../../functions/_shared/http/body.ts";
+import { sendsSecretKey } from "../../functions/_shared/http/secret_key.ts";
 import type { Env } from "../../functions/_shared/runtime/env.ts";
 import { startServer } from "../support/server.ts";
 
@@ -50,6 +51,29 @@ it("A body of one byte too many is refused when that byte has come", async () =>
     code: "request_too_large",
   });
   expect(cancelled).toHaveBeenCalledOnce();
+});
+
+it("A body that comes byte by byte is read as one that comes whole", async () => {
+  const sent = { text: "héllo – 你好 😀" };
+  const bytes = new TextEncoder().encode(JSON.stringify(sent));
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (const byte of bytes) controller.enqueue(Uint8Array.of(byte));
+      controller.close();
+    },
+  });
+  expect(await readJson(requestOf(body), z.object({ text: z.string() }), 1000)).toEqual(sent);
+});
+
+it("Each of the secret keys is one, and nothing that begins like it, or goes on", () => {
+  const env = { secretKeys: ["sb_secret_old", "sb_secret_new"] } as Env;
+  const isKey = (apikey: string) =>
+    sendsSecretKey(new Request("http://localhost/", { headers: { apikey } }), env);
+  for (const key of env.secretKeys) {
+    expect(
+      [key, `${key}2`, `${key}${key}`, key.slice(0, -1), key.toUpperCase()].map(isKey),
+    ).toEqual([true, ...Array(4).fill(false)]);
+  }
 });
 
 /** A token that nobody signed. */

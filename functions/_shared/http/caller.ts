@@ -11,6 +11,8 @@ export const TENANT_HEADER = "x-spendgate-tenant";
 /** Names the user for whom a backend calls. Of a user who calls it says nothing. */
 const USER_HEADER = "x-spendgate-user";
 
+let auth: Promise<typeof import("./auth.ts")> | undefined;
+
 export type Identity = Pick<Caller, "userId" | "tenantId">;
 
 /**
@@ -19,9 +21,10 @@ export type Identity = Pick<Caller, "userId" | "tenantId">;
  *   tenant; not_a_member when the user whom it names is not the tenant's.
  */
 export async function identify(request: Request, env: Env, gate: Gate): Promise<Identity> {
-  if (!(await sendsSecretKey(request, env))) {
+  if (!sendsSecretKey(request, env)) {
     // What only a scheduler calls never loads it.
-    const { authenticate } = await import("./auth.ts");
+    auth ??= import("./auth.ts");
+    const { authenticate } = await auth;
     return { userId: await authenticate(request, env) };
   }
   // Browsers say where a page comes from, and servers do not.

@@ -129,7 +129,7 @@ async function answer(
   span.set({ route });
   const context: Context = { request, env, gate, params };
   if (served.auth === "secret") {
-    await requireSecretKey(request, env);
+    requireSecretKey(request, env);
     return (handler as Handler<Context>)(context);
   }
   const caller = await inSpan(SPANS.authenticate, {}, () => identify(request, env, gate));
