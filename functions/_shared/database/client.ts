@@ -43,8 +43,10 @@ const ASK_AGAIN_MS = 10_000;
 
 /** SQL reads them as `request.headers`: the trace goes on there. */
 const fetchInTrace: typeof fetch = (input, init) => {
+  const trace = Object.entries(traceHeaders());
+  if (trace.length === 0) return fetchOnce(input, init);
   const headers = new Headers(init?.headers);
-  for (const [name, value] of Object.entries(traceHeaders())) headers.set(name, value);
+  for (const [name, value] of trace) headers.set(name, value);
   return fetchOnce(input, { ...init, headers });
 };
 
@@ -59,7 +61,8 @@ export class Database {
     this.#timeoutMs = env.gateTimeoutMs;
     this.#client = createClient<Schemas, "spend">(env.supabaseUrl, env.secretKey, {
       db: { schema: "spend" },
-      auth: { persistSession: false, autoRefreshToken: false },
+      // Nobody signs in: the key is asked for in the place of a session.
+      accessToken: () => Promise.resolve(env.secretKey),
       global: { fetch: fetchInTrace },
     });
   }

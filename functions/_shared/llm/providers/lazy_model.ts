@@ -39,7 +39,8 @@ export function lazyEmbeddingModel(
   };
 }
 
-function once<T>(load: () => Promise<T>): () => Promise<T> {
+/** Loads at the first call what all calls share. */
+export function once<T>(load: () => Promise<T>): () => Promise<T> {
   let loading: Promise<T> | undefined;
   return () => {
     loading ??= load();

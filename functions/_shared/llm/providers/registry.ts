@@ -14,7 +14,7 @@ import { log, messageOf } from "../../runtime/log.ts";
 import { describeProblem, PROVIDERS, readSettings } from "../../runtime/settings.ts";
 import { type Product, unusableModel } from "../model_name.ts";
 import { cacheControlInParts } from "./cache_control.ts";
-import { lazyEmbeddingModel, lazyLanguageModel } from "./lazy_model.ts";
+import { lazyEmbeddingModel, lazyLanguageModel, once } from "./lazy_model.ts";
 import { type OpenAIApi, openaiApi } from "./openai_api.ts";
 
 /** A provider's models, each with the fetch that its calls go through. */
@@ -39,6 +39,14 @@ export type Post = (
 const OPENAI_URL = "https://api.openai.com/v1";
 
 const BUILT_IN = ["openai", "anthropic", "google"];
+
+/** The SDKs. Each call makes a client of its own; the runtime is asked for the module once. */
+const sdks = {
+  openai: once(() => import("@ai-sdk/openai")),
+  anthropic: once(() => import("@ai-sdk/anthropic")),
+  google: once(() => import("@ai-sdk/google")),
+  compatible: once(() => import("@ai-sdk/openai-compatible")),
+};
 
 let loaded: Loaded | undefined;
 
@@ -122,7 +130,7 @@ export function readProviders(
 
 function openai(apiKey: string, baseURL: string | undefined): Provider {
   const provider = async (fetch: Fetch) =>
-    (await import("@ai-sdk/openai")).createOpenAI({ apiKey, baseURL, fetch });
+    (await sdks.openai()).createOpenAI({ apiKey, baseURL, fetch });
   return {
     language: (model, fetch, api) =>
       lazyLanguageModel("openai", model, async () => {
@@ -163,7 +171,7 @@ function anthropic(apiKey: string, baseURL: string | undefined): Provider {
   return {
     language: (model, fetch) =>
       lazyLanguageModel("anthropic", model, async () => {
-        const { createAnthropic } = await import("@ai-sdk/anthropic");
+        const { createAnthropic } = await sdks.anthropic();
         return createAnthropic({ apiKey, baseURL, fetch })(model);
       }),
   };
@@ -171,7 +179,7 @@ function anthropic(apiKey: string, baseURL: string | undefined): Provider {
 
 function google(apiKey: string, baseURL: string | undefined): Provider {
   const provider = async (fetch: Fetch) =>
-    (await import("@ai-sdk/google")).createGoogleGenerativeAI({ apiKey, baseURL, fetch });
+    (await sdks.google()).createGoogleGenerativeAI({ apiKey, baseURL, fetch });
   return {
     language: (model, fetch) =>
       lazyLanguageModel("google", model, async () => (await provider(fetch))(model)),
@@ -184,7 +192,7 @@ function google(apiKey: string, baseURL: string | undefined): Provider {
 
 function compatible(name: string, baseURL: string, apiKey: string | undefined): Provider {
   const provider = async (fetch: Fetch) => {
-    const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible");
+    const { createOpenAICompatible } = await sdks.compatible();
     return createOpenAICompatible({
       name,
       baseURL,

@@ -30,7 +30,7 @@ export class OpenSpan {
   }
 
   set(attributes: Attributes): void {
-    this.#span.setAttributes(named(attributes));
+    if (this.#span.isRecording()) this.#span.setAttributes(named(attributes));
   }
 
   /** Marks it as failed, by what the error is: never by its words. */
