@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import postgres from "postgres";
 import { findSupabase } from "../stack/binaries.ts";
 import { bootstrap } from "../stack/bootstrap.ts";
-import { startDatabase } from "../stack/database.ts";
+import { type DatabaseOptions, startDatabase } from "../stack/database.ts";
 import { PROJECT } from "../stack/paths.ts";
 import { StackError } from "../stack/ports.ts";
 import { describeSqlError } from "../stack/sql_error.ts";
@@ -18,9 +18,12 @@ export interface Scratch {
   clone(from: string, name: string): Promise<string>;
 }
 
-/** Runs `work` on an empty server of its own, and removes the server whatever happens. */
-export async function onScratchServer<T>(work: (scratch: Scratch) => Promise<T>): Promise<T> {
-  const server = await startDatabase();
+/** Runs `work` on an empty server of its own, and removes the server whatever happens; its data only without `dataDir`. */
+export async function onScratchServer<T>(
+  work: (scratch: Scratch) => Promise<T>,
+  options: Pick<DatabaseOptions, "dataDir"> = {},
+): Promise<T> {
+  const server = await startDatabase(options);
   const admin = postgres(server.url, { max: 1, onnotice: () => {} });
   const make = async (name: string, template: string) => {
     await admin.unsafe(`create database "${name}" template "${template}"`);

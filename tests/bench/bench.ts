@@ -24,6 +24,7 @@ import { growth } from "./scenarios/growth.ts";
 import { hotTenant } from "./scenarios/hot_tenant.ts";
 import { hotUser } from "./scenarios/hot_user.ts";
 import { http } from "./scenarios/http.ts";
+import { instructions } from "./scenarios/instructions.ts";
 import { nearLimit } from "./scenarios/near_limit.ts";
 import { observe } from "./scenarios/observe.ts";
 import { pool } from "./scenarios/pool.ts";
@@ -54,7 +55,7 @@ const SCENARIOS: Record<string, Scenario> = {
 };
 
 /** Those that need no database. */
-const ALONE: Record<string, (effort: Effort) => Promise<Result[]>> = { cold };
+const ALONE: Record<string, (effort: Effort) => Promise<Result[]>> = { cold, instructions };
 
 const FULL: Effort = { rounds: 7, seconds: 2, scale: 1, events: 10_000_000 };
 const QUICK: Effort = { rounds: 5, seconds: 0.5, scale: 0.02, events: 200_000 };

@@ -39,7 +39,7 @@ export async function inRounds<Name extends string>(
 
 /** What was measured of one side: a figure of each round, and their median. */
 export interface Figure {
-  unit: "calls/s" | "ms" | "µs" | "bytes";
+  unit: "calls/s" | "ms" | "µs" | "bytes" | "instructions";
   median: number;
   rounds: number[];
 }
