@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(45);
+select plan(48);
 \ir ../support/test_model.psql
 
 insert into auth.users (id) values
@@ -97,6 +97,12 @@ select pg_temp.spend('refusals beside a hold', 5);
 select pg_temp.reserve('refusals beside a hold', 3.5);
 select is(pg_temp.spend('refusals beside a hold', 6), 'limit_reached', 'A call of 6 is refused when 5 of 10 are spent and 3.5 held');
 select is(pg_temp.alerts('refusals beside a hold'), null, 'What is held makes such a refusal record no alert');
+select pg_temp.tenant('other refusals near the limit', 10, 'day');
+select pg_temp.spend('other refusals near the limit', 8.5);
+select pg_temp.reserve('other refusals near the limit', 1);
+select is(pg_temp.spend('other refusals near the limit', 1), 'in_flight', 'A call of 1 is refused when 8.5 of 10 are spent and 1 held');
+select is(pg_temp.spend('other refusals near the limit', 11), 'exceeds_limit', 'So is one of 11');
+select is(pg_temp.alerts('other refusals near the limit'), 'quota_warning 8.5 of 10', 'Neither of them records that the limit is reached');
 select pg_temp.spend('refusals near the limit', 4);
 select is(pg_temp.spend('refusals near the limit', 2), 'limit_reached', 'A call of 2 is refused when 9 of 10 are spent');
 select is(pg_temp.alerts('refusals near the limit'), 'quota_warning 9 of 10, quota_exceeded 9 of 10', 'A refusal when 9 of 10 are spent records that the limit is reached');
