@@ -155,6 +155,19 @@ describe.each(versions)("a database of version %s with data in it", (version) =>
     expect(await verify(sql)).toEqual([]);
   });
 
+  it("still charges a tenant the prices that it has negotiated", async () => {
+    const usage = {
+      provider: "old",
+      model: "negotiated",
+      input_tokens: 10_000,
+      output_tokens: 10_000,
+    };
+    const [row] = await sql`
+      select c.estimated_cost_usd::float8 as usd
+      from spend.check_quota(${world.tenant}, null, 'llm', ${sql.json(usage)}) as c`;
+    expect(row?.usd).toBeCloseTo(0.03, 9);
+  });
+
   it("answers repeated idempotency keys with the old answers", async () => {
     const [user] = await sql`
       select user_id as id from spend.tenant_members where tenant_id = ${world.tenant}`;

@@ -69,7 +69,9 @@ async function fillPrices(sql: Sql): Promise<void> {
       ('llm', 'old', 'model', 'input_tokens', 1, '2020-01-01'),
       ('llm', 'old', 'model', 'output_tokens', 1, '2020-01-01'),
       ('e2b', 'e2b', '*', 'vcpu_seconds', 0.000014, '2020-01-01'),
-      ('e2b', 'e2b', '*', 'gib_seconds', 0.0000045, '2020-01-01')`;
+      ('e2b', 'e2b', '*', 'gib_seconds', 0.0000045, '2020-01-01'),
+      ('llm', 'old', 'negotiated', 'input_tokens', 2, '2020-01-01'),
+      ('llm', 'old', 'negotiated', 'output_tokens', 2, '2020-01-01')`;
 }
 
 async function fillTenants(sql: Sql) {
@@ -81,6 +83,9 @@ async function fillTenants(sql: Sql) {
   const [tenant, closed] = rows.map(({ id }) => id) as [string, string];
   await sql`
     insert into spend.tenant_members (tenant_id, user_id, role) values (${tenant}, ${user}, 'owner')`;
+  await sql`
+    insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, tenant_id)
+    values ('llm', 'old', 'negotiated', 'input_tokens', 1, '2020-01-01', ${tenant})`;
   await sql`delete from spend.cost_quotas where tenant_id = ${tenant}`;
   await sql`
     insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd, slots)

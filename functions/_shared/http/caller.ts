@@ -4,6 +4,7 @@ import { invalidRequest, SpendgateError } from "../errors.ts";
 import type { Gate } from "../gate/gate.ts";
 import type { Caller } from "../gate/metering.ts";
 import type { Env } from "../runtime/env.ts";
+import { once } from "../runtime/once.ts";
 import { sendsSecretKey } from "./secret_key.ts";
 
 /** Names the tenant that pays where a body does not, and always where a backend calls. */
@@ -11,7 +12,8 @@ export const TENANT_HEADER = "x-spendgate-tenant";
 /** Names the user for whom a backend calls. Of a user who calls it says nothing. */
 const USER_HEADER = "x-spendgate-user";
 
-let auth: Promise<typeof import("./auth.ts")> | undefined;
+// What only a scheduler calls never loads it.
+const auth = once(() => import("./auth.ts"));
 
 export type Identity = Pick<Caller, "userId" | "tenantId">;
 
@@ -22,9 +24,7 @@ export type Identity = Pick<Caller, "userId" | "tenantId">;
  */
 export async function identify(request: Request, env: Env, gate: Gate): Promise<Identity> {
   if (!sendsSecretKey(request, env)) {
-    // What only a scheduler calls never loads it.
-    auth ??= import("./auth.ts");
-    const { authenticate } = await auth;
+    const { authenticate } = await auth();
     return { userId: await authenticate(request, env) };
   }
   // Browsers say where a page comes from, and servers do not.

@@ -26,18 +26,24 @@ as $$
 declare
   v_tenant_ids uuid[];
 begin
-  -- Tenants and plans, then the calls, of all of them at once: whoever has the calls of one tenant stopped, and has so
-  -- joined in the table of reservations, must not wait for those of another.
-  perform spend_private.lock_plan(t.tenant_id)
-  from (
-    select distinct spend_private.tenant_key(a.tenant_id) as tenant_key, a.tenant_id from arrived as a
-    order by tenant_key, a.tenant_id
-  ) as t;
-  v_tenant_ids := array(
-    select distinct a.tenant_id from arrived as a
-    where not spend_private.is_new_subject(a.tenant_id, a.user_id)
-  );
+  -- Who returns to several tenants and gets quotas there: tenants and plans are locked, and calls stopped, in all of them
+  -- at once. Whoever has stopped the calls of one tenant, and so has the table of reservations, must not wait for those of
+  -- another.
+  if (select count(distinct a.tenant_id) from arrived as a) > 1 then
+    v_tenant_ids := array(
+      select t.id
+      from spend.tenants as t
+      where t.id in (select a.tenant_id from arrived as a)
+        and exists (select from spend.plan_quotas as p where p.plan_id = t.plan_id and p.scope = 'user')
+        and exists (
+          select from arrived as a
+          where a.tenant_id = t.id and not spend_private.is_new_subject(a.tenant_id, a.user_id)
+        )
+      order by spend_private.tenant_key(t.id), t.id
+    );
+  end if;
   if cardinality(v_tenant_ids) > 1 then
+    perform spend_private.lock_plan(t.id) from unnest(v_tenant_ids) as t (id);
     perform spend_private.stop_calls(v_tenant_ids);
   end if;
   -- In the order in which all who stop calls of several tenants lock them (stop_calls).

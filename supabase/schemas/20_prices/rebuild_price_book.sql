@@ -84,7 +84,13 @@ begin
     ) as k
     order by k.provider, k.product limit p_max_products
   loop
-    if exists (select from spend_private.wrong_price_book(v_provider, v_product)) then
+    if exists (select from spend_private.wrong_price_book(v_provider, v_product)) or exists (
+      select from spend_private.price_state as s
+      where not s.has_negotiated and exists (
+        select from spend_private.price_book as b
+        where b.provider = v_provider and b.product = v_product and b.tenant_id <> '00000000-0000-0000-0000-000000000000'
+      )
+    ) then
       -- The job's transaction may have recorded alerts that others wait for: it waits for nobody. The next round does it.
       perform from spend_private.price_state for no key update skip locked;
       if found then
@@ -107,4 +113,4 @@ begin
 end;
 $$;
 comment on function spend_private.verify_price_book is
-  'Compares the price book of the next products with spend.prices, no further than p_until. A book that differs, since triggers were disabled, is a problem of job verify, with an alert, and is made again.';
+  'Compares the price book of the next products with spend.prices, no further than p_until. A book that differs, or prices of a tenant''s own that price_state does not know of, since triggers were disabled, are a problem of job verify, with an alert, and is made again.';

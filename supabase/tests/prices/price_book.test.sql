@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(26);
+select plan(28);
 
 create function pg_temp.wrong_products() returns setof text language sql as $$
   select k.provider || '/' || k.product
@@ -153,6 +153,11 @@ update before set rows = pg_temp.fetched();
 select spend_private.rebuild_price_book('test', 'longer');
 select cmp_ok(pg_temp.fetched() - b.rows, '<', 5000::bigint, '… and so does a book that is made again')
 from before as b;
+
+update spend_private.price_state set has_negotiated = false;
+select spend_private.verify_price_book(100000);
+select ok((select s.has_negotiated from spend_private.price_state as s), 'Prices of a tenant that nobody knew of are known of after the verification');
+select is((select count(*) from spend.problems as p where p.job = 'verify' and p.subject = 'prices test/long'), 1::bigint, '… which is a problem');
 
 truncate spend.prices;
 select is_empty('select from spend_private.price_book', 'An empty price list has an empty book');

@@ -1,5 +1,6 @@
 // Models whose SDK is loaded when they are first used: a worker that starts waits for none that it does not call.
 import type { EmbeddingModelV4, LanguageModelV4 } from "@ai-sdk/provider";
+import { once } from "../../runtime/once.ts";
 
 export function lazyLanguageModel(
   provider: string,
@@ -36,14 +37,5 @@ export function lazyEmbeddingModel(
       return model().then(({ supportsParallelCalls }) => supportsParallelCalls);
     },
     doEmbed: async (options) => (await model()).doEmbed(options),
-  };
-}
-
-/** Loads at the first call what all calls share. */
-export function once<T>(load: () => Promise<T>): () => Promise<T> {
-  let loading: Promise<T> | undefined;
-  return () => {
-    loading ??= load();
-    return loading;
   };
 }

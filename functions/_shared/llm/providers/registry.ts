@@ -11,10 +11,11 @@ import { notConfigured } from "../../runtime/env.ts";
 import { environment } from "../../runtime/environment.ts";
 import { fetchOnce } from "../../runtime/fetch_once.ts";
 import { log, messageOf } from "../../runtime/log.ts";
+import { once } from "../../runtime/once.ts";
 import { describeProblem, PROVIDERS, readSettings } from "../../runtime/settings.ts";
 import { type Product, unusableModel } from "../model_name.ts";
 import { cacheControlInParts } from "./cache_control.ts";
-import { lazyEmbeddingModel, lazyLanguageModel, once } from "./lazy_model.ts";
+import { lazyEmbeddingModel, lazyLanguageModel } from "./lazy_model.ts";
 import { type OpenAIApi, openaiApi } from "./openai_api.ts";
 
 /** A provider's models, each with the fetch that its calls go through. */
