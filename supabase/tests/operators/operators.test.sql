@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(49);
+select plan(51);
 \ir ../support/signed_in.psql
 
 -- Users: a owns A, b is a member of A, e is an operator who edits, f one who views, g is nobody.
@@ -50,6 +50,15 @@ $$;
 -- Reading
 select is(pg_temp.says(u.usr, 'select count(*) from spend.tenants'), u.tenants, format('%s sees %s tenants', u.who, u.tenants))
 from (values ('a', 'An owner', '1'), ('e', 'An editor', '2'), ('f', 'A viewer', '2'), ('9', 'A stranger', '0')) as u (usr, who, tenants);
+select set_config('request.jwt.claim.sub', '00000000-0000-4000-8000-000000000009', true);
+select cmp_ok(
+  spend_private.first_operated(), '>', spend_private.last_operated(), 'The range of a stranger has no tenant, not even that of zeros, whose balances are the platform''s'
+);
+select set_config('request.jwt.claim.sub', '00000000-0000-4000-8000-00000000000f', true);
+select is(
+  array[spend_private.first_operated(), spend_private.last_operated()],
+  '{00000000-0000-0000-0000-000000000000,ffffffff-ffff-ffff-ffff-ffffffffffff}', 'That of an operator has all of them'
+);
 select is(
   pg_temp.says('f', format('select count(*) from spend.%s', t.name)), t.rows, format('An operator reads every row of %s', t.name)
 )
