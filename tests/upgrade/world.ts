@@ -77,9 +77,12 @@ async function fillPrices(sql: Sql): Promise<void> {
 async function fillTenants(sql: Sql) {
   const [row] = await sql`insert into auth.users (id) values (gen_random_uuid()) returning id`;
   const user = row?.id as string;
+  // Where an hour, whose quota is compared before and after the upgrade, does not end meanwhile.
+  const minute = new Date().getUTCMinutes();
+  const zone = minute >= 5 && minute < 20 ? "Asia/Kolkata" : "Asia/Kathmandu";
   const rows = await sql`
     insert into spend.tenants (name, time_zone)
-    values ('Old and open', 'Asia/Kathmandu'), ('Old and closed', 'UTC') returning id`;
+    values ('Old and open', ${zone}), ('Old and closed', 'UTC') returning id`;
   const [tenant, closed] = rows.map(({ id }) => id) as [string, string];
   await sql`
     insert into spend.tenant_members (tenant_id, user_id, role) values (${tenant}, ${user}, 'owner')`;
