@@ -102,6 +102,7 @@ function drawing(): string {
   const height = (deepest + 1) * ROW;
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="11">\n` +
+    "<title>What the functions of a call spend their time in</title>\n" +
     `<rect width="${WIDTH}" height="${height}" fill="white"/>\n${boxes.join("\n")}\n</svg>\n`
   );
 }
