@@ -524,10 +524,9 @@ CREATE OR REPLACE FUNCTION spend_private.renew_price_book (
 declare
   v_change spend_private.price_change;
 begin
+  update spend_private.price_state as s set has_negotiated = true
+  where not s.has_negotiated and exists (select from unnest(p_changes) as c where c.tenant_id is not null);
   foreach v_change in array p_changes loop
-    if v_change.tenant_id is not null then
-      update spend_private.price_state as s set has_negotiated = true where not s.has_negotiated;
-    end if;
     delete from spend_private.price_book as b
     where b.provider = v_change.provider and b.product = v_change.product
       and b.tenant_id = coalesce(v_change.tenant_id, '00000000-0000-0000-0000-000000000000')
@@ -686,6 +685,6 @@ $function$;
 
 COMMENT ON FUNCTION "spend_private"."fail_text"(jsonb, text[]) IS 'Raises 22023 invalid_usage with the first of these keys that is not a name, or when usage is no object, or (p_texts is null) of an unknown resource_type.';
 
-COMMENT ON FUNCTION "spend_private"."verify_price_book"(integer, timestamp with time zone, timestamp with time zone) IS 'Compares the price book of the next products with spend.prices, no further than p_until. A book that differs, or prices of a tenant''s own that price_state does not know of, since triggers were disabled, are a problem of job verify, with an alert, and is made again.';
+COMMENT ON FUNCTION "spend_private"."verify_price_book"(integer, timestamp with time zone, timestamp with time zone) IS 'Compares the price book of the next products with spend.prices, no further than p_until. Where triggers were disabled, a book may differ, or price_state not know of a tenant''s own prices: that is a problem of job verify, with an alert, and the book is made again.';
 
 COMMENT ON TABLE "spend_private"."price_state" IS 'Version of the price list. One row. A change of prices increments it first, and so locks it until the transaction ends: versions commit in order. A snapshot that has a version has all rows up to it, and rows that commit later have a greater one. Readers never wait. has_negotiated: a tenant has, or had, prices of its own (spend.prices.tenant_id); until then no call looks for any.';

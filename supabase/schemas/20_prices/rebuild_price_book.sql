@@ -113,4 +113,4 @@ begin
 end;
 $$;
 comment on function spend_private.verify_price_book is
-  'Compares the price book of the next products with spend.prices, no further than p_until. A book that differs, or prices of a tenant''s own that price_state does not know of, since triggers were disabled, are a problem of job verify, with an alert, and is made again.';
+  'Compares the price book of the next products with spend.prices, no further than p_until. Where triggers were disabled, a book may differ, or price_state not know of a tenant''s own prices: that is a problem of job verify, with an alert, and the book is made again.';

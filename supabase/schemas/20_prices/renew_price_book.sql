@@ -17,10 +17,9 @@ as $$
 declare
   v_change spend_private.price_change;
 begin
+  update spend_private.price_state as s set has_negotiated = true
+  where not s.has_negotiated and exists (select from unnest(p_changes) as c where c.tenant_id is not null);
   foreach v_change in array p_changes loop
-    if v_change.tenant_id is not null then
-      update spend_private.price_state as s set has_negotiated = true where not s.has_negotiated;
-    end if;
     delete from spend_private.price_book as b
     where b.provider = v_change.provider and b.product = v_change.product
       and b.tenant_id = coalesce(v_change.tenant_id, '00000000-0000-0000-0000-000000000000')

@@ -8,7 +8,7 @@ import { migrationsOf } from "../../../scripts/database/release.ts";
 import { onScratchServer } from "../../../scripts/database/scratch.ts";
 import { findPostgres } from "../../../scripts/stack/binaries.ts";
 import { StackError } from "../../../scripts/stack/ports.ts";
-import { type Figure, figure, type Result, ratio } from "../rounds.ts";
+import { figure, type Result, ratio } from "../rounds.ts";
 import { createWorld, ESTIMATE, USAGE, type World, warmUp, within } from "../world.ts";
 
 const BASELINE = "0.1.0";
@@ -30,7 +30,7 @@ export async function instructions(): Promise<Result[]> {
     const figures = {
       ours: figure("instructions", [await count(folder, "ours", calls.ours)]),
       baseline: figure("instructions", [await count(folder, "baseline", calls.baseline)]),
-    } satisfies Record<string, Figure>;
+    };
     return [
       {
         name: `instructions of reserve + settle ÷ ${BASELINE}`,
