@@ -52,3 +52,23 @@ begin
   ) as r;
 end;
 $$;
+
+-- A price list with a long past: the model that is called has had a new price on each day of a year, every other one in each of
+-- ten quarters. Before the first call: prices of calls cannot be changed.
+create function bench.generate_prices(p_prices bigint)
+returns void
+language plpgsql
+as $$
+begin
+  insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+  select 'llm', 'openai', 'gpt-4o-mini', p.meter, p.usd + d * 0.0001, current_date - d
+  from generate_series(1, 365) as d
+  cross join (values ('input_tokens', 0.15), ('output_tokens', 0.6)) as p (meter, usd);
+
+  insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+  select 'llm', 'bench', 'former-model-' || n, p.meter, p.usd + q * 0.01, current_date - q * 91
+  from generate_series(1, p_prices / 20) as n
+  cross join generate_series(1, 10) as q
+  cross join (values ('input_tokens', 0.15), ('output_tokens', 0.6)) as p (meter, usd);
+end;
+$$;

@@ -28,8 +28,9 @@ export async function connect(
   url: string,
   count: number,
   settings: Record<string, string | number> = {},
+  options: Options = {},
 ): Promise<Connections> {
-  const sql = open(url, count, settings);
+  const sql = open(url, count, settings, options);
   const all = await Promise.all(Array.from({ length: count }, () => sql.reserve()));
   return {
     all,
@@ -38,6 +39,11 @@ export async function connect(
       await sql.end();
     },
   };
+}
+
+interface Options {
+  max_pipeline?: number;
+  prepare?: boolean;
 }
 
 /**
@@ -56,7 +62,7 @@ function open(
   url: string,
   count: number,
   settings: Record<string, string | number>,
-  options: { max_pipeline?: number } = {},
+  options: Options = {},
 ): Sql {
   return postgres(url, {
     max: count,

@@ -1,13 +1,14 @@
 // What a call takes of the server's processor, counted in instructions: the same figure in every run, whatever else the machine
 // does. Valgrind counts them, in a server of one user on the stopped server's data.
 import { spawn } from "node:child_process";
-import { access, chmod, mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { migrationsOf } from "../../../scripts/database/release.ts";
 import { onScratchServer } from "../../../scripts/database/scratch.ts";
 import { findPostgres } from "../../../scripts/stack/binaries.ts";
 import { StackError } from "../../../scripts/stack/ports.ts";
+import { isInstalled } from "../installed.ts";
 import { figure, type Result, ratio } from "../rounds.ts";
 import { createWorld, ESTIMATE, USAGE, type World, warmUp, within } from "../world.ts";
 
@@ -42,12 +43,6 @@ export async function instructions(): Promise<Result[]> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-async function isInstalled(program: string): Promise<boolean> {
-  const folders = (process.env.PATH ?? "").split(delimiter);
-  const found = await Promise.allSettled(folders.map((folder) => access(join(folder, program))));
-  return found.some(({ status }) => status === "fulfilled");
 }
 
 /** Leaves the data of a server that has stopped. */
