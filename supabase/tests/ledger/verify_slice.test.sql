@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(24);
+select plan(25);
 
 insert into spend.tenants (id, name, time_zone) values
   ('aaaaaaaa-0000-4000-8000-000000000001', 'A', 'UTC'), ('bbbbbbbb-0000-4000-8000-000000000002', 'B', 'Asia/Kolkata');
@@ -72,6 +72,7 @@ from (
     ('update spend.reservations set holds = holds[2:] where id = (select id from calls where n = 30 and tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'quota reservation', 'a reservation that not all of its quotas hold'),
     ('update spend_private.conversation_rollups set cost_usd = cost_usd + 1 where hour = (select max(hour) from spend_private.conversation_rollups where tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'rollups', 'a conversation''s roll-up'),
     ('update spend_private.cost_rollups set tenant_id = ''cccccccc-0000-4000-8000-000000000003'' where tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'' and hour = (select max(hour) from spend_private.cost_rollups where tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'')', 'rollups', 'a roll-up that went to no tenant: the balances, which do not follow from it either, are not blamed'),
+    ('insert into spend_private.conversation_rollups select (jsonb_populate_record(r, ''{"tenant_id": "abababab-0000-4000-8000-000000000003"}'')).* from spend_private.conversation_rollups as r where r.tenant_id = ''bbbbbbbb-0000-4000-8000-000000000002'' limit 1', 'rollups', 'a roll-up of a tenant that nothing else has, between two others'),
     ('update spend_private.ledger_state set rolled_up_before = (rolled_up_before::text::bigint + 1000)::text::xid8', 'ledger_state rollups', 'the mark')
 ) as d (damage, finds, what);
 
