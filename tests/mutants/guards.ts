@@ -147,7 +147,7 @@ export const guardMutants: Mutant[] = [
     "40_reservations/reserve.sql",
     "v_is_usual and v_quota.has_room and not v_quota.is_expected;",
     "v_is_usual and not v_quota.is_expected;",
-    [vitest("race/locks"), pgtap("reservations/")],
+    [vitest("race/turns")],
   ),
   guard(
     "all slots together may give more than the limit",

@@ -86,6 +86,22 @@ describe("Calls of a user whose quota has one slot", () => {
     expect(await verifyBalances(sql)).toEqual([]);
   });
 
+  it("are refused without queuing where another quota of theirs is exhausted", async () => {
+    const { sql } = database;
+    const { tenant, user } = await hotUser(sql);
+    await sql`select spend.adjust(${tenant}, 1000, 'All that this tenant may spend')`;
+    await withSessions(sql, 2, async (a, b) => {
+      await a.sql`begin`;
+      await a.sql`
+        select from spend_private.quota_balances as b
+        where b.quota_id = (select q.id from spend.cost_quotas as q where q.scope_id = ${user}) for update`;
+      await b.sql`set lock_timeout = '100ms'`;
+      expect((await reserve(b.sql, tenant, user, 1)).reason).toBe("limit_reached");
+      await a.sql`commit`;
+    });
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
   it("do not queue for a slot that their transaction has locked already: nobody deadlocks", async () => {
     const { sql } = database;
     const { tenant, user } = await hotUser(sql);
