@@ -76,6 +76,25 @@ const arrivals: Record<string, Work> = {
     update spend.cost_quotas set limit_usd = 7 where tenant_id = ${tenantId} and scope = 'user'`,
   "the first call is made": (s) =>
     s`select spend.reserve(${tenantId}, ${member}, 'llm', ${s.json(usageOf(1.25))})`,
+  "somebody returns to two tenants by one statement": (s) => s`
+    insert into spend.tenant_members (tenant_id, user_id)
+    select t.id, ${stranger} from spend.tenants as t where t.plan_id = ${plan}`,
+  "somebody demands the plan's quotas": (s) =>
+    s`select spend.ensure_quotas(t.id) from spend.tenants as t where t.plan_id = ${plan}`,
+};
+
+/** What was before, of some of these. */
+const before: Record<string, () => Promise<void>> = {
+  async "somebody returns to two tenants by one statement"() {
+    await sql`insert into spend.tenants (name, plan_id) values ('Other', ${plan})`;
+    await sql`
+      insert into spend.tenant_members (tenant_id, user_id)
+      select t.id, ${stranger} from spend.tenants as t where t.plan_id = ${plan}`;
+    for (const { id } of await sql`select id from spend.tenants where plan_id = ${plan}`) {
+      await reserve(sql, id, stranger, 0.005);
+    }
+    await sql`delete from spend.tenant_members where user_id = ${stranger}`;
+  },
 };
 
 /** All tenants of these plans, with their members, have what their plan gives, and count what was spent and is held. */
@@ -103,6 +122,7 @@ describe("A change of the plan and an arrival that do not see each other", () =>
   it.each(pairs)(
     "%s in an open transaction, %s, and the first commits %s: every tenant has what its plan gives",
     async (arrival, change, order) => {
+      await before[arrival as string]?.();
       await overlap(
         sql,
         arrivals[arrival as string] as Work,
@@ -116,6 +136,7 @@ describe("A change of the plan and an arrival that do not see each other", () =>
   it.each(pairs)(
     "%s while, in an open transaction, %s, which commits %s: every tenant has what its plan gives",
     async (arrival, change, order) => {
+      await before[arrival as string]?.();
       await overlap(
         sql,
         planChanges[change as string] as Work,
