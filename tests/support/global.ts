@@ -16,6 +16,16 @@ declare module "vitest" {
 
 const TEMPLATE = "spendgate_template";
 
+/** Nothing here outlives the run. What waits for the disk is tested on servers of its own (tests/race/settle_crash.test.ts). */
+const UNSAFE = { fsync: "off", full_page_writes: "off" };
+
+/** A session keeps the memory of a statement for the next one: handed back and faulted in again, that took an eighth of its time. */
+const KEEP_MEMORY = {
+  MALLOC_TOP_PAD_: `${2 ** 24}`,
+  MALLOC_TRIM_THRESHOLD_: `${2 ** 28}`,
+  MALLOC_MMAP_THRESHOLD_: `${2 ** 25}`,
+};
+
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   // A server and template of somebody else's: tests/mutants/run.ts breaks one thing in the template.
   const { SPENDGATE_TEST_SERVER: serverUrl, SPENDGATE_TEST_TEMPLATE: template } = process.env;
@@ -24,7 +34,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
     project.provide("templateDatabase", template);
     return async () => {};
   }
-  const server = await startDatabase();
+  Object.assign(process.env, KEEP_MEMORY);
+  const server = await startDatabase({ settings: UNSAFE });
   try {
     const admin = postgres(server.url, { max: 1 });
     await admin.unsafe(`create database ${TEMPLATE}`);
