@@ -1,4 +1,7 @@
-// One server for the whole run, and in it one migrated database that each file copies.
+// One server for the whole run, and in it one migrated database that each file copies; and a folder for what is made once.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import postgres from "postgres";
 import type { TestProject } from "vitest/node";
 import { bootstrap } from "../../scripts/stack/bootstrap.ts";
@@ -11,6 +14,8 @@ declare module "vitest" {
     serverUrl: string;
     /** Name of the database to copy: migrated, with prices, without anything else. */
     templateDatabase: string;
+    /** Folder of tests/support/once.ts. */
+    sharedFolder: string;
   }
 }
 
@@ -27,6 +32,22 @@ const KEEP_MEMORY = {
 };
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const sharedFolder = await mkdtemp(join(tmpdir(), "spendgate-run-"));
+  project.provide("sharedFolder", sharedFolder);
+  const removeShared = () => rm(sharedFolder, { recursive: true, force: true });
+  try {
+    const stopServer = await provideServer(project);
+    return async () => {
+      await stopServer();
+      await removeShared();
+    };
+  } catch (error) {
+    await removeShared();
+    throw error;
+  }
+}
+
+async function provideServer(project: TestProject): Promise<() => Promise<void>> {
   // A server and template of somebody else's: tests/mutants/run.ts breaks one thing in the template.
   const { SPENDGATE_TEST_SERVER: serverUrl, SPENDGATE_TEST_TEMPLATE: template } = process.env;
   if (serverUrl && template) {
