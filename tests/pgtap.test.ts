@@ -1,5 +1,5 @@
 // Runs supabase/tests, which are written for `supabase test db`, and reports each of their assertions as a test.
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { cloneDatabase } from "./support/database.ts";
 import { type PgtapOutcome, pgtapFault, pgtapFiles, runPgtap } from "./support/pgtap.ts";
 
@@ -9,6 +9,12 @@ const files = pgtapFiles(process.env.SPENDGATE_PGTAP ?? "");
 it("There are pgTAP files to run", () => {
   expect(files).not.toEqual([]);
 });
+
+// Its thousand functions are made once, not by each file anew.
+const withPgtap = await cloneDatabase({ connections: 1 });
+await withPgtap.sql`create extension pgtap with schema extensions`;
+await withPgtap.sql.end();
+afterAll(() => withPgtap.close());
 
 for (const file of files) {
   // The assertions are only known once the file has run, and Vitest wants to know its tests before it runs them.
@@ -27,7 +33,7 @@ for (const file of files) {
 }
 
 async function runAlone(file: string): Promise<PgtapOutcome> {
-  const database = await cloneDatabase({ connections: 1 });
+  const database = await cloneDatabase({ connections: 1, template: withPgtap.name });
   try {
     return await runPgtap(database.sql, file);
   } finally {

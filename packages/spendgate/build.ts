@@ -9,13 +9,7 @@ import { PROJECT } from "../../scripts/stack/paths.ts";
 import { PACKAGE, writeAssets } from "./assets.ts";
 import { writeTypes } from "./declarations.ts";
 
-const { values } = parseArgs({
-  options: {
-    out: { type: "string", default: PACKAGE },
-    // The command alone: for tests of nothing else.
-    "command-only": { type: "boolean", default: false },
-  },
-});
+const { values } = parseArgs({ options: { out: { type: "string", default: PACKAGE } } });
 const OUT = resolve(values.out);
 const DIST = join(OUT, "dist");
 
@@ -43,13 +37,9 @@ await rm(DIST, { recursive: true, force: true });
 await mkdir(DIST, { recursive: true });
 const command = await buildCommand();
 await writeAssets(join(DIST, "cli/assets"));
-if (values["command-only"]) {
-  await writeLicenses([command]);
-} else {
-  const library = await buildLibrary();
-  await writeTypes(DIST, Object.values(ENTRIES));
-  await writeLicenses([command, library]);
-}
+const library = await buildLibrary();
+await writeTypes(DIST, Object.values(ENTRIES));
+await writeLicenses([command, library]);
 await copyFile(join(PROJECT, "LICENSE"), join(OUT, "LICENSE"));
 if (OUT !== PACKAGE) {
   for (const file of ["package.json", "README.md"]) {

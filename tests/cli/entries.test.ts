@@ -26,7 +26,7 @@ let env: Record<string, string>;
 const servers: ChildProcess[] = [];
 
 beforeAll(async () => {
-  [installed, stack] = await Promise.all([installPackage({ entries: true }), startTestStack()]);
+  [installed, stack] = await Promise.all([installPackage(), startTestStack()]);
   const provider = stack.services.providers?.url;
   env = {
     SUPABASE_URL: stack.url,

@@ -17,7 +17,7 @@ const NAMES = ["chat", "openai", "anthropic", "sandbox", "alerts", "maintenance"
 
 let installed: InstalledPackage;
 beforeAll(async () => {
-  installed = await installPackage({ entries: true });
+  installed = await installPackage();
 }, PACKAGE_MS);
 afterAll(async () => {
   await installed?.remove();

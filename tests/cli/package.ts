@@ -1,11 +1,12 @@
 // The package as people get it: packed, and installed in a folder that has nothing else.
 import { execFile } from "node:child_process";
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Manifest } from "../../packages/spendgate/src/cli/assets.ts";
 import { PROJECT } from "../../scripts/stack/paths.ts";
+import { once } from "../support/once.ts";
 
 const run = promisify(execFile);
 
@@ -32,29 +33,44 @@ export interface InstalledPackage {
 export const PACKAGE_MS = 180_000;
 
 interface PackageOptions {
-  /** With the entries for programs, too. */
-  entries?: boolean;
-  /** A package to begin with, instead of building one. */
+  /** A package to begin with, instead of that of these sources. */
   from?: InstalledPackage;
-  /** What to do to it before it is packed: a later release, say. */
+  /** What to do to that one before it is packed: a later release, say. */
   change?(folder: string): Promise<void>;
 }
 
+/** The package of these sources as npm packs it, once in a run. */
+async function packPackage(): Promise<string> {
+  const made = await once("package", PACKAGE_MS / 1000, async (folder) => {
+    const tsx = join(PROJECT, "node_modules/tsx/dist/cli.mjs");
+    const args = [tsx, "packages/spendgate/build.ts", "--out", folder];
+    await run(process.execPath, args, { cwd: PROJECT });
+    await pack(folder);
+  });
+  const names = await readdir(made);
+  return join(made, names.find((name) => name.endsWith(".tgz")) as string);
+}
+
+/** Packs a folder, and answers the tarball in it. */
+async function pack(folder: string): Promise<string> {
+  const packed = await run("npm", ["pack", "--json", "--ignore-scripts"], { cwd: folder });
+  const names = JSON.parse(packed.stdout);
+  return join(folder, (Object.values(names)[0] as { filename: string }).filename);
+}
+
 export async function installPackage({
-  entries = false,
   from,
   change,
 }: PackageOptions = {}): Promise<InstalledPackage> {
   const base = await mkdtemp(join(tmpdir(), "spendgate-package-"));
-  const [made, folder] = [join(base, "made"), join(base, "installed")];
-  const tsx = join(PROJECT, "node_modules/tsx/dist/cli.mjs");
-  const args = [...(entries ? [] : ["--command-only"]), "--out", made];
-  if (from) await cp(from.root, made, { recursive: true });
-  else await run(process.execPath, [tsx, "packages/spendgate/build.ts", ...args], { cwd: PROJECT });
-  await change?.(made);
-  const packed = await run("npm", ["pack", "--json", "--ignore-scripts"], { cwd: made });
-  const names = JSON.parse(packed.stdout);
-  const tarball = join(made, (Object.values(names)[0] as { filename: string }).filename);
+  const folder = join(base, "installed");
+  let tarball: string;
+  if (from) {
+    const made = join(base, "made");
+    await cp(from.root, made, { recursive: true });
+    await change?.(made);
+    tarball = await pack(made);
+  } else tarball = await packPackage();
   await run("mkdir", [folder]);
   await writeFile(join(folder, "package.json"), '{ "private": true, "type": "module" }\n');
   await run("npm", ["install", "--offline", "--no-audit", "--no-fund", tarball], { cwd: folder });

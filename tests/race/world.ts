@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import type { Sql } from "postgres";
 import { expect } from "vitest";
-import { addTestModel, followPlans, usageOf, verifyBalances } from "../support/spend.ts";
+import { addTestModel, maintain, usageOf, verifyBalances } from "../support/spend.ts";
 import type { Dice, World } from "./operations.ts";
 import {
   leftOverQuotas,
@@ -133,7 +133,7 @@ async function addHistory(sql: Sql, world: World, dice: Dice): Promise<void> {
  * counted once; every tenant has what its plan gives.
  */
 export async function expectExact(sql: Sql, { tenants }: World): Promise<void> {
-  await followPlans(sql);
+  await maintain(sql);
   expect(await verifyBalances(sql)).toEqual([]);
   expect(await wrongQuotas(sql, tenants)).toEqual([]);
   expect(await leftOverQuotas(sql, tenants)).toEqual([]);

@@ -4,6 +4,7 @@ import { inject } from "vitest";
 import { applyDatabaseSettings } from "../../scripts/stack/bootstrap.ts";
 
 export interface TestDatabase {
+  name: string;
   /** Client as the superuser `postgres`. */
   sql: Sql;
   url: string;
@@ -13,17 +14,22 @@ export interface TestDatabase {
 
 /**
  * A database of its own for a test file: migrated, with the price seed, without tenants.
- * `connections` is how many sessions `sql` may open at once.
+ * `connections` is how many sessions `sql` may open at once; `template` another database to copy, which has no sessions.
  */
-export async function cloneDatabase({ connections = 10 } = {}): Promise<TestDatabase> {
+export async function cloneDatabase({
+  connections = 10,
+  template = inject("templateDatabase"),
+} = {}): Promise<TestDatabase> {
   const name = `test_${randomBytes(6).toString("hex")}`;
+  // Files copied whole take a third of the time of pages that go through the log, where no file is synced.
   await asAdmin((admin) =>
-    admin.unsafe(`create database ${name} template ${inject("templateDatabase")}`),
+    admin.unsafe(`create database ${name} template ${template} strategy file_copy`),
   );
   const url = Object.assign(new URL(inject("serverUrl")), { pathname: `/${name}` }).href;
   await applyDatabaseSettings(url);
   const sql = postgres(url, { max: connections, onnotice: () => {} });
   return {
+    name,
     sql,
     url,
     async close() {

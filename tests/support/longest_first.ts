@@ -10,7 +10,6 @@ const LONG = [
   "race/property",
   "isolation/temp_schema",
   "fuzz/answers",
-  "race/arrivals",
   "pgtap",
   "cli/doctor",
   "e2e/first_minutes",
