@@ -1,12 +1,12 @@
 // Chat: streams the AI SDK's UI message stream (useChat works as it is), or answers JSON.
 import {
   convertToModelMessages,
-  createUIMessageStreamResponse,
   generateText,
   isStepCount,
   type StopCondition,
   streamText,
   type ToolSet,
+  UI_MESSAGE_STREAM_HEADERS,
   type UIMessageChunk,
 } from "ai";
 import type { SpendgateError } from "../_shared/errors.ts";
@@ -18,6 +18,7 @@ import { meteredModel } from "../_shared/llm/metered_model.ts";
 import { callError } from "../_shared/llm/providers/error.ts";
 import { writtenStream } from "../_shared/runtime/background.ts";
 import { logOnce } from "../_shared/runtime/log.ts";
+import { sent } from "../_shared/runtime/sleep.ts";
 import { AgentSteps } from "./agent_steps.ts";
 import { type Compaction, fitConversation } from "./compaction.ts";
 import { type ChatRequest, chatRequest, toUIMessages } from "./request.ts";
@@ -65,6 +66,8 @@ async function prepare(body: ChatRequest, metering: RequestMetering) {
       // Tries are counted, and held, behind the door: see SPENDGATE_MAX_RETRIES.
       maxRetries: 0,
       allowSystemInMessages: true,
+      // The spans are our own; the SDK would copy each prompt for nobody.
+      telemetry: { isEnabled: false },
       // Addresses are the provider's to fetch, not ours.
       experimental_download: (files: unknown[]) => Promise.resolve(files.map(() => null)),
     },
@@ -142,6 +145,8 @@ async function streamAnswer(
 ): Promise<Response> {
   const gone = clientGone(request);
   const started = Promise.withResolvers<void>();
+  // It may fail before it is waited for.
+  started.promise.catch(() => {});
   // Until the first token the status is open: a refusal is a 429, not an error in a stream of status 200.
   try {
     const { compaction, call, steps } = await prepare(body, {
@@ -159,7 +164,8 @@ async function streamAnswer(
         started.reject(error);
       },
     });
-    const parts = readAhead(
+    await sent();
+    const events = readAhead(
       result.toUIMessageStream({ onError: (error) => JSON.stringify(callError(error)) }),
       gone,
       async () => ({
@@ -171,7 +177,9 @@ async function streamAnswer(
       }),
     );
     await started.promise;
-    return createUIMessageStreamResponse({ stream: parts, headers: metering.receipt.headers() });
+    return new Response(events, {
+      headers: { ...UI_MESSAGE_STREAM_HEADERS, ...metering.receipt.headers() },
+    });
   } catch (thrown) {
     throw callError(thrown);
   }
@@ -182,13 +190,17 @@ function tell(error: SpendgateError): void {
   if (error.status >= 500) logOnce("error", error.code, error);
 }
 
-/** The stream, read whether or not its reader keeps up, with one more part before its `finish`. */
+const encoder = new TextEncoder();
+
+/** The stream as events, read whether or not their reader keeps up, with one more part before its `finish`. */
 function readAhead(
   stream: ReadableStream<UIMessageChunk>,
   gone: AbortController,
   lastPart: () => Promise<UIMessageChunk>,
-): ReadableStream<UIMessageChunk> {
-  return writtenStream(gone, async (pass) => {
+): ReadableStream<Uint8Array> {
+  return writtenStream(gone, async (write) => {
+    const event = (data: string) => write(encoder.encode(`data: ${data}\n\n`));
+    const pass = (part: UIMessageChunk) => event(JSON.stringify(part));
     let told = false;
     for await (const part of stream) {
       if (part.type === "finish") {
@@ -199,6 +211,7 @@ function readAhead(
     }
     // A stream that failed has no finish, and has cost something all the same.
     if (!told) pass(await lastPart());
+    event("[DONE]");
   });
 }
 
