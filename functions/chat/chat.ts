@@ -1,12 +1,12 @@
 // Chat: streams the AI SDK's UI message stream (useChat works as it is), or answers JSON.
 import {
   convertToModelMessages,
-  createUIMessageStreamResponse,
   generateText,
   isStepCount,
   type StopCondition,
   streamText,
   type ToolSet,
+  UI_MESSAGE_STREAM_HEADERS,
   type UIMessageChunk,
 } from "ai";
 import type { SpendgateError } from "../_shared/errors.ts";
@@ -20,6 +20,7 @@ import { writtenStream } from "../_shared/runtime/background.ts";
 import { logOnce } from "../_shared/runtime/log.ts";
 import { AgentSteps } from "./agent_steps.ts";
 import { type Compaction, fitConversation } from "./compaction.ts";
+import { errorText, oneCall } from "./one_call.ts";
 import { type ChatRequest, chatRequest, toUIMessages } from "./request.ts";
 import { toolsNamed } from "./tools.ts";
 
@@ -39,7 +40,7 @@ export const chat = endpoint<UserContext, ReturnType<typeof chatRequest>>(
   },
 );
 
-/** What a call of the AI SDK needs, the same for both ways to answer. */
+/** What calls of the AI SDK need, the same for all ways to answer: each call, and a run of them. */
 async function prepare(body: ChatRequest, metering: RequestMetering) {
   const name = body.model ?? metering.env.defaultModel;
   const asked = await toUIMessages(body.messages);
@@ -59,17 +60,23 @@ async function prepare(body: ChatRequest, metering: RequestMetering) {
       }),
       maxOutputTokens: body.maxOutputTokens,
       temperature: body.temperature,
+      allowSystemInMessages: true,
+    },
+    run: {
       tools: toolsNamed(body.tools, steps.metering),
       onStepStart: steps.begin,
       stopWhen: [isStepCount(body.maxSteps), hasUsed(body.maxTotalTokens)],
       // Tries are counted, and held, behind the door: see SPENDGATE_MAX_RETRIES.
       maxRetries: 0,
-      allowSystemInMessages: true,
-      // Addresses are the provider's to fetch, not ours.
-      experimental_download: (files: unknown[]) => Promise.resolve(files.map(() => null)),
+      // The spans are our own; the SDK would copy each prompt for nobody.
+      telemetry: { isEnabled: false },
+      experimental_download: noDownload,
     },
   };
 }
+
+/** Addresses are the provider's to fetch, not ours. */
+const noDownload = (files: unknown[]) => Promise.resolve(files.map(() => null));
 
 function hasUsed(tokens = Number.POSITIVE_INFINITY): StopCondition<ToolSet> {
   return ({ steps }) =>
@@ -96,12 +103,13 @@ function filesOf(steps: Step[]) {
 }
 
 async function answer(body: ChatRequest, metering: RequestMetering): Promise<Response> {
-  const { name, compaction, call, steps } = await prepare(body, metering);
+  const { name, compaction, call, run, steps } = await prepare(body, metering);
   const done: Step[] = [];
   let ending: { finishReason: string; error?: SpendgateError };
   try {
     const { finishReason } = await generateText({
       ...call,
+      ...run,
       onStepEnd: (step) => {
         done.push(step);
         steps.end();
@@ -144,34 +152,36 @@ async function streamAnswer(
   const started = Promise.withResolvers<void>();
   // Until the first token the status is open: a refusal is a 429, not an error in a stream of status 200.
   try {
-    const { compaction, call, steps } = await prepare(body, {
+    const { compaction, call, run, steps } = await prepare(body, {
       ...metering,
       gone: gone.signal,
       onFirstToken: started.resolve,
     });
-    const result = streamText({
-      ...call,
-      onStepEnd: () => steps.end(),
-      onError: ({ error: thrown }) => {
-        const error = callError(thrown);
-        tell(error);
-        steps.end(error);
-        started.reject(error);
+    const lastPart = async (): Promise<UIMessageChunk> => ({
+      type: "data-spendgate",
+      data: {
+        calls: await metering.receipt.costs(metering.env.costWaitMs),
+        ...compactionFacts(compaction),
       },
     });
-    const parts = readAhead(
-      result.toUIMessageStream({ onError: (error) => JSON.stringify(callError(error)) }),
-      gone,
-      async () => ({
-        type: "data-spendgate",
-        data: {
-          calls: await metering.receipt.costs(metering.env.costWaitMs),
-          ...compactionFacts(compaction),
-        },
-      }),
-    );
+    const parts = steps.isAgent
+      ? streamText({
+          ...call,
+          ...run,
+          onStepEnd: () => steps.end(),
+          onError: ({ error: thrown }) => {
+            const error = callError(thrown);
+            tell(error);
+            steps.end(error);
+            started.reject(error);
+          },
+        }).toUIMessageStream({ onError: errorText })
+      : await oneCall({ ...call, download: noDownload }, tell);
+    const events = readAhead(parts, gone, lastPart);
     await started.promise;
-    return createUIMessageStreamResponse({ stream: parts, headers: metering.receipt.headers() });
+    return new Response(events, {
+      headers: { ...UI_MESSAGE_STREAM_HEADERS, ...metering.receipt.headers() },
+    });
   } catch (thrown) {
     throw callError(thrown);
   }
@@ -182,13 +192,17 @@ function tell(error: SpendgateError): void {
   if (error.status >= 500) logOnce("error", error.code, error);
 }
 
-/** The stream, read whether or not its reader keeps up, with one more part before its `finish`. */
+const encoder = new TextEncoder();
+
+/** The stream as events, read whether or not their reader keeps up, with one more part before its `finish`. */
 function readAhead(
-  stream: ReadableStream<UIMessageChunk>,
+  stream: AsyncIterable<UIMessageChunk>,
   gone: AbortController,
   lastPart: () => Promise<UIMessageChunk>,
-): ReadableStream<UIMessageChunk> {
-  return writtenStream(gone, async (pass) => {
+): ReadableStream<Uint8Array> {
+  return writtenStream(gone, async (write) => {
+    const event = (data: string) => write(encoder.encode(`data: ${data}\n\n`));
+    const pass = (part: UIMessageChunk) => event(JSON.stringify(part));
     let told = false;
     for await (const part of stream) {
       if (part.type === "finish") {
@@ -199,6 +213,7 @@ function readAhead(
     }
     // A stream that failed has no finish, and has cost something all the same.
     if (!told) pass(await lastPart());
+    event("[DONE]");
   });
 }
 

@@ -71,22 +71,27 @@ export const compactRequest = perEnv((env) =>
 
 /** @throws SpendgateError invalid_request when a message's parts are not what the AI SDK knows. */
 export async function toUIMessages(messages: Message[]): Promise<UIMessage[]> {
-  const result = await safeValidateUIMessages({
-    messages: messages.map((message, index) =>
-      "content" in message && typeof message.content === "string"
-        ? {
-            id: String(index),
-            role: message.role,
-            parts: [{ type: "text" as const, text: message.content }],
-          }
-        : message,
-    ),
-  });
+  const asked = messages.map((message, index) =>
+    isSimple(message)
+      ? {
+          id: String(index),
+          role: message.role,
+          parts: [{ type: "text" as const, text: message.content }],
+        }
+      : message,
+  );
+  // Of text alone the SDK has nothing to check.
+  if (messages.every(isSimple)) return asked as UIMessage[];
+  const result = await safeValidateUIMessages({ messages: asked });
   if (!result.success) {
     throw invalidRequest([{ path: "messages", message: "A part of a message is not valid." }]);
   }
   for (const [index, message] of result.data.entries()) checkFiles(message.parts, index);
   return result.data.map((message) => ({ ...message, parts: allowedParts(message.parts) }));
+}
+
+function isSimple(message: Message): message is z.output<typeof simpleMessage> {
+  return "content" in message && typeof message.content === "string";
 }
 
 type Part = UIMessage["parts"][number];

@@ -9,7 +9,7 @@ import {
   type ScriptedProvider,
   startScriptedProvider,
 } from "../support/provider.ts";
-import { endedCall, limitTo, verifyBalances } from "../support/spend.ts";
+import { callsOf, endedCall, limitTo, verifyBalances } from "../support/spend.ts";
 import {
   startTestStack,
   type TestStack,
@@ -103,6 +103,31 @@ describe("A provider that", () => {
 });
 
 describe("A database that", () => {
+  it("is slow to hold a call keeps its provider waiting: it is called when the hold is there", async () => {
+    let statuses: unknown;
+    provider.plays(async (response, request) => {
+      statuses = (await callsOf(stack.sql, tenant.id)).map(({ status }) => status);
+      await answers("Hello", { prompt_tokens: 9, completion_tokens: 1 })(response, request);
+    });
+    const blocker = await stack.sql.reserve();
+    try {
+      await blocker`begin`;
+      await blocker`lock table spend.reservations in exclusive mode`;
+      const answer = chat();
+      await until("the hold waits", async () => {
+        const waiting = await stack.sql`
+          select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+        return waiting.length > 0;
+      });
+      await blocker`commit`;
+      expect(await (await answer).text()).toContain("Hello");
+    } finally {
+      blocker.release();
+    }
+    expect(statuses).toEqual(["held"]);
+    expect(provider.journal).toHaveLength(1);
+  });
+
   it("does not answer in time gives a 503, no provider is called, and nothing stays held or is booked", async () => {
     const hasty = await startTestStack({ env: { SPENDGATE_GATE_TIMEOUT_MS: "500" } });
     try {
@@ -181,6 +206,22 @@ it("A history that was stopped in the middle of a tool's work can be continued",
   await response.text();
   expect(await ended()).toMatchObject({ status: "settled", is_estimated: false });
 });
+
+it.each(
+  ["openai/gpt-4o-mini", "anthropic/claude-haiku-4-5", "google/gemini-2.5-flash"].flatMap((model) =>
+    [true, false].map((stream) => [model, stream] as const),
+  ),
+)(
+  "A call of %s that is refused (streamed: %s) sends nothing, and no other model is asked",
+  async (model, stream) => {
+    await limitTo(stack.sql, tenant.id, 0);
+    const response = await chat({ ...say(), model, stream, fallbackModels: ["openai/gpt-4o"] });
+    expect(response.status).toBe(429);
+    expect(await response.json()).toMatchObject({ error: "quota_exceeded" });
+    expect([...provider.journal, ...stack.journal()]).toEqual([]);
+    expect(await callsOf(stack.sql, tenant.id)).toEqual([]);
+  },
+);
 
 describe("useChat's own transport", () => {
   function send() {

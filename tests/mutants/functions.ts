@@ -17,10 +17,17 @@ function broken(
 export const functionMutants: Mutant[] = [
   broken(
     "the provider is called before the hold",
+    "_shared/llm/providers/request.ts",
+    "await this.held;",
+    "",
+    [vitest("unit/hold_first"), ...CHAT],
+  ),
+  broken(
+    "a call that failed while its hold was asked for is not ended",
     "_shared/llm/meter.ts",
-    "const attempt = await Attempt.open(",
-    "void (async () => call({ product, bound, request: { fetch } } as never))().catch(() => {});\n      const attempt = await Attempt.open(",
-    CHAT,
+    "// Where the gate says no, nothing was sent and there is nothing to end.\n        await attempt.held;",
+    "",
+    [vitest("unit/hold_first")],
   ),
   broken(
     "a refusal is passed over",

@@ -20,18 +20,18 @@ const post = { method: "POST", body: "{}" };
 
 describe("A request", () => {
   it("was not sent before it is made", () => {
-    expect(new ProviderRequest().isSent).toBe(false);
+    expect(new ProviderRequest(Promise.resolve()).isSent).toBe(false);
   });
 
   it("was not sent where nobody listens", async () => {
     const url = `http://127.0.0.1:${await closedPort()}/`;
-    const request = new ProviderRequest();
+    const request = new ProviderRequest(Promise.resolve());
     await expect(request.fetch(url, post)).rejects.toThrow();
     expect(request.isSent).toBe(false);
   });
 
   it("was not sent when it was stopped before", async () => {
-    const request = new ProviderRequest();
+    const request = new ProviderRequest(Promise.resolve());
     await expect(
       request.fetch("http://127.0.0.1:1/", { ...post, signal: AbortSignal.abort() }),
     ).rejects.toThrow();
@@ -40,7 +40,7 @@ describe("A request", () => {
 
   it("was sent when the connection breaks before the answer", async () => {
     const url = await serve((_, response) => response.destroy());
-    const request = new ProviderRequest();
+    const request = new ProviderRequest(Promise.resolve());
     await expect(request.fetch(url, post)).rejects.toThrow();
     expect(request.isSent).toBe(true);
   });
@@ -51,7 +51,7 @@ describe("A request", () => {
       seen.push("called");
       response.on("close", () => seen.push("hung up"));
     });
-    const request = new ProviderRequest();
+    const request = new ProviderRequest(Promise.resolve());
     const answer = request.fetch(url, post);
     answer.catch(() => {});
     await until("it is called", () => seen.length === 1);
@@ -79,7 +79,7 @@ it.each<[string, string, number]>([
   const url = await serve((_, response) => {
     response.writeHead(200, { "content-type": "application/json; charset=utf-8" }).end(body);
   });
-  const request = new ProviderRequest();
+  const request = new ProviderRequest(Promise.resolve());
   const response = await request.fetch(url, post);
   expect(response.status).toBe(status);
   expect(await response.text()).toBe(body);

@@ -65,30 +65,32 @@ export interface CallTime {
   firstTokenMs?: number;
 }
 
-/** Ends once; later ends are ignored. */
+/** Begins by asking for its hold. Ends once; later ends are ignored. */
 export class Attempt {
+  /** Resolves when the call is held. Rejects with what the gate says: then there is nothing to send, and nothing to end. */
+  readonly held: Promise<void>;
   /** Aborted when the call has to stop: its caller, its time, its client, its worker, or its quota says so. */
   readonly signal: AbortSignal;
-  /** What reaches the provider, and what comes of it. */
-  readonly request = new ProviderRequest();
+  /** What reaches the provider, once the call is held, and what comes of it. */
+  readonly request: ProviderRequest;
   /** The counted usage of a call that failed before its first token. */
   counted: Usage | undefined;
   readonly #stop = new AbortController();
   readonly #settled = deferred<SettleAnswer | undefined>();
-  readonly #startedAt = performance.now();
-  readonly #deadline: ReturnType<typeof setTimeout>;
-  readonly #forgetWorkerEnd: () => void;
+  readonly #trace: TraceContext;
+  #reservation!: Reservation;
+  #span!: OpenSpan;
+  #startedAt!: number;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
+  #forgetWorkerEnd!: () => void;
   #try: ReturnType<typeof setTimeout> | undefined;
   #grace: ReturnType<typeof setTimeout> | undefined;
-  readonly #trace: TraceContext;
-  readonly #span: OpenSpan;
   #heldOutput: number;
   #failure: unknown;
   #firstChunk: number | undefined;
   #ended = false;
 
   private constructor(
-    readonly reservation: Reservation,
     readonly product: Product,
     readonly bound: Usage,
     readonly metering: Metering,
@@ -97,11 +99,38 @@ export class Attempt {
     readonly callSignal: AbortSignal | undefined,
   ) {
     this.#trace = metering.trace ?? activeContext();
-    this.#span = this.#openSpan();
-    const { gone, receipt, task } = metering;
     this.signal = this.#stop.signal;
-    stopWith(this.#stop, callSignal);
     this.#heldOutput = Number(bound.output_tokens);
+    this.held = this.#hold();
+    // Whoever sends hears of it; a call that fails before has nobody who waits yet.
+    this.held.catch(() => {});
+    this.request = new ProviderRequest(this.held);
+  }
+
+  async #hold(): Promise<void> {
+    const { bound, metering, time } = this;
+    try {
+      metering.gone?.throwIfAborted();
+      await metering.receipt?.booked(metering.env.costWaitMs);
+      this.#reservation = await within(this.#trace, () =>
+        reserve(metering, bound, holdSeconds(time)),
+      );
+    } catch (error) {
+      recordRefusal("llm_call", error, describe(metering, bound));
+      throw error;
+    }
+    recordWarnings(this.#reservation, describe(metering, bound));
+    this.#start();
+  }
+
+  /** The call may be sent: its time runs, and whoever may stop it can. */
+  #start(): void {
+    const { bound, metering, time } = this;
+    const { gone, receipt, task } = metering;
+    const { id: reservationId, warnings } = this.#reservation;
+    this.#startedAt = performance.now();
+    this.#span = this.#openSpan();
+    stopWith(this.#stop, this.callSignal);
     const rest = Math.max(time.deadline - Date.now(), 0);
     this.#deadline = setTimeout(() => this.stop(new CallTimeout("timed out")), rest);
     if (time.firstTokenMs !== undefined) {
@@ -111,48 +140,43 @@ export class Attempt {
     if (gone?.aborted) this.leave();
     gone?.addEventListener("abort", this.leave, { once: true });
     receipt?.calls.push({
-      reservationId: reservation.id,
+      reservationId,
       task,
       model: `${bound.provider}/${bound.model}`,
-      warnings: reservation.warnings,
+      warnings,
       settled: this.#settled.promise,
     });
   }
 
-  /**
-   * Holds what the call may use at most.
-   * @throws SpendgateError what the gate says.
-   */
-  static async open(
+  /** Asks to hold what the call may use at most. Meanwhile the call may be made ready: its `request` waits for the hold. */
+  static begin(
     operation: Operation,
     product: Product,
     bound: Usage,
     metering: Metering,
-    params: Pick<LanguageModelV4CallOptions, "abortSignal">,
+    { abortSignal }: Pick<LanguageModelV4CallOptions, "abortSignal">,
     time: CallTime,
-  ): Promise<Attempt> {
+  ): Attempt {
     const kind = {
       operation,
       provider: providerName(product.provider),
       requestModel: product.model,
     };
-    try {
-      metering.gone?.throwIfAborted();
-      await metering.receipt?.booked(metering.env.costWaitMs);
-      const reservation = await within(metering.trace ?? activeContext(), () =>
-        reserve(metering, bound, holdSeconds(time)),
-      );
-      recordWarnings(reservation, describe(metering, bound));
-      const { abortSignal } = params;
-      return new Attempt(reservation, product, bound, metering, kind, time, abortSignal);
-    } catch (error) {
-      recordRefusal("llm_call", error, describe(metering, bound));
-      throw error;
-    }
+    return new Attempt(product, bound, metering, kind, time, abortSignal);
+  }
+
+  /**
+   * The same of a call that is made when it is held.
+   * @throws SpendgateError what the gate says.
+   */
+  static async open(...call: Parameters<typeof Attempt.begin>): Promise<Attempt> {
+    const attempt = Attempt.begin(...call);
+    await attempt.held;
+    return attempt;
   }
 
   #openSpan(): OpenSpan {
-    const { bound, kind, metering, reservation } = this;
+    const { bound, kind, metering } = this;
     const name = SPANS.model
       .replace("{operation}", kind.operation)
       .replace("{model}", kind.requestModel);
@@ -165,7 +189,7 @@ export class Attempt {
         task: metering.task,
         tenant: metering.tenantId,
         conversation: metering.conversationId,
-        reservation: reservation.id,
+        reservation: this.#reservation.id,
       },
     });
   }
@@ -204,7 +228,7 @@ export class Attempt {
   /** The call ended; undefined is unknown usage, booked at the estimate. */
   settle(usage: Usage | undefined): void {
     this.#end("settled", usage, () =>
-      this.metering.gate.settle(this.reservation.id, usage ?? null, {}, this.metering.tenantId),
+      this.metering.gate.settle(this.#reservation.id, usage ?? null, {}, this.metering.tenantId),
     );
   }
 
@@ -212,7 +236,7 @@ export class Attempt {
   settleCounted(usage: Usage): void {
     this.#end("stopped", usage, () =>
       this.metering.gate.settle(
-        this.reservation.id,
+        this.#reservation.id,
         usage,
         { is_estimated: true },
         this.metering.tenantId,
@@ -242,7 +266,7 @@ export class Attempt {
     if (chargesNothing(error, this.request)) {
       const reason = isSent ? "provider_failed" : "not_sent";
       this.#end("released", undefined, () =>
-        this.metering.gate.release(this.reservation.id, reason, this.metering.tenantId),
+        this.metering.gate.release(this.#reservation.id, reason, this.metering.tenantId),
       );
     } else {
       this.settleUnknown(this.counted);
@@ -267,11 +291,12 @@ export class Attempt {
   async cover(outputTokens: number): Promise<void> {
     if (outputTokens <= this.#heldOutput) return;
     const wanted = outputTokens + EXTENSION_TOKENS;
-    const { bound, metering, reservation } = this;
+    const { bound, metering } = this;
+    const { id } = this.#reservation;
     try {
       await within(this.#trace, () =>
         metering.gate.extend(
-          reservation.id,
+          id,
           { ...bound, output_tokens: wanted },
           holdSeconds(this.time),
           metering.env.enforceCostQuotas,
@@ -279,7 +304,7 @@ export class Attempt {
         ),
       );
     } catch (error) {
-      const who = { ...describe(metering, bound), reservationId: reservation.id };
+      const who = { ...describe(metering, bound), reservationId: id };
       recordRefusal("llm_call", error, who);
       throw error;
     }
@@ -355,7 +380,7 @@ export class Attempt {
     log(isRight ? "info" : "warn", "llm_call", {
       outcome,
       seconds,
-      reservationId: this.reservation.id,
+      reservationId: this.#reservation.id,
       ...describe(this.metering, this.bound),
       costUsd: booked?.cost_usd,
       isEstimated: booked?.is_estimated,

@@ -6,6 +6,7 @@ import type {
 } from "@ai-sdk/provider";
 import type { Usage } from "../gate/gate.ts";
 import type { Metering } from "../gate/metering.ts";
+import { sent } from "../runtime/sleep.ts";
 import { Attempt, type CallTime, type Operation } from "./attempt.ts";
 import { mayReasonUnseen } from "./bounds/hidden_reasoning.ts";
 import { usageBound } from "./bounds/token_bound.ts";
@@ -31,7 +32,7 @@ export interface Target {
    * @throws SpendgateError invalid_request for what cannot be bounded.
    */
   bind(params: LanguageModelV4CallOptions, fallback: number): Bounded;
-  /** The model; `request` learns what reaches its provider. */
+  /** The model; what it sends waits until `request` is held, and `request` learns what reaches its provider. */
   model(request: ProviderRequest): LanguageModelV4;
 }
 
@@ -60,6 +61,7 @@ export function meter(targets: Target[], metering: Metering): LanguageModelV4Mid
           attempt.settle(usage.usage);
           return result;
         } catch (error) {
+          await attempt.held;
           attempt.failsBy(error);
           // The provider answered, and bills what the SDK could not read.
           usage.seeError(error);
@@ -133,17 +135,14 @@ export async function attemptEach<T>(
     const { bound, call } = prepare();
     for (let retry = 0; retry <= metering.env.maxRetries; retry++) {
       const time = shareOf(deadline, candidates.length - index, failure);
-      const attempt = await Attempt.open(
-        operation,
-        product,
-        bound,
-        metering,
-        { abortSignal },
-        time,
-      );
+      const attempt = Attempt.begin(operation, product, bound, metering, { abortSignal }, time);
       try {
+        // The call is made ready while the hold is asked for, and sent when it is there.
+        await sent();
         return await call(attempt);
       } catch (error) {
+        // Where the gate says no, nothing was sent and there is nothing to end.
+        await attempt.held;
         failure = attempt.fail(error);
         if (mustEnd(attempt)) throw failure;
         const delay = retryDelayMs(error, retry);

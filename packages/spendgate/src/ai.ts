@@ -195,6 +195,7 @@ function boundForeign(params: LanguageModelV4CallOptions, product: Product, fall
 
 /** The provider's fetch is not ours: what reached it is told by how the call ended. */
 async function seen<T>(request: ProviderRequest, call: () => PromiseLike<T>): Promise<T> {
+  await request.held;
   request.isSent = true;
   try {
     const result = await call();

@@ -9,7 +9,7 @@ export function isRefusedStatus(status: number): boolean {
   return status >= 400 && !UNKNOWN_STATUSES.has(status);
 }
 
-/** Hands `fetch` to a provider's SDK, and remembers what came of it. */
+/** Hands `fetch` to a provider's SDK, and remembers what came of it. Nothing is sent before the call is `held`. */
 export class ProviderRequest {
   /** Whether anything may have reached the provider. */
   isSent = false;
@@ -17,7 +17,10 @@ export class ProviderRequest {
   status: number | undefined;
   readonly #over = new AbortController();
 
+  constructor(readonly held: Promise<void>) {}
+
   readonly fetch: typeof fetch = async (input, init) => {
+    await this.held;
     const { signal } = this.#over;
     stopWith(this.#over, init?.signal);
     signal.throwIfAborted();

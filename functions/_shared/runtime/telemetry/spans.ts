@@ -1,5 +1,13 @@
-// Spans. Where telemetry is not sent, the API's own no-op answers.
-import { type Span, SpanKind, SpanStatusCode, type TimeInput, trace } from "@opentelemetry/api";
+// Spans. Where nobody records them, a span is nothing, and its children hang where it would.
+import {
+  ProxyTracerProvider,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type TimeInput,
+  type Tracer,
+  trace,
+} from "@opentelemetry/api";
 import { describeError } from "../log.ts";
 import { activeContext, inside, type TraceContext, within } from "./context.ts";
 import { type Attributes, named, SCOPE } from "./names.ts";
@@ -17,30 +25,43 @@ const KINDS = {
   client: SpanKind.CLIENT,
 };
 
+function recordingTracer(): Tracer | undefined {
+  const provider = trace.getTracerProvider();
+  // The API's own hands on to the one that was registered, where one was.
+  return provider instanceof ProxyTracerProvider
+    ? provider.getDelegateTracer(SCOPE)
+    : provider.getTracer(SCOPE);
+}
+
 /** A span that is open until it is ended. `inside` says where its children hang. */
 export class OpenSpan {
   readonly inside: TraceContext;
-  readonly #span: Span;
+  readonly #span: Span | undefined;
 
   constructor(name: string, { attributes = {}, kind = "internal", parent }: SpanOptions = {}) {
     const outside = parent ?? activeContext();
+    const tracer = recordingTracer();
+    if (tracer === undefined) {
+      this.inside = outside;
+      return;
+    }
     const options = { kind: KINDS[kind], attributes: named(attributes) };
-    this.#span = trace.getTracer(SCOPE).startSpan(name, options, outside);
+    this.#span = tracer.startSpan(name, options, outside);
     this.inside = inside(outside, this.#span);
   }
 
   set(attributes: Attributes): void {
-    if (this.#span.isRecording()) this.#span.setAttributes(named(attributes));
+    if (this.#span?.isRecording()) this.#span.setAttributes(named(attributes));
   }
 
   /** Marks it as failed, by what the error is: never by its words. */
   fail(error: unknown): void {
     this.set({ error: errorType(error) });
-    this.#span.setStatus({ code: SpanStatusCode.ERROR });
+    this.#span?.setStatus({ code: SpanStatusCode.ERROR });
   }
 
   end(at?: TimeInput): void {
-    this.#span.end(at);
+    this.#span?.end(at);
   }
 }
 
