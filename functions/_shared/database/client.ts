@@ -5,12 +5,12 @@ import { SpendgateError } from "../errors.ts";
 import { inBackground } from "../runtime/background.ts";
 import type { Env } from "../runtime/env.ts";
 import { fetchOnce } from "../runtime/fetch_once.ts";
-import { describeError, log, messageOf } from "../runtime/log.ts";
+import { describeError, log } from "../runtime/log.ts";
 import { traceHeaders } from "../runtime/telemetry/context.ts";
 import { errorType, inSpan } from "../runtime/telemetry/spans.ts";
 import { record } from "../runtime/telemetry/telemetry.ts";
 import { CONTRACT_VERSION, contractMismatch } from "./contract.ts";
-import { type DatabaseFailure, databaseError, isUnknownFunction, unavailable } from "./errors.ts";
+import { databaseError, isUnknownFunction, unavailable } from "./errors.ts";
 import type { Database as Schemas } from "./types.ts";
 
 type Functions = Schemas["spend"]["Functions"];
@@ -53,21 +53,12 @@ const fetchInTrace: typeof fetch = (input, init) => {
 /** One connection to the Data API, with the project's secret key. */
 export class Database {
   readonly #client: SupabaseClient<Schemas, "spend">;
-  readonly #functions: string;
-  readonly #headers: Record<string, string>;
   readonly #timeoutMs: number;
   /** The database's contract where it is not ours, and when that was found. */
   #other: { version: number | null; at: number } | undefined;
 
   constructor(env: Env) {
     this.#timeoutMs = env.gateTimeoutMs;
-    this.#functions = `${env.supabaseUrl}/rest/v1/rpc`;
-    this.#headers = {
-      apikey: env.secretKey,
-      authorization: `Bearer ${env.secretKey}`,
-      "content-profile": "spend",
-      "content-type": "application/json",
-    };
     this.#client = createClient<Schemas, "spend">(env.supabaseUrl, env.secretKey, {
       db: { schema: "spend" },
       // Nobody signs in: the key is asked for in the place of a session.
@@ -109,7 +100,9 @@ export class Database {
     answer: T,
     args: object,
   ): Promise<z.output<T>> {
-    const { data, error } = await this.#post(name, args);
+    const { data, error } = await this.#client
+      .rpc(name, args as never)
+      .abortSignal(this.deadline());
     if (error) {
       if (isUnknownFunction(error)) await this.#askContract();
       throw databaseError(error);
@@ -121,30 +114,6 @@ export class Database {
     );
     await this.#askContract(unread.cause);
     throw unread;
-  }
-
-  /** What supabase-js does, in half the time: every call waits for it, twice. */
-  async #post(
-    name: SqlFunction,
-    args: object,
-  ): Promise<{ data?: unknown; error?: DatabaseFailure }> {
-    const failed = (message: string) => ({ error: { code: "", message, details: null } });
-    let text = "";
-    try {
-      const response = await fetchInTrace(`${this.#functions}/${name}`, {
-        method: "POST",
-        headers: this.#headers,
-        body: JSON.stringify(args),
-        signal: this.deadline(),
-      });
-      text = await response.text();
-      const value = text === "" ? null : JSON.parse(text);
-      if (response.ok) return { data: value };
-      return value === null ? failed(`Status ${response.status}`) : { error: value };
-    } catch (error) {
-      // No answer, or none that can be read, such as a gateway's page.
-      return failed(text || messageOf(error));
-    }
   }
 
   /** A table or view of schema spend; end the query with `.abortSignal(database.deadline())`. */
