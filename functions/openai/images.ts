@@ -9,11 +9,17 @@ import { meteredRequest } from "../_shared/llm/metered_model.ts";
 import { type Product, parseModelName } from "../_shared/llm/model_name.ts";
 import { objectOf } from "../_shared/llm/usage/report.ts";
 import { reportedUsage } from "../_shared/llm/usage/usage.ts";
+import { bodyOf, outlineOf, piecesOf } from "../_shared/runtime/pieces.ts";
 import { plainAnswer } from "./plain_answer.ts";
 
 const notStreamed = { error: "Images do not stream here." };
 
-const imageRequest = z.strictObject({
+/** Of all images of an answer, which is in memory until its end has told its cost: a worker has 256 MB, and a pixel up to four bytes. */
+const MOST_PIXELS_AT_ONCE = 16 * 1024 * 1024;
+/** Of one whose size the model chooses. */
+const USUAL_PIXELS = 1536 * 1024;
+
+const imageFields = z.strictObject({
   model: label,
   prompt: z.string().min(1).max(32_000),
   n: z.int().min(1).max(10).nullish(),
@@ -33,6 +39,11 @@ const imageRequest = z.strictObject({
   partial_images: z.literal(0, notStreamed).nullish(),
 });
 
+const imageRequest = imageFields.refine(fitsIntoMemory, {
+  path: ["n"],
+  error: `Ask for fewer images at once, or for smaller ones: together they may have ${MOST_PIXELS_AT_ONCE} pixels.`,
+});
+
 const imageAnswer = z.looseObject({ data: z.array(z.unknown()).min(1) });
 
 /** POST /images/generations. */
@@ -42,7 +53,7 @@ export const generateImages = endpoint<UserContext, typeof imageRequest>(
     const metering = await attribute(context, "images");
     const product = parseModelName(body.model);
     const { prompt, n, size, quality } = body;
-    const text = await meteredRequest(
+    const answer = await meteredRequest(
       {
         operation: "image_generation",
         product,
@@ -55,14 +66,20 @@ export const generateImages = endpoint<UserContext, typeof imageRequest>(
       },
       metering,
       async (response) => {
-        const answer = await response.text();
-        const { usage } = imageAnswer.parse(JSON.parse(answer));
+        const answer = await piecesOf(response);
+        const { usage } = imageAnswer.parse(outlineOf(answer));
         return { answer, usage: usageOf(usage, product) };
       },
     );
-    return plainAnswer(metering, text, "application/json");
+    return plainAnswer(metering, bodyOf(answer), "application/json");
   },
 );
+
+function fitsIntoMemory({ n, size, response_format }: z.output<typeof imageFields>): boolean {
+  const [width, height] = chosen(size)?.split("x").map(Number) ?? [];
+  const pixels = width && height ? width * height : USUAL_PIXELS;
+  return response_format === "url" || (n ?? 1) * pixels <= MOST_PIXELS_AT_ONCE;
+}
 
 function chosen(value: string | null | undefined): string | undefined {
   return value && value !== "auto" ? value : undefined;

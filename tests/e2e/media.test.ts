@@ -414,6 +414,7 @@ it.each([
   ["audio/speech", "with a seed", { model: "tts-1", voice: "a", input: "x", seed: 1 }, "seed"],
   ["images/generations", "without a prompt", {}, "prompt"],
   ["images/generations", "with 11 images", { prompt: "x", n: 11 }, "n"],
+  ["images/generations", "with 3 large images", { prompt: "x", n: 3, size: "3840x2160" }, "n"],
   ["images/generations", "with an odd size", { prompt: "x", size: "large" }, "size"],
   ["images/generations", "that is to stream", { prompt: "x", stream: true }, "stream"],
   ["moderations", "with a number", { input: 7 }, "input"],
