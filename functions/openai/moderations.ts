@@ -1,7 +1,7 @@
 // POST /moderations.
 import * as z from "zod";
 import { attribute } from "../_shared/http/attribution.ts";
-import { endpoint } from "../_shared/http/body.ts";
+import { endpoint, withoutNulls } from "../_shared/http/body.ts";
 import { label } from "../_shared/http/label.ts";
 import type { UserContext } from "../_shared/http/serve.ts";
 import { moderationBound } from "../_shared/llm/bounds/moderation_bound.ts";
@@ -18,12 +18,14 @@ const part = z.discriminatedUnion("type", [
   }),
 ]);
 
-const moderationRequest = z.strictObject({
+const moderationFields = z.strictObject({
   model: label.default("omni-moderation-latest"),
   input: z.union([z.string(), z.array(z.string()).min(1), z.array(part).min(1)], {
     error: "Send a text, texts, or parts text and image_url.",
   }),
 });
+
+const moderationRequest = z.preprocess(withoutNulls, moderationFields);
 
 /** POST /moderations. Free where the price is zero, as OpenAI's are: held and booked all the same, at 0. */
 export const moderate = endpoint<UserContext, typeof moderationRequest>(
