@@ -19,7 +19,7 @@ const MOST_PIXELS_AT_ONCE = 16 * 1024 * 1024;
 /** Of one whose size the model chooses. */
 const USUAL_PIXELS = 1536 * 1024;
 
-const imageFields = z.strictObject({
+const imageRequest = z.strictObject({
   model: label,
   prompt: z.string().min(1).max(32_000),
   n: z.int().min(1).max(10).nullish(),
@@ -39,7 +39,7 @@ const imageFields = z.strictObject({
   partial_images: z.literal(0, notStreamed).nullish(),
 });
 
-const imageRequest = imageFields.refine(fitsIntoMemory, {
+const fittingRequest = imageRequest.refine(fitsIntoMemory, {
   path: ["n"],
   error: `Ask for fewer images at once, or for smaller ones: together they may have ${MOST_PIXELS_AT_ONCE} pixels.`,
 });
@@ -47,8 +47,8 @@ const imageRequest = imageFields.refine(fitsIntoMemory, {
 const imageAnswer = z.looseObject({ data: z.array(z.unknown()).min(1) });
 
 /** POST /images/generations. */
-export const generateImages = endpoint<UserContext, typeof imageRequest>(
-  imageRequest,
+export const generateImages = endpoint<UserContext, typeof fittingRequest>(
+  fittingRequest,
   async (context, body) => {
     const metering = await attribute(context, "images");
     const product = parseModelName(body.model);
@@ -75,7 +75,7 @@ export const generateImages = endpoint<UserContext, typeof imageRequest>(
   },
 );
 
-function fitsIntoMemory({ n, size, response_format }: z.output<typeof imageFields>): boolean {
+function fitsIntoMemory({ n, size, response_format }: z.output<typeof imageRequest>): boolean {
   const [width, height] = chosen(size)?.split("x").map(Number) ?? [];
   const pixels = width && height ? width * height : USUAL_PIXELS;
   return response_format === "url" || (n ?? 1) * pixels <= MOST_PIXELS_AT_ONCE;

@@ -18,18 +18,18 @@ const part = z.discriminatedUnion("type", [
   }),
 ]);
 
-const moderationFields = z.strictObject({
+const moderationRequest = z.strictObject({
   model: label.default("omni-moderation-latest"),
   input: z.union([z.string(), z.array(z.string()).min(1), z.array(part).min(1)], {
     error: "Send a text, texts, or parts text and image_url.",
   }),
 });
 
-const moderationRequest = z.preprocess(withoutNulls, moderationFields);
+const givenRequest = z.preprocess(withoutNulls, moderationRequest);
 
 /** POST /moderations. Free where the price is zero, as OpenAI's are: held and booked all the same, at 0. */
-export const moderate = endpoint<UserContext, typeof moderationRequest>(
-  moderationRequest,
+export const moderate = endpoint<UserContext, typeof givenRequest>(
+  givenRequest,
   async (context, { model, input }) => {
     const metering = await attribute(context, "moderations");
     const product = parseModelName(model);
