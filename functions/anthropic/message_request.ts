@@ -244,7 +244,9 @@ const promptFields = perEnv((env) => ({
   context_management: contextManagement.nullish(),
   // What asks for what is so anyway.
   speed: z.literal("standard").nullish(),
-  mcp_servers: z.array(z.never()).nullish(),
+  mcp_servers: z
+    .array(z.never({ error: "MCP servers are not served here: send their tools as your own." }))
+    .nullish(),
 }));
 
 const number = (least: number, most: number) => z.number().min(least).max(most).nullish();
@@ -277,8 +279,8 @@ export const countRequest = perEnv((env) => z.preprocess(withoutNulls, count(env
 export type CountRequest = z.output<ReturnType<typeof count>>;
 
 function thinksWithin(body: { thinking?: { type: string } | null; max_tokens: number }): boolean {
-  const { budget_tokens = 0 } = { ...body.thinking } as { budget_tokens?: number };
-  return budget_tokens < body.max_tokens;
+  const { budget_tokens } = { ...body.thinking } as { budget_tokens?: number };
+  return budget_tokens === undefined || budget_tokens < body.max_tokens;
 }
 
 /** Anthropic keeps a prompt at four places at most. */

@@ -94,8 +94,14 @@ export const functionFields = {
   strict: z.boolean().nullish(),
 };
 
+/** The kind of a tool that both of OpenAI's formats for text take. */
+export const functionType = z.literal("function", {
+  error:
+    "Hosted and custom tools are not served here: the cost of what runs elsewhere has no bound. Send functions.",
+});
+
 const tool = z.strictObject({
-  type: z.literal("function"),
+  type: functionType,
   function: z.strictObject(functionFields),
   cache_control: cacheControl,
 });
@@ -119,6 +125,8 @@ const responseFormat = z.discriminatedUnion("type", [
   }),
 ]);
 
+export const NO_LOGPROBS = "Probabilities of tokens are not passed on here: leave it out.";
+
 const count = z.int().min(1).nullish();
 const number = (least: number, most: number) => z.number().min(least).max(most).nullish();
 
@@ -135,7 +143,9 @@ export const commonFields = {
   metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
   // What asks for what is so anyway: an answer at the standard price, of which nothing is stored.
   service_tier: z.enum(["auto", "default"]).nullish(),
-  store: z.literal(false).nullish(),
+  store: z
+    .literal(false, { error: "Nothing is stored here: send false, or leave it out." })
+    .nullish(),
 };
 export const reasoningEffort = z
   .enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"])
@@ -172,8 +182,8 @@ const request = perEnv((env) =>
     reasoning_effort: reasoningEffort,
     verbosity,
     // Likewise: one answer, in text.
-    n: z.literal(1).nullish(),
-    logprobs: z.literal(false).nullish(),
+    n: z.literal(1, { error: "An answer has one choice here: send 1, and ask again." }).nullish(),
+    logprobs: z.literal(false, { error: NO_LOGPROBS }).nullish(),
     modalities: z.tuple([z.literal("text")]).nullish(),
   }),
 );

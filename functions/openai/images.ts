@@ -9,9 +9,15 @@ import { meteredRequest } from "../_shared/llm/metered_model.ts";
 import { type Product, parseModelName } from "../_shared/llm/model_name.ts";
 import { objectOf } from "../_shared/llm/usage/report.ts";
 import { reportedUsage } from "../_shared/llm/usage/usage.ts";
+import { bodyOf, outlineOf, piecesOf } from "../_shared/runtime/pieces.ts";
 import { plainAnswer } from "./plain_answer.ts";
 
 const notStreamed = { error: "Images do not stream here." };
+
+/** Of all images of an answer, which is in memory until its end has told its cost: a worker has 256 MB, and a pixel up to four bytes. */
+const MOST_PIXELS_AT_ONCE = 16 * 1024 * 1024;
+/** Of one whose size the model chooses. */
+const USUAL_PIXELS = 1536 * 1024;
 
 const imageRequest = z.strictObject({
   model: label,
@@ -33,16 +39,21 @@ const imageRequest = z.strictObject({
   partial_images: z.literal(0, notStreamed).nullish(),
 });
 
+const fittingRequest = imageRequest.refine(fitsIntoMemory, {
+  path: ["n"],
+  error: `Ask for fewer images at once, or for smaller ones: together they may have ${MOST_PIXELS_AT_ONCE} pixels.`,
+});
+
 const imageAnswer = z.looseObject({ data: z.array(z.unknown()).min(1) });
 
 /** POST /images/generations. */
-export const generateImages = endpoint<UserContext, typeof imageRequest>(
-  imageRequest,
+export const generateImages = endpoint<UserContext, typeof fittingRequest>(
+  fittingRequest,
   async (context, body) => {
     const metering = await attribute(context, "images");
     const product = parseModelName(body.model);
     const { prompt, n, size, quality } = body;
-    const text = await meteredRequest(
+    const answer = await meteredRequest(
       {
         operation: "image_generation",
         product,
@@ -55,14 +66,20 @@ export const generateImages = endpoint<UserContext, typeof imageRequest>(
       },
       metering,
       async (response) => {
-        const answer = await response.text();
-        const { usage } = imageAnswer.parse(JSON.parse(answer));
+        const answer = await piecesOf(response);
+        const { usage } = imageAnswer.parse(outlineOf(answer));
         return { answer, usage: usageOf(usage, product) };
       },
     );
-    return plainAnswer(metering, text, "application/json");
+    return plainAnswer(metering, bodyOf(answer), "application/json");
   },
 );
+
+function fitsIntoMemory({ n, size, response_format }: z.output<typeof imageRequest>): boolean {
+  const [width, height] = chosen(size)?.split("x").map(Number) ?? [];
+  const pixels = width && height ? width * height : USUAL_PIXELS;
+  return response_format === "url" || (n ?? 1) * pixels <= MOST_PIXELS_AT_ONCE;
+}
 
 function chosen(value: string | null | undefined): string | undefined {
   return value && value !== "auto" ? value : undefined;

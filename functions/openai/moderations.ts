@@ -1,7 +1,7 @@
 // POST /moderations.
 import * as z from "zod";
 import { attribute } from "../_shared/http/attribution.ts";
-import { endpoint } from "../_shared/http/body.ts";
+import { endpoint, withoutNulls } from "../_shared/http/body.ts";
 import { label } from "../_shared/http/label.ts";
 import type { UserContext } from "../_shared/http/serve.ts";
 import { moderationBound } from "../_shared/llm/bounds/moderation_bound.ts";
@@ -25,9 +25,11 @@ const moderationRequest = z.strictObject({
   }),
 });
 
+const givenRequest = z.preprocess(withoutNulls, moderationRequest);
+
 /** POST /moderations. Free where the price is zero, as OpenAI's are: held and booked all the same, at 0. */
-export const moderate = endpoint<UserContext, typeof moderationRequest>(
-  moderationRequest,
+export const moderate = endpoint<UserContext, typeof givenRequest>(
+  givenRequest,
   async (context, { model, input }) => {
     const metering = await attribute(context, "moderations");
     const product = parseModelName(model);

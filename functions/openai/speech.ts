@@ -13,6 +13,7 @@ import {
 import { meteredRequest } from "../_shared/llm/metered_model.ts";
 import { type Product, parseModelName } from "../_shared/llm/model_name.ts";
 import { readSpeechEvents } from "../_shared/llm/usage/speech_events.ts";
+import { bodyOf, type Pieces, piecesOf } from "../_shared/runtime/pieces.ts";
 import { plainAnswer } from "./plain_answer.ts";
 
 const speechRequest = z.strictObject({
@@ -35,7 +36,7 @@ const speechRequest = z.strictObject({
 type SpeechRequest = z.output<typeof speechRequest>;
 
 interface Speech {
-  body: BodyInit;
+  pieces: Pieces;
   mediaType: string;
 }
 
@@ -57,17 +58,17 @@ export const speak = endpoint<UserContext, typeof speechRequest>(
       metering,
       async (response) =>
         isSpeechByTokens(product)
-          ? toSpeech(await response.text(), body, product)
+          ? toSpeech(response, body, product)
           : {
               // The characters are what is charged, whatever comes of them.
               answer: {
-                body: await response.arrayBuffer(),
+                pieces: await piecesOf(response),
                 mediaType: response.headers.get("content-type") ?? mediaTypeOf(body),
               },
               usage: bound,
             },
     );
-    return plainAnswer(metering, speech.body, speech.mediaType);
+    return plainAnswer(metering, bodyOf(speech.pieces), speech.mediaType);
   },
 );
 
@@ -78,12 +79,14 @@ function toProvider({ stream_format, ...body }: SpeechRequest, product: Product)
 }
 
 /** @throws what the events end with, where they do not end as they should. */
-function toSpeech(events: string, body: SpeechRequest, product: Product) {
-  const { audio, usage } = readSpeechEvents(events, product);
-  const answer: Speech =
-    body.stream_format === "sse"
-      ? { body: events, mediaType: "text/event-stream" }
-      : { body: audio, mediaType: mediaTypeOf(body) };
+async function toSpeech(response: Response, body: SpeechRequest, product: Product) {
+  const isEvents = body.stream_format === "sse";
+  const { pieces, usage } = await readSpeechEvents(
+    response,
+    product,
+    isEvents ? "events" : "audio",
+  );
+  const answer: Speech = { pieces, mediaType: isEvents ? "text/event-stream" : mediaTypeOf(body) };
   return { answer, usage };
 }
 

@@ -75,10 +75,13 @@ function toForm(body: TranscriptionRequest): FormData {
   return form;
 }
 
+/** No file that is taken is as long: what says more is no report. */
+const MOST_SECONDS = 1e6;
+
 /** Seconds of the audio, as OpenAI says them or Mistral; else tokens. */
 function usageOf(said: unknown, product: Product): Usage | undefined {
   const { seconds, prompt_audio_seconds: heard = seconds } = objectOf(said);
-  return typeof heard === "number" && heard > 0
+  return typeof heard === "number" && heard > 0 && heard <= MOST_SECONDS
     ? { input_tokens: 0, output_tokens: 0, audio_seconds: heard }
     : reportedUsage(product, said);
 }

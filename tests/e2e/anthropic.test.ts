@@ -200,6 +200,38 @@ describe("An error is one of Anthropic's", () => {
     expect(answer.error.message).toContain("container");
   });
 
+  it.each([
+    [{ max_tokens: 0 }, ["max_tokens: Too small: expected number to be >=1"]],
+    [{ system: 5 }, ["system: Invalid input: expected string, or array"]],
+    [
+      { mcp_servers: [{ type: "url", url: "https://x.example", name: "x" }] },
+      ["mcp_servers.0: MCP servers are not served here: send their tools as your own."],
+    ],
+  ])("400 for %j, which says what is taken", async (fields, words) => {
+    const response = await send(fields);
+    expect(response.status).toBe(400);
+    const { error } = await jsonOf(response);
+    const said = error.issues.map(
+      ({ path, message }: Record<string, string>) => `${path}: ${message}`,
+    );
+    expect(said).toEqual(words);
+  });
+
+  it("400 for a schema of 20,000 levels", async () => {
+    const schema = `{"type":"object","x":${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}}`;
+    const text = JSON.stringify(body({ tools: [{ name: "f", input_schema: 0 }] }));
+    const response = await stack.call("/anthropic/v1/messages", {
+      ...{
+        user,
+        method: "POST",
+        body: text.replace('"input_schema":0', `"input_schema":${schema}`),
+      },
+    });
+    expect(response.status).toBe(400);
+    expect(await response.text()).toContain("500 levels");
+    expect(provider.journal).toEqual([]);
+  });
+
   it("404 for batches and files, which names what is served", async () => {
     for (const path of ["/v1/messages/batches", "/v1/files", "/v1/complete"]) {
       const response = await stack.call(`/anthropic${path}`, { user, json: {} });

@@ -209,6 +209,43 @@ describe.each(Object.entries(CASES))("A call for %s", (_, { call, answer, cost, 
   });
 });
 
+const odd = (usage: object | null | unknown[]) => {
+  const done = data({ type: "speech.audio.done", usage });
+  return {
+    "speech by tokens": events([...spoken.slice(0, -1), done]),
+    "transcription by tokens": json({ text: "Beep.", usage }),
+    "transcription by seconds": json({ text: "Beep.", usage }),
+    images: json({ ...drawn, usage }),
+  };
+};
+const counts = { input_tokens: 14, output_tokens: 101, total_tokens: 115 };
+
+describe.each([
+  ["of -101 tokens and -1 s", { ...counts, output_tokens: -101, seconds: -1 }],
+  ["of texts", { input_tokens: "14", output_tokens: "101", seconds: "1" }],
+  [
+    "of 1.5 tokens, and of more seconds than a file can have",
+    { ...counts, output_tokens: 1.5, seconds: 1e12 },
+  ],
+  ["of lists", { input_tokens: [14], output_tokens: [101], seconds: [1] }],
+  ["that is a list", [counts]],
+  ["of null", null],
+])("A report %s", (_, usage) => {
+  it.each(Object.entries(odd(usage)))(
+    "of %s is none: the bound is charged, flagged",
+    async (name, answer) => {
+      const { call, bound } = CASES[name] as Case;
+      provider.answer(marker, answer);
+      await call();
+      expect(await ended()).toMatchObject({
+        status: "settled",
+        cost_usd: bound,
+        is_estimated: true,
+      });
+    },
+  );
+});
+
 describe("Speech", () => {
   it("comes as the provider's bytes, with its cost in the headers, for the task and tenant that the headers name", async () => {
     const other = await stack.createTenant({ members: [user] });
@@ -414,9 +451,11 @@ it.each([
   ["audio/speech", "with a seed", { model: "tts-1", voice: "a", input: "x", seed: 1 }, "seed"],
   ["images/generations", "without a prompt", {}, "prompt"],
   ["images/generations", "with 11 images", { prompt: "x", n: 11 }, "n"],
+  ["images/generations", "with 3 large images", { prompt: "x", n: 3, size: "3840x2160" }, "n"],
   ["images/generations", "with an odd size", { prompt: "x", size: "large" }, "size"],
   ["images/generations", "that is to stream", { prompt: "x", stream: true }, "stream"],
   ["moderations", "with a number", { input: 7 }, "input"],
+  ["moderations", "with a list of nothing", { input: [], model: null }, "input"],
   ["moderations", "with metadata", { input: "x", metadata: {} }, "metadata"],
 ])("A body of %s %s is a BadRequestError that names the field", async (path, _, body, field) => {
   const error = await failure(openai.post(`/${path}`, { body: { model: "tts-1", ...body } }));

@@ -512,6 +512,34 @@ describe("An unknown field is refused with its path before anything is held", ()
   });
 });
 
+describe("What is not served here is refused with words that say what to do", () => {
+  it.each([
+    [{ n: 2 }, "n", "send 1, and ask again"],
+    [{ store: true }, "store", "send false, or leave it out"],
+    [{ logprobs: true }, "logprobs", "leave it out"],
+    [{ tools: [{ type: "custom", function: { name: "f" } }] }, "tools.0.type", "Send functions."],
+    [{ stop: 5 }, "stop", "expected string, or array"],
+    [
+      { tool_choice: "maybe" },
+      "tool_choice",
+      'expected one of "none"|"auto"|"required", or object',
+    ],
+    [
+      { messages: [{ role: "user", content: 5 }] },
+      "messages.0.content",
+      "expected string, or array",
+    ],
+    [{ model: "openai/" }, "model", "Write provider/model."],
+  ])("as in %j", async (fields, param, words) => {
+    const { status, body } = await send(GPT, fields);
+    expect(body).toMatchObject({
+      error: { param, issues: [{ path: param, message: expect.stringContaining(words) }] },
+    });
+    expect(status).toBe(400);
+    expect(provider.journal).toHaveLength(0);
+  });
+});
+
 describe("A provider that refuses", () => {
   const refusal = (status: number, error: object, headers = {}) => json({ error }, status, headers);
   it.each([true, false])(

@@ -177,6 +177,20 @@ export const functionMutants: Mutant[] = [
     CHAT,
   ),
   broken(
+    "a body may be of any depth",
+    "_shared/http/body.ts",
+    "if (isDeeperThan(MOST_DEPTH, value)) {",
+    "if (false as boolean) {",
+    [vitest("unit/request", "is refused, and what is wrong is said")],
+  ),
+  broken(
+    "a body that is not UTF-8 is changed",
+    "_shared/http/body.ts",
+    'new TextDecoder("utf-8", { fatal: true })',
+    'new TextDecoder("utf-8")',
+    [vitest("unit/request", "is refused, and what is wrong is said")],
+  ),
+  broken(
     "an error's words are told",
     "_shared/errors.ts",
     'return new SpendgateError("internal_error", "Something went wrong here.", { cause: error });',
@@ -439,8 +453,8 @@ export const functionMutants: Mutant[] = [
   broken(
     "speech that broke off is free",
     "_shared/llm/usage/speech_events.ts",
-    "if (event.error && pieces.length === 0)",
-    "if (event.error)",
+    "else if (error && !hasAudio)",
+    "else if (error)",
     [vitest("e2e/media", "break off after audio")],
   ),
   broken(
@@ -449,6 +463,27 @@ export const functionMutants: Mutant[] = [
     "output_tokens_details ?? { image_tokens: output_tokens }",
     "output_tokens_details",
     [vitest("e2e/media", "books to the last digit")],
+  ),
+  broken(
+    "more images are drawn at once than fit into memory",
+    "openai/images.ts",
+    "(n ?? 1) * pixels <= MOST_PIXELS_AT_ONCE",
+    "pixels <= MOST_PIXELS_AT_ONCE",
+    [vitest("e2e/media", "with 3 large images")],
+  ),
+  broken(
+    "a sample of AAC is one frame, whatever its size",
+    "_shared/llm/bounds/audio/mp4_boxes.ts",
+    "Math.max(1, sampleBytes / FRAME_BYTES)",
+    "Math.max(1, sampleBytes * 0)",
+    [vitest("unit/audio", "larger than a frame may be")],
+  ),
+  broken(
+    "audio is reported to be of any length",
+    "openai/transcriptions.ts",
+    " && heard <= MOST_SECONDS",
+    "",
+    [vitest("e2e/media", "more seconds than a file can have")],
   ),
   broken(
     "a file of any size is transcribed",

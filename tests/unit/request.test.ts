@@ -65,6 +65,49 @@ it("A body that comes byte by byte is read as one that comes whole", async () =>
   expect(await readJson(requestOf(body), z.object({ text: z.string() }), 1000)).toEqual(sent);
 });
 
+const read = (
+  body: string | Uint8Array<ArrayBuffer>,
+  schema: z.ZodType = z.unknown(),
+  headers = {},
+) =>
+  readJson(new Request("http://localhost/", { method: "POST", body, headers }), schema, 1_000_000);
+const nested = (levels: number) => `${'{"a":['.repeat(levels / 2)}1${"]}".repeat(levels / 2)}`;
+
+it.each([
+  ["in Latin-1", Uint8Array.of(0x22, 0xe9, 0x22), {}, "The body is not UTF-8."],
+  ["in UTF-16", new Uint8Array(Buffer.from('"a"', "utf16le")), {}, "The body is not JSON."],
+  ["of nothing", "", {}, "The body is not JSON."],
+  ["that is packed", "{}", { "content-encoding": "gzip" }, "without a Content-Encoding."],
+  ["of 502 levels", nested(502), {}, "more than 500 levels deep"],
+  ["of 100,000 levels", nested(100_000), {}, "more than 500 levels deep"],
+])("A body %s is refused, and what is wrong is said", async (_, body, headers, words) => {
+  const issues = [{ message: expect.stringContaining(words) }];
+  await expect(read(body, undefined, headers)).rejects.toMatchObject({
+    ...{ code: "invalid_request", details: { issues } },
+  });
+});
+
+it("A body of 500 levels is read, and one with a byte order mark", async () => {
+  expect(await read(nested(500))).toEqual(JSON.parse(nested(500)));
+  expect(await read('\ufeff{"a":1}', undefined, { "content-encoding": "identity" })).toEqual({
+    a: 1,
+  });
+});
+
+it.each([
+  [z.union([z.string(), z.array(z.string())]), "Invalid input: expected string, or array"],
+  [
+    z.union([z.enum(["a", "b"]), z.object({ c: z.string() })]),
+    'expected one of "a"|"b", or object',
+  ],
+  [z.union([z.string(), z.array(z.string())], { error: "Send a text." }), "Send a text."],
+])("Of a choice, what each branch takes is said", async (choice, words) => {
+  const issues = [{ path: "stop", message: expect.stringContaining(words) }];
+  await expect(read('{"stop":5}', z.object({ stop: choice }))).rejects.toMatchObject({
+    details: { issues },
+  });
+});
+
 it("Each of the secret keys is one, and nothing that begins like it, or goes on", () => {
   const env = { secretKeys: ["sb_secret_old", "sb_secret_new"] } as Env;
   const isKey = (apikey: string) =>

@@ -48,7 +48,10 @@ async function readForm<T extends z.ZodType>(
   return fitting(schema, Object.fromEntries(fields));
 }
 
-const decoder = new TextDecoder();
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** Objects and lists within each other: what is deeper, recursion could not follow to its end. */
+const MOST_DEPTH = 500;
 
 /**
  * The body as JSON that fits `schema`.
@@ -59,14 +62,24 @@ export async function readJson<T extends z.ZodType>(
   schema: T,
   maxBytes: number,
 ): Promise<z.output<T>> {
-  const text = decoder.decode(await readBody(request, maxBytes));
+  const bytes = await readBody(request, maxBytes);
   let value: unknown;
   try {
-    value = JSON.parse(text);
-  } catch {
-    throw invalidRequest([{ path: "", message: "The body is not JSON." }]);
+    value = JSON.parse(decoder.decode(bytes));
+  } catch (error) {
+    const isText = error instanceof SyntaxError;
+    throw invalidRequest([{ path: "", message: `The body is not ${isText ? "JSON" : "UTF-8"}.` }]);
+  }
+  if (isDeeperThan(MOST_DEPTH, value)) {
+    const message = `Its values are more than ${MOST_DEPTH} levels deep. Send a flatter body.`;
+    throw invalidRequest([{ path: "", message }]);
   }
   return fitting(schema, value);
+}
+
+function isDeeperThan(levels: number, value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((each) => isDeeperThan(levels - 1, each));
 }
 
 /** @throws SpendgateError invalid_request with the `issues`. */
@@ -101,8 +114,16 @@ function describeIssue(issue: z.core.$ZodIssue, above: PropertyKey[]): Issue[] {
     const [best] = branches.sort((a, b) => depth(b) - depth(a) || a.length - b.length);
     // None of them fits better than the others: the choice as a whole is wrong.
     if (best && depth(best) > path.length) return best;
+    return [{ path: path.join("."), message: wordsOf(issue) }];
   }
   return [{ path: path.join("."), message: issue.message }];
+}
+
+/** What a choice says of itself, else what each of its branches would take. */
+function wordsOf({ message, errors }: z.core.$ZodIssueInvalidUnion): string {
+  if (message !== "Invalid input") return message;
+  const wanted = errors.map(([first]) => first?.message.replace(/^Invalid \w+: expected /, ""));
+  return `Invalid input: expected ${[...new Set(wanted)].map((each) => each?.replace(/, received .*/, "")).join(", or ")}`;
 }
 
 /** Seconds that a body may take to arrive, at 4 Mbit/s where it may be large: a client that dawdles must not keep a worker. */
@@ -115,6 +136,10 @@ async function readBody(request: Request, maxBytes: number): Promise<Uint8Array<
       details: { maxBytes },
     });
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge();
+  if ((request.headers.get("content-encoding") ?? "identity") !== "identity") {
+    const message = "Send the body as it is, without a Content-Encoding.";
+    throw invalidRequest([{ path: "content-encoding", message }]);
+  }
   if (request.body === null) return new Uint8Array();
   const reader = request.body.getReader();
   const seconds = secondsFor(maxBytes);

@@ -1,4 +1,5 @@
 // Images in answers.
+import { toBase64 as bytesToBase64 } from "../runtime/base64.ts";
 
 /** Where a compatible provider puts images into its own answer, whole or a chunk of it: in no part of the AI SDK's. */
 export function rawImageUrls(body: unknown): string[] {
@@ -12,8 +13,5 @@ export function rawImageUrls(body: unknown): string[] {
 type Raw = { images?: unknown } | null;
 
 export function toBase64(data: string | Uint8Array): string {
-  if (typeof data === "string") return data;
-  let binary = "";
-  for (const byte of data) binary += String.fromCharCode(byte);
-  return btoa(binary);
+  return typeof data === "string" ? data : bytesToBase64(data);
 }

@@ -21,8 +21,9 @@ const FAMILIES: [RegExp, string][] = [
  */
 export function parseModelName(name: string): Product {
   const slash = name.indexOf("/");
-  if (slash > 0) return { provider: name.slice(0, slash), model: name.slice(slash + 1) };
-  const family = FAMILIES.find(([pattern]) => pattern.test(name))?.[1];
+  if (slash > 0 && slash < name.length - 1)
+    return { provider: name.slice(0, slash), model: name.slice(slash + 1) };
+  const family = slash < 0 && FAMILIES.find(([pattern]) => pattern.test(name))?.[1];
   if (!family) throw unusableModel("Write provider/model.");
   return { provider: family, model: name };
 }

@@ -5,6 +5,8 @@ import { perEnv } from "../../_shared/runtime/env.ts";
 import {
   commonFields,
   functionFields,
+  functionType,
+  NO_LOGPROBS,
   reasoningEffort,
   schemaFields,
   toolChoiceMode,
@@ -116,10 +118,7 @@ export type InputItem = z.output<typeof item>;
 export type InputMessage = z.output<typeof message>;
 
 const tool = z.strictObject({
-  type: z.literal("function", {
-    error:
-      "Hosted and custom tools are not served here: the cost of what runs elsewhere has no bound. Send functions.",
-  }),
+  type: functionType,
   ...functionFields,
 });
 
@@ -151,7 +150,7 @@ const request = perEnv((env) =>
       .nullish(),
     include: z.array(z.literal("reasoning.encrypted_content")).nullish(),
     truncation: z.enum(["auto", "disabled"]).nullish(),
-    top_logprobs: z.literal(0).nullish(),
+    top_logprobs: z.literal(0, { error: NO_LOGPROBS }).nullish(),
     background: z
       .literal(false, {
         error: "An answer is not kept here, so none can be made in the background.",

@@ -209,6 +209,46 @@ const openai = [
     { atLeast: { input_tokens: 0, output_tokens: 1 } },
   ),
   ...bothWays(
+    "gpt-4o-mini: tokens that are texts are no report",
+    GPT,
+    { prompt_tokens: "10", completion_tokens: "5", total_tokens: "15" },
+    { atLeast: { input_tokens: 10, output_tokens: 5 } },
+    { status: [200, 502, 503], text: undefined, finish: undefined },
+  ),
+  ...bothWays(
+    "gpt-4o-mini: 30 tokens for reasoning are beside 5, whatever the total is",
+    GPT,
+    {
+      prompt_tokens: 10,
+      completion_tokens: 5,
+      total_tokens: 15,
+      completion_tokens_details: { reasoning_tokens: 30 },
+    },
+    { input_tokens: 10, output_tokens: 35, reasoning_tokens: 30 },
+  ),
+  streamed(
+    "gpt-4o-mini: its usage shrinks from 90 tokens to 2: the last counts, at least",
+    GPT,
+    [
+      chunk({ content: TEXT }, "stop"),
+      usageChunk({ prompt_tokens: 50, completion_tokens: 90, total_tokens: 140 }),
+      usageChunk({ prompt_tokens: 50, completion_tokens: 2, total_tokens: 52 }),
+      DONE,
+    ],
+    { booked: { settledFrom: { input_tokens: 50, output_tokens: 2 } }, text: TEXT, finish: "stop" },
+  ),
+  streamed(
+    "gpt-4o-mini: its usage comes twice, the same: it counts once",
+    GPT,
+    [
+      chunk({ content: TEXT }, "stop"),
+      usageChunk({ prompt_tokens: 50, completion_tokens: 2, total_tokens: 52 }),
+      usageChunk({ prompt_tokens: 50, completion_tokens: 2, total_tokens: 52 }),
+      DONE,
+    ],
+    { booked: { exactly: { input_tokens: 50, output_tokens: 2 } }, text: TEXT, finish: "stop" },
+  ),
+  ...bothWays(
     "gpt-4o-mini: a prompt of 0 tokens is no report",
     GPT,
     { prompt_tokens: 0, completion_tokens: 5, total_tokens: 5 },
@@ -413,6 +453,25 @@ const anthropic: WireCase[] = [
     { input_tokens: 100, output_tokens: 0 },
     { atLeast: { input_tokens: 100, output_tokens: 1 } },
   ),
+  ...bothWays(
+    "Claude: -10 tokens are no report",
+    CLAUDE,
+    { input_tokens: 100, output_tokens: -10 },
+    { atLeast: { input_tokens: 100, output_tokens: 1 } },
+  ),
+  ...bothWays(
+    "Claude: tokens that are texts are no report",
+    CLAUDE,
+    { input_tokens: "100", output_tokens: "10" },
+    { atLeast: { input_tokens: 100, output_tokens: 10 } },
+    { status: [200, 502, 503], text: undefined, finish: undefined },
+  ),
+  ...bothWays(
+    "Claude: -4,000 tokens read from the cache take nothing off",
+    CLAUDE,
+    { input_tokens: 100, cache_read_input_tokens: -4000, output_tokens: 10 },
+    { atLeast: { input_tokens: 100, output_tokens: 10 } },
+  ),
   streamed(
     "Claude: message_delta without usage",
     CLAUDE,
@@ -504,6 +563,23 @@ const google: WireCase[] = [
     GEMINI_PRO,
     { promptTokenCount: 200_001, candidatesTokenCount: 20, totalTokenCount: 200_021 },
     { input_tokens: 200_001, output_tokens: 20 },
+  ),
+  ...bothWays(
+    "Gemini: -20 tokens are no report",
+    GEMINI,
+    { promptTokenCount: 100, candidatesTokenCount: -20, totalTokenCount: 80 },
+    { atLeast: { input_tokens: 100, output_tokens: 1 } },
+  ),
+  ...bothWays(
+    "Gemini: more cached than there was is no report",
+    GEMINI,
+    {
+      promptTokenCount: 100,
+      cachedContentTokenCount: 500,
+      candidatesTokenCount: 20,
+      totalTokenCount: 120,
+    },
+    { atLeast: { input_tokens: 100, cache_read_tokens: 100, output_tokens: 20 } },
   ),
   ...bothWays(
     "Gemini: an image of 1,290 tokens costs what images cost",

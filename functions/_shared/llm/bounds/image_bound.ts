@@ -26,7 +26,7 @@ const SIZED_TOKENS: Record<string, { largest: number; square: number }> = {
 /**
  * How finely gpt-image-2 draws, along the longer side. With this formula, which
  * https://community.openai.com/t/1382699 read out of the calculator of OpenAI's guide, an image of 1024 × 1024 and high
- * quality has 7,024 tokens, as the guide says.
+ * quality has 7,024 tokens, as the guide says. The shorter side is rounded to the nearest there, and up here.
  */
 const FINENESS: Record<string, number> = { low: 16, medium: 48, high: 96 };
 /** Of the largest image, https://developers.openai.com/api/docs/guides/image-generation#size-and-quality-options */

@@ -7,9 +7,10 @@ import { bytesOf } from "./token_bound.ts";
 export const MOST_CHARACTERS = 4096;
 
 /**
- * Tokens of audio that a byte of a text is spoken in: OpenAI's $0.015 a minute at $12 per million are 21 a second, so
- * this is a pace of 1.7 bytes a second, a ninth of the usual. A text of 4,096 characters was measured at 1.3 for each;
- * a digit is a byte, and a sign of four bytes is read out as several words.
+ * Tokens of audio that a byte of a text is spoken in. A token is 50 ms (https://developers.openai.com/api/docs/guides/realtime-costs),
+ * so this is a pace of 1.7 bytes a second, a ninth of the usual: https://github.com/sanand0/blog, posts/2025/openai-tts-cost.md, was
+ * billed 5,262 tokens for 4,096 characters. A digit is a byte, and a sign of four bytes is read out as several words. OpenAI states no
+ * most for what it speaks.
  */
 const TOKENS_PER_BYTE = 12;
 /** Of silence around a text, and of a pause in it. */

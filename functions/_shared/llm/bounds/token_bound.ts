@@ -2,6 +2,7 @@
 import type { LanguageModelV4CallOptions, SharedV4FileData } from "@ai-sdk/provider";
 import { invalidRequest } from "../../errors.ts";
 import type { Usage } from "../../gate/gate.ts";
+import { fromBase64 } from "../../runtime/base64.ts";
 import type { Product } from "../model_name.ts";
 import {
   callOptions,
@@ -223,7 +224,7 @@ function pdfTokenBound(data: Uint8Array | string, { image, context }: ModelLimit
 
 function sizeOfPdf(data: Uint8Array | string): PdfSize {
   try {
-    return measurePdf(typeof data === "string" ? fromBase64(data) : data);
+    return measurePdf(typeof data === "string" ? bytesOfBase64(data) : data);
   } catch (error) {
     if (!(error instanceof UncountablePdf)) throw error;
     throw invalidRequest([
@@ -236,9 +237,9 @@ function sizeOfPdf(data: Uint8Array | string): PdfSize {
 }
 
 /** @throws UncountablePdf for what is not base64. */
-function fromBase64(text: string): Uint8Array {
+function bytesOfBase64(text: string): Uint8Array {
   try {
-    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    return fromBase64(text);
   } catch {
     throw new UncountablePdf("it is not base64");
   }

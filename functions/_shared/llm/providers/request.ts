@@ -1,5 +1,6 @@
 // What is known, on the wire, of the one request that a call makes of its provider.
 import { fetchOnce } from "../../runtime/fetch_once.ts";
+import { bodyOf, readPieces } from "../../runtime/pieces.ts";
 
 /** Statuses by which a gateway says that it waited no longer: the model may have worked, and be billed. */
 const UNKNOWN_STATUSES = new Set([408, 499, 504, 520, 524]);
@@ -94,17 +95,23 @@ export function isUnconnected(error: unknown): boolean {
   );
 }
 
+/** What is longer is an answer. */
+const MOST_REFUSAL_BYTES = 65_536;
+
 /** Some providers refuse with status 200 and say so in the body: the answer gets the status that it should have had. */
 async function unmaskRefusal(response: Response): Promise<Response> {
   if (!response.ok || !response.headers.get("content-type")?.includes("application/json")) {
     return response;
   }
-  const text = await response.text();
-  const status = refusalIn(text);
+  const reader = response.body?.getReader();
+  if (!reader) return response;
+  const { pieces, isWhole } = await readPieces(reader, MOST_REFUSAL_BYTES);
+  const text = isWhole ? await new Blob(pieces).text() : undefined;
+  const status = refusalIn(text ?? "") ?? response.status;
   const headers = new Headers(response.headers);
-  // The text is decoded, whatever the body was encoded as.
+  // The body is decoded, whatever it was encoded as.
   for (const name of ["content-encoding", "content-length"]) headers.delete(name);
-  return new Response(text, { status: status ?? response.status, headers });
+  return new Response(text ?? bodyOf(pieces, reader), { status, headers });
 }
 
 function refusalIn(text: string): number | undefined {

@@ -1,11 +1,10 @@
 // MP4 and M4A with AAC in them: boxes, some of which count the frames.
 import { hasText, placeOf, UnboundedAudio, viewOf } from "./bytes.ts";
+import { BoxReader, cutOff, READERS, type Said } from "./mp4_boxes.ts";
 
-const INSIDE = new Set(["moov", "trak", "edts", "mdia", "minf", "stbl", "moof", "traf"]);
-/** Where a box that counts frames has the number, from its content on. */
-const COUNTS: Record<string, number> = { stsz: 8, stz2: 8, trun: 4 };
+const INSIDE = new Set(["moov", "trak", "edts", "mdia", "minf", "stbl", "mvex", "moof", "traf"]);
 /** What decoders find in boxes too that are passed over here, and what is packed. */
-const HIDDEN = ["trak", "stsd", "elst", "moof", "traf", "cmov", ...Object.keys(COUNTS)];
+const HIDDEN = ["stsd", "moof", "traf", "cmov", ...Object.keys(READERS)];
 const SET_UP = "esds";
 const RATES = [
   ...[96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050],
@@ -20,10 +19,12 @@ const SILENT = ["avc1", "hvc1", "hev1", "vp09", "av01", "text", "tx3g", "tmcd"];
 const [STREAM, DECODER, DECODER_CONFIG] = [3, 4, 5];
 const MPEG4_AUDIO = 0x40;
 
-/** Seconds of all frames of all tracks, at the lowest rate of any, as often as an edit list may play them. */
+/**
+ * Seconds of all frames of all tracks, at the lowest rate of any, as often as an edit list may play them; or what the file says, where
+ * that is more: a decoder may fill gaps with silence, and a provider may believe the file.
+ */
 export function mp4Seconds(bytes: Uint8Array): number {
-  let frames = 0;
-  let plays = 1;
+  const said: Said = { frames: 0, plays: 1, sampleBytes: 0, scale: 0, track: 0, movie: 0 };
   let lowest = Number.POSITIVE_INFINITY;
   // Of the boxes around: a box ends within each.
   const ends = [bytes.length];
@@ -36,22 +37,17 @@ export function mp4Seconds(bytes: Uint8Array): number {
     const size = isLong ? Number(view.getBigUint64(at + 8)) : view.getUint32(at);
     // Of size 0 is what goes on to the end.
     const end = size === 0 ? bytes.length : at + size;
-    if (end < begin || end > (ends.at(-1) ?? 0))
-      throw new UnboundedAudio("an MP4 file that is cut off");
-    const count = COUNTS[type];
-    if (count !== undefined && begin + count + 4 <= bytes.length) {
-      frames += view.getUint32(begin + count);
-    }
-    // Each entry may play all of it.
-    if (type === "elst" && begin + 8 <= end) plays = Math.max(plays, view.getUint32(begin + 4));
+    if (end < begin || end > (ends.at(-1) ?? 0)) throw cutOff();
     const isInside = INSIDE.has(type);
     if (isInside) ends.push(end);
     else if (type !== "mdat") refuseHidden(bytes.subarray(begin, end), type === "stsd");
+    READERS[type]?.(new BoxReader(bytes.subarray(begin, end)), said);
     if (type === "stsd") lowest = Math.min(lowest, rateIn(bytes.subarray(begin, end)));
     at = isInside ? begin : end;
   }
   if (lowest === Number.POSITIVE_INFINITY) throw new UnboundedAudio("an MP4 file without AAC");
-  return (frames * plays * FRAME_SAMPLES) / lowest;
+  const { frames, plays, track, movie } = said;
+  return Math.max(Math.max((frames * FRAME_SAMPLES) / lowest, track) * plays, movie);
 }
 
 /** @throws UnboundedAudio for what a decoder may find in a box, and for a set-up of it: a description may have one. */

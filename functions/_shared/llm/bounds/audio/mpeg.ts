@@ -17,7 +17,7 @@ const LATER_BITRATES = [
   [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
   [0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256],
 ];
-/** Twice as many as the largest file of the shortest frames has. */
+/** Twice as many as the largest file of the shortest frames has. Lists of them are made at once: as they grew, they were copied. */
 const MOST_FRAMES = 2_000_000;
 
 /**
@@ -28,27 +28,31 @@ export function mpegSeconds(bytes: Uint8Array): number {
   const start = afterTag(bytes);
   if (!frameAt(bytes, start)) throw new UnboundedAudio("no MPEG audio");
   // From the end: where a row begins that is longer than all that begin later, how long it is, and its frames' bytes.
-  const begins: number[] = [];
-  const longest: number[] = [];
-  const covered: number[] = [];
+  const most = Math.min(MOST_FRAMES, bytes.length);
+  const begins = new Uint32Array(most);
+  const longest = new Float64Array(most);
+  const covered = new Uint32Array(most);
+  let count = 0;
   for (let at = bytes.length - 4; at >= 0; at--) {
     const frame = bytes[at] === 0xff ? frameAt(bytes, at) : undefined;
     if (!frame) continue;
-    const next = lastFrom(begins, at + frame.bytes);
+    const next = lastFrom(begins, count, at + frame.bytes);
     const rest = longest[next] ?? 0;
-    if (frame.seconds + rest <= (longest.at(-1) ?? 0)) continue;
-    if (begins.length === MOST_FRAMES) throw new UnboundedAudio("no MPEG audio");
-    begins.push(at);
-    longest.push(frame.seconds + rest);
-    covered.push(Math.min(frame.bytes, bytes.length - at) + (covered[next] ?? 0));
+    if (frame.seconds + rest <= (longest[count - 1] ?? 0)) continue;
+    if (count === most) throw new UnboundedAudio("no MPEG audio");
+    begins[count] = at;
+    longest[count] = frame.seconds + rest;
+    covered[count] = Math.min(frame.bytes, bytes.length - at) + (covered[next] ?? 0);
+    count += 1;
   }
-  if ((covered.at(-1) ?? 0) * 2 < bytes.length - start) throw new UnboundedAudio("no MPEG audio");
-  return longest.at(-1) ?? 0;
+  if ((covered[count - 1] ?? 0) * 2 < bytes.length - start)
+    throw new UnboundedAudio("no MPEG audio");
+  return longest[count - 1] ?? 0;
 }
 
-/** Place of the last of these falling numbers that is `least` or more; -1 where none is. */
-function lastFrom(falling: number[], least: number): number {
-  let [low, high] = [0, falling.length];
+/** Place of the last of the first `count` of these falling numbers that is `least` or more; -1 where none is. */
+function lastFrom(falling: Uint32Array, count: number, least: number): number {
+  let [low, high] = [0, count];
   while (low < high) {
     const middle = (low + high) >> 1;
     if ((falling[middle] ?? 0) >= least) low = middle + 1;
