@@ -940,8 +940,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "the prices of other tenants are fixed too",
     "20_prices/mark_prices_used.sql",
-    "p.product = p_product and p.tenant_id = p_tenant_id",
-    "p.product = p_product and p.tenant_id is not null",
+    "array[p_provider, p_product] and p.tenant_id = p_tenant_id",
+    "array[p_provider, p_product] and p.tenant_id is not null",
     [vitest("race/prices")],
   ),
   guard(

@@ -158,3 +158,27 @@ describe("whichever call is the first on a connection, no call looks through a t
     }
   });
 });
+
+it("a call reads no price of the past, however many its product has had", async () => {
+  // None of them is marked as used when the table is analysed, as after an import.
+  await sql`
+    insert into spend.prices (resource_type, provider, product, meter, usd, effective_from)
+    select 'llm', 'test', 'old', m.meter, d, current_date - d
+    from generate_series(1, 300) as d, unnest('{input_tokens,output_tokens}'::text[]) as m (meter)`;
+  await sql`vacuum analyze spend.prices`;
+  const call = `'${JSON.stringify(usageOf(0.01, { model: "old" }))}'`;
+  await sql.begin(async (transaction) => {
+    const read = async () => {
+      const [row] = await transaction`
+        select idx_tup_fetch::int as rows from pg_stat_xact_user_tables where relname = 'prices'`;
+      return row?.rows as number;
+    };
+    await transaction.unsafe(`select spend.reserve('${tenant}', null, 'llm', ${call})`);
+    const before = await read();
+    const [row] = await transaction.unsafe(
+      `select reservation_id as id from spend.reserve('${tenant}', null, 'llm', ${call})`,
+    );
+    await transaction.unsafe(`select spend.settle('${row?.id}', ${call})`);
+    expect((await read()) - before).toBeLessThanOrEqual(4);
+  });
+});

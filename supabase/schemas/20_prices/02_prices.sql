@@ -47,8 +47,9 @@ create index prices_tenant_id_idx on spend.prices (tenant_id);
 create index prices_resource_type_meter_idx on spend.prices (resource_type, meter);
 -- What a product costs a tenant, or everybody, however many tenants have prices of their own.
 create index prices_product_idx on spend.prices (provider, product, tenant_id, effective_from);
--- Every reserve looks for rows of its product that are not marked as used: most often there are none.
-create index prices_unused_idx on spend.prices (provider, product, tenant_id, effective_from)
+-- Every reserve looks for rows of its product that are not marked as used: most often there are none. Keyed by an expression,
+-- so that no other index answers it, and with that all prices that the product ever had.
+create index prices_unmarked_idx on spend.prices ((array[provider, product]), tenant_id, effective_from)
 where first_used_at is null;
 
 alter table spend.prices enable row level security;

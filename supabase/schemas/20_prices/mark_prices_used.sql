@@ -12,16 +12,16 @@ set plan_cache_mode = 'force_generic_plan'
 set enable_seqscan = 'off'
 as $$
 begin
-  -- Two searches, which skip the negotiated prices of other tenants, however many.
+  -- Two searches, which skip the negotiated prices of other tenants, however many; by prices_unmarked_idx.
   return array(
     select p.id
     from spend.prices as p
-    where p.provider = p_provider and p.product = p_product and p.tenant_id is null
+    where array[p.provider, p.product] = array[p_provider, p_product] and p.tenant_id is null
       and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
     union all
     select p.id
     from spend.prices as p
-    where p.provider = p_provider and p.product = p_product and p.tenant_id = p_tenant_id
+    where array[p.provider, p.product] = array[p_provider, p_product] and p.tenant_id = p_tenant_id
       and p.effective_from <= p_at and p.first_used_at is null and p.resource_type = p_resource_type
   );
 end;

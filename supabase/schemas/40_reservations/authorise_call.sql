@@ -27,10 +27,10 @@ begin
   -- One statement, and so one snapshot, for who calls and for what it costs under the name that the call gives.
   select
     t.time_zone, t.closed_at, p_user_id is null or m.user_id is not null, s.version, s.has_negotiated, g.lines,
-    -- What may price the call, now or when it settles, and is not marked as used yet.
+    -- What may price the call, now or when it settles, and is not marked as used yet (prices_unmarked_idx).
     exists (
       select from spend.prices as p
-      where p.provider = v_counts.provider and p.product = v_counts.name and p.tenant_id is null
+      where array[p.provider, p.product] = array[v_counts.provider, v_counts.name] and p.tenant_id is null
         and p.first_used_at is null and p.resource_type = p_resource_type and p.effective_from <= p_now
     )
   into v_time_zone, v_closed_at, v_is_member, v_price_version, v_has_negotiated, v_lines, v_is_first_use
