@@ -353,6 +353,13 @@ export const guardMutants: Mutant[] = [
     [pgtap("prices/")],
   ),
   guard(
+    "a call reads each price that its product ever had",
+    "40_reservations/authorise_call.sql",
+    "array[p.provider, p.product] = array[v_counts.provider, v_counts.name]",
+    "p.provider = v_counts.provider and p.product = v_counts.name",
+    [vitest("scale/first_call")],
+  ),
+  guard(
     "the first look at counts lets fractions pass",
     "20_prices/04_read_usage.sql",
     "|| @ % 1 <> 0))",
