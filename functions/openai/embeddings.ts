@@ -10,6 +10,7 @@ import { meteredEmbeddingModel } from "../_shared/llm/metered_model.ts";
 import { parseModelName } from "../_shared/llm/model_name.ts";
 import { callError } from "../_shared/llm/providers/error.ts";
 import { optionsKey } from "../_shared/llm/wire.ts";
+import { toBase64 } from "../_shared/runtime/base64.ts";
 
 const text = z.string().min(1);
 
@@ -50,7 +51,7 @@ async function embed(
       data: result.embeddings.map((embedding, index) => ({
         object: "embedding",
         index,
-        embedding: body.encoding_format === "base64" ? toBase64(embedding) : embedding,
+        embedding: body.encoding_format === "base64" ? packed(embedding) : embedding,
       })),
       model: body.model,
       usage: tokens ? { prompt_tokens: tokens, total_tokens: tokens } : null,
@@ -74,10 +75,8 @@ function toProviderOptions({
 }
 
 /** 32-bit floats, little endian: what OpenAI's SDK asks for, since it is a third of the size. */
-function toBase64(embedding: number[]): string {
+function packed(embedding: number[]): string {
   const view = new DataView(new ArrayBuffer(embedding.length * 4));
   for (const [index, value] of embedding.entries()) view.setFloat32(index * 4, value, true);
-  let binary = "";
-  for (const byte of new Uint8Array(view.buffer)) binary += String.fromCharCode(byte);
-  return btoa(binary);
+  return toBase64(new Uint8Array(view.buffer));
 }
