@@ -334,16 +334,22 @@ describe("Members of two tenants, of which the second has the first row,", () =>
   it.each(Object.keys(all))(
     "who %s by one statement wait for both tenants in their order, and a transaction that calls in the first, then in the second, goes on",
     async (change) => {
-      const [other] =
-        await sql`insert into spend.tenants (name, plan_id) values ('Other', ${plan}) returning id`;
+      // Whether the rows are read as they lie or by their key, the second tenant is met first.
       const [first, second] = (
         await sql`
-        select id from spend.tenants where id in (${tenantId}, ${other?.id}) order by spend_private.tenant_key(id)`
-      ).map(({ id }) => id) as [string, string];
-      await sql`delete from spend.tenant_members where user_id = ${member}`;
+          select first.id as first, second.id as second
+          from
+            (select gen_random_uuid() as id from generate_series(1, 20)) as first,
+            (select gen_random_uuid() as id from generate_series(1, 20)) as second
+          where second.id < first.id
+            and spend_private.tenant_key(second.id) > spend_private.tenant_key(first.id)
+          limit 1`
+      ).flatMap((ids) => [ids.first, ids.second]) as [string, string];
       for (const id of [second, first]) {
+        await sql`insert into spend.tenants (id, name, plan_id) values (${id}, 'Other', ${plan})`;
         await sql`insert into spend.tenant_members (tenant_id, user_id) values (${id}, ${member})`;
       }
+      await sql`delete from spend.tenant_members where tenant_id = ${tenantId}`;
       await withSessions(sql, 2, async (caller, owner) => {
         await caller.sql`begin`;
         await reserve(caller.sql, first, null, 1);
