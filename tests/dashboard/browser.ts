@@ -79,6 +79,7 @@ export async function startDashboard(options: TestStackOptions = {}): Promise<Da
         if (message.type() === "error") complaints.push(message.text());
       });
       page.on("pageerror", (error) => complaints.push(error.message));
+      const isQuiet = quietOf(page);
       page.on("response", (response) => {
         if (response.status() >= 400) complaints.push(`${response.status()} ${response.url()}`);
       });
@@ -93,11 +94,11 @@ export async function startDashboard(options: TestStackOptions = {}): Promise<Da
           await page.locator("#main h1").waitFor();
         },
         async go(address) {
-          await page.goto(`${stack.url}/dashboard/#${address}`);
           // Another # alone loads nothing: what was on the screen before might still be.
-          await page.reload();
+          await page.goto("about:blank");
+          await page.goto(`${stack.url}/dashboard/#${address}`);
           await page.locator("#main h1").waitFor();
-          await page.waitForLoadState("networkidle");
+          await isQuiet();
           await page
             .getByRole("status", { name: "Loading" })
             .first()
@@ -110,6 +111,22 @@ export async function startDashboard(options: TestStackOptions = {}): Promise<Da
       await browser.close();
       await stack.stop();
     },
+  };
+}
+
+/** Playwright's `networkidle` takes half a second each time. */
+const LOOKS = 2;
+
+/** Waits until no request is under way, and the page has done what their answers ask for. */
+function quietOf(page: Page): () => Promise<void> {
+  let underWay = 0;
+  page.on("request", () => underWay++);
+  page.on("requestfinished", () => underWay--);
+  page.on("requestfailed", () => underWay--);
+  return async () => {
+    for (let looks = 0; looks < LOOKS; looks = underWay === 0 ? looks + 1 : 0) {
+      await page.evaluate("new Promise((done) => requestIdleCallback(() => setTimeout(done, 50)))");
+    }
   };
 }
 
