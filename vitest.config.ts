@@ -33,17 +33,19 @@ const node22: TestProjectInlineConfiguration = {
 
 export default defineConfig({
   test: {
+    // Files that change nothing that another one sees run in one process (`isolate: false`), and load modules once.
     projects: [
-      // They change nothing that another one sees, and load the same modules: a process runs many of them.
-      { extends: true, test: { name: "unit", include: [UNIT], exclude: APART, isolate: false } },
       {
         extends: true,
         test: {
           name: "stack",
-          include: ["tests/*.test.ts", "tests/!(unit|node22)/**/*.test.ts", ...APART],
+          include: ["tests/*.test.ts", "tests/!(unit|node22)/**/*.test.ts"],
           globalSetup: ["tests/support/global.ts"],
+          isolate: false,
         },
       },
+      { extends: true, test: { name: "unit", include: [UNIT], exclude: APART, isolate: false } },
+      { extends: true, test: { name: "apart", include: APART } },
       ...(NODE22 ? [node22] : []),
     ],
     sequence: { sequencer: LongestFirst },

@@ -1,12 +1,8 @@
 // The dashboard in a real browser, on a stack of its own.
 import type { Browser, Page } from "playwright-core";
-import { vi } from "vitest";
 import { CHROMIUM, launchBrowser, NO_CHROMIUM } from "../../scripts/dashboard/browser.ts";
 import { buildDashboard } from "../../scripts/stack/dashboard.ts";
 import { startTestStack, type TestStack, type TestStackOptions } from "../support/stack.ts";
-
-// A browser shares the machine with the tests that run beside it.
-vi.setConfig({ testTimeout: 90_000 });
 
 /** Undefined where there is no browser: the tests in it are skipped, and say so. */
 export const BROWSER = CHROMIUM;

@@ -80,7 +80,6 @@ describe.skipIf(!BROWSER)("screens", () => {
         expect(await violations()).toEqual([]);
 
         await page.setViewportSize({ width: 390, height: 844 });
-        await page.waitForLoadState("networkidle");
         await expect.poll(() => page.evaluate("document.documentElement.scrollWidth")).toBe(390);
         expect(await violations()).toEqual([]);
       }

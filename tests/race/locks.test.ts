@@ -16,6 +16,7 @@ import {
 import { until } from "../support/until.ts";
 import { wrongQuotas } from "./oracle.ts";
 import {
+  atOnce,
   deadlocks,
   endsOrWaits,
   held as heldBy,
@@ -542,7 +543,10 @@ describe("The same thing twice is done once", () => {
     try {
       await a.sql`begin`;
       await a.sql`select spend.settle(${id}, ${a.sql.json(usageOf(2))})`;
-      await sql`select spend_private.expire_reservations(10, now() + interval '1 hour')`;
+      await atOnce(
+        sql,
+        (s) => s`select spend_private.expire_reservations(10, now() + interval '1 hour')`,
+      );
       await a.sql`commit`;
     } finally {
       a.sql.release();

@@ -10,7 +10,7 @@ import {
   usageOf,
   verifyBalances,
 } from "../support/spend.ts";
-import { untilLockWaits } from "./sessions.ts";
+import { atOnce, untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 
@@ -369,7 +369,10 @@ describe("A forced interleaving", () => {
     try {
       await a`begin`;
       await a`select spend.settle(${settled.reservation_id}, ${a.json(usageOf(1))})`;
-      await sql`select spend_private.expire_reservations(1000, now() + interval '1 hour')`;
+      await atOnce(
+        sql,
+        (s) => s`select spend_private.expire_reservations(1000, now() + interval '1 hour')`,
+      );
       await a`commit`;
     } finally {
       a.release();

@@ -34,6 +34,18 @@ export async function withSessions<T>(
   }
 }
 
+/** Runs a statement that must wait for nobody: it fails where it does. */
+export async function atOnce(sql: Sql, work: Work): Promise<Row[]> {
+  return withSessions(sql, 1, async (only) => {
+    const session = (only as Session).sql;
+    await session`begin`;
+    await session`set local statement_timeout = '5s'`;
+    const rows = await work(session);
+    await session`commit`;
+    return rows;
+  });
+}
+
 /** Waits until a session is seen waiting for a lock. */
 export async function untilWaits(sql: Sql, { pid }: Session, what = "B"): Promise<void> {
   await until(`${what} waits for a lock`, async () => {

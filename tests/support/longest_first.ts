@@ -1,4 +1,5 @@
-// The order of test files: what takes long begins first, so that nothing is left to run alone at the end.
+// The order of test files: what takes long begins first, so that nothing is left to run alone at the end; and files of one
+// project follow each other, so that a process can go on with the next one.
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Above half a minute. Vitest goes by the time of earlier runs, of which a fresh clone has none. */
@@ -28,7 +29,7 @@ export class LongestFirst extends BaseSequencer {
   }
 }
 
-function placeOf({ moduleId }: TestSpecification): number {
+function placeOf({ moduleId, project }: TestSpecification): number {
   const at = LONG.findIndex((name) => moduleId.endsWith(`/tests/${name}.test.ts`));
-  return at < 0 ? LONG.length : at;
+  return at < 0 ? LONG.length + project.vitest.projects.indexOf(project) : at;
 }
