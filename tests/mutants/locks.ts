@@ -52,7 +52,9 @@ const LIKELY: Record<string, string[]> = {
   "spend_private.lock_all_slots": [vitest("race/locks", "^Slots")],
   "spend_private.lock_quota_changes": [vitest("race/locks", "Two administrators")],
   "spend_private.lock_tenant_quota_changes": [vitest("race/locks", "Two administrators")],
-  "spend_private.stop_calls": [vitest("race/locks", "While a call is under way")],
+  "spend_private.stop_calls": [
+    vitest("race/locks", "While a call is under way|is not rebuilt beside"),
+  ],
   "spend_private.try_stop_calls": [vitest("race/maintenance", "Expiry|waits nowhere")],
   "spend_private.hold_at_once": [vitest("race/reserve", "A forced interleaving")],
   "spend_private.hold": [vitest("race/locks", "^Slots")],

@@ -186,6 +186,28 @@ it("Maintenance that has locked the roll-ups leaves plans whose quotas are being
   });
 });
 
+it("A balance is not rebuilt beside a transaction that has changed the platform's quotas and then its own, though spend.seeding let both begin", async () => {
+  await sql`select spend.settle(${await hold(3)}, ${sql.json(usageOf(2))})`;
+  await hold(1);
+  const [quota] = await sql`select id from spend.cost_quotas where tenant_id = ${tenantId}`;
+  try {
+    await interleave(
+      async (a) => {
+        await a`set local spend.seeding = 'on'`;
+        await a`
+          insert into spend.cost_quotas (scope, resource_type, period, limit_usd)
+          values ('platform', 'all', 'week', 1000)`;
+        return a`update spend.cost_quotas set period = 'day' where id = ${quota?.id}`;
+      },
+      (b) => b`select spend.rebuild_balances(${quota?.id})`,
+    );
+    expect(await wrongQuotas(sql, [tenantId])).toEqual([]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  } finally {
+    await sql`delete from spend.cost_quotas where scope = 'platform' and period = 'week'`;
+  }
+});
+
 describe("While a call is under way", () => {
   const call: Work = (a) =>
     a`select spend.reserve(${tenantId}, null, 'llm', ${a.json(usageOf(3))})`;
