@@ -3,9 +3,17 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTenant, addTestModel, reserve, usageOf } from "../support/spend.ts";
-import { endsOrWaits, interleave, untilLockWaits, untilWaits, withSessions } from "./sessions.ts";
+import {
+  atOnce,
+  endsOrWaits,
+  interleave,
+  untilLockWaits,
+  untilWaits,
+  withSessions,
+} from "./sessions.ts";
 
-const HOOK = JSON.stringify([{ name: "hook", kind: "webhook", quiet_minutes: 0 }]);
+const hook = (quiet: number) =>
+  JSON.stringify([{ name: "hook", kind: "webhook", quiet_minutes: quiet }]);
 
 let database: TestDatabase;
 let sql: Sql;
@@ -35,10 +43,10 @@ const recorded = () => sql`
 /** An alert for the operator about each subject. */
 const report = (session: Sql, ...subjects: string[]) => session`
   select spend.report_failure('settle_failed', ${tenantId}, s, 'It failed.') from unnest(${subjects}::text[]) as s`;
-const claim = async (session: Sql, rows = 100) => {
+const claim = async (session: Sql, rows = 100, quietMinutes = 0) => {
   const claimed = await session`
     select delivery_id, alert ->> 'subject' as subject, idempotency_key as key
-    from spend.claim_deliveries(${HOOK}::text::jsonb, ${rows})`;
+    from spend.claim_deliveries(${hook(quietMinutes)}::text::jsonb, ${rows})`;
   return [...claimed];
 };
 const subjectsOf = (claimed: { subject?: string }[]) =>
@@ -118,6 +126,19 @@ describe("A deliverer", () => {
     });
     const [row] = await sql`select count(*)::int as deliveries from spend.alert_deliveries`;
     expect(row?.deliveries).toBe(20);
+  });
+
+  it("that is handing an alert over keeps another from telling a quiet channel the same", async () => {
+    await report(sql, "the same");
+    await sql`update spend.alerts set period_start = period_start - interval '1 hour'`;
+    await report(sql, "the same");
+    await withSessions(sql, 1, async (a) => {
+      await a.sql`begin`;
+      expect(await claim(a.sql, 1, 60)).toHaveLength(1);
+      expect(await atOnce(sql, (session) => claim(session, 1, 60))).toEqual([]);
+      await a.sql`commit`;
+    });
+    expect(await claim(sql, 1, 60)).toEqual([]);
   });
 
   it("beside nine others gets none that another has: 400 deliveries to rows and to the environment's channel are each claimed once", async () => {

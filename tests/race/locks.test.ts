@@ -437,6 +437,55 @@ describe("Two administrators, each with several changes in one transaction, in o
   );
 });
 
+describe("Two who change quotas of one tenant, in one transaction and in opposite order:", () => {
+  it.each([
+    ["two owners", true, true],
+    ["an operator and an owner", false, true],
+    ["an owner and an operator", true, false],
+  ])("%s: the second waits before it locks a quota, and both end", async (_, ...areOwners) => {
+    const member = await addUser(sql, tenantId);
+    const [llm, e2b] = [
+      await addQuota(sql, { scope: "user", tenantId, userId: member, limitUsd: 50 }),
+      await addQuota(sql, {
+        scope: "user",
+        tenantId,
+        userId: member,
+        limitUsd: 50,
+        resourceType: "e2b",
+      }),
+    ];
+    const owners = [await addUser(sql, tenantId), await addUser(sql, tenantId)];
+    await sql`update spend.tenant_members set role = 'owner' where user_id = any (${owners})`;
+    const begin = async (session: Sql, who: number) => {
+      await session`begin`;
+      if (!areOwners[who]) return;
+      const claims = JSON.stringify({ sub: owners[who], role: "authenticated" });
+      await session`
+        select set_config('request.jwt.claims', ${claims}, true), set_config('role', 'authenticated', true)`;
+    };
+    const lower = (session: Sql, quota: number, usd: number) => session`
+      update spend.cost_quotas set limit_usd = ${usd} where id = ${quota} returning id`;
+    await withSessions(sql, 2, async (...sessions) => {
+      const [a, b] = sessions as [Session, Session];
+      await begin(a.sql, 0);
+      expect(await lower(a.sql, llm, 40)).toHaveLength(1);
+      await begin(b.sql, 1);
+      const lowered = lower(b.sql, e2b, 30).execute();
+      lowered.catch(() => {});
+      await untilWaits(sql, b);
+      await lower(a.sql, e2b, 40);
+      await a.sql`commit`;
+      await lowered;
+      await lower(b.sql, llm, 30);
+      await b.sql`commit`;
+    });
+    expect(
+      await sql`select distinct limit_usd::float8 as usd from spend.cost_quotas where scope_id = ${member}`,
+    ).toEqual([{ usd: 30 }]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+});
+
 describe("Slots", () => {
   /** Room of the two slots of a quota of 10. */
   async function share(first: number, second: number, threshold = 0.8): Promise<number> {
@@ -452,6 +501,20 @@ describe("Slots", () => {
   }
   const reserved = (usd: number) => (session: Sql) =>
     session`select allowed, reason from spend.reserve(${tenantId}, null, 'llm', ${session.json(usageOf(usd))})`;
+
+  it("of which one has $10, which is room for one of two calls that hold $3 and want $6: the second waits, and is refused", async () => {
+    await share(10, 0);
+    const [one, other] = [await hold(3), await hold(3)];
+    const extend = (id: string) => (session: Sql) =>
+      session`select allowed, reason from spend.extend(${id}, ${session.json(usageOf(6))})`;
+    expect(await interleave(extend(one), extend(other))).toEqual([
+      { allowed: false, reason: "in_flight" },
+    ]);
+    const [status] = await sql`
+      select reserved_usd::float8 as usd from spend.quota_status where tenant_id = ${tenantId}`;
+    expect(status?.usd).toBe(9);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
 
   it.each([0, 1])(
     "of which number %i is locked: a call takes the other one, and does not wait",

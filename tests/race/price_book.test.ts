@@ -6,6 +6,7 @@ import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { type Random, seeded } from "../support/random.ts";
 import { addTenant, verifyBalances } from "../support/spend.ts";
 import {
+  atOnce,
   closeSession,
   deadlocks,
   openSession,
@@ -358,7 +359,8 @@ describe("Maintenance", () => {
 
   it("does not wait for a change of prices: a book that differs is made again by the next round", async () => {
     const { sql } = database;
-    const compare = () => sql`select spend_private.verify_price_book(10000)`;
+    const compare = () =>
+      atOnce(sql, (session) => session`select spend_private.verify_price_book(10000)`);
     const wrong = async () =>
       (await sql`select from spend_private.wrong_price_book('openai', 'gpt-4o')`).length;
     await sql`delete from spend_private.price_book where provider = 'openai' and product = 'gpt-4o'`;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTenant, verifyBalances } from "../support/spend.ts";
 import { until } from "../support/until.ts";
-import { untilLockWaits } from "./sessions.ts";
+import { interleave, untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -333,19 +333,17 @@ describe("Versions of prices", () => {
     const { sql } = database;
     const call = await reserve(sql);
     await settle(sql, call.id);
-    await onConnection(async (a) => {
-      await a`begin`;
-      await a`
+    const repriced = await interleave(
+      sql,
+      (a) => a`
         insert into spend.prices (resource_type, provider, product, meter, usd, effective_from, revision)
-        values ('llm', 'test', ${model}, 'input_tokens', 0.5, '2020-01-01', 1)`;
-      const repricing = sql`
+        values ('llm', 'test', ${model}, 'input_tokens', 0.5, '2020-01-01', 1)`,
+      (b) => b`
         select difference_usd::float8 as usd from spend.reprice(
-          'test', ${model}, now() - interval '1 day', now() + interval '1 day', false)`.execute();
-      await untilLockWaits(database.sql);
-      await a`commit`;
-      expect((await repricing)[0]?.usd).toBe(-0.5);
-      expect(await verifyBalances(sql)).toEqual([]);
-    });
+          'test', ${model}, now() - interval '1 day', now() + interval '1 day', false)`,
+    );
+    expect(repriced).toEqual([{ usd: -0.5 }]);
+    expect(await verifyBalances(sql)).toEqual([]);
   });
 
   it("leave an open call to settle at what it was held at, and once they are booked a call settles at the right price", async () => {

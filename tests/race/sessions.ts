@@ -35,23 +35,30 @@ export async function withSessions<T>(
 }
 
 /** Runs a statement that must wait for nobody: it fails where it does. */
-export async function atOnce(sql: Sql, work: Work): Promise<Row[]> {
+export async function atOnce<T>(sql: Sql, work: (session: Sql) => Promise<T>): Promise<T> {
   return withSessions(sql, 1, async (only) => {
     const session = (only as Session).sql;
     await session`begin`;
     await session`set local statement_timeout = '5s'`;
-    const rows = await work(session);
+    const answer = await work(session).catch((error) => {
+      throw error.code === "57014" ? new Error("It waited for somebody.") : error;
+    });
     await session`commit`;
-    return rows;
+    return answer;
   });
 }
 
-/** Waits until a session is seen waiting for a lock. */
+/** Milliseconds in which a statement that was sent has begun. */
+const BEGUN_MS = 5000;
+
+/** Waits until a session is seen waiting for a lock. Fails where its statement has ended instead. */
 export async function untilWaits(sql: Sql, { pid }: Session, what = "B"): Promise<void> {
+  let activeAt = Date.now();
   await until(`${what} waits for a lock`, async () => {
-    const [row] = await sql`
-      select wait_event_type from pg_stat_activity where pid = ${pid} and state = 'active'`;
-    return row?.wait_event_type === "Lock";
+    const [row] = await sql`select state, wait_event_type from pg_stat_activity where pid = ${pid}`;
+    if (row?.state === "active") activeAt = Date.now();
+    if (Date.now() - activeAt > BEGUN_MS) throw new Error(`${what} did not wait for a lock.`);
+    return row?.state === "active" && row.wait_event_type === "Lock";
   });
 }
 
