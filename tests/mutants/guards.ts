@@ -402,6 +402,13 @@ export const guardMutants: Mutant[] = [
     [pgtap("reservations/usual_calls")],
   ),
   guard(
+    "a member who returns does not wait for changes of quotas",
+    "10_tenants/seed_quotas.sql",
+    "    perform spend_private.lock_tenant_quota_changes(v_tenant_ids);\n",
+    "",
+    [vitest("race/arrivals")],
+  ),
+  guard(
     "members of several tenants stop the calls of one after the other",
     "10_tenants/seed_quotas.sql",
     "if cardinality(v_tenant_ids) > 1 then",
@@ -954,9 +961,16 @@ export const guardMutants: Mutant[] = [
   guard(
     "a price that was set right does not reach what is still open",
     "50_ledger/reprice.sql",
-    "and r.status in ('held', 'expired')",
+    "and r.status in ('held', 'expired', 'released')",
     "and false",
     [pgtap("prices/reprice"), vitest("race/reprice")],
+  ),
+  guard(
+    "a price that was set right does not reach what was released",
+    "50_ledger/reprice.sql",
+    "and r.status in ('held', 'expired', 'released')",
+    "and r.status in ('held', 'expired')",
+    [vitest("race/reprice")],
   ),
   guard(
     "a price changes what is priced already",

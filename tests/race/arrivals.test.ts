@@ -324,6 +324,78 @@ it("Members who return to two tenants by one statement wait for both before they
   await sql`delete from spend.cost_quotas where scope = 'platform' and period = 'week'`;
 });
 
+describe("A member who returns", () => {
+  /** What an operator does after he has changed a quota of the platform, and of the first tenant. */
+  const next: Record<string, (tenants: string[]) => Work> = {
+    "makes a call":
+      ([first]) =>
+      async (s) => [await reserve(s, first as string, null, 1)],
+    "renames the last tenant": (tenants) => (s) =>
+      s`
+      update spend.tenants set name = 'Renamed' where id = ${tenants.at(-1) as string}`,
+  };
+
+  it.each(Object.keys(next).flatMap((what) => [1, 2].map((count) => [count, what] as const)))(
+    "to %i by one statement waits for an operator who has changed quotas, and then %s",
+    async (count, what) => {
+      const tenants = [tenantId];
+      if (count > 1) {
+        const [other] = await sql`
+          insert into spend.tenants (name, plan_id) values ('Other', ${plan}) returning id`;
+        tenants.push(other?.id);
+        await sql`insert into spend.tenant_members (tenant_id, user_id) values (${other?.id}, ${member})`;
+      }
+      for (const id of tenants) await reserve(sql, id, member, 1);
+      await sql`delete from spend.tenant_members where user_id = ${member}`;
+      try {
+        await withSessions(sql, 2, async (operator, arriving) => {
+          await operator.sql`begin`;
+          await operator.sql`
+            insert into spend.cost_quotas (scope, resource_type, period, limit_usd) values ('platform', 'all', 'week', 1000)`;
+          await operator.sql`
+            update spend.cost_quotas set limit_usd = limit_usd + 1 where tenant_id = ${tenantId}`;
+          const arrived = arriving.sql`
+            insert into spend.tenant_members (tenant_id, user_id)
+            select t.id, ${member} from unnest(${tenants}::uuid[]) as t (id)`.execute();
+          arrived.catch(() => {});
+          await untilWaits(sql, arriving);
+          await (next[what] as (tenants: string[]) => Work)(tenants)(operator.sql);
+          await operator.sql`commit`;
+          await arrived;
+        });
+        await expectFollowed();
+      } finally {
+        await sql`delete from spend.cost_quotas where scope = 'platform' and period = 'week'`;
+      }
+    },
+  );
+});
+
+it("Members who return to two tenants wait for one that is being renamed, and a call in the other, in that transaction, goes on", async () => {
+  const [other] =
+    await sql`insert into spend.tenants (name, plan_id) values ('Other', ${plan}) returning id`;
+  await sql`insert into spend.tenant_members (tenant_id, user_id) values (${other?.id}, ${member})`;
+  const [first, second] = (
+    await sql`
+    select id from spend.tenants where id in (${tenantId}, ${other?.id}) order by spend_private.tenant_key(id)`
+  ).map(({ id }) => id) as [string, string];
+  for (const id of [first, second]) await reserve(sql, id, member, 1);
+  await sql`delete from spend.tenant_members where user_id = ${member}`;
+  await withSessions(sql, 2, async (renaming, arriving) => {
+    await renaming.sql`begin`;
+    await renaming.sql`update spend.tenants set name = 'Renamed' where id = ${second}`;
+    const arrived = arriving.sql`
+      insert into spend.tenant_members (tenant_id, user_id)
+      values (${first}, ${member}), (${second}, ${member})`.execute();
+    arrived.catch(() => {});
+    await untilWaits(sql, arriving);
+    expect(await reserve(renaming.sql, first, null, 1)).toMatchObject({ allowed: true });
+    await renaming.sql`commit`;
+    await arrived;
+  });
+  await expectFollowed();
+});
+
 describe("Members of two tenants, of which the second has the first row,", () => {
   const all: Record<string, Work> = {
     leave: (s) => s`delete from spend.tenant_members where user_id = ${member}`,
@@ -345,10 +417,17 @@ describe("Members of two tenants, of which the second has the first row,", () =>
             and spend_private.tenant_key(second.id) > spend_private.tenant_key(first.id)
           limit 1`
       ).flatMap((ids) => [ids.first, ids.second]) as [string, string];
-      for (const id of [second, first]) {
-        await sql`insert into spend.tenants (id, name, plan_id) values (${id}, 'Other', ${plan})`;
-        await sql`insert into spend.tenant_members (tenant_id, user_id) values (${id}, ${member})`;
-      }
+      await sql`
+        insert into spend.tenants (id, name, plan_id)
+        values (${second}, 'Second', ${plan}), (${first}, 'First', ${plan})`;
+      await sql`
+        insert into spend.tenant_members (tenant_id, user_id) values (${second}, ${member}), (${first}, ${member})`;
+      // Rows lie as one session last wrote what an index has of them: seeding wrote these in their order.
+      await sql.begin(async (session) => {
+        for (const id of [second, first]) {
+          await session`update spend.tenant_members set is_seeded = false where tenant_id = ${id}`;
+        }
+      });
       await sql`delete from spend.tenant_members where tenant_id = ${tenantId}`;
       await withSessions(sql, 2, async (caller, owner) => {
         await caller.sql`begin`;

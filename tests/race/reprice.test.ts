@@ -1,9 +1,9 @@
 // Repricing beside live traffic: every call ends at the right price, once.
 import type { Sql } from "postgres";
-import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTenant, addTestModel, reserve, usageOf, verifyBalances } from "../support/spend.ts";
-import { untilLockWaits } from "./sessions.ts";
+import { interleave, untilLockWaits } from "./sessions.ts";
 
 let database: TestDatabase;
 let tenantId: string;
@@ -60,6 +60,42 @@ it("Repricing waits for a call that is being settled at the wrong price while th
   } finally {
     a.release();
   }
+});
+
+describe("A released call", () => {
+  const released = async (sql: Sql) => {
+    await statePrice(sql, 10);
+    const { reservation_id } = await reserve(sql, tenantId, null, 1);
+    await sql`select spend.release(${reservation_id}, 'provider_failed')`;
+    return reservation_id;
+  };
+
+  it("that is settled late, at the wrong price, while the right one is stated is waited for and corrected", async () => {
+    const { sql } = database;
+    const call = await released(sql);
+    const repriced = await interleave(
+      sql,
+      async (a) => {
+        const settled = await settle(a, call, 1);
+        await statePrice(sql, 2);
+        return settled;
+      },
+      reprice,
+    );
+    expect(repriced).toEqual([{ calls: 1, difference_usd: -8 }]);
+    expect(await booked(sql, call)).toEqual([10, -8]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
+
+  it("is settled at the price that was set right before", async () => {
+    const { sql } = database;
+    const call = await released(sql);
+    await statePrice(sql, 2);
+    expect(await reprice(sql)).toEqual([]);
+    await settle(sql, call, 1);
+    expect(await booked(sql, call)).toEqual([2]);
+    expect(await verifyBalances(sql)).toEqual([]);
+  });
 });
 
 it("A late settlement of an expired call waits while it is repriced, and corrects what was booked then", async () => {

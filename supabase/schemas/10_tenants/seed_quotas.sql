@@ -24,21 +24,22 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_tenant_ids uuid[];
+  -- Tenants to which somebody returns: his quotas there count what he has spent.
+  v_tenant_ids uuid[] := array(
+    select distinct a.tenant_id from arrived as a
+    where not spend_private.is_new_subject(a.tenant_id, a.user_id)
+  );
 begin
-  -- Who returns to several tenants and gets quotas there: tenants and plans are locked, and calls stopped, in all of them
-  -- at once. Whoever has stopped the calls of one tenant, and so has the table of reservations, must not wait for those of
-  -- another.
-  if (select count(distinct a.tenant_id) from arrived as a) > 1 then
+  if v_tenant_ids <> '{}' then
+    -- As every change of quotas that are in use: who is changing some may yet call, or change what is locked below.
+    perform spend_private.lock_tenant_quota_changes(v_tenant_ids);
+    -- Where he gets quotas, in all tenants at once. Whoever has stopped the calls of one, and so has the table of
+    -- reservations, must not wait for those of another.
     v_tenant_ids := array(
       select t.id
       from spend.tenants as t
-      where t.id in (select a.tenant_id from arrived as a)
+      where t.id = any (v_tenant_ids)
         and exists (select from spend.plan_quotas as p where p.plan_id = t.plan_id and p.scope = 'user')
-        and exists (
-          select from arrived as a
-          where a.tenant_id = t.id and not spend_private.is_new_subject(a.tenant_id, a.user_id)
-        )
       order by spend_private.tenant_key(t.id), t.id
     );
   end if;
@@ -56,7 +57,7 @@ begin
 end;
 $$;
 comment on function spend_private.seed_quotas_of_members is
-  'Trigger: new members get the user quotas of their plans.';
+  'Trigger: new members get the user quotas of their plans. Waits for changes of quotas, where one returns who has spent.';
 
 create trigger seed_quotas after insert on spend.tenant_members
 referencing new table as arrived

@@ -34,7 +34,7 @@ begin
 end;
 $$;
 comment on function spend.reprice is
-  'Corrects the charges of calls made from "from" to before "to" to the current price rows: insert the right price first, as rows of spend.prices with a higher revision. Returns one line per tenant with a difference. dry_run = true only shows them; false books one event of kind correction per call, in the periods of the call, and nothing when repeated. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that are still open, or expired, will settle at these prices too; their holds do not change. Inserting a price alone changes no earlier call.
+  'Corrects the charges of calls made from "from" to before "to" to the current price rows: insert the right price first, as rows of spend.prices with a higher revision. Returns one line per tenant with a difference. dry_run = true only shows them; false books one event of kind correction per call, in the periods of the call, and nothing when repeated. product: as in spend.reservations; ''*'' is every product of the provider. Calls of that time that may still be settled (held, expired or released) will settle at these prices too; their holds do not change. Inserting a price alone changes no earlier call.
 Raises a notice for a product without calls in that time.
 Errors: 22023 invalid_usage (a bound is missing, or the range is reversed), 55P03 when a lock is not granted within 3 s (try again). For service_role.';
 grant execute on function spend.reprice to service_role;
@@ -65,9 +65,8 @@ begin
     );
   end if;
   if not p_dry_run then
-    -- The locks of every booking, in the same order: table, reservations, balances.
+    -- The locks of every booking, in the same order: reservations, balances.
     perform spend_private.stop_recounts();
-    lock table spend.reservations in row exclusive mode;
     -- Prices cannot change from here on, so that the bookings agree with them.
     v_price_version := spend_private.lock_price_version();
   end if;
@@ -86,18 +85,13 @@ begin
     return;
   end if;
 
-  -- Open calls too: one that is being settled right now read the prices before they were set right.
-  select array_agg(l.id) into v_calls
-  from (
+  -- Those too that are being settled right now: they read the prices before they were set right.
+  v_calls := array(
     select r.id
     from spend.reservations as r
     where r.provider = p_provider and p_product in (r.product, '*')
       and r.created_at >= p_from and r.created_at < p_to
-      and r.status <> 'released'
-    order by r.tenant_id, r.id
-    for no key update
-  ) as l;
-
+  );
   perform spend_private.move_open_calls(p_provider, p_product, p_from, p_to, v_calls, v_price_version);
 
   select array_agg(distinct i.price_id) into v_price_ids
@@ -152,7 +146,7 @@ begin
         priced_as = coalesce(spend_private.priced_as_now(r), r.priced_as)
       where r.provider = p_provider and p_product in (r.product, '*')
         and r.created_at >= p_from and r.created_at < p_to
-        and r.status in ('held', 'expired')
+        and r.status in ('held', 'expired', 'released')
         and r.id = any (p_calls)
       returning r.tenant_id, r.resource_type, r.provider, r.priced_as, r.created_at
     )
@@ -169,7 +163,7 @@ begin
 end;
 $$;
 comment on function spend_private.move_open_calls is
-  'Of p_calls, which the caller has locked: those that may still be settled are priced by the rows up to p_price_version from now on, and these are marked as used.';
+  'Of p_calls: those that may still be settled are priced by the rows up to p_price_version from now on, and these are marked as used. Waits for those that are being settled; afterwards none of them changes until the transaction ends.';
 
 create function spend_private.priced_as_now(p_reservation spend.reservations)
 returns text
@@ -351,4 +345,4 @@ begin
 end;
 $$;
 comment on function spend_private.rebook is
-  'Books what wrong_bookings finds about p_calls, which the caller has locked, and whose prices cannot change: an event each, the reservations, and each balance once.';
+  'Books what wrong_bookings finds about p_calls, which do not change any more, nor do their prices: an event each, the reservations, and each balance once.';
