@@ -14,7 +14,7 @@ import {
   usageOf,
   verifyBalances,
 } from "../support/spend.ts";
-import { deadlocks, type Session, untilWaits, withSessions } from "./sessions.ts";
+import { atOnce, deadlocks, type Session, untilWaits, withSessions } from "./sessions.ts";
 
 type Element = Record<string, JSONValue>;
 interface Failure {
@@ -442,13 +442,12 @@ describe("reserve_many", () => {
       await session.sql`begin`;
       for (const { tenant } of all.slice(1)) await reserve(session.sql, tenant, null, 1);
       // Twelve waits would take six seconds; the gate gives up after five.
-      const answers = await sql.begin(async (tx) => {
-        await tx`set local statement_timeout = '4s'`;
-        return await reserveMany(
+      const answers = await atOnce(sql, (tx) =>
+        reserveMany(
           tx,
           all.map(({ tenant, user }) => call(tenant, user, 1)),
-        );
-      });
+        ),
+      );
       expect(answers.map(({ allowed, error }) => error?.code ?? allowed)).toEqual([
         true,
         ...Array(11).fill("55P03"),
@@ -676,13 +675,9 @@ describe("settle_many", () => {
       const session = sessions.find(({ pid }) => pid % 4 !== held?.slot) as Session;
       await session.sql`begin`;
       await reserve(session.sql, tenant, user, 1);
-      const answers = await sql.begin(async (tx) => {
-        await tx`set local statement_timeout = '2s'`;
-        return await settleMany(tx, [
-          settlement(ids[0] as string, 1),
-          settlement(ids[1] as string, 3),
-        ]);
-      });
+      const answers = await atOnce(sql, (tx) =>
+        settleMany(tx, [settlement(ids[0] as string, 1), settlement(ids[1] as string, 3)]),
+      );
       expect(answers.map(({ cost_usd, error }) => error?.code ?? Number(cost_usd))).toEqual([
         1,
         "55P03",

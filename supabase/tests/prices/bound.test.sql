@@ -23,6 +23,7 @@ insert into spend.prices (resource_type, provider, product, meter, usd, tier_fro
   ('llm', 'test', 'writer', 'input_tokens', 10, 0, '2020-01-01'),
   ('llm', 'test', 'writer', 'cache_write_tokens', 50, 0, '2020-01-01'),
   ('llm', 'test', 'writer', 'output_tokens', 20, 0, '2020-01-01'),
+  ('llm', 'test', 'writer', 'reasoning_tokens', 5, 0, '2020-01-01'),
   ('llm', 'test', 'images', 'input_tokens', 10, 0, '2020-01-01'),
   ('llm', 'test', 'images', 'image_output_tokens', 10, 0, '2020-01-01');
 
