@@ -711,7 +711,7 @@ export const guardMutants: Mutant[] = [
     "30_quotas/follow_quota_changes.sql",
     /\n {4}union all\n {4}select o\.id, o\.tenant_id from old_quotas as o/,
     "",
-    [vitest("race/shapes"), vitest("race/property")],
+    [vitest("race/locks", "While a quota moves")],
   ),
   guard(
     "a new quota does not stop the calls that it counts",

@@ -208,6 +208,25 @@ it("A balance is not rebuilt beside a transaction that has changed the platform'
   }
 });
 
+it("While a quota moves to another tenant, a call of the one before waits, and does not count in it", async () => {
+  const other = await addTenant(sql, 100, 1);
+  await sql`delete from spend.cost_quotas where tenant_id = ${other}`;
+  await hold(1);
+  const [held] = await interleave(
+    (a) =>
+      a`update spend.cost_quotas set tenant_id = ${other}, scope_id = ${other} where tenant_id = ${tenantId}`,
+    (b) => b`
+      select allowed, reservation_id as id from spend.reserve(${tenantId}, null, 'llm', ${b.json(usageOf(2))})`,
+    async (b) => expect((await heldBy(sql, b)).join()).not.toMatch(/quota_balances/),
+  );
+  expect(held?.allowed).toBe(true);
+  expect(
+    await sql`select cardinality(holds) as quotas from spend.reservations where id = ${held?.id}`,
+  ).toEqual([{ quotas: 0 }]);
+  expect(await wrongQuotas(sql, [tenantId, other])).toEqual([]);
+  expect(await verifyBalances(sql)).toEqual([]);
+});
+
 describe("While a call is under way", () => {
   const call: Work = (a) =>
     a`select spend.reserve(${tenantId}, null, 'llm', ${a.json(usageOf(3))})`;
