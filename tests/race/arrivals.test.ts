@@ -5,7 +5,14 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTestModel, followPlans, reserve, usageOf, verifyBalances } from "../support/spend.ts";
 import { leftOverQuotas, missingPlanQuotas, wrongQuotas } from "./oracle.ts";
-import { endsOrWaits, overlap, untilWaits, type Work, withSessions } from "./sessions.ts";
+import {
+  endsOrWaits,
+  interleave,
+  overlap,
+  untilWaits,
+  type Work,
+  withSessions,
+} from "./sessions.ts";
 
 let database: TestDatabase;
 let sql: Sql;
@@ -371,29 +378,106 @@ describe("A member who returns", () => {
   );
 });
 
-it("Members who return to two tenants wait for one that is being renamed, and a call in the other, in that transaction, goes on", async () => {
-  const [other] =
-    await sql`insert into spend.tenants (name, plan_id) values ('Other', ${plan}) returning id`;
-  await sql`insert into spend.tenant_members (tenant_id, user_id) values (${other?.id}, ${member})`;
-  const [first, second] = (
-    await sql`
-    select id from spend.tenants where id in (${tenantId}, ${other?.id}) order by spend_private.tenant_key(id)`
-  ).map(({ id }) => id) as [string, string];
-  for (const id of [first, second]) await reserve(sql, id, member, 1);
-  await sql`delete from spend.tenant_members where user_id = ${member}`;
-  await withSessions(sql, 2, async (renaming, arriving) => {
-    await renaming.sql`begin`;
-    await renaming.sql`update spend.tenants set name = 'Renamed' where id = ${second}`;
-    const arrived = arriving.sql`
-      insert into spend.tenant_members (tenant_id, user_id)
-      values (${first}, ${member}), (${second}, ${member})`.execute();
-    arrived.catch(() => {});
-    await untilWaits(sql, arriving);
-    expect(await reserve(renaming.sql, first, null, 1)).toMatchObject({ allowed: true });
-    await renaming.sql`commit`;
-    await arrived;
+describe("A credit by hand for somebody who joins at that moment", () => {
+  const credit: Work = (s) =>
+    s`select spend.adjust(${tenantId}, -3, 'credit', user_id => ${stranger}) as event`;
+  const joins = arrivals["a member joins"] as Work;
+
+  it.each([
+    ["before he has joined", credit, joins],
+    ["after he has joined", joins, credit],
+  ] as const)(
+    "counts in the quotas that he gets when it is booked %s",
+    async (_, first, second) => {
+      await interleave(sql, first, second);
+      const [quota] = await sql`
+      select spent_usd::float8 as usd from spend.quota_status where scope = 'user' and scope_id = ${stranger}`;
+      expect(quota?.usd).toBe(-3);
+      await expectFollowed();
+    },
+  );
+});
+
+describe("Somebody who is changing quotas beside a member who returns", () => {
+  const leave = async () => {
+    await reserve(sql, tenantId, member, 1);
+    await sql`delete from spend.tenant_members where user_id = ${member}`;
+  };
+  const returns: Work = (s) =>
+    s`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${member})`;
+  const changes: Work = (s) =>
+    s`update spend.cost_quotas set limit_usd = limit_usd + 1 where tenant_id = ${tenantId}`;
+
+  it("and has renamed the tenant before does not make him wait, nor wait for ever", async () => {
+    await leave();
+    await withSessions(sql, 2, async (operator, arriving) => {
+      await operator.sql`begin`;
+      await operator.sql`update spend.tenants set name = 'Renamed' where id = ${tenantId}`;
+      await operator.sql`update spend.plans set name = 'Renamed' where id = ${plan}`;
+      await arriving.sql`begin`;
+      await arriving.sql`set local lock_timeout = '2s'`;
+      await returns(arriving.sql);
+      const changed = changes(operator.sql);
+      changed.catch(() => {});
+      await untilWaits(sql, operator);
+      await arriving.sql`commit`;
+      await changed;
+      await operator.sql`commit`;
+    });
+    await expectFollowed();
   });
-  await expectFollowed();
+
+  it("as the owner of two tenants to which he returns by one statement is waited for, and changes both", async () => {
+    const owner = stranger;
+    const [other] = await sql`
+      insert into spend.tenants (name, plan_id) values ('Other', ${plan}) returning id`;
+    const [first, second] = (
+      await sql`
+      select id from spend.tenants where id in (${tenantId}, ${other?.id}) order by spend_private.tenant_key(id)`
+    ).map(({ id }) => id) as [string, string];
+    await sql`insert into spend.tenant_members (tenant_id, user_id) values (${other?.id}, ${member})`;
+    await sql`
+      insert into spend.tenant_members (tenant_id, user_id, role)
+      values (${first}, ${owner}, 'owner'), (${second}, ${owner}, 'owner')`;
+    for (const id of [first, second]) await reserve(sql, id, member, 1);
+    await sql`delete from spend.tenant_members where user_id = ${member}`;
+    const ownQuota = (s: Sql, tenant: string) => s`
+      update spend.cost_quotas set limit_usd = 4
+      where tenant_id = ${tenant} and scope_id = ${owner} returning id`;
+    await withSessions(sql, 2, async (a, arriving) => {
+      await a.sql`begin`;
+      await a.sql`
+        select set_config('request.jwt.claims', ${JSON.stringify({ sub: owner, role: "authenticated" })}, true),
+          set_config('role', 'authenticated', true)`;
+      expect(await ownQuota(a.sql, second)).toHaveLength(1);
+      const arrived = arriving.sql`
+        insert into spend.tenant_members (tenant_id, user_id)
+        values (${first}, ${member}), (${second}, ${member})`.execute();
+      arrived.catch(() => {});
+      await untilWaits(sql, arriving);
+      expect(await ownQuota(a.sql, first)).toHaveLength(1);
+      await a.sql`commit`;
+      await arrived;
+    });
+    await expectFollowed();
+  });
+
+  it("and then deletes the tenant is told that it has spent", async () => {
+    await leave();
+    await withSessions(sql, 2, async (operator, arriving) => {
+      await operator.sql`begin`;
+      await changes(operator.sql);
+      const arrived = returns(arriving.sql);
+      arrived.catch(() => {});
+      await untilWaits(sql, arriving);
+      await expect(
+        operator.sql`delete from spend.tenants where id = ${tenantId}`.execute(),
+      ).rejects.toMatchObject({ code: "PT409" });
+      await operator.sql`rollback`;
+      await arrived;
+    });
+    await expectFollowed();
+  });
 });
 
 describe("Members of two tenants, of which the second has the first row,", () => {

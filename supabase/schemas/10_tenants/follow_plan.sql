@@ -17,13 +17,31 @@ $$;
 comment on function spend_private.lock_plan is
   'The plan of a tenant, locked until the transaction ends: seeding quotas from a plan and changing it wait for each other, so that no tenant misses a change.';
 
-create function spend_private.follow_plan(p_tenant_id uuid, p_user_id uuid default null)
+create function spend_private.plan_of(p_tenant_id uuid)
+returns spend.plans
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select p from spend.tenants as t join spend.plans as p on p.id = t.plan_id where t.id = p_tenant_id);
+end;
+$$;
+comment on function spend_private.plan_of is
+  'The plan of a tenant, for who has locked changes of quotas: it cannot change, and a row that somebody renames makes nobody wait.';
+
+create function spend_private.follow_plan(
+  p_tenant_id uuid,
+  p_user_id uuid default null,
+  p_is_locked boolean default true
+)
 returns integer
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_plan spend.plans := spend_private.lock_plan(p_tenant_id);
+  v_plan spend.plans := case
+    when p_is_locked then spend_private.plan_of(p_tenant_id) else spend_private.lock_plan(p_tenant_id)
+  end;
   v_changed integer;
 begin
   perform set_config('spend.seeding', 'on', true);
@@ -86,4 +104,4 @@ begin
 end;
 $$;
 comment on function spend_private.follow_plan is
-  'spend.ensure_quotas, for one member only where p_user_id is given. Unless the tenant or member is new, the caller has locked changes of quotas (lock_quota_changes).';
+  'spend.ensure_quotas, for one member only where p_user_id is given. p_is_locked: the caller has locked changes of quotas (lock_quota_changes); false where the tenant or member is new, and there is nothing to count.';

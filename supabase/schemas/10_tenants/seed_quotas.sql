@@ -6,7 +6,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform spend_private.follow_plan(new.id);
+  perform spend_private.follow_plan(new.id, p_is_locked => tg_op = 'UPDATE');
   return null;
 end;
 $$;
@@ -16,6 +16,62 @@ comment on function spend_private.seed_quotas_of_tenant is
 create trigger seed_quotas after insert or update of plan_id on spend.tenants
 for each row execute function spend_private.seed_quotas_of_tenant();
 
+create function spend_private.lock_before_return()
+returns trigger
+language plpgsql
+-- Definer: see seed_quotas_of_tenant.
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- What is booked by hand for him right now has been booked then.
+  perform pg_advisory_xact_lock_shared(
+    spend_private.lock_class('members'), spend_private.member_key(new.tenant_id, new.user_id)
+  );
+  if spend_private.has_spent(new.tenant_id, new.user_id) then
+    perform spend_private.demand_read_committed();
+    perform spend_private.lock_tenant_quota_changes('{}');
+  end if;
+  return new;
+end;
+$$;
+comment on function spend_private.lock_before_return is
+  'Trigger: a member who returns gets quotas that count what he has spent. That is a change of quotas in use, which others may be in the middle of: it waits for them before it locks its tenant''s row. New members wait for nobody but spend.adjust.';
+
+create function spend_private.member_key(p_tenant_id uuid, p_user_id uuid)
+returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Few, so that who adds ten thousand members at once does not fill the server's lock table.
+  return hash_record(row(p_tenant_id, p_user_id)) & 1023;
+end;
+$$;
+comment on function spend_private.member_key is
+  'Second number of the advisory lock of somebody who may be joining a tenant: one of 1024.';
+
+create function spend_private.await_member(p_tenant_id uuid, p_user_id uuid)
+returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from spend.tenant_members as m where m.tenant_id = p_tenant_id and m.user_id = p_user_id
+  ) then
+    perform pg_advisory_xact_lock(
+      spend_private.lock_class('members'), spend_private.member_key(p_tenant_id, p_user_id)
+    );
+  end if;
+end;
+$$;
+comment on function spend_private.await_member is
+  'Before something is booked for a user whom no call has shown to be a member: waits while he joins, so that it counts in the quotas that he gets, and makes him wait until it is booked. Taken before the calls of his tenant are joined.';
+
+create trigger lock_before_return before insert on spend.tenant_members
+for each row execute function spend_private.lock_before_return();
+
 create function spend_private.seed_quotas_of_members()
 returns trigger
 language plpgsql
@@ -24,31 +80,15 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- Tenants to which somebody returns: his quotas there count what he has spent.
-  v_tenant_ids uuid[] := array(
-    select distinct a.tenant_id from arrived as a
-    where not spend_private.is_new_subject(a.tenant_id, a.user_id)
+  v_is_locked boolean := exists (
+    select from arrived as a where not spend_private.is_new_subject(a.tenant_id, a.user_id)
   );
 begin
-  if v_tenant_ids <> '{}' then
-    -- As every change of quotas that are in use: who is changing some may yet call, or change what is locked below.
-    perform spend_private.lock_tenant_quota_changes(v_tenant_ids);
-    -- Where he gets quotas, in all tenants at once. Whoever has stopped the calls of one, and so has the table of
-    -- reservations, must not wait for those of another.
-    v_tenant_ids := array(
-      select t.id
-      from spend.tenants as t
-      where t.id = any (v_tenant_ids)
-        and exists (select from spend.plan_quotas as p where p.plan_id = t.plan_id and p.scope = 'user')
-      order by spend_private.tenant_key(t.id), t.id
-    );
-  end if;
-  if cardinality(v_tenant_ids) > 1 then
-    perform spend_private.lock_plan(t.id) from unnest(v_tenant_ids) as t (id);
-    perform spend_private.stop_calls(v_tenant_ids);
+  if v_is_locked then
+    perform spend_private.lock_tenant_quota_changes(array(select a.tenant_id from arrived as a));
   end if;
   -- In the order in which all who stop calls of several tenants lock them (stop_calls).
-  perform spend_private.follow_plan(m.tenant_id, m.user_id)
+  perform spend_private.follow_plan(m.tenant_id, m.user_id, v_is_locked)
   from (
     select a.tenant_id, a.user_id from arrived as a
     order by spend_private.tenant_key(a.tenant_id), a.tenant_id, a.user_id
@@ -57,7 +97,7 @@ begin
 end;
 $$;
 comment on function spend_private.seed_quotas_of_members is
-  'Trigger: new members get the user quotas of their plans. Waits for changes of quotas, where one returns who has spent.';
+  'Trigger: new members get the user quotas of their plans.';
 
 create trigger seed_quotas after insert on spend.tenant_members
 referencing new table as arrived

@@ -26,6 +26,31 @@ create trigger follow_new_quotas after insert on spend.cost_quotas
 referencing new table as new_quotas
 for each statement execute function spend_private.follow_new_quotas();
 
+create function spend_private.has_spent(p_tenant_id uuid, p_user_id uuid)
+returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Leaving waited for his calls: they have ended, or are seen here. One that was released may be charged at any time,
+  -- also right now.
+  return exists (
+    select from spend.reservations as r
+    where r.tenant_id = p_tenant_id and r.status = 'held' and r.user_id = p_user_id
+  )
+  or exists (
+    select from spend.reservations as r
+    where r.tenant_id = p_tenant_id and r.user_id = p_user_id and r.status = 'released'
+  )
+  or exists (
+    select from spend.hourly_costs as h
+    where h.tenant_id = p_tenant_id and h.user_id = p_user_id
+  );
+end;
+$$;
+comment on function spend_private.has_spent is
+  'Whether somebody who is not a member yet, or is one again, has calls of a tenant that count, or may.';
+
 create function spend_private.is_new_subject(p_tenant_id uuid, p_scope_id uuid)
 returns boolean
 language plpgsql stable
@@ -45,20 +70,7 @@ begin
     where m.tenant_id = p_tenant_id and m.user_id = p_scope_id
       and m.created_at = now() and m.xmin = pg_current_xact_id()::xid
   )
-  -- A member who returns may have earlier calls. Leaving waited for them: they have ended, or are seen here. One that was
-  -- released may be charged at any time, also right now.
-  and not exists (
-    select from spend.reservations as r
-    where r.tenant_id = p_tenant_id and r.status = 'held' and r.user_id = p_scope_id
-  )
-  and not exists (
-    select from spend.reservations as r
-    where r.tenant_id = p_tenant_id and r.user_id = p_scope_id and r.status = 'released'
-  )
-  and not exists (
-    select from spend.hourly_costs as h
-    where h.tenant_id = p_tenant_id and h.user_id = p_scope_id
-  );
+  and not spend_private.has_spent(p_tenant_id, p_scope_id);
 end;
 $$;
 comment on function spend_private.is_new_subject is

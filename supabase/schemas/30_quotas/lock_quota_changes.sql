@@ -68,7 +68,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- follow_plan has the lock, or inserts rows that nobody else can see. Setting this by hand risks a deadlock with
-  -- another change of quotas, and nothing else: the balances have locks of their own.
+  -- another change of quotas, or that somebody who returns at that moment misses a change of the plan. The balances have
+  -- locks of their own.
   if current_setting('spend.seeding', true) = 'on' then
     return null;
   end if;

@@ -46,6 +46,9 @@ declare
   v_hash uuid;
   v_event_id bigint;
 begin
+  if p_user_id is not null then
+    perform spend_private.await_member(p_tenant_id, p_user_id);
+  end if;
   perform spend_private.join_calls(spend_private.tenant_key(p_tenant_id));
   perform spend_private.check_adjustment(p_amount_usd, p_reason, p_resource_type, p_idempotency_key);
   select t.time_zone into v_time_zone from spend.tenants as t where t.id = p_tenant_id;
