@@ -16,10 +16,14 @@ const LONG = [
   "e2e/first_minutes",
   "cli/entries",
   "cron/schedules",
+  "dashboard/alerts",
   "race/deadlock",
   "race/shapes",
   "race/batches",
   "e2e/llm_endings",
+  "cli/push",
+  "e2e/media",
+  "e2e/metrics",
 ];
 
 export class LongestFirst extends BaseSequencer {
