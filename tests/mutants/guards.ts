@@ -423,6 +423,13 @@ export const guardMutants: Mutant[] = [
     [vitest("race/arrivals")],
   ),
   guard(
+    "a member who is there waits for changes of quotas when he is added again",
+    "10_tenants/seed_quotas.sql",
+    "    return new;\n  end if;\n  -- What is booked by hand",
+    "  end if;\n  -- What is booked by hand",
+    [vitest("race/arrivals")],
+  ),
+  guard(
     "a member who returns waits for whoever renames his tenant",
     "10_tenants/seed_quotas.sql",
     "follow_plan(m.tenant_id, m.user_id, v_is_locked)",

@@ -6,6 +6,7 @@ import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTestModel, followPlans, reserve, usageOf, verifyBalances } from "../support/spend.ts";
 import { leftOverQuotas, missingPlanQuotas, wrongQuotas } from "./oracle.ts";
 import {
+  atOnce,
   endsOrWaits,
   interleave,
   overlap,
@@ -460,6 +461,21 @@ describe("Somebody who is changing quotas beside a member who returns", () => {
       await arrived;
     });
     await expectFollowed();
+  });
+
+  it("does not make a member wait who is there, and whom an application adds again", async () => {
+    await reserve(sql, tenantId, member, 1);
+    await withSessions(sql, 1, async (operator) => {
+      await operator.sql`begin`;
+      await changes(operator.sql);
+      await atOnce(
+        sql,
+        (s) => s`
+          insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${member})
+          on conflict do nothing`,
+      );
+      await operator.sql`rollback`;
+    });
   });
 
   it("and then deletes the tenant is told that it has spent", async () => {

@@ -244,6 +244,12 @@ CREATE OR REPLACE FUNCTION spend_private.lock_before_return()
   SET search_path TO 'pg_catalog', 'pg_temp'
   AS $function$
 begin
+  -- "on conflict do nothing" of a member who is there changes nothing.
+  if exists (
+    select from spend.tenant_members as m where m.tenant_id = new.tenant_id and m.user_id = new.user_id
+  ) then
+    return new;
+  end if;
   -- What is booked by hand for him right now has been booked then.
   perform pg_advisory_xact_lock_shared(
     spend_private.lock_class('members'), spend_private.member_key(new.tenant_id, new.user_id)
