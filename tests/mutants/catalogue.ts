@@ -25,9 +25,17 @@ const TRIGGERS: Record<string, string[]> = {
   lock_shape: [vitest("race/locks"), vitest("race/reserve")],
 };
 
-const OTHER_TRIGGERS = ["quotas", "prices", "security", "ledger", "tenants", "reservations"].map(
-  (folder) => pgtap(`${folder}/`),
-);
+const OTHER_TRIGGERS = [
+  "quotas",
+  "prices",
+  "security",
+  "ledger",
+  "tenants",
+  "reservations",
+  "audit",
+  "alerts",
+  "sandboxes",
+].map((folder) => pgtap(`${folder}/`));
 
 export async function catalogueMutants(sql: Sql): Promise<Mutant[]> {
   return [

@@ -1,7 +1,7 @@
 begin;
 create extension if not exists pgtap with schema extensions;
 set search_path = public, extensions;
-select plan(26);
+select plan(27);
 
 insert into auth.users (id) values
   ('00000000-0000-4000-8000-00000000000a'), ('00000000-0000-4000-8000-00000000000b'),
@@ -59,6 +59,10 @@ insert into spend.sandbox_templates (template, vcpus, memory_gib) values ('large
 update spend.sandbox_templates set memory_gib = 8 where template = 'large';
 delete from spend.sandbox_templates where template = 'large';
 select is(pg_temp.log('sandbox_templates'), 'INSERT postgres, UPDATE postgres, DELETE postgres', 'The log has every change of sandbox_templates');
+insert into spend.alert_channels (kind, name) values ('email', 'mail');
+update spend.alert_channels set quiet_minutes = 5 where name = 'mail';
+delete from spend.alert_channels where name = 'mail';
+select is(pg_temp.log('alert_channels'), 'INSERT postgres, UPDATE postgres, DELETE postgres', 'The log has every change of alert_channels');
 
 -- Prices: a change is logged, their first use is not, and the call that uses them writes no log at all.
 insert into spend.prices (resource_type, provider, product, meter, usd, effective_from) values
