@@ -5,6 +5,8 @@ import { type Mutant, pgtap, vitest } from "./mutant.ts";
 const SECURITY = [pgtap("security/rls"), vitest("isolation/matrix")];
 /** Where the behaviour of a table's triggers is tested, by the folder of its concept. */
 const TRIGGERS: Record<string, string[]> = {
+  a_raise_price_version: [pgtap("prices/"), vitest("race/price_book"), vitest("race/prices")],
+  a_raise_price_version_for_delete: [vitest("race/price_book"), vitest("race/prices")],
   audit: [pgtap("audit/")],
   audit_truncate: [pgtap("audit/")],
   seed_quotas: [pgtap("quotas/"), pgtap("tenants/")],
