@@ -19,8 +19,8 @@ export async function administration(bench: Bench): Promise<Result[]> {
 }
 
 /**
- * An owner with 100,000 expired calls adds and deletes a user quota in a loop; others call. He waits for nothing, so he
- * takes his share of the processors: as much as one who calls without a pause does.
+ * An owner with 100,000 expired calls adds and deletes a user quota in a loop; others call. He waits for little, so he
+ * takes his share of the processors; beside it, what one more who calls without a pause takes.
  */
 async function ownersLoop({ scratch, world, effort }: Bench): Promise<Result> {
   const copy = await copyWorld(scratch, world, "owners_loop");
