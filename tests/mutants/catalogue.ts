@@ -19,6 +19,8 @@ const TRIGGERS: Record<string, string[]> = {
   seed_quotas_after_update: [pgtap("quotas/"), pgtap("tenants/")],
   seed_quotas_after_delete: [pgtap("quotas/"), pgtap("tenants/")],
   keep_history: [pgtap("tenants/")],
+  lock_before_return: [vitest("race/arrivals")],
+  move_quotas: [vitest("race/arrivals")],
   follow_time_zone: [pgtap("quotas/"), vitest("race/ledger")],
   follow_time_zone_in_rollups: [pgtap("ledger/"), vitest("race/ledger")],
   explain_mistakes: [pgtap("security/")],
