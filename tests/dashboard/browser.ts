@@ -75,7 +75,7 @@ export async function startDashboard(options: TestStackOptions = {}): Promise<Da
         if (message.type() === "error") complaints.push(message.text());
       });
       page.on("pageerror", (error) => complaints.push(error.message));
-      const isQuiet = quietOf(page);
+      const untilQuiet = quietOf(page);
       page.on("response", (response) => {
         if (response.status() >= 400) complaints.push(`${response.status()} ${response.url()}`);
       });
@@ -94,7 +94,7 @@ export async function startDashboard(options: TestStackOptions = {}): Promise<Da
           await page.goto("about:blank");
           await page.goto(`${stack.url}/dashboard/#${address}`);
           await page.locator("#main h1").waitFor();
-          await isQuiet();
+          await untilQuiet();
           await page
             .getByRole("status", { name: "Loading" })
             .first()
@@ -110,10 +110,10 @@ export async function startDashboard(options: TestStackOptions = {}): Promise<Da
   };
 }
 
-/** Playwright's `networkidle` takes half a second each time. */
+/** An answer may ask for the next request: the page is quiet when it was so twice. */
 const LOOKS = 2;
 
-/** Waits until no request is under way, and the page has done what their answers ask for. */
+/** Waits until no request is under way, and the page is idle; Playwright's `networkidle` takes half a second each time. */
 function quietOf(page: Page): () => Promise<void> {
   let underWay = 0;
   page.on("request", () => underWay++);

@@ -6,12 +6,12 @@ const SECURITY = [pgtap("security/rls"), vitest("isolation/matrix")];
 /** Where the behaviour of a table's triggers is tested, by the folder of its concept. */
 const TRIGGERS: Record<string, string[]> = {
   a_raise_price_version: [pgtap("prices/"), vitest("race/price_book"), vitest("race/prices")],
+  a_raise_price_version_for_delete: [vitest("race/price_book"), vitest("race/prices")],
   notice_new_names: [vitest("prices/notices")],
   notice_unpriced_aliases: [vitest("prices/notices")],
   notice_unpriced_aliases_after_update: [vitest("prices/notices")],
   notice_odd_change: [vitest("prices/notices")],
   notice_odd_prices: [vitest("prices/notices")],
-  a_raise_price_version_for_delete: [vitest("race/price_book"), vitest("race/prices")],
   audit: [pgtap("audit/")],
   audit_truncate: [pgtap("audit/")],
   seed_quotas: [pgtap("quotas/"), pgtap("tenants/")],

@@ -6,6 +6,7 @@ import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTestModel, followPlans, reserve, usageOf, verifyBalances } from "../support/spend.ts";
 import { leftOverQuotas, missingPlanQuotas, wrongQuotas } from "./oracle.ts";
 import {
+  actAs,
   atOnce,
   endsOrWaits,
   interleave,
@@ -47,6 +48,13 @@ beforeEach(async () => {
   tenantId = tenant?.id;
   await sql`insert into spend.tenant_members (tenant_id, user_id) values (${tenantId}, ${member})`;
 });
+
+/** Two tenants in the order in which all who stop calls of several lock them. */
+async function inLockOrder(...tenants: string[]): Promise<[string, string]> {
+  const rows = await sql`
+    select id from spend.tenants where id = any (${tenants}) order by spend_private.tenant_key(id)`;
+  return rows.map(({ id }) => id) as [string, string];
+}
 
 /** Changes of what a plan gives. */
 const planChanges: Record<string, Work> = {
@@ -308,10 +316,7 @@ it("Members who return to two tenants by one statement wait for both before they
   const [other] =
     await sql`insert into spend.tenants (name, plan_id) values ('Other', ${plan}) returning id`;
   await sql`insert into spend.tenant_members (tenant_id, user_id) values (${other?.id}, ${member})`;
-  const [first, second] = (
-    await sql`
-    select id from spend.tenants where id in (${tenantId}, ${other?.id}) order by spend_private.tenant_key(id)`
-  ).map(({ id }) => id) as [string, string];
+  const [first, second] = await inLockOrder(tenantId, other?.id);
   for (const id of [first, second]) await reserve(sql, id, member, 1);
   await sql`delete from spend.tenant_members where user_id = ${member}`;
   await withSessions(sql, 2, async (operator, arriving) => {
@@ -432,10 +437,7 @@ describe("Somebody who is changing quotas beside a member who returns", () => {
     const owner = stranger;
     const [other] = await sql`
       insert into spend.tenants (name, plan_id) values ('Other', ${plan}) returning id`;
-    const [first, second] = (
-      await sql`
-      select id from spend.tenants where id in (${tenantId}, ${other?.id}) order by spend_private.tenant_key(id)`
-    ).map(({ id }) => id) as [string, string];
+    const [first, second] = await inLockOrder(tenantId, other?.id);
     await sql`insert into spend.tenant_members (tenant_id, user_id) values (${other?.id}, ${member})`;
     await sql`
       insert into spend.tenant_members (tenant_id, user_id, role)
@@ -447,9 +449,7 @@ describe("Somebody who is changing quotas beside a member who returns", () => {
       where tenant_id = ${tenant} and scope_id = ${owner} returning id`;
     await withSessions(sql, 2, async (a, arriving) => {
       await a.sql`begin`;
-      await a.sql`
-        select set_config('request.jwt.claims', ${JSON.stringify({ sub: owner, role: "authenticated" })}, true),
-          set_config('role', 'authenticated', true)`;
+      await actAs(a.sql, owner);
       expect(await ownQuota(a.sql, second)).toHaveLength(1);
       const arrived = arriving.sql`
         insert into spend.tenant_members (tenant_id, user_id)

@@ -16,6 +16,7 @@ import {
 import { until } from "../support/until.ts";
 import { wrongQuotas } from "./oracle.ts";
 import {
+  actAs,
   atOnce,
   deadlocks,
   endsOrWaits,
@@ -477,10 +478,7 @@ describe("Two who change quotas of one tenant, in one transaction and in opposit
     await sql`update spend.tenant_members set role = 'owner' where user_id = any (${owners})`;
     const begin = async (session: Sql, who: number) => {
       await session`begin`;
-      if (!areOwners[who]) return;
-      const claims = JSON.stringify({ sub: owners[who], role: "authenticated" });
-      await session`
-        select set_config('request.jwt.claims', ${claims}, true), set_config('role', 'authenticated', true)`;
+      if (areOwners[who]) await actAs(session, owners[who]);
     };
     const lower = (session: Sql, quota: number, usd: number) => session`
       update spend.cost_quotas set limit_usd = ${usd} where id = ${quota} returning id`;

@@ -4,7 +4,7 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addQuota, addTenant, addUser } from "../support/spend.ts";
-import { overlap, type Work } from "./sessions.ts";
+import { actAs, overlap, type Work } from "./sessions.ts";
 
 let database: TestDatabase;
 let sql: Sql;
@@ -27,9 +27,7 @@ beforeEach(async () => {
 const userLimit =
   (usd: number): Work =>
   async (session) => {
-    await session`
-      select set_config('request.jwt.claims', ${JSON.stringify({ sub: owner, role: "authenticated" })}, true),
-        set_config('role', 'authenticated', true)`;
+    await actAs(session, owner);
     return session`
       select spend.set_user_quota(${tenant}, ${member}, 'llm', 'day', ${usd}) is not null as is_set`;
   };

@@ -34,6 +34,13 @@ export async function withSessions<T>(
   }
 }
 
+/** Makes a signed-in user of the Data API of a session, until its transaction ends. */
+export async function actAs(session: Sql, userId: string | undefined): Promise<void> {
+  const claims = JSON.stringify({ sub: userId, role: "authenticated" });
+  await session`
+    select set_config('request.jwt.claims', ${claims}, true), set_config('role', 'authenticated', true)`;
+}
+
 /** Runs a statement that must wait for nobody: it fails where it does. */
 export async function atOnce<T>(sql: Sql, work: (session: Sql) => Promise<T>): Promise<T> {
   return withSessions(sql, 1, async (only) => {

@@ -35,7 +35,6 @@ begin
     spend_private.lock_class('members'), spend_private.member_key(new.tenant_id, new.user_id)
   );
   if spend_private.has_spent(new.tenant_id, new.user_id) then
-    perform spend_private.demand_read_committed();
     perform spend_private.lock_tenant_quota_changes('{}');
   end if;
   return new;
