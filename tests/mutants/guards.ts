@@ -716,7 +716,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "a new quota does not count open holds",
     "30_quotas/recount_quotas.sql",
-    "  perform spend_private.recount_holds(v_quotas);\n",
+    "  perform spend_private.recount_holds(v_quotas, p_tenant_ids);\n",
     "",
     [pgtap("quotas/")],
   ),
@@ -729,10 +729,45 @@ export const guardMutants: Mutant[] = [
   ),
   guard(
     "a quota that moves keeps the holds of its old tenant",
-    "30_quotas/recount_quotas.sql",
-    "or exists (select from unnest(r.holds) as h where h.quota_id = any (v_ids))",
-    "",
+    "30_quotas/follow_quota_changes.sql",
+    "recount_quotas(v_reshaped, v_tenant_ids)",
+    "recount_quotas(v_reshaped, array(select n.tenant_id from new_quotas as n))",
     [vitest("race/shapes")],
+  ),
+  guard(
+    "a quota that becomes the platform's counts no open hold",
+    "30_quotas/recount_quotas.sql",
+    "if array_position(p_tenant_ids, null) is not null then",
+    "if false then",
+    [pgtap("quotas/"), vitest("race/shapes")],
+  ),
+  guard(
+    "a quota of one tenant is recounted from the open calls of all",
+    "30_quotas/recount_quotas.sql",
+    "where r.status = 'held' and r.tenant_id = any (p_tenant_ids)\n  ),",
+    "where r.status = 'held' and (r.tenant_id = any (p_tenant_ids) or r.estimated_cost_usd < 0)\n  ),",
+    [vitest("scale/administration")],
+  ),
+  guard(
+    "stopping the calls of many tenants, one after the other, takes a lock for each",
+    "30_quotas/stop_calls.sql",
+    " + coalesce(nullif(current_setting('spend.stopped_calls', true), '')::integer, 0)",
+    "",
+    [vitest("race/locks", "1,000 tenants")],
+  ),
+  guard(
+    "stopping one tenant's calls often stops those of all",
+    "30_quotas/stop_calls.sql",
+    "v_asked := cardinality(v_keys) + spend_private.stopped_tenants();",
+    "null;",
+    [vitest("race/locks", "1,300 times")],
+  ),
+  guard(
+    "a tenant's calls that wait for this transaction are waited for",
+    "30_quotas/stop_calls.sql",
+    "    exit when spend_private.has_stopped_all();\n",
+    "",
+    [vitest("race/locks", "neither waits")],
   ),
   guard(
     "a quota that moves does not stop its old tenant's calls",
@@ -744,8 +779,8 @@ export const guardMutants: Mutant[] = [
   guard(
     "a new quota does not stop the calls that it counts",
     "30_quotas/follow_new_quotas.sql",
-    /perform spend_private\.stop_calls\(v_tenant_ids\);\n {4}perform spend_private\.recount_quotas\(v_quota_ids\);/,
-    "perform spend_private.recount_quotas(v_quota_ids);",
+    /perform spend_private\.stop_calls\(v_tenant_ids\);\n {4}perform spend_private\.recount_quotas\(v_quota_ids, v_tenant_ids\);/,
+    "perform spend_private.recount_quotas(v_quota_ids, v_tenant_ids);",
     [vitest("race/locks")],
   ),
   guard(

@@ -124,6 +124,64 @@ describe("While quotas are changed", () => {
     });
   }
 
+  /** What a transaction has locked of calls, once it has run these. */
+  const lockedBy = (...statements: ((a: Session["sql"]) => PromiseLike<unknown>)[]) =>
+    withSessions(sql, 1, async (...sessions) => {
+      const [a] = sessions as [Session];
+      await a.sql`begin`;
+      for (const statement of statements) await statement(a.sql);
+      const [row] = await a.sql`
+        select count(*) filter (where locktype = 'advisory' and classid = spend_private.lock_class('calls'))::int as tenants,
+          count(*) filter (where relation = 'spend.reservations'::regclass and mode = 'ShareRowExclusiveLock')::int as all
+        from pg_locks where pid = pg_backend_pid()`;
+      await a.sql`rollback`;
+      return row;
+    });
+
+  it("of more than 1,000 tenants, all calls wait, and there are no more locks than that", async () => {
+    const together = await lockedBy(
+      (a) =>
+        a`select spend_private.stop_calls(array(select gen_random_uuid() from generate_series(1, 1001)))`,
+    );
+    expect(together).toEqual({ tenants: 0, all: 1 });
+    const oneByOne = await lockedBy(
+      (a) =>
+        a`select spend_private.stop_calls(array[gen_random_uuid()]) from generate_series(1, 1300)`,
+    );
+    expect(oneByOne).toEqual({ tenants: 1000, all: 1 });
+    const inSteps = await lockedBy(
+      ...Array.from(
+        { length: 13 },
+        () => (a: Session["sql"]) =>
+          a`select spend_private.stop_calls(array(select gen_random_uuid() from generate_series(1, 100)))`,
+      ),
+    );
+    expect(inSteps).toEqual({ tenants: 1000, all: 1 });
+  });
+
+  it("of one tenant 1,300 times, nobody else's calls wait", async () => {
+    const locked = await lockedBy(
+      (a) =>
+        a`select spend_private.stop_calls(array[${tenantId}::uuid]) from generate_series(1, 1300)`,
+    );
+    expect(locked).toEqual({ tenants: 1, all: 0 });
+  });
+
+  it("of the platform, and then of a tenant whose call waits for that, neither waits for the other", async () => {
+    await withSessions(sql, 2, async (...sessions) => {
+      const [a, b] = sessions as [Session, Session];
+      await a.sql`begin`;
+      await (changes["of the platform"] as Work)(a.sql);
+      const call = b.sql`select spend.reserve(${tenantId}, null, 'llm', ${b.sql.json(usageOf(1))})`;
+      call.catch(() => {});
+      await untilWaits(sql, b);
+      await a.sql`set lock_timeout = '2s'`;
+      await (changes["of the tenant"] as Work)(a.sql);
+      await a.sql`commit`;
+      expect(await call).toHaveLength(1);
+    });
+  });
+
   it("of one tenant, another tenant's calls do not wait", async () => {
     const a = await open();
     try {

@@ -1,5 +1,5 @@
 -- A project that has grown: 20,000 tenants with three quotas each, 30,000 balances above their threshold, 250,000 alerts that
--- were delivered to two channels, 600,000 reservations. Written past the triggers, which would make each row as in life, one by one.
+-- were delivered to two channels, 600,000 reservations, 20,000 of them held. Written past the triggers, which would make each row as in life, one by one.
 set session_replication_role = replica;
 
 insert into spend.tenants (id, name, plan_id)

@@ -6,6 +6,7 @@ import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addTenant, addTestModel, reserve, usageOf } from "../support/spend.ts";
+import { buffersOf } from "./buffers.ts";
 
 const USAGE = JSON.stringify(usageOf(0.01));
 
@@ -47,17 +48,6 @@ async function makeWorld(sql: Sql): Promise<World> {
   }
   const [belowThreshold, aboveThreshold, full] = tenants as [string, string, string];
   return { sql, belowThreshold, aboveThreshold, full };
-}
-
-/** Buffers that a statement, with all that its functions read, hits or reads; planned and warm. */
-async function buffersOf(sql: Sql, statement: () => Promise<string>): Promise<number> {
-  const counts: number[] = [];
-  for (let i = 0; i < 8; i++) {
-    const [row] = await sql.unsafe(`explain (analyze, buffers, format json) ${await statement()}`);
-    const plan = row?.["QUERY PLAN"][0].Plan;
-    counts.push(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]);
-  }
-  return Math.min(...counts);
 }
 
 const held = async (sql: Sql, tenantId: string) =>

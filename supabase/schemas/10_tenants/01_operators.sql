@@ -29,12 +29,14 @@ for each row execute function spend_private.explain_references();
 
 create function spend_private.operator_role()
 returns text
-language sql stable
+language plpgsql stable
 -- Definer: policies on every table call it, for users who may not read this one.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select o.role from spend.operators as o where o.user_id = (select auth.uid())
+begin
+  return (select o.role from spend.operators as o where o.user_id = (select auth.uid()));
+end;
 $$;
 comment on function spend_private.operator_role is
   'viewer or editor, where the signed-in user is an operator; else null.';
@@ -42,15 +44,17 @@ grant execute on function spend_private.operator_role to authenticated;
 
 create function spend_private.first_operated()
 returns uuid
-language sql stable
+language plpgsql stable
 -- Definer: see operator_role.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select case
+begin
+  return case
     when spend_private.operator_role() is not null then '00000000-0000-0000-0000-000000000000'::uuid
     else 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
-  end
+  end;
+end;
 $$;
 comment on function spend_private.first_operated is
   'With last_operated the range of tenants that the signed-in user sees as an operator: all, or none. A range, since an index finds it: beside it, the tenants of a member are still found by theirs. For RLS policies.';
@@ -58,15 +62,17 @@ grant execute on function spend_private.first_operated to authenticated;
 
 create function spend_private.last_operated()
 returns uuid
-language sql stable
+language plpgsql stable
 -- Definer: see operator_role.
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select case
+begin
+  return case
     when spend_private.operator_role() is not null then 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid
     else '00000000-0000-0000-0000-000000000000'::uuid
-  end
+  end;
+end;
 $$;
 comment on function spend_private.last_operated is
   'See first_operated.';

@@ -14,7 +14,7 @@ begin
   where not spend_private.is_new_subject(n.tenant_id, n.scope_id);
   if v_quota_ids is not null then
     perform spend_private.stop_calls(v_tenant_ids);
-    perform spend_private.recount_quotas(v_quota_ids);
+    perform spend_private.recount_quotas(v_quota_ids, v_tenant_ids);
   end if;
   return null;
 end;

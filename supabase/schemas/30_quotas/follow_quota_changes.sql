@@ -37,7 +37,7 @@ begin
   where t.id = any (v_reshaped || v_resized);
   perform spend_private.stop_calls(v_tenant_ids);
   if v_reshaped is not null then
-    perform spend_private.recount_quotas(v_reshaped);
+    perform spend_private.recount_quotas(v_reshaped, v_tenant_ids);
   end if;
   foreach v_quota_id in array coalesce(v_resized, '{}') loop
     perform spend_private.resize_quota(v_quota_id);

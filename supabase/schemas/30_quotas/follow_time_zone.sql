@@ -25,7 +25,9 @@ begin
   -- Roll-ups first: the sums below need their hours, and the tenant's calls go on meanwhile.
   perform spend_private.follow_time_zone_in_rollups(new);
   perform spend_private.stop_calls(array[new.id]);
-  perform spend_private.recount_quotas(array(select q.id from spend.cost_quotas as q where q.tenant_id = new.id));
+  perform spend_private.recount_quotas(
+    array(select q.id from spend.cost_quotas as q where q.tenant_id = new.id), array[new.id]
+  );
   return null;
 end;
 $$;

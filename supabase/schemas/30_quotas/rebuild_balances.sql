@@ -19,7 +19,7 @@ begin
     );
   end if;
   perform spend_private.stop_calls(array[v_quota.tenant_id]);
-  perform spend_private.recount_quotas(array[v_quota.id], p_from_events => true);
+  perform spend_private.recount_quotas(array[v_quota.id], array[v_quota.tenant_id], p_from_events => true);
 
   -- Ended periods, but only those of its present shape.
   for v_period in

@@ -7,6 +7,7 @@ comment on type spend_private.recounted_quota is
 
 create function spend_private.recount_quotas(
   p_quota_ids bigint[],
+  p_tenant_ids uuid[],
   p_now timestamptz default clock_timestamp(),
   p_from_events boolean default false
 )
@@ -27,34 +28,31 @@ begin
   using unnest(v_quotas) as n
   where b.quota_id = (n.quota).id
     and (b.period_end > least(now(), p_now) - interval '1 hour' or b.period_start = lower(n.bounds));
-  perform spend_private.recount_holds(v_quotas);
-  perform spend_private.recount_spend(v_quotas, p_from_events);
+  -- Tenant by tenant, also those of the platform's quotas: no plan for one tenant may read the calls of all.
+  if array_position(p_tenant_ids, null) is not null then
+    p_tenant_ids := array(select distinct r.tenant_id from spend.reservations as r where r.status = 'held');
+  end if;
+  perform spend_private.recount_holds(v_quotas, p_tenant_ids);
+  perform spend_private.recount_spend(v_quotas, p_tenant_ids, p_from_events);
 end;
 $$;
 comment on function spend_private.recount_quotas is
-  'Recounts the current balances of quotas from the ledger and the open reservations: for quotas that are new, or now count something else. The caller has stopped the calls that count in them. Balances of periods that have ended stay. p_from_events: sums the events, even where roll-ups have the sum.';
+  'Recounts the current balances of quotas from the ledger and the open reservations: for quotas that are new, or now count something else. p_tenant_ids: the tenants whose calls count in them, or did before, null for all; the caller has stopped these calls. Balances of periods that have ended stay. p_from_events: sums the events, even where roll-ups have the sum.';
 
-create function spend_private.recount_holds(p_quotas spend_private.recounted_quota[])
+create function spend_private.recount_holds(p_quotas spend_private.recounted_quota[], p_tenant_ids uuid[])
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_ids bigint[] := array(select (n.quota).id from unnest(p_quotas) as n);
-  v_tenant_ids uuid[] := array(
-    select distinct (n.quota).tenant_id from unnest(p_quotas) as n where (n.quota).tenant_id is not null
-  );
-  v_is_platform boolean := exists (select from unnest(p_quotas) as n where (n.quota).tenant_id is null);
 begin
   with open as materialized (
     select r.tenant_id, r.id, r.user_id, r.resource_type, r.task, r.product, r.created_at, r.holds
     from spend.reservations as r
-    where r.status = 'held' and (
-      v_is_platform or r.tenant_id = any (v_tenant_ids)
-      -- A quota that was another tenant's before.
-      or exists (select from unnest(r.holds) as h where h.quota_id = any (v_ids))
-    )
+    where r.status = 'held' and r.tenant_id = any (p_tenant_ids)
   ),
 
   hold as (
@@ -98,16 +96,18 @@ begin
 end;
 $$;
 comment on function spend_private.recount_holds is
-  'Makes every open reservation hold its estimate in those of these quotas that count it in their period, and in no balance that is gone; in lock order.';
+  'Makes every open reservation of these tenants hold its estimate in those of these quotas that count it in their period, and in no balance that is gone; in lock order.';
 
 create function spend_private.recount_spend(
   p_quotas spend_private.recounted_quota[],
+  p_tenant_ids uuid[],
   p_from_events boolean
 )
 returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
+set plan_cache_mode = 'force_generic_plan'
+set enable_seqscan = 'off'
 as $$
 declare
   v_group record;
@@ -158,7 +158,7 @@ begin
           select h.quota_id, h.slot, sum(r.estimated_cost_usd) as usd
           from spend.reservations as r
           cross join lateral unnest(r.holds) as h
-          where r.status = 'held' and (v_group.tenant_id is null or r.tenant_id = v_group.tenant_id)
+          where r.status = 'held' and r.tenant_id = any (p_tenant_ids)
             and h.quota_id = any (v_group.quota_ids) and h.period_start = lower(v_group.bounds)
           group by h.quota_id, h.slot
         ) as s
@@ -198,29 +198,45 @@ returns table (
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan'
+-- A statement for each way to find the rows, planned once: planning takes in every month of the ledger.
+set plan_cache_mode = 'force_generic_plan'
 as $$
 declare
-  v_kept_from timestamptz := (select s.kept_from from spend_private.ledger_state as s);
+  v_is_by_event boolean := p_from_events and p_from >= (select s.kept_from from spend_private.ledger_state as s);
 begin
-  if p_from_events and p_from >= v_kept_from then
+  if v_is_by_event and p_tenant_id is null then
     return query
       select e.user_id, e.resource_type, e.task, e.product, sum(e.cost_usd)
       from spend.cost_events as e
-      where (p_tenant_id is null or e.tenant_id = p_tenant_id)
-        and (p_user_ids is null or e.user_id = any (p_user_ids))
+      where e.occurred_at >= p_from and e.occurred_at < p_before
+      group by e.user_id, e.resource_type, e.task, e.product;
+  elsif v_is_by_event then
+    return query
+      select e.user_id, e.resource_type, e.task, e.product, sum(e.cost_usd)
+      from spend.cost_events as e
+      where e.tenant_id = p_tenant_id and (p_user_ids is null or e.user_id = any (p_user_ids))
         and e.occurred_at >= p_from and e.occurred_at < p_before
       group by e.user_id, e.resource_type, e.task, e.product;
-    return;
+  elsif p_tenant_id is null then
+    return query
+      select h.user_id, h.resource_type, h.task, h.product, sum(h.cost_usd)
+      from spend.hourly_costs as h
+      where h.hour >= p_from and h.hour < p_before
+      group by h.user_id, h.resource_type, h.task, h.product;
+  elsif p_user_ids is null then
+    return query
+      select h.user_id, h.resource_type, h.task, h.product, sum(h.cost_usd)
+      from spend.hourly_costs as h
+      where h.tenant_id = p_tenant_id and h.hour >= p_from and h.hour < p_before
+      group by h.user_id, h.resource_type, h.task, h.product;
+  else
+    return query
+      select h.user_id, h.resource_type, h.task, h.product, sum(h.cost_usd)
+      from spend.hourly_costs as h
+      where h.tenant_id = p_tenant_id and h.user_id = any (p_user_ids) and h.hour >= p_from and h.hour < p_before
+      group by h.user_id, h.resource_type, h.task, h.product;
   end if;
-  return query
-    select h.user_id, h.resource_type, h.task, h.product, sum(h.cost_usd)
-    from spend.hourly_costs as h
-    where (p_tenant_id is null or h.tenant_id = p_tenant_id)
-      and (p_user_ids is null or h.user_id = any (p_user_ids))
-      and h.hour >= p_from and h.hour < p_before
-    group by h.user_id, h.resource_type, h.task, h.product;
 end;
 $$;
 comment on function spend_private.costs_between is
-  'Booked cost in USD from p_from to before p_before, which are ends of periods of the tenant (null: of the platform): of these users, or of all. By events, or by the roll-ups and what is not in them yet.';
+  'Booked cost in USD from p_from to before p_before, which are ends of periods of the tenant (null: of the platform): of these users of the tenant, or of all. By events, or by the roll-ups and what is not in them yet.';

@@ -11,28 +11,27 @@ declare
     where t.id is not null
     order by tenant_key
   );
-  v_has_table boolean;
-  v_tenants bigint;
   v_key integer;
+  v_asked integer;
 begin
   -- See stop_recounts.
   perform pg_advisory_xact_lock_shared(spend_private.lock_class('recounts'), 0);
-  select
-    coalesce(bool_or(l.relation = 'spend.reservations'::regclass and l.mode = 'ShareRowExclusiveLock'), false),
-    count(*) filter (where l.locktype = 'advisory' and l.classid = spend_private.lock_class('calls'))
-  into v_has_table, v_tenants
-  from pg_catalog.pg_locks as l
-  where l.pid = pg_backend_pid() and l.granted;
-
-  -- Calls lock their tenant, then the table. With the table locked, no call is past its first step, and waiting for one
-  -- would deadlock: it waits for the table. Beyond 1,000 tenants the server's lock table could run out.
-  if v_has_table then
-    return;
-  elsif array_position(p_tenant_ids, null) is not null or v_tenants + cardinality(v_keys) > 1000 then
+  -- How often this transaction has asked: it has stopped as many tenants, or fewer.
+  v_asked := cardinality(v_keys) + coalesce(nullif(current_setting('spend.stopped_calls', true), '')::integer, 0);
+  if v_asked > 1000 then
+    v_asked := cardinality(v_keys) + spend_private.stopped_tenants();
+  end if;
+  -- Beyond 1,000 tenants the server's lock table could run out.
+  if array_position(p_tenant_ids, null) is not null or v_asked > 1000 then
     lock table spend.reservations in share row exclusive mode;
     return;
   end if;
+  perform set_config('spend.stopped_calls', v_asked::text, true);
   foreach v_key in array v_keys loop
+    continue when pg_try_advisory_xact_lock(spend_private.lock_class('calls'), v_key);
+    -- Calls lock their tenant, then the table. With the table locked, no call is past its first step, and waiting for one
+    -- would deadlock: it waits for the table.
+    exit when spend_private.has_stopped_all();
     perform pg_advisory_xact_lock(spend_private.lock_class('calls'), v_key);
   end loop;
   -- A change of the platform's quotas, which asks for no tenant's lock, is waited for here.
@@ -41,6 +40,40 @@ end;
 $$;
 comment on function spend_private.stop_calls is
   'Before the balances of these tenants are recounted: waits until their running calls have ended, and makes new ones wait until this transaction ends, so that the count is complete. Null among the ids is the platform: then all calls wait. Calls of other tenants go on. Raises 55P03 when a call does not end within 3 s.';
+
+-- Reading the locks makes calls wait that take one: only where it decides.
+create function spend_private.stopped_tenants()
+returns integer
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select count(*)::integer
+    from pg_catalog.pg_locks as l
+    where l.pid = pg_backend_pid() and l.granted
+      and l.locktype = 'advisory' and l.classid = spend_private.lock_class('calls')
+  );
+end;
+$$;
+comment on function spend_private.stopped_tenants is
+  'How many tenants'' calls this transaction has joined or stopped.';
+
+create function spend_private.has_stopped_all()
+returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from pg_catalog.pg_locks as l
+    where l.pid = pg_backend_pid() and l.granted
+      and l.relation = 'spend.reservations'::regclass and l.mode = 'ShareRowExclusiveLock'
+  );
+end;
+$$;
+comment on function spend_private.has_stopped_all is
+  'Whether this transaction has stopped the calls of all tenants.';
 
 create function spend_private.stop_recounts()
 returns void

@@ -1,0 +1,23 @@
+-- After fill.sql: a member of each of its tenants, with a quota, and 200,000 events that are rolled up.
+set session_replication_role = replica;
+
+insert into auth.users (id) select md5('user ' || t.id)::uuid from spend.tenants as t where t.name like 'Tenant %';
+insert into spend.tenant_members (tenant_id, user_id, is_seeded)
+select t.id, md5('user ' || t.id)::uuid, true from spend.tenants as t where t.name like 'Tenant %';
+insert into spend.cost_quotas (scope, tenant_id, scope_id, resource_type, period, limit_usd, slots, source)
+select 'user', m.tenant_id, m.user_id, 'all', 'day', 100, 1, 'plan' from spend.tenant_members as m where m.is_seeded;
+
+insert into spend.cost_events (
+  tenant_id, occurred_at, booked_at, booked_xid, kind, reservation_id, user_id, task, resource_type, provider, product, cost_usd, calls
+)
+select r.tenant_id, r.created_at, r.ended_at, '1', 'charge', r.id, md5('user ' || r.tenant_id)::uuid, 'chat', 'llm', 'test', 'model', 0.01, 1
+from spend.reservations as r
+where r.status = 'settled' and r.created_at > now() - interval '12 hours';
+insert into spend_private.cost_rollups (tenant_id, hour, resource_type, provider, product, task, user_id, cost_usd, calls)
+select e.tenant_id, e.hour, e.resource_type, e.provider, e.product, e.task, e.user_id, sum(e.cost_usd), sum(e.calls)
+from spend_private.events_by_hour as e
+group by 1, 2, 3, 4, 5, 6, 7;
+update spend_private.ledger_state set rolled_up_before = pg_current_xact_id();
+
+set session_replication_role = origin;
+analyze;
