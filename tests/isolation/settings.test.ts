@@ -7,7 +7,7 @@ import { addFixture, addPrices, everythingFor, type Fixture, readCatalogue } fro
 
 const ROLES = ["anon", "authenticated", "service_role"] as const;
 /** Settings by which our functions say to a trigger that they are at work. Anybody can set them too. */
-const OWN_SETTINGS = ["spend.retention", "spend.seeding"];
+const OWN_SETTINGS = ["spend.retention", "spend.seeding", "spend.stopped_calls"];
 
 /** Settings that anybody may change and that change what is read, written or meant. */
 const HOSTILE_SETTINGS: Record<string, string> = {

@@ -1,5 +1,6 @@
-// What an administrator, an owner or a member does to one tenant reads nothing of the others: as many buffers in a project of
+// What an administrator, an owner or a member does to one tenant, and a sandbox of its, reads nothing of the others: as many buffers in a project of
 // a few rows as in the same one grown (fill.sql), where 20,000 calls of others are held.
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Sql } from "postgres";
@@ -17,6 +18,10 @@ interface World {
   guest: string;
   tenantQuota: number;
   userQuota: number;
+  /** Its call is held. */
+  reservation: string;
+  /** Of a sandbox that runs. */
+  context: string;
 }
 
 let databases: TestDatabase[];
@@ -50,14 +55,23 @@ async function makeWorld(sql: Sql): Promise<World> {
   const userQuota = await addQuota(sql, { ...of, scope: "user", limitUsd: 50 });
   const settled = await reserve(sql, tenant, user, 0.01);
   await sql`select spend.settle(${settled.reservation_id}, ${sql.json({ provider: "test", model: "model", input_tokens: 10, output_tokens: 1 })})`;
-  await reserve(sql, tenant, user, 0.01);
+  const held = await reserve(sql, tenant, user, 0.01);
+  const claim = randomUUID();
+  const [claimed] =
+    await sql`select context_id from spend.claim_context(${tenant}, ${user}, 'talk', ${claim})`;
+  await sql`
+    select spend.confirm_context(${tenant}, ${claimed?.context_id}, ${claim}, ${randomUUID()},
+      now() - interval '10 seconds', now() + interval '5 minutes', 2, 0.5)`;
   // A trigger's reads are no part of the plan of the statement that fires it, but of the function that runs that statement.
   await sql`
     create function public.run(p_statement text) returns void language plpgsql as $$
     begin
       execute p_statement;
     end $$`;
-  return { sql, tenant, user, guest: guest?.id, tenantQuota, userQuota };
+  return {
+    ...{ sql, tenant, user, guest: guest?.id, tenantQuota, userQuota },
+    ...{ reservation: held.reservation_id as string, context: claimed?.context_id },
+  };
 }
 
 const changes: Record<string, (world: World) => string> = {
@@ -101,6 +115,22 @@ const changes: Record<string, (world: World) => string> = {
   rebuild_balances: ({ tenantQuota }) => `select spend.rebuild_balances(${tenantQuota})`,
   "a tenant's own price": ({ tenant }) =>
     `select spend.add_price('llm', 'test', 'model', 'input_tokens', 2, tenant_id => '${tenant}')`,
+  release_hold: ({ reservation }) => `select spend.release_hold('${reservation}', 'test')`,
+  explain_cost: () => `select * from spend.explain_cost('test', 'model', '{"input_tokens": 5}')`,
+  "alerts that are muted": ({ tenant }) =>
+    `select spend.mute_alerts(now() + interval '1 hour', '${tenant}')`,
+  "a channel for alerts": ({ tenant }) =>
+    `select spend.save_alert_channel('${tenant}', 'email', 'us', 'us@example.com')`,
+  "a sandbox that is claimed": ({ tenant, user }) =>
+    `select spend.claim_context('${tenant}', '${user}', 'other talk', gen_random_uuid())`,
+  "a sandbox that is used": ({ context, user }) =>
+    `select spend.use_context('${context}', '${user}', gen_random_uuid(), 60)`,
+  "a sandbox that is looked for": ({ context, user }) =>
+    `select spend.find_context('${context}', '${user}')`,
+  "a sandbox that is to be paused": ({ context, tenant }) =>
+    `select spend.claim_pause('${tenant}', '${context}', 1)`,
+  "a sandbox that ends": ({ context, tenant }) =>
+    `select spend.end_context('${tenant}', '${context}', 'terminated', 'closed')`,
   "a price of everybody": () => "select spend.add_price('llm', 'test', 'model', 'input_tokens', 2)",
 };
 

@@ -1,4 +1,5 @@
--- After fill.sql: a member of each of its tenants, with a quota, and 200,000 events that are rolled up.
+-- After fill.sql: a member of each of its tenants, with a quota, a sandbox that runs and one that has ended; and 200,000 events
+-- that are rolled up.
 set session_replication_role = replica;
 
 insert into auth.users (id) select md5('user ' || t.id)::uuid from spend.tenants as t where t.name like 'Tenant %';
@@ -18,6 +19,19 @@ select e.tenant_id, e.hour, e.resource_type, e.provider, e.product, e.task, e.us
 from spend_private.events_by_hour as e
 group by 1, 2, 3, 4, 5, 6, 7;
 update spend_private.ledger_state set rolled_up_before = pg_current_xact_id();
+
+insert into spend.execution_contexts (
+  tenant_id, user_id, conversation_id, task, template, vcpus, memory_gib, timeout_seconds, status, sandbox_id, reservation_id,
+  booked_at, claim_id, claimed_at, claim_expires_at, started_at, expires_at, held_until, ended_at, end_reason
+)
+select
+  m.tenant_id, m.user_id, 'talk ' || s.status, 'sandbox', 'code-interpreter-v1', 2, 1, 300, s.status, md5(m.tenant_id || s.status),
+  gen_random_uuid(), case when s.status = 'terminated' then now() end, gen_random_uuid(), now() - interval '1 minute', now(),
+  now() - interval '1 minute', now() + interval '4 minutes', now() + interval '4 minutes',
+  case when s.status = 'terminated' then now() end, case when s.status = 'terminated' then 'expired' end
+from spend.tenant_members as m
+cross join unnest(array['running', 'terminated']) as s (status)
+where m.is_seeded;
 
 set session_replication_role = origin;
 analyze;

@@ -17,7 +17,7 @@ begin
   -- See stop_recounts.
   perform pg_advisory_xact_lock_shared(spend_private.lock_class('recounts'), 0);
   -- How often this transaction has asked: it has stopped as many tenants, or fewer.
-  v_asked := cardinality(v_keys) + coalesce(nullif(current_setting('spend.stopped_calls', true), '')::integer, 0);
+  v_asked := cardinality(v_keys) + coalesce(substring(current_setting('spend.stopped_calls', true) from '^\d{1,6}$')::integer, 0);
   if v_asked > 1000 then
     v_asked := cardinality(v_keys) + spend_private.stopped_tenants();
   end if;
