@@ -113,6 +113,7 @@ CREATE OR REPLACE FUNCTION spend_private.first_operated()
   RETURNS uuid
   LANGUAGE plpgsql
   STABLE
+  COST 4
   SECURITY DEFINER
   SET search_path TO 'pg_catalog', 'pg_temp'
   AS $function$
@@ -511,7 +512,7 @@ $function$;
 
 COMMENT ON FUNCTION "spend_private"."costs_between"(uuid, uuid[], timestamp with time zone, timestamp with time zone, boolean) IS 'Booked cost in USD from p_from to before p_before, which are ends of periods of the tenant (null: of the platform): of these users of the tenant, or of all. By events, or by the roll-ups and what is not in them yet.';
 
-COMMENT ON FUNCTION "spend_private"."first_operated"() IS 'With last_operated the range of tenants that the signed-in user sees as an operator: all, or none. A range, since an index finds it: beside it, the tenants of a member are still found by theirs. For RLS policies.';
+COMMENT ON FUNCTION "spend_private"."first_operated"() IS 'With last_operated the range of tenants that the signed-in user sees as an operator: all, or none. A range, since an index finds it: beside it, the tenants of a member are still found by theirs. For RLS policies. Those of large tables name it once more, after a condition that is true of every operator, and so never evaluated: the planner computes it, outside a sub-select, and learns whether the range has all rows or none.';
 
 COMMENT ON FUNCTION "spend_private"."has_stopped_all"() IS 'Whether this transaction has stopped the calls of all tenants.';
 
@@ -560,3 +561,72 @@ REVOKE ALL ON FUNCTION "spend_private"."recount_quotas"(bigint[], uuid[], timest
 REVOKE ALL ON FUNCTION "spend_private"."recount_spend"(spend_private.recounted_quota[], uuid[], boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION "spend_private"."stopped_tenants"() FROM PUBLIC;
+
+alter policy "admins read their tenant's alerts, operators all" on spend.alerts using (
+  (tenant_id = any (array(select spend_private.managed_tenant_ids())) and not spend_private.is_for_operators(kind))
+  or (
+    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
+  )
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+);
+
+alter policy "admins read what changed in their tenant, operators all" on spend.audit_log using (
+  tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or (
+    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
+  )
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+);
+
+alter policy "members read their tenant's quotas and their own, operators all" on spend.cost_quotas using (
+  (scope = 'tenant' and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or (
+    scope = 'user' and (
+      (scope_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+      or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+    )
+  )
+  or (
+    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
+  )
+  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+);
+
+alter policy "members read their own, admins the tenant's, operators all" on spend_private.cost_rollups using (
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or (
+    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
+  )
+);
+
+alter policy "members read their own, admins the tenant's, operators all" on spend_private.conversation_rollups using (
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or (
+    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
+  )
+);
+
+alter policy "members read their own, admins the tenant's, operators all" on spend.reservations using (
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or (
+    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
+  )
+);
+
+alter policy "members read their own, admins the tenant's, operators all" on spend.refusal_counts using (
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or (
+    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
+  )
+);

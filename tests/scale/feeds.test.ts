@@ -2,18 +2,9 @@
 // plans.test.ts. What an operator reads of all tenants is one page, and bounded.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Sql } from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
-import { addTenant, addTestModel, addUser, reserve } from "../support/spend.ts";
-
-interface World {
-  sql: Sql;
-  tenant: string;
-  member: string;
-  owner: string;
-  operator: string;
-}
+import { makeWorld, read, type World } from "./readers.ts";
 
 let databases: TestDatabase[];
 let small: World;
@@ -33,40 +24,6 @@ beforeAll(async () => {
   await second.sql`analyze`;
 });
 afterAll(() => Promise.all(databases.map((database) => database.close())));
-
-async function makeWorld(sql: Sql): Promise<World> {
-  await addTestModel(sql);
-  const tenant = await addTenant(sql, 100, 8);
-  const member = await addUser(sql, tenant);
-  const owner = await addUser(sql, tenant);
-  await sql`update spend.tenant_members set role = 'owner' where user_id = ${owner}`;
-  const [row] = await sql`insert into auth.users (id) values (gen_random_uuid()) returning id`;
-  const operator = row?.id;
-  await sql`insert into spend.operators (user_id) values (${operator})`;
-  await sql`update auth.users set email = id || '@example.com' where email is null`;
-  await sql`select spend.adjust(${tenant}, 90, 'test')`;
-  for (const user of [member, owner]) await reserve(sql, tenant, user, 0.01);
-  await sql`analyze`;
-  return { sql, tenant, member, owner, operator };
-}
-
-/** Buffers that a user's statement reads, and its rows; planned and warm. */
-async function read(world: World, user: string, statement: string) {
-  const { sql } = world;
-  let result = { buffers: Number.POSITIVE_INFINITY, rows: 0 };
-  for (let i = 0; i < 3; i++) {
-    const [row] = await sql.begin(async (transaction) => {
-      await transaction`
-        select set_config('request.jwt.claims', ${JSON.stringify({ sub: user, role: "authenticated" })}, true),
-          set_config('role', 'authenticated', true)`;
-      return transaction.unsafe(`explain (analyze, buffers, format json) ${statement}`);
-    });
-    const plan = row?.["QUERY PLAN"][0].Plan;
-    const buffers = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
-    if (buffers < result.buffers) result = { buffers, rows: plan["Actual Rows"] };
-  }
-  return result;
-}
 
 /** What the screens of a tenant read; :tenant is its id. */
 const SCREENS: Record<string, string> = {

@@ -1,5 +1,5 @@
--- After fill.sql: a member of each of its tenants, with a quota, a sandbox that runs and one that has ended; and 200,000 events
--- that are rolled up.
+-- After fill.sql: a member of each of its tenants, with a quota, a sandbox that runs and one that has ended; 200,000 events
+-- that are rolled up, 100,000 changes in the log.
 set session_replication_role = replica;
 
 insert into auth.users (id) select md5('user ' || t.id)::uuid from spend.tenants as t where t.name like 'Tenant %';
@@ -32,6 +32,11 @@ select
 from spend.tenant_members as m
 cross join unnest(array['running', 'terminated']) as s (status)
 where m.is_seeded;
+
+insert into spend.audit_log (tenant_id, table_name, command, row_key, new_row, role_name)
+select t.id, 'cost_quotas', 'UPDATE', '{"id": 1}', '{"id": 1}', 'postgres'
+from spend.tenants as t, generate_series(1, 5)
+where t.name like 'Tenant %';
 
 set session_replication_role = origin;
 analyze;

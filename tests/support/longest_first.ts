@@ -24,6 +24,9 @@ const LONG = [
   "cli/push",
   "e2e/media",
   "e2e/metrics",
+  "scale/unfiltered",
+  "scale/plans",
+  "e2e/sandbox_property",
 ];
 
 export class LongestFirst extends BaseSequencer {

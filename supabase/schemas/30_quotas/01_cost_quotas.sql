@@ -70,7 +70,10 @@ using (
       or tenant_id = any (array(select spend_private.managed_tenant_ids()))
     )
   )
-  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (
+    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
+  )
   or (tenant_id is null and (select spend_private.operator_role()) is not null)
 );
 grant select on spend.cost_quotas to authenticated;

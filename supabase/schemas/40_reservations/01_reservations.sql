@@ -105,8 +105,11 @@ alter table spend.reservations enable row level security;
 create policy "members read their own, admins the tenant's, operators all" on spend.reservations
 for select to authenticated
 using (
-  (user_id = (select auth.uid()) and tenant_id in (select spend_private.member_tenant_ids()))
-  or tenant_id in (select spend_private.managed_tenant_ids())
-  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
+  or tenant_id = any (array(select spend_private.managed_tenant_ids()))
+  or (
+    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
+  )
 );
 grant select on spend.reservations to authenticated, service_role;

@@ -40,7 +40,10 @@ for select to authenticated
 using (
   (user_id = (select auth.uid()) and tenant_id = any (array(select spend_private.member_tenant_ids())))
   or tenant_id = any (array(select spend_private.managed_tenant_ids()))
-  or tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+  or (
+    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
+  )
 );
 grant select on spend.refusal_counts to authenticated, service_role;
 

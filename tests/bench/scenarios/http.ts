@@ -1,7 +1,6 @@
 // What the gate adds to chat's time to first byte, beside one RPC through the same Data API. Users' tokens are signed ES256,
 // so the function verifies them itself.
 import { randomUUID } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { generateKeys } from "../../../scripts/stack/keys.ts";
 import { startServices } from "../../../scripts/stack/stack.ts";
@@ -12,8 +11,6 @@ import { assertBalanced, copyWorld, ESTIMATE, within } from "../world.ts";
 
 const QUESTION = "How far is the moon?";
 const AT_ONCE = 64;
-/** Between two requests: a chat is settled in the background, and the request after it would share the processors with that. */
-const PAUSE_MS = 30;
 const MESSAGES = [{ role: "user", content: QUESTION }];
 
 export async function http({ scratch, world, effort }: Bench): Promise<Result[]> {
@@ -87,7 +84,6 @@ export async function http({ scratch, world, effort }: Bench): Promise<Result[]>
         for (const name of call % 2 === 0 ? names : names.toReversed()) {
           const isThere = ["provider", "bareProxy"].includes(name) ? hasToken : undefined;
           times.get(name)?.push(await timeToFirst(ways[name], isThere));
-          await sleep(PAUSE_MS);
         }
       }
       if (round < 0) continue;
