@@ -1,13 +1,12 @@
 // What an administrator, an owner or a member does to one tenant, and a sandbox of its, reads nothing of the others: as many buffers in a project of
 // a few rows as in the same one grown (fill.sql), where 20,000 calls of others are held.
 import { randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import type { Sql } from "postgres";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addQuota, addTestModel, addUser, reserve } from "../support/spend.ts";
 import { buffersOf } from "./buffers.ts";
+import { cloneGrown } from "./grown.ts";
 
 interface World {
   sql: Sql;
@@ -29,14 +28,8 @@ let small: World;
 let large: World;
 
 beforeAll(async () => {
-  databases = await Promise.all([
-    cloneDatabase({ connections: 1 }),
-    cloneDatabase({ connections: 1 }),
-  ]);
+  databases = [await cloneDatabase({ connections: 1 }), await cloneGrown()];
   const [first, second] = databases as [TestDatabase, TestDatabase];
-  for (const file of ["fill.sql", "fill_spend.sql"]) {
-    await second.sql.unsafe(await readFile(join(import.meta.dirname, file), "utf8")).simple();
-  }
   small = await makeWorld(first.sql);
   large = await makeWorld(second.sql);
 });

@@ -27,10 +27,10 @@ export async function makeWorld(sql: Sql): Promise<World> {
 }
 
 /** Buffers that a user's statement reads, and its rows; planned and warm. */
-export async function read(world: World, user: string, statement: string) {
+export async function read(world: World, user: string, statement: string, runs = 3) {
   const { sql } = world;
   let result = { buffers: Number.POSITIVE_INFINITY, rows: 0 };
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < runs; i++) {
     const [row] = await sql.begin(async (transaction) => {
       await transaction`
         select set_config('request.jwt.claims', ${JSON.stringify({ sub: user, role: "authenticated" })}, true),
