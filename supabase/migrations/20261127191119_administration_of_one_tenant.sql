@@ -113,7 +113,7 @@ CREATE OR REPLACE FUNCTION spend_private.first_operated()
   RETURNS uuid
   LANGUAGE plpgsql
   STABLE
-  COST 4
+  COST 1
   SECURITY DEFINER
   SET search_path TO 'pg_catalog', 'pg_temp'
   AS $function$
@@ -512,7 +512,7 @@ $function$;
 
 COMMENT ON FUNCTION "spend_private"."costs_between"(uuid, uuid[], timestamp with time zone, timestamp with time zone, boolean) IS 'Booked cost in USD from p_from to before p_before, which are ends of periods of the tenant (null: of the platform): of these users of the tenant, or of all. By events, or by the roll-ups and what is not in them yet.';
 
-COMMENT ON FUNCTION "spend_private"."first_operated"() IS 'With last_operated the range of tenants that the signed-in user sees as an operator: all, or none. A range, since an index finds it: beside it, the tenants of a member are still found by theirs. For RLS policies. Those of large tables name it once more, after a condition that is true of every operator, and so never evaluated: the planner computes it, outside a sub-select, and learns whether the range has all rows or none.';
+COMMENT ON FUNCTION "spend_private"."first_operated"() IS 'With last_operated the range of tenants that the signed-in user sees as an operator: all, or none. A range, since an index finds it: beside it, the tenants of a member are still found by theirs. For RLS policies. Those of large tables name it once more, after conditions that are false of all others and one that is true of every operator, so that it never runs: the planner computes it, outside a sub-select, and learns whether the range has all rows or none.';
 
 COMMENT ON FUNCTION "spend_private"."has_stopped_all"() IS 'Whether this transaction has stopped the calls of all tenants.';
 
@@ -565,19 +565,21 @@ REVOKE ALL ON FUNCTION "spend_private"."stopped_tenants"() FROM PUBLIC;
 alter policy "admins read their tenant's alerts, operators all" on spend.alerts using (
   (tenant_id = any (array(select spend_private.managed_tenant_ids())) and not spend_private.is_for_operators(kind))
   or (
-    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    tenant_id is not null
+    and tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
     and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
   )
-  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+  or (tenant_id is null and (select spend_private.operator_role()) in ('viewer', 'editor'))
 );
 
 alter policy "admins read what changed in their tenant, operators all" on spend.audit_log using (
   tenant_id = any (array(select spend_private.managed_tenant_ids()))
   or (
-    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    tenant_id is not null
+    and tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
     and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
   )
-  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+  or (tenant_id is null and (select spend_private.operator_role()) in ('viewer', 'editor'))
 );
 
 alter policy "members read their tenant's quotas and their own, operators all" on spend.cost_quotas using (
@@ -589,10 +591,11 @@ alter policy "members read their tenant's quotas and their own, operators all" o
     )
   )
   or (
-    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    tenant_id is not null
+    and tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
     and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
   )
-  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+  or (tenant_id is null and (select spend_private.operator_role()) in ('viewer', 'editor'))
 );
 
 alter policy "members read their own, admins the tenant's, operators all" on spend_private.cost_rollups using (

@@ -751,7 +751,7 @@ export const guardMutants: Mutant[] = [
   guard(
     "an operator's newest alerts are searched in all of them",
     "10_tenants/01_operators.sql",
-    "cost 4\n",
+    "cost 1\n",
     "cost 100\n",
     [vitest("scale/unfiltered", "an operator reads")],
   ),

@@ -162,8 +162,9 @@ describe("With 20,000 tenants, 600,000 reservations, 250,000 alerts and 30,000 b
     }
     const few = await buffersOf(small.sql, async () => `select spend.maintain('${job}')`);
     const many = await buffersOf(large.sql, async () => `select spend.maintain('${job}')`);
+    // A scan of any of the tables reads thousands.
     expect(many, `${many} buffers, ${few} where there are few rows`).toBeLessThanOrEqual(
-      few * 2 + 20,
+      few * 2 + 200,
     );
   });
 

@@ -71,10 +71,11 @@ using (
     )
   )
   or (
-    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    tenant_id is not null
+    and tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
     and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
   )
-  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+  or (tenant_id is null and (select spend_private.operator_role()) in ('viewer', 'editor'))
 );
 grant select on spend.cost_quotas to authenticated;
 grant select, insert, update, delete on spend.cost_quotas to service_role;

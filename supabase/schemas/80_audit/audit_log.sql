@@ -40,10 +40,11 @@ for select to authenticated
 using (
   tenant_id = any (array(select spend_private.managed_tenant_ids()))
   or (
-    tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
+    tenant_id is not null
+    and tenant_id between (select spend_private.first_operated()) and (select spend_private.last_operated())
     and ((select spend_private.operator_role()) in ('viewer', 'editor') or tenant_id >= spend_private.first_operated())
   )
-  or (tenant_id is null and (select spend_private.operator_role()) is not null)
+  or (tenant_id is null and (select spend_private.operator_role()) in ('viewer', 'editor'))
 );
 grant select on spend.audit_log to authenticated, service_role;
 
