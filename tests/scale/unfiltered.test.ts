@@ -43,7 +43,8 @@ describe.each(["member", "owner"] as const)("a %s who names no tenant", (who) =>
       ]) {
         const few = await read(small, small[who], statement, 2);
         const many = await read(large, large[who], statement, 2);
-        if (many.buffers > few.buffers * 2 + 200) {
+        // The log of the price list, which is nobody's, is read by one index or another; the rows of others are thousands of pages.
+        if (many.buffers > few.buffers * 2 + 600) {
           wrong.push(
             `${statement}: ${many.buffers} buffers, ${few.buffers} where there are few rows`,
           );
