@@ -6,7 +6,7 @@ import { cloneDatabase, type TestDatabase } from "../support/database.ts";
 import { addFixture, addPrices, everythingFor, type Fixture, readCatalogue } from "./everything.ts";
 
 const ROLES = ["anon", "authenticated", "service_role"] as const;
-/** Settings by which our functions say to a trigger that they are at work. Anybody can set them too. */
+/** Settings by which our functions say to a trigger that they are at work, or count what they did. Anybody can set them too. */
 const OWN_SETTINGS = ["spend.retention", "spend.seeding", "spend.stopped_calls"];
 
 /** Settings that anybody may change and that change what is read, written or meant. */

@@ -1,6 +1,8 @@
 // Who reads through row-level security, and what that costs in buffers.
 import type { Sql } from "postgres";
+import { actAs } from "../race/sessions.ts";
 import { addTenant, addTestModel, addUser, reserve } from "../support/spend.ts";
+import { costOf } from "./buffers.ts";
 
 export interface World {
   sql: Sql;
@@ -32,14 +34,11 @@ export async function read(world: World, user: string, statement: string, runs =
   let result = { buffers: Number.POSITIVE_INFINITY, rows: 0 };
   for (let i = 0; i < runs; i++) {
     const [row] = await sql.begin(async (transaction) => {
-      await transaction`
-        select set_config('request.jwt.claims', ${JSON.stringify({ sub: user, role: "authenticated" })}, true),
-          set_config('role', 'authenticated', true)`;
+      await actAs(transaction as unknown as Sql, user);
       return transaction.unsafe(`explain (analyze, buffers, format json) ${statement}`);
     });
-    const plan = row?.["QUERY PLAN"][0].Plan;
-    const buffers = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
-    if (buffers < result.buffers) result = { buffers, rows: plan["Actual Rows"] };
+    const cost = costOf(row);
+    if (cost.buffers < result.buffers) result = cost;
   }
   return result;
 }

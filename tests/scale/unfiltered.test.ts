@@ -10,7 +10,10 @@ let small: World;
 let large: World;
 
 beforeAll(async () => {
-  databases = [await cloneDatabase({ connections: 1 }), await cloneGrown()];
+  databases = [
+    await cloneDatabase({ connections: 1 }),
+    await cloneGrown("fill.sql", "fill_spend.sql"),
+  ];
   const [first, second] = databases as [TestDatabase, TestDatabase];
   small = await makeWorld(first.sql);
   large = await makeWorld(second.sql);
